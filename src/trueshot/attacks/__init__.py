@@ -1,0 +1,25 @@
+"""Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
+
+from trueshot.attacks.base import Attack, Budget, per_image, perturb, undisturbed
+from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
+from trueshot.attacks.one_step import FGSM, LeastLikelyClass
+
+BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass]] = {
+    "fgsm": FGSM,
+    "llcm": LeastLikelyClass,
+}
+
+__all__ = [
+    "BY_NAME",
+    "FGSM",
+    "Attack",
+    "Budget",
+    "LeastLikelyClass",
+    "Loss",
+    "cotangent",
+    "image_gradient",
+    "margin",
+    "per_image",
+    "perturb",
+    "undisturbed",
+]

@@ -1,0 +1,123 @@
+"""What an attack is, what it must leave as it was, and what its caller checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from trueshot.detector import Detector
+from trueshot.errors import BrokenPromiseError
+from trueshot.pixels import LEVELS, linf
+
+Budget = float | Tensor
+
+
+@runtime_checkable
+class Attack(Protocol):
+    """Settings and one call. An implementation is a frozen dataclass whose repr names the test.
+
+    `budget` is the largest change of a level: one number for all images, or a tensor of shape (n,)
+    with one for each.
+    """
+
+    @property
+    def budget(self) -> Budget: ...
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) and true classes (n,) in, levels of the same shape out."""
+        ...
+
+
+def per_image(budget: Budget, images: Tensor) -> Tensor:
+    """The budget as a tensor that broadcasts over images: shape (n, 1, 1, 1) or (1, 1, 1, 1).
+
+    Raises:
+        ValueError: Negative, not finite, or not one number nor one for each image.
+    """
+    levels = torch.as_tensor(budget, dtype=images.dtype, device=images.device)
+    if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(images)):
+        raise ValueError(
+            f"one budget, or one for each of {len(images)} images, wanted; "
+            f"got shape {tuple(levels.shape)}"
+        )
+    if not bool(torch.isfinite(levels).all()) or bool((levels < 0).any()):
+        raise ValueError(f"a budget is a finite number of levels, 0 or more; got {budget}")
+    return levels.reshape(-1, 1, 1, 1)
+
+
+@contextmanager
+def undisturbed(detector: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Run an attack inside; leave the detector as it was found, also when the attack fails.
+
+    Restored: the mode of every module, batch-normalisation statistics and every other buffer,
+    `grad` and `requires_grad` of every parameter, and the global random state. Parameters need no
+    gradient inside, so that backward passes stop at the images.
+
+    Args:
+        detector: What is attacked.
+        training: Attack in train mode, with the statistics of the batch, instead of eval mode.
+    """
+    modes = [(module, module.training) for module in detector.modules()]
+    parameters = [(p, p.requires_grad, p.grad) for p in detector.parameters()]
+    buffers = [(b, b.detach().clone()) for b in detector.buffers()] if training else []
+    devices = sorted({p.device.index or 0 for p, _, _ in parameters if p.is_cuda})
+    with torch.random.fork_rng(devices=devices):
+        try:
+            detector.train(training)
+            for parameter, _, _ in parameters:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+            for parameter, requires_grad, grad in parameters:
+                parameter.requires_grad_(requires_grad)
+                parameter.grad = grad
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
+
+
+def perturb(attack: Attack, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    """Call an attack and check what it promised: the way to run every attack.
+
+    Args:
+        attack: The attack.
+        detector: What is attacked; left as it was.
+        images: Levels in [0, 255], float, shape (n, 3, h, w).
+        labels: True classes, shape (n,).
+
+    Returns:
+        Levels within the budget of `images`, same shape, detached.
+
+    Raises:
+        ValueError: Images or labels of the wrong shape, or images outside [0, 255].
+        BrokenPromiseError: The attack left its budget or [0, 255], or returned no numbers.
+    """
+    if images.ndim != 4 or labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"images (n, 3, h, w) and labels (n,) wanted, "
+            f"got {tuple(images.shape)} and {tuple(labels.shape)}"
+        )
+    if images.numel() and not bool(((images >= 0) & (images <= LEVELS)).all()):
+        raise ValueError("images outside the levels 0 to 255")
+    attacked = attack(detector, images, labels).detach()
+    if len(images):
+        _check_promise(attack, images, attacked)
+    return attacked
+
+
+def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
+    if attacked.shape != images.shape or attacked.dtype != images.dtype:
+        raise BrokenPromiseError(f"{attack!r} changed the shape or the type of the images")
+    # A comparison with nan is false, so nan and infinity are caught here too.
+    if not bool(((attacked >= 0) & (attacked <= LEVELS)).all()):
+        raise BrokenPromiseError(f"{attack!r} left the levels 0 to 255")
+    rounding = 4 * LEVELS * torch.finfo(images.dtype).eps
+    excess = linf(images, attacked) - per_image(attack.budget, images).flatten()
+    if bool((excess > rounding).any()):
+        raise BrokenPromiseError(f"{attack!r} left its budget by {float(excess.max()):.3g} levels")

@@ -1,0 +1,65 @@
+"""The paper's two attacks: one step in the direction of the sign of a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from trueshot.attacks.base import Budget, per_image, undisturbed
+from trueshot.attacks.losses import Loss, image_gradient, least_likely
+from trueshot.detector import Detector
+from trueshot.pixels import LEVELS
+
+
+@dataclass(frozen=True, kw_only=True)
+class FGSM:
+    """Fast gradient sign method: one step up the loss of the true class.
+
+    Args:
+        budget: Levels; one number, or a tensor of shape (n,).
+        loss: `cross_entropy`, as published, or `margin`; with two classes both give one direction.
+        batch_statistics: Attack in train mode, where batch normalisation uses the statistics of
+            the attacked batch, instead of eval mode. Nothing is remembered of them afterwards.
+
+    Source: Goodfellow et al. 2015, arXiv:1412.6572; equation 2 of Zhao et al. 2018 with the sign
+    function and the arguments of clip as they are meant, not as they are printed.
+    """
+
+    budget: Budget
+    loss: Loss = "cross_entropy"
+    batch_statistics: bool = False
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """Take the steepest step inside the budget, once; levels in, levels out."""
+        with undisturbed(detector, training=self.batch_statistics):
+            gradient = image_gradient(detector, images, labels, self.loss)
+        return _step(images, gradient, per_image(self.budget, images))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeastLikelyClass:
+    """Least-likely-class method (LLCM; TGSM in the paper's tables): one step towards that class.
+
+    The class is the one that the detector finds least likely, so the true label is not used. With
+    two classes this is FGSM with the predicted label in place of the true one: where the detector
+    was wrong, the step makes it right.
+
+    Args: as of `FGSM`.
+
+    Source: Kurakin et al. 2017, arXiv:1607.02533; equations 3 and 4 of Zhao et al. 2018.
+    """
+
+    budget: Budget
+    loss: Loss = "cross_entropy"
+    batch_statistics: bool = False
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one step down the loss of the least likely class; levels in, levels out."""
+        with undisturbed(detector, training=self.batch_statistics):
+            gradient = image_gradient(detector, images, least_likely, self.loss)
+        return _step(images, -gradient, per_image(self.budget, images))
+
+
+def _step(images: Tensor, gradient: Tensor, budget: Tensor) -> Tensor:
+    return (images + budget * gradient.sign()).clamp(0, LEVELS).detach()

@@ -1,0 +1,311 @@
+"""The command line: parses, calls, prints. Heavy imports stand where they are used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trueshot import __version__
+from trueshot.errors import TrueshotError
+
+app = typer.Typer(
+    help="Tells true shots from recaptures, and goes on telling them apart under attack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_INTERRUPTED = 130
+
+
+class SplitBy(StrEnum):
+    """What a split keeps whole."""
+
+    source = "source"
+    photo = "photo"
+
+
+class AttackName(StrEnum):
+    """Attacks, by their short names."""
+
+    fgsm = "fgsm"
+    llcm = "llcm"
+
+
+class Label(StrEnum):
+    """Classes."""
+
+    original = "original"
+    recaptured = "recaptured"
+
+
+Sides = Annotated[
+    list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto takes a GPU if there is one.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trueshot {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def prepare(
+    out: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    original: Annotated[Path | None, typer.Option(help="Folder of true shots.")] = None,
+    recaptured: Annotated[Path | None, typer.Option(help="Folder of recaptures.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet file with columns path, label, source, instead."),
+    ] = None,
+    size: Sides = None,
+    per_class: Annotated[
+        int, typer.Option(help="At most so many crops of each class at each size.")
+    ] = 10_000,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+    ] = (0.4, 0.1, 0.5),
+    split_by: Annotated[
+        SplitBy, typer.Option(help="What a split keeps whole: each source, or only each photo.")
+    ] = SplitBy.source,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+) -> None:
+    """Cut photographs into a data set of crops, split without a leak."""
+    from trueshot import datasets
+
+    if manifest is not None and original is None and recaptured is None:
+        photos = datasets.photos_in_manifest(manifest)
+    elif manifest is None and original is not None and recaptured is not None:
+        photos = datasets.photos_in_folders(original, recaptured)
+    else:
+        raise typer.BadParameter("give --original and --recaptured, or --manifest")
+    settings = datasets.Settings(
+        sides=tuple(size or [64]),
+        per_class=per_class,
+        fractions=fractions,
+        split_by=split_by.value,
+        seed=seed,
+        pixel_limit=pixel_limit,
+    )
+    _print_dataset(datasets.prepare(photos, out, settings, workers))
+
+
+def _print_dataset(dataset: Any) -> None:
+    for name, reason in dataset.card["passed_over"].items():
+        typer.echo(f"passed over {name}: {reason}", err=True)
+    for side, facts in dataset.card["sides"].items():
+        counts = ", ".join(f"{part} {n}" for part, n in facts["crops_per_class"].items())
+        typer.echo(f"{side} px: crops per class: {counts}; near-flat crops taken: {facts['flat']}")
+    audit = dataset.card["shortcut_audit"]
+    auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
+    typer.echo(f"shortcut audit (format facts alone): {auc}")
+    if audit["warning"]:
+        typer.echo(f"warning: {audit['warning']}", err=True)
+    typer.echo(f"data set: {dataset.folder}")
+
+
+@app.command()
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="yang, secure, or a YAML file.")] = "secure",
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the recipe's schedule to so many.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Train a detector; the same command goes on with a run that was stopped."""
+    from trueshot import training
+    from trueshot.datasets import Dataset
+
+    history = training.train(
+        _recipe(recipe, iterations), Dataset.open(dataset), out, side=size, device=_device(device)
+    )
+    for line in history.records[-1:]:
+        typer.echo(json.dumps(line))
+    typer.echo(f"detector: {history.bundle}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
+    dataset: Annotated[Path, typer.Option(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder for result.json.")],
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Judge a detector, clean and under FGSM and LLCM at 1 to 5 levels."""
+    from trueshot.datasets import Dataset
+    from trueshot.reproduce import evaluate_bundle
+
+    opened = Dataset.open(dataset)
+    result = evaluate_bundle(bundle, opened, out, size, _device(device), crops, part)
+    for cell in result.cells:
+        low, high = cell.interval
+        typer.echo(
+            f"{cell.attack:6} ε = {cell.budget:g}  {100 * cell.accuracy:6.2f} % "
+            f"[{100 * low:.2f}, {100 * high:.2f}]"
+        )
+    typer.echo(f"clean AUC {result.auc:.4f}\nresult: {out / 'result.json'}")
+
+
+@app.command()
+def reproduce(
+    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder of the experiments.")],
+    size: Sides = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the schedules from 100,000 to so many.")
+    ] = None,
+    plain: Annotated[str, typer.Option(help="The plain recipe.")] = "yang",
+    secure: Annotated[str, typer.Option(help="The secure recipe.")] = "secure",
+    crops: Annotated[
+        int | None, typer.Option(min=1, help="At most so many test crops of each class.")
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5."""
+    from trueshot.datasets import Dataset
+    from trueshot.reproduce import reproduce as run
+
+    made = run(
+        Dataset.open(dataset),
+        out,
+        [_recipe(plain, iterations), _recipe(secure, iterations)],
+        sides=size,
+        device=_device(device),
+        crops=crops,
+    )
+    typer.echo(made.tables[0].read_text("utf-8"))
+    for path in (made.results_file, *made.tables, *made.figures):
+        typer.echo(path)
+
+
+@app.command()
+def attack(
+    bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the attacked PNGs and attacks.jsonl.")],
+    attack: Annotated[AttackName, typer.Option()] = AttackName.fgsm,
+    budget: Annotated[float, typer.Option(min=0, max=255, help="Levels.")] = 2.0,
+    label: Annotated[
+        Label | None, typer.Option(help="True class; by default what the detector says.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the crops; by default the detector's own.")
+    ] = None,
+    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    device: Device = "auto",
+) -> None:
+    """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
+    import hashlib
+
+    from trueshot.attacks import BY_NAME
+    from trueshot.bundle import load_bundle
+    from trueshot.evaluation.saved import attack_files
+
+    detector, card = load_bundle(bundle)
+    side = size or card.side
+    if side is None:
+        raise typer.BadParameter("this detector does not say the size of its crops: give --size")
+    weights = hashlib.sha256(bundle.read_bytes()).hexdigest()[:8]
+    failed = 0
+    for record in attack_files(
+        detector,
+        side,
+        BY_NAME[attack.value](budget=budget),
+        paths,
+        out,
+        name=f"{attack.value}{budget:g}-{weights}-{label.value if label else 'verdict'}",
+        label=None if label is None else detector.classes.index(label.value),
+        device=_device(device),
+        pixel_limit=pixel_limit,
+    ):
+        failed += bool(record.error)
+        typer.echo(_attacked_line(record), err=bool(record.error))
+    if failed:
+        raise typer.Exit(2)
+
+
+def _attacked_line(record: Any) -> str:
+    if record.error:
+        return f"{record.path}: {record.error}"
+    steps = (
+        f"{verdict.label} {100 * verdict.probability:.1f} %"
+        for verdict in (record.before, record.in_memory, record.after_file)
+    )
+    quality = "equal" if record.psnr is None else f"PSNR {record.psnr:.1f} dB"
+    return (
+        f"{record.path}: {' → in memory '.join([next(steps), next(steps)])} → file {next(steps)}; "
+        f"largest change {record.largest_change:g}, {quality}, SSIM {record.ssim:.4f}; {record.out}"
+    )
+
+
+@app.command()
+def recipe(
+    name: Annotated[str | None, typer.Argument(help="yang, secure, or a YAML file.")] = None,
+    schema: Annotated[bool, typer.Option(help="Print the JSON schema of recipes.")] = False,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Shortened to so many.")] = None,
+) -> None:
+    """Print a recipe in full, or the names of those that there are, or their schema."""
+    from trueshot.training.recipe import Recipe, recipe_names
+
+    if schema:
+        typer.echo(json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False))
+    elif name is None:
+        typer.echo("\n".join(recipe_names()))
+    else:
+        typer.echo(_recipe(name, iterations).to_yaml(), nl=False)
+
+
+def _recipe(name: str, iterations: int | None) -> Any:
+    from trueshot.training.recipe import load_recipe
+
+    found = load_recipe(name)
+    return found if iterations is None else found.shortened(iterations)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise typer.BadParameter(f"device {name!r}: {str(error).splitlines()[0]}") from error
+    return name
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are printed without a traceback."""
+    try:
+        app()
+    except TrueshotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        sys.exit(_INTERRUPTED)

@@ -1,0 +1,25 @@
+"""Data sets: photographs in, crops of known class and source out, split without a leak."""
+
+from trueshot.datasets.batches import Batches, Part
+from trueshot.datasets.manifest import Dataset
+from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
+from trueshot.datasets.prepare import PAPER_PER_CLASS, Settings, prepare
+from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
+from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+
+__all__ = [
+    "LABELS",
+    "PAPER_FRACTIONS",
+    "PAPER_PER_CLASS",
+    "PARTS",
+    "Batches",
+    "Dataset",
+    "Part",
+    "Photo",
+    "Settings",
+    "ShortcutAudit",
+    "audit_shortcuts",
+    "photos_in_folders",
+    "photos_in_manifest",
+    "prepare",
+]

@@ -1,0 +1,90 @@
+"""Where crops lie in a photograph: native resolution, apart from each other, spread over it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.pixels import Bytes
+
+FLAT_DEVIATION = 3.0
+MOST_PER_PHOTO = 1024
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+Corners = npt.NDArray[np.int64]
+
+
+def candidate_corners(height: int, width: int, side: int, random: np.random.Generator) -> Corners:
+    """Corners of a grid of crops that do not overlap, in an order that spreads them.
+
+    The grid is as large as the photo allows, and shifted at random within what is left over. In
+    the order, each crop is the one farthest from all before it; the first is chosen at random.
+
+    Args:
+        height: Of the photo.
+        width: Of the photo.
+        side: Of the crops.
+        random: Shifts the grid and chooses the first crop.
+
+    Returns:
+        Rows (y, x), shape (n, 2) with n at most 1024; 0 if the photo is smaller than a crop.
+    """
+    rows, columns = height // side, width // side
+    if rows == 0 or columns == 0:
+        return np.zeros((0, 2), np.int64)
+    shift_y = int(random.integers(height - rows * side + 1))
+    shift_x = int(random.integers(width - columns * side + 1))
+    ys = shift_y + side * np.arange(rows)
+    xs = shift_x + side * np.arange(columns)
+    corners = np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)
+    return corners[_spread(corners, int(random.integers(len(corners))))]
+
+
+def _spread(corners: Corners, first: int) -> list[int]:
+    order = [first]
+    distances = ((corners - corners[first]) ** 2).sum(1)
+    for _ in range(min(len(corners), MOST_PER_PHOTO) - 1):
+        following = int(distances.argmax())
+        order.append(following)
+        distances = np.minimum(distances, ((corners - corners[following]) ** 2).sum(1))
+    return order
+
+
+def cut(pixels: Bytes, corner: Sequence[int] | Corners, side: int) -> Bytes:
+    """The crop at a corner (y, x): a view of shape (side, side, 3)."""
+    y, x = int(corner[0]), int(corner[1])
+    return pixels[y : y + side, x : x + side]
+
+
+def is_flat(crop: Bytes) -> bool:
+    """Whether a crop shows next to nothing: its luma deviates by less than 3 levels.
+
+    Clear sky, a white wall, a black border: such crops are taken only when a photo has no others
+    left, and are counted.
+    """
+    return float((crop.astype(np.float32) @ _LUMA).std()) < FLAT_DEVIATION
+
+
+def shares(available: Sequence[int], wanted: int) -> list[int]:
+    """Divide a number of crops over photos as evenly as what they hold allows.
+
+    Args:
+        available: Crops that each photo holds.
+        wanted: Crops to take in all, at most the sum of `available`.
+
+    Returns:
+        Crops to take of each photo; those that come first get one more where it does not divide.
+    """
+    if wanted > sum(available):
+        raise ValueError(f"{wanted} crops wanted of {sum(available)}")
+    taken = [0] * len(available)
+    while wanted > 0:
+        open_photos = [i for i, held in enumerate(available) if held > taken[i]]
+        each, rest = divmod(wanted, len(open_photos))
+        for place, i in enumerate(open_photos):
+            more = min(each + (place < rest), available[i] - taken[i])
+            taken[i] += more
+            wanted -= more
+    return taken

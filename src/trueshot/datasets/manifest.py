@@ -1,0 +1,174 @@
+"""A prepared data set on disk: a card, Parquet tables, and crops as memory-mapped bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+
+from trueshot.datasets.batches import Part
+from trueshot.datasets.photos import LABELS
+from trueshot.datasets.splits import PARTS, check_disjoint
+from trueshot.errors import DatasetError
+from trueshot.files import write_atomically, write_json
+
+FORMAT = 1
+_CARD = "dataset.json"
+_PHOTOS = "photos.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A prepared data set, open for reading. Pixels stay on disk until a batch asks for them.
+
+    Args:
+        folder: Where it is.
+        card: Content of dataset.json.
+        photos: One row per photograph; see docs/datasets.md.
+        crops: Per side, one row per crop, in the order of the pixels.
+    """
+
+    folder: Path
+    card: Mapping[str, Any]
+    photos: pa.Table
+    crops: Mapping[int, pa.Table]
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Dataset:
+        """Open a data set and check that it is whole and that no part leaks into another.
+
+        Raises:
+            DatasetError: It is missing, unfinished or damaged.
+            LeakError: A photo or a source stands in more than one part.
+        """
+        root = Path(folder)
+        card = _read_card(root)
+        try:
+            photos = pyarrow.parquet.read_table(root / _PHOTOS)
+            crops = {
+                int(side): pyarrow.parquet.read_table(crops_table(root, int(side)))
+                for side in card["sides"]
+            }
+            dataset = cls(folder=root, card=card, photos=photos, crops=crops)
+            dataset._check()
+        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            raise DatasetError(f"{root}: damaged: {error}; prepare it again") from error
+        return dataset
+
+    @property
+    def sides(self) -> list[int]:
+        """Sizes that it has, in pixels."""
+        return sorted(self.crops)
+
+    def only_side(self) -> int:
+        """Its size, if there is one.
+
+        Raises:
+            DatasetError: It has several.
+        """
+        if len(self.sides) != 1:
+            raise DatasetError(f"{self.folder}: has the sizes {self.sides}; name one")
+        return self.sides[0]
+
+    def fingerprint(self, side: int) -> str:
+        """SHA-256 of which photographs, crops, labels and parts it holds at that size."""
+        self._require(side)
+        return str(self.card["sides"][str(side)]["fingerprint"])
+
+    def part(self, side: int, name: str) -> Part:
+        """The crops of a part: `train`, `validation` or `test`.
+
+        Raises:
+            DatasetError: No such size or part.
+        """
+        self._require(side)
+        if name not in PARTS:
+            raise DatasetError(f"{name!r}: no part of a split; known: {', '.join(PARTS)}")
+        table = self.crops[side]
+        rows = np.flatnonzero(np.asarray(table["part"].to_pylist(), dtype=object) == name)
+        labels = np.array([LABELS.index(label) for label in table["label"].to_pylist()], np.int64)
+        pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+        return Part(pixels=pixels, rows=rows, labels=labels[rows])
+
+    def _require(self, side: int) -> None:
+        if side not in self.crops:
+            raise DatasetError(f"{self.folder}: has no crops of {side} px, only {self.sides}")
+
+    def _check(self) -> None:
+        read = [row for row in self.photos.to_pylist() if row["part"]]
+        kinds = ["path", "sha256", "pixels_sha256"]
+        kinds += ["source"] if self.card["split_by"] == "source" else []
+        # A source that is not known is no source in common.
+        keys = {k: [row[k] or f"(none: {row['path']})" for row in read] for k in kinds}
+        check_disjoint(keys, [row["part"] for row in read])
+        for side, table in self.crops.items():
+            rows = table.to_pylist()
+            check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
+            if fingerprint(self.photos, table) != self.fingerprint(side):
+                raise ValueError(f"its tables for {side} px are not those that were prepared")
+            shape = np.load(crops_file(self.folder, side), mmap_mode="r").shape
+            if shape != (len(rows), side, side, 3):
+                raise ValueError(f"{crops_file(self.folder, side)} is of shape {shape}")
+
+
+def crops_file(root: Path, side: int) -> Path:
+    """Pixels of the crops of one size: NumPy bytes of shape (n, side, side, 3)."""
+    return root / f"{side}px" / "crops.npy"
+
+
+def crops_table(root: Path, side: int) -> Path:
+    """What is known of the crops of one size, in the order of their pixels."""
+    return root / f"{side}px" / "crops.parquet"
+
+
+def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
+    """SHA-256 over the bytes' hashes, labels, sources and parts, and the crops' places."""
+    digest = hashlib.sha256()
+    for table in (photos.select(["path", "label", "source", "part", "sha256"]), crops):
+        digest.update(json.dumps(table.to_pydict(), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def write_tables(root: Path, photos: pa.Table, crops: Mapping[int, pa.Table]) -> None:
+    """Write the tables of a data set, each all or nothing."""
+    _write_parquet(root / _PHOTOS, photos)
+    for side, table in crops.items():
+        _write_parquet(crops_table(root, side), table)
+
+
+def write_card(root: Path, card: Mapping[str, Any]) -> None:
+    """Write the card: the last thing that is written, so a data set that has one is whole."""
+    write_json(root / _CARD, {"format": FORMAT, **card})
+
+
+def has_card(root: Path) -> bool:
+    """Whether a data set is finished."""
+    return (root / _CARD).is_file()
+
+
+def _read_card(root: Path) -> dict[str, Any]:
+    if not has_card(root):
+        state = "unfinished: run the command that prepares it again" if root.is_dir() else "missing"
+        raise DatasetError(f"{root}: no data set, or {state}")
+    try:
+        card = json.loads((root / _CARD).read_text("utf-8"))
+        found = card["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{root / _CARD}: damaged: {error}; prepare it again") from error
+    if found != FORMAT:
+        raise DatasetError(f"{root}: data set format {found}, this version reads {FORMAT}")
+    return dict(card)
+
+
+def _write_parquet(path: Path, table: pa.Table) -> None:
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink)
+    write_atomically(path, sink.getvalue().to_pybytes())

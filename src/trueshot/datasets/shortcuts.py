@@ -1,0 +1,116 @@
+"""The shortcut audit: can the classes be told apart without looking at a single pixel?
+
+If they can, a detector may learn file formats instead of photographs, and its accuracy means
+nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+WARNING_AUC = 0.6
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF")
+_SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1")
+_MODES = ("RGB", "L", "P", "RGBA", "CMYK", "I;16", "1")
+_FEWEST_PER_CLASS = 10
+_FOLDS = 5
+
+Features = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortcutAudit:
+    """What format facts alone give away.
+
+    Args:
+        auc: Area under the ROC curve of a classifier of format facts, cross-validated so that no
+            group of a split is in training and in testing; None if there are too few photos.
+        photos: Photos audited.
+        telling: The facts that weigh most in the classifier, most first.
+    """
+
+    auc: float | None
+    photos: int
+    telling: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """What to say if the classes can be told apart by format; empty if they cannot."""
+        if self.auc is None or self.auc <= WARNING_AUC:
+            return ""
+        return (
+            f"format facts alone tell the classes apart (AUC {self.auc:.2f}, by "
+            f"{', '.join(self.telling)}): a detector may learn these instead of photographs"
+        )
+
+
+def audit_shortcuts(
+    facts: Sequence[dict[str, Any]], labels: Sequence[int], groups: Sequence[int], seed: int = 0
+) -> ShortcutAudit:
+    """Train a classifier on format facts and measure how well it does on groups it has not seen.
+
+    Args:
+        facts: Of each photo, as `ImageFacts` has them.
+        labels: 0 or 1 for each photo.
+        groups: The group of each photo, which a split keeps whole.
+        seed: Of the classifier and the folds.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    truth = np.asarray(labels)
+    folds = min(_FOLDS, *(len(set(np.asarray(groups)[truth == label])) for label in (0, 1)))
+    if folds < 2 or np.bincount(truth, minlength=2).min() < _FEWEST_PER_CLASS:
+        return ShortcutAudit(auc=None, photos=len(facts))
+    names, table = format_features(facts)
+    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
+    scores = cross_val_predict(
+        forest,
+        table,
+        truth,
+        groups=groups,
+        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+        method="predict_proba",
+    )[:, 1]
+    weights = forest.fit(table, truth).feature_importances_
+    telling = tuple(names[i] for i in np.argsort(-weights)[:3] if weights[i] > 0)
+    auc = float(roc_auc_score(truth, scores))
+    return ShortcutAudit(auc=auc, photos=len(facts), telling=telling)
+
+
+def format_features(facts: Sequence[dict[str, Any]]) -> tuple[list[str], Features]:
+    """Turn format facts into numbers: names of the columns, and a table (photos, columns)."""
+    rows = [_features(fact) for fact in facts]
+    names = list(rows[0]) if rows else []
+    return names, np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+
+
+def _features(fact: dict[str, Any]) -> dict[str, float]:
+    width, height = fact["width"], fact["height"]
+    numbers = {
+        "width": width,
+        "height": height,
+        "pixels": width * height,
+        "aspect": max(width, height) / min(width, height),
+        "file bytes": fact["file_bytes"],
+        "bytes per pixel": fact["file_bytes"] / (width * height),
+        "frames": fact["frames"],
+        "progressive": fact["progressive"],
+        "EXIF tags": fact["exif_tags"],
+        "ICC bytes": fact["icc_bytes"],
+        "metadata bytes": fact["metadata_bytes"],
+        "resolution": fact["dpi"] or 0.0,
+    }
+    tables = [*fact["quantization"], (), ()][:2]
+    for name, table in zip(("luma", "chroma"), tables, strict=True):
+        numbers[f"JPEG {name} table sum"] = sum(table)
+        numbers[f"JPEG {name} table start"] = table[0] if table else 0
+    for kind, known in (("format", _FORMATS), ("subsampling", _SUBSAMPLINGS), ("mode", _MODES)):
+        numbers |= {f"{kind} {value}": fact[kind] == value for value in known}
+    return {name: float(value) for name, value in numbers.items()}

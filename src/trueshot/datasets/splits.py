@@ -1,0 +1,125 @@
+"""Splits that never divide a source."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.errors import DatasetError, LeakError
+
+PARTS = ("train", "validation", "test")
+PAPER_FRACTIONS = (0.4, 0.1, 0.5)
+_SEARCHED_GROUPS = 8
+
+Counts = npt.NDArray[np.float64]
+
+
+def groups_of(keys: Sequence[Iterable[Hashable]]) -> list[int]:
+    """Number the groups of photos that share any key, directly or through others.
+
+    Args:
+        keys: For each photo all that it must not share with another part: its bytes, its pixels,
+            its source.
+
+    Returns:
+        For each photo the number of its group, counted from 0 in order of first appearance.
+    """
+    parents = list(range(len(keys)))
+
+    def root(index: int) -> int:
+        while parents[index] != index:
+            parents[index] = parents[parents[index]]
+            index = parents[index]
+        return index
+
+    first: dict[Hashable, int] = {}
+    for index, own in enumerate(keys):
+        for key in own:
+            other = first.setdefault(key, index)
+            low, high = sorted((root(index), root(other)))
+            parents[high] = low
+    numbers: dict[int, int] = {}
+    return [numbers.setdefault(root(index), len(numbers)) for index in range(len(keys))]
+
+
+def split_groups(
+    counts: Mapping[int, Sequence[int]], fractions: Sequence[float], seed: int
+) -> dict[int, str]:
+    """Give each group, whole, to a part.
+
+    Args:
+        counts: Per group the number of its photos of each class.
+        fractions: Shares of train, validation and test; they add up to 1.
+        seed: Decides among equals.
+
+    Returns:
+        Per group the name of its part. Up to eight groups: the best of all assignments. More:
+        largest first, each to the part that lacks most.
+
+    Raises:
+        DatasetError: No assignment gives every part photos of every class.
+    """
+    groups = sorted(counts)
+    order = [groups[i] for i in np.random.default_rng([seed, 2]).permutation(len(groups))]
+    order.sort(key=lambda group: -sum(counts[group]))
+    sizes = np.array([counts[group] for group in order], dtype=float).reshape(len(order), -1)
+    wanted = np.outer(fractions, sizes.sum(0))
+    chosen = _best(sizes, wanted) if len(order) <= _SEARCHED_GROUPS else _greedy(sizes, wanted)
+    if chosen is None or not (_filled(sizes, chosen) > 0)[np.array(fractions) > 0].all():
+        raise DatasetError(
+            f"{len(order)} sources cannot be split into train, validation and test with both "
+            "classes in each: give more sources, or split by photo"
+        )
+    return {group: PARTS[part] for group, part in zip(order, chosen, strict=True)}
+
+
+def _filled(sizes: Counts, chosen: Sequence[int]) -> Counts:
+    filled = np.zeros((len(PARTS), sizes.shape[1]))
+    np.add.at(filled, list(chosen), sizes)
+    return filled
+
+
+def _best(sizes: Counts, wanted: Counts) -> tuple[int, ...] | None:
+    best, least = None, np.inf
+    for chosen in product(range(len(PARTS)), repeat=len(sizes)):
+        filled = _filled(sizes, chosen)
+        if not (filled > 0)[wanted > 0].all():
+            continue
+        distance = float(((filled - wanted) ** 2).sum())
+        if distance < least:
+            best, least = chosen, distance
+    return best
+
+
+def _greedy(sizes: Counts, wanted: Counts) -> list[int]:
+    lacking = wanted.copy()
+    chosen = []
+    for size in sizes:
+        need = np.where(wanted > 0, lacking / np.maximum(wanted, 1e-9), -1.0)
+        part = int(need[:, size > 0].sum(1).argmax())
+        lacking[part] -= size
+        chosen.append(part)
+    return chosen
+
+
+def check_disjoint(keys: Mapping[str, Sequence[Hashable]], parts: Sequence[str]) -> None:
+    """Refuse a split in which a photo or a source stands in two parts.
+
+    Args:
+        keys: Name of each kind of key (such as `source`) with the key of each photo.
+        parts: The part of each photo.
+
+    Raises:
+        LeakError: It names the first key that leaks, and the parts.
+    """
+    for kind, values in keys.items():
+        seen: dict[Hashable, str] = {}
+        for value, part in zip(values, parts, strict=True):
+            if seen.setdefault(value, part) != part:
+                raise LeakError(
+                    f"{kind} {value}: stands in the parts {seen[value]} and {part}; "
+                    "prepare the data set again"
+                )

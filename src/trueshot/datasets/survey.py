@@ -1,0 +1,66 @@
+"""The first look at each photograph: can it be read, what is it, where can crops be taken."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import numpy as np
+
+from trueshot.datasets.crops import Corners, candidate_corners, cut, is_flat
+from trueshot.datasets.photos import Photo
+from trueshot.errors import ImageFileError
+from trueshot.imagefiles import read_image
+
+Record = dict[str, Any]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def survey(photo: Photo, sides: Sequence[int], seed: int, pixel_limit: int) -> Record:
+    """Read a photograph once and note all that planning needs, without keeping a pixel.
+
+    Returns:
+        A record for the journal: name, label, source, and either `error`, or facts, hashes, notes
+        and `flat`: for each side one flag per candidate crop, in their order.
+    """
+    record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
+    try:
+        image = read_image(photo.path, pixel_limit=pixel_limit)
+    except ImageFileError as error:
+        return record | {"error": error.reason}
+    facts = asdict(image.facts)
+    flat = {}
+    for side in sides:
+        corners = crop_corners(facts, side, seed)
+        flat[str(side)] = "".join("01"[is_flat(cut(image.pixels, c, side))] for c in corners)
+    return record | {
+        "error": "",
+        "facts": facts,
+        "notes": list(image.notes),
+        "pixels_sha256": hashlib.sha256(
+            repr(image.pixels.shape).encode() + image.pixels.tobytes()
+        ).hexdigest(),
+        "flat": flat,
+    }
+
+
+def crop_corners(facts: Record, side: int, seed: int) -> Corners:
+    """Candidate corners of a photo: they depend on its bytes, the side and the seed alone."""
+    entropy = [seed, side, int(facts["sha256"][:16], 16)]
+    random = np.random.default_rng(entropy)
+    return candidate_corners(facts["height"], facts["width"], side, random)
+
+
+def in_threads(
+    function: Callable[[_In], _Out], items: Iterable[_In], workers: int
+) -> Iterator[_Out]:
+    """`map` on threads, in order; when it is broken off, what has not begun never begins."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)

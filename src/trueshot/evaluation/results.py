@@ -1,0 +1,132 @@
+"""Results: frozen, and JSON in and out. Tables and figures are made from them alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trueshot.errors import RunError
+from trueshot.evaluation.metrics import wilson_interval
+from trueshot.files import write_json
+
+FORMAT = 1
+CLEAN = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """How many crops a detector judged rightly under one attack at one budget.
+
+    Args:
+        attack: Short name, `clean` for none.
+        budget: Levels.
+        right: Crops judged rightly, per class, after rounding to the bytes that a file holds.
+        total: Crops judged, per class.
+        right_unrounded: The same before rounding.
+        psnr: Mean over the crops, in dB; None where nothing was changed.
+    """
+
+    attack: str
+    budget: float
+    right: tuple[int, int]
+    total: tuple[int, int]
+    right_unrounded: tuple[int, int]
+    psnr: float | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share judged rightly, both classes together."""
+        return sum(self.right) / sum(self.total)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson interval of the accuracy at 95 %."""
+        return wilson_interval(sum(self.right), sum(self.total))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessResult:
+    """All cells of one detector on one part of one data set.
+
+    Args:
+        detector: Name of the recipe, or of the bundle.
+        bundle_sha256: Of the weights that were judged.
+        side: Size of the crops.
+        part: Part of the split.
+        data: Fingerprint of the data set at that size.
+        split_by: What the split kept whole.
+        auc: Area under the ROC curve, clean.
+        cells: In the order in which they were asked for.
+        recipe: Settings of the training run, if known.
+        versions: Of the libraries that computed.
+    """
+
+    detector: str
+    bundle_sha256: str
+    side: int
+    part: str
+    data: str
+    split_by: str
+    auc: float
+    cells: tuple[Cell, ...]
+    recipe: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def cell(self, attack: str, budget: float = 0.0) -> Cell:
+        """The cell of an attack at a budget.
+
+        Raises:
+            KeyError: It was not asked for.
+        """
+        for cell in self.cells:
+            if cell.attack == attack and cell.budget == budget:
+                return cell
+        raise KeyError(f"{self.detector} at {self.side} px: no result of {attack} at {budget:g}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with rates and intervals written out for readers of the file."""
+        content = asdict(self) | {"format": FORMAT}
+        for cell, written in zip(self.cells, content["cells"], strict=True):
+            written |= {"accuracy": cell.accuracy, "interval95": cell.interval}
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> RobustnessResult:
+        """Read back what `to_json` wrote.
+
+        Raises:
+            ValueError: It is of another format, or incomplete.
+        """
+        fields = dict(content)
+        found = fields.pop("format", None)
+        if found != FORMAT:
+            raise ValueError(f"result format {found!r}, this version reads {FORMAT}")
+        try:
+            cells = [dict(cell) for cell in fields.pop("cells")]
+            for cell in cells:
+                cell.pop("accuracy", None), cell.pop("interval95", None)
+                for name in ("right", "total", "right_unrounded"):
+                    cell[name] = tuple(cell[name])
+            return cls(cells=tuple(Cell(**cell) for cell in cells), **fields)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"incomplete result: {error}") from error
+
+
+def save_result(path: Path, result: RobustnessResult) -> None:
+    """Write a result, all or nothing."""
+    write_json(path, result.to_json())
+
+
+def load_result(path: Path) -> RobustnessResult:
+    """Read a result.
+
+    Raises:
+        RunError: The file is missing, damaged, or no result.
+    """
+    try:
+        return RobustnessResult.from_json(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: no result that can be read: {error}") from error

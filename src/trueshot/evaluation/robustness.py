@@ -1,0 +1,192 @@
+"""Judge a detector on a data set, clean and under attack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueshot.attacks import BY_NAME, Attack, perturb
+from trueshot.datasets import Dataset, Part
+from trueshot.detector import Detector
+from trueshot.errors import RunError
+from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
+from trueshot.files import append_line, read_lines, write_lines
+from trueshot.pixels import psnr, rounded
+from trueshot.progress import progress
+from trueshot.versions import versions
+
+PAPER_BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
+PAPER_ATTACKS = ("fgsm", "llcm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Whose result it is: what is known of the detector beside its weights."""
+
+    name: str
+    bundle_sha256: str = ""
+    recipe: Mapping[str, Any] | None = None
+
+
+def paper_attacks(
+    names: tuple[str, ...] = PAPER_ATTACKS, budgets: tuple[float, ...] = PAPER_BUDGETS
+) -> dict[tuple[str, float], Attack]:
+    """The attacks of tables 2 and 3, by short name and budget in levels.
+
+    Raises:
+        RunError: No attack of that name.
+    """
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        raise RunError(f"attack {unknown[0]!r}: unknown; known: {', '.join(BY_NAME)}")
+    return {(name, budget): BY_NAME[name](budget=budget) for name in names for budget in budgets}
+
+
+def evaluate(
+    detector: Detector,
+    dataset: Dataset,
+    attacks: Mapping[tuple[str, float], Attack],
+    *,
+    side: int | None = None,
+    part: str = "test",
+    crops: int | None = None,
+    subject: Subject | None = None,
+    journal: Path | None = None,
+    device: str | torch.device = "cpu",
+    batch: int = 128,
+) -> RobustnessResult:
+    """Count the crops that a detector judges rightly, clean and under each attack.
+
+    Every attacked crop is rounded to the bytes that a file would hold, and judged again: those
+    verdicts are the ones that count.
+
+    Args:
+        detector: Judged in evaluation mode, and left as it was.
+        dataset: As `prepare` made it.
+        attacks: By short name and budget.
+        side: Which of the data set's sizes; may be left out if there is one.
+        part: Part of the split.
+        crops: At most so many of each class; all of them by default.
+        subject: Names the detector in the result.
+        journal: File of finished cells; with it an interrupted evaluation goes on.
+        device: Where to compute.
+        batch: Crops at a time; it does not change the result.
+
+    Raises:
+        RunError: That part holds no crop of one of the classes.
+    """
+    side = dataset.only_side() if side is None else side
+    subject = subject or Subject(name="detector")
+    chosen = dataset.part(side, part)
+    chosen = chosen if crops is None else chosen.first(crops)
+    if len(set(chosen.labels.tolist())) < 2:
+        raise RunError(f"{dataset.folder}: the {part} part at {side} px lacks a class")
+    key = [subject.bundle_sha256, dataset.fingerprint(side), part, len(chosen)]
+    done = _finished(journal, key)
+    plan: dict[tuple[str, float], Attack | None] = {(CLEAN, 0.0): None, **attacks}
+    modes = [(module, module.training) for module in detector.modules()]
+    detector.eval().to(device)
+    cells = []
+    try:
+        with progress(f"{subject.name} {side} px", len(plan) * len(chosen)) as advance:
+            for (name, budget), attack in plan.items():
+                found = done.get((name, budget))
+                if found is None:
+                    found = _judge(detector, chosen, name, budget, attack, device, batch, advance)
+                    if journal is not None:
+                        append_line(journal, {"key": key, **asdict(found[0]), "auc": found[1]})
+                else:
+                    advance(len(chosen), "")
+                cells.append(found)
+    finally:
+        for module, training in modes:
+            module.training = training
+    return RobustnessResult(
+        detector=subject.name,
+        bundle_sha256=subject.bundle_sha256,
+        side=side,
+        part=part,
+        data=dataset.fingerprint(side),
+        split_by=str(dataset.card["split_by"]),
+        auc=cells[0][1],
+        cells=tuple(cell for cell, _ in cells),
+        recipe=subject.recipe,
+        versions=versions(),
+    )
+
+
+def _finished(journal: Path | None, key: list[Any]) -> dict[tuple[str, float], tuple[Cell, float]]:
+    if journal is None:
+        return {}
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    lines = read_lines(journal)
+    write_lines(journal, lines)
+    done = {}
+    for line in lines:
+        if line.pop("key") == key:
+            auc = line.pop("auc")
+            for name in ("right", "total", "right_unrounded"):
+                line[name] = tuple(line[name])
+            cell = Cell(**line)
+            done[cell.attack, cell.budget] = (cell, auc)
+    return done
+
+
+def _judge(
+    detector: Detector,
+    part: Part,
+    name: str,
+    budget: float,
+    attack: Attack | None,
+    device: str | torch.device,
+    batch: int,
+    advance: Any,
+) -> tuple[Cell, float]:
+    right = np.zeros(2, np.int64)
+    unrounded = np.zeros(2, np.int64)
+    scores = np.zeros(len(part))
+    quality = 0.0
+    for start in range(0, len(part), batch):
+        images, labels = part.batch(slice(start, start + batch), device)
+        attacked = images if attack is None else perturb(attack, detector, images, labels)
+        filed = rounded(attacked)
+        logits = _logits(detector, filed)
+        scores[start : start + batch] = _recapture_score(logits).cpu().numpy()
+        right += _right(logits, labels)
+        same = attack is None or torch.equal(filed, attacked)
+        unrounded += _right(logits if same else _logits(detector, attacked), labels)
+        if attack is not None:
+            quality += float(psnr(images, filed).clamp(max=100).sum())
+        advance(len(labels), name if attack is None else f"{name} {budget:g}")
+    total = np.bincount(part.labels, minlength=2)
+    cell = Cell(
+        attack=name,
+        budget=budget,
+        right=(int(right[0]), int(right[1])),
+        total=(int(total[0]), int(total[1])),
+        right_unrounded=(int(unrounded[0]), int(unrounded[1])),
+        psnr=None if attack is None else quality / len(part),
+    )
+    return cell, area_under_curve(scores, part.labels)
+
+
+@torch.no_grad()
+def _logits(detector: Detector, images: Tensor) -> Tensor:
+    logits: Tensor = detector(images)
+    return logits
+
+
+def _recapture_score(logits: Tensor) -> Tensor:
+    return (logits[:, 1] - logits[:, 0]).double()
+
+
+def _right(logits: Tensor, labels: Tensor) -> Any:
+    hits = labels[logits.argmax(1) == labels]
+    return np.bincount(hits.cpu().numpy(), minlength=2)

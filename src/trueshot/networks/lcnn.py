@@ -1,0 +1,90 @@
+"""The Laplacian convolutional neural network (LCNN).
+
+Source: Yang, Ni, Zhao 2016, "Recapture image forensics based on Laplacian convolutional neural
+networks", as retold in section 2 of Zhao et al. 2018. docs/paper.md lists what they leave open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+UNITS = 5
+DEFAULT_FILTERS = (8, 16, 32, 64, 128)
+SMALLEST_SIDE = 16
+
+
+class Laplacian(nn.Module):
+    """The fixed high-pass filter of equation 1, on each colour channel by itself.
+
+    No padding: a padded border would be an edge that the photograph does not have. So levels of
+    shape (n, 3, h, w) become residuals of shape (n, 3, h - 2, w - 2).
+    """
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        kernel = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
+        self.register_buffer("kernel", kernel.expand(3, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return functional.conv2d(images, self.kernel, groups=3)
+
+
+class GlobalAveragePool(nn.Module):
+    """Mean over height and width: (n, c, h, w) to (n, c, 1, 1)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features.mean((2, 3), keepdim=True)
+
+
+class LCNN(nn.Module):
+    """Laplacian layer, five units, one fully connected layer.
+
+    A unit is a 3×3 convolution (stride 1), batch normalisation, ReLU and a 5×5 average pooling
+    with stride 2; the fifth unit pools globally, so any image of at least 16×16 is taken.
+
+    Args:
+        filters: Filters of the five convolutions. The paper does not give them: the default is
+            our assumption, chosen by validation (docs/paper.md).
+        classes: Number of logits.
+
+    Raises:
+        ValueError: Not five positive filter counts, or fewer than two classes.
+    """
+
+    def __init__(self, filters: Sequence[int] = DEFAULT_FILTERS, classes: int = 2) -> None:
+        super().__init__()
+        if len(filters) != UNITS or min(filters) < 1:
+            raise ValueError(f"five positive filter counts wanted, got {tuple(filters)}")
+        if classes < 2:
+            raise ValueError(f"two classes or more wanted, got {classes}")
+        self.filters = tuple(filters)
+        self.classes = classes
+        self.enhancement = Laplacian()
+        channels = (3, *filters)
+        self.units = nn.Sequential(
+            *(_unit(channels[i], channels[i + 1], last=i == UNITS - 1) for i in range(UNITS))
+        )
+        self.classifier = nn.Linear(filters[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        features = self.units(self.enhancement(images))
+        logits: Tensor = self.classifier(features.flatten(1))
+        return logits
+
+
+def _unit(channels_in: int, channels_out: int, *, last: bool) -> nn.Sequential:
+    pooling = GlobalAveragePool() if last else nn.AvgPool2d(5, stride=2, padding=2)
+    return nn.Sequential(
+        # No bias: batch normalisation would take it away again.
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        pooling,
+    )

@@ -1,0 +1,85 @@
+"""Levels, their rounding to bytes, and distances between images. Unit: pixel levels, 0 to 255."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+LEVELS = 255.0
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def to_levels(pixels: Bytes, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Turn bytes as files hold them into levels as detectors take them.
+
+    Args:
+        pixels: Bytes, shape (n, h, w, 3) or (h, w, 3).
+        dtype: The float type of the result.
+
+    Returns:
+        Levels in [0, 255], shape (n, 3, h, w), channels last in memory.
+    """
+    if pixels.ndim == 3:
+        pixels = pixels[None]
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
+        raise ValueError(f"bytes of shape (n, h, w, 3) wanted, got {pixels.dtype} {pixels.shape}")
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(dtype)
+
+
+def to_bytes(images: Tensor) -> Bytes:
+    """Round levels to the bytes that a file would hold.
+
+    Args:
+        images: Levels in [0, 255], shape (n, 3, h, w).
+
+    Returns:
+        Bytes, shape (n, h, w, 3); halves go to the even level, as in IEEE 754.
+    """
+    rounded = images.detach().round().clamp(0, LEVELS).to(torch.uint8)
+    return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).cpu().numpy())
+
+
+def rounded(images: Tensor) -> Tensor:
+    """Levels as they come back from a lossless file; same shape and dtype as `images`."""
+    return images.round().clamp(0, LEVELS)
+
+
+def linf(first: Tensor, second: Tensor) -> Tensor:
+    """Largest change of a level, per image: shape (n,)."""
+    return (first - second).abs().flatten(1).amax(1)
+
+
+def l2(first: Tensor, second: Tensor) -> Tensor:
+    """Euclidean distance in levels, per image: shape (n,)."""
+    return (first - second).flatten(1).square().sum(1).sqrt()
+
+
+def share_changed(first: Tensor, second: Tensor) -> Tensor:
+    """Share of pixels of which at least one channel differs, per image: shape (n,)."""
+    return (first != second).any(1).flatten(1).double().mean(1)
+
+
+def psnr(first: Tensor, second: Tensor) -> Tensor:
+    """Peak signal to noise ratio in dB, per image: shape (n,); infinite for equal images."""
+    squared = (first.double() - second.double()).square().flatten(1).mean(1)
+    return 10 * torch.log10(LEVELS**2 / squared)
+
+
+def ssim(first: Tensor, second: Tensor) -> Tensor:
+    """Mean structural similarity over the channels, per image: shape (n,).
+
+    Source: Wang et al. 2004, as scikit-image computes it with its defaults (7×7 windows).
+
+    Raises:
+        ValueError: The images are smaller than 7×7.
+    """
+    from skimage.metrics import structural_similarity
+
+    pairs = zip(first.double().cpu().numpy(), second.double().cpu().numpy(), strict=True)
+    measure = partial(structural_similarity, channel_axis=0, data_range=LEVELS)
+    return torch.tensor([measure(one, other) for one, other in pairs], dtype=torch.float64)

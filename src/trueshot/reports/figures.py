@@ -1,0 +1,79 @@
+"""Figures 2 and 5 of the paper, drawn from results and image files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trueshot.imagefiles import read_image
+
+_DPI = 150
+
+
+def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """Attacked images with true label, predicted label and probability, a row per detector.
+
+    Args:
+        root: Folder that the panels' files are relative to.
+        rows: Per detector its name, the budget, and panels: file, true, predicted, probability.
+        out: The PNG to write.
+    """
+    columns = max(len(row["panels"]) for row in rows)
+    figure, axes = _grid(len(rows), columns, caption_lines=3)
+    for row, line in zip(rows, axes, strict=True):
+        for panel, axis in zip(row["panels"], line, strict=True):
+            _show(axis, root / panel["file"])
+            right = panel["true"] == panel["predicted"]
+            caption = (
+                f"true: {panel['true']}\npred: {panel['predicted']}\n"
+                f"prob: {100 * panel['probability']:.2f} %"
+            )
+            axis.set_xlabel(caption, color="#1a7f37" if right else "#b42318")
+        line[0].set_ylabel(f"{row['detector']}\nFGSM, ε = {row['budget']:g}")
+    return _save(figure, out)
+
+
+def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) -> Path:
+    """One image under growing budgets, a row per attack.
+
+    Args:
+        root: Folder that the panels' files are relative to.
+        panels: Each with attack, budget and file.
+        out: The PNG to write.
+    """
+    attacks = list(dict.fromkeys(panel["attack"] for panel in panels))
+    lines = [[panel for panel in panels if panel["attack"] == attack] for attack in attacks]
+    figure, axes = _grid(len(lines), len(lines[0]), caption_lines=1)
+    for panels_of_one, line in zip(lines, axes, strict=True):
+        for panel, axis in zip(panels_of_one, line, strict=True):
+            _show(axis, root / panel["file"])
+            name = panel["attack"].upper() if panel["budget"] else "clean"
+            axis.set_xlabel(f"{name} (ε = {panel['budget']:g})")
+    return _save(figure, out)
+
+
+def _grid(rows: int, columns: int, caption_lines: int) -> tuple[Any, Any]:
+    # Not through pyplot: that holds global state and asks for a display.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = (2.2 * columns, rows * (2.1 + 0.2 * caption_lines))
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def _show(axis: Any, path: Path) -> None:
+    # Nearest: no interpolation may smooth away what the attack has done.
+    axis.imshow(read_image(path).pixels, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _save(figure: Any, out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = out.with_name(f".{out.name}.part")
+    figure.savefig(unfinished, dpi=_DPI, format="png", metadata={"Software": None})
+    unfinished.replace(out)
+    return out

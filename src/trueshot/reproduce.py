@@ -1,0 +1,229 @@
+"""The paper's experiments 1 and 2, from a data set to tables and figures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trueshot.attacks import BY_NAME, FGSM, perturb
+from trueshot.bundle import load_bundle
+from trueshot.datasets import LABELS, Dataset
+from trueshot.detector import Detector
+from trueshot.errors import RunError
+from trueshot.evaluation import (
+    RobustnessResult,
+    Subject,
+    evaluate,
+    paper_attacks,
+    save_result,
+)
+from trueshot.files import write_json
+from trueshot.imagefiles import write_png
+from trueshot.pixels import rounded, to_bytes
+from trueshot.reports.figures import draw_figure_2, draw_figure_5
+from trueshot.reports.tables import write_tables
+from trueshot.training import Recipe, train
+
+EXAMPLES = 4
+FIGURE_2_BUDGET = 1.0
+FIGURE_5_BUDGETS = (0.0, 5.0, 10.0, 15.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """What a run of the experiments has made.
+
+    Args:
+        results: One per recipe and size, in that order.
+        results_file: All of them as JSON, with the examples of the figures.
+        tables: Tables 1 to 3, as Markdown and as LaTeX.
+        figures: Figure 2 and figure 5, per size.
+    """
+
+    results: list[RobustnessResult]
+    results_file: Path
+    tables: list[Path]
+    figures: list[Path]
+
+
+def reproduce(
+    dataset: Dataset,
+    out: str | Path,
+    recipes: Sequence[Recipe],
+    *,
+    sides: Sequence[int] | None = None,
+    device: str | torch.device = "cpu",
+    crops: int | None = None,
+) -> Reproduction:
+    """Train each recipe at each size, attack the results, write tables 1 to 3, figures 2 and 5.
+
+    Stopped at any moment and called again it goes on where it was.
+
+    Args:
+        dataset: As `prepare` made it.
+        out: Folder of the experiments: SIZEpx/RECIPE/ holds each run.
+        recipes: The plain recipe, and the secure one, in that order.
+        sides: Which of the data set's sizes; all by default.
+        device: Where to compute.
+        crops: At most so many test crops of each class; all by default.
+
+    Raises:
+        RunError: The folder holds experiments with other recipes or data.
+    """
+    if len(recipes) != 2:
+        raise RunError(f"two recipes wanted, the plain and the secure one; got {len(recipes)}")
+    root = Path(out)
+    results: list[RobustnessResult] = []
+    examples: dict[str, Any] = {}
+    for side in sides or dataset.sides:
+        bundles = [
+            train(recipe, dataset, _folder(root, side, recipe), side=side, device=device).bundle
+            for recipe in recipes
+        ]
+        for bundle in bundles:
+            result = evaluate_bundle(bundle, dataset, bundle.parent, side, device, crops)
+            results.append(result)
+        examples[str(side)] = _examples(dataset, side, recipes, bundles, root, device)
+    content = {"results": [result.to_json() for result in results], "examples": examples}
+    write_json(root / "results.json", content)
+    return render(root)
+
+
+def render(root: Path) -> Reproduction:
+    """Make tables and figures again from results.json and the examples beside it.
+
+    Raises:
+        RunError: results.json is missing or damaged.
+    """
+    path = root / "results.json"
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        results = [RobustnessResult.from_json(result) for result in content["results"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: no results that can be read: {error}") from error
+    tables = write_tables(root, results)
+    figures = []
+    for side, example in content["examples"].items():
+        figures += [
+            draw_figure_2(root, example["figure_2"], root / f"figure-2-{side}px.png"),
+            draw_figure_5(root, example["figure_5"], root / f"figure-5-{side}px.png"),
+        ]
+    return Reproduction(results=results, results_file=path, tables=tables, figures=figures)
+
+
+def evaluate_bundle(
+    bundle: Path,
+    dataset: Dataset,
+    out: Path,
+    side: int | None = None,
+    device: str | torch.device = "cpu",
+    crops: int | None = None,
+    part: str = "test",
+) -> RobustnessResult:
+    """Evaluate a bundle with the paper's attacks and budgets; write result.json into a folder.
+
+    An evaluation that was stopped goes on; one that is finished is read back.
+    """
+    detector, card = load_bundle(bundle)
+    side = side or card.side or dataset.only_side()
+    sha256 = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    name = str(card.recipe["name"]) if card.recipe else bundle.stem
+    result = evaluate(
+        detector,
+        dataset,
+        paper_attacks(),
+        side=side,
+        part=part,
+        crops=crops,
+        subject=Subject(name=name, bundle_sha256=sha256, recipe=card.recipe),
+        journal=out / "cells.jsonl",
+        device=device,
+    )
+    save_result(out / "result.json", result)
+    return result
+
+
+def _folder(root: Path, side: int, recipe: Recipe) -> Path:
+    return root / f"{side}px" / recipe.name
+
+
+def _examples(
+    dataset: Dataset,
+    side: int,
+    recipes: Sequence[Recipe],
+    bundles: Sequence[Path],
+    root: Path,
+    device: str | torch.device,
+) -> dict[str, Any]:
+    """Attack a few test crops for the figures; keep what a file would hold, and the verdicts."""
+    part = dataset.part(side, "test")
+    places = np.concatenate([np.flatnonzero(part.labels == c)[: EXAMPLES // 2] for c in (0, 1)])
+    images, labels = part.batch(places, device)
+    detectors = {
+        recipe.name: load_bundle(bundle)[0].to(device)
+        for recipe, bundle in zip(recipes, bundles, strict=True)
+    }
+    plain = detectors[recipes[0].name]
+    folder = f"{side}px/examples"
+    return {
+        "figure_2": [
+            _figure_2_row(name, detector, images, labels, root, folder)
+            for name, detector in detectors.items()
+        ],
+        "figure_5": [
+            _figure_5_panel(name, budget, plain, images[-1:], labels[-1:], root, folder)
+            for name in BY_NAME
+            for budget in FIGURE_5_BUDGETS
+        ],
+    }
+
+
+def _figure_2_row(
+    name: str,
+    detector: Detector,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    root: Path,
+    folder: str,
+) -> dict[str, Any]:
+    attacked = rounded(perturb(FGSM(budget=FIGURE_2_BUDGET), detector, images, labels))
+    files = _write(root, f"{folder}/{name}-fgsm{FIGURE_2_BUDGET:g}", attacked)
+    panels = [
+        {
+            "file": file,
+            "true": LABELS[int(label)],
+            "predicted": LABELS[int(row.argmax())],
+            "probability": float(row.max()),
+        }
+        for file, row, label in zip(files, detector.probabilities(attacked), labels, strict=True)
+    ]
+    return {"detector": name, "budget": FIGURE_2_BUDGET, "panels": panels}
+
+
+def _figure_5_panel(
+    name: str,
+    budget: float,
+    detector: Detector,
+    image: torch.Tensor,
+    label: torch.Tensor,
+    root: Path,
+    folder: str,
+) -> dict[str, Any]:
+    attacked = perturb(BY_NAME[name](budget=budget), detector, image, label)
+    (file,) = _write(root, f"{folder}/{name}{budget:g}", attacked)
+    return {"attack": name, "budget": budget, "file": file}
+
+
+def _write(root: Path, stem: str, images: torch.Tensor) -> list[str]:
+    names = [f"{stem}-{number}.png" for number in range(len(images))]
+    for name, pixels in zip(names, to_bytes(images), strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(root / name, pixels)
+    return names

@@ -1,0 +1,16 @@
+"""Training: a recipe and a data set in, a detector out."""
+
+from trueshot.training.loop import TrainingHistory, train
+from trueshot.training.objectives import ObjectiveValue, objective_value
+from trueshot.training.recipe import Recipe, load_recipe, parse_recipe, recipe_names
+
+__all__ = [
+    "ObjectiveValue",
+    "Recipe",
+    "TrainingHistory",
+    "load_recipe",
+    "objective_value",
+    "parse_recipe",
+    "recipe_names",
+    "train",
+]

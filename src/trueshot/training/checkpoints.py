@@ -1,0 +1,83 @@
+"""Checkpoints: all that a run needs to go on as if it had not been interrupted. No pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from trueshot.bundle import read_safetensors
+from trueshot.detector import Detector
+from trueshot.errors import BundleError, RunError
+from trueshot.files import write_atomically
+
+_KEY = "trueshot-checkpoint"
+
+
+@dataclass
+class Progress:
+    """Where a run is, beside its tensors.
+
+    Random numbers need no place here: each step draws its own from the seed and its number.
+
+    Args:
+        step: Steps done.
+        sums: Loss parts summed since the last line of the log.
+        counted: Steps in those sums.
+        seconds: Training time so far, over all starts.
+    """
+
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    counted: int = 0
+    seconds: float = 0.0
+
+
+def save_checkpoint(
+    path: Path, detector: Detector, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
+    """Write weights, buffers, the optimiser's moments and the progress to one file."""
+    tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
+    cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_atomically(path, save(cpu, metadata={_KEY: json.dumps(asdict(progress))}))
+
+
+def load_checkpoint(path: Path, detector: Detector, optimizer: torch.optim.Optimizer) -> Progress:
+    """Put a checkpoint back into a detector and its optimiser, both built by the same recipe.
+
+    Raises:
+        RunError: The file is damaged, or is of another recipe.
+    """
+    try:
+        tensors, header = read_safetensors(path)
+        progress = Progress(**json.loads(header[_KEY]))
+        detector.load_state_dict(_under("detector.", tensors))
+        _load_moments(optimizer, _under("optimizer.", tensors))
+    except (BundleError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        raise RunError(
+            f"{path}: no checkpoint of this run ({error}); delete it to start from the beginning"
+        ) from error
+    return progress
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, moment = name.split(".", 1)
+        parameter = parameters[int(index)]
+        if value.shape == parameter.shape:
+            # In the layout of the parameter: another order of the sums would be other bits.
+            value = torch.empty_like(parameter).copy_(value)
+        state.setdefault(int(index), {})[moment] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,261 @@
+"""The training loop: one page of plain PyTorch that can be killed at any moment and goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueshot.attacks import FGSM, perturb
+from trueshot.bundle import Card, save_bundle
+from trueshot.datasets import Batches, Dataset, Part
+from trueshot.detector import Detector
+from trueshot.errors import RunError
+from trueshot.files import append_line, read_lines, remove_leftovers, write_atomically, write_lines
+from trueshot.progress import progress
+from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.training.objectives import ObjectiveValue, objective_value
+from trueshot.training.recipe import Recipe, parse_recipe
+from trueshot.versions import versions
+
+BUNDLE = "detector.safetensors"
+LOG = "log.jsonl"
+VALIDATION_BUDGET = 2.0
+_BUDGET_STREAM = 1
+_LOGS, _VALIDATIONS = 200, 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingHistory:
+    """What a run has logged.
+
+    Args:
+        bundle: The trained detector.
+        records: Lines of the log, in order of their `step`; see docs/training.md.
+    """
+
+    bundle: Path
+    records: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    recipe: Recipe
+    training: Part
+    validation: Part
+    fingerprint: str
+    folder: Path
+    device: torch.device
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+
+def train(
+    recipe: Recipe,
+    dataset: Dataset,
+    out_dir: str | Path,
+    resume: bool = True,
+    *,
+    side: int | None = None,
+    device: str | torch.device = "cpu",
+    checkpoint_seconds: float = 60.0,
+    validation_crops: int = 500,
+) -> TrainingHistory:
+    """Train a detector, or go on where an interrupted run of the same recipe was.
+
+    On the same machine, with the same number of threads, an interrupted run ends with the same
+    bits as one that was not.
+
+    Args:
+        recipe: All settings.
+        dataset: As `prepare` made it; its training and validation parts are used.
+        out_dir: Folder for recipe.yaml, log.jsonl, checkpoint.safetensors, detector.safetensors.
+        resume: Go on where a run in that folder was; otherwise such a run is an error.
+        side: Which of the data set's sizes; may be left out if there is one.
+        device: Where to compute.
+        checkpoint_seconds: Time between checkpoints.
+        validation_crops: At most so many crops of each class are judged at each validation.
+
+    Returns:
+        The log, and where the detector is.
+
+    Raises:
+        RunError: The folder holds another run.
+        DatasetError: No such size, or too few crops.
+    """
+    side = dataset.only_side() if side is None else side
+    run = _Run(
+        recipe=recipe,
+        training=dataset.part(side, "train"),
+        validation=dataset.part(side, "validation").first(validation_crops),
+        fingerprint=dataset.fingerprint(side),
+        folder=Path(out_dir),
+        device=torch.device(device),
+    )
+    _claim(run, resume)
+    if not (run.folder / BUNDLE).is_file():
+        detector = _train(run, checkpoint_seconds)
+        save_bundle(run.folder / BUNDLE, detector, _card(run))
+    return TrainingHistory(bundle=run.folder / BUNDLE, records=read_lines(run.folder / LOG))
+
+
+def _claim(run: _Run, resume: bool) -> None:
+    """Take a folder for this run, or find that it is this run's."""
+    claim = run.folder / "recipe.yaml"
+    text = f"# data: {run.fingerprint}, {run.training.side} px\n{run.recipe.to_yaml()}"
+    if not claim.exists():
+        write_atomically(claim, text)
+    elif not resume:
+        raise RunError(f"{run.folder}: holds a run already; name another folder, or resume it")
+    elif claim.read_text("utf-8") != text:
+        raise RunError(f"{run.folder}: {_difference(claim, run)}; name another folder")
+    remove_leftovers(run.folder)
+
+
+def _difference(claim: Path, run: _Run) -> str:
+    before = parse_recipe(claim.read_text("utf-8"), str(claim))
+    if before == run.recipe:
+        return "holds a run of this recipe on other data"
+    return f"holds a run of another recipe ({before.name!r}, {before.schedule.iterations} steps)"
+
+
+def _train(run: _Run, checkpoint_seconds: float) -> Detector:
+    detector = new_detector(run.recipe).to(run.device)
+    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.Adam(detector.parameters(), lr=run.recipe.schedule.learning_rate)
+    at = Progress()
+    if run.checkpoint.is_file():
+        at = load_checkpoint(run.checkpoint, detector, optimizer)
+    log = run.folder / LOG
+    write_lines(log, [line for line in read_lines(log) if line["step"] <= at.step])
+    batches = Batches(part=run.training, batch=run.recipe.schedule.batch, seed=run.recipe.seed)
+    total = run.recipe.schedule.iterations
+    log_every, validate_every = max(1, total // _LOGS), max(1, total // _VALIDATIONS)
+    saved = time.monotonic()
+    with progress(f"{run.recipe.name} {run.training.side} px", total, at.step) as advance:
+        while at.step < total:
+            started = time.monotonic()
+            value = _step(run, detector, optimizer, batches, at.step)
+            _count(at, value, time.monotonic() - started)
+            note = f"loss {value.parts['loss']:.3f}"
+            due = at.step % validate_every == 0 or at.step == total
+            if at.step % log_every == 0 or due:
+                append_line(log, _log_line(run, detector, at, validate=due))
+            if time.monotonic() - saved >= checkpoint_seconds or at.step == total:
+                save_checkpoint(run.checkpoint, detector, optimizer, at)
+                saved = time.monotonic()
+            advance(1, note)
+    return detector
+
+
+def new_detector(recipe: Recipe) -> Detector:
+    """A detector as a run of this recipe begins: fresh weights that the seed determines."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return _blank_card(recipe).new_detector()
+
+
+def _step(
+    run: _Run,
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    batches: Batches,
+    step: int,
+) -> ObjectiveValue:
+    images, labels = run.training.batch(batches.places(step), run.device)
+    budgets = draw_budgets(run.recipe, step)
+    for group in optimizer.param_groups:
+        group["lr"] = run.recipe.schedule.learning_rate_at(step)
+    detector.train()
+    value = objective_value(
+        run.recipe.objective,
+        detector,
+        images,
+        labels,
+        None if budgets is None else budgets.to(run.device),
+    )
+    optimizer.zero_grad(set_to_none=True)
+    value.loss.backward()  # type: ignore[no-untyped-call]
+    if not bool(torch.isfinite(value.loss)):
+        raise RunError(
+            f"{run.folder}: the loss is no finite number at step {step}; "
+            "lower the learning rate or the penalty"
+        )
+    optimizer.step()
+    return value
+
+
+def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
+    """ε of the attacked images of step number `step`, shape (k,); None without fusion."""
+    fusion = recipe.objective.fusion
+    if fusion is None:
+        return None
+    random = np.random.default_rng([recipe.seed, _BUDGET_STREAM, step])
+    return torch.from_numpy(random.uniform(*fusion.budget, fusion.adversarial)).float()
+
+
+def _count(at: Progress, value: ObjectiveValue, seconds: float) -> None:
+    at.step += 1
+    at.counted += 1
+    at.seconds += seconds
+    for name, part in value.parts.items():
+        at.sums[name] = at.sums.get(name, 0.0) + float(part)
+
+
+def _log_line(run: _Run, detector: Detector, at: Progress, *, validate: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {"step": at.step}
+    line |= {name: total / at.counted for name, total in at.sums.items()}
+    line["learning_rate"] = run.recipe.schedule.learning_rate_at(at.step - 1)
+    line["images_per_second"] = round(at.step * run.recipe.schedule.batch / at.seconds, 1)
+    if validate and len(run.validation):
+        line |= validate_detector(detector, run.validation, run.device)
+    at.sums, at.counted = {}, 0
+    return line
+
+
+def validate_detector(
+    detector: Detector, part: Part, device: torch.device, batch: int = 250
+) -> dict[str, float]:
+    """Share of a part's crops judged rightly, clean and under FGSM at 2 levels, in eval mode."""
+    attack = FGSM(budget=VALIDATION_BUDGET)
+    right: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+        "validation_clean": lambda images, _: images,
+        "validation_fgsm": lambda images, labels: perturb(attack, detector, images, labels),
+    }
+    counts = dict.fromkeys(right, 0)
+    training = detector.training
+    detector.eval()
+    for start in range(0, len(part), batch):
+        images, labels = part.batch(slice(start, start + batch), device)
+        for name, change in right.items():
+            with torch.no_grad():
+                counts[name] += int((detector(change(images, labels)).argmax(1) == labels).sum())
+    detector.train(training)
+    return {name: count / len(part) for name, count in counts.items()}
+
+
+def _blank_card(recipe: Recipe) -> Card:
+    return Card(
+        network=recipe.network.model_dump(mode="json"),
+        offset=recipe.input.offset,
+        scale=recipe.input.scale,
+    )
+
+
+def _card(run: _Run) -> Card:
+    return _blank_card(run.recipe).model_copy(
+        update={
+            "side": run.training.side,
+            "recipe": run.recipe.model_dump(mode="json"),
+            "data": run.fingerprint,
+            "versions": versions(),
+        }
+    )

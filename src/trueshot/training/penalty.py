@@ -1,0 +1,37 @@
+"""The input-gradient penalty of equation 5, exact, by differentiating the gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def input_gradient(losses: Tensor, images: Tensor) -> Tensor:
+    """Gradient of each image's loss at that image, itself differentiable.
+
+    Batch normalisation in train mode couples the images of a batch; what is returned then is the
+    gradient of the sum of the losses, as the paper's training computes it.
+
+    Args:
+        losses: One loss per image, shape (n,) or any subset of the batch.
+        images: Levels, shape (n, 3, h, w), a leaf that requires a gradient.
+
+    Returns:
+        Shape (n, 3, h, w), per level.
+    """
+    (gradient,) = torch.autograd.grad(losses.sum(), images, create_graph=True)
+    return gradient
+
+
+def gradient_norms(gradient: Tensor, *, squared: bool = False) -> Tensor:
+    """2-norm of each image's gradient, or its square: shape (n,), per level.
+
+    The norm of a gradient that is exactly zero has the subgradient zero, so a saturated image
+    adds nothing and breaks nothing.
+    """
+    squares = gradient.flatten(1).square().sum(1)
+    if squared:
+        return squares
+    positive = squares > 0
+    roots = torch.where(positive, squares, torch.ones_like(squares)).sqrt()
+    return torch.where(positive, roots, torch.zeros_like(squares))

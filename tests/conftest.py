@@ -1,0 +1,78 @@
+"""Photographs made in a moment, and a data set of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.detector import Detector
+
+SIDE = 32
+
+# The tensors of the tests are small: a second thread would only wait.
+torch.set_num_threads(1)
+
+
+class Linear(nn.Module):
+    """A network whose logits are linear in the levels: attacks on it have closed forms."""
+
+    def __init__(self, side: int = 4, classes: int = 2, seed: int = 0, scale: float = 0.01) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        values = 3 * side * side
+        self.weight = nn.Parameter(scale * torch.randn(classes, values, generator=random))
+        self.bias = nn.Parameter(scale * torch.randn(classes, generator=random))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weight.T + self.bias
+
+
+def linear_detector(classes: int = 2, **settings: float) -> Detector:
+    names = tuple(f"class {number}" for number in range(classes))
+    return Detector(Linear(classes=classes, **settings), classes=names)  # type: ignore[arg-type]
+
+
+def levels(count: int, side: int, seed: int = 0) -> Tensor:
+    """Whole levels at random, shape (count, 3, side, side)."""
+    random = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, (count, 3, side, side), generator=random).float()
+
+
+def photo_pixels(seed: int, recaptured: bool, side: int = 4 * SIDE) -> np.ndarray:
+    """A soft picture with noise; a recapture has the grid of a screen, too."""
+    random = np.random.default_rng([seed, recaptured])
+    coarse = random.integers(40, 215, (side // 16, side // 16, 3)).astype(np.uint8)
+    soft = np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
+    pixels = soft + random.normal(0, 2, soft.shape)
+    if recaptured:
+        pixels = pixels + 6.0 * (np.indices((side, side)).sum(0) % 3 == 0)[..., None]
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+def write_photos(folder: Path, count: int, side: int = 4 * SIDE) -> list[Photo]:
+    """So many photographs of each class, as PNG."""
+    photos = []
+    for label in ("original", "recaptured"):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            path = folder / label / f"{number:03}.png"
+            Image.fromarray(photo_pixels(number, label == "recaptured", side)).save(path)
+            photos.append(Photo(name=f"{label}/{path.name}", path=path, label=label))
+    return photos
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Photo]:
+    return write_photos(tmp_path_factory.mktemp("photos"), 12)
+
+
+@pytest.fixture(scope="session")
+def dataset(photos: list[Photo], tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    out = tmp_path_factory.mktemp("prepared") / "dataset"
+    return prepare(photos, out, Settings(sides=(SIDE,), per_class=100))

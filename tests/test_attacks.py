@@ -1,0 +1,327 @@
+"""The attacks against closed forms, against independent libraries, and for what they leave."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from conftest import levels, linear_detector
+from torch import Tensor, nn
+
+from trueshot.attacks import (
+    BY_NAME,
+    FGSM,
+    Attack,
+    LeastLikelyClass,
+    cotangent,
+    image_gradient,
+    margin,
+    perturb,
+)
+from trueshot.detector import Detector
+from trueshot.errors import BrokenPromiseError
+from trueshot.networks import LCNN
+
+ATTACKS = list(BY_NAME.values())
+
+
+def lcnn_detector(seed: int = 0) -> Detector:
+    """An LCNN whose batch normalisation has seen images, so that both its modes differ."""
+    torch.manual_seed(seed)
+    detector = Detector(LCNN(filters=(4, 4, 8, 8, 8)))
+    detector.train()
+    with torch.no_grad():
+        for step in range(5):
+            detector(levels(16, 32, seed=step))
+    return detector.eval()
+
+
+def middle_levels(count: int, side: int = 4) -> Tensor:
+    return 100 + levels(count, side) / 5
+
+
+@pytest.mark.parametrize("budget", [0.5, 1.0, 4.0])
+def test_fgsm_lowers_the_margin_of_a_linear_detector_by_what_no_attack_can_beat(
+    budget: float,
+) -> None:
+    detector, images = linear_detector(), middle_levels(8)
+    labels = torch.arange(8) % 2
+    attacked = perturb(FGSM(budget=budget), detector, images, labels)
+    weight = detector.network.weight[1] - detector.network.weight[0]
+    best = budget * weight.abs().sum().expand(8)
+    gained = margin(detector(attacked), labels) - margin(detector(images), labels)
+    torch.testing.assert_close(gained, best, rtol=1e-4, atol=1e-4)
+
+
+def test_fgsm_is_the_image_plus_the_budget_times_the_sign_of_the_gradient_clipped() -> None:
+    detector, images = linear_detector(), levels(6, 4)
+    labels = torch.arange(6) % 2
+    weight = detector.network.weight.detach()
+    towards = torch.where(labels[:, None] == 0, weight[1] - weight[0], weight[0] - weight[1])
+    expected = (images + 3 * towards.sign().reshape(images.shape)).clamp(0, 255)
+    assert torch.equal(perturb(FGSM(budget=3.0), detector, images, labels), expected)
+
+
+def test_llcm_steps_towards_the_class_that_the_detector_finds_least_likely() -> None:
+    detector, images = linear_detector(classes=4), middle_levels(8)
+    target = detector(images).argmin(1)
+    attacked = perturb(LeastLikelyClass(budget=2.0), detector, images, torch.zeros(8).long())
+    leaves = images.clone().requires_grad_(True)
+    nn.functional.cross_entropy(detector(leaves), target, reduction="sum").backward()
+    assert leaves.grad is not None
+    assert torch.equal(attacked, images - 2 * leaves.grad.sign())
+    after = detector(attacked).log_softmax(1).gather(1, target[:, None])
+    assert (after > detector(images).log_softmax(1).gather(1, target[:, None])).all()
+
+
+def test_llcm_is_fgsm_with_the_predicted_label_when_there_are_two_classes() -> None:
+    detector, images = lcnn_detector(), levels(16, 32)
+    predicted = detector(images).argmax(1)
+    llcm = perturb(LeastLikelyClass(budget=2.0), detector, images, 1 - predicted)
+    assert torch.equal(llcm, perturb(FGSM(budget=2.0), detector, images, predicted))
+
+
+def test_fgsm_gives_the_same_bits_as_foolbox() -> None:
+    import foolbox
+
+    detector, images = lcnn_detector(), levels(16, 32)
+    labels = torch.arange(16) % 2
+    model = foolbox.PyTorchModel(detector, bounds=(0, 255))
+    _, (theirs,), _ = foolbox.attacks.FGSM(random_start=False)(model, images, labels, epsilons=[3])
+    assert torch.equal(perturb(FGSM(budget=3.0), detector, images, labels), theirs)
+
+
+def test_llcm_gives_the_same_bits_as_foolbox() -> None:
+    import foolbox
+
+    detector, images = lcnn_detector(), levels(16, 32)
+    target = detector(images).argmin(1)
+    model = foolbox.PyTorchModel(detector, bounds=(0, 255))
+    attack = foolbox.attacks.LinfPGD(steps=1, abs_stepsize=3.0, random_start=False)
+    criterion = foolbox.criteria.TargetedMisclassification(target)
+    _, (theirs,), _ = attack(model, images, criterion, epsilons=[3.0])
+    ours = perturb(LeastLikelyClass(budget=3.0), detector, images, 1 - target)
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_both_attacks_give_the_same_bits_as_art(targeted: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from art.attacks.evasion import FastGradientMethod
+        from art.estimators.classification import PyTorchClassifier
+    detector, images = lcnn_detector(), levels(16, 32)
+    labels = torch.arange(16) % 2
+    classifier = PyTorchClassifier(
+        detector,
+        loss=nn.CrossEntropyLoss(),
+        input_shape=(3, 32, 32),
+        nb_classes=2,
+        clip_values=(0, 255),
+        device_type="cpu",
+    )
+    attack = FastGradientMethod(classifier, eps=2.0, targeted=targeted, batch_size=16)
+    classes = detector(images).argmin(1) if targeted else labels
+    theirs = attack.generate(images.numpy(), y=classes.numpy())
+    ours = (LeastLikelyClass if targeted else FGSM)(budget=2.0)
+    detector.eval()
+    np.testing.assert_array_equal(perturb(ours, detector, images, labels).numpy(), theirs)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
+def test_a_budget_for_each_image_is_kept_for_each_image(
+    attack: type[FGSM | LeastLikelyClass], loss: str
+) -> None:
+    detector, images = linear_detector(), middle_levels(5)
+    budgets = torch.tensor([0.0, 0.5, 1.0, 2.5, 5.0])
+    labels = torch.arange(5) % 2
+    together = perturb(attack(budget=budgets, loss=loss), detector, images, labels)
+    torch.testing.assert_close((together - images).abs().amax((1, 2, 3)), budgets)
+    for i, budget in enumerate(budgets.tolist()):
+        alone = perturb(
+            attack(budget=budget, loss=loss), detector, images[i : i + 1], labels[i : i + 1]
+        )
+        assert torch.equal(alone, together[i : i + 1])
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("sure", [1e2, 1e4, 1e6])
+def test_a_saturated_detector_is_attacked_as_well_as_any_other(
+    attack: type[FGSM | LeastLikelyClass], sure: float
+) -> None:
+    images = middle_levels(6)
+    plain, saturated = linear_detector(), linear_detector()
+    with torch.no_grad():
+        # The same boundary, with logits so far apart that cross-entropy is 0 in float32.
+        offset = saturated.network.weight @ images.flatten(1).mean(0) + saturated.network.bias
+        plain.network.bias -= offset
+        saturated.network.bias -= offset
+        saturated.network.weight *= sure
+        saturated.network.bias *= sure
+    labels = plain(images).argmax(1)
+    losses = nn.functional.cross_entropy(saturated(images), labels, reduction="none")
+    if sure >= 1e4:
+        assert (losses == 0).any()
+    assert torch.equal(
+        perturb(attack(budget=1.0), saturated, images, labels),
+        perturb(attack(budget=1.0), plain, images, labels),
+    )
+
+
+def test_the_cotangent_of_cross_entropy_is_its_gradient_up_to_a_power_of_two() -> None:
+    logits = torch.tensor([[0.3, -0.2, 0.1], [2.0, -1.0, 0.5], [-3.0, 4.0, 0.0]])
+    labels = torch.tensor([0, 0, 1])
+    leaves = logits.clone().requires_grad_(True)
+    nn.functional.cross_entropy(leaves, labels, reduction="sum").backward()
+    assert leaves.grad is not None
+    ratio = cotangent(logits, labels) / leaves.grad
+    assert torch.equal(ratio, ratio[:, :1].expand_as(ratio))
+    assert torch.equal(torch.frexp(ratio)[0], torch.full_like(ratio, 0.5))
+
+
+def test_the_margin_is_the_best_wrong_logit_minus_the_true_one() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [5.0, 0.0, 4.0]])
+    assert margin(logits, torch.tensor([2, 0])).tolist() == [1.0, -1.0]
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="hinge"):
+        image_gradient(linear_detector(), levels(1, 4), torch.tensor([0]), "hinge")  # type: ignore[arg-type]
+
+
+def fingerprint(detector: Detector) -> dict[str, object]:
+    return {
+        "modes": [module.training for module in detector.modules()],
+        "state": {name: value.clone() for name, value in detector.state_dict().items()},
+        "gradients": [None if p.grad is None else p.grad.clone() for p in detector.parameters()],
+        "wanted": [p.requires_grad for p in detector.parameters()],
+        "random": torch.get_rng_state(),
+    }
+
+
+def assert_same(first: dict[str, object], second: dict[str, object]) -> None:
+    assert first["modes"] == second["modes"]
+    assert first["wanted"] == second["wanted"]
+    torch.testing.assert_close(first["state"], second["state"], rtol=0, atol=0)
+    for before, after in zip(first["gradients"], second["gradients"], strict=True):  # type: ignore[call-overload]
+        assert (before is None) == (after is None)
+        assert before is None or torch.equal(before, after)
+    assert torch.equal(first["random"], second["random"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("batch_statistics", [False, True])
+def test_an_attack_leaves_all_that_it_touches_as_it_was(
+    attack: type[FGSM | LeastLikelyClass], batch_statistics: bool
+) -> None:
+    detector, images, labels = lcnn_detector(), levels(8, 32), torch.arange(8) % 2
+    detector.train()
+    detector.network.units[1].eval()  # a mixture of modes
+    next(detector.parameters()).requires_grad_(False)
+    nn.functional.cross_entropy(detector(images), labels).backward()
+    kept = images.clone()
+    before = fingerprint(detector)
+    perturb(attack(budget=2.0, batch_statistics=batch_statistics), detector, images, labels)
+    assert_same(before, fingerprint(detector))
+    assert torch.equal(images, kept)
+    assert not images.requires_grad
+    assert images.grad is None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Failing:
+    """An attack that fails after it has drawn a random number, inside the guarded region."""
+
+    budget: float = 1.0
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        from trueshot.attacks import undisturbed
+
+        with undisturbed(detector, training=True):
+            detector(images + torch.randn_like(images))
+            raise RuntimeError("on purpose")
+
+
+def test_an_attack_that_fails_leaves_all_as_it_was_too() -> None:
+    detector, images = lcnn_detector(), levels(4, 32)
+    before = fingerprint(detector)
+    with pytest.raises(RuntimeError, match="on purpose"):
+        perturb(Failing(), detector, images, torch.zeros(4).long())
+    assert_same(before, fingerprint(detector))
+
+
+def test_the_mode_of_batch_normalisation_matters_and_is_the_one_asked_for() -> None:
+    detector, images, labels = lcnn_detector(), levels(8, 32), torch.arange(8) % 2
+    running = perturb(FGSM(budget=1.0), detector.train(), images, labels)
+    assert torch.equal(running, perturb(FGSM(budget=1.0), detector.eval(), images, labels))
+    batch = perturb(FGSM(budget=1.0, batch_statistics=True), detector, images, labels)
+    assert not torch.equal(running, batch)
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_the_size_of_the_batch_does_not_change_the_attack(
+    attack: type[FGSM | LeastLikelyClass],
+) -> None:
+    detector, images, labels = lcnn_detector().double(), levels(7, 32).double(), torch.arange(7) % 2
+    together = perturb(attack(budget=2.0), detector, images, labels)
+    alone = [
+        perturb(attack(budget=2.0), detector, images[i : i + 1], labels[i : i + 1])
+        for i in range(7)
+    ]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cheating:
+    """An attack that breaks its promise by adding what it is told to."""
+
+    amount: float
+    budget: float = 2.0
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        return images + self.amount
+
+
+@pytest.mark.parametrize("amount", [2.01, -2.01, float("nan"), float("inf")])
+def test_an_attack_that_leaves_its_budget_is_found_out(amount: float) -> None:
+    images = torch.full((2, 3, 4, 4), 100.0)
+    with pytest.raises(BrokenPromiseError):
+        perturb(Cheating(amount=amount), linear_detector(), images, torch.tensor([0, 1]))
+
+
+def test_an_attack_that_leaves_the_levels_is_found_out() -> None:
+    with pytest.raises(BrokenPromiseError, match="0 to 255"):
+        perturb(
+            Cheating(amount=1.0),
+            linear_detector(),
+            torch.full((1, 3, 4, 4), 255.0),
+            torch.zeros(1).long(),
+        )
+
+
+def test_images_outside_the_levels_are_refused_before_the_attack() -> None:
+    with pytest.raises(ValueError, match="0 to 255"):
+        perturb(FGSM(budget=1.0), linear_detector(), -levels(1, 4) - 1, torch.tensor([0]))
+
+
+@pytest.mark.parametrize("budget", [-1.0, float("nan"), torch.ones(3), torch.ones(2, 2)])
+def test_a_budget_that_is_none_is_refused(budget: float | Tensor) -> None:
+    with pytest.raises(ValueError, match="budget"):
+        perturb(FGSM(budget=budget), linear_detector(), levels(2, 4), torch.tensor([0, 1]))
+
+
+def test_no_images_are_attacked_to_no_images() -> None:
+    images = torch.zeros(0, 3, 4, 4)
+    assert perturb(FGSM(budget=1.0), linear_detector(), images, torch.zeros(0).long()).shape[0] == 0
+
+
+def test_the_settings_of_an_attack_are_its_name_and_cannot_be_changed() -> None:
+    attack = FGSM(budget=2.0)
+    assert repr(attack) == "FGSM(budget=2.0, loss='cross_entropy', batch_statistics=False)"
+    assert isinstance(attack, Attack)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        attack.budget = 3.0  # type: ignore[misc]

@@ -1,0 +1,299 @@
+"""Training goes on where it was stopped and ends with the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIDE
+
+from trueshot.bundle import load_bundle, read_safetensors
+from trueshot.datasets import Batches, Dataset, Part
+from trueshot.errors import DatasetError, RecipeError, RunError
+from trueshot.files import read_lines
+from trueshot.training import Recipe, load_recipe, parse_recipe, recipe_names, train
+from trueshot.training.loop import draw_budgets
+from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
+
+
+def small(iterations: int = 12, **settings: object) -> Recipe:
+    """The secure recipe, small enough for a test."""
+    return Recipe(
+        name="small",
+        network=Network(filters=(2, 2, 4, 4, 4)),
+        objective=Objective(penalty=Penalty(weight=5.0), fusion=Fusion(adversarial=4)),
+        schedule=Schedule(iterations=iterations, batch=8, learning_rate=1e-3, decay_every=3),
+    ).model_copy(update=settings)
+
+
+def test_a_run_is_determined_by_its_recipe_and_data(dataset: Dataset, tmp_path: Path) -> None:
+    first, second = (train(small(), dataset, tmp_path / name) for name in "ab")
+    assert first.bundle.read_bytes() == second.bundle.read_bytes()
+    other = train(small(seed=1), dataset, tmp_path / "c")
+    assert first.bundle.read_bytes() != other.bundle.read_bytes()
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 11])
+def test_a_run_that_is_stopped_at_a_step_ends_with_the_same_bits(
+    dataset: Dataset, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(small(), dataset, tmp_path / "whole", checkpoint_seconds=0)
+    original, calls = torch.optim.Adam.step, []
+
+    def step(self: torch.optim.Adam, *arguments: object) -> object:
+        calls.append(1)
+        if len(calls) > stop_at:
+            raise _Stop
+        return original(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.optim.Adam, "step", step)
+        with pytest.raises(_Stop):
+            train(small(), dataset, tmp_path / "cut", checkpoint_seconds=0)
+    again = train(small(), dataset, tmp_path / "cut", checkpoint_seconds=0)
+    assert again.bundle.read_bytes() == whole.bundle.read_bytes()
+    assert without_speed(again.records) == without_speed(whole.records)
+
+
+def without_speed(records: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{k: v for k, v in r.items() if k != "images_per_second"} for r in records]
+
+
+def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bits(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(small(iterations=150).to_yaml(), "utf-8")
+    script = (
+        "import sys, torch\n"
+        "from trueshot.datasets import Dataset\n"
+        "from trueshot.training import load_recipe, train\n"
+        "torch.set_num_threads(1)\n"
+        "train(load_recipe(sys.argv[1]), Dataset.open(sys.argv[2]), sys.argv[3],"
+        " checkpoint_seconds=0)\n"
+    )
+
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", script, str(recipe), str(dataset.folder), str(out)]
+        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() == 0
+    moments = random.Random(0)
+    kills = 0
+    for _ in range(40):
+        process = start(tmp_path / "killed")
+        seen = tmp_path / "killed" / "checkpoint.safetensors"
+        began = seen.stat().st_mtime_ns if seen.exists() else 0
+        while process.poll() is None and (not seen.exists() or seen.stat().st_mtime_ns == began):
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        if process.poll() is not None or kills == 3:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert process.wait() == 0
+    assert kills >= 2
+    killed, whole = (tmp_path / name / "detector.safetensors" for name in ("killed", "whole"))
+    assert killed.read_bytes() == whole.read_bytes()
+    logs = [read_lines(tmp_path / name / "log.jsonl") for name in ("killed", "whole")]
+    assert without_speed(logs[0]) == without_speed(logs[1])
+    assert not list((tmp_path / "killed").glob(".*.part"))
+
+
+def test_training_lowers_the_loss_and_learns_what_there_is_to_learn(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = small(60, objective=Objective()).model_copy(
+        update={"schedule": Schedule(iterations=60, batch=16, learning_rate=1e-2, decay_every=20)}
+    )
+    records = train(recipe, dataset, tmp_path / "run").records
+    assert records[-1]["loss"] < 0.6 * records[0]["loss"]
+    assert records[-1]["validation_clean"] > 0.9
+
+
+def test_the_log_tells_every_part_of_the_loss(dataset: Dataset, tmp_path: Path) -> None:
+    records = train(small(), dataset, tmp_path / "run").records
+    assert [r["step"] for r in records] == list(range(1, 13))
+    wanted = {
+        "loss",
+        "cross_entropy_clean",
+        "cross_entropy_adversarial",
+        "gradient_norm",
+        "learning_rate",
+        "images_per_second",
+        "validation_clean",
+        "validation_fgsm",
+    }
+    assert wanted <= set(records[-1])
+    assert records[-1]["learning_rate"] == pytest.approx(1e-3 * 0.9**3)
+
+
+def test_another_recipe_or_other_data_in_the_same_folder_is_refused(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    train(small(2), dataset, tmp_path / "run")
+    with pytest.raises(RunError, match="another recipe"):
+        train(small(3), dataset, tmp_path / "run")
+    with pytest.raises(RunError, match="holds a run already"):
+        train(small(2), dataset, tmp_path / "run", resume=False)
+    claim = tmp_path / "run" / "recipe.yaml"
+    claim.write_text(claim.read_text().replace("# data: ", "# data: 0"))
+    with pytest.raises(RunError, match="other data"):
+        train(small(2), dataset, tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_refused_by_name(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(small(2), dataset, out)
+    (out / "detector.safetensors").unlink()
+    checkpoint = out / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-10])
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors"):
+        train(small(2), dataset, out)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_so(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = small().model_copy(
+        update={"objective": Objective(penalty=Penalty(weight=1e38, squared=True))}
+    )
+    with pytest.raises(RunError, match="no finite number"):
+        train(recipe, dataset, tmp_path / "run")
+
+
+def test_no_file_of_a_run_is_a_pickle(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(2), dataset, tmp_path / "run")
+    for path in (tmp_path / "run").iterdir():
+        if path.suffix == ".safetensors":
+            assert read_safetensors(path)[0]
+        else:
+            path.read_text("utf-8")
+
+
+def test_the_bundle_carries_its_recipe_and_its_data(dataset: Dataset, tmp_path: Path) -> None:
+    _, card = load_bundle(train(small(2), dataset, tmp_path / "run").bundle)
+    assert Recipe.model_validate(card.recipe) == small(2)
+    assert card.data == dataset.fingerprint(SIDE)
+    assert card.side == SIDE
+
+
+def test_the_shipped_recipes_are_the_papers() -> None:
+    assert recipe_names() == ["secure", "yang"]
+    yang, secure = load_recipe("yang"), load_recipe("secure")
+    assert yang.objective == Objective()
+    assert yang.schedule == secure.schedule == Schedule()
+    assert (yang.schedule.iterations, yang.schedule.batch) == (100_000, 64)
+    assert [yang.schedule.learning_rate_at(s) for s in (0, 9_999, 10_000, 99_999)] == (
+        pytest.approx([1e-4, 1e-4, 0.9e-4, 1e-4 * 0.9**9])
+    )
+    fusion, penalty = secure.objective.fusion, secure.objective.penalty
+    assert fusion is not None
+    assert (fusion.adversarial, fusion.weight, fusion.budget) == (32, 0.2, (1.0, 5.0))
+    assert penalty is not None
+    assert (penalty.squared, penalty.images) == (False, "clean")
+
+
+def test_a_recipe_comes_back_from_its_yaml() -> None:
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert parse_recipe(recipe.to_yaml(), "copy") == recipe
+
+
+def test_a_shortened_schedule_keeps_its_shape() -> None:
+    short = Schedule().shortened(1000)
+    assert (short.iterations, short.decay_every) == (1000, 100)
+    assert short.learning_rate == pytest.approx(1e-3)
+    assert Schedule().shortened(25_000).learning_rate == pytest.approx(2e-4)
+    assert Schedule().shortened(100_000) == Schedule()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("name: a\nlambda: 3", "lambda"),
+        ("name: a\nobjective: {penalty: {weight: -1}}", "objective.penalty.weight"),
+        ("name: a\nobjective: {fusion: {budget: [5, 1]}}", "objective.fusion"),
+        ("name: a\nobjective: {fusion: {adversarial: 65}}", "adversarial is 65"),
+        ("name: a\nnetwork: {filters: [8, 8]}", "network.filters"),
+        ("- a list", "mapping"),
+        ("name: [", "not YAML"),
+        ("!!python/object/apply:os.system ['true']", "not YAML"),
+        ("{}", "name"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None:
+    with pytest.raises(RecipeError, match="mine.yaml") as caught:
+        parse_recipe(text, "mine.yaml")
+    assert named in str(caught.value)
+
+
+def test_a_recipe_that_is_nowhere_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="secure, yang"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_the_written_schema_of_recipes_is_the_one_in_force() -> None:
+    written = Path(__file__).parent.parent / "docs" / "recipe.schema.json"
+    assert json.loads(written.read_text("utf-8")) == Recipe.model_json_schema()
+
+
+def test_budgets_are_uniform_over_their_range_and_differ_from_step_to_step() -> None:
+    recipe = Recipe(name="a", objective=Objective(fusion=Fusion(adversarial=64)))
+    steps = [draw_budgets(recipe, step) for step in range(200)]
+    values = torch.stack([s for s in steps if s is not None]).flatten().double()
+    assert len(values.unique()) > 12_000
+    assert (values.min(), values.max()) == (pytest.approx(1, abs=0.01), pytest.approx(5, abs=0.01))
+    assert values.mean() == pytest.approx(3, abs=0.05)
+    assert values.var() == pytest.approx(16 / 12, abs=0.05)
+    again = draw_budgets(recipe, 7)
+    assert again is not None and steps[7] is not None
+    assert torch.equal(again, steps[7])
+
+
+def part_of(count: int) -> Part:
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None, None] + np.zeros(
+        (1, 4, 4, 3), np.uint8
+    )
+    return Part(pixels=pixels, rows=np.arange(count), labels=np.arange(count) % 2)
+
+
+def test_each_pass_takes_every_crop_once_in_another_order() -> None:
+    batches = Batches(part=part_of(10), batch=4, seed=3)
+    taken = np.concatenate([batches.places(step) for step in range(10)])
+    passes = taken.reshape(4, 10)
+    assert (np.sort(passes, 1) == np.arange(10)).all()
+    assert len({tuple(p) for p in passes.tolist()}) == 4
+
+
+def test_the_crops_of_a_step_do_not_depend_on_the_steps_before() -> None:
+    forward, alone = (Batches(part=part_of(10), batch=4, seed=3) for _ in range(2))
+    several = [forward.places(step) for step in range(8)]
+    assert (alone.places(6) == several[6]).all()
+    assert (alone.places(1) == several[1]).all()
+
+
+def test_a_batch_holds_the_crops_and_labels_that_were_asked_for() -> None:
+    images, labels = part_of(10).batch(np.array([7, 2, 2, 5]))
+    assert images.mean((1, 2, 3)).tolist() == [7, 2, 2, 5]
+    assert labels.tolist() == [1, 0, 0, 1]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_training_part_without_crops_is_refused() -> None:
+    with pytest.raises(DatasetError, match="without crops"):
+        Batches(part=part_of(0), batch=4, seed=0)
