@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attacks": {"errors", "pixels", "detector"},
     "datasets": BASE,
     "training": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
-    "evaluation": BASE | {"detector", "bundle", "attacks", "datasets"},
+    "evaluation": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
     "reports": BASE | {"evaluation.results"},
     "simulation": {"errors", "pixels", "imagefiles"},
     "scanning": BASE | {"detector", "bundle"},

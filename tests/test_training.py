@@ -237,7 +237,7 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
     ],
 )
 def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None:
-    with pytest.raises(RecipeError, match="mine.yaml") as caught:
+    with pytest.raises(RecipeError, match=r"mine\.yaml") as caught:
         parse_recipe(text, "mine.yaml")
     assert named in str(caught.value)
 
@@ -261,7 +261,8 @@ def test_budgets_are_uniform_over_their_range_and_differ_from_step_to_step() -> 
     assert values.mean() == pytest.approx(3, abs=0.05)
     assert values.var() == pytest.approx(16 / 12, abs=0.05)
     again = draw_budgets(recipe, 7)
-    assert again is not None and steps[7] is not None
+    assert again is not None
+    assert steps[7] is not None
     assert torch.equal(again, steps[7])
 
 

@@ -24,6 +24,7 @@ from trueshot.versions import versions
 
 PAPER_BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 PAPER_ATTACKS = ("fgsm", "llcm")
+_MOST_PSNR = 100.0  # of an image that was not changed, so that a mean is a number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +153,7 @@ def _judge(
     right = np.zeros(2, np.int64)
     unrounded = np.zeros(2, np.int64)
     scores = np.zeros(len(part))
-    quality = 0.0
+    quality = np.zeros(len(part))
     for start in range(0, len(part), batch):
         images, labels = part.batch(slice(start, start + batch), device)
         attacked = images if attack is None else perturb(attack, detector, images, labels)
@@ -163,7 +164,7 @@ def _judge(
         same = attack is None or torch.equal(filed, attacked)
         unrounded += _right(logits if same else _logits(detector, attacked), labels)
         if attack is not None:
-            quality += float(psnr(images, filed).clamp(max=100).sum())
+            quality[start : start + batch] = psnr(images, filed).clamp(max=_MOST_PSNR).cpu().numpy()
         advance(len(labels), name if attack is None else f"{name} {budget:g}")
     total = np.bincount(part.labels, minlength=2)
     cell = Cell(
@@ -172,7 +173,7 @@ def _judge(
         right=(int(right[0]), int(right[1])),
         total=(int(total[0]), int(total[1])),
         right_unrounded=(int(unrounded[0]), int(unrounded[1])),
-        psnr=None if attack is None else quality / len(part),
+        psnr=None if attack is None else float(quality.mean()),
     )
     return cell, area_under_curve(scores, part.labels)
 

@@ -119,7 +119,7 @@ def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFa
     if facts.frames > 1:
         which = "main" if facts.format == "HEIF" else "first"
         notes.append(f"several pictures inside: {which} of {facts.frames} frames")
-    if "exif" in picture.info and not facts.exif_tags:
+    if picture.info.get("exif") and not facts.exif_tags:
         notes.append("EXIF has no tag that can be read")
     return [note for note in notes if note]
 

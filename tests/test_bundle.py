@@ -1,0 +1,121 @@
+"""A detector as one file: whole or refused, and never code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import levels
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from trueshot.bundle import Card, load_bundle, save_bundle
+from trueshot.detector import Detector
+from trueshot.errors import BundleError
+
+CARD = Card(network={"name": "lcnn", "filters": [2, 2, 2, 2, 2]}, offset=1.0, scale=2.0, side=64)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Path, Detector]:
+    torch.manual_seed(0)
+    detector = CARD.new_detector()
+    detector(levels(4, 32))  # moves the batch statistics
+    save_bundle(tmp_path / "detector.safetensors", detector, CARD)
+    return tmp_path / "detector.safetensors", detector
+
+
+def test_a_bundle_comes_back_with_the_same_verdicts(saved: tuple[Path, Detector]) -> None:
+    path, detector = saved
+    loaded, card = load_bundle(path)
+    assert card == CARD
+    assert not loaded.training
+    assert torch.equal(loaded(levels(5, 32)), detector.eval()(levels(5, 32)))
+
+
+def test_equal_content_gives_equal_bytes(saved: tuple[Path, Detector], tmp_path: Path) -> None:
+    loaded, card = load_bundle(saved[0])
+    save_bundle(tmp_path / "again", loaded, card)
+    assert (tmp_path / "again").read_bytes() == saved[0].read_bytes()
+
+
+@given(st.floats(0, 0.999))
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_truncated_bundle_is_refused_by_name(saved: tuple[Path, Detector], share: float) -> None:
+    whole = saved[0].read_bytes()
+    cut = saved[0].with_name("cut")
+    cut.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(BundleError, match="cut"):
+        load_bundle(cut)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    class Bomb:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "exploded",)  # type: ignore[return-value]
+
+    (tmp_path / "bad").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(BundleError):
+        load_bundle(tmp_path / "bad")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "bad.pt")
+    with pytest.raises(BundleError):
+        load_bundle(tmp_path / "bad.pt")
+    assert not (tmp_path / "exploded").exists()
+
+
+def with_card(path: Path, card: object) -> Path:
+    weights = {name: value.contiguous() for name, value in CARD.new_detector().state_dict().items()}
+    save_file(weights, path, metadata={"trueshot": json.dumps(card)})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": 99}, "format 99"),
+        ({"network": {"name": "unknown"}}, "unknown"),
+        ({"network": {"name": "lcnn", "filters": [4, 2, 2, 2, 2]}}, "do not fit"),
+        ({"classes": ["a", "b", "c"]}, "do not fit"),
+        ({"scale": 0}, "do not fit"),
+        ({"side": "large"}, "card is damaged"),
+        ({"surprise": 1}, "card is damaged"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    path = with_card(tmp_path / "b", CARD.model_dump(mode="json") | change)
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(path)
+
+
+@pytest.mark.parametrize("card", [[], 3, None, "text"])
+def test_a_card_that_is_no_mapping_is_refused(tmp_path: Path, card: object) -> None:
+    with pytest.raises(BundleError):
+        load_bundle(with_card(tmp_path / "b", card))
+
+
+def test_weights_of_somebody_else_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "theirs.safetensors")
+    with pytest.raises(BundleError, match="without a trueshot card"):
+        load_bundle(tmp_path / "theirs.safetensors")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    detector = CARD.new_detector()
+    with torch.no_grad():
+        detector.network.classifier.bias[0] = float("nan")
+    save_bundle(tmp_path / "b", detector, CARD)
+    with pytest.raises(BundleError, match="no finite numbers"):
+        load_bundle(tmp_path / "b")
+
+
+def test_a_missing_bundle_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="none: no such file"):
+        load_bundle(tmp_path / "none")

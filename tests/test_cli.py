@@ -1,0 +1,282 @@
+"""The command line, from photographs to tables, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import SIDE, photo_pixels, write_photos
+from PIL import Image
+
+from trueshot.bundle import load_bundle
+from trueshot.datasets import Dataset, Photo
+from trueshot.files import read_lines
+from trueshot.imagefiles import read_image
+from trueshot.networks.many_crops import ManyCrops
+from trueshot.pixels import to_levels
+from trueshot.training import Recipe, train
+from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
+
+PLAIN = Recipe(
+    name="plain",
+    network=Network(filters=(4, 4, 4, 4, 4)),
+    schedule=Schedule(iterations=40, batch=16, learning_rate=1e-2),
+)
+SECURE = PLAIN.model_copy(
+    update={
+        "name": "safe",
+        "objective": Objective(penalty=Penalty(weight=2.0), fusion=Fusion(adversarial=8)),
+    }
+)
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "trueshot", *(str(argument) for argument in arguments)]
+
+
+def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command(*arguments), capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(PLAIN, dataset, tmp_path_factory.mktemp("plain")).bundle
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> list[str]:
+    arguments = []
+    for option, recipe in (("--plain", PLAIN), ("--secure", SECURE)):
+        path = tmp_path / f"{recipe.name}.yaml"
+        path.write_text(recipe.to_yaml(), "utf-8")
+        arguments += [option, str(path)]
+    return arguments
+
+
+def test_two_folders_become_tables_and_figures(
+    photos: list[Photo], recipes: list[str], tmp_path: Path
+) -> None:
+    folder = photos[0].path.parent.parent
+    prepared = run(
+        "prepare", "--original", folder / "original", "--recaptured", folder / "recaptured",
+        "--out", tmp_path / "d", "--size", 32, "--size", 16, "--per-class", 60,
+    )  # fmt: skip
+    assert "32 px: crops per class: train 24, validation 6, test 30" in prepared.stdout
+    assert "shortcut audit" in prepared.stdout
+    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 10)
+    results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
+    assert [(r["side"], r["detector"]) for r in results] == [
+        (16, "plain"), (16, "safe"), (32, "plain"), (32, "safe"),
+    ]  # fmt: skip
+    for result in results:
+        assert len(result["cells"]) == 11
+        assert all(sum(cell["total"]) == 60 for cell in result["cells"])
+    for name in ("tables.md", "tables.tex", "figure-2-16px.png", "figure-5-32px.png"):
+        assert str(tmp_path / "r" / name) in done.stdout
+        assert (tmp_path / "r" / name).stat().st_size > 500
+    assert "Table 3" in done.stdout
+
+
+def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
+    dataset: Dataset, recipes: list[str], tmp_path: Path
+) -> None:
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command("reproduce", dataset.folder, "--out", out, *recipes, "--crops", 40),
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+
+    assert start(tmp_path / "whole").wait() == 0
+    moments, kills, out = random.Random(2), 0, tmp_path / "killed"
+    for _ in range(4):
+        process, before = start(out), written(out)
+        while process.poll() is None and written(out) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.5))
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert start(out).wait() == 0
+    assert kills >= 2
+    for name in ("results.json", "tables.md", "figure-2-32px.png", "figure-5-32px.png"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def written(out: Path) -> int:
+    """Bytes in the journals and checkpoints: it changes whenever something has been done."""
+    files = [*out.rglob("*.jsonl"), *out.rglob("*.safetensors")] if out.is_dir() else []
+    return sum(path.stat().st_mtime_ns for path in files if path.exists())
+
+
+def test_train_and_evaluate_are_the_parts_of_reproduce(
+    dataset: Dataset, recipes: list[str], tmp_path: Path
+) -> None:
+    trained = run("train", dataset.folder, "--recipe", recipes[1], "--out", tmp_path / "run")
+    bundle = tmp_path / "run" / "detector.safetensors"
+    assert f"detector: {bundle}" in trained.stdout
+    run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes)
+    judged = run("evaluate", bundle, "--dataset", dataset.folder, "--out", tmp_path / "e")
+    assert "clean AUC" in judged.stdout
+    alone = json.loads((tmp_path / "e" / "result.json").read_text())
+    together = json.loads((tmp_path / "r" / "results.json").read_text())["results"][0]
+    assert alone == together
+
+
+def test_attack_writes_files_reads_them_back_and_reports(bundle: Path, tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "in", 2)
+    out = tmp_path / "out"
+    done = run("attack", bundle, tmp_path / "in", "--attack", "fgsm", "--budget", 2, "--out", out)
+    records = read_lines(out / "attacks.jsonl")
+    assert len(records) == len(done.stdout.splitlines()) == len(photos)
+    detector, _ = load_bundle(bundle)
+    detector.network = ManyCrops(detector.network, SIDE)
+    for record in records:
+        before, after = (to_levels(read_image(record[name]).pixels) for name in ("path", "out"))
+        change = (after - before).abs()
+        assert record["largest_change"] == change.max() == 2
+        assert record["psnr"] == pytest.approx(
+            10 * np.log10(255**2 / change.square().mean().item()), abs=1e-3
+        )
+        assert 0 < record["ssim"] < 1
+        for name, image in (("before", before), ("after_file", after)):
+            probability = detector.probabilities(image)[0]
+            verdict = record[name]
+            assert verdict["label"] == detector.classes[int(probability.argmax())]
+            assert verdict["probability"] == pytest.approx(float(probability.max()), abs=1e-4)
+        assert record["in_memory"] == record["after_file"]  # whole levels: rounding changes nothing
+
+
+def test_attack_lowers_what_the_detector_says_of_the_true_class(
+    bundle: Path, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "in", 2)
+    run(
+        "attack", bundle, tmp_path / "in" / "recaptured", "--attack", "llcm", "--budget", 1,
+        "--label", "recaptured", "--out", tmp_path / "out",
+    )  # fmt: skip
+    for record in read_lines(tmp_path / "out" / "attacks.jsonl"):
+        before, after = record["before"], record["after_file"]
+        assert after["label"] != before["label"] or after["probability"] < before["probability"]
+
+
+def test_attack_reports_bad_files_and_goes_on(bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    write_photos(folder, 1)
+    (folder / "original" / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    Image.fromarray(photo_pixels(1, False, 16)).save(folder / "original" / "small.png")
+    arguments = ("attack", bundle, folder, tmp_path / "none.jpg", "--out", tmp_path / "out")
+    done = run(*arguments, status=2)
+    assert len(done.stdout.splitlines()) == 2
+    errors = [line for line in done.stderr.splitlines() if str(tmp_path) in line]
+    assert [Path(line.split(":")[0]).name for line in errors] == [
+        "cut.png",
+        "small.png",
+        "none.jpg",
+    ]
+    assert "smaller than a crop of 32 px" in errors[1]
+
+
+def test_an_attack_that_was_stopped_does_not_do_its_photos_again(
+    bundle: Path, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "in", 2)
+    arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "out")
+    first = run(*arguments)
+    files = sorted((tmp_path / "out").glob("*.png"))
+    times = [path.stat().st_mtime_ns for path in files]
+    files[0].unlink()
+    journal = tmp_path / "out" / "attacks.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-20])
+    assert run(*arguments).stdout == first.stdout
+    assert [path.stat().st_mtime_ns for path in files[1:-1]] == times[1:-1]
+    assert files[0].is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("train", "nowhere", "--out", "x"), "nowhere"),
+        (("evaluate", "nothing", "--dataset", "nowhere", "--out", "x"), "nowhere"),
+        (("attack", "nothing", "a.jpg", "--out", "x"), "nothing: no such file"),
+        (("prepare", "--manifest", "none.csv", "--out", "x"), "none.csv"),
+        (("recipe", "none"), "none"),
+    ],
+)
+def test_an_error_is_one_line_that_names_what_was_wrong(
+    arguments: tuple[str, ...], named: str
+) -> None:
+    done = run(*arguments, status=1)
+    assert named in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_call_is_refused_with_status_2() -> None:
+    run("prepare", "--out", "x", status=2)
+    run("attack", "b", "p", "--out", "x", "--budget", "-1", status=2)
+    run("train", "d", "--out", "x", "--device", "abacus", "--recipe", "yang", status=2)
+
+
+def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        command("train", dataset.folder, "--recipe", "yang", "--out", tmp_path / "run"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while not (tmp_path / "run" / "recipe.yaml").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "interrupted; the same command goes on where it was"
+    assert "Traceback" not in errors
+
+
+def test_recipes_are_printed_in_full() -> None:
+    assert run("recipe").stdout.split() == ["secure", "yang"]
+    assert "adversarial: 32" in run("recipe", "secure").stdout
+    assert json.loads(run("recipe", "--schema").stdout) == Recipe.model_json_schema()
+    assert "iterations: 500" in run("recipe", "yang", "--iterations", 500).stdout
+
+
+def test_progress_in_a_pipe_is_plain_lines(photos: list[Photo], tmp_path: Path) -> None:
+    folder = photos[0].path.parent.parent
+    done = run(
+        "prepare", "--original", folder / "original", "--recaptured", folder / "recaptured",
+        "--out", tmp_path / "d", "--size", 32,
+    )  # fmt: skip
+    assert f"survey: {len(photos)}/{len(photos)}" in done.stderr.splitlines()
+    assert "\r" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_the_public_names_are_there() -> None:
+    import trueshot
+
+    for name in trueshot.__all__:
+        assert getattr(trueshot, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = trueshot.nonsense
+    assert torch.is_tensor(trueshot.FGSM(budget=torch.ones(2)).budget)

@@ -1,0 +1,523 @@
+"""Data sets: no leak, equal classes, native pixels, the same result however often interrupted."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+from conftest import SIDE, photo_pixels, write_photos
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from trueshot.datasets import (
+    PARTS,
+    Dataset,
+    Photo,
+    Settings,
+    audit_shortcuts,
+    photos_in_folders,
+    photos_in_manifest,
+    prepare,
+)
+from trueshot.datasets.crops import candidate_corners, is_flat, shares
+from trueshot.datasets.manifest import crops_table, fingerprint
+from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
+from trueshot.errors import DatasetError, LeakError
+from trueshot.imagefiles import read_image
+
+# The function of that name hides the module.
+PREPARE = importlib.import_module("trueshot.datasets.prepare")
+SMALL = Settings(sides=(SIDE, 16), per_class=50)
+
+
+def rows(dataset: Dataset, side: int = SIDE) -> list[dict[str, object]]:
+    return dataset.crops[side].to_pylist()
+
+
+def test_every_crop_is_the_photographs_own_pixels_at_native_resolution(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    made = prepare(photos, tmp_path / "d", SMALL)
+    paths = {photo.name: photo.path for photo in photos}
+    for side in SMALL.sides:
+        pixels = np.load(tmp_path / "d" / f"{side}px" / "crops.npy", mmap_mode="r")
+        assert isinstance(pixels, np.memmap)
+        for row, crop in zip(rows(made, side), pixels, strict=True):
+            whole = read_image(paths[str(row["path"])]).pixels
+            y, x = row["y"], row["x"]
+            assert (whole[y : y + side, x : x + side] == crop).all()
+
+
+def test_no_photo_stands_in_two_parts_and_the_parts_have_their_shares(dataset: Dataset) -> None:
+    parts = defaultdict(set)
+    for row in rows(dataset):
+        parts[row["path"]].add(row["part"])
+    assert all(len(names) == 1 for names in parts.values())
+    counts = dataset.card["sides"][str(SIDE)]["crops_per_class"]
+    assert counts["train"] / sum(counts.values()) == pytest.approx(0.4, abs=0.02)
+    assert counts["test"] / sum(counts.values()) == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_classes_are_equal_in_every_part(dataset: Dataset) -> None:
+    for part in PARTS:
+        labels = dataset.part(SIDE, part).labels
+        assert len(labels) > 0
+        assert (labels == 0).sum() == (labels == 1).sum()
+
+
+def test_crops_of_a_photo_do_not_overlap(dataset: Dataset) -> None:
+    corners = defaultdict(list)
+    for row in rows(dataset):
+        corners[row["path"]].append((row["y"], row["x"]))
+    for own in corners.values():
+        for i, (y, x) in enumerate(own):
+            assert all(max(abs(y - v), abs(x - u)) >= SIDE for v, u in own[i + 1 :])
+
+
+def test_photos_of_a_class_give_numbers_of_crops_that_differ_by_one_at_most(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    made = prepare(photos, tmp_path / "d", Settings(sides=(SIDE,), per_class=50))
+    counts: dict[tuple[object, object], dict[object, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows(made):
+        counts[row["part"], row["label"]][row["path"]] += 1
+    for own in counts.values():
+        assert max(own.values()) - min(own.values()) <= 1
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    for name, workers in (("a", 1), ("b", 4)):
+        prepare(photos, tmp_path / name, SMALL, workers=workers)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    other = prepare(photos, tmp_path / "c", Settings(sides=SMALL.sides, per_class=50, seed=1))
+    assert other.fingerprint(SIDE) != Dataset.open(tmp_path / "a").fingerprint(SIDE)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """All files but the journals, whose order of lines may differ."""
+    files = (p for p in sorted(root.rglob("*")) if p.is_file() and p.suffix != ".jsonl")
+    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+
+
+def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    script = (
+        "import sys, time\nfrom pathlib import Path\n"
+        "from trueshot import datasets\nfrom trueshot.datasets import survey, prepare as _\n"
+        "import importlib\nmodule = importlib.import_module('trueshot.datasets.prepare')\n"
+        # Slow reading, so that there is something to interrupt.
+        "def slow(read):\n    def reading(*a, **k):\n        time.sleep(0.02)\n"
+        "        return read(*a, **k)\n    return reading\n"
+        "survey.read_image = slow(survey.read_image)\n"
+        "module.read_image = slow(module.read_image)\n"
+        "photos = datasets.photos_in_folders(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "settings = datasets.Settings(sides=(32, 16), per_class=50)\n"
+        "module.prepare(photos, sys.argv[3], settings, workers=1)\n"
+    )
+    folder = photos[0].path.parent.parent
+
+    def start(out: Path) -> subprocess.Popen[bytes]:
+        inputs = [str(folder / "original"), str(folder / "recaptured"), str(out)]
+        return subprocess.Popen([sys.executable, "-c", script, *inputs], stderr=subprocess.DEVNULL)
+
+    assert start(tmp_path / "whole").wait() == 0
+    moments, kills, out = random.Random(1), 0, tmp_path / "killed"
+    while kills < 4:
+        before = journalled(out)
+        process = start(out)
+        while process.poll() is None and journalled(out) == before:
+            time.sleep(0.005)
+        time.sleep(moments.uniform(0, 0.15))
+        if process.poll() is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert start(out).wait() == 0
+    assert kills >= 2
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def journalled(root: Path) -> int:
+    return sum(p.stat().st_size for p in root.glob("*.jsonl")) if root.is_dir() else 0
+
+
+def sourced(photos: list[Photo], count: int) -> list[Photo]:
+    """The same photographs, as if they came from so many sources, each of both classes."""
+    return [
+        Photo(name=p.name, path=p.path, label=p.label, source=f"phone{i % count}")
+        for i, p in enumerate(photos)
+    ]
+
+
+@pytest.mark.parametrize("count", [3, 4, 11])
+def test_no_source_stands_in_two_parts(photos: list[Photo], tmp_path: Path, count: int) -> None:
+    made = prepare(sourced(photos, count), tmp_path / "d", SMALL)
+    parts = defaultdict(set)
+    for row in made.photos.to_pylist():
+        parts[row["source"]].add(row["part"])
+    assert all(len(names) == 1 for names in parts.values())
+    assert set.union(*parts.values()) == set(PARTS)
+
+
+def test_split_by_photo_divides_sources_when_that_is_asked_for(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    asked = Settings(sides=(SIDE,), split_by="photo")
+    made = prepare(sourced(photos, 2), tmp_path / "d", asked)
+    assert len({row["part"] for row in rows(made) if row["source"] == "phone0"}) == 3
+
+
+def test_too_few_sources_are_refused(photos: list[Photo], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="2 sources cannot be split"):
+        prepare(sourced(photos, 2), tmp_path / "d", SMALL)
+
+
+def test_a_leak_is_refused_when_a_data_set_is_opened(photos: list[Photo], tmp_path: Path) -> None:
+    prepare(sourced(photos, 4), tmp_path / "d", SMALL)
+    path = tmp_path / "d" / "photos.parquet"
+    table = pyarrow.parquet.read_table(path).to_pylist()
+    moved = next(row for row in table if row["part"] == "train")
+    moved["part"] = "test"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(table), path)
+    with pytest.raises(LeakError, match=moved["source"]):
+        Dataset.open(tmp_path / "d")
+
+
+def test_a_crop_moved_to_another_part_is_refused(photos: list[Photo], tmp_path: Path) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    path = crops_table(tmp_path / "d", SIDE)
+    table = pyarrow.parquet.read_table(path).to_pylist()
+    table[0]["part"] = "test"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(table), path)
+    with pytest.raises(LeakError, match=table[0]["path"]):
+        Dataset.open(tmp_path / "d")
+
+
+def test_the_fingerprint_changes_with_a_label_a_part_or_a_byte(dataset: Dataset) -> None:
+    photos, crops = dataset.photos, dataset.crops[SIDE]
+    for column in ("label", "part", "sha256", "source"):
+        changed = photos.to_pylist()
+        changed[0][column] += "x"
+        other = fingerprint(pa.Table.from_pylist(changed), crops)
+        assert other != dataset.fingerprint(SIDE)
+
+
+def test_bad_files_are_passed_over_by_name_and_the_rest_goes_on(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 8)
+    folder = tmp_path / "photos" / "original"
+    whole = (folder / "000.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.jpg").write_text("no image")
+    (folder / "twin.png").write_bytes(whole)
+    Image.fromarray(photo_pixels(99, True, 16)).save(folder / "tiny.png")
+    found = photos_in_folders(folder, tmp_path / "photos" / "recaptured")
+    assert len(found) == len(photos) + 5
+    made = prepare(found, tmp_path / "d", Settings(sides=(SIDE,)))
+    reasons = made.card["passed_over"]
+    assert set(reasons) == {
+        f"original/{n}" for n in ("cut.png", "empty.png", "text.jpg", "twin.png")
+    }
+    assert "the same picture as original/000.png" in reasons["original/twin.png"]
+    assert "original/tiny.png" not in {row["path"] for row in rows(made)}
+
+
+def test_a_picture_given_in_both_classes_is_taken_in_neither(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 8)
+    shared = (tmp_path / "photos" / "original" / "000.png").read_bytes()
+    (tmp_path / "photos" / "recaptured" / "000.png").write_bytes(shared)
+    made = prepare(photos, tmp_path / "d", Settings(sides=(SIDE,)))
+    assert set(made.card["passed_over"]) == {"original/000.png", "recaptured/000.png"}
+    assert all("as original and as recaptured" in r for r in made.card["passed_over"].values())
+
+
+def test_other_photographs_or_settings_in_the_same_folder_are_refused(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    with pytest.raises(DatasetError, match="other photographs or settings"):
+        prepare(photos[1:], tmp_path / "d", SMALL)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    with pytest.raises(DatasetError, match="not empty"):
+        prepare(photos, tmp_path / "mine", SMALL)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+def test_a_photo_that_changes_meanwhile_is_refused(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write_photos(tmp_path / "photos", 6)
+    monkeypatch.setattr(PREPARE, "_require_space", lambda *_: swap(own[0].path))
+
+    def swap(path: Path) -> None:
+        Image.fromarray(photo_pixels(77, False)).save(path)
+
+    with pytest.raises(DatasetError, match="changed while"):
+        prepare(own, tmp_path / "d", Settings(sides=(SIDE,)))
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(PREPARE.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(DatasetError, match="GB free"):
+        prepare(photos, tmp_path / "d", SMALL)
+    assert not list((tmp_path / "d").rglob("*.npy"))
+
+
+def test_an_unfinished_or_missing_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="missing"):
+        Dataset.open(tmp_path / "none")
+    (tmp_path / "begun").mkdir()
+    with pytest.raises(DatasetError, match="unfinished"):
+        Dataset.open(tmp_path / "begun")
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "photos.parquet", f"{SIDE}px/crops.npy"])
+def test_a_damaged_data_set_is_refused(photos: list[Photo], tmp_path: Path, name: str) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    path = tmp_path / "d" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DatasetError, match="damaged"):
+        Dataset.open(tmp_path / "d")
+
+
+def test_near_flat_crops_are_taken_last_and_counted(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 6)
+    for photo in photos:
+        pixels = np.array(Image.open(photo.path))
+        pixels[: 2 * SIDE] = 200  # the upper half: a clear sky
+        pixels[0, 0] = pixels[-1, -1]  # equal pictures are passed over
+        Image.fromarray(pixels).save(photo.path)
+    few = prepare(photos, tmp_path / "few", Settings(sides=(SIDE,), per_class=20))
+    assert not any(row["flat"] for row in rows(few))
+    assert few.card["sides"][str(SIDE)]["flat"] == 0
+    every = prepare(photos, tmp_path / "all", Settings(sides=(SIDE,), per_class=1000))
+    assert every.card["sides"][str(SIDE)]["flat"] == sum(bool(r["flat"]) for r in rows(every)) > 0
+
+
+def test_a_crop_is_flat_by_the_deviation_of_its_luma() -> None:
+    flat = np.full((16, 16, 3), 120, np.uint8)
+    assert is_flat(flat)
+    textured = flat.copy()
+    textured[::2] += 7
+    assert not is_flat(textured)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(16, 80), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_candidate_crops_lie_inside_apart_and_are_as_many_as_fit(
+    height: int, width: int, side: int, seed: int
+) -> None:
+    corners = candidate_corners(height, width, side, np.random.default_rng(seed))
+    assert len(corners) == (height // side) * (width // side)
+    assert len(np.unique(corners, axis=0)) == len(corners)
+    if len(corners):
+        assert (corners >= 0).all()
+        assert (corners + side <= [height, width]).all()
+        assert (((corners - corners[0]) % side) == 0).all()
+
+
+def test_the_first_crops_are_spread_over_the_photo() -> None:
+    corners = candidate_corners(640, 640, 64, np.random.default_rng(0))[:5]
+    apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
+    assert apart[~np.eye(5, dtype=bool)].min() > 4 * 64 - 1
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=12), st.data())
+@settings(max_examples=100, deadline=None)
+def test_shares_are_as_even_as_what_is_held_allows(held: list[int], data: st.DataObject) -> None:
+    wanted = data.draw(st.integers(0, sum(held)))
+    taken = shares(held, wanted)
+    assert sum(taken) == wanted
+    assert all(0 <= t <= h for t, h in zip(taken, held, strict=True))
+    level = max(taken)
+    assert all(t >= level - 1 for t, h in zip(taken, held, strict=True) if h > t)
+
+
+def test_groups_join_whatever_shares_a_key_directly_or_through_others() -> None:
+    keys = [["a"], ["b"], ["a", "c"], ["c"], ["d"], []]
+    assert groups_of(keys) == [0, 1, 0, 0, 2, 3]
+
+
+def test_the_split_of_a_few_groups_is_the_best_that_there_is() -> None:
+    parts = split_groups({0: (40, 40), 1: (10, 10), 2: (50, 50)}, (0.4, 0.1, 0.5), seed=0)
+    assert parts == {0: "train", 1: "validation", 2: "test"}
+
+
+def test_many_groups_are_split_close_to_the_shares() -> None:
+    counts = {i: ((1, 0), (0, 1))[i % 2] for i in range(200)}
+    parts = split_groups(counts, (0.4, 0.1, 0.5), seed=0)
+    for label in (0, 1):
+        own = [parts[i] for i in range(200) if i % 2 == label]
+        assert [own.count(part) for part in PARTS] == [40, 10, 50]
+    assert parts != split_groups(counts, (0.4, 0.1, 0.5), seed=1)
+
+
+def test_a_leak_names_its_source_and_both_parts() -> None:
+    with pytest.raises(LeakError, match="source phone1: stands in the parts train and test"):
+        check_disjoint({"source": ["phone1", "phone1"]}, ["train", "test"])
+
+
+def facts_of(photos: list[Photo]) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    return [asdict(read_image(photo.path).facts) for photo in photos]
+
+
+def planted(folder: Path, qualities: dict[str, tuple[int, ...]]) -> list[Photo]:
+    photos = []
+    for label, values in qualities.items():
+        for number in range(40):
+            path = folder / f"{label}{number}.jpg"
+            pixels = photo_pixels(number, False)
+            Image.fromarray(pixels).save(path, quality=values[number % len(values)])
+            photos.append(Photo(name=path.name, path=path, label=label))
+    return photos
+
+
+def test_a_planted_shortcut_is_found_by_the_audit(tmp_path: Path) -> None:
+    photos = planted(tmp_path, {"original": (92, 95), "recaptured": (75, 80)})
+    labels = [int(photo.label == "recaptured") for photo in photos]
+    audit = audit_shortcuts(facts_of(photos), labels, list(range(80)))
+    assert audit.auc is not None
+    assert audit.auc > 0.95
+    assert "AUC" in audit.warning
+
+
+def test_the_audit_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
+    photos = planted(tmp_path, {"original": (75, 92), "recaptured": (75, 92)})
+    labels = [int(photo.label == "recaptured") for photo in photos]
+    audit = audit_shortcuts(facts_of(photos), labels, [i % 40 for i in range(80)])
+    assert audit.auc is not None
+    assert audit.auc < 0.6
+    assert audit.warning == ""
+
+
+def test_the_audit_says_nothing_of_a_handful_of_photos(photos: list[Photo]) -> None:
+    few = photos[:4] + photos[-4:]
+    labels = [int(photo.label == "recaptured") for photo in few]
+    assert audit_shortcuts(facts_of(few), labels, list(range(8))).auc is None
+
+
+def test_folders_give_all_their_images_with_labels(tmp_path: Path) -> None:
+    write_photos(tmp_path, 2)
+    (tmp_path / "original" / "deep").mkdir()
+    Image.fromarray(photo_pixels(5, False)).save(tmp_path / "original" / "deep" / "a.jpg")
+    found = photos_in_folders(tmp_path / "original", tmp_path / "recaptured")
+    assert [(p.name, p.label) for p in found] == [
+        ("original/000.png", "original"),
+        ("original/001.png", "original"),
+        ("original/deep/a.jpg", "original"),
+        ("recaptured/000.png", "recaptured"),
+        ("recaptured/001.png", "recaptured"),
+    ]
+
+
+def test_folders_that_are_missing_empty_or_nested_are_refused(tmp_path: Path) -> None:
+    write_photos(tmp_path, 1)
+    (tmp_path / "empty").mkdir()
+    for other, reason in (("none", "no such folder"), ("empty", "no image"), (".", "within")):
+        with pytest.raises(DatasetError, match=reason):
+            photos_in_folders(tmp_path / "original", tmp_path / other)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_manifest_lists_photographs_beside_it(tmp_path: Path, suffix: str) -> None:
+    lines = [
+        {"path": "a/1.jpg", "label": "original", "source": "phone1", "more": "7"},
+        {"path": "a/2.jpg", "label": "recaptured", "source": "", "more": "8"},
+    ]
+    manifest = tmp_path / f"list{suffix}"
+    write_manifest(manifest, lines)
+    assert photos_in_manifest(manifest) == [
+        Photo(name="a/1.jpg", path=tmp_path / "a/1.jpg", label="original", source="phone1"),
+        Photo(name="a/2.jpg", path=tmp_path / "a/2.jpg", label="recaptured", source=""),
+    ]
+
+
+def write_manifest(path: Path, lines: list[dict[str, str]]) -> None:
+    if path.suffix == ".parquet":
+        pyarrow.parquet.write_table(pa.Table.from_pylist(lines), path)
+    else:
+        table = [",".join(lines[0]), *(",".join(line.values()) for line in lines)]
+        path.write_text("\n".join(table), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("path,label\na.jpg,fake", "row 1 .a.jpg.: label 'fake'"),
+        ("path,label\n,original", "row 1: no path"),
+        ("path,label\na.jpg,original\na.jpg,original", "lists a.jpg twice"),
+        ("file,label\na.jpg,original", "lacks the column path"),
+        ("path,label", "lists no photograph"),
+        ("path,label\n\x00,\xff", "label|cannot be read|no path"),
+    ],
+)
+def test_a_wrong_manifest_is_refused_by_row(tmp_path: Path, text: str, reason: str) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_bytes(text.encode("latin-1"))
+    with pytest.raises(DatasetError, match=reason):
+        photos_in_manifest(manifest)
+
+
+def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.parquet").write_text("no table")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        photos_in_manifest(tmp_path / "list.parquet")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sides": ()},
+        {"sides": (8,)},
+        {"sides": (64, 64)},
+        {"sides": (64,), "per_class": 0},
+        {"sides": (64,), "fractions": (0.5, 0.5, 0.5)},
+        {"sides": (64,), "split_by": "colour"},
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(DatasetError):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+def test_photographs_smaller_than_a_crop_leave_nothing_to_prepare(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match="too few photographs of 256 px"):
+        prepare(photos, tmp_path / "d", Settings(sides=(256,)))
+
+
+def test_the_survey_is_a_journal_that_a_cut_line_does_not_spoil(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    whole = prepare(photos, tmp_path / "whole", SMALL)
+    out = tmp_path / "cut"
+    out.mkdir()
+    (out / "prepare.json").write_bytes((tmp_path / "whole" / "prepare.json").read_bytes())
+    journal = (tmp_path / "whole" / "survey.jsonl").read_bytes()
+    (out / "survey.jsonl").write_bytes(journal[: len(journal) // 2])
+    assert prepare(photos, out, SMALL).fingerprint(16) == whole.fingerprint(16)
+    assert [json.loads(line) for line in (out / "survey.jsonl").read_text().splitlines()]

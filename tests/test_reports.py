@@ -1,0 +1,149 @@
+"""Tables and figures from results alone, with the paper's figures beside ours."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import photo_pixels
+
+from trueshot.evaluation import Cell, RobustnessResult
+from trueshot.imagefiles import read_image, write_png
+from trueshot.reports import paper
+from trueshot.reports.figures import draw_figure_2, draw_figure_5
+from trueshot.reports.tables import latex, markdown, paper_tables, write_tables
+
+BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
+
+
+def result(name: str, side: int, first: int) -> RobustnessResult:
+    """A result whose cells count up from `first` of 100 crops."""
+    attacks = [("clean", 0.0), *((a, b) for a in ("fgsm", "llcm") for b in BUDGETS)]
+    cells = tuple(
+        Cell(
+            attack=attack,
+            budget=budget,
+            right=(first + i, 0),
+            total=(50, 50),
+            right_unrounded=(first + i, 0),
+        )
+        for i, (attack, budget) in enumerate(attacks)
+    )
+    return RobustnessResult(
+        detector=name,
+        bundle_sha256="f" * 64,
+        side=side,
+        part="test",
+        data="d" * 64,
+        split_by="photo",
+        auc=0.75,
+        cells=cells,
+    )
+
+
+RESULTS = [
+    result("yang", 64, 30),
+    result("secure", 64, 10),
+    result("yang", 96, 31),
+    result("secure", 96, 11),
+]
+
+
+def test_table_1_holds_clean_accuracy_by_size_beside_the_papers() -> None:
+    table = paper_tables(RESULTS)[0]
+    assert table.header == ("image size", "64 × 64", "96 × 96")
+    assert [row[0] for row in table.rows] == [
+        "yang, ours",
+        "Yang, paper",
+        "secure, ours",
+        "Prop, paper",
+    ]
+    assert table.rows[0][1].startswith("30.0 % [21.9, 39.6]")
+    assert table.rows[1][1:] == ("96.7 %", "–")
+    assert table.rows[2][2].startswith("11.0 %")
+
+
+@pytest.mark.parametrize(("number", "first", "printed"), [(1, 30, "2.8 %"), (2, 10, "93.6 %")])
+def test_tables_2_and_3_hold_each_attack_at_each_budget(
+    number: int, first: int, printed: str
+) -> None:
+    table = paper_tables(RESULTS)[number]
+    assert table.header[2:] == tuple(f"ε = {b:g}" for b in BUDGETS)
+    rows = {row[:2]: row[2:] for row in table.rows}
+    ours = rows["64 × 64", "FGSM, ours"]
+    assert [float(cell.split(" %")[0]) for cell in ours] == [first + 1.0 + i for i in range(5)]
+    llcm = rows["64 × 64", "LLCM (TGSM), ours"]
+    assert [float(cell.split(" %")[0]) for cell in llcm] == [first + 6.0 + i for i in range(5)]
+    assert rows["64 × 64", "FGSM, paper"][0] == printed
+    assert rows["96 × 96", "FGSM, paper"] == ("–",) * 5
+
+
+PAPER = Path(__file__).parent / "paper_tables.txt"
+
+
+def test_the_papers_figures_are_those_that_it_prints() -> None:
+    numbers = [float(n) for n in re.findall(r"([\d.]+)%", PAPER.read_text("utf-8"))]
+    ours = [paper.CLEAN[role][side] for role in ("plain", "secure") for side in paper.SIDES]
+    for role in ("plain", "secure"):
+        for side in paper.SIDES:
+            for attack in ("fgsm", "llcm"):
+                ours += paper.ATTACKED[role][side, attack]
+    assert ours == numbers
+    assert len(ours) == 8 + 80
+
+
+def test_results_that_are_no_pairs_are_refused() -> None:
+    for wrong in ([], RESULTS[:1], [RESULTS[0], RESULTS[3]]):
+        with pytest.raises(ValueError, match="results"):
+            paper_tables(wrong)
+
+
+def test_markdown_and_latex_have_every_cell_in_its_column() -> None:
+    for table in paper_tables(RESULTS):
+        lines = markdown(table).splitlines()
+        assert {line.count("|") for line in lines[2:]} == {len(table.header) + 1}
+        body = [line for line in latex(table).splitlines() if "&" in line]
+        assert {line.count("&") for line in body} == {len(table.header) - 1}
+        assert not re.search(r"(?<!\\)%", latex(table))
+
+
+def test_the_tables_say_where_their_figures_come_from(tmp_path: Path) -> None:
+    paths = write_tables(tmp_path, RESULTS)
+    text = paths[0].read_text("utf-8")
+    for word in ("Wilson", "split by photo", "dddddddddddd", "ffffffffffff", "100 test crops"):
+        assert word in text
+    assert paths[1].read_text("utf-8").count(r"\begin{table}") == 3
+
+
+def pictures(folder: Path, count: int) -> list[str]:
+    for number in range(count):
+        write_png(folder / f"{number}.png", photo_pixels(number, True, 64))
+    return [f"{number}.png" for number in range(count)]
+
+
+def test_figure_2_shows_every_panel_and_figure_5_every_budget(tmp_path: Path) -> None:
+    files = pictures(tmp_path, 8)
+    panels = [
+        {"file": f, "true": "original", "predicted": "recaptured", "probability": 0.99}
+        for f in files
+    ]
+    rows = [
+        {"detector": name, "budget": 1.0, "panels": panels[i * 4 : i * 4 + 4]}
+        for i, name in enumerate(("yang", "secure"))
+    ]
+    second = read_image(draw_figure_2(tmp_path, rows, tmp_path / "f2.png")).pixels
+    shown = [
+        {"attack": a, "budget": b, "file": files[i]}
+        for i, (a, b) in enumerate((a, b) for a in ("fgsm", "llcm") for b in (0, 5, 10, 15))
+    ]
+    fifth = read_image(draw_figure_5(tmp_path, shown, tmp_path / "f5.png")).pixels
+    for drawn in (second, fifth):
+        height, width = drawn.shape[:2]
+        assert width > 1.4 * height
+        # A picture in each place of the grid: none is white.
+        for y in (0.22, 0.7):
+            for x in (0.2, 0.43, 0.65, 0.88):
+                spot = drawn[int(y * height) :, int(x * width) :][:20, :20]
+                assert np.ptp(spot.astype(int)) > 5
