@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from trueshot.attacks import (
     BY_NAME,
     FGSM,
+    PGD,
     Attack,
     LeastLikelyClass,
     cotangent,
@@ -26,6 +27,7 @@ from trueshot.errors import BrokenPromiseError
 from trueshot.networks import LCNN
 
 ATTACKS = list(BY_NAME.values())
+AttackType = type[FGSM | LeastLikelyClass | PGD]
 
 
 def lcnn_detector(seed: int = 0) -> Detector:
@@ -107,6 +109,40 @@ def test_llcm_gives_the_same_bits_as_foolbox() -> None:
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("steps", [1, 10])
+def test_pgd_gives_the_same_bits_as_foolbox(steps: int) -> None:
+    import foolbox
+
+    detector, images = lcnn_detector(), levels(16, 32)
+    labels = torch.arange(16) % 2
+    model = foolbox.PyTorchModel(detector, bounds=(0, 255))
+    attack = foolbox.attacks.LinfPGD(steps=steps, abs_stepsize=0.5, random_start=False)
+    _, (theirs,), _ = attack(model, images, labels, epsilons=[2.0])
+    ours = PGD(budget=2.0, steps=steps, relative_step=0.25, loss="cross_entropy")
+    assert torch.equal(perturb(ours, detector, images, labels), theirs)
+
+
+def test_pgd_reaches_the_best_that_there_is_on_a_linear_detector() -> None:
+    detector, images = linear_detector(), middle_levels(8)
+    labels = torch.arange(8) % 2
+    best = perturb(FGSM(budget=2.0), detector, images, labels)
+    torch.testing.assert_close(perturb(PGD(budget=2.0), detector, images, labels), best)
+
+
+def test_pgd_goes_on_climbing_where_one_step_stops() -> None:
+    detector, images = lcnn_detector(), levels(16, 32)
+    labels = detector(images).argmax(1)
+    one = margin(detector(perturb(FGSM(budget=5.0), detector, images, labels)), labels)
+    many = margin(detector(perturb(PGD(budget=5.0, steps=40), detector, images, labels)), labels)
+    assert many.mean() > one.mean()
+
+
+@pytest.mark.parametrize("wrong", [{"steps": 0}, {"relative_step": 0.0}])
+def test_pgd_without_a_step_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="step"):
+        PGD(budget=1.0, **wrong)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("targeted", [False, True])
 def test_both_attacks_give_the_same_bits_as_art(targeted: bool) -> None:
     with warnings.catch_warnings():
@@ -133,9 +169,7 @@ def test_both_attacks_give_the_same_bits_as_art(targeted: bool) -> None:
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
-def test_a_budget_for_each_image_is_kept_for_each_image(
-    attack: type[FGSM | LeastLikelyClass], loss: str
-) -> None:
+def test_a_budget_for_each_image_is_kept_for_each_image(attack: AttackType, loss: str) -> None:
     detector, images = linear_detector(), middle_levels(5)
     budgets = torch.tensor([0.0, 0.5, 1.0, 2.5, 5.0])
     labels = torch.arange(5) % 2
@@ -151,7 +185,7 @@ def test_a_budget_for_each_image_is_kept_for_each_image(
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("sure", [1e2, 1e4, 1e6])
 def test_a_saturated_detector_is_attacked_as_well_as_any_other(
-    attack: type[FGSM | LeastLikelyClass], sure: float
+    attack: AttackType, sure: float
 ) -> None:
     images = middle_levels(6)
     plain, saturated = linear_detector(), linear_detector()
@@ -213,11 +247,17 @@ def assert_same(first: dict[str, object], second: dict[str, object]) -> None:
     assert torch.equal(first["random"], second["random"])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("batch_statistics", [False, True])
-def test_an_attack_leaves_all_that_it_touches_as_it_was(
-    attack: type[FGSM | LeastLikelyClass], batch_statistics: bool
-) -> None:
+@pytest.mark.parametrize(
+    "attack",
+    [
+        FGSM(budget=2.0),
+        FGSM(budget=2.0, batch_statistics=True),
+        LeastLikelyClass(budget=2.0),
+        LeastLikelyClass(budget=2.0, batch_statistics=True),
+        PGD(budget=2.0, steps=3),
+    ],
+)
+def test_an_attack_leaves_all_that_it_touches_as_it_was(attack: Attack) -> None:
     detector, images, labels = lcnn_detector(), levels(8, 32), torch.arange(8) % 2
     detector.train()
     detector.network.units[1].eval()  # a mixture of modes
@@ -225,7 +265,7 @@ def test_an_attack_leaves_all_that_it_touches_as_it_was(
     nn.functional.cross_entropy(detector(images), labels).backward()
     kept = images.clone()
     before = fingerprint(detector)
-    perturb(attack(budget=2.0, batch_statistics=batch_statistics), detector, images, labels)
+    perturb(attack, detector, images, labels)
     assert_same(before, fingerprint(detector))
     assert torch.equal(images, kept)
     assert not images.requires_grad
@@ -264,7 +304,7 @@ def test_the_mode_of_batch_normalisation_matters_and_is_the_one_asked_for() -> N
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_the_size_of_the_batch_does_not_change_the_attack(
-    attack: type[FGSM | LeastLikelyClass],
+    attack: AttackType,
 ) -> None:
     detector, images, labels = lcnn_detector().double(), levels(7, 32).double(), torch.arange(7) % 2
     together = perturb(attack(budget=2.0), detector, images, labels)

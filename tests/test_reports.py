@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from conftest import photo_pixels
 from trueshot.evaluation import Cell, RobustnessResult
 from trueshot.imagefiles import read_image, write_png
 from trueshot.reports import paper
-from trueshot.reports.figures import draw_figure_2, draw_figure_5
+from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.tables import latex, markdown, paper_tables, write_tables
 
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -78,6 +79,29 @@ def test_tables_2_and_3_hold_each_attack_at_each_budget(
     assert [float(cell.split(" %")[0]) for cell in llcm] == [first + 6.0 + i for i in range(5)]
     assert rows["64 × 64", "FGSM, paper"][0] == printed
     assert rows["96 × 96", "FGSM, paper"] == ("–",) * 5
+
+
+def test_attacks_that_the_paper_did_not_try_stand_in_a_table_of_their_own() -> None:
+    assert len(paper_tables(RESULTS)) == 3
+    more = [
+        replace(
+            r, cells=(*r.cells, *(replace(c, attack="pgd") for c in r.cells if c.attack == "llcm"))
+        )
+        for r in RESULTS
+    ]
+    table = paper_tables(more)[3]
+    assert [row[1] for row in table.rows] == ["yang, PGD", "secure, PGD"] * 2
+    assert table.rows[0][2].startswith("36.0 %")
+
+
+def test_the_curves_begin_at_the_clean_accuracy_and_have_a_panel_for_each_size(
+    tmp_path: Path,
+) -> None:
+    drawn = read_image(draw_curves(RESULTS, tmp_path / "curves.png")).pixels
+    narrow = read_image(draw_curves(RESULTS[:2], tmp_path / "narrow.png")).pixels
+    assert drawn.shape[1] > 1.9 * narrow.shape[1]
+    for colour in ((0xB4, 0x23, 0x18), (0x17, 0x5C, 0xD3)):
+        assert (np.abs(narrow.astype(int) - colour).sum(-1) < 12).sum() > 100
 
 
 PAPER = Path(__file__).parent / "paper_tables.txt"

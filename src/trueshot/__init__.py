@@ -15,6 +15,7 @@ _HOME = {
     "FGSM": "attacks",
     "LCNN": "networks",
     "LeastLikelyClass": "attacks",
+    "PGD": "attacks",
     "Recipe": "training",
     "RobustnessResult": "evaluation",
     "TrueshotError": "errors",

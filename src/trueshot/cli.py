@@ -36,6 +36,7 @@ class AttackName(StrEnum):
 
     fgsm = "fgsm"
     llcm = "llcm"
+    pgd = "pgd"
 
 
 class Label(StrEnum):
@@ -48,7 +49,23 @@ class Label(StrEnum):
 Sides = Annotated[
     list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda, …; auto takes a GPU if there is one.")]
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise typer.BadParameter(f"device {name!r}: {str(error).splitlines()[0]}") from error
+    return name
+
+
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, …; auto takes a GPU if there is one.", callback=_device)
+]
 
 
 def _version(wanted: bool) -> None:
@@ -139,7 +156,7 @@ def train(
     from trueshot.datasets import Dataset
 
     history = training.train(
-        _recipe(recipe, iterations), Dataset.open(dataset), out, side=size, device=_device(device)
+        _recipe(recipe, iterations), Dataset.open(dataset), out, side=size, device=device
     )
     for line in history.records[-1:]:
         typer.echo(json.dumps(line))
@@ -154,14 +171,32 @@ def evaluate(
     size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
+    attack: Annotated[
+        list[AttackName] | None,
+        typer.Option(help="Repeatable; by default the paper's two, fgsm and llcm."),
+    ] = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=255, help="Levels, repeatable; by default 1, 2, 3, 4, 5."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Judge a detector, clean and under FGSM and LLCM at 1 to 5 levels."""
+    """Judge a detector on the crops of a data set, clean and under attack."""
     from trueshot.datasets import Dataset
+    from trueshot.evaluation import PAPER_ATTACKS, PAPER_BUDGETS, paper_attacks
     from trueshot.reproduce import evaluate_bundle
 
-    opened = Dataset.open(dataset)
-    result = evaluate_bundle(bundle, opened, out, size, _device(device), crops, part)
+    names = tuple(name.value for name in attack or ()) or PAPER_ATTACKS
+    result = evaluate_bundle(
+        bundle,
+        Dataset.open(dataset),
+        out,
+        paper_attacks(names, tuple(budget or PAPER_BUDGETS)),
+        side=size,
+        part=part,
+        crops=crops,
+        device=device,
+    )
     for cell in result.cells:
         low, high = cell.interval
         typer.echo(
@@ -184,10 +219,15 @@ def reproduce(
     crops: Annotated[
         int | None, typer.Option(min=1, help="At most so many test crops of each class.")
     ] = None,
+    more_attack: Annotated[
+        list[AttackName] | None,
+        typer.Option(help="Beside FGSM and LLCM: pgd, to see what they leave out. Slower."),
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5."""
     from trueshot.datasets import Dataset
+    from trueshot.evaluation import paper_attacks
     from trueshot.reproduce import reproduce as run
 
     made = run(
@@ -195,7 +235,8 @@ def reproduce(
         out,
         [_recipe(plain, iterations), _recipe(secure, iterations)],
         sides=size,
-        device=_device(device),
+        attacks=paper_attacks() | paper_attacks(tuple(name.value for name in more_attack or ())),
+        device=device,
         crops=crops,
     )
     typer.echo(made.tables[0].read_text("utf-8"))
@@ -240,7 +281,7 @@ def attack(
         out,
         name=f"{attack.value}{budget:g}-{weights}-{label.value if label else 'verdict'}",
         label=None if label is None else detector.classes.index(label.value),
-        device=_device(device),
+        device=device,
         pixel_limit=pixel_limit,
     ):
         failed += bool(record.error)
@@ -287,18 +328,6 @@ def _recipe(name: str, iterations: int | None) -> Any:
     return found if iterations is None else found.shortened(iterations)
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise typer.BadParameter(f"device {name!r}: {str(error).splitlines()[0]}") from error
-    return name
-
-
 def main() -> None:
     """Run the command line; errors that a user can act on are printed without a traceback."""
     try:
@@ -306,6 +335,7 @@ def main() -> None:
     except TrueshotError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
+        raise

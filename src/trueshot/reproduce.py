@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trueshot.attacks import BY_NAME, FGSM, perturb
+from trueshot.attacks import BY_NAME, FGSM, Attack, perturb
 from trueshot.bundle import load_bundle
 from trueshot.datasets import LABELS, Dataset
 from trueshot.detector import Detector
 from trueshot.errors import RunError
 from trueshot.evaluation import (
+    PAPER_ATTACKS,
     RobustnessResult,
     Subject,
     evaluate,
@@ -27,7 +28,7 @@ from trueshot.evaluation import (
 from trueshot.files import write_json
 from trueshot.imagefiles import write_png
 from trueshot.pixels import rounded, to_bytes
-from trueshot.reports.figures import draw_figure_2, draw_figure_5
+from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.tables import write_tables
 from trueshot.training import Recipe, train
 
@@ -44,7 +45,7 @@ class Reproduction:
         results: One per recipe and size, in that order.
         results_file: All of them as JSON, with the examples of the figures.
         tables: Tables 1 to 3, as Markdown and as LaTeX.
-        figures: Figure 2 and figure 5, per size.
+        figures: Curves of accuracy against budget, and, per size, figures 2 and 5.
     """
 
     results: list[RobustnessResult]
@@ -59,26 +60,33 @@ def reproduce(
     recipes: Sequence[Recipe],
     *,
     sides: Sequence[int] | None = None,
+    attacks: Mapping[tuple[str, float], Attack] | None = None,
     device: str | torch.device = "cpu",
     crops: int | None = None,
 ) -> Reproduction:
     """Train each recipe at each size, attack the results, write tables 1 to 3, figures 2 and 5.
 
-    Stopped at any moment and called again it goes on where it was.
+    Stopped at any moment and called again it goes on where it was. Called again with more attacks
+    it does those, and adds a table of what the paper did not try.
 
     Args:
         dataset: As `prepare` made it.
         out: Folder of the experiments: SIZEpx/RECIPE/ holds each run.
         recipes: The plain recipe, and the secure one, in that order.
         sides: Which of the data set's sizes; all by default.
+        attacks: By short name and budget, the paper's among them; by default those alone.
         device: Where to compute.
         crops: At most so many test crops of each class; all by default.
 
     Raises:
-        RunError: The folder holds experiments with other recipes or data.
+        RunError: The folder holds experiments with other recipes or data, or the paper's attacks
+            are not among `attacks`.
     """
     if len(recipes) != 2:
         raise RunError(f"two recipes wanted, the plain and the secure one; got {len(recipes)}")
+    attacks = paper_attacks() if attacks is None else attacks
+    if not set(paper_attacks()) <= set(attacks):
+        raise RunError("the tables want FGSM and LLCM at 1, 2, 3, 4 and 5 levels")
     root = Path(out)
     results: list[RobustnessResult] = []
     examples: dict[str, Any] = {}
@@ -88,7 +96,9 @@ def reproduce(
             for recipe in recipes
         ]
         for bundle in bundles:
-            result = evaluate_bundle(bundle, dataset, bundle.parent, side, device, crops)
+            result = evaluate_bundle(
+                bundle, dataset, bundle.parent, attacks, side=side, crops=crops, device=device
+            )
             results.append(result)
         examples[str(side)] = _examples(dataset, side, recipes, bundles, root, device)
     content = {"results": [result.to_json() for result in results], "examples": examples}
@@ -109,7 +119,7 @@ def render(root: Path) -> Reproduction:
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{path}: no results that can be read: {error}") from error
     tables = write_tables(root, results)
-    figures = []
+    figures = [draw_curves(results, root / "curves.png")]
     for side, example in content["examples"].items():
         figures += [
             draw_figure_2(root, example["figure_2"], root / f"figure-2-{side}px.png"),
@@ -122,12 +132,14 @@ def evaluate_bundle(
     bundle: Path,
     dataset: Dataset,
     out: Path,
+    attacks: Mapping[tuple[str, float], Attack] | None = None,
+    *,
     side: int | None = None,
-    device: str | torch.device = "cpu",
-    crops: int | None = None,
     part: str = "test",
+    crops: int | None = None,
+    device: str | torch.device = "cpu",
 ) -> RobustnessResult:
-    """Evaluate a bundle with the paper's attacks and budgets; write result.json into a folder.
+    """Evaluate a bundle, by default as the paper does; write result.json into a folder.
 
     An evaluation that was stopped goes on; one that is finished is read back.
     """
@@ -138,7 +150,7 @@ def evaluate_bundle(
     result = evaluate(
         detector,
         dataset,
-        paper_attacks(),
+        paper_attacks() if attacks is None else attacks,
         side=side,
         part=part,
         crops=crops,
@@ -179,7 +191,7 @@ def _examples(
         ],
         "figure_5": [
             _figure_5_panel(name, budget, plain, images[-1:], labels[-1:], root, folder)
-            for name in BY_NAME
+            for name in PAPER_ATTACKS
             for budget in FIGURE_5_BUDGETS
         ],
     }

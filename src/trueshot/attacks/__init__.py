@@ -1,17 +1,20 @@
 """Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
 
 from trueshot.attacks.base import Attack, Budget, per_image, perturb, undisturbed
+from trueshot.attacks.iterative import PGD
 from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
 from trueshot.attacks.one_step import FGSM, LeastLikelyClass
 
-BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass]] = {
+BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass] | type[PGD]] = {
     "fgsm": FGSM,
     "llcm": LeastLikelyClass,
+    "pgd": PGD,
 }
 
 __all__ = [
     "BY_NAME",
     "FGSM",
+    "PGD",
     "Attack",
     "Budget",
     "LeastLikelyClass",

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from trueshot.evaluation.results import CLEAN, RobustnessResult
 from trueshot.imagefiles import read_image
 
 _DPI = 150
+_COLOURS = ("#b42318", "#175cd3", "#1a7f37", "#7a5af8")
+_STYLES = ("-", "--", ":", "-.")
 
 
 def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
@@ -51,6 +54,41 @@ def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) ->
             name = panel["attack"].upper() if panel["budget"] else "clean"
             axis.set_xlabel(f"{name} (ε = {panel['budget']:g})")
     return _save(figure, out)
+
+
+def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
+    """Accuracy against budget, a panel per size, a line per detector and attack.
+
+    Args:
+        results: Of any detectors; the cells at each budget, the clean ones at 0.
+        out: The PNG to write.
+    """
+    sides = list(dict.fromkeys(result.side for result in results))
+    figure, axes = _panels(len(sides))
+    for side, axis in zip(sides, axes, strict=True):
+        detectors = [result for result in results if result.side == side]
+        for colour, result in zip(_COLOURS, detectors, strict=False):
+            for style, attack in zip(_STYLES, _attacks(result), strict=False):
+                cells = [c for c in result.cells if c.attack in (CLEAN, attack)]
+                budgets = [cell.budget for cell in cells]
+                shares = [100 * cell.accuracy for cell in cells]
+                label = f"{result.detector}, {attack.upper()}"
+                axis.plot(budgets, shares, color=colour, linestyle=style, marker="o", label=label)
+        axis.axhline(50, color="#999999", linewidth=0.8)
+        axis.set(title=f"{side} × {side}", xlabel="ε in levels", ylim=(-2, 102))
+    axes[0].set_ylabel("judged rightly, %")
+    axes[0].legend(fontsize="small")
+    return _save(figure, out)
+
+
+def _attacks(result: RobustnessResult) -> list[str]:
+    return [name for name in dict.fromkeys(c.attack for c in result.cells) if name != CLEAN]
+
+
+def _panels(columns: int) -> tuple[Any, Any]:
+    figure, axes = _grid(1, columns, caption_lines=1)
+    figure.set_size_inches(4.6 * columns, 3.8)
+    return figure, axes[0]
 
 
 def _grid(rows: int, columns: int, caption_lines: int) -> tuple[Any, Any]:
