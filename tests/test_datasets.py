@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -35,6 +36,7 @@ from trueshot.datasets import (
 from trueshot.datasets.crops import candidate_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
+from trueshot.datasets.survey import in_threads
 from trueshot.errors import DatasetError, LeakError
 from trueshot.imagefiles import read_image
 
@@ -282,6 +284,20 @@ def test_a_disk_that_is_too_small_is_noticed_before_anything_is_written(
     with pytest.raises(DatasetError, match="GB free"):
         prepare(photos, tmp_path / "d", SMALL)
     assert not list((tmp_path / "d").rglob("*.npy"))
+
+
+def test_work_in_threads_that_is_broken_off_does_not_begin_what_it_had_not_begun() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        time.sleep(0.01)
+        return item
+
+    with contextlib.suppress(KeyboardInterrupt), in_threads(work, range(500), 2) as results:
+        assert next(results) == 0
+        raise KeyboardInterrupt
+    assert len(begun) < 50
 
 
 def test_an_unfinished_or_missing_data_set_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from trueshot.datasets.batches import Batches, Part
 from trueshot.datasets.manifest import Dataset
 from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
-from trueshot.datasets.prepare import PAPER_PER_CLASS, Settings, prepare
+from trueshot.datasets.prepare import prepare
+from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
 from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
 

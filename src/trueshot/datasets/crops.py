@@ -82,9 +82,10 @@ def shares(available: Sequence[int], wanted: int) -> list[int]:
     taken = [0] * len(available)
     while wanted > 0:
         open_photos = [i for i, held in enumerate(available) if held > taken[i]]
-        each, rest = divmod(wanted, len(open_photos))
-        for place, i in enumerate(open_photos):
-            more = min(each + (place < rest), available[i] - taken[i])
+        each = wanted // len(open_photos)
+        # A last round of one more each, for the first of those that hold one more.
+        for i in open_photos if each else open_photos[:wanted]:
+            more = min(each or 1, available[i] - taken[i])
             taken[i] += more
             wanted -= more
     return taken

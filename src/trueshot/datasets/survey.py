@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -55,12 +56,13 @@ def crop_corners(facts: Record, side: int, seed: int) -> Corners:
     return candidate_corners(facts["height"], facts["width"], side, random)
 
 
+@contextmanager
 def in_threads(
     function: Callable[[_In], _Out], items: Iterable[_In], workers: int
-) -> Iterator[_Out]:
-    """`map` on threads, in order; when it is broken off, what has not begun never begins."""
+) -> Iterator[Iterator[_Out]]:
+    """`map` on threads, in order; when the block is left early, what has not begun never begins."""
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(function, items)
+        yield pool.map(function, items)
     finally:
         pool.shutdown(cancel_futures=True)

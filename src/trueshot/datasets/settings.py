@@ -1,0 +1,46 @@
+"""All that a data set depends on beside its photographs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trueshot.datasets.splits import PAPER_FRACTIONS
+from trueshot.errors import DatasetError
+from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT
+
+PAPER_PER_CLASS = 10_000
+SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that a data set depends on beside its photographs.
+
+    Args:
+        sides: Sizes of the crops, in pixels.
+        per_class: At most so many crops of each class, over all parts, at each size.
+        fractions: Shares of train, validation and test, in crops.
+        split_by: What a split keeps whole: the `source` of each photo, or the `photo` alone.
+        seed: Of the split and of the places of the crops.
+        pixel_limit: Photographs of more pixels are refused.
+    """
+
+    sides: tuple[int, ...]
+    per_class: int = PAPER_PER_CLASS
+    fractions: tuple[float, float, float] = PAPER_FRACTIONS
+    split_by: Literal["source", "photo"] = "source"
+    seed: int = 0
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT
+
+    def __post_init__(self) -> None:
+        if not self.sides or not all(SMALLEST_SIDE <= s <= LARGEST_SIDE for s in self.sides):
+            raise DatasetError(f"sizes from 16 to 4096 px wanted, got {list(self.sides)}")
+        if len(set(self.sides)) != len(self.sides):
+            raise DatasetError(f"a size is named twice: {list(self.sides)}")
+        if self.per_class < 1:
+            raise DatasetError(f"one crop per class or more wanted, got {self.per_class}")
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            raise DatasetError(f"three shares that add up to 1 wanted, got {self.fractions}")
+        if self.split_by not in ("source", "photo"):
+            raise DatasetError(f"split by {self.split_by!r}: known: source, photo")
