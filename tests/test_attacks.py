@@ -274,7 +274,7 @@ def test_an_attack_leaves_all_that_it_touches_as_it_was(attack: Attack) -> None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Failing:
-    """An attack that fails after it has drawn a random number, inside the guarded region."""
+    """An attack that draws a random number, clears the gradients, and fails."""
 
     budget: float = 1.0
 
@@ -283,11 +283,13 @@ class Failing:
 
         with undisturbed(detector, training=True):
             detector(images + torch.randn_like(images))
+            detector.zero_grad()
             raise RuntimeError("on purpose")
 
 
 def test_an_attack_that_fails_leaves_all_as_it_was_too() -> None:
     detector, images = lcnn_detector(), levels(4, 32)
+    detector(images).sum().backward()
     before = fingerprint(detector)
     with pytest.raises(RuntimeError, match="on purpose"):
         perturb(Failing(), detector, images, torch.zeros(4).long())

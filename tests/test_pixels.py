@@ -51,3 +51,18 @@ def test_psnr_and_ssim_are_scikit_images() -> None:
         expected = structural_similarity(a, b, channel_axis=0, data_range=255)
         assert float(ssim(first, second)[i]) == pytest.approx(expected)
     assert psnr(first, first).tolist() == [float("inf")] * 2
+
+
+def test_ssim_of_a_large_image_is_computed_in_strips_and_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = levels(1, 40), levels(1, 40, seed=1)
+    whole = ssim(first, second)
+    for pixels in (1, 40 * 5, 40 * 33):
+        monkeypatch.setattr("trueshot.pixels._SSIM_PIXELS", pixels)
+        torch.testing.assert_close(ssim(first, second), whole)
+
+
+def test_ssim_of_an_image_smaller_than_its_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="7×7"):
+        ssim(levels(1, 6), levels(1, 6))

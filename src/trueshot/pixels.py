@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,8 +11,11 @@ import torch
 from torch import Tensor
 
 LEVELS = 255.0
+_MARGIN = 3  # of an SSIM window
+_SSIM_PIXELS = 1 << 20
 
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
 
 
 def to_levels(pixels: Bytes, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -78,8 +82,23 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     Raises:
         ValueError: The images are smaller than 7×7.
     """
+    pairs = zip(first.cpu().numpy(), second.cpu().numpy(), strict=True)
+    return torch.tensor([_ssim(one, other) for one, other in pairs], dtype=torch.float64)
+
+
+def _ssim(first: Floats, second: Floats) -> float:
+    """Of two images (3, h, w), strip by strip, so that large photographs need no large memory."""
     from skimage.metrics import structural_similarity
 
-    pairs = zip(first.double().cpu().numpy(), second.double().cpu().numpy(), strict=True)
+    height, width = (int(length) for length in first.shape[1:])
+    if min(height, width) < 2 * _MARGIN + 1:
+        raise ValueError(f"{width}×{height} px: smaller than a window of 7×7")
     measure = partial(structural_similarity, channel_axis=0, data_range=LEVELS)
-    return torch.tensor([measure(one, other) for one, other in pairs], dtype=torch.float64)
+    rows: int = max(1, _SSIM_PIXELS // width)
+    total = 0.0
+    for top in range(_MARGIN, height - _MARGIN, rows):
+        bottom = min(top + rows, height - _MARGIN)
+        strip = slice(top - _MARGIN, bottom + _MARGIN)
+        one, other = (image[:, strip].astype(np.float64) for image in (first, second))
+        total += float(measure(one, other)) * (bottom - top)
+    return total / float(height - 2 * _MARGIN)

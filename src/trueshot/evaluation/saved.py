@@ -112,11 +112,13 @@ def attack_files(
             if found is not None:
                 yield found
                 continue
-            record = _attack_file(whole, attack, image, folder, name, label, device)
+            out_file = folder / f"{path.stem}-{image.facts.sha256[:8]}-{name}.png"
+            record = _attack_file(whole, attack, image, out_file, label, device)
         except ImageFileError as error:
             yield AttackedFile(path=str(path), error=error.reason)
             continue
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            # Too small for a crop, too large for the memory, a full disk: the others go on.
             yield AttackedFile(path=str(path), error=str(error))
             continue
         append_line(journal, {"name": name, **asdict(record)})
@@ -141,8 +143,7 @@ def _attack_file(
     detector: Detector,
     attack: Attack,
     image: ImageFile,
-    folder: Path,
-    name: str,
+    out: Path,
     label: int | None,
     device: str | torch.device,
 ) -> AttackedFile:
@@ -150,9 +151,8 @@ def _attack_file(
     before = detector.probabilities(levels)
     truth = before.argmax(1) if label is None else torch.tensor([label], device=device)
     attacked = perturb(attack, detector, levels, truth)
-    out = folder / f"{Path(image.path).stem}-{image.facts.sha256[:8]}-{name}.png"
     write_png(out, to_bytes(attacked)[0])
-    filed = to_levels(read_image(out).pixels).to(device)
+    filed = to_levels(read_image(out, pixel_limit=levels[0, 0].numel()).pixels).to(device)
     quality = float(psnr(levels, filed))
     return AttackedFile(
         path=str(image.path),
