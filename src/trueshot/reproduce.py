@@ -190,7 +190,7 @@ def _examples(
             for name, detector in detectors.items()
         ],
         "figure_5": [
-            _figure_5_panel(name, budget, plain, images[-1:], labels[-1:], root, folder)
+            _figure_5_panel(name, budget, plain, images[:1], labels[:1], root, folder)
             for name in PAPER_ATTACKS
             for budget in FIGURE_5_BUDGETS
         ],
