@@ -77,6 +77,18 @@ def test_the_counts_are_those_of_judging_each_crop_by_hand(dataset: Dataset) -> 
         assert cell.accuracy == pytest.approx(sum(right) / len(part))
 
 
+def test_with_two_classes_both_attacks_differ_by_at_most_the_clean_error(dataset: Dataset) -> None:
+    result = evaluate(detector(dataset), dataset, paper_attacks(budgets=(0.5, 1.0, 2.0, 4.0)))
+    clean = result.cell(CLEAN)
+    wrong = sum(clean.total) - sum(clean.right)
+    gaps = [
+        sum(result.cell("llcm", b).right_unrounded) - sum(result.cell("fgsm", b).right_unrounded)
+        for b in (0.5, 1.0, 2.0, 4.0)
+    ]
+    assert all(abs(gap) <= wrong for gap in gaps)
+    assert any(gap != 0 for gap in gaps)
+
+
 def test_the_size_of_the_batch_does_not_change_a_result(dataset: Dataset) -> None:
     assert result_of(detector(dataset), dataset, batch=5) == result_of(
         detector(dataset), dataset, batch=64

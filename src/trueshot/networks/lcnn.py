@@ -14,7 +14,6 @@ from torch.nn import functional
 
 UNITS = 5
 DEFAULT_FILTERS = (8, 16, 32, 64, 128)
-SMALLEST_SIDE = 16
 
 
 class Laplacian(nn.Module):
