@@ -176,6 +176,11 @@ def test_no_source_stands_in_two_parts(photos: list[Photo], tmp_path: Path, coun
         parts[row["source"]].add(row["part"])
     assert all(len(names) == 1 for names in parts.values())
     assert set.union(*parts.values()) == set(PARTS)
+    assert made.card["split_by"] == "source"
+
+
+def test_a_split_where_no_source_is_known_is_called_one_by_photo(dataset: Dataset) -> None:
+    assert dataset.card["split_by"] == "photo"
 
 
 def test_split_by_photo_divides_sources_when_that_is_asked_for(

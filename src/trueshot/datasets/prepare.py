@@ -211,6 +211,8 @@ def _card(
         }
     return {
         **asdict(settings),
+        # Where no source is known, a split by source is one by photo.
+        "split_by": settings.split_by if any(r["source"] for r in records) else "photo",
         "sides": sides,
         "photos": len(records),
         "passed_over": {r["name"]: r["error"] for r in records if r["error"]},
