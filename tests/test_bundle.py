@@ -82,9 +82,15 @@ def with_card(path: Path, card: object) -> Path:
         ({"network": {"name": "unknown"}}, "unknown"),
         ({"network": {"name": "lcnn", "filters": [4, 2, 2, 2, 2]}}, "do not fit"),
         ({"classes": ["a", "b", "c"]}, "do not fit"),
-        ({"scale": 0}, "do not fit"),
+        ({"scale": 0}, "card is damaged"),
         ({"side": "large"}, "card is damaged"),
         ({"surprise": 1}, "card is damaged"),
+        ({"side": 0}, "card is damaged"),
+        ({"scale": float("nan")}, "card is damaged"),
+        ({"offset": float("inf")}, "card is damaged"),
+        ({"network": {"name": []}}, "unknown"),
+        ({"network": {"name": "lcnn", "filters": [10**30] * 5}}, "do not fit"),
+        ({"network": {"name": "lcnn", "filters": [10**6] * 5}}, "do not fit"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(
@@ -119,3 +125,10 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
 def test_a_missing_bundle_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="none: no such file"):
         load_bundle(tmp_path / "none")
+
+
+def test_a_card_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    weights = {"a": torch.zeros(1)}
+    save_file(weights, tmp_path / "b", metadata={"trueshot": "[" * 100_000})
+    with pytest.raises(BundleError, match="card is damaged"):
+        load_bundle(tmp_path / "b")

@@ -17,10 +17,12 @@ import torch
 from conftest import SIDE, photo_pixels, write_photos
 from PIL import Image
 
+from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
-from trueshot.datasets import Dataset, Photo
+from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.evaluation.saved import attack_files
 from trueshot.files import read_lines
-from trueshot.imagefiles import read_image
+from trueshot.imagefiles import read_image, write_png
 from trueshot.networks.many_crops import ManyCrops
 from trueshot.pixels import to_levels
 from trueshot.training import Recipe, train
@@ -280,3 +282,102 @@ def test_the_public_names_are_there() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         _ = trueshot.nonsense
     assert torch.is_tensor(trueshot.FGSM(budget=torch.ones(2)).budget)
+
+
+def test_reproduce_keeps_other_sizes_and_their_schedules(
+    photos: list[Photo], recipes: list[str], tmp_path: Path
+) -> None:
+    data = prepare(photos, tmp_path / "d", Settings(sides=(16, SIDE), per_class=40))
+    out = tmp_path / "r"
+    for side, iterations in ((SIDE, 4), (16, 3)):
+        arguments = ("--size", side, "--iterations", iterations)
+        run("reproduce", data.folder, "--out", out, *recipes, *arguments)
+    results = json.loads((out / "results.json").read_text())["results"]
+    found = [(r["side"], r["detector"], r["recipe"]["schedule"]["iterations"]) for r in results]
+    assert found == [(16, "plain", 3), (16, "safe", 3), (32, "plain", 4), (32, "safe", 4)]
+    assert "16 × 16 | 32 × 32" in (out / "tables.md").read_text("utf-8")
+
+
+def test_reproduce_notices_before_training_that_there_is_nothing_to_judge(
+    photos: list[Photo], recipes: list[str], tmp_path: Path
+) -> None:
+    settings = Settings(sides=(SIDE,), per_class=40, fractions=(0.5, 0.5, 0.0))
+    data = prepare(photos, tmp_path / "d", settings)
+    done = run("reproduce", data.folder, "--out", tmp_path / "r", *recipes, status=1)
+    assert "test part" in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+def test_verdicts_of_another_crop_size_are_not_taken_for_these(
+    bundle: Path, tmp_path: Path
+) -> None:
+    write_photos(tmp_path / "in", 1)
+    arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "out")
+    run(*arguments, "--size", 32)
+    run(*arguments, "--size", 16)
+    lines = read_lines(tmp_path / "out" / "attacks.jsonl")
+    assert len({line["out"] for line in lines}) == 4
+    assert lines[0]["before"] != lines[2]["before"]
+
+
+def test_attack_does_not_attack_what_it_has_written_itself(bundle: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 1)
+    arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "in" / "out")
+    assert run(*arguments).stdout == run(*arguments).stdout
+    assert len(read_lines(tmp_path / "in" / "out" / "attacks.jsonl")) == 2
+
+
+def test_the_verdict_after_the_file_is_that_of_the_file(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = np.full((128, 128, 3), 7, np.uint8)
+    monkeypatch.setattr(
+        "trueshot.evaluation.saved.write_png", lambda path, _: write_png(path, other)
+    )
+    photos = write_photos(tmp_path / "in", 1)
+    detector, _ = load_bundle(bundle)
+    found = attack_files(
+        detector, SIDE, FGSM(budget=1.0), [photos[0].path], tmp_path / "out", name="a"
+    )
+    (record,) = list(found)
+    whole = np.asarray(Image.open(photos[0].path)).astype(int)
+    assert record.largest_change == np.abs(whole - 7).max()
+    assert record.after_file != record.in_memory
+
+
+def test_an_attack_of_half_a_level_leaves_nothing_in_a_file(bundle: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 1)
+    run("attack", bundle, tmp_path / "in", "--budget", 0.5, "--out", tmp_path / "out")
+    for record in read_lines(tmp_path / "out" / "attacks.jsonl"):
+        assert record["largest_change"] == 0
+        assert record["after_file"] == record["before"]
+
+
+def test_a_name_that_is_no_utf_8_does_not_end_a_batch(bundle: Path, tmp_path: Path) -> None:
+    write_photos(tmp_path / "in", 1)
+    odd = os.fsdecode(os.fsencode(tmp_path / "in" / "original") + b"/b\xe9d.png")
+    try:
+        Image.fromarray(photo_pixels(5, False)).save(odd)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "out")
+    first = run(*arguments)
+    assert len(first.stdout.splitlines()) == 3
+    assert run(*arguments).stdout == first.stdout
+
+
+def test_an_output_folder_that_is_a_file_is_an_error_of_one_line(
+    bundle: Path, dataset: Dataset, tmp_path: Path
+) -> None:
+    out = tmp_path / "file"
+    out.write_text("mine")
+    write_photos(tmp_path / "in", 1)
+    for arguments in (
+        ("train", dataset.folder, "--recipe", "yang", "--out", out),
+        ("attack", bundle, tmp_path / "in", "--out", out),
+        ("evaluate", bundle, "--dataset", dataset.folder, "--out", out),
+    ):
+        errors = run(*arguments, status=1).stderr.splitlines()
+        assert str(out) in errors[-1]
+        assert not any("Traceback" in line for line in errors)
+    assert out.read_text() == "mine"

@@ -37,7 +37,8 @@ from trueshot.datasets.crops import candidate_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
-from trueshot.errors import DatasetError, LeakError
+from trueshot.errors import DatasetError, LeakError, RunError
+from trueshot.files import only_run_in
 from trueshot.imagefiles import read_image
 
 # The function of that name hides the module.
@@ -517,6 +518,9 @@ def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
         {"sides": (64,), "per_class": 0},
         {"sides": (64,), "fractions": (0.5, 0.5, 0.5)},
         {"sides": (64,), "split_by": "colour"},
+        {"sides": (64,), "seed": -1},
+        {"sides": (64,), "seed": 2**32},
+        {"sides": (64,), "fractions": (float("nan"),) * 3},
     ],
 )
 def test_wrong_settings_are_refused(wrong: dict[str, object]) -> None:
@@ -542,3 +546,107 @@ def test_the_survey_is_a_journal_that_a_cut_line_does_not_spoil(
     (out / "survey.jsonl").write_bytes(journal[: len(journal) // 2])
     assert prepare(photos, out, SMALL).fingerprint(16) == whole.fingerprint(16)
     assert [json.loads(line) for line in (out / "survey.jsonl").read_text().splitlines()]
+
+
+def test_a_source_is_what_the_cell_says_and_zero_is_a_name(tmp_path: Path) -> None:
+    lines = [
+        {"path": f"{i}.jpg", "label": "original", "source": source}
+        for i, source in enumerate([0, 1, None, float("nan")])
+    ]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(lines), tmp_path / "m.parquet")
+    sources = [photo.source for photo in photos_in_manifest(tmp_path / "m.parquet")]
+    assert sources == ["0.0", "1.0", "", ""]  # with a NaN among them, integers are floats
+    integers = pa.table({"path": ["a", "b"], "label": ["original"] * 2, "source": [0, 1]})
+    pyarrow.parquet.write_table(integers, tmp_path / "i.parquet")
+    assert [p.source for p in photos_in_manifest(tmp_path / "i.parquet")] == ["0", "1"]
+    (tmp_path / "m.csv").write_text("path,label,source\na,original,s0\nb,original,s0 ")
+    assert [p.source for p in photos_in_manifest(tmp_path / "m.csv")] == ["s0", "s0"]
+
+
+@pytest.mark.parametrize("kind", ["sha256", "pixels_sha256", "path"])
+def test_a_photo_that_stands_in_two_parts_is_refused_whatever_it_is_known_by(
+    photos: list[Photo], tmp_path: Path, kind: str
+) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    path = tmp_path / "d" / "photos.parquet"
+    table = pyarrow.parquet.read_table(path).to_pylist()
+    train, test = (next(row for row in table if row["part"] == p) for p in ("train", "test"))
+    test[kind] = train[kind]
+    pyarrow.parquet.write_table(pa.Table.from_pylist(table), path)
+    with pytest.raises(LeakError, match=kind):
+        Dataset.open(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    "name", ["dataset.json", "photos.parquet", f"{SIDE}px/crops.npy", f"{SIDE}px/crops.parquet"]
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_preparing_again_heals_what_was_damaged(
+    photos: list[Photo], tmp_path: Path, name: str, missing: bool
+) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    whole = contents(tmp_path / "d")
+    path = tmp_path / "d" / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if missing:
+        path.unlink()
+    prepare(photos, tmp_path / "d", SMALL)
+    assert contents(tmp_path / "d") == whole
+
+
+def test_crops_of_another_type_are_refused(photos: list[Photo], tmp_path: Path) -> None:
+    prepare(photos, tmp_path / "d", SMALL)
+    path = tmp_path / "d" / f"{SIDE}px" / "crops.npy"
+    np.save(path, np.load(path).astype(np.float32))
+    with pytest.raises(DatasetError, match="float32"):
+        Dataset.open(tmp_path / "d")
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    expected = prepare(photos, tmp_path / "whole", SMALL).fingerprint(SIDE)
+    with only_run_in(tmp_path / "d"), pytest.raises(RunError, match="another run"):
+        prepare(photos, tmp_path / "d", SMALL)
+    assert prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE) == expected
+
+
+def test_a_run_killed_in_its_very_first_write_can_be_started_again(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / ".prepare.json.abc.part").write_text("{")
+    prepare(photos, tmp_path / "d", SMALL)
+    assert not list((tmp_path / "d").rglob("*.part"))
+
+
+def test_a_disk_that_fills_up_is_noticed_before_a_crop_is_cut(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(DatasetError, match="no space"):
+        prepare(photos, tmp_path / "d", SMALL)
+
+
+def test_a_name_that_is_no_utf_8_is_written_as_escapes(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 8)
+    odd = os.fsdecode(os.fsencode(tmp_path / "photos" / "original") + b"/b\xe9d.png")
+    try:
+        Image.fromarray(photo_pixels(50, False)).save(odd)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    folders = (tmp_path / "photos" / "original", tmp_path / "photos" / "recaptured")
+    made = prepare(photos_in_folders(*folders), tmp_path / "d", Settings(sides=(SIDE,)))
+    assert len(made.photos) == len(photos) + 1
+    assert "original/b\\udce9d.png" in made.photos["path"].to_pylist()
+    assert not made.card["passed_over"]
+
+
+def test_photographs_smaller_than_a_crop_are_counted(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", 6)
+    Image.fromarray(photo_pixels(9, False, 16)).save(photos[0].path)
+    made = prepare(photos, tmp_path / "d", SMALL)
+    assert [made.card["sides"][str(side)]["too_small"] for side in SMALL.sides] == [1, 0]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from trueshot.attacks import FGSM
+from trueshot.attacks import FGSM, PGD, as_filed
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.errors import RunError
@@ -44,6 +44,9 @@ def test_the_wilson_interval_is_scipys(total: int, data: st.DataObject) -> None:
 def test_an_interval_of_no_proportion_is_refused(right: int, total: int) -> None:
     with pytest.raises(ValueError, match="no proportion"):
         wilson_interval(right, total)
+
+
+MINE = Subject(name="mine", bundle_sha256="mine")
 
 
 def detector(dataset: Dataset) -> Detector:
@@ -133,7 +136,7 @@ def test_an_attack_that_rounding_undoes_counts_for_nothing(dataset: Dataset) -> 
 def test_an_interrupted_evaluation_goes_on_and_ends_the_same(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = result_of(detector(dataset), dataset)
+    expected = result_of(detector(dataset), dataset, subject=MINE)
     original, calls = FGSM.__call__, []
 
     def counted(self: FGSM, *arguments: Tensor) -> Tensor:
@@ -145,11 +148,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_the_same(
     monkeypatch.setattr(FGSM, "__call__", counted)
     journal = tmp_path / "cells.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        result_of(detector(dataset), dataset, journal=journal)
+        result_of(detector(dataset), dataset, journal=journal, subject=MINE)
     journal.write_bytes(journal.read_bytes() + b'{"key": [')  # a line cut by a crash
-    assert result_of(detector(dataset), dataset, journal=journal) == expected
+    assert result_of(detector(dataset), dataset, journal=journal, subject=MINE) == expected
     assert calls == [1.0, 3.0, 3.0]
-    assert result_of(detector(dataset), dataset, journal=journal) == expected
+    assert result_of(detector(dataset), dataset, journal=journal, subject=MINE) == expected
     assert len(calls) == 3
 
 
@@ -157,7 +160,9 @@ def test_a_journal_of_another_detector_is_not_taken_for_this_ones(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     journal = tmp_path / "cells.jsonl"
-    first = result_of(detector(dataset), dataset, journal=journal, subject=Subject(name="a"))
+    first = result_of(
+        detector(dataset), dataset, journal=journal, subject=Subject(name="a", bundle_sha256="a")
+    )
     other = Detector(Pedant())
     subject = Subject(name="b", bundle_sha256="b")
     second = evaluate(other, dataset, {}, journal=journal, subject=subject)
@@ -194,3 +199,36 @@ def test_an_unknown_attack_is_refused_and_the_known_ones_are_named() -> None:
 def test_a_cell_that_was_not_asked_for_is_an_error(dataset: Dataset) -> None:
     with pytest.raises(KeyError, match="fgsm at 9"):
         result_of(detector(dataset), dataset, crops=2).cell("fgsm", 9.0)
+
+
+def test_a_journal_does_not_mix_attacks_of_other_settings(dataset: Dataset, tmp_path: Path) -> None:
+    journal, judge = tmp_path / "cells.jsonl", detector(dataset)
+    weak, strong = (PGD(budget=2.0, steps=s, relative_step=r) for s, r in ((1, 0.01), (20, 0.25)))
+    results = [
+        evaluate(judge, dataset, {("pgd", 2.0): attack}, journal=journal, subject=MINE)
+        for attack in (weak, strong)
+    ]
+    assert results[0].cell("pgd", 2.0).settings == repr(weak)
+    assert results[1] == evaluate(judge, dataset, {("pgd", 2.0): strong}, subject=MINE)
+    assert results[1].cell("pgd", 2.0).psnr != results[0].cell("pgd", 2.0).psnr
+
+
+def test_a_journal_without_a_known_bundle_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="SHA-256"):
+        evaluate(detector(dataset), dataset, {}, journal=tmp_path / "cells.jsonl")
+
+
+def test_a_detector_of_three_classes_is_refused(dataset: Dataset) -> None:
+    judge = Detector(LCNN(filters=(2,) * 5, classes=3), classes=("a", "b", "c"))
+    with pytest.raises(RunError, match="3 classes"):
+        evaluate(judge, dataset, {})
+
+
+@pytest.mark.parametrize(("budget", "kept"), [(0.5, 0), (1.5, 1), (2.0, 2), (2.7, 2)])
+def test_rounding_to_a_file_does_not_leave_the_budget(budget: float, kept: int) -> None:
+    images = torch.tensor([0.0, 1.0, 100.0, 254.0, 255.0]).expand(1, 3, 1, 5).clone()
+    for sign in (1, -1):
+        attacked = (images + sign * budget).clamp(0, 255)
+        filed = as_filed(FGSM(budget=budget), images, attacked)
+        assert torch.equal(filed, filed.round())
+        assert torch.equal(filed, (images + sign * kept).clamp(0, 255))

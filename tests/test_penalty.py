@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
-from trueshot.training.objectives import objective_value
+from trueshot.training.objectives import fused, objective_value
 from trueshot.training.penalty import gradient_norms, input_gradient
 from trueshot.training.recipe import Fusion, Objective, Penalty
 
@@ -156,3 +156,26 @@ def test_an_objective_where_all_images_are_attacked_has_no_clean_part() -> None:
 def test_fusion_without_budgets_is_refused() -> None:
     with pytest.raises(ValueError, match="budgets"):
         value_of(Objective(fusion=Fusion(adversarial=2)), linear_detector().double())
+
+
+def test_lambda_is_that_of_the_images_at_hand() -> None:
+    detector = linear_detector().double()  # images of 4×4
+    penalty = Penalty(weight=7.0, reference_side=8)
+    extra = 7 * (4 / 8) * closed_form(detector, doubles()).mean()
+    expected = nn.functional.cross_entropy(detector(doubles()), LABELS) + extra
+    torch.testing.assert_close(value_of(Objective(penalty=penalty), detector), expected)
+
+
+def test_the_batch_statistics_of_the_attack_are_those_asked_for() -> None:
+    torch.manual_seed(0)
+    detector = Detector(LCNN(filters=(2, 2, 2, 2, 2)))
+    images = levels(6, 32)
+    detector(images)
+    budgets = torch.full((6,), 2.0)
+    made = {}
+    for batch_norm in ("running", "batch"):
+        fusion = Fusion(adversarial=6, batch_norm=batch_norm)
+        made[batch_norm] = fused(fusion, detector, images, LABELS, budgets)
+        attack = FGSM(budget=2.0, batch_statistics=batch_norm == "batch")
+        assert torch.equal(made[batch_norm], perturb(attack, detector, images, LABELS))
+    assert not torch.equal(made["running"], made["batch"])

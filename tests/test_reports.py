@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from conftest import photo_pixels
 
+from trueshot.errors import RunError
 from trueshot.evaluation import Cell, RobustnessResult
 from trueshot.imagefiles import read_image, write_png
 from trueshot.reports import paper
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.tables import latex, markdown, paper_tables, write_tables
+from trueshot.reproduce import render
 
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
@@ -171,3 +173,19 @@ def test_figure_2_shows_every_panel_and_figure_5_every_budget(tmp_path: Path) ->
             for x in (0.2, 0.43, 0.65, 0.88):
                 spot = drawn[int(y * height) :, int(x * width) :][:20, :20]
                 assert np.ptp(spot.astype(int)) > 5
+
+
+def test_what_latex_and_markdown_take_for_commands_is_escaped() -> None:
+    results = [replace(r, detector="a_b|c%&#{\\") for r in RESULTS]
+    table = paper_tables(results)[0]
+    assert r"a\_b|c\%\&\#\{\textbackslash{}, ours" in latex(table)
+    assert r"a_b\|c%&#{\, ours" in markdown(table)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"results": []}', '{"results": 3, "examples": {}}']
+)
+def test_results_that_cannot_be_drawn_are_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(RunError, match=r"results\.json"):
+        render(tmp_path)

@@ -16,12 +16,13 @@ import pytest
 import torch
 from conftest import SIDE
 
+from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
-from trueshot.files import read_lines
+from trueshot.files import only_run_in, read_lines
 from trueshot.training import Recipe, load_recipe, parse_recipe, recipe_names, train
-from trueshot.training.loop import draw_budgets
+from trueshot.training.loop import draw_budgets, new_detector, validate_detector
 from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
 
 
@@ -234,6 +235,12 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
         ("{}", "name"),
+        ("name: ../../elsewhere", "name"),
+        ("name: a/b", "name"),
+        ("name: ''", "name"),
+        ("name: 2001-99-99", "not YAML"),
+        ("[" * 5000, "not YAML"),
+        ("name: a\nseed: 99999999999999999999", "seed"),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None:
@@ -298,3 +305,57 @@ def test_a_batch_holds_the_crops_and_labels_that_were_asked_for() -> None:
 def test_a_training_part_without_crops_is_refused() -> None:
     with pytest.raises(DatasetError, match="without crops"):
         Batches(part=part_of(0), batch=4, seed=0)
+
+
+def test_each_step_is_taken_at_the_learning_rate_of_the_schedule(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, rates = torch.optim.Adam.step, []
+
+    def step(self: torch.optim.Adam, *arguments: object) -> object:
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *arguments)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    train(small(7), dataset, tmp_path / "run")
+    assert rates == pytest.approx([1e-3 * 0.9 ** (step // 3) for step in range(7)])
+
+
+def test_validation_counts_clean_and_attacked_crops_in_evaluation_mode(dataset: Dataset) -> None:
+    detector = new_detector(small())
+    part = dataset.part(SIDE, "validation")
+    images, labels = part.batch(slice(None))
+    with torch.no_grad():
+        logits = detector.eval()(images)
+        detector.network.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+        attacked = FGSM(budget=2.0)(detector, images, labels)
+        expected = [
+            float((detector(shown).argmax(1) == labels).float().mean())
+            for shown in (images, attacked)
+        ]
+    assert expected[0] != expected[1]
+    found = validate_detector(detector.train(), part, torch.device("cpu"), batch=3)
+    assert [found["validation_clean"], found["validation_fgsm"]] == pytest.approx(expected)
+    assert detector.training
+
+
+def test_weights_that_are_no_numbers_are_not_made_a_bundle(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = torch.optim.Adam.step
+
+    def step(self: torch.optim.Adam, *arguments: object) -> object:
+        done = original(self, *arguments)
+        with torch.no_grad():
+            self.param_groups[0]["params"][-1].fill_(float("nan"))
+        return done
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    with pytest.raises(RunError, match="no finite numbers"):
+        train(small(1), dataset, tmp_path / "run")
+    assert not (tmp_path / "run" / "detector.safetensors").exists()
+
+
+def test_a_second_run_in_the_same_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    with only_run_in(tmp_path / "run"), pytest.raises(RunError, match="another run"):
+        train(small(1), dataset, tmp_path / "run")

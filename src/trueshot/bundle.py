@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -42,10 +42,10 @@ class Card(BaseModel):
 
     format: int = FORMAT
     network: dict[str, Any]
-    offset: float = 0.0
-    scale: float = 1.0
-    classes: tuple[str, ...] = CLASSES
-    side: int | None = None
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    classes: tuple[str, ...] = Field(default=CLASSES, min_length=2, max_length=100)
+    side: int | None = Field(default=None, ge=16, le=4096)
     recipe: dict[str, Any] | None = None
     data: str | None = None
     versions: dict[str, str] = {}
@@ -79,13 +79,22 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[Detector, Card]:
     weights, header = read_safetensors(path)
     card = _card(path, header)
     try:
+        with torch.device("meta"):  # shapes first: a card may claim more than the memory holds
+            wanted = {name: t.shape for name, t in card.new_detector().state_dict().items()}
+        if wanted != {name: t.shape for name, t in weights.items()}:
+            raise ValueError("other names or shapes of tensors")
         detector = card.new_detector()
         detector.load_state_dict(weights)
-    except (RecipeError, ValueError, RuntimeError) as error:
+    except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
-    if not all(bool(torch.isfinite(t).all()) for t in weights.values()):
+    if not is_finite(detector):
         raise BundleError(f"{path}: holds weights that are no finite numbers; train it again")
     return detector.eval(), card
+
+
+def is_finite(detector: Detector) -> bool:
+    """Whether all its weights and batch statistics are numbers."""
+    return all(bool(torch.isfinite(value).all()) for value in detector.state_dict().values())
 
 
 def read_safetensors(
@@ -102,7 +111,14 @@ def read_safetensors(
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        NotImplementedError,
+    ) as error:
         raise BundleError(f"{path}: truncated, damaged, or no safetensors file: {error}") from error
 
 
@@ -116,5 +132,5 @@ def _card(path: str | os.PathLike[str], header: Mapping[str, str]) -> Card:
                 f"{path}: bundle format {content.get('format')!r}, this version reads {FORMAT}"
             )
         return Card.model_validate(content)
-    except (json.JSONDecodeError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: its card is damaged: {error}") from error

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from trueshot import __version__
-from trueshot.errors import TrueshotError
+from trueshot.errors import BundleError, TrueshotError
+from trueshot.files import printable
 
 app = typer.Typer(
     help="Tells true shots from recaptures, and goes on telling them apart under attack.",
@@ -132,6 +133,10 @@ def _print_dataset(dataset: Any) -> None:
     for side, facts in dataset.card["sides"].items():
         counts = ", ".join(f"{part} {n}" for part, n in facts["crops_per_class"].items())
         typer.echo(f"{side} px: crops per class: {counts}; near-flat crops taken: {facts['flat']}")
+        if facts["too_small"]:
+            typer.echo(
+                f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
+            )
     audit = dataset.card["shortcut_audit"]
     auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")
@@ -271,6 +276,8 @@ def attack(
     side = size or card.side
     if side is None:
         raise typer.BadParameter("this detector does not say the size of its crops: give --size")
+    if label is not None and label.value not in detector.classes:
+        raise BundleError(f"{bundle}: has no class {label.value}, only {detector.classes}")
     weights = hashlib.sha256(bundle.read_bytes()).hexdigest()[:8]
     failed = 0
     for record in attack_files(
@@ -279,7 +286,7 @@ def attack(
         BY_NAME[attack.value](budget=budget),
         paths,
         out,
-        name=f"{attack.value}{budget:g}-{weights}-{label.value if label else 'verdict'}",
+        name=f"{attack.value}{budget:g}-{side}px-{weights}-{label.value if label else 'verdict'}",
         label=None if label is None else detector.classes.index(label.value),
         device=device,
         pixel_limit=pixel_limit,
@@ -332,8 +339,8 @@ def main() -> None:
     """Run the command line; errors that a user can act on are printed without a traceback."""
     try:
         app()
-    except TrueshotError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (TrueshotError, OSError) as error:
+        print(printable(f"error: {error}"), file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from trueshot.errors import RunError
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -21,7 +24,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~_UMASK)
         Path(name).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -31,7 +34,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON that people can read, all or nothing."""
-    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -41,9 +44,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return records
     for line in path.read_bytes().split(b"\n")[:-1]:
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except ValueError:
             break
+        if not isinstance(record, dict):
+            break
+        records.append(record)
     return records
 
 
@@ -59,16 +65,42 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed in this folder have left half written."""
-    for path in folder.glob(".*.part"):
+    """Delete what writers that were killed in this folder, or below it, left half written."""
+    for path in folder.rglob(".*.part"):
         path.unlink(missing_ok=True)
 
 
 def _line(record: dict[str, Any]) -> str:
-    return json.dumps(record, ensure_ascii=False) + "\n"
+    return json.dumps(record) + "\n"
 
 
-def _umask() -> int:
+def printable(text: str) -> str:
+    """A file name as text: bytes in it that are no UTF-8 are written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+@contextlib.contextmanager
+def only_run_in(folder: Path) -> Iterator[None]:
+    """Hold a folder against a second run; a run that is killed holds it no longer.
+
+    Raises:
+        RunError: Another run is at work in it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{folder}: another run is at work here; wait for it") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+
+
+def _read_umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+_UMASK = _read_umask()  # once: reading it sets it for a moment, for all threads

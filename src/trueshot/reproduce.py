@@ -25,9 +25,9 @@ from trueshot.evaluation import (
     paper_attacks,
     save_result,
 )
-from trueshot.files import write_json
-from trueshot.imagefiles import write_png
-from trueshot.pixels import rounded, to_bytes
+from trueshot.files import only_run_in, write_json
+from trueshot.imagefiles import read_image, write_png
+from trueshot.pixels import to_bytes, to_levels
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.tables import write_tables
 from trueshot.training import Recipe, train
@@ -66,8 +66,8 @@ def reproduce(
 ) -> Reproduction:
     """Train each recipe at each size, attack the results, write tables 1 to 3, figures 2 and 5.
 
-    Stopped at any moment and called again it goes on where it was. Called again with more attacks
-    it does those, and adds a table of what the paper did not try.
+    Stopped at any moment and called again it goes on where it was. Called again with other sizes or
+    more attacks it adds them: sizes may have schedules of their own.
 
     Args:
         dataset: As `prepare` made it.
@@ -87,23 +87,66 @@ def reproduce(
     attacks = paper_attacks() if attacks is None else attacks
     if not set(paper_attacks()) <= set(attacks):
         raise RunError("the tables want FGSM and LLCM at 1, 2, 3, 4 and 5 levels")
+    sides = list(sides or dataset.sides)
+    for side in sides:
+        _require_test_crops(dataset, side)
     root = Path(out)
-    results: list[RobustnessResult] = []
-    examples: dict[str, Any] = {}
-    for side in sides or dataset.sides:
+    with only_run_in(root):
+        results, examples = _others(root, sides)
+        _run(root, dataset, recipes, sides, attacks, device, crops, results, examples)
+    return render(root)
+
+
+def _run(
+    root: Path,
+    dataset: Dataset,
+    recipes: Sequence[Recipe],
+    sides: Sequence[int],
+    attacks: Mapping[tuple[str, float], Attack],
+    device: str | torch.device,
+    crops: int | None,
+    results: list[RobustnessResult],
+    examples: dict[str, Any],
+) -> None:
+    for side in sides:
         bundles = [
             train(recipe, dataset, _folder(root, side, recipe), side=side, device=device).bundle
             for recipe in recipes
         ]
-        for bundle in bundles:
-            result = evaluate_bundle(
+        results += [
+            evaluate_bundle(
                 bundle, dataset, bundle.parent, attacks, side=side, crops=crops, device=device
             )
-            results.append(result)
+            for bundle in bundles
+        ]
         examples[str(side)] = _examples(dataset, side, recipes, bundles, root, device)
+    results.sort(key=lambda result: result.side)  # stable: plain before secure
     content = {"results": [result.to_json() for result in results], "examples": examples}
     write_json(root / "results.json", content)
-    return render(root)
+
+
+def _require_test_crops(dataset: Dataset, side: int) -> None:
+    """Notice before days of training that there will be nothing to judge."""
+    if len(set(dataset.part(side, "test").labels.tolist())) < len(LABELS):
+        raise RunError(f"{dataset.folder}: its test part at {side} px lacks a class")
+
+
+def _others(root: Path, sides: Sequence[int]) -> tuple[list[RobustnessResult], dict[str, Any]]:
+    """What an earlier call has found at other sizes: it stays."""
+    if not (root / "results.json").is_file():
+        return [], {}
+    results, examples = _read(root / "results.json")
+    kept = [result for result in results if result.side not in sides]
+    return kept, {side: one for side, one in examples.items() if int(side) not in sides}
+
+
+def _read(path: Path) -> tuple[list[RobustnessResult], dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        results = [RobustnessResult.from_json(result) for result in content["results"]]
+        return results, dict(content["examples"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: no results that can be read: {error}") from error
 
 
 def render(root: Path) -> Reproduction:
@@ -113,14 +156,10 @@ def render(root: Path) -> Reproduction:
         RunError: results.json is missing or damaged.
     """
     path = root / "results.json"
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        results = [RobustnessResult.from_json(result) for result in content["results"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: no results that can be read: {error}") from error
+    results, examples = _read(path)
     tables = write_tables(root, results)
     figures = [draw_curves(results, root / "curves.png")]
-    for side, example in content["examples"].items():
+    for side, example in sorted(examples.items(), key=lambda item: int(item[0])):
         figures += [
             draw_figure_2(root, example["figure_2"], root / f"figure-2-{side}px.png"),
             draw_figure_5(root, example["figure_5"], root / f"figure-5-{side}px.png"),
@@ -146,19 +185,20 @@ def evaluate_bundle(
     detector, card = load_bundle(bundle)
     side = side or card.side or dataset.only_side()
     sha256 = hashlib.sha256(bundle.read_bytes()).hexdigest()
-    name = str(card.recipe["name"]) if card.recipe else bundle.stem
-    result = evaluate(
-        detector,
-        dataset,
-        paper_attacks() if attacks is None else attacks,
-        side=side,
-        part=part,
-        crops=crops,
-        subject=Subject(name=name, bundle_sha256=sha256, recipe=card.recipe),
-        journal=out / "cells.jsonl",
-        device=device,
-    )
-    save_result(out / "result.json", result)
+    name = str((card.recipe or {}).get("name", bundle.stem))
+    with only_run_in(out):
+        result = evaluate(
+            detector,
+            dataset,
+            paper_attacks() if attacks is None else attacks,
+            side=side,
+            part=part,
+            crops=crops,
+            subject=Subject(name=name, bundle_sha256=sha256, recipe=card.recipe),
+            journal=out / "cells.jsonl",
+            device=device,
+        )
+        save_result(out / "result.json", result)
     return result
 
 
@@ -205,8 +245,9 @@ def _figure_2_row(
     root: Path,
     folder: str,
 ) -> dict[str, Any]:
-    attacked = rounded(perturb(FGSM(budget=FIGURE_2_BUDGET), detector, images, labels))
+    attacked = perturb(FGSM(budget=FIGURE_2_BUDGET), detector, images, labels)
     files = _write(root, f"{folder}/{name}-fgsm{FIGURE_2_BUDGET:g}", attacked)
+    filed = to_levels(np.stack([read_image(root / file).pixels for file in files])).to(images)
     panels = [
         {
             "file": file,
@@ -214,7 +255,7 @@ def _figure_2_row(
             "predicted": LABELS[int(row.argmax())],
             "probability": float(row.max()),
         }
-        for file, row, label in zip(files, detector.probabilities(attacked), labels, strict=True)
+        for file, row, label in zip(files, detector.probabilities(filed), labels, strict=True)
     ]
     return {"detector": name, "budget": FIGURE_2_BUDGET, "panels": panels}
 

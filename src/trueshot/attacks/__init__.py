@@ -1,6 +1,6 @@
 """Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
 
-from trueshot.attacks.base import Attack, Budget, per_image, perturb, undisturbed
+from trueshot.attacks.base import Attack, Budget, as_filed, per_image, perturb, undisturbed
 from trueshot.attacks.iterative import PGD
 from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
 from trueshot.attacks.one_step import FGSM, LeastLikelyClass
@@ -19,6 +19,7 @@ __all__ = [
     "Budget",
     "LeastLikelyClass",
     "Loss",
+    "as_filed",
     "cotangent",
     "image_gradient",
     "margin",

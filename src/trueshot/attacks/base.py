@@ -111,6 +111,23 @@ def perturb(attack: Attack, detector: Detector, images: Tensor, labels: Tensor) 
     return attacked
 
 
+def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
+    """Round attacked images to the levels that a file holds, without leaving the budget.
+
+    Args:
+        attack: What was done; its budget still holds afterwards.
+        images: The images before, levels as a file gave them: whole.
+        attacked: What `perturb` returned for them.
+
+    Returns:
+        Whole levels, same shape. With a budget that is no whole number, only as many whole levels
+        as fit into it are changed: of half a level nothing is left in a file.
+    """
+    budget = per_image(attack.budget, images)
+    filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
+    return filed.clamp(0, LEVELS)
+
+
 def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
     if attacked.shape != images.shape or attacked.dtype != images.dtype:
         raise BrokenPromiseError(f"{attack!r} changed the shape or the type of the images")

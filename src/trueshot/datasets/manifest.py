@@ -59,7 +59,16 @@ class Dataset:
             }
             dataset = cls(folder=root, card=card, photos=photos, crops=crops)
             dataset._check()
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        except PermissionError as error:
+            raise DatasetError(f"{root}: may not be read: {error}") from error
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            pa.ArrowException,
+        ) as error:
             raise DatasetError(f"{root}: damaged: {error}; prepare it again") from error
         return dataset
 
@@ -114,9 +123,11 @@ class Dataset:
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
             if fingerprint(self.photos, table) != self.fingerprint(side):
                 raise ValueError(f"its tables for {side} px are not those that were prepared")
-            shape = np.load(crops_file(self.folder, side), mmap_mode="r").shape
-            if shape != (len(rows), side, side, 3):
-                raise ValueError(f"{crops_file(self.folder, side)} is of shape {shape}")
+            pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+            if pixels.dtype != np.uint8 or pixels.shape != (len(rows), side, side, 3):
+                raise ValueError(
+                    f"{crops_file(self.folder, side)} holds {pixels.dtype} {pixels.shape}"
+                )
 
 
 def crops_file(root: Path, side: int) -> Path:
@@ -161,6 +172,8 @@ def _read_card(root: Path) -> dict[str, Any]:
     try:
         card = json.loads((root / _CARD).read_text("utf-8"))
         found = card["format"]
+    except PermissionError as error:
+        raise DatasetError(f"{root / _CARD}: may not be read: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{root / _CARD}: damaged: {error}; prepare it again") from error
     if found != FORMAT:

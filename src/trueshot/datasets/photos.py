@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import DatasetError
+from trueshot.files import printable
 from trueshot.imagefiles import find_images
 
 LABELS = ("original", "recaptured")
@@ -46,7 +47,11 @@ def photos_in_folders(original: Path, recaptured: Path) -> list[Photo]:
         if not root.is_dir():
             raise DatasetError(f"{root}: no such folder")
         found = [
-            Photo(name=f"{label}/{path.relative_to(root).as_posix()}", path=path, label=label)
+            Photo(
+                name=printable(f"{label}/{path.relative_to(root).as_posix()}"),
+                path=path,
+                label=label,
+            )
             for path in find_images(root)
         ]
         if not found:
@@ -90,7 +95,7 @@ def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
 
 
 def _photo(manifest: Path, number: int, row: dict[str, Any]) -> Photo:
-    name, label = row.get("path"), row.get("label")
+    name, label = _text(row.get("path")), _text(row.get("label"))
     if not name:
         raise DatasetError(f"{manifest}, row {number}: no path")
     if label not in LABELS:
@@ -98,11 +103,17 @@ def _photo(manifest: Path, number: int, row: dict[str, Any]) -> Photo:
             f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(LABELS)}"
         )
     return Photo(
-        name=str(name),
-        path=manifest.parent / str(name),
-        label=str(label),
-        source=str(row.get("source") or ""),
+        name=printable(name),
+        path=manifest.parent / name,
+        label=label,
+        source=_text(row.get("source")),
     )
+
+
+def _text(value: object) -> str:
+    """What a cell says: nothing where it is None, NaN or blank; a 0 is a name like any other."""
+    missing = value is None or value != value
+    return "" if missing else str(value).strip()
 
 
 def _refuse_twins(manifest: Path, photos: Iterable[Photo]) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,19 @@ from trueshot.datasets.settings import Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import Record, in_threads, survey
-from trueshot.errors import DatasetError
-from trueshot.files import append_line, read_lines, remove_leftovers, write_json, write_lines
+from trueshot.errors import DatasetError, LeakError
+from trueshot.files import (
+    append_line,
+    only_run_in,
+    read_lines,
+    remove_leftovers,
+    write_json,
+    write_lines,
+)
 from trueshot.imagefiles import read_image
 from trueshot.progress import progress
+
+_OURS = (".lock", ".prepare.json.")  # what a run leaves that is killed in its very first write
 
 
 def prepare(
@@ -51,7 +61,8 @@ def prepare(
     """Cut crops out of photographs and lay them down as a data set.
 
     The result depends on the photographs and the settings alone. A photograph that cannot be read,
-    that stands in the list twice, or that is smaller than a crop is noted and passed over.
+    or whose picture is there already, is passed over by name; those smaller than a crop are
+    counted.
 
     Args:
         photos: What to cut; see `photos_in_folders` and `photos_in_manifest`.
@@ -66,9 +77,26 @@ def prepare(
     root = Path(out)
     workers = workers or os.cpu_count() or 1
     _claim(root, photos, settings)
-    if has_card(root):
-        return Dataset.open(root)
-    remove_leftovers(root)
+    with only_run_in(root):
+        if not _is_finished(root):
+            remove_leftovers(root)
+            _prepare(root, photos, settings, workers)
+    return Dataset.open(root)
+
+
+def _is_finished(root: Path) -> bool:
+    if not has_card(root):
+        return False
+    try:
+        Dataset.open(root)
+    except LeakError:
+        raise
+    except DatasetError:
+        return False  # damaged: what is wrong is made again
+    return True
+
+
+def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: int) -> None:
     records = _survey_all(root, photos, settings, workers)
     parts, groups = split_photos(records, settings)
     plans = {side: plan_crops(records, parts, side, settings) for side in settings.sides}
@@ -79,7 +107,6 @@ def prepare(
     photos_table = photos_table_of(records, parts, groups)
     write_tables(root, photos_table, tables)
     write_card(root, _card(settings, records, photos_table, tables, audit))
-    return Dataset.open(root)
 
 
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
@@ -87,11 +114,15 @@ def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     content = json.loads(json.dumps({"settings": asdict(settings), "photos": listed}))
     claim = root / "prepare.json"
     if claim.is_file():
-        if json.loads(claim.read_text("utf-8")) != content:
+        try:
+            before = json.loads(claim.read_text("utf-8"))
+        except ValueError as error:
+            raise DatasetError(f"{claim}: damaged: {error}; name another folder") from error
+        if before != content:
             raise DatasetError(
                 f"{root}: holds a data set of other photographs or settings; name another folder"
             )
-    elif root.exists() and any(root.iterdir()):
+    elif root.is_dir() and any(not path.name.startswith(_OURS) for path in root.iterdir()):
         raise DatasetError(f"{root}: is not empty and holds no data set; name another folder")
     else:
         write_json(claim, content)
@@ -101,7 +132,8 @@ def _survey_all(
     root: Path, photos: Sequence[Photo], settings: Settings, workers: int
 ) -> list[Record]:
     journal = root / "survey.jsonl"
-    records = read_lines(journal)
+    pairs = zip(read_lines(journal), photos, strict=False)
+    records = [r for r, _ in takewhile(lambda pair: pair[0].get("name") == pair[1].name, pairs)]
     write_lines(journal, records)
     look = partial(
         survey, sides=settings.sides, seed=settings.seed, pixel_limit=settings.pixel_limit
@@ -123,7 +155,7 @@ def _require_space(root: Path, plans: dict[int, list[Crop]]) -> None:
     needed = sum(
         3 * side * side * len(plan)
         for side, plan in plans.items()
-        if not crops_file(root, side).is_file()
+        if not _is_whole(root, side, len(plan))
     )
     free = shutil.disk_usage(root).free
     if needed > free:
@@ -141,6 +173,9 @@ def _cut_all(
     settings: Settings,
     workers: int,
 ) -> None:
+    journal = root / "cut.jsonl"
+    if not all(_is_whole(root, side, len(plan)) for side, plan in plans.items()):
+        journal.unlink(missing_ok=True)  # before a file is made: it would hold nothing yet
     targets = {side: _open_pixels(root, side, len(plan)) for side, plan in plans.items()}
     wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
     for side, plan in plans.items():
@@ -155,7 +190,6 @@ def _cut_all(
             targets[side][row] = cut(image.pixels, corner, side)
         return i
 
-    journal = root / "cut.jsonl"
     done = read_lines(journal)
     write_lines(journal, done)
     left = sorted(set(wanted) - {line["photo"] for line in done})
@@ -173,13 +207,34 @@ def _cut_all(
 def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:
     """The crops on disk: made once, under another name until it has its full size."""
     path = crops_file(root, side)
-    if not path.is_file():
+    if not _is_whole(root, side, count):
         path.parent.mkdir(exist_ok=True)
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_name(f".{path.name}.part")
         shape = (count, side, side, 3)
         np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape).flush()
+        _reserve(unfinished)
         unfinished.replace(path)
     return np.lib.format.open_memmap(path, mode="r+")
+
+
+def _is_whole(root: Path, side: int, count: int) -> bool:
+    try:
+        pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return bool(pixels.dtype == np.uint8 and pixels.shape == (count, side, side, 3))
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now: writing to a map of a full disk is a crash."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            path.unlink()
+            raise DatasetError(f"{path.parent}: no space for the crops: {error}") from error
 
 
 def _audit(
@@ -208,6 +263,7 @@ def _card(
             "fingerprint": fingerprint(photos, table),
             "crops_per_class": {part: parts.count(part) // 2 for part in PARTS},
             "flat": sum(flat),
+            "too_small": sum(not r["error"] and not r["flat"][str(side)] for r in records),
         }
     return {
         **asdict(settings),

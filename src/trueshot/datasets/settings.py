@@ -40,7 +40,9 @@ class Settings:
             raise DatasetError(f"a size is named twice: {list(self.sides)}")
         if self.per_class < 1:
             raise DatasetError(f"one crop per class or more wanted, got {self.per_class}")
-        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+        if not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-6):
             raise DatasetError(f"three shares that add up to 1 wanted, got {self.fractions}")
+        if not 0 <= self.seed < 2**32:
+            raise DatasetError(f"a seed from 0 to 4294967295 wanted, got {self.seed}")
         if self.split_by not in ("source", "photo"):
             raise DatasetError(f"split by {self.split_by!r}: known: source, photo")

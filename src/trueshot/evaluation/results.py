@@ -26,6 +26,7 @@ class Cell:
         right: Crops judged rightly, per class, after rounding to the bytes that a file holds.
         total: Crops judged, per class.
         right_unrounded: The same before rounding.
+        settings: The attack in full, as its repr.
         psnr: Mean over the crops, in dB; None where nothing was changed.
     """
 
@@ -34,7 +35,16 @@ class Cell:
     right: tuple[int, int]
     total: tuple[int, int]
     right_unrounded: tuple[int, int]
+    settings: str = ""
     psnr: float | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Cell:
+        """Read back what a file holds of a cell; rates that were written out are passed over."""
+        fields = {k: v for k, v in content.items() if k not in ("accuracy", "interval95")}
+        for name in ("right", "total", "right_unrounded"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)
 
     @property
     def accuracy(self) -> float:
@@ -105,12 +115,8 @@ class RobustnessResult:
         if found != FORMAT:
             raise ValueError(f"result format {found!r}, this version reads {FORMAT}")
         try:
-            cells = [dict(cell) for cell in fields.pop("cells")]
-            for cell in cells:
-                cell.pop("accuracy", None), cell.pop("interval95", None)
-                for name in ("right", "total", "right_unrounded"):
-                    cell[name] = tuple(cell[name])
-            return cls(cells=tuple(Cell(**cell) for cell in cells), **fields)
+            cells = tuple(Cell.from_json(cell) for cell in fields.pop("cells"))
+            return cls(cells=cells, **fields)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"incomplete result: {error}") from error
 

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trueshot.attacks import BY_NAME, Attack, perturb
+from trueshot.attacks import BY_NAME, Attack, as_filed, perturb
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
 from trueshot.errors import RunError
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
 from trueshot.files import append_line, read_lines, write_lines
-from trueshot.pixels import psnr, rounded
+from trueshot.pixels import psnr
 from trueshot.progress import progress
 from trueshot.versions import versions
 
@@ -85,6 +85,10 @@ def evaluate(
     """
     side = dataset.only_side() if side is None else side
     subject = subject or Subject(name="detector")
+    if journal is not None and not subject.bundle_sha256:
+        raise RunError("a journal goes with a subject whose bundle is known by its SHA-256")
+    if len(detector.classes) != 2:
+        raise RunError(f"{subject.name}: has {len(detector.classes)} classes; two are judged here")
     chosen = dataset.part(side, part)
     chosen = chosen if crops is None else chosen.first(crops)
     if len(set(chosen.labels.tolist())) < 2:
@@ -98,7 +102,7 @@ def evaluate(
     try:
         with progress(f"{subject.name} {side} px", len(plan) * len(chosen)) as advance:
             for (name, budget), attack in plan.items():
-                found = done.get((name, budget))
+                found = done.get((name, budget, repr(attack)))
                 if found is None:
                     found = _judge(detector, chosen, name, budget, attack, device, batch, advance)
                     if journal is not None:
@@ -123,7 +127,9 @@ def evaluate(
     )
 
 
-def _finished(journal: Path | None, key: list[Any]) -> dict[tuple[str, float], tuple[Cell, float]]:
+def _finished(
+    journal: Path | None, key: list[Any]
+) -> dict[tuple[str, float, str], tuple[Cell, float]]:
     if journal is None:
         return {}
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -131,12 +137,10 @@ def _finished(journal: Path | None, key: list[Any]) -> dict[tuple[str, float], t
     write_lines(journal, lines)
     done = {}
     for line in lines:
-        if line.pop("key") == key:
+        if line.pop("key", None) == key:
             auc = line.pop("auc")
-            for name in ("right", "total", "right_unrounded"):
-                line[name] = tuple(line[name])
-            cell = Cell(**line)
-            done[cell.attack, cell.budget] = (cell, auc)
+            cell = Cell.from_json(line)
+            done[cell.attack, cell.budget, cell.settings] = (cell, auc)
     return done
 
 
@@ -157,7 +161,7 @@ def _judge(
     for start in range(0, len(part), batch):
         images, labels = part.batch(slice(start, start + batch), device)
         attacked = images if attack is None else perturb(attack, detector, images, labels)
-        filed = rounded(attacked)
+        filed = images if attack is None else as_filed(attack, images, attacked)
         logits = _logits(detector, filed)
         scores[start : start + batch] = _recapture_score(logits).cpu().numpy()
         right += _right(logits, labels)
@@ -170,6 +174,7 @@ def _judge(
     cell = Cell(
         attack=name,
         budget=budget,
+        settings=repr(attack),
         right=(int(right[0]), int(right[1])),
         total=(int(total[0]), int(total[1])),
         right_unrounded=(int(unrounded[0]), int(unrounded[1])),

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import torch
 
-from trueshot.attacks import Attack, perturb
+from trueshot.attacks import Attack, as_filed, perturb
 from trueshot.detector import Detector
 from trueshot.errors import ImageFileError
-from trueshot.files import append_line, read_lines, remove_leftovers, write_lines
+from trueshot.files import (
+    append_line,
+    only_run_in,
+    printable,
+    read_lines,
+    remove_leftovers,
+    write_lines,
+)
 from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT, ImageFile, find_images, read_image, write_png
 from trueshot.networks.many_crops import ManyCrops
 from trueshot.pixels import linf, psnr, share_changed, ssim, to_bytes, to_levels
@@ -92,7 +99,23 @@ def attack_files(
         One record per photograph, in order.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    with only_run_in(folder):
+        yield from _attack_all(
+            detector, side, attack, paths, folder, name, label, device, pixel_limit
+        )
+
+
+def _attack_all(
+    detector: Detector,
+    side: int,
+    attack: Attack,
+    paths: Iterable[str | os.PathLike[str]],
+    folder: Path,
+    name: str,
+    label: int | None,
+    device: str | torch.device,
+    pixel_limit: int,
+) -> Iterator[AttackedFile]:
     remove_leftovers(folder)
     journal = folder / JOURNAL
     lines = read_lines(journal)
@@ -105,29 +128,41 @@ def attack_files(
         classes=detector.classes,
     )
     whole.to(device).eval()
-    for path in _files(paths):
+    for path in _files(paths, folder):
+        if isinstance(path, ImageFileError):
+            yield AttackedFile(path=printable(path.path), error=path.reason)
+            continue
         try:
             image = read_image(path, pixel_limit=pixel_limit)
-            found = _done_before(done.get((str(path), image.facts.sha256)))
+            found = _done_before(done.get((printable(str(path)), image.facts.sha256)))
             if found is not None:
                 yield found
                 continue
-            out_file = folder / f"{path.stem}-{image.facts.sha256[:8]}-{name}.png"
+            out_file = folder / f"{printable(path.stem)}-{image.facts.sha256[:8]}-{name}.png"
             record = _attack_file(whole, attack, image, out_file, label, device)
+            append_line(journal, {"name": name, **asdict(record)})
         except ImageFileError as error:
-            yield AttackedFile(path=str(path), error=error.reason)
+            yield AttackedFile(path=printable(str(path)), error=error.reason)
             continue
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
             # Too small for a crop, too large for the memory, a full disk: the others go on.
-            yield AttackedFile(path=str(path), error=str(error))
+            yield AttackedFile(path=printable(str(path)), error=printable(str(error)))
             continue
-        append_line(journal, {"name": name, **asdict(record)})
         yield record
 
 
-def _files(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path | ImageFileError]:
+    """Files, and those in folders but for what this command has written itself."""
     for path in map(Path, paths):
-        yield from find_images(path) if path.is_dir() else [path]
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            found = find_images(path)
+        except ImageFileError as error:
+            yield error
+            continue
+        yield from (file for file in found if out.resolve() not in file.resolve().parents)
 
 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
@@ -151,11 +186,11 @@ def _attack_file(
     before = detector.probabilities(levels)
     truth = before.argmax(1) if label is None else torch.tensor([label], device=device)
     attacked = perturb(attack, detector, levels, truth)
-    write_png(out, to_bytes(attacked)[0])
+    write_png(out, to_bytes(as_filed(attack, levels, attacked))[0])
     filed = to_levels(read_image(out, pixel_limit=levels[0, 0].numel()).pixels).to(device)
     quality = float(psnr(levels, filed))
     return AttackedFile(
-        path=str(image.path),
+        path=printable(image.path),
         sha256=image.facts.sha256,
         out=str(out),
         before=_verdict(detector.classes, before),

@@ -23,7 +23,7 @@ def build_network(settings: Mapping[str, Any]) -> nn.Module:
     """
     arguments = dict(settings)
     name = arguments.pop("name", None)
-    if name not in _NETWORKS:
+    if not isinstance(name, str) or name not in _NETWORKS:
         raise RecipeError(f"network {name!r}: unknown; known: {', '.join(sorted(_NETWORKS))}")
     try:
         return _NETWORKS[name](**arguments)

@@ -12,6 +12,11 @@ from trueshot.reports import paper
 
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 _ATTACKS = {"fgsm": "FGSM", "llcm": "LLCM (TGSM)"}
+_LATEX = {
+    **{character: f"\\{character}" for character in "%&_#${}"},
+    **{"×": r"$\times$", "ε": r"$\varepsilon$", "–": "--"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+}
 _ROLES = ("plain", "secure")
 
 
@@ -155,10 +160,8 @@ def _printed(value: float | None) -> str:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _escaped(text: str) -> str:
-    for plain, written in (("%", r"\%"), ("×", r"$\times$"), ("ε", r"$\varepsilon$"), ("–", "--")):
-        text = text.replace(plain, written)
-    return text
+    return "".join(_LATEX.get(character, character) for character in text)

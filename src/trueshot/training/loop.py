@@ -13,15 +13,22 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import FGSM, perturb
-from trueshot.bundle import Card, save_bundle
+from trueshot.bundle import Card, is_finite, save_bundle
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.detector import Detector
 from trueshot.errors import RunError
-from trueshot.files import append_line, read_lines, remove_leftovers, write_atomically, write_lines
+from trueshot.files import (
+    append_line,
+    only_run_in,
+    read_lines,
+    remove_leftovers,
+    write_atomically,
+    write_lines,
+)
 from trueshot.progress import progress
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.objectives import ObjectiveValue, objective_value
-from trueshot.training.recipe import Recipe, parse_recipe
+from trueshot.training.recipe import Recipe, load_recipe
 from trueshot.versions import versions
 
 BUNDLE = "detector.safetensors"
@@ -29,6 +36,7 @@ LOG = "log.jsonl"
 VALIDATION_BUDGET = 2.0
 _BUDGET_STREAM = 1
 _LOGS, _VALIDATIONS = 200, 20
+_ADVICE = "lower the learning rate or the penalty"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,30 +109,33 @@ def train(
         device=torch.device(device),
     )
     _claim(run, resume)
-    if not (run.folder / BUNDLE).is_file():
-        detector = _train(run, checkpoint_seconds)
-        save_bundle(run.folder / BUNDLE, detector, _card(run))
+    with only_run_in(run.folder):
+        remove_leftovers(run.folder)
+        if not (run.folder / BUNDLE).is_file():
+            detector = _train(run, checkpoint_seconds)
+            if not is_finite(detector):
+                raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
+            save_bundle(run.folder / BUNDLE, detector, _card(run))
     return TrainingHistory(bundle=run.folder / BUNDLE, records=read_lines(run.folder / LOG))
 
 
 def _claim(run: _Run, resume: bool) -> None:
     """Take a folder for this run, or find that it is this run's."""
     claim = run.folder / "recipe.yaml"
-    text = f"# data: {run.fingerprint}, {run.training.side} px\n{run.recipe.to_yaml()}"
+    data = f"# data: {run.fingerprint}, {run.training.side} px"
     if not claim.exists():
-        write_atomically(claim, text)
-    elif not resume:
+        write_atomically(claim, f"{data}\n{run.recipe.to_yaml()}")
+        return
+    before = load_recipe(claim)
+    if not resume:
         raise RunError(f"{run.folder}: holds a run already; name another folder, or resume it")
-    elif claim.read_text("utf-8") != text:
-        raise RunError(f"{run.folder}: {_difference(claim, run)}; name another folder")
-    remove_leftovers(run.folder)
-
-
-def _difference(claim: Path, run: _Run) -> str:
-    before = parse_recipe(claim.read_text("utf-8"), str(claim))
-    if before == run.recipe:
-        return "holds a run of this recipe on other data"
-    return f"holds a run of another recipe ({before.name!r}, {before.schedule.iterations} steps)"
+    if before != run.recipe:
+        known = f"{before.name!r}, {before.schedule.iterations} steps"
+        raise RunError(
+            f"{run.folder}: holds a run of another recipe ({known}); name another folder"
+        )
+    if claim.read_text("utf-8").splitlines()[0] != data:
+        raise RunError(f"{run.folder}: holds a run on other data; name another folder")
 
 
 def _train(run: _Run, checkpoint_seconds: float) -> Detector:
@@ -185,10 +196,7 @@ def _step(
     optimizer.zero_grad(set_to_none=True)
     value.loss.backward()  # type: ignore[no-untyped-call]
     if not bool(torch.isfinite(value.loss)):
-        raise RunError(
-            f"{run.folder}: the loss is no finite number at step {step}; "
-            "lower the learning rate or the penalty"
-        )
+        raise RunError(f"{run.folder}: the loss is no finite number at step {step}; {_ADVICE}")
     optimizer.step()
     return value
 

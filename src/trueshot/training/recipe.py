@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -124,8 +124,12 @@ class Schedule(_Settings):
 class Recipe(_Settings):
     """All settings of a training run; with the data set it determines the weights."""
 
-    name: Annotated[str, Field(min_length=1)]
-    seed: int = Field(default=0, ge=0)
+    name: str = Field(
+        max_length=60,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Names the folder of a run too.",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**32)
     network: Network = Network()
     input: InputContract = InputContract()
     objective: Objective = Objective()
@@ -171,7 +175,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
         folder = resources.files("trueshot.training") / "recipes"
         return parse_recipe((folder / f"{name_or_path}.yaml").read_text("utf-8"), str(name_or_path))
     path = Path(name_or_path)
-    if not path.is_file():
+    if not path.exists():
         raise RecipeError(
             f"{name_or_path}: no such file, and no recipe of that name; "
             f"known: {', '.join(recipe_names())}"
@@ -190,7 +194,7 @@ def parse_recipe(text: str, name: str) -> Recipe:
     """
     try:
         settings: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RecipeError(f"{name}: not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of settings, this is none")
