@@ -77,7 +77,8 @@ def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
         axis.axhline(50, color="#999999", linewidth=0.8)
         axis.set(title=f"{side} × {side}", xlabel="ε in levels", ylim=(-2, 102))
     axes[0].set_ylabel("judged rightly, %")
-    axes[0].legend(fontsize="small")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", fontsize="small")
     return _save(figure, out)
 
 
@@ -87,7 +88,7 @@ def _attacks(result: RobustnessResult) -> list[str]:
 
 def _panels(columns: int) -> tuple[Any, Any]:
     figure, axes = _grid(1, columns, caption_lines=1)
-    figure.set_size_inches(4.6 * columns, 3.8)
+    figure.set_size_inches(4.6 * columns + 1.4, 3.8)  # the legend stands on the right
     return figure, axes[0]
 
 
