@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import final
 
 import torch
@@ -70,11 +72,18 @@ class Detector(nn.Module):
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
         """Softmax of the logits in evaluation mode, shape (n, classes); the mode is restored."""
-        modes = {module: module.training for module in self.modules()}
-        self.eval()
-        try:
+        with evaluating(self):
             logits: Tensor = self(images)
             return logits.double().softmax(1)
-        finally:
-            for module, training in modes.items():
-                module.training = training
+
+
+@contextmanager
+def evaluating(detector: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; the mode of every module as it was afterwards."""
+    modes = [(module, module.training) for module in detector.modules()]
+    detector.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

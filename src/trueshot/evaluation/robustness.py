@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from torch import Tensor
 
 from trueshot.attacks import BY_NAME, Attack, as_filed, perturb
 from trueshot.datasets import Dataset, Part
-from trueshot.detector import Detector
+from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
 from trueshot.files import append_line, read_lines, write_lines
 from trueshot.pixels import psnr
-from trueshot.progress import progress
+from trueshot.progress import Advance, progress
 from trueshot.versions import versions
 
 PAPER_BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -94,25 +94,13 @@ def evaluate(
     if len(set(chosen.labels.tolist())) < 2:
         raise RunError(f"{dataset.folder}: the {part} part at {side} px lacks a class")
     key = [subject.bundle_sha256, dataset.fingerprint(side), part, len(chosen)]
-    done = _finished(journal, key)
     plan: dict[tuple[str, float], Attack | None] = {(CLEAN, 0.0): None, **attacks}
-    modes = [(module, module.training) for module in detector.modules()]
-    detector.eval().to(device)
-    cells = []
-    try:
-        with progress(f"{subject.name} {side} px", len(plan) * len(chosen)) as advance:
-            for (name, budget), attack in plan.items():
-                found = done.get((name, budget, repr(attack)))
-                if found is None:
-                    found = _judge(detector, chosen, name, budget, attack, device, batch, advance)
-                    if journal is not None:
-                        append_line(journal, {"key": key, **asdict(found[0]), "auc": found[1]})
-                else:
-                    advance(len(chosen), "")
-                cells.append(found)
-    finally:
-        for module, training in modes:
-            module.training = training
+    with (
+        evaluating(detector),
+        progress(f"{subject.name} {side} px", len(plan) * len(chosen)) as advance,
+    ):
+        detector.to(device)
+        cells = list(_cells(detector, chosen, plan, journal, key, device, batch, advance))
     return RobustnessResult(
         detector=subject.name,
         bundle_sha256=subject.bundle_sha256,
@@ -125,6 +113,30 @@ def evaluate(
         recipe=subject.recipe,
         versions=versions(),
     )
+
+
+def _cells(
+    detector: Detector,
+    part: Part,
+    plan: Mapping[tuple[str, float], Attack | None],
+    journal: Path | None,
+    key: list[Any],
+    device: str | torch.device,
+    batch: int,
+    advance: Advance,
+) -> Iterator[tuple[Cell, float]]:
+    """Each cell of the plan with the AUC of its scores: from the journal, or judged now."""
+    done = _finished(journal, key)
+    for (name, budget), attack in plan.items():
+        found = done.get((name, budget, repr(attack)))
+        if found is not None:
+            advance(len(part), "")
+            yield found
+            continue
+        cell, auc = _judge(detector, part, name, budget, attack, device, batch, advance)
+        if journal is not None:
+            append_line(journal, {"key": key, **asdict(cell), "auc": auc})
+        yield cell, auc
 
 
 def _finished(
@@ -152,7 +164,7 @@ def _judge(
     attack: Attack | None,
     device: str | torch.device,
     batch: int,
-    advance: Any,
+    advance: Advance,
 ) -> tuple[Cell, float]:
     right = np.zeros(2, np.int64)
     unrounded = np.zeros(2, np.int64)

@@ -15,7 +15,7 @@ from torch import Tensor
 from trueshot.attacks import FGSM, perturb
 from trueshot.bundle import Card, is_finite, save_bundle
 from trueshot.datasets import Batches, Dataset, Part
-from trueshot.detector import Detector
+from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
 from trueshot.files import (
     append_line,
@@ -239,14 +239,11 @@ def validate_detector(
         "validation_fgsm": lambda images, labels: perturb(attack, detector, images, labels),
     }
     counts = dict.fromkeys(right, 0)
-    training = detector.training
-    detector.eval()
-    for start in range(0, len(part), batch):
-        images, labels = part.batch(slice(start, start + batch), device)
-        for name, change in right.items():
-            with torch.no_grad():
+    with evaluating(detector), torch.no_grad():
+        for start in range(0, len(part), batch):
+            images, labels = part.batch(slice(start, start + batch), device)
+            for name, change in right.items():
                 counts[name] += int((detector(change(images, labels)).argmax(1) == labels).sum())
-    detector.train(training)
     return {name: count / len(part) for name, count in counts.items()}
 
 
