@@ -14,7 +14,6 @@ import argparse
 import time
 from pathlib import Path
 
-import torch
 from torch.nn import functional
 
 from trueshot.attacks import FGSM, PGD, Attack
@@ -83,5 +82,4 @@ def mean_gradient_norm(detector: Detector, dataset: Dataset, side: int) -> float
 
 
 if __name__ == "__main__":
-    torch.manual_seed(0)
     main()

@@ -620,6 +620,24 @@ def test_a_run_killed_in_its_very_first_write_can_be_started_again(
     assert not list((tmp_path / "d").rglob("*.part"))
 
 
+def test_leftovers_are_deleted_where_they_were_written_and_nowhere_below(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    root = tmp_path / "d"
+    prepare(photos, root, SMALL)
+    whole = contents(root)
+    (root / "dataset.json").unlink()
+    ours = [root / ".photos.parquet.a.part", root / f"{SIDE}px" / ".crops.npy.part"]
+    (root / "mine").mkdir()
+    theirs = root / "mine" / ".download.part"
+    for path in (*ours, theirs):
+        path.write_text("half")
+    prepare(photos, root, SMALL)
+    assert theirs.read_text() == "half"
+    theirs.unlink()
+    assert contents(root) == whole
+
+
 def test_a_disk_that_fills_up_is_noticed_before_a_crop_is_cut(
     photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

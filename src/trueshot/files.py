@@ -65,8 +65,8 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed in this folder, or below it, left half written."""
-    for path in folder.rglob(".*.part"):
+    """Delete what writers that were killed in this folder, not below it, left half written."""
+    for path in folder.glob(".*.part"):
         path.unlink(missing_ok=True)
 
 

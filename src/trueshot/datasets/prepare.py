@@ -79,7 +79,8 @@ def prepare(
     _claim(root, photos, settings)
     with only_run_in(root):
         if not _is_finished(root):
-            remove_leftovers(root)
+            for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
+                remove_leftovers(folder)
             _prepare(root, photos, settings, workers)
     return Dataset.open(root)
 
