@@ -12,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -190,6 +192,173 @@ def test_split_by_photo_divides_sources_when_that_is_asked_for(
     asked = Settings(sides=(SIDE,), split_by="photo")
     made = prepare(sourced(photos, 2), tmp_path / "d", asked)
     assert len({row["part"] for row in rows(made) if row["source"] == "phone0"}) == 3
+
+
+def with_parts(photos: list[Photo], cameras: bool = False) -> list[Photo]:
+    """The same photographs, each scene in both classes, with parts as a manifest gives them."""
+    named = []
+    for i, photo in enumerate(photos):
+        scene = i % (len(photos) // 2)
+        part = PARTS[scene % 3]
+        origins = {"scene": f"scene{scene}", "medium": ""}
+        if cameras:
+            origins |= {"camera": f"{part} camera", "first_camera": f"{part} first camera"}
+        named.append(replace(photo, part=part, origins=origins))
+    return named
+
+
+def test_parts_that_are_given_are_kept_and_each_is_filled_on_its_own(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    few = [photo for photo in with_parts(photos) if photo.part != "test"]
+    few += [photo for photo in with_parts(photos) if photo.part == "test"][::4]  # one of each class
+    made = prepare(few, tmp_path / "d", Settings(sides=(SIDE,), per_class=100))
+    wanted = {photo.name: photo.part for photo in few}
+    assert {row["path"]: row["part"] for row in made.photos.to_pylist()} == wanted
+    assert {row["path"]: row["part"] for row in rows(made)} == wanted
+    assert made.card["split_by"] == "manifest"
+    # A photo holds 16 crops: 64 for training, bounded by 40; 64 bounded by 10; 16, below 50.
+    counts = {"train": 40, "validation": 10, "test": 16}
+    assert made.card["sides"][str(SIDE)]["crops_per_class"] == counts
+    for part in PARTS:
+        assert np.bincount(made.part(SIDE, part).labels).tolist() == [counts[part]] * 2
+
+
+def test_a_part_that_is_given_no_photo_is_refused_unless_its_share_is_zero(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    two = [photo for photo in with_parts(photos) if photo.part != "validation"]
+    with pytest.raises(DatasetError, match="for a validation part"):
+        prepare(two, tmp_path / "d", Settings(sides=(SIDE,)))
+    made = prepare(two, tmp_path / "e", Settings(sides=(SIDE,), fractions=(0.5, 0, 0.5)))
+    assert len(made.part(SIDE, "validation")) == 0
+    assert len(made.part(SIDE, "test")) > 0
+
+
+def test_origins_are_recorded_and_divide_nothing_where_no_part_is_given(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    shared = [replace(p, origins={"camera": "phone", "medium": ""}) for p in sourced(photos, 4)]
+    made = prepare(shared, tmp_path / "d", SMALL)
+    assert {row["origins"] for row in made.photos.to_pylist()} == {'{"camera": "phone"}'}
+    assert made.card["split_by"] == "source"
+    assert set(made.photos["part"].to_pylist()) == set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [("camera", "camera"), ("first_camera", "camera"), ("scene", "scene"), ("medium", "medium")],
+)
+def test_an_origin_in_two_given_parts_is_refused_before_anything_is_written(
+    photos: list[Photo], tmp_path: Path, kind: str, other: str
+) -> None:
+    leaking = with_parts(photos)
+    for part, role in (("train", kind), ("test", other)):
+        i = next(i for i, photo in enumerate(leaking) if photo.part == part)
+        leaking[i] = replace(leaking[i], origins={**leaking[i].origins, role: "one"})
+    expected = f"^{other} one: stands in the parts train and test"
+    with pytest.raises(LeakError, match=expected):
+        prepare(leaking, tmp_path / "d", SMALL)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_source_in_two_given_parts_is_refused_even_if_a_split_by_photo_is_asked_for(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    leaking = [replace(photo, source="phone") for photo in with_parts(photos)]
+    asked = Settings(sides=(SIDE,), split_by="photo")
+    with pytest.raises(LeakError, match="source phone: stands in the parts train and validation"):
+        prepare(leaking, tmp_path / "d", asked)
+
+
+def test_names_of_different_kinds_of_origin_have_nothing_in_common(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    apart = with_parts(photos)
+    for part, kind in (("train", "camera"), ("test", "medium"), ("validation", "scene")):
+        apart = [
+            replace(photo, origins={kind: "one"}) if photo.part == part else photo
+            for photo in apart
+        ]
+    assert prepare(apart, tmp_path / "d", SMALL).card["split_by"] == "manifest"
+
+
+def test_a_camera_that_leaks_across_roles_is_refused_when_a_data_set_is_opened(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    made = prepare(with_parts(photos, cameras=True), tmp_path / "d", SMALL)
+    tampered = made.photos.to_pylist()
+    train = next(row for row in tampered if row["part"] == "train")
+    train["origins"] = json.dumps({"first_camera": "test camera"})
+    pyarrow.parquet.write_table(pa.Table.from_pylist(tampered), tmp_path / "d" / "photos.parquet")
+    with pytest.raises(LeakError, match="camera test camera: stands in the parts train and test"):
+        Dataset.open(tmp_path / "d")
+
+
+def test_origins_that_were_struck_out_are_missed(photos: list[Photo], tmp_path: Path) -> None:
+    made = prepare(with_parts(photos, cameras=True), tmp_path / "d", SMALL)
+    tampered = made.photos.to_pylist()
+    tampered[0]["origins"] = "{}"
+    pyarrow.parquet.write_table(pa.Table.from_pylist(tampered), tmp_path / "d" / "photos.parquet")
+    with pytest.raises(DatasetError, match="not those that were prepared"):
+        Dataset.open(tmp_path / "d")
+
+
+def test_an_original_and_a_recapture_of_one_scene_are_one_group(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    # Sources that would join what no scene joins.
+    own = [replace(photo, source=f"{photo.part} phone") for photo in with_parts(photos)]
+    made = prepare(own, tmp_path / "d", SMALL)
+    groups = made.photos["group"].to_pylist()
+    assert groups == [i % 12 for i in range(24)]
+    bare = [replace(photo, origins={}) for photo in own]
+    again = prepare(bare, tmp_path / "e", SMALL)
+    assert again.photos["group"].to_pylist() == [i % 3 for i in range(24)]
+
+
+def test_of_equal_pictures_in_two_given_parts_the_first_is_taken(tmp_path: Path) -> None:
+    own = with_parts(write_photos(tmp_path / "photos", 12))
+    own[1].path.write_bytes(own[0].path.read_bytes())
+    assert (own[0].part, own[1].part) == ("train", "validation")
+    made = prepare(own, tmp_path / "d", SMALL)
+    reasons = {own[1].name: f"the same picture as {own[0].name}"}
+    assert made.card["passed_over"] == reasons
+
+
+def test_parts_for_some_photos_only_are_refused(photos: list[Photo], tmp_path: Path) -> None:
+    own = with_parts(photos)
+    own[4] = replace(own[4], part="")
+    with pytest.raises(DatasetError, match=r"photo 5 \(original/004.png\): no part"):
+        prepare(own, tmp_path / "d", SMALL)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_data_set_from_before_parts_and_origins_opens_and_goes_on(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    made = prepare(sourced(photos, 4), tmp_path / "d", SMALL)
+    claim = json.loads((tmp_path / "d" / "prepare.json").read_text())
+    assert claim["photos"][0] == ["original/000.png", "original", "phone0"]
+    old = made.photos.drop_columns(["origins"])
+    pyarrow.parquet.write_table(old, tmp_path / "d" / "photos.parquet")
+    assert Dataset.open(tmp_path / "d").fingerprint(SIDE) == made.fingerprint(SIDE)
+    assert prepare(sourced(photos, 4), tmp_path / "d", SMALL).photos.equals(old)
+    (tmp_path / "d" / "dataset.json").unlink()
+    again = prepare(sourced(photos, 4), tmp_path / "d", SMALL)
+    assert again.fingerprint(SIDE) == made.fingerprint(SIDE)
+
+
+@pytest.mark.parametrize("change", [{"part": "test"}, {"origins": {"camera": "other"}}])
+def test_other_parts_or_origins_are_another_data_set(
+    photos: list[Photo], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    own = [replace(photo, origins={"medium": ""}) for photo in with_parts(photos)]
+    made = prepare(own, tmp_path / "d", SMALL)
+    bare = [replace(photo, origins={}) for photo in own]
+    assert prepare(bare, tmp_path / "d", SMALL).photos.equals(made.photos)
+    with pytest.raises(DatasetError, match="other photographs or settings"):
+        prepare([replace(own[0], **change), *own[1:]], tmp_path / "d", SMALL)
 
 
 def test_too_few_sources_are_refused(photos: list[Photo], tmp_path: Path) -> None:
@@ -477,6 +646,17 @@ def test_a_manifest_lists_photographs_beside_it(tmp_path: Path, suffix: str) -> 
     ]
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_manifest_gives_parts_and_origins(tmp_path: Path, suffix: str) -> None:
+    cells = {"scene": "s1", "first_camera": "", "camera": "c1", "medium": " ", "display": "d"}
+    line = {"path": "1.jpg", "label": "original", "part": "validation", **cells}
+    write_manifest(tmp_path / f"list{suffix}", [line])
+    (photo,) = photos_in_manifest(tmp_path / f"list{suffix}")
+    assert photo.part == "validation"
+    assert photo.origins == {"scene": "s1", "camera": "c1"}
+    assert photo.source == ""
+
+
 def write_manifest(path: Path, lines: list[dict[str, str]]) -> None:
     if path.suffix == ".parquet":
         pyarrow.parquet.write_table(pa.Table.from_pylist(lines), path)
@@ -493,6 +673,11 @@ def write_manifest(path: Path, lines: list[dict[str, str]]) -> None:
         ("path,label\na.jpg,original\na.jpg,original", "lists a.jpg twice"),
         ("file,label\na.jpg,original", "lacks the column path"),
         ("path,label", "lists no photograph"),
+        ("path,label,part\na.jpg,original,eval", "list.csv, row 1 .a.jpg.: part 'eval'"),
+        (
+            "path,label,part\na.jpg,original,test\nb.jpg,original,",
+            "list.csv, row 2 .b.jpg.: no part, but others have one",
+        ),
         ("path,label\n\x00,\xff", "label|cannot be read|no path"),
     ],
 )

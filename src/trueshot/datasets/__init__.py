@@ -2,7 +2,7 @@
 
 from trueshot.datasets.batches import Batches, Part
 from trueshot.datasets.manifest import Dataset
-from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
+from trueshot.datasets.photos import LABELS, ORIGINS, Photo, photos_in_folders, photos_in_manifest
 from trueshot.datasets.prepare import prepare
 from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
@@ -10,6 +10,7 @@ from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
 
 __all__ = [
     "LABELS",
+    "ORIGINS",
     "PAPER_FRACTIONS",
     "PAPER_PER_CLASS",
     "PARTS",

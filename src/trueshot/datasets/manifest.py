@@ -16,7 +16,7 @@ import pyarrow.parquet
 
 from trueshot.datasets.batches import Part
 from trueshot.datasets.photos import LABELS
-from trueshot.datasets.splits import PARTS, check_disjoint
+from trueshot.datasets.splits import PARTS, check_disjoint, check_origins
 from trueshot.errors import DatasetError
 from trueshot.files import write_atomically, write_json
 
@@ -47,7 +47,8 @@ class Dataset:
 
         Raises:
             DatasetError: It is missing, unfinished or damaged.
-            LeakError: A photo or a source stands in more than one part.
+            LeakError: A photo or a source stands in more than one part; or, where the manifest
+                decided the split, another origin.
         """
         root = Path(folder)
         card = _read_card(root)
@@ -117,7 +118,11 @@ class Dataset:
         kinds += ["source"] if self.card["split_by"] == "source" else []
         # A source that is not known is no source in common.
         keys = {k: [row[k] or f"(none: {row['path']})" for row in read] for k in kinds}
-        check_disjoint(keys, [row["part"] for row in read])
+        parts = [row["part"] for row in read]
+        check_disjoint(keys, parts)
+        if self.card["split_by"] == "manifest":
+            known = [json.loads(row["origins"]) | {"source": row["source"]} for row in read]
+            check_origins(known, parts)
         for side, table in self.crops.items():
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
@@ -141,9 +146,13 @@ def crops_table(root: Path, side: int) -> Path:
 
 
 def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
-    """SHA-256 over the bytes' hashes, labels, sources and parts, and the crops' places."""
+    """SHA-256 over the bytes' hashes, labels, sources, origins and parts, and the crops' places."""
+    columns = ["path", "label", "source", "part", "sha256"]
+    # Only where there are any: data sets from before origins keep their fingerprints.
+    if "origins" in photos.column_names and set(photos["origins"].to_pylist()) != {"{}"}:
+        columns.append("origins")
     digest = hashlib.sha256()
-    for table in (photos.select(["path", "label", "source", "part", "sha256"]), crops):
+    for table in (photos.select(columns), crops):
         digest.update(json.dumps(table.to_pydict(), sort_keys=True).encode())
     return digest.hexdigest()
 

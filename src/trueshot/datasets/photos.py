@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError
 from trueshot.files import printable
 from trueshot.imagefiles import find_images
 
 LABELS = ("original", "recaptured")
+ORIGINS = ("scene", "first_camera", "camera", "medium")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +26,17 @@ class Photo:
         path: Where the file is.
         label: `original` or `recaptured`.
         source: What a split keeps whole beside the photo itself; empty if not known.
+        part: The part of the split that it was given to; empty if that is not decided.
+        origins: More that it came from, kind to name, such as its `camera`; see `ORIGINS`. An
+            empty name means none.
     """
 
     name: str
     path: Path
     label: str
     source: str = ""
+    part: str = ""
+    origins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def photos_in_folders(original: Path, recaptured: Path) -> list[Photo]:
@@ -61,9 +68,10 @@ def photos_in_folders(original: Path, recaptured: Path) -> list[Photo]:
 
 
 def photos_in_manifest(manifest: Path) -> list[Photo]:
-    """Photographs that a CSV or Parquet file lists in columns path, label and, perhaps, source.
+    """Photographs that a CSV or Parquet file lists in the columns path and label.
 
-    Paths are relative to the manifest's folder. Other columns are passed over.
+    Paths are relative to the manifest's folder. The columns source, part and those of `ORIGINS`
+    are read where they are there; others are passed over.
 
     Raises:
         DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
@@ -78,7 +86,28 @@ def photos_in_manifest(manifest: Path) -> list[Photo]:
         raise DatasetError(f"{manifest}: lacks the column {', '.join(sorted(missing))}")
     photos = [_photo(manifest, number, row) for number, row in enumerate(rows, start=1)]
     _refuse_twins(manifest, photos)
+    check_parts(photos, f"{manifest}, row")
     return photos
+
+
+def check_parts(photos: Sequence[Photo], listed: str = "photo") -> None:
+    """Refuse parts that no split has, and parts for some photographs only.
+
+    Args:
+        photos: All photographs of a data set.
+        listed: What to call a place in that list, before its number from 1.
+
+    Raises:
+        DatasetError: It names the first photograph whose part is wrong or missing.
+    """
+    given = any(photo.part for photo in photos)
+    for number, photo in enumerate(photos, start=1):
+        if given and photo.part not in PARTS:
+            found = f"part {photo.part!r}" if photo.part else "no part, but others have one"
+            raise DatasetError(
+                f"{listed} {number} ({photo.name}): {found}; "
+                f"give every photo one of {', '.join(PARTS)}, or none"
+            )
 
 
 def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
@@ -107,6 +136,8 @@ def _photo(manifest: Path, number: int, row: dict[str, Any]) -> Photo:
         path=manifest.parent / name,
         label=label,
         source=_text(row.get("source")),
+        part=_text(row.get("part")),
+        origins={kind: name for kind in ORIGINS if (name := _text(row.get(kind)))},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,30 +43,48 @@ def pass_over_twins(records: list[Record]) -> None:
             other["error"] = first["error"] or f"the same picture as {first['name']}"
 
 
+def split_is_given(records: Sequence[Record]) -> bool:
+    """Whether the manifest decides the split; `check_parts` saw to it that it does so for all."""
+    return any(record["part"] for record in records)
+
+
 def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[str], list[int]]:
-    """The part, or nothing, and the group, or -1, of each photograph."""
+    """The part, or nothing, and the group, or -1, of each photograph.
+
+    Parts that the manifest gives are kept; otherwise a split is drawn that divides no group.
+    """
     usable = [i for i, record in enumerate(records) if not record["error"]]
     if not usable:
         raise DatasetError("none of the photographs can be read; see survey.jsonl")
-    keys = []
-    for i in usable:
-        source = records[i]["source"] if settings.split_by == "source" else ""
-        keys.append([("photo", i)] + ([("source", source)] if source else []))
-    groups = groups_of(keys)
-    counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for i, group in zip(usable, groups, strict=True):
-        counts[group][LABELS.index(records[i]["label"])] += 1
-    part_of = split_groups(counts, settings.fractions, settings.seed)
+    given = split_is_given(records)
+    kinds = ("scene", "source") if given else ("source",) if settings.split_by == "source" else ()
+    groups = groups_of([_group_keys(i, records[i], kinds) for i in usable])
+    labels = [LABELS.index(records[i]["label"]) for i in usable]
+    part_of = {} if given else _draw(groups, labels, settings)
     parts, all_groups = [""] * len(records), [-1] * len(records)
     for i, group in zip(usable, groups, strict=True):
-        parts[i], all_groups[i] = part_of[group], group
+        parts[i], all_groups[i] = records[i]["part"] if given else part_of[group], group
     return parts, all_groups
+
+
+def _group_keys(number: int, record: Record, kinds: Sequence[str]) -> list[Hashable]:
+    """The photo itself, and the first of these kinds of origin that is known of it."""
+    known = {"source": record["source"], "scene": record["origins"].get("scene", "")}
+    shared = [(kind, known[kind]) for kind in kinds if known[kind]]
+    return [("photo", number), *shared[:1]]
+
+
+def _draw(groups: Sequence[int], labels: Sequence[int], settings: Settings) -> dict[int, str]:
+    counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for group, label in zip(groups, labels, strict=True):
+        counts[group][label] += 1
+    return split_groups(counts, settings.fractions, settings.seed)
 
 
 def plan_crops(
     records: Sequence[Record], parts: Sequence[str], side: int, settings: Settings
 ) -> list[Crop]:
-    """Which crops to take: equal numbers of both classes, parts in their exact shares.
+    """Which crops to take: equal numbers of both classes in each part; see `_quotas`.
 
     In the order of the result each photo of a class and part gives its first crop before any
     gives its second; so the first crops of a part are of as many photos as possible.
@@ -75,14 +93,13 @@ def plan_crops(
     for i, record in enumerate(records):
         if parts[i] and record["flat"][str(side)]:
             held[parts[i], record["label"]].append(i)
-    total = float(settings.per_class)
-    for part, fraction in zip(PARTS, settings.fractions, strict=True):
-        for label in LABELS:
-            available = sum(len(records[i]["flat"][str(side)]) for i in held[part, label])
-            total = min(total, available / fraction) if fraction else total
+    available = [
+        min(sum(len(records[i]["flat"][str(side)]) for i in held[part, label]) for label in LABELS)
+        for part in PARTS
+    ]
+    quotas = _quotas(available, settings, split_is_given(records))
     plan: list[Crop] = []
-    for part, fraction in zip(PARTS, settings.fractions, strict=True):
-        quota = int(total * fraction + 1e-6)
+    for part, fraction, quota in zip(PARTS, settings.fractions, quotas, strict=True):
         if fraction and not quota:
             raise DatasetError(
                 f"too few photographs of {side} px or more for a {part} part of both classes"
@@ -90,6 +107,20 @@ def plan_crops(
         for label in LABELS:
             plan += _take(records, held[part, label], side, quota, settings.seed)
     return plan
+
+
+def _quotas(available: Sequence[int], settings: Settings, given: bool) -> list[int]:
+    """Crops of each class to take for each part, of those available in it.
+
+    A split that was drawn gets its exact shares, so its scarcest part bounds the others. Where
+    the manifest gave the parts, each is filled on its own, and its share of `per_class` is a bound.
+    """
+    if given:
+        bounds = [int(settings.per_class * fraction + 1e-6) for fraction in settings.fractions]
+        return [min(pair) for pair in zip(available, bounds, strict=True)]
+    pairs = zip(available, settings.fractions, strict=True)
+    total = min([float(settings.per_class), *(held / share for held, share in pairs if share)])
+    return [int(total * fraction + 1e-6) for fraction in settings.fractions]
 
 
 def _take(
@@ -114,6 +145,7 @@ def photos_table_of(records: Sequence[Record], parts: Sequence[str], groups: Seq
             "path": record["name"],
             "label": record["label"],
             "source": record["source"],
+            "origins": json.dumps(record["origins"], sort_keys=True),
             "part": part,
             "group": group,
             "sha256": record["facts"]["sha256"] if "facts" in record else "",

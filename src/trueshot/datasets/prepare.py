@@ -24,18 +24,19 @@ from trueshot.datasets.manifest import (
     write_card,
     write_tables,
 )
-from trueshot.datasets.photos import LABELS, Photo
+from trueshot.datasets.photos import LABELS, Photo, check_parts
 from trueshot.datasets.plan import (
     Crop,
     crops_table_of,
     pass_over_twins,
     photos_table_of,
     plan_crops,
+    split_is_given,
     split_photos,
 )
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
-from trueshot.datasets.splits import PARTS
+from trueshot.datasets.splits import PARTS, check_origins
 from trueshot.datasets.survey import Record, in_threads, survey
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
@@ -49,7 +50,8 @@ from trueshot.files import (
 from trueshot.imagefiles import read_image
 from trueshot.progress import progress
 
-_OURS = (".lock", ".prepare.json.")  # what a run leaves that is killed in its very first write
+# What a run leaves that is killed in its very first write, and what a simulation lays down first.
+_OURS = (".lock", ".prepare.json.", "photos", "simulation.json", "pairs.json")
 
 
 def prepare(
@@ -73,9 +75,11 @@ def prepare(
     Raises:
         DatasetError: The folder holds something else, the photographs cannot be split, are too few
             or too small, the disk is too small, or a photograph changed meanwhile.
+        LeakError: The photographs have parts, and a source or an origin stands in two of them.
     """
     root = Path(out)
     workers = workers or os.cpu_count() or 1
+    _check_given_split(photos)
     _claim(root, photos, settings)
     with only_run_in(root):
         if not _is_finished(root):
@@ -83,6 +87,16 @@ def prepare(
                 remove_leftovers(folder)
             _prepare(root, photos, settings, workers)
     return Dataset.open(root)
+
+
+def _check_given_split(photos: Sequence[Photo]) -> None:
+    check_parts(photos)
+    if any(photo.part for photo in photos):
+        check_origins(
+            [{**photo.origins, "source": photo.source} for photo in photos],
+            [photo.part for photo in photos],
+            "give all that comes from it to one part",
+        )
 
 
 def _is_finished(root: Path) -> bool:
@@ -111,7 +125,7 @@ def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: i
 
 
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
-    listed = [[photo.name, photo.label, photo.source] for photo in photos]
+    listed = [_listed(photo) for photo in photos]
     content = json.loads(json.dumps({"settings": asdict(settings), "photos": listed}))
     claim = root / "prepare.json"
     if claim.is_file():
@@ -127,6 +141,17 @@ def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
         raise DatasetError(f"{root}: is not empty and holds no data set; name another folder")
     else:
         write_json(claim, content)
+
+
+def _listed(photo: Photo) -> list[Any]:
+    """What a claim says of a photo; parts and origins only if given, as claims did before them."""
+    more = {"part": photo.part, "origins": _known_origins(photo)}
+    given = {key: value for key, value in more.items() if value}
+    return [photo.name, photo.label, photo.source, *([given] if given else [])]
+
+
+def _known_origins(photo: Photo) -> dict[str, str]:
+    return {kind: name for kind, name in photo.origins.items() if name}
 
 
 def _survey_all(
@@ -148,6 +173,9 @@ def _survey_all(
             append_line(journal, record)
             records.append(record)
             advance(1, "")
+    # Not in the journal: it holds what was seen, and one of an older version goes on as well.
+    for record, photo in zip(records, photos, strict=True):
+        record.update(part=photo.part, origins=_known_origins(photo))
     pass_over_twins(records)
     return records
 
@@ -266,10 +294,11 @@ def _card(
             "flat": sum(flat),
             "too_small": sum(not r["error"] and not r["flat"][str(side)] for r in records),
         }
+    # Where no source is known, a split by source is one by photo.
+    drawn_by = settings.split_by if any(r["source"] for r in records) else "photo"
     return {
         **asdict(settings),
-        # Where no source is known, a split by source is one by photo.
-        "split_by": settings.split_by if any(r["source"] for r in records) else "photo",
+        "split_by": "manifest" if split_is_given(records) else drawn_by,
         "sides": sides,
         "photos": len(records),
         "passed_over": {r["name"]: r["error"] for r in records if r["error"]},

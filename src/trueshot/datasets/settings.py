@@ -20,8 +20,10 @@ class Settings:
     Args:
         sides: Sizes of the crops, in pixels.
         per_class: At most so many crops of each class, over all parts, at each size.
-        fractions: Shares of train, validation and test, in crops.
-        split_by: What a split keeps whole: the `source` of each photo, or the `photo` alone.
+        fractions: Shares of train, validation and test, in crops; where the photographs have
+            parts, shares of `per_class` that bound these.
+        split_by: What a split keeps whole: the `source` of each photo, or the `photo` alone. Of no
+            effect where the photographs have parts.
         seed: Of the split and of the places of the crops.
         pixel_limit: Photographs of more pixels are refused.
     """

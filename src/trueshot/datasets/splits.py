@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import product
 
@@ -12,6 +13,9 @@ from trueshot.errors import DatasetError, LeakError
 
 PARTS = ("train", "validation", "test")
 PAPER_FRACTIONS = (0.4, 0.1, 0.5)
+_AGAIN = "prepare the data set again"
+# A camera is one camera, whether it took the scene or the picture of the picture.
+_NAMED_AS = {"first_camera": "camera"}
 _SEARCHED_GROUPS = 8
 
 Counts = npt.NDArray[np.float64]
@@ -105,12 +109,15 @@ def _greedy(sizes: Counts, wanted: Counts) -> list[int]:
     return chosen
 
 
-def check_disjoint(keys: Mapping[str, Sequence[Hashable]], parts: Sequence[str]) -> None:
+def check_disjoint(
+    keys: Mapping[str, Sequence[Hashable]], parts: Sequence[str], advice: str = _AGAIN
+) -> None:
     """Refuse a split in which a photo or a source stands in two parts.
 
     Args:
         keys: Name of each kind of key (such as `source`) with the key of each photo.
         parts: The part of each photo.
+        advice: What to do about a leak.
 
     Raises:
         LeakError: It names the first key that leaks, and the parts.
@@ -120,6 +127,28 @@ def check_disjoint(keys: Mapping[str, Sequence[Hashable]], parts: Sequence[str])
         for value, part in zip(values, parts, strict=True):
             if seen.setdefault(value, part) != part:
                 raise LeakError(
-                    f"{kind} {value}: stands in the parts {seen[value]} and {part}; "
-                    "prepare the data set again"
+                    f"{kind} {value}: stands in the parts {seen[value]} and {part}; {advice}"
                 )
+
+
+def check_origins(
+    origins: Sequence[Mapping[str, str]], parts: Sequence[str], advice: str = _AGAIN
+) -> None:
+    """Refuse a split in which something that photos came from stands in two parts.
+
+    Args:
+        origins: For each photo kinds and names of what it came from; an empty name means none.
+            A `first_camera` is a camera: as a `camera` it may not stand in another part.
+        parts: The part of each photo.
+        advice: What to do about a leak.
+
+    Raises:
+        LeakError: It names the first origin that leaks, its kind, and the parts.
+    """
+    held: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for own, part in zip(origins, parts, strict=True):
+        for kind, name in own.items():
+            if name:
+                held[_NAMED_AS.get(kind, kind)].append((name, part))
+    for kind, pairs in held.items():
+        check_disjoint({kind: [n for n, _ in pairs]}, [part for _, part in pairs], advice)
