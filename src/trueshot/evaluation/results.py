@@ -136,3 +136,17 @@ def load_result(path: Path) -> RobustnessResult:
         return RobustnessResult.from_json(json.loads(path.read_text("utf-8")))
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: no result that can be read: {error}") from error
+
+
+def load_experiments(path: Path) -> tuple[list[RobustnessResult], dict[str, Any]]:
+    """Read the results.json of `reproduce`: a result per size and recipe, and examples by size.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        results = [RobustnessResult.from_json(result) for result in content["results"]]
+        return results, dict(content["examples"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: no results that can be read: {error}") from error

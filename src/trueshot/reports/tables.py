@@ -11,7 +11,7 @@ from trueshot.files import write_atomically
 from trueshot.reports import paper
 
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
-_ATTACKS = {"fgsm": "FGSM", "llcm": "LLCM (TGSM)"}
+ATTACK_NAMES = {"fgsm": "FGSM", "llcm": "LLCM (TGSM)"}
 _LATEX = {
     **{character: f"\\{character}" for character in "%&_#${}"},
     **{"×": r"$\times$", "ε": r"$\varepsilon$", "–": "--"},
@@ -122,7 +122,7 @@ _NAMES = {"plain": "Yang", "secure": "Prop"}
 def _attacked_table(number: int, role: str, results: Sequence[RobustnessResult]) -> Table:
     rows = []
     for r in results:
-        for attack, label in _ATTACKS.items():
+        for attack, label in ATTACK_NAMES.items():
             size = f"{r.side} × {r.side}"
             cells = [_measured(r.cell(attack, budget)) for budget in BUDGETS]
             rows.append((size, f"{label}, ours", *cells))
@@ -140,7 +140,7 @@ def _further_table(results: Sequence[RobustnessResult]) -> Table:
     rows = []
     for r in results:
         for attack in dict.fromkeys(cell.attack for cell in r.cells):
-            if attack not in (CLEAN, *_ATTACKS):
+            if attack not in (CLEAN, *ATTACK_NAMES):
                 cells = [_measured(r.cell(attack, budget)) for budget in BUDGETS]
                 rows.append((f"{r.side} × {r.side}", f"{r.detector}, {attack.upper()}", *cells))
     return Table(

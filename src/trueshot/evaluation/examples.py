@@ -1,0 +1,205 @@
+"""A few test crops as files, clean and attacked, with what the detectors say of those files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from trueshot.attacks import BY_NAME, FGSM, Attack, as_filed, perturb
+from trueshot.datasets import LABELS, Dataset, Part
+from trueshot.detector import Detector
+from trueshot.evaluation.pairs import copy_pairs
+from trueshot.evaluation.robustness import PAPER_ATTACKS
+from trueshot.files import printable
+from trueshot.imagefiles import read_image, write_png
+from trueshot.pixels import to_bytes, to_levels
+
+FIGURE_2_CROPS = 4
+FIGURE_2_BUDGET = 1.0
+FIGURE_5_BUDGETS = (0.0, 5.0, 10.0, 15.0)
+GALLERY_CROPS = 8
+TRIPLE_BUDGET = 1.0
+MAGNIFIED = 100.0  # noise of one level becomes a colour that can be seen
+_CANDIDATES = 24  # of each class, among which the crops of the triples are chosen
+
+
+def make_examples(
+    dataset: Dataset,
+    side: int,
+    detectors: Mapping[str, Detector],
+    attacks: Mapping[tuple[str, float], Attack],
+    root: Path,
+) -> dict[str, Any]:
+    """Attack a few test crops for figures and page; keep the files, and the verdicts on them.
+
+    Args:
+        dataset: As `prepare` made it.
+        side: Which of its sizes.
+        detectors: By name, the plain one first; all on one device.
+        attacks: Those of the experiments: one that the paper did not try is shown beside FGSM.
+        root: Folder of the experiments; the files' names are relative to it.
+    """
+    part = dataset.part(side, "test")
+    folder = f"{side}px/examples"
+    few = FIGURE_2_CROPS // 2
+    places = np.concatenate([np.flatnonzero(part.labels == label)[:few] for label in (0, 1)])
+    plain = next(iter(detectors.values()))
+    images, labels = part.batch(places, _device(plain))
+    return {
+        "figure_2": [
+            _figure_2_row(name, detector, images, labels, root, folder)
+            for name, detector in detectors.items()
+        ],
+        "figure_5": [
+            _figure_5_panel(name, budget, plain, images[:1], labels[:1], root, folder)
+            for name in PAPER_ATTACKS
+            for budget in FIGURE_5_BUDGETS
+        ],
+        "data": data_facts(dataset, side),
+        "gallery": _gallery(part, root, folder),
+        "triples": _triples(part, detectors, attacks, root, folder),
+        **copy_pairs(dataset.folder, root, folder, side),
+    }
+
+
+def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
+    """What the card says of a data set, as far as a reader of results wants to know it."""
+    card, labels = dataset.card, dataset.photos["label"].to_pylist()
+    return {
+        "folder": printable(str(dataset.folder)),
+        "simulated": (dataset.folder / "simulation.json").is_file(),
+        "photos": {label: labels.count(label) for label in LABELS},
+        "sources": len({source for source in dataset.photos["source"].to_pylist() if source}),
+        "passed_over": len(card["passed_over"]),
+        "crops_per_class": card["sides"][str(side)]["crops_per_class"],
+        "split_by": card["split_by"],
+        "seed": card["seed"],
+        "shortcut_audit": card["shortcut_audit"],
+    }
+
+
+def _gallery(part: Part, root: Path, folder: str) -> list[dict[str, Any]]:
+    """Clean crops of both classes, from all over the test part."""
+    places = np.concatenate([_spread(part, label, GALLERY_CROPS // 2) for label in (0, 1)])
+    images, labels = part.batch(places)
+    files = _write(root, f"{folder}/gallery", images)
+    return [
+        {"file": file, "true": LABELS[int(label)]}
+        for file, label in zip(files, labels, strict=True)
+    ]
+
+
+def _triples(
+    part: Part,
+    detectors: Mapping[str, Detector],
+    attacks: Mapping[tuple[str, float], Attack],
+    root: Path,
+    folder: str,
+) -> list[dict[str, Any]]:
+    """Clean, noise and attacked: for each detector, attack and class, of the same two crops."""
+    judges = list(detectors.values())
+    images, labels = part.batch(_telling(part, judges), _device(judges[0]))
+    clean = _write(root, f"{folder}/clean", images)
+    shown = {"fgsm": FGSM(budget=TRIPLE_BUDGET)} | {
+        name: attack
+        for (name, budget), attack in attacks.items()
+        if name not in PAPER_ATTACKS and budget == TRIPLE_BUDGET
+    }
+    triples = []
+    for detector_name, detector in detectors.items():
+        before = _verdicts(detector, root, clean)
+        for name, attack in shown.items():
+            stem = f"{folder}/triple-{detector_name}-{name}{TRIPLE_BUDGET:g}"
+            filed = as_filed(attack, images, perturb(attack, detector, images, labels))
+            after = _verdicts(detector, root, _write(root, stem, filed))
+            noise = _write(root, f"{stem}-noise", 128 + MAGNIFIED * (filed - images))
+            triples += [
+                {
+                    "detector": detector_name,
+                    "attack": name,
+                    "budget": TRIPLE_BUDGET,
+                    "true": LABELS[int(label)],
+                    "clean": one,
+                    "noise": {"file": file, "magnified": MAGNIFIED},
+                    "attacked": other,
+                }
+                for label, one, file, other in zip(labels, before, noise, after, strict=True)
+            ]
+    return triples
+
+
+def _telling(part: Part, detectors: Sequence[Detector]) -> npt.NDArray[np.int64]:
+    """The place of one crop of each class: with much to see, and judged rightly by all if any is.
+
+    An attack shows nothing on a crop that was judged wrongly before it.
+    """
+    chosen = []
+    for label in (0, 1):
+        places = _spread(part, label, _CANDIDATES)
+        images, labels = part.batch(places, _device(detectors[0]))
+        hits = [(d.probabilities(images).argmax(1) == labels).cpu().numpy() for d in detectors]
+        contrast = images.mean(1).flatten(1).std(1).cpu().numpy()
+        chosen.append(places[np.lexsort((contrast, np.sum(hits, axis=0)))[-1]])
+    return np.array(chosen)
+
+
+def _spread(part: Part, label: int, count: int) -> npt.NDArray[np.int64]:
+    """Places of at most so many crops of a class, at equal distances."""
+    places = np.flatnonzero(part.labels == label)
+    steps = np.linspace(0, len(places) - 1, min(count, len(places)))
+    return np.asarray(places[steps.astype(np.int64)])
+
+
+def _figure_2_row(
+    name: str, detector: Detector, images: Tensor, labels: Tensor, root: Path, folder: str
+) -> dict[str, Any]:
+    attacked = perturb(FGSM(budget=FIGURE_2_BUDGET), detector, images, labels)
+    files = _write(root, f"{folder}/{name}-fgsm{FIGURE_2_BUDGET:g}", attacked)
+    panels = [
+        {"file": verdict.pop("file"), "true": LABELS[int(label)], **verdict}
+        for verdict, label in zip(_verdicts(detector, root, files), labels, strict=True)
+    ]
+    return {"detector": name, "budget": FIGURE_2_BUDGET, "panels": panels}
+
+
+def _figure_5_panel(
+    name: str,
+    budget: float,
+    detector: Detector,
+    image: Tensor,
+    label: Tensor,
+    root: Path,
+    folder: str,
+) -> dict[str, Any]:
+    attacked = perturb(BY_NAME[name](budget=budget), detector, image, label)
+    (file,) = _write(root, f"{folder}/{name}{budget:g}", attacked)
+    return {"attack": name, "budget": budget, "file": file}
+
+
+def _verdicts(detector: Detector, root: Path, files: Sequence[str]) -> list[dict[str, Any]]:
+    """What a detector says of files: they are read back, for what was written is what counts."""
+    filed = to_levels(np.stack([read_image(root / file).pixels for file in files]))
+    return [
+        {"file": file, "predicted": LABELS[int(row.argmax())], "probability": float(row.max())}
+        for file, row in zip(
+            files, detector.probabilities(filed.to(_device(detector))), strict=True
+        )
+    ]
+
+
+def _write(root: Path, stem: str, images: Tensor) -> list[str]:
+    names = [f"{stem}-{number}.png" for number in range(len(images))]
+    for name, pixels in zip(names, to_bytes(images), strict=True):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(root / name, pixels)
+    return names
+
+
+def _device(detector: Detector) -> torch.device:
+    return next((parameter.device for parameter in detector.parameters()), torch.device("cpu"))

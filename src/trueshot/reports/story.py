@@ -1,0 +1,214 @@
+"""What results say in words. Each sentence is chosen by the figures, so that none can outlive them.
+
+The thresholds are where a word begins: a fall of 25 points is called one, of 10 points a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
+
+MUCH, SOME = 0.25, 0.10
+NBSP = "\N{NO-BREAK SPACE}"
+_LEARNT_AUC = 0.6
+
+Kind = Literal["good", "bad", "mixed", "open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A headline and the sentences under it.
+
+    Args:
+        kind: How the page colours it: `open` is for what was not measured or cannot be said.
+        headline: A sentence, or a heading.
+        sentences: What the headline rests on.
+    """
+
+    kind: Kind
+    headline: str
+    sentences: tuple[str, ...] = ()
+
+
+def percent(share: float) -> str:
+    """A share as per cent, with a space that does not break."""
+    return f"{100 * share:.1f}{NBSP}%"
+
+
+def works(plain: RobustnessResult) -> Statement:
+    """Whether the plain detector has learnt the task: without that, nothing else says anything."""
+    clean = plain.cell(CLEAN)
+    found = (
+        f"It judges {percent(clean.accuracy)} of clean test crops rightly, where guessing gives "
+        f"{percent(_guessing(clean))}. Its AUC is {plain.auc:.3f}: the chance that of a recapture "
+        "and an original, it finds the recapture more suspect."
+    )
+    if not _has_learnt(plain):
+        return Statement(
+            kind="open",
+            headline="The detector has not learnt its task yet",
+            sentences=(found, "Attacks on such a detector say little: train it for longer."),
+        )
+    return Statement(kind="good", headline="The detector works", sentences=(found,))
+
+
+def collapse(plain: RobustnessResult) -> Statement:
+    """What FGSM at one level leaves of the plain detector."""
+    clean, attacked = plain.cell(CLEAN), plain.cell("fgsm", 1.0)
+    original, recaptured = (
+        percent(right / total) if total else "none"
+        for right, total in zip(attacked.right, attacked.total, strict=True)
+    )
+    left = f"{percent(attacked.accuracy)}{_below_guessing(attacked)}"
+    found = (
+        f"{percent(clean.accuracy)} become {left}. "
+        f"Of the originals {original} are still judged rightly, of the recaptures {recaptured}."
+    )
+    loss = clean.accuracy - attacked.accuracy
+    if loss >= MUCH:
+        return Statement(kind="bad", headline="One grey level switches it off", sentences=(found,))
+    if loss >= SOME:
+        return Statement(kind="mixed", headline="One grey level weakens it", sentences=(found,))
+    return Statement(kind="open", headline="One grey level does little to it", sentences=(found,))
+
+
+def defence(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
+    """What the paper's training gains against the paper's attacks, and what it costs."""
+    held = f"{_range(cells_of(secure, 'fgsm'))} of the crops under FGSM"
+    if cells_of(secure, "llcm"):
+        held += f" and {_range(cells_of(secure, 'llcm'))} under LLCM"
+    before, after = plain.cell(CLEAN).accuracy, secure.cell(CLEAN).accuracy
+    points = 100 * abs(before - after)
+    change = f"{points:.1f} points {'less' if after < before else 'more'} than the plain detector"
+    return Statement(
+        kind="open",
+        headline="The paper's defence",
+        sentences=(
+            f"Over the budgets tried, it judges {held} rightly; the plain detector was left with "
+            f"{_range(cells_of(plain, 'fgsm'))} under FGSM.",
+            f"On clean crops it reaches {percent(after)}, {change}.",
+        ),
+    )
+
+
+def truth(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
+    """What PGD leaves of the paper's defence inside the budgets in which FGSM was tried."""
+    budgets = [cell.budget for cell in cells_of(secure, "pgd")]
+    shared = [cell for cell in cells_of(secure, "fgsm") if cell.budget in budgets]
+    if not shared:
+        return Statement(
+            kind="open",
+            headline="Whether this defence is real was not measured",
+            sentences=(
+                "FGSM and LLCM take one step. PGD takes many small ones inside the same budget, "
+                "and tells a boundary that has moved from a gradient that has only been bent.",
+                "These results hold no PGD. The option --more-attack pgd of trueshot reproduce "
+                "measures it; do not rely on the figures above until it has.",
+            ),
+        )
+    pgd = [secure.cell("pgd", cell.budget) for cell in shared]
+    found = (
+        f"Inside the same budgets (ε = {_budgets(shared)}), FGSM leaves the secure detector "
+        f"{_range(shared)}, and PGD leaves it {_range(pgd)}{_below_guessing(*pgd)}."
+    )
+    kind, headline, meaning = _verdict(secure, _mean(shared), _mean(pgd))
+    sentences = (found, f"{meaning} {_beside(plain, budgets)}", leaking(secure))
+    return Statement(kind=kind, headline=headline, sentences=tuple(filter(None, sentences)))
+
+
+def _verdict(secure: RobustnessResult, fgsm: float, pgd: float) -> tuple[Kind, str, str]:
+    if not _has_learnt(secure):
+        return (
+            "open",
+            "Nothing can be said of the defence yet",
+            "The secure detector has not learnt to judge clean crops: train it for longer.",
+        )
+    if secure.cell(CLEAN).accuracy - fgsm >= MUCH:
+        return (
+            "bad",
+            "There is no defence here",
+            "The secure detector falls under FGSM already, and no stronger attack is needed.",
+        )
+    if fgsm - pgd >= MUCH:
+        return (
+            "bad",
+            "The defence mostly hides the gradient",
+            "One long step along the gradient is led astray; many short ones find the way. What "
+            "PGD leaves is the most that this training can be relied on for.",
+        )
+    if fgsm - pgd >= SOME:
+        return (
+            "mixed",
+            "A part of the defence only hides the gradient",
+            "What PGD leaves is the part that counts, and stronger attacks may take more of it.",
+        )
+    return (
+        "good",
+        "The defence holds under PGD, too",
+        "Many short steps find hardly more than one long one. That is what a defence that does "
+        "not hide the gradient looks like; stronger attacks than this PGD may still find a way.",
+    )
+
+
+def leaking(secure: RobustnessResult) -> str:
+    """That accuracy rises with the budget, if it does by more than chance; otherwise nothing."""
+    cells = [secure.cell(CLEAN), *cells_of(secure, "fgsm")]
+    rises = [
+        (more.accuracy - less.accuracy, less, more)
+        for number, less in enumerate(cells)
+        for more in cells[number + 1 :]
+        if more.interval[0] > less.interval[1]
+    ]
+    if not rises:
+        return ""
+    _, less, more = max(rises, key=lambda rise: rise[0])
+    before = "on clean crops" if less.attack == CLEAN else f"at ε = {less.budget:g}"
+    return (
+        f"Under FGSM the secure detector gets better as the noise grows: {percent(less.accuracy)} "
+        f"{before}, {percent(more.accuracy)} at ε = {more.budget:g}. That is the mark of label "
+        "leaking: the noise is computed from the true label, and the detector has learnt to read "
+        "the label in the noise."
+    )
+
+
+def cells_of(result: RobustnessResult, attack: str) -> list[Cell]:
+    """The cells of an attack that may change something, by growing budget."""
+    cells = [cell for cell in result.cells if cell.attack == attack and cell.budget > 0]
+    return sorted(cells, key=lambda cell: cell.budget)
+
+
+def _beside(plain: RobustnessResult, budgets: Sequence[float]) -> str:
+    cells = [cell for cell in cells_of(plain, "pgd") if cell.budget in budgets]
+    return f"The plain detector keeps {_range(cells)} under PGD." if cells else ""
+
+
+def _has_learnt(result: RobustnessResult) -> bool:
+    clean = result.cell(CLEAN)
+    return clean.interval[0] > _guessing(clean) and result.auc >= _LEARNT_AUC
+
+
+def _guessing(cell: Cell) -> float:
+    """Accuracy of always naming the larger class."""
+    return max(cell.total) / sum(cell.total)
+
+
+def _below_guessing(*cells: Cell) -> str:
+    if all(cell.interval[1] < _guessing(cell) for cell in cells):
+        return ", less than guessing gives"
+    return ""
+
+
+def _mean(cells: Sequence[Cell]) -> float:
+    return sum(cell.accuracy for cell in cells) / len(cells)
+
+
+def _budgets(cells: Sequence[Cell]) -> str:
+    return ", ".join(f"{cell.budget:g}" for cell in cells)
+
+
+def _range(cells: Sequence[Cell]) -> str:
+    low, high = (percent(f(cell.accuracy for cell in cells)) for f in (min, max))
+    return low if low == high else f"{low.split(NBSP)[0]} to {high}"
