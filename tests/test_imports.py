@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "imagefiles", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "imagefiles", "memory", "pixels", "progress", "versions"}
 LEARNING = {"networks", "detector", "bundle", "attacks", "datasets", "training"}
 JUDGING = {"evaluation", "reports", "simulation", "scanning", "web"}
 
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "versions": set(),
+    "memory": set(),
     "pixels": {"errors"},
     "imagefiles": {"errors", "files", "pixels"},
     "progress": {"errors"},
@@ -40,12 +41,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
     "evaluation": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
     "reports": BASE | {"evaluation.results"},
-    "simulation": {"errors", "pixels", "imagefiles"},
+    "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
     "scanning": BASE | {"detector", "bundle"},
     "web": BASE | {"detector", "bundle", "scanning"},
     "reproduce": BASE | LEARNING | JUDGING,
-    "cli": BASE | LEARNING | JUDGING | {"reproduce"},
-    "__main__": BASE | LEARNING | JUDGING | {"reproduce", "cli"},
+    "simulate": BASE | {"datasets", "simulation"},
+    "cli": BASE | LEARNING | JUDGING | {"reproduce", "simulate"},
+    "__main__": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "cli"},
     "__init__": {"errors"},  # on first use only
 }
 

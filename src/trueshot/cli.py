@@ -47,6 +47,13 @@ class Label(StrEnum):
     recaptured = "recaptured"
 
 
+class ConditionsName(StrEnum):
+    """How people recapture: as they do every day, or close to a screen, in focus."""
+
+    everyday = "everyday"
+    close = "close"
+
+
 Sides = Annotated[
     list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
 ]
@@ -127,6 +134,58 @@ def prepare(
     _print_dataset(datasets.prepare(photos, out, settings, workers))
 
 
+@app.command()
+def simulate(
+    out: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photographs to take as scenes.")
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Take those inside installed packages: the default.")
+    ] = False,
+    show: Annotated[
+        Path | None, typer.Option(help="Draw a sheet of pairs with the stages between, as PNG.")
+    ] = None,
+    size: Sides = None,
+    per_class: Annotated[int, typer.Option(help="Crops of each class at each size.")] = 10_000,
+    crops_per_photo: Annotated[int, typer.Option(help="At most so many of one photograph.")] = 4,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+    ] = (0.4, 0.1, 0.5),
+    procedural: Annotated[
+        float | None,
+        typer.Option(help="Share of scenes made by rule: 0.3 with --photos, else 0.9."),
+    ] = None,
+    conditions: Annotated[
+        ConditionsName, typer.Option(help="How people recapture.")
+    ] = ConditionsName.everyday,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+) -> None:
+    """Make true shots and recaptures by physics, and a data set of them."""
+    from trueshot import simulate as simulation
+    from trueshot.simulation.pairs import CONDITIONS
+
+    if embedded and photos is not None:
+        raise typer.BadParameter("give --photos or --embedded, not both")
+    if (out is None) == (show is None):
+        raise typer.BadParameter("give --out or --show")
+    settings = simulation.Simulation(
+        sides=tuple(size or [64]),
+        per_class=per_class,
+        crops_per_photo=crops_per_photo,
+        fractions=fractions,
+        procedural=(0.9 if photos is None else 0.3) if procedural is None else procedural,
+        conditions=CONDITIONS[conditions.value],
+        seed=seed,
+    )
+    if show is not None:
+        simulation.show(photos, show, settings)
+        typer.echo(f"sheet: {show}")
+    elif out is not None:
+        _print_dataset(simulation.simulate(photos, out, settings, workers))
+
+
 def _print_dataset(dataset: Any) -> None:
     for name, reason in dataset.card["passed_over"].items():
         typer.echo(f"passed over {name}: {reason}", err=True)
@@ -159,7 +218,9 @@ def train(
     """Train a detector; the same command goes on with a run that was stopped."""
     from trueshot import training
     from trueshot.datasets import Dataset
+    from trueshot.memory import keep_freed_memory
 
+    keep_freed_memory()
     history = training.train(
         _recipe(recipe, iterations), Dataset.open(dataset), out, side=size, device=device
     )
@@ -233,8 +294,10 @@ def reproduce(
     """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5."""
     from trueshot.datasets import Dataset
     from trueshot.evaluation import paper_attacks
+    from trueshot.memory import keep_freed_memory
     from trueshot.reproduce import reproduce as run
 
+    keep_freed_memory()
     made = run(
         Dataset.open(dataset),
         out,
@@ -245,7 +308,7 @@ def reproduce(
         crops=crops,
     )
     typer.echo(made.tables[0].read_text("utf-8"))
-    for path in (made.results_file, *made.tables, *made.figures):
+    for path in (made.results_file, *made.tables, *made.figures, made.page):
         typer.echo(path)
 
 

@@ -1,5 +1,7 @@
 """What can go wrong, by name. Every message says which file, what was wrong, and what to do."""
 
+from __future__ import annotations
+
 
 class TrueshotError(Exception):
     """Any error that a user can act on; the command line prints it without a traceback."""
@@ -17,6 +19,9 @@ class ImageFileError(TrueshotError):
         super().__init__(f"{path}: {reason}")
         self.path = str(path)
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageFileError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)  # so that it comes whole out of a process
 
 
 class NotAnImageError(ImageFileError):
@@ -41,6 +46,10 @@ class DatasetError(TrueshotError):
 
 class LeakError(DatasetError):
     """A photograph, or a source, stands in more than one part of a split."""
+
+
+class SimulationError(TrueshotError):
+    """A simulation that cannot be made as asked."""
 
 
 class RecipeError(TrueshotError):

@@ -1,0 +1,136 @@
+"""How well detectors trained on simulated photographs rank real ones, per source.
+
+    python bench/sim_to_real.py MANIFEST.csv RUN/detector.safetensors [more bundles] --out sim.json
+
+MANIFEST.csv lists real photographs (columns path, label, source), on which nothing was trained.
+Each photograph is covered by a grid of crops at native resolution; its score is the mean of their
+logit margins. A row per detector and source: area under the ROC curve of whole photographs, with a
+95 % bootstrap interval over them, and of single crops. A photograph smaller than a crop is left
+out and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from trueshot.attacks.losses import margin
+from trueshot.bundle import load_bundle
+from trueshot.datasets import LABELS, Photo, photos_in_manifest
+from trueshot.detector import Detector
+from trueshot.evaluation.metrics import area_under_curve
+from trueshot.imagefiles import read_image
+from trueshot.pixels import to_levels
+from trueshot.progress import progress
+
+BOOTSTRAPS = 1000
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A photograph's scores: one per crop."""
+
+    photo: Photo
+    scores: npt.NDArray[np.float64]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("bundles", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    photos = photos_in_manifest(arguments.manifest)
+    print("| detector | size | source | image AUC | 95 % | crop AUC | photos | too small |")
+    print("|---|---|---|---|---|---|---|---|")
+    rows = [row for bundle in arguments.bundles for row in judge_all(bundle, photos)]
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
+
+
+def judge_all(bundle: Path, photos: list[Photo]) -> list[dict[str, Any]]:
+    detector, card = load_bundle(bundle)
+    side = card.side
+    if side is None:
+        raise SystemExit(f"{bundle}: does not say the size of its crops")
+    judged: dict[str, list[Judged]] = defaultdict(list)
+    with progress(f"{side} px", len(photos)) as advance:
+        for photo in photos:
+            judged[photo.source].append(Judged(photo, scores_of(detector, photo, side)))
+            advance(1, "")
+    name = bundle.parent.name
+    rows = [row_of(name, side, source, found) for source, found in sorted(judged.items())]
+    mean = float(np.mean([row["image_auc"] for row in rows]))
+    worst = min(row["image_auc"] for row in rows)
+    for row in rows:
+        low, high = row["interval"]
+        print(
+            f"| {name} | {side} | {row['source']} | {row['image_auc']:.3f} "
+            f"| {low:.2f} to {high:.2f} | {row['crop_auc']:.3f} "
+            f"| {row['photos']} | {row['too_small']} |"
+        )
+    print(f"| {name} | {side} | mean, worst | {mean:.3f}, {worst:.3f} | | | | |", flush=True)
+    return rows
+
+
+def scores_of(detector: Detector, photo: Photo, side: int) -> npt.NDArray[np.float64]:
+    pixels = read_image(photo.path).pixels
+    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
+    crops = [
+        pixels[y * side : (y + 1) * side, x * side : (x + 1) * side]
+        for y in range(rows)
+        for x in range(columns)
+    ]
+    scores = []
+    for start in range(0, len(crops), BATCH):
+        images = to_levels(np.stack(crops[start : start + BATCH]))
+        with torch.no_grad():
+            logits = detector(images)
+        true = torch.zeros(len(images), dtype=torch.long)  # so the margin is that of recaptured
+        scores.append(margin(logits, true).double().numpy())
+    return np.concatenate(scores) if scores else np.zeros(0)
+
+
+def row_of(name: str, side: int, source: str, judged: list[Judged]) -> dict[str, Any]:
+    held = [one for one in judged if len(one.scores)]
+    labels = np.array([LABELS.index(one.photo.label) for one in held])
+    means = np.array([one.scores.mean() for one in held])
+    crops = np.concatenate([one.scores for one in held])
+    return {
+        "detector": name,
+        "side": side,
+        "source": source,
+        "image_auc": area_under_curve(means, labels),
+        "interval": bootstrap(means, labels),
+        "crop_auc": area_under_curve(crops, np.repeat(labels, [len(one.scores) for one in held])),
+        "photos": len(held),
+        "too_small": len(judged) - len(held),
+        "scores": {one.photo.name: round(float(one.scores.mean()), 4) for one in held},
+    }
+
+
+def bootstrap(
+    scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
+) -> tuple[float, float]:
+    """Percentile interval of the AUC over photographs drawn again, each class by itself."""
+    random = np.random.default_rng(0)
+    groups = [np.flatnonzero(labels == label) for label in (0, 1)]
+    areas = []
+    for _ in range(BOOTSTRAPS):
+        drawn = np.concatenate([random.choice(group, len(group)) for group in groups])
+        areas.append(area_under_curve(scores[drawn], labels[drawn]))
+    low, high = np.quantile(areas, [0.025, 0.975])
+    return float(low), float(high)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Simulated photographs to a data set: scenes are divided, pairs made, crops cut."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets.splits import PARTS
+from trueshot.datasets.survey import in_threads
+from trueshot.errors import ImageFileError, SimulationError
+from trueshot.files import only_run_in, printable, write_json
+from trueshot.imagefiles import read_image, write_png
+from trueshot.progress import progress
+from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
+from trueshot.simulation.production import VERSION, Production, names, produce
+from trueshot.simulation.scenes import (
+    Scene,
+    embedded_scenes,
+    photo_scenes,
+    procedural_scenes,
+)
+from trueshot.simulation.sheet import describe, draw_sheet
+
+CAMERAS, MEDIA = 100, 100  # over all parts
+SHOWN_PAIRS = 8
+_PHOTOS = "photos"
+_MARGIN = 16  # photographs are so much larger than their largest crops, which lie at random in them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """All that a simulated data set depends on beside the photographs of its scenes.
+
+    Args:
+        sides: Sizes of the crops, in pixels.
+        per_class: Crops of each class, over all parts, at each size.
+        crops_per_photo: At most so many of one photograph.
+        fractions: Shares of train, validation and test, in crops, scenes, cameras and media.
+        procedural: Share of the scenes that are made by rule, not photographed.
+        conditions: How people recapture.
+        seed: Of everything that is drawn.
+    """
+
+    sides: tuple[int, ...] = (64,)
+    per_class: int = 10_000
+    crops_per_photo: int = 4
+    fractions: tuple[float, float, float] = (0.4, 0.1, 0.5)
+    procedural: float = 0.3
+    conditions: Conditions = EVERYDAY
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.settings()
+        if self.crops_per_photo < 1:
+            raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
+        if not 0 <= self.procedural <= 1:
+            raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
+
+    def settings(self) -> Settings:
+        """How crops are cut from the photographs."""
+        return Settings(
+            sides=self.sides, per_class=self.per_class, fractions=self.fractions, seed=self.seed
+        )
+
+    def photo_side(self) -> int:
+        """Height and width of the photographs."""
+        return max(256, *self.sides) + _MARGIN
+
+    def pairs(self, part: str) -> int:
+        """Pairs of photographs that a part of the split needs."""
+        held = min((self.photo_side() // side) ** 2 for side in self.sides)
+        crops = self.per_class * self.fractions[PARTS.index(part)]
+        return math.ceil(crops / min(self.crops_per_photo, held) - 1e-9)
+
+
+def simulate(
+    photos: Path | None,
+    out: str | os.PathLike[str],
+    simulation: Simulation,
+    workers: int | None = None,
+) -> Dataset:
+    """Make originals and recaptures of scenes, and a data set of them.
+
+    Scenes, cameras, displays and prints of one part of the split are in no other. The result
+    depends on the photographs and the settings alone; a run that was stopped goes on.
+
+    Args:
+        photos: Folder of photographs to take as scenes; None: those inside scikit-image's and
+            scikit-learn's packages. A share of scenes made by rule comes to either.
+        out: Folder of the data set; photographs are kept in `photos` below it.
+        simulation: Settings.
+        workers: Processes; by default as many as there are processors.
+
+    Raises:
+        SimulationError: There are too few scenes, or the folder holds another simulation.
+        DatasetError: As `prepare` raises it.
+    """
+    root = Path(out)
+    with only_run_in(root / _PHOTOS):
+        scenes, prints = _readable(_scenes(photos))
+        production = _production(scenes, simulation)
+        _claim(root, simulation, prints)
+        produce(production, root / _PHOTOS, workers)
+        write_json(root / "pairs.json", {"pairs": _shown(production)})
+        return prepare(_photos(root, production), root, simulation.settings(), workers)
+
+
+def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
+    """Draw a sheet of pairs of the test part, with the stages between, as a PNG.
+
+    Args:
+        photos: As for `simulate`.
+        out: The file.
+        simulation: Settings.
+        pairs: Rows of the sheet.
+    """
+    production = production_of(photos, simulation)
+    write_png(out, draw_sheet([production.pair(PARTS[-1], i) for i in range(pairs)]))
+
+
+def production_of(photos: Path | None, simulation: Simulation) -> Production:
+    """The casts and numbers of pairs that a simulation stands for; arguments as for `simulate`."""
+    return _production(_readable(_scenes(photos))[0], simulation)
+
+
+def _scenes(photos: Path | None) -> list[Scene]:
+    return embedded_scenes() if photos is None else photo_scenes(photos)
+
+
+def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
+    """Scenes whose photographs can be read, each picture once, and hashes of their files."""
+    kept: dict[str, Scene] = {}
+    with (
+        progress("scenes", len(scenes)) as advance,
+        in_threads(_fingerprint, scenes, os.cpu_count() or 1) as found,
+    ):
+        for scene, (sha256, error) in zip(scenes, found, strict=True):
+            note = error or (f"the same picture as {kept[sha256].name}" if sha256 in kept else "")
+            if not note:
+                kept[sha256] = scene
+            else:
+                print(printable(f"passed over {scene.name}: {note}"), file=sys.stderr)
+            advance(1, "")
+    return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
+
+
+def _fingerprint(scene: Scene) -> tuple[str, str]:
+    if scene.path is None:
+        return hashlib.sha256(scene.name.encode()).hexdigest(), ""
+    try:
+        return read_image(scene.path).facts.sha256, ""
+    except ImageFileError as error:
+        return "", error.reason
+
+
+def _production(photographed: Sequence[Scene], simulation: Simulation) -> Production:
+    share = simulation.procedural
+    count = len(photographed) if share == 1 else round(len(photographed) * share / (1 - share))
+    kinds = [[] if share == 1 else list(photographed)]
+    kinds.append(procedural_scenes(max(count, 60 if share else 0), simulation.seed))
+    parts: dict[str, list[Scene]] = {part: [] for part in PARTS}
+    for number, scenes in enumerate(kinds):
+        random = np.random.default_rng([simulation.seed, 7, number])
+        order = [scenes[i] for i in random.permutation(len(scenes))]
+        for part, some in zip(PARTS, _divided(order, simulation.fractions), strict=True):
+            parts[part] += some
+    counts = {part: simulation.pairs(part) for part in PARTS}
+    for part, count in counts.items():
+        if count and not parts[part]:
+            raise SimulationError(f"too few scenes for a {part} part: give more photographs")
+    casts = {part: _cast(parts[part], simulation, number) for number, part in enumerate(PARTS)}
+    return Production(
+        casts=casts, counts=counts, side=simulation.photo_side(), seed=simulation.seed
+    )
+
+
+def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
+    share = simulation.fractions[part]
+    return draw_cast(
+        scenes,
+        simulation.seed,
+        part,
+        cameras=max(2, round(CAMERAS * share)),
+        media=max(2, round(MEDIA * share)),
+        conditions=simulation.conditions,
+    )
+
+
+def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequence[Scene]]:
+    """Runs of a list in these shares; each that is not 0 gets an item, if there are so many."""
+    counts = [max(int(share * len(items)), int(share > 0)) for share in fractions]
+    largest = int(np.argmax(fractions))
+    counts[largest] = max(0, counts[largest] + len(items) - sum(counts))
+    ends = np.cumsum(counts)
+    return [items[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
+    content = {"version": VERSION, "simulation": asdict(simulation), "scenes": files}
+    content = json.loads(json.dumps(content))
+    claim = root / "simulation.json"
+    if claim.is_file():
+        try:
+            before = json.loads(claim.read_text("utf-8"))
+        except ValueError as error:
+            raise SimulationError(f"{claim}: damaged: {error}; name another folder") from error
+        if before != content:
+            raise SimulationError(
+                f"{root}: holds a simulation of other photographs, other settings or another "
+                "version; name another folder"
+            )
+    elif any(path.name != _PHOTOS for path in root.iterdir()):
+        raise SimulationError(f"{root}: is not empty and holds no simulation; name another folder")
+    else:
+        write_json(claim, content)
+
+
+def _photos(root: Path, production: Production) -> list[Photo]:
+    photos = []
+    for part, number in production.places():
+        origins = [_origins(production.pair(part, number), label) for label in LABELS]
+        for name, label, origin in zip(names(part, number), LABELS, origins, strict=True):
+            photos.append(
+                Photo(
+                    name=f"{_PHOTOS}/{name}",
+                    path=root / _PHOTOS / name,
+                    label=label,
+                    part=part,
+                    origins=origin,
+                )
+            )
+    return photos
+
+
+def _origins(pair: Pair, label: str) -> dict[str, str]:
+    origins = {"scene": pair.scene.name, "camera": pair.camera.name}
+    if label == "recaptured":
+        origins["medium"] = pair.medium.name
+        if pair.first_camera is not None:
+            origins["first_camera"] = pair.first_camera.name
+    return origins
+
+
+def _shown(production: Production) -> list[dict[str, Any]]:
+    """Pairs to look at: the first of the test part."""
+    part = PARTS[-1] if production.counts[PARTS[-1]] else PARTS[0]
+    shown = []
+    for number in range(min(SHOWN_PAIRS, production.counts[part])):
+        true_shot, recapture = names(part, number)
+        shown.append(
+            {
+                "original": f"{_PHOTOS}/{true_shot}",
+                "recaptured": f"{_PHOTOS}/{recapture}",
+                "note": describe(production.pair(part, number)),
+            }
+        )
+    return shown

@@ -1,0 +1,1 @@
+"""Physics of true shots and recaptures: scenes, cameras, displays, prints. No learning."""

@@ -1,0 +1,153 @@
+"""Linear light, the sRGB curve, and the transfer function of a lens over a photosite.
+
+Linear light is relative: 0 is black, 1 is diffuse white. Arrays are float32 of shape (h, w, 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage, special
+
+Linear = npt.NDArray[np.float32]
+Plane = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+Random = np.random.Generator
+
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)
+
+_ENCODED = np.arange(256) / 255.0
+_DECODED = np.where(
+    _ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4
+).astype(np.float32)
+_STEPS = 4096
+_STRIP = 16  # rows that are mixed at a time: what they need stays in the cache
+_LIGHT = np.linspace(0, 1, _STEPS + 1) ** 2  # finer in the shadows, where the curve is steep
+_CURVE = np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.4) - 0.055).astype(
+    np.float32
+)
+
+
+def decode_srgb(pixels: Bytes) -> Linear:
+    """sRGB bytes to linear light in [0, 1]. Source: IEC 61966-2-1."""
+    light: Linear = _DECODED[pixels]
+    return light
+
+
+def encode_srgb(light: Linear) -> Linear:
+    """Linear light to sRGB values in [0, 1], within 0.0003; light beyond [0, 1] is clipped."""
+    place = np.sqrt(np.clip(light, 0.0, 1.0)) * np.float32(_STEPS)
+    values: Linear = _CURVE[(place + np.float32(0.5)).astype(np.int16)]
+    return values
+
+
+def recolour(light: Linear, matrix: npt.ArrayLike) -> Linear:
+    """Apply a (3, 3) matrix to the channels: the same bits wherever the arrays lie in memory.
+
+    (A matrix product is faster for some shapes, but rounds according to address and threads.)
+    """
+    rows = np.asarray(matrix, light.dtype)
+    red, green, blue = light[..., 0], light[..., 1], light[..., 2]
+    mixed = np.empty_like(light)
+    for channel, row in enumerate(rows):
+        mixed[..., channel] = row[0] * red + row[1] * green + row[2] * blue
+    return mixed
+
+
+def lightness(light: Linear) -> Plane:
+    """The shares of `LUMA` of the channels, added up: shape (h, w)."""
+    result: Plane = LUMA[0] * light[..., 0] + LUMA[1] * light[..., 1] + LUMA[2] * light[..., 2]
+    return result
+
+
+def to_bytes(values: Linear) -> Bytes:
+    """Values in [0, 1] to bytes, rounded; values beyond are clipped."""
+    return (np.clip(values, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+
+
+def blur(light: Linear, sigma: float) -> Linear:
+    """Gaussian blur of each channel; `sigma` in pixels. The sum of light is kept but at edges.
+
+    The discrete Gaussian, which has the variance asked for even where a sampled one would be far
+    too narrow: below half a pixel.
+
+    Source: Lindeberg 1990, "Scale-space for discrete signals", doi:10.1109/34.49051, equation 12.
+    """
+    if sigma < 0.05:
+        return light
+    radius = int(3.5 * sigma + 2)  # less, and the variance falls short by more than 0.4 %
+    weights = special.ive(np.abs(np.arange(-radius, radius + 1)), sigma**2)
+    weights /= weights.sum()
+    blurred = ndimage.correlate1d(light, weights, axis=0, mode="nearest")
+    result: Linear = ndimage.correlate1d(blurred, weights, axis=1, mode="nearest")
+    return result
+
+
+def transfer(y: Any, x: Any, sigma: float, aperture: float) -> npt.NDArray[np.float64]:
+    """How much of a sine wave a lens and a photosite leave.
+
+    Args:
+        y: Its frequency down the image, in cycles per pixel.
+        x: Its frequency across the image.
+        sigma: Blur of the lens, the standard deviation of a Gaussian, in pixels.
+        aperture: Side of the square that a photosite gathers light from, in pixels.
+
+    Returns:
+        Factors in [-0.22, 1]: the Gaussian's times the square's, sinc(aperture · frequency).
+
+    Source: Goodman, Introduction to Fourier Optics, chapter 6.
+    """
+    lens = np.exp(-2 * (np.pi * sigma) ** 2 * (np.square(y) + np.square(x)))
+    return np.asarray(lens * np.sinc(aperture * np.asarray(y)) * np.sinc(aperture * np.asarray(x)))
+
+
+def mix(light: Linear, rows: Plane, columns: Plane) -> Linear:
+    """Light between pixels, bilinear; the first pixel is (0, 0), the last is never reached.
+
+    Args:
+        light: Shape (height, width, 3).
+        rows: Places in [0, height - 1), shape (h, w).
+        columns: Places in [0, width - 1), shape (h, w).
+    """
+    width = light.shape[1]
+    top, left = rows.astype(np.intp), columns.astype(np.intp)
+    down = (rows - top.astype(np.float32))[..., None]
+    across = (columns - left.astype(np.float32))[..., None]
+    flat, first = light.reshape(-1, 3), top * width + left
+    mixed = np.empty((*rows.shape, 3), np.float32)
+    for start in range(0, len(rows), _STRIP):
+        here = slice(start, start + _STRIP)
+        upper = _mix_two(flat, first[here], across[here])
+        lower = _mix_two(flat, first[here] + width, across[here])
+        mixed[here] = upper + (lower - upper) * down[here]
+    return mixed
+
+
+def _mix_two(flat: Linear, first: npt.NDArray[np.intp], share: Plane) -> Linear:
+    left = np.take(flat, first, 0)  # four times as fast as flat[first]
+    result: Linear = left + (np.take(flat, first + 1, 0) - left) * share
+    return result
+
+
+def between(random: Random, low: float, high: float) -> float:
+    """A number drawn so that its logarithm is uniform."""
+    return float(np.exp(random.uniform(np.log(low), np.log(high))))
+
+
+def smooth_field(random: Random, height: int, width: int, cells: int = 3) -> Plane:
+    """A smooth random field of standard deviation about 0.75 around 0, shape (h, w)."""
+    grid = random.standard_normal((cells + 1, cells + 1)).astype(np.float32)
+    rows = np.linspace(0, cells, height, dtype=np.float32)
+    columns = np.linspace(0, cells, width, dtype=np.float32)
+    return _interpolate(_interpolate(grid, rows).T, columns).T
+
+
+def _interpolate(grid: Plane, places: Plane) -> Plane:
+    """Rows of a grid between its rows, by the smooth step; shape (len(places), columns)."""
+    first = np.minimum(places.astype(np.intp), len(grid) - 2)
+    share = (places - first)[:, None]
+    share = share * share * (3 - 2 * share)
+    result: Plane = grid[first] * (1 - share) + grid[first + 1] * share
+    return result

@@ -1,0 +1,161 @@
+"""The colour filter array, and ways to guess what it did not measure (demosaicing)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from trueshot.simulation.light import Linear, Plane
+
+PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
+
+Mask = npt.NDArray[np.float32]
+
+# Source: Malvar, He, Cutler 2004, "High-quality linear interpolation for demosaicing of
+# Bayer-patterned color images", figure 2; eighths.
+_GREEN = np.array(
+    [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]]
+)
+_ALONG = np.array(
+    [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]]
+)
+_ACROSS = np.array(
+    [
+        [0, 0, -1.5, 0, 0],
+        [0, 2, 0, 2, 0],
+        [-1.5, 0, 6, 0, -1.5],
+        [0, 2, 0, 2, 0],
+        [0, 0, -1.5, 0, 0],
+    ]
+)
+_GREEN_MEAN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
+_COLOUR_MEAN = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+
+
+def mosaic(light: Linear, pattern: str = "RGGB") -> Plane:
+    """What a sensor under a colour filter array sees: one channel per photosite, shape (h, w).
+
+    Source: Bayer, US patent 3971065.
+    """
+    raw = np.empty(light.shape[:2], np.float32)
+    for (y, x), channel in _places(pattern):
+        raw[y::2, x::2] = light[y::2, x::2, channel]
+    return raw
+
+
+def demosaic(raw: Plane, pattern: str = "RGGB", method: str = "malvar") -> Linear:
+    """All three channels of what a sensor saw.
+
+    Args:
+        raw: Shape (h, w).
+        pattern: The four filters from the top left, row by row; one of `PATTERNS`.
+        method: `bilinear`, `malvar`, or `edges` (along edges, never across).
+
+    Returns:
+        Shape (h, w, 3); what was measured is kept as it is.
+
+    Raises:
+        ValueError: An unknown pattern or method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"demosaicing {method!r}: known: {', '.join(METHODS)}")
+    return METHODS[method](raw, pattern)
+
+
+def _places(pattern: str) -> list[tuple[tuple[int, int], int]]:
+    if pattern not in PATTERNS:
+        raise ValueError(f"colour filter array {pattern!r}: known: {', '.join(PATTERNS)}")
+    return [(divmod(i, 2), "RGB".index(name)) for i, name in enumerate(pattern)]
+
+
+def spread(raw: Plane, pattern: str) -> Linear:
+    """Raw values in the channels that they were measured in, 0 in the others: (h, w, 3)."""
+    planes = np.zeros((*raw.shape, 3), np.float32)
+    for (y, x), channel in _places(pattern):
+        planes[y::2, x::2, channel] = raw[y::2, x::2]
+    return planes
+
+
+def _convolve(plane: Plane, kernel: npt.ArrayLike) -> Plane:
+    result: Plane = ndimage.correlate(plane, np.asarray(kernel, np.float32), mode="mirror")
+    return result
+
+
+def _bilinear(raw: Plane, pattern: str) -> Linear:
+    planes = spread(raw, pattern)
+    for channel, kernel in enumerate((_COLOUR_MEAN, _GREEN_MEAN, _COLOUR_MEAN)):
+        planes[..., channel] = _convolve(planes[..., channel], kernel)
+    return planes
+
+
+def _malvar(raw: Plane, pattern: str) -> Linear:
+    padded = np.pad(raw, 2, mode="reflect")
+    image = spread(raw, pattern)
+    places = dict(_places(pattern))
+    for y, x in places:
+        if places[y, x] == 1:
+            row_colour = places[y, 1 - x]  # the colour of the neighbours left and right
+            image[y::2, x::2, row_colour] = _at(padded, _ALONG, y, x, raw.shape)
+            image[y::2, x::2, 2 - row_colour] = _at(padded, _ALONG.T, y, x, raw.shape)
+        else:
+            image[y::2, x::2, 1] = _at(padded, _GREEN, y, x, raw.shape)
+            image[y::2, x::2, 2 - places[y, x]] = _at(padded, _ACROSS, y, x, raw.shape)
+    return image
+
+
+def _at(
+    padded: Plane, kernel: npt.NDArray[np.float64], y: int, x: int, shape: tuple[int, ...]
+) -> Plane:
+    """A kernel of eighths, applied to every second pixel from (y, x) only."""
+    height, width = shape[0] - y, shape[1] - x
+    total = np.zeros(((height + 1) // 2, (width + 1) // 2), np.float32)
+    for i, j in np.argwhere(kernel):
+        part = padded[y + i : y + i + height : 2, x + j : x + j + width : 2]
+        total += np.float32(kernel[i, j] / 8) * part
+    return total
+
+
+def _edges(raw: Plane, pattern: str) -> Linear:
+    """Green along the weaker gradient, then colours by their difference to green.
+
+    Source: Hamilton and Adams, US patent 5629734.
+    """
+    green = raw.copy()
+    padded = np.pad(raw, 2, mode="reflect")
+    for (y, x), channel in _places(pattern):
+        if channel != 1:
+            green[y::2, x::2] = _directed_green(padded, y, x, raw.shape)
+    image = np.empty((*raw.shape, 3), np.float32)
+    image[..., 1] = green
+    differences = spread(raw - green, pattern)
+    for channel in (0, 2):
+        image[..., channel] = green + _convolve(differences[..., channel], _COLOUR_MEAN)
+    return image
+
+
+def _directed_green(padded: Plane, y: int, x: int, shape: tuple[int, ...]) -> Plane:
+    def near(dy: int, dx: int) -> Plane:
+        rows = slice(y + 2 + dy, y + 2 + dy + shape[0] - y, 2)
+        return padded[rows, x + 2 + dx : x + 2 + dx + shape[1] - x : 2]
+
+    centre = 2 * near(0, 0)
+    bend_x, bend_y = centre - near(0, -2) - near(0, 2), centre - near(-2, 0) - near(2, 0)
+    left, right, above, below = near(0, -1), near(0, 1), near(-1, 0), near(1, 0)
+    change_x = np.abs(left - right) + np.abs(bend_x)
+    change_y = np.abs(above - below) + np.abs(bend_y)
+    along_x, along_y = (left + right) / 2 + bend_x / 4, (above + below) / 2 + bend_y / 4
+    even = (along_x + along_y) / 2
+    result: Plane = np.where(
+        change_x < change_y, along_x, np.where(change_y < change_x, along_y, even)
+    )
+    return result
+
+
+METHODS: dict[str, Callable[[Plane, str], Linear]] = {
+    "bilinear": _bilinear,
+    "malvar": _malvar,
+    "edges": _edges,
+}

@@ -1,0 +1,149 @@
+"""Pages of text: printed paper, posters and signs, and text as a screen shows it."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from trueshot.simulation.light import Bytes, Linear, Random, between, decode_srgb
+from trueshot.simulation.procedural.colours import blend, lit, palette
+from trueshot.simulation.procedural.gradients import edge
+from trueshot.simulation.procedural.lettering import (
+    Ink,
+    size_near,
+    words,
+    write_line,
+    write_paragraph,
+)
+from trueshot.simulation.procedural.noise import field
+
+_LIGHT: tuple[tuple[Ink, Ink, Ink], ...] = (  # paper, ink, headings
+    ((255, 255, 255), (20, 20, 20), (0, 0, 0)),
+    ((255, 255, 255), (55, 60, 70), (20, 60, 140)),
+    ((250, 246, 236), (60, 50, 40), (120, 30, 20)),
+    ((244, 244, 246), (30, 30, 34), (10, 110, 90)),
+)
+_DARK: tuple[tuple[Ink, Ink, Ink], ...] = (
+    ((30, 30, 30), (212, 212, 212), (86, 156, 214)),
+    ((13, 17, 23), (201, 209, 217), (255, 255, 255)),
+    ((0, 0, 0), (230, 230, 230), (255, 190, 60)),
+    ((40, 42, 54), (248, 248, 242), (189, 147, 249)),
+)
+
+
+def text(random: Random, height: int, width: int) -> Linear:
+    """Writing from 5 pixels high to a fifth of the picture; dark on light or light on dark.
+
+    Half of the pages are flat and straight, as a screen shows them; half are printed on paper or
+    painted on a sign, turned and unevenly lit.
+
+    Returns:
+        Linear light between 0 and 2, shape (h, w, 3).
+    """
+    return (shown if random.random() < 0.5 else printed)(random, height, width)
+
+
+def shown(random: Random, height: int, width: int) -> Linear:
+    """A document on a screen: sRGB colours, straight lines, no light of its own."""
+    dark = random.random() < 0.35
+    themes = _DARK if dark else _LIGHT
+    paper, ink, heading = themes[random.integers(len(themes))]
+    canvas = Image.new("RGB", (2 * width, 2 * height), paper)
+    size = size_near(2 * between(random, 8, 24))
+    if dark and random.random() < 0.5:
+        _code(random, canvas, size, ink)
+    else:
+        _document(random, canvas, size, ink, heading)
+    light: Linear = decode_srgb(np.asarray(canvas.reduce(2)))
+    return light
+
+
+def printed(random: Random, height: int, width: int) -> Linear:
+    """Ink on paper or paint on a sign: turned, with the grain of the paper, under uneven light."""
+    side = int(1.42 * max(height, width)) + 4  # a turned window fits
+    canvas = Image.new("L", (side, side))
+    if random.random() < 0.7:
+        _document(random, canvas, size_near(between(random, 8, 30)), 235, 255)
+    else:
+        _poster(random, canvas, size_near(between(random, 0.05, 0.2) * max(height, width)))
+    angle = random.normal(0, 4) if random.random() < 0.6 else random.uniform(-180, 180)
+    shares = _turned(canvas, height, width, angle)
+    paper, ink = _paper_and_ink(random)
+    light = blend(paper, ink, np.multiply(shares, np.float32(random.uniform(0.75, 1) / 255)))
+    if random.random() < 0.4:  # the page ends on a table
+        table = palette(random, 1)[0]
+        light = blend(light, table, edge(random, height, width, 1.5) * np.float32(1))
+    grain = np.float32(random.uniform(0.005, 0.04)) * field(random, height, width, 0.6)
+    light *= (1 + grain)[..., None]
+    return lit(random, light, falloff=0.6, mean=0.35)
+
+
+def _paper_and_ink(random: Random) -> tuple[Linear, Linear]:
+    if random.random() < 0.65:
+        paper = np.array([0.8, 0.79, 0.75], np.float32) * np.float32(random.uniform(0.7, 1.1))
+        return paper, np.full(3, random.uniform(0.02, 0.08), np.float32)
+    colours = palette(random, 2, clusters=2)
+    paler = colours[0] ** np.float32(0.3)
+    return (paler, colours[1] * np.float32(0.15)) if random.random() < 0.6 else (colours[1], paler)
+
+
+def _turned(page: Image.Image, height: int, width: int, angle: float) -> Bytes:
+    """The middle of a square page, turned by an angle in degrees, bytes of shape (h, w)."""
+    turn = np.deg2rad(angle)
+    cosine, sine, middle = float(np.cos(turn)), float(np.sin(turn)), page.width / 2
+    x, y = width / 2, height / 2
+    rows = (
+        (cosine, sine, middle - cosine * x - sine * y),
+        (-sine, cosine, middle + sine * x - cosine * y),
+    )
+    turned = page.transform(
+        (width, height), Image.Transform.AFFINE, (*rows[0], *rows[1]), Image.Resampling.BICUBIC
+    )
+    return np.asarray(turned)
+
+
+def _document(
+    random: Random, canvas: Image.Image, size: int, ink: Ink | int, heading: Ink | int
+) -> None:
+    """Headings and paragraphs in one column or two, seen from a random line on."""
+    gap = int(random.integers(size, 4 * size))
+    columns = 2 if size < canvas.width / 45 and random.random() < 0.4 else 1
+    wide = (canvas.width - gap * (columns + 1)) / columns + random.uniform(0, 0.3) * canvas.width
+    for column in range(columns):
+        left = gap + column * (wide + gap) - random.uniform(0, 0.2) * canvas.width
+        top = random.uniform(-20, 1) * size
+        while top < canvas.height:
+            if random.random() < 0.3:
+                large = size_near(size * random.choice([1.25, 1.5, 2.0]))
+                write_line(canvas, (left, top), words(random, 5), large, heading)
+                top += 1.7 * large
+            lines = int(random.integers(2, 9))
+            box = (left, top, left + wide, top + 1.4 * size * lines + 1)
+            top = write_paragraph(random, canvas, box, size, ink) + random.uniform(0.5, 1.2) * size
+
+
+def _poster(random: Random, canvas: Image.Image, size: int) -> None:
+    """A few large words, a smaller line under each."""
+    top = random.uniform(-0.5, 0.5) * size
+    small = size_near(size * random.uniform(0.2, 0.5))
+    while top < canvas.height:
+        left = random.uniform(0, 0.25) * canvas.width
+        large = [word.upper() for word in words(random, 6, 0.2)]
+        write_line(canvas, (left, top), large, size, 255)
+        write_line(canvas, (left, top + 1.3 * size), words(random, 30), small, 220)
+        top += 1.5 * size + 1.6 * small
+
+
+def _code(random: Random, canvas: Image.Image, size: int, ink: Ink) -> None:
+    """A program in an editor: indented short lines, coloured words, line numbers."""
+    colours = [ink, ink, (206, 145, 120), (86, 156, 214), (78, 201, 176), (106, 153, 85)]
+    indent, number = 0, int(random.integers(1, 400))
+    top = -random.random() * size
+    while top < canvas.height:
+        write_line(canvas, (0.3 * size, top), [str(number)], size, (110, 118, 129))
+        left = 3.2 * size + indent * 1.8 * size
+        for word in words(random, int(random.integers(0, 9)), 0.15):
+            colour = colours[random.integers(len(colours))]
+            left = write_line(canvas, (left, top), [word], size, colour)
+        indent = int(np.clip(indent + random.integers(-1, 2), 0, 5))
+        top, number = top + 1.5 * size, number + 1

@@ -1,0 +1,192 @@
+"""Recapture: a display or a print in front of a camera."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.simulation.camera import Camera, Shot, blur_of
+from trueshot.simulation.display import (
+    Display,
+    grid_table,
+    look_up,
+    scan_flicker,
+    shine,
+    uneven_light,
+)
+from trueshot.simulation.light import Bytes, Linear, Plane, Random, blur, mix, smooth_field
+from trueshot.simulation.print import Print, reflect
+
+MARGIN = 4  # pixels of the picture beyond what the camera sees
+
+_Exact = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How a camera looks at a flat picture.
+
+    Args:
+        magnification: Camera pixels per pixel of the picture, at the centre.
+        angle: Turn of the picture, in degrees.
+        tilt: Perspective (y, x): change of magnification per camera pixel, as a share.
+        phase: Place (y, x) of the centre within a pixel of the picture.
+        distortion: Of the lens: places move by this share at `frame` pixels from its centre.
+        place: Of the window in the frame, in camera pixels from the centre of the lens.
+        frame: Half the frame's diagonal, in camera pixels.
+    """
+
+    magnification: float = 2.0
+    angle: float = 0.0
+    tilt: tuple[float, float] = (0.0, 0.0)
+    phase: tuple[float, float] = (0.0, 0.0)
+    distortion: float = 0.0
+    place: tuple[float, float] = (0.0, 0.0)
+    frame: float = 2500.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ambience:
+    """Light in the room, relative to the white of the picture.
+
+    Args:
+        veil: Mean light thrown back by the surface.
+        mirror: Deviation of what is mirrored in it, smooth over the window.
+        shading: Deviation of the light that falls on a print, as a share.
+        seed: Of its random fields.
+    """
+
+    veil: float = 0.01
+    mirror: float = 0.0
+    shading: float = 0.05
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where each camera pixel looks at the picture.
+
+    Args:
+        y, x: In pixels of the picture, 0 at the upper left corner of its first; shape (h, w).
+        jacobian: Pixels of the picture (y, x) per camera pixel (y, x), at the centre.
+        height, width: Pixels of the picture that are wanted.
+    """
+
+    y: Plane
+    x: Plane
+    jacobian: npt.NDArray[np.float64]
+    height: int
+    width: int
+
+
+def look(view: View, height: int, width: int) -> Places:
+    """Follow the rays of a camera's pixels to a flat picture.
+
+    Args:
+        view: Geometry.
+        height: Camera pixels down.
+        width: Camera pixels across.
+    """
+
+    def project(down: _Exact, across: _Exact) -> tuple[_Exact, _Exact]:
+        far_y, far_x = down + view.place[0], across + view.place[1]
+        bent = 1 + view.distortion * (far_y * far_y + far_x * far_x) / view.frame**2
+        down, across = far_y * bent - view.place[0], far_x * bent - view.place[1]
+        depth = view.magnification * (1 + view.tilt[0] * down + view.tilt[1] * across)
+        turn = np.deg2rad(view.angle)
+        cos, sin = np.cos(turn), np.sin(turn)
+        return (cos * down - sin * across) / depth, (sin * down + cos * across) / depth
+
+    down = (np.arange(height, dtype=float) - (height - 1) / 2)[:, None]
+    across = (np.arange(width, dtype=float) - (width - 1) / 2)[None, :]
+    exact_y, exact_x = project(down, across)
+    ends = np.array([-0.5, 0.5]), np.zeros(2)
+    jacobian = np.stack([np.diff(project(*ends)), np.diff(project(*ends[::-1]))], -1)[:, 0]
+    corner_y = float(np.floor(exact_y.min())) - MARGIN - view.phase[0]
+    corner_x = float(np.floor(exact_x.min())) - MARGIN - view.phase[1]
+    y, x = (exact_y - corner_y).astype(np.float32), (exact_x - corner_x).astype(np.float32)
+    far = int(y.max()) + 1 + MARGIN, int(x.max()) + 1 + MARGIN
+    return Places(y=y, x=x, jacobian=jacobian, height=far[0], width=far[1])
+
+
+def sample(light: Linear, y: Plane, x: Plane) -> Linear:
+    """Light between the pixels of a picture, bilinear; the centre of its first is (0.5, 0.5)."""
+    height, width = light.shape[:2]
+    rows: Plane = np.clip(y - np.float32(0.5), 0, np.float32(height - 1.001))
+    columns: Plane = np.clip(x - np.float32(0.5), 0, np.float32(width - 1.001))
+    return mix(light, rows, columns)
+
+
+def smooth_for_camera(light: Linear, places: Places, sigma: float, aperture: float) -> Linear:
+    """A picture as blurred as lens and photosites will make it, in its own pixels."""
+    scale = float(np.sqrt(abs(np.linalg.det(places.jacobian))))
+    return blur(light, scale * float(np.sqrt(sigma**2 + aperture**2 / 12)))
+
+
+def see_display(
+    picture: Bytes,
+    display: Display,
+    places: Places,
+    camera: Camera,
+    shot: Shot,
+    ambience: Ambience,
+) -> Linear:
+    """Light that a display lays on a camera's sensor.
+
+    The picture and the grid of subpixels pass the optics apart, each exactly; their product is
+    exact where the picture changes slowly from one display pixel to the next.
+
+    Args:
+        picture: Bytes of each display pixel, shape (places.height, places.width, 3).
+        display: The screen.
+        places: Where the camera's pixels look, as `look` finds them.
+        camera: Its lens and photosites blur.
+        shot: Its defocus blurs.
+        ambience: Reflections; its seed gives the fields.
+
+    Returns:
+        Linear light, shape of the camera's window, and three channels.
+    """
+    random = np.random.default_rng(ambience.seed)
+    sigma, aperture = blur_of(camera, shot), camera.sensor.aperture
+    light = shine(picture, display)
+    if display.sparkle:
+        noise = random.standard_normal(light.shape, dtype=np.float32)
+        light *= 1 + np.float32(display.sparkle) * noise
+    seen = sample(smooth_for_camera(light, places, sigma, aperture), places.y, places.x)
+    table = grid_table(display.layout, places.jacobian, sigma, aperture)
+    seen *= look_up(table, display.layout.cell, places.y, places.x)
+    seen *= uneven_light(display, random, *seen.shape[:2])
+    if display.flicker:
+        seen *= scan_flicker(random, display.flicker, len(seen))
+    return seen + mirrored(ambience, random, *seen.shape[:2])
+
+
+def see_print(
+    picture: Bytes,
+    medium: Print,
+    places: Places,
+    camera: Camera,
+    shot: Shot,
+    ambience: Ambience,
+) -> Linear:
+    """Light that a print lays on a camera's sensor; arguments as for `see_display`."""
+    random = np.random.default_rng(ambience.seed)
+    light = reflect(picture, medium, random)
+    dots = np.float32(medium.dots)
+    scale = float(np.sqrt(abs(np.linalg.det(places.jacobian)))) * medium.dots
+    sigma = scale * float(np.sqrt(blur_of(camera, shot) ** 2 + camera.sensor.aperture**2 / 12))
+    light = blur(light, float(np.hypot(sigma, medium.spread)))
+    seen = sample(light, places.y * dots, places.x * dots)
+    shade = smooth_field(random, seen.shape[0], seen.shape[1], 2)
+    seen *= np.maximum(1 + np.float32(ambience.shading) * shade, 0.2)[..., None]
+    return seen + mirrored(ambience, random, *seen.shape[:2])
+
+
+def mirrored(ambience: Ambience, random: Random, height: int, width: int) -> Linear:
+    """Light that the surface throws back, shape (h, w, 1): a veil, and smooth reflections on it."""
+    field = np.maximum(smooth_field(random, height, width, 3), 0)
+    light: Linear = (ambience.veil + ambience.mirror * field)[..., None].astype(np.float32)
+    return light

@@ -1,0 +1,194 @@
+"""Scenes: what stands before a camera, as linear light. Photographs, and kinds made by rule."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trueshot.errors import DatasetError
+from trueshot.imagefiles import find_images, read_image
+from trueshot.simulation.light import Bytes, Linear, Random, decode_srgb
+from trueshot.simulation.procedural import KINDS, MIXTURE
+
+PHOTO = "photo"
+
+_CACHE_BYTES = 256 * 2**20  # per process: seven photographs of 12 megapixels, 340 of 512 by 512
+_GAP = 3.0  # six times smaller and more: means of whole pixels come first, which is far faster
+
+# Photographs inside packages that the project needs anyway. Of the two of the motorcycle, which
+# are of one scene, one; no drawings, no medical pictures, none smaller than 300 pixels.
+_EMBEDDED = {
+    "skimage": (
+        "data",
+        "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg "
+        "brick.png camera.png coins.png grass.png gravel.png moon.png",
+    ),
+    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """What can be photographed, named so that a split can keep it whole.
+
+    Args:
+        name: Unique and stable, such as "photo:garden/17.webp", "skimage:coffee", "text:4".
+        kind: "photo", or a kind of `procedural.KINDS`.
+        path: The file of a photograph.
+        seed: What distinguishes procedural scenes of one kind.
+    """
+
+    name: str
+    kind: str
+    path: Path | None = None
+    seed: int = 0
+
+    def light(self, random: Random, height: int, width: int, magnification: float = 1.0) -> Linear:
+        """Look at a random part of the scene; the same random numbers give the same bytes.
+
+        Args:
+            random: Decides the part, a mirror image, and of a procedural scene everything else.
+            height: Of the window, in pixels.
+            width: Of the window.
+            magnification: Pixels of the window per pixel of a photograph. At 1 its own pixels are
+                taken; where it is too small for the window, the smallest magnification at which
+                it fits. A procedural scene has no pixels: it is as sharp at any magnification.
+
+        Returns:
+            Linear light, 0 black, 1 diffuse white, highlights of procedural scenes up to 2;
+            shape (height, width, 3).
+
+        Raises:
+            ImageFileError: The photograph is missing or damaged.
+        """
+        if self.path is None:
+            state = np.random.default_rng([self.seed, int(random.integers(2**63))])
+            return np.ascontiguousarray(KINDS[self.kind](state, height, width))
+        light = _window(random, _decoded(self.path), height, width, magnification)
+        return np.ascontiguousarray(light[:, :: random.choice([-1, 1])])
+
+
+def photo_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
+    """All photographs below a folder; they are read when they are looked at, not before.
+
+    Raises:
+        DatasetError: There is none.
+        ImageFileError: The folder is missing or cannot be listed.
+    """
+    root = Path(folder)
+    paths = find_images(root)
+    if not paths:
+        raise DatasetError(f"{root}: holds no image file; give the folder of your photographs")
+    return [
+        Scene(name=f"photo:{path.relative_to(root).as_posix()}", kind=PHOTO, path=path)
+        for path in paths
+    ]
+
+
+def embedded_scenes() -> list[Scene]:
+    """The photographs that lie inside the packages of scikit-image and scikit-learn.
+
+    Seven in colour, six grey. Nothing is downloaded, and neither package is imported.
+
+    Raises:
+        DatasetError: These versions of the packages hold none.
+    """
+    scenes = []
+    for package, (folder, names) in _EMBEDDED.items():
+        found = importlib.util.find_spec(package)
+        home = Path(found.origin).parent / folder if found and found.origin else Path(folder)
+        paths = [home / name for name in names.split()]
+        scenes += [
+            Scene(name=f"{package}:{path.stem}", kind=PHOTO, path=path)
+            for path in paths
+            if path.is_file()
+        ]
+    if not scenes:
+        raise DatasetError("scikit-image and scikit-learn hold no photographs; give a folder")
+    return scenes
+
+
+def procedural_scenes(count: int, seed: int = 0) -> list[Scene]:
+    """Scenes made by rule: three in ten textures, two dead leaves, two objects, others one each.
+
+    Args:
+        count: How many, less than a million. The first of a longer list are the same.
+        seed: Lists of different seeds share no scene.
+    """
+    first = 1_000_000 * seed
+    kinds = [MIXTURE[number % len(MIXTURE)] for number in range(count)]
+    return [
+        Scene(name=f"{kind}:{first + number}", kind=kind, seed=first + number)
+        for number, kind in enumerate(kinds)
+    ]
+
+
+def _window(random: Random, pixels: Bytes, height: int, width: int, magnification: float) -> Linear:
+    """A random window of a photograph, resampled in linear light if need be."""
+    tall, wide = pixels.shape[:2]
+    magnification = max(magnification, height / tall, width / wide)
+    high, broad = min(tall, height / magnification), min(wide, width / magnification)
+    top, left = (int(random.integers(int(room) + 1)) for room in (tall - high, wide - broad))
+    if magnification == 1:
+        return decode_srgb(pixels[top : top + height, left : left + width])
+    return _resampled(pixels, (left, top, left + broad, top + high), height, width)
+
+
+def _resampled(
+    pixels: Bytes, box: tuple[float, float, float, float], height: int, width: int
+) -> Linear:
+    """The part of a photograph inside a box (left, top, right, bottom), at another size.
+
+    Smaller by Hamming's filter, which passes hardly anything that is too fine and rings nowhere;
+    larger by a cubic. Only that part is turned to light, and as much around it as filters reach.
+    """
+    scale = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
+    kernel = Image.Resampling.HAMMING if scale > 1 else Image.Resampling.BICUBIC
+    reach = int(2 * max(1.0, scale)) + 2
+    left, top = (max(0, int(place) - reach) for place in box[:2])
+    part = pixels[top : int(box[3]) + reach + 1, left : int(box[2]) + reach + 1]
+    inside = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
+    light = np.empty((height, width, 3), np.float32)
+    for channel in range(3):
+        plane = Image.fromarray(decode_srgb(part[..., channel]))
+        light[..., channel] = np.asarray(plane.resize((width, height), kernel, inside, _GAP))
+    return np.maximum(light, 0, out=light)
+
+
+class _Cache:
+    """The last decoded photographs of this process, up to a number of bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.kept: OrderedDict[tuple[Path, int, int], Bytes] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def pixels(self, path: Path) -> Bytes:
+        """RGB bytes of a file, shape (h, w, 3); a file that was written again is read again."""
+        try:
+            status = path.stat()
+        except OSError:
+            return read_image(path).pixels  # says what is wrong
+        key = (path, status.st_mtime_ns, status.st_size)
+        with self.lock:
+            if key in self.kept:
+                self.kept.move_to_end(key)
+                return self.kept[key]
+        pixels = read_image(path).pixels
+        if pixels.nbytes > self.limit // 2:
+            return pixels
+        with self.lock:
+            self.kept[key] = pixels
+            while sum(each.nbytes for each in self.kept.values()) > self.limit:
+                self.kept.popitem(last=False)
+        return pixels
+
+
+_decoded = _Cache(_CACHE_BYTES).pixels

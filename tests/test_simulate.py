@@ -1,0 +1,257 @@
+"""Simulated data sets: divided sources, no shortcut, the same bytes however they are made."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.errors import DatasetError, ImageFileError, SimulationError
+from trueshot.imagefiles import read_image, write_jpeg, write_png
+from trueshot.simulate import Simulation, production_of, show, simulate
+from trueshot.simulation.pairs import original, recaptured
+from trueshot.simulation.print import Print
+from trueshot.simulation.production import names, produce
+
+SMALL = Simulation(sides=(64,), per_class=40, procedural=0.9, seed=3)  # 4, 1 and 5 pairs
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """40 pairs."""
+    out = tmp_path_factory.mktemp("simulated")
+    return simulate(None, out / "set", replace(SMALL, per_class=160), workers=2)
+
+
+def test_no_scene_camera_or_medium_is_in_two_parts(simulated: Dataset) -> None:
+    parts: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in simulated.photos.to_pylist():
+        for kind, name in json.loads(row["origins"]).items():
+            parts[kind.replace("first_", ""), name].add(row["part"])
+    assert {kind for kind, _ in parts} == {"scene", "camera", "medium"}
+    assert all(len(found) == 1 for found in parts.values())
+    assert {next(iter(found)) for found in parts.values()} == {"train", "validation", "test"}
+
+
+def test_classes_hold_the_same_numbers_and_the_papers_shares(simulated: Dataset) -> None:
+    assert simulated.card["split_by"] == "manifest"
+    counts = simulated.card["sides"]["64"]["crops_per_class"]
+    assert counts == {"train": 64, "validation": 16, "test": 80}
+
+
+def test_files_do_not_tell_the_classes_apart(simulated: Dataset) -> None:
+    audit = simulated.card["shortcut_audit"]
+    assert audit["photos"] == 80
+    assert audit["auc"] < 0.55
+
+
+def test_a_planted_shortcut_is_found(simulated: Dataset, tmp_path: Path) -> None:
+    photos = []
+    for row in simulated.photos.to_pylist():
+        path = simulated.folder / row["path"]
+        if row["label"] == "recaptured":
+            path = tmp_path / row["path"]
+            write_jpeg(path, read_image(simulated.folder / row["path"]).pixels, 71, "4:4:4")
+        origins = json.loads(row["origins"])
+        photos.append(
+            Photo(
+                name=row["path"], path=path, label=row["label"], part=row["part"], origins=origins
+            )
+        )
+    audit = prepare(photos, tmp_path / "set", Settings(sides=(64,))).card["shortcut_audit"]
+    assert audit["auc"] > 0.9
+    assert audit["warning"]
+
+
+def test_both_of_a_pair_have_the_same_camera_size_and_tables(simulated: Dataset) -> None:
+    rows = {row["path"]: row for row in simulated.photos.to_pylist()}
+    for path, row in rows.items():
+        if row["label"] == "recaptured":
+            other = rows[path.replace("recaptured", "original")]
+            facts, others = json.loads(row["facts"]), json.loads(other["facts"])
+            for fact in ("width", "height", "quantization", "subsampling", "format"):
+                assert facts[fact] == others[fact]
+            origin, another = json.loads(row["origins"]), json.loads(other["origins"])
+            assert origin["camera"] == another["camera"]
+            assert origin["scene"] == another["scene"]
+            assert "medium" not in another
+
+
+def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(tmp_path: Path) -> None:
+    sets = [simulate(None, tmp_path / str(n), SMALL, workers=n) for n in (1, 2)]
+    files = [
+        {
+            path.relative_to(one.folder): path.read_bytes()
+            for path in (one.folder / "photos").rglob("*.jpg")
+        }
+        for one in sets
+    ]
+    assert len(files[0]) == 20
+    assert files[0] == files[1]
+    assert sets[0].fingerprint(64) == sets[1].fingerprint(64)
+
+
+def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
+    first, second = (production_of(None, replace(SMALL, seed=seed)) for seed in (3, 4))
+    for take in (original, recaptured):
+        assert take(first.pair("test", 0), 64) != take(second.pair("test", 0), 64)
+
+
+def test_a_pair_depends_on_its_number_alone_and_not_on_how_many_there_are() -> None:
+    few, many = (production_of(None, replace(SMALL, per_class=count)) for count in (40, 400))
+    assert original(few.pair("test", 2), 48) == original(many.pair("test", 2), 48)
+
+
+def test_files_have_the_size_asked_for_at_every_reduction() -> None:
+    production = production_of(None, SMALL)
+    for number in range(8):
+        pair = production.pair("train", number)
+        for take in (original, recaptured):
+            with Image.open(io.BytesIO(take(pair, 72))) as image:
+                assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (72, 72))
+
+
+def test_every_kind_of_medium_is_drawn() -> None:
+    production = production_of(None, SMALL)
+    media = [production.pair("test", number).medium for number in range(100)]
+    prints = sum(isinstance(medium, Print) for medium in media)
+    assert 5 <= prints <= 30
+
+
+def test_what_was_made_stays_and_what_is_missing_is_made_again(tmp_path: Path) -> None:
+    whole = simulate(None, tmp_path, SMALL, workers=1)
+    shots = sorted((tmp_path / "photos").rglob("*.jpg"))
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in shots}
+    shots[3].unlink()
+    (tmp_path / "dataset.json").unlink()
+    again = simulate(None, tmp_path, SMALL, workers=1)
+    assert again.fingerprint(64) == whole.fingerprint(64)
+    assert shots[3].read_bytes() == before[shots[3]][0]
+    assert shots[9].stat().st_mtime_ns == before[shots[9]][1]
+
+
+def test_killed_at_random_moments_it_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    whole = simulate(None, tmp_path / "whole", SMALL, workers=2)
+    moments, kills = random.Random(1), 0
+    arguments = ["--per-class", "40", "--procedural", "0.9", "--seed", "3", "--workers", "2"]
+    line = [sys.executable, "-m", "trueshot", "simulate", "--embedded", *arguments]
+    line += ["--out", str(tmp_path / "killed")]
+    shots = tmp_path / "killed" / "photos"
+    for _ in range(3):
+        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        before = len(list(shots.rglob("*.jpg")))
+        while process.poll() is None and len(list(shots.rglob("*.jpg"))) == before:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 0.3))
+        kills += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert kills >= 2
+    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+    assert Dataset.open(tmp_path / "killed").fingerprint(64) == whole.fingerprint(64)
+    assert not list((tmp_path / "killed").rglob("*.part"))
+
+
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "trueshot", "simulate", "--out", str(tmp_path), "--workers", "2"]
+    process = subprocess.Popen(
+        line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    while not list(tmp_path.rglob("*.jpg")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    for _ in range(100):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("processes go on without the one that started them")
+
+
+def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 90, 120, 3), np.uint8)
+    for number, pixels in enumerate(noise):
+        write_png(tmp_path / "in" / f"{number}.png", pixels)
+    write_png(tmp_path / "in" / "twin.png", noise[0])
+    (tmp_path / "in" / "bad.jpg").write_bytes(b"\xff\xd8 no image")
+    made = simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
+    scenes = {json.loads(row["origins"])["scene"] for row in made.photos.to_pylist()}
+    assert scenes <= {f"photo:{number}.png" for number in range(6)}
+    told = capsys.readouterr().err
+    assert "bad.jpg" in told
+    assert "twin.png: the same picture" in told
+
+
+def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:
+    write_png(tmp_path / "in" / "one.png", np.zeros((90, 120, 3), np.uint8))
+    with pytest.raises(SimulationError, match="too few scenes"):
+        simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
+    with pytest.raises(ImageFileError, match=str(tmp_path / "none")):
+        simulate(tmp_path / "none", tmp_path / "out", SMALL)
+
+
+def test_another_simulation_and_a_folder_of_other_things_are_refused(tmp_path: Path) -> None:
+    simulate(None, tmp_path / "set", replace(SMALL, per_class=10), workers=1)
+    with pytest.raises(SimulationError, match="name another folder"):
+        simulate(None, tmp_path / "set", replace(SMALL, per_class=10, seed=9), workers=1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "letter.txt").write_text("mine")
+    with pytest.raises(SimulationError, match="name another folder"):
+        simulate(None, tmp_path / "full", SMALL, workers=1)
+    assert (tmp_path / "full" / "letter.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"sides": (8,)}, {"per_class": 0}, {"crops_per_photo": 0}, {"procedural": 1.5}, {"seed": -1}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises((SimulationError, DatasetError)):
+        replace(SMALL, **wrong)
+
+
+def test_pairs_to_look_at_are_named_and_there(simulated: Dataset) -> None:
+    pairs = json.loads((simulated.folder / "pairs.json").read_text())["pairs"]
+    assert len(pairs) == 8
+    for pair in pairs:
+        for label in LABELS:
+            assert (simulated.folder / pair[label]).is_file()
+        assert "pixels of the file per pixel" in pair["note"]
+
+
+def test_the_sheet_shows_a_row_per_pair_and_ends_in_the_files_themselves(tmp_path: Path) -> None:
+    show(None, tmp_path / "sheet.png", SMALL, pairs=2)
+    sheet = read_image(tmp_path / "sheet.png").pixels
+    assert sheet.shape == (22 + 2 * (256 + 22), 5 * 260, 3)
+    pair = production_of(None, SMALL).pair("test", 1)
+    with Image.open(io.BytesIO(recaptured(pair, 256))) as image:
+        last = np.asarray(image.convert("RGB"))
+    np.testing.assert_array_equal(sheet[22 + 278 : 22 + 278 + 256, 4 * 260 : 4 * 260 + 256], last)
+
+
+def test_a_process_that_dies_is_an_error_and_what_it_left_goes_on(tmp_path: Path) -> None:
+    production = production_of(None, SMALL)
+    gone = replace(production.casts["train"].scenes[0], kind="photo", path=tmp_path / "gone.png")
+    casts = {**production.casts, "train": replace(production.casts["train"], scenes=[gone])}
+    with pytest.raises(Exception, match=r"gone\.png"):
+        produce(replace(production, casts=casts), tmp_path / "out", workers=2)
+    produce(production, tmp_path / "out", workers=2)
+    assert all((tmp_path / "out" / n).is_file() for p in production.places() for n in names(*p))
