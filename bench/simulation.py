@@ -1,9 +1,9 @@
 """How fast pairs are made: pairs of one size a second, on one process and on all cores.
 
-    python bench/simulation.py --side 256 --pairs 400
+    python bench/simulation.py --side 256
 
 Made from the scenes inside installed packages and scenes made by rule, in a temporary folder; the
-first pairs, which load what is needed, are not timed.
+first pairs, which load what is needed, are not timed; the start of the processes is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trueshot.simulation.production import produce
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=256)
-    parser.add_argument("--pairs", type=int, default=400)
+    parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--photos", type=Path)
     arguments = parser.parse_args()
     whole = production_of(arguments.photos, Simulation(procedural=0.5))

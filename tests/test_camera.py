@@ -12,6 +12,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
+from scipy import ndimage
 
 from trueshot.simulation.camera import (
     Camera,
@@ -35,6 +36,7 @@ from trueshot.simulation.develop import (
     crosstalk_matrix,
     denoise,
     guided_smooth,
+    median_of_nine,
     s_curve,
     sharpen,
 )
@@ -230,8 +232,8 @@ def test_the_lens_darkens_by_the_square_of_the_radius() -> None:
     away_y = y + 0.5 - height / 2 + 0.3 * frame / np.sqrt(2)
     away_x = x + 0.5 - width / 2 - 0.5 * frame / np.sqrt(2)
     expected = 1 - 0.4 * (away_y**2 + away_x**2) / frame**2
-    assert found.shape == (height, width, 1)
-    np.testing.assert_allclose(found[..., 0], expected, atol=1e-6)
+    assert found.shape == (height, width)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_the_centre_of_the_frame_keeps_its_light_and_the_corner_loses_most() -> None:
@@ -299,17 +301,24 @@ def test_the_guided_filter_is_that_of_he_sun_and_tang(radius: int) -> None:
     plane, guide = noise(15, 18), noise(15, 18, seed=1)
     for leader in (plane, guide):
         expected = he_sun_tang(plane, leader, radius, 0.2)
-        np.testing.assert_allclose(guided_smooth(plane, leader, radius, 0.2), expected, atol=1e-5)
+        (found,) = guided_smooth([plane], leader, radius, 0.2)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_median_is_that_of_scipy() -> None:
+    plane = noise(31, 40)
+    expected = ndimage.median_filter(plane, 3, mode="reflect")
+    np.testing.assert_array_equal(median_of_nine(plane), expected)
 
 
 def test_the_guided_filter_keeps_steps_and_flattens_noise() -> None:
     random = np.random.default_rng(0)
     step = np.zeros((40, 40), np.float32)
     step[:, 20:] = 1
-    kept = guided_smooth(step, step, 3, 0.02)
+    (kept,) = guided_smooth([step], step, 3, 0.02)
     assert np.abs(kept - step).max() < 0.01
     grain = random.normal(0.5, 0.01, (40, 40)).astype(np.float32)
-    flat = guided_smooth(grain, grain, 3, 0.1)
+    (flat,) = guided_smooth([grain], grain, 3, 0.1)
     assert flat[6:-6, 6:-6].std() < 0.2 * grain.std()
 
 

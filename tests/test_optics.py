@@ -327,7 +327,7 @@ def test_a_picture_of_the_panels_size_is_shown_as_it_is() -> None:
 def test_flicker_is_a_wave_down_the_rows_of_the_depth_asked_for() -> None:
     random = np.random.default_rng(0)
     waves = np.stack([scan_flicker(random, 0.05, 3000) for _ in range(40)])
-    assert waves.shape == (40, 3000, 1, 1)
+    assert waves.shape == (40, 3000, 1)
     assert waves.max() == pytest.approx(1.05, abs=1e-4)
     assert waves.min() == pytest.approx(0.95, abs=1e-4)
     assert waves.mean() == pytest.approx(1, abs=0.003)
@@ -629,7 +629,7 @@ def test_inks_take_light_as_their_shares_multiply(
 def test_the_grain_of_paper_scatters_around_one() -> None:
     factors = grain(300, 300, 0.02, np.random.default_rng(0))
     assert factors.mean() == pytest.approx(1, abs=0.02)
-    fine = factors - ndimage.gaussian_filter(factors, (8, 8, 0))
+    fine = factors - ndimage.gaussian_filter(factors, 8)
     assert fine.std() == pytest.approx(0.02, rel=0.15)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from trueshot.simulation.develop import (
     Development,
@@ -23,12 +24,12 @@ from trueshot.simulation.light import (
     Random,
     between,
     blur,
+    channelwise,
     encode_srgb,
     lightness,
-    recolour,
     to_bytes,
 )
-from trueshot.simulation.mosaic import METHODS, PATTERNS, demosaic, mosaic
+from trueshot.simulation.mosaic import IDEAL, METHODS, PATTERNS, demosaic, mosaic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,19 +103,20 @@ def blur_of(camera: Camera, shot: Shot) -> float:
     return float(np.hypot(camera.lens.sigma, shot.defocus))
 
 
-def vignette(lens: Lens, shot: Shot, height: int, width: int) -> Linear:
-    """Share of light that reaches each pixel, shape (h, w, 1): 1 − v r², r = 1 in the corners."""
+def vignette(lens: Lens, shot: Shot, height: int, width: int) -> Plane:
+    """Share of light that reaches each pixel, shape (h, w): 1 − v r², r = 1 in the corners."""
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     centre_y, centre_x = (np.float32(p * shot.frame / np.sqrt(2)) for p in shot.place)
     radius = ((y + centre_y) ** 2 + (x + centre_x) ** 2) / np.float32(shot.frame**2)
-    return (1 - np.float32(lens.vignetting) * np.minimum(radius, 1.0))[..., None].astype(np.float32)
+    return np.asarray(1 - np.float32(lens.vignetting) * np.minimum(radius, 1), np.float32)
 
 
 def exposure_for(light: Linear, brightness: float) -> float:
     """Factor that brings the mean lightness to `brightness`, clipping a tenth of it at most."""
     mean = float(lightness(light).mean()) + 1e-6  # all: sparse samples beat with a display
-    bright = float(np.quantile(light.max(axis=2), 0.9)) + 1e-6
+    brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
+    bright = float(np.quantile(brightest, 0.9)) + 1e-6
     return min(brightness / mean, 1.0 / bright)
 
 
@@ -129,10 +131,20 @@ def add_noise(electrons: Plane, read_noise: float, random: Random) -> Plane:
     return np.asarray(electrons + deviation * noise, np.float32)
 
 
-def record(light: Linear, sensor: Sensor, gain: float, random: Random) -> Plane:
-    """What a sensor gives out for light in which 1 is white: its raw values, 1 is saturation."""
+def record(
+    light: Linear, sensor: Sensor, gain: float, random: Random, filters: npt.ArrayLike = IDEAL
+) -> Plane:
+    """What a sensor gives out for light in which 1 is white: its raw values, 1 is saturation.
+
+    Args:
+        light: Shape (h, w, 3).
+        sensor: The sensor.
+        gain: ISO over its base.
+        random: Noise.
+        filters: As for `mosaic`.
+    """
     well = sensor.full_well / gain
-    electrons = mosaic(light, sensor.pattern) * np.float32(well)
+    electrons = mosaic(light, sensor.pattern, filters) * np.float32(well)
     noisy = add_noise(electrons, sensor.read_noise / np.sqrt(gain), random)
     raw: Plane = np.clip(noisy / np.float32(well), -0.02, 1.0)
     return raw
@@ -142,8 +154,7 @@ def develop(raw: Plane, camera: Camera, cast: tuple[float, float]) -> Bytes:
     """Raw values to a picture: demosaicing, colour, denoising, tone, sharpening, bytes."""
     settings = camera.development
     light = demosaic(raw, camera.sensor.pattern, camera.sensor.demosaicing)
-    light = correct_colour(light, settings.crosstalk, settings.saturation)
-    light *= np.array([cast[0], 1.0, cast[1]], np.float32)
+    light = correct_colour(light, settings.crosstalk, settings.saturation, cast)
     values = encode_srgb(light)
     values = denoise(values, settings.denoiser, settings.denoise_radius, settings.denoise_strength)
     values = s_curve(np.clip(values, 0, 1), settings.contrast)
@@ -164,10 +175,10 @@ def photograph(light: Linear, camera: Camera, shot: Shot, random: Random) -> Byt
     Returns:
         Bytes, shape (h, w, 3).
     """
-    fallen = light * vignette(camera.lens, shot, *light.shape[:2])
-    exposed: Linear = np.multiply(fallen, np.float32(exposure_for(fallen, shot.brightness)))
-    filtered: Linear = recolour(exposed, crosstalk_matrix(camera.development.crosstalk))
-    raw = record(filtered, camera.sensor, shot.gain, random)
+    fallen = channelwise(np.multiply, light, vignette(camera.lens, shot, *light.shape[:2]))
+    exposure = np.float32(exposure_for(fallen, shot.brightness))
+    filters = exposure * crosstalk_matrix(camera.development.crosstalk)
+    raw = record(fallen, camera.sensor, shot.gain, random, filters)
     return develop(raw, camera, shot.cast)
 
 

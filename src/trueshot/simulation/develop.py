@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
+from PIL import Image
 
-from trueshot.simulation.light import LUMA, Linear, Plane, blur, lightness, recolour
+from trueshot.simulation.light import (
+    LUMA,
+    Linear,
+    Plane,
+    blur,
+    box_mean,
+    channelwise,
+    lightness,
+    recolour,
+)
 
 DENOISERS = ("none", "chroma", "guided", "median")
 
@@ -48,13 +58,18 @@ def crosstalk_matrix(share: float) -> Linear:
     return ((1 - share) * np.eye(3) + share * neighbours).astype(np.float32)
 
 
-def correct_colour(raw: Linear, crosstalk: float, saturation: float) -> Linear:
-    """Undo the crosstalk and set the saturation, by one matrix; grey stays grey."""
+def correct_colour(
+    raw: Linear, crosstalk: float, saturation: float, cast: tuple[float, float] = (1.0, 1.0)
+) -> Linear:
+    """Undo the crosstalk, set the saturation and leave a cast, by one matrix.
+
+    Without a cast, factors on red and blue, grey stays grey.
+    """
     to_grey = np.tile(LUMA, (3, 1))
     matrix = (saturation * np.eye(3) + (1 - saturation) * to_grey) @ np.linalg.inv(
         crosstalk_matrix(crosstalk).astype(float)
     )
-    return recolour(raw, matrix)
+    return recolour(raw, np.diag([cast[0], 1.0, cast[1]]) @ matrix)
 
 
 def s_curve(values: Linear, strength: float) -> Linear:
@@ -63,29 +78,55 @@ def s_curve(values: Linear, strength: float) -> Linear:
     return values + np.float32(strength) * (bent - values)
 
 
-def guided_smooth(plane: Plane, guide: Plane, radius: int, strength: float) -> Plane:
+def guided_smooth(
+    planes: Sequence[Plane], guide: Plane, radius: int, strength: float
+) -> list[Plane]:
     """Smooth where the guide is flat, keep where it has edges.
 
     Source: He, Sun, Tang 2013, "Guided image filtering", equations 5 and 6.
 
     Args:
-        plane: What to smooth, shape (h, w).
+        planes: What to smooth, each of shape (h, w).
         guide: Its edges are kept, shape (h, w).
         radius: Of the windows, in pixels.
         strength: Deviations of the guide below this are noise.
     """
+    mean_guide = box_mean(guide, radius)
+    squares: Plane = box_mean(np.square(guide), radius)
+    variance: Plane = np.maximum(squares - np.square(mean_guide), np.float32(0))
+    smoothed = []
+    for plane in planes:
+        if plane is guide:
+            mean_plane, covariance = mean_guide, variance
+        else:
+            mean_plane = box_mean(plane, radius)
+            covariance = box_mean(np.multiply(guide, plane), radius) - mean_guide * mean_plane
+        slope: Plane = covariance / (variance + np.float32(strength**2))
+        offset = mean_plane - slope * mean_guide
+        smoothed.append(box_mean(slope, radius) * guide + box_mean(offset, radius))
+    return smoothed
 
-    def mean(values: Plane) -> Plane:
-        result: Plane = ndimage.uniform_filter(values, 2 * radius + 1, mode="reflect")
-        return result
 
-    mean_guide = mean(guide)
-    mean_plane = mean_guide if plane is guide else mean(plane)
-    variance: Plane = np.maximum(mean(guide * guide) - mean_guide * mean_guide, np.float32(0))
-    covariance = variance if plane is guide else mean(guide * plane) - mean_guide * mean_plane
-    slope: Plane = covariance / (variance + np.float32(strength**2))
-    offset = mean_plane - slope * mean_guide
-    return mean(slope) * guide + mean(offset)
+def median_of_nine(plane: Plane) -> Plane:
+    """The median of each pixel and its eight neighbours; the plane is mirrored at its edges.
+
+    With the columns sorted, it is the median of three: the largest of the least, the median of
+    the middle ones, the least of the largest.
+    """
+    padded = np.pad(plane, 1, mode="symmetric")
+    first, second, third = padded[:-2], padded[1:-1], padded[2:]
+    low, high = np.minimum(first, second), np.maximum(first, second)
+    least, most = np.minimum(low, third), np.maximum(high, third)
+    middle = np.maximum(low, np.minimum(high, third))
+    return _median(
+        np.maximum(np.maximum(least[:, :-2], least[:, 1:-1]), least[:, 2:]),
+        _median(middle[:, :-2], middle[:, 1:-1], middle[:, 2:]),
+        np.minimum(np.minimum(most[:, :-2], most[:, 1:-1]), most[:, 2:]),
+    )
+
+
+def _median(a: Plane, b: Plane, c: Plane) -> Plane:
+    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
 def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
@@ -95,18 +136,16 @@ def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
     if kind not in DENOISERS:
         raise ValueError(f"denoiser {kind!r}: known: {', '.join(DENOISERS)}")
     light = lightness(values)
-    colours = values[..., ::2] - light[..., None]
+    colours = [values[..., channel] - light for channel in (0, 2)]
     if kind == "guided":
-        smooth = guided_smooth(light, light, radius, strength)
-        planes = [guided_smooth(colours[..., i], light, 2 * radius, strength) for i in (0, 1)]
+        (smooth,) = guided_smooth([light], light, radius, strength)
+        planes = guided_smooth(colours, light, 2 * radius, strength)
     elif kind == "median":
-        smooth = light + np.float32(min(1.0, 20 * strength)) * (
-            ndimage.median_filter(light, 3, mode="reflect") - light
-        )
-        planes = [ndimage.uniform_filter(colours[..., i], 2 * radius + 1) for i in (0, 1)]
+        smooth = light + np.float32(min(1.0, 20 * strength)) * (median_of_nine(light) - light)
+        planes = [box_mean(colour, radius) for colour in colours]
     else:
         smooth = light
-        planes = [blur(colours[..., i], radius) for i in (0, 1)]
+        planes = [blur(colour, radius) for colour in colours]
     red, blue = smooth + planes[0], smooth + planes[1]
     green = (smooth - LUMA[0] * red - LUMA[2] * blue) / LUMA[1]
     return np.stack([red, green, blue], axis=-1)
@@ -118,8 +157,7 @@ def sharpen(values: Linear, amount: float, radius: float, halo: float) -> Linear
         return values
     light = lightness(values)
     detail = np.float32(amount) * (light - blur(light, radius))
-    sharper: Linear = values + np.clip(detail, -halo, halo)[..., None]
-    return sharper
+    return channelwise(np.add, values, np.clip(detail, -halo, halo))
 
 
 def add_local_contrast(values: Linear, share: float) -> Linear:
@@ -127,11 +165,10 @@ def add_local_contrast(values: Linear, share: float) -> Linear:
     if share <= 0:
         return values
     light = lightness(values)
-    small = light
-    if min(light.shape) >= 64:  # means of four by four, or a display's grid would alias here
-        small = ndimage.zoom(ndimage.uniform_filter(light, 4), 0.25, order=1)
-    base = blur(small, 4.0)
-    if small is not light:
-        factors = (light.shape[0] / base.shape[0], light.shape[1] / base.shape[1])
-        base = ndimage.zoom(base, factors, order=1)
-    return values + (np.float32(share) * (light - base))[..., None]
+    picture = Image.fromarray(light)
+    small = picture.reduce(4)  # means of four by four, or a display's grid would alias here
+    base = Image.fromarray(blur(np.asarray(small), 4.0))
+    box = (0, 0, picture.width / 4, picture.height / 4)
+    base = base.resize(picture.size, Image.Resampling.BILINEAR, box)
+    detail: Plane = np.float32(share) * (light - np.asarray(base))
+    return channelwise(np.add, values, detail)

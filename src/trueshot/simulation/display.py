@@ -197,23 +197,23 @@ def look_up(table: Linear, cell: tuple[int, int], y: Plane, x: Plane) -> Linear:
     return mix(around, rows, columns)
 
 
-def uneven_light(display: Display, random: Random, height: int, width: int) -> Linear:
-    """Backlight and viewing angle over the part that the camera sees: factors, (h, w, 1)."""
+def uneven_light(display: Display, random: Random, height: int, width: int) -> Plane:
+    """Backlight and viewing angle over the part that the camera sees: factors, shape (h, w)."""
     field = smooth_field(random, height, width, 2)
-    factors: Linear = np.maximum(1 + np.float32(display.unevenness) * field, 0.1)[..., None]
+    factors: Plane = np.maximum(1 + np.float32(display.unevenness) * field, np.float32(0.1))
     return factors
 
 
-def scan_flicker(random: Random, depth: float, height: int) -> Linear:
-    """What a rolling shutter makes of a light that is switched: factors per row, (h, 1, 1).
+def scan_flicker(random: Random, depth: float, height: int) -> Plane:
+    """What a rolling shutter makes of a light that is switched: factors per row, shape (h, 1).
 
     A pulse-width modulated light seen through an exposure of many of its periods is a mean with a
     small wave on it; a scan line is the same wave with a longer period.
     """
     period = between(random, 40, 2000)
     phase = random.uniform(0, 2 * np.pi)
-    rows = np.arange(height, dtype=np.float32)[:, None, None]
-    wave: Linear = 1 + np.float32(depth) * np.sin(2 * np.pi * rows / period + phase)
+    rows = np.arange(height, dtype=np.float32)[:, None]
+    wave: Plane = 1 + np.float32(depth) * np.sin(2 * np.pi * rows / period + phase)
     return wave.astype(np.float32)
 
 

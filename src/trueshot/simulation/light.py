@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, special
+from scipy import special
 
 Linear = npt.NDArray[np.float32]
 Plane = npt.NDArray[np.float32]
@@ -32,15 +32,13 @@ _CURVE = np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.
 
 def decode_srgb(pixels: Bytes) -> Linear:
     """sRGB bytes to linear light in [0, 1]. Source: IEC 61966-2-1."""
-    light: Linear = _DECODED[pixels]
-    return light
+    return np.take(_DECODED, pixels)
 
 
 def encode_srgb(light: Linear) -> Linear:
     """Linear light to sRGB values in [0, 1], within 0.0003; light beyond [0, 1] is clipped."""
     place = np.sqrt(np.clip(light, 0.0, 1.0)) * np.float32(_STEPS)
-    values: Linear = _CURVE[(place + np.float32(0.5)).astype(np.int16)]
-    return values
+    return np.take(_CURVE, (place + np.float32(0.5)).astype(np.intp))
 
 
 def recolour(light: Linear, matrix: npt.ArrayLike) -> Linear:
@@ -62,6 +60,17 @@ def lightness(light: Linear) -> Plane:
     return result
 
 
+def channelwise(operation: np.ufunc, light: Linear, plane: Plane) -> Linear:
+    """`operation` of each channel and a plane that broadcasts to (h, w): a new array.
+
+    numpy does the same along a last axis of three, two and a half times as slowly.
+    """
+    result = np.empty_like(light)
+    for channel in range(light.shape[2]):
+        operation(light[..., channel], plane, out=result[..., channel])
+    return result
+
+
 def to_bytes(values: Linear) -> Bytes:
     """Values in [0, 1] to bytes, rounded; values beyond are clipped."""
     return (np.clip(values, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
@@ -78,11 +87,46 @@ def blur(light: Linear, sigma: float) -> Linear:
     if sigma < 0.05:
         return light
     radius = int(3.5 * sigma + 2)  # less, and the variance falls short by more than 0.4 %
-    weights = special.ive(np.abs(np.arange(-radius, radius + 1)), sigma**2)
-    weights /= weights.sum()
-    blurred = ndimage.correlate1d(light, weights, axis=0, mode="nearest")
-    result: Linear = ndimage.correlate1d(blurred, weights, axis=1, mode="nearest")
-    return result
+    weights = special.ive(np.arange(radius + 1), sigma**2)
+    weights = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
+    down = _weighted_sums(light, weights)
+    return _weighted_sums(down.swapaxes(0, 1), weights).swapaxes(0, 1)
+
+
+def _weighted_sums(rows: Linear, weights: npt.NDArray[np.float32]) -> Linear:
+    """Each row with its neighbours, `weights` by distance; the first and last are repeated."""
+    reach = len(weights) - 1
+    padded = np.pad(rows, [(reach, reach)] + [(0, 0)] * (rows.ndim - 1), mode="edge")
+    end = reach + len(rows)
+    total: Linear = padded[reach:end] * weights[0]
+    both = np.empty_like(total)
+    for distance, weight in enumerate(weights[1:], 1):
+        np.add(
+            padded[reach - distance : end - distance],
+            padded[reach + distance : end + distance],
+            out=both,
+        )
+        both *= weight
+        total += both
+    return total
+
+
+def box_mean(plane: Plane, radius: int) -> Plane:
+    """Mean over squares of 2 · radius + 1 pixels; the plane, shape (h, w), is mirrored at edges."""
+    count = 2 * radius + 1
+    padded = np.pad(plane, radius, mode="symmetric")
+    total = _running_sums(_running_sums(padded, count).T, count).T
+    return np.asarray(total * np.float32(1 / count**2))
+
+
+def _running_sums(rows: Plane, count: int) -> Plane:
+    """Sums of so many rows that follow each other, from sums of half as many."""
+    if count == 1:
+        return rows
+    if count % 2:
+        return _running_sums(rows, count - 1)[:-1] + rows[count - 1 :]
+    half = _running_sums(rows, count // 2)
+    return half[: -(count // 2)] + half[count // 2 :]
 
 
 def transfer(y: Any, x: Any, sigma: float, aperture: float) -> npt.NDArray[np.float64]:
@@ -113,22 +157,21 @@ def mix(light: Linear, rows: Plane, columns: Plane) -> Linear:
     """
     width = light.shape[1]
     top, left = rows.astype(np.intp), columns.astype(np.intp)
-    down = (rows - top.astype(np.float32))[..., None]
-    across = (columns - left.astype(np.float32))[..., None]
+    down = rows - top.astype(np.float32)
+    across = columns - left.astype(np.float32)
     flat, first = light.reshape(-1, 3), top * width + left
     mixed = np.empty((*rows.shape, 3), np.float32)
     for start in range(0, len(rows), _STRIP):
         here = slice(start, start + _STRIP)
         upper = _mix_two(flat, first[here], across[here])
         lower = _mix_two(flat, first[here] + width, across[here])
-        mixed[here] = upper + (lower - upper) * down[here]
+        mixed[here] = upper + channelwise(np.multiply, lower - upper, down[here])
     return mixed
 
 
 def _mix_two(flat: Linear, first: npt.NDArray[np.intp], share: Plane) -> Linear:
     left = np.take(flat, first, 0)  # four times as fast as flat[first]
-    result: Linear = left + (np.take(flat, first + 1, 0) - left) * share
-    return result
+    return left + channelwise(np.multiply, np.take(flat, first + 1, 0) - left, share)
 
 
 def between(random: Random, low: float, high: float) -> float:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from trueshot.simulation.light import Linear, Plane
 
@@ -31,18 +30,32 @@ _ACROSS = np.array(
         [0, 0, -1.5, 0, 0],
     ]
 )
-_GREEN_MEAN = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]]) / 4
-_COLOUR_MEAN = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 4
+
+IDEAL = np.eye(3)  # filters that each let their own colour through, and nothing else
 
 
-def mosaic(light: Linear, pattern: str = "RGGB") -> Plane:
-    """What a sensor under a colour filter array sees: one channel per photosite, shape (h, w).
+def mosaic(light: Linear, pattern: str = "RGGB", filters: npt.ArrayLike = IDEAL) -> Plane:
+    """What a sensor under a colour filter array sees: one filter's light per photosite.
 
     Source: Bayer, US patent 3971065.
+
+    Args:
+        light: Shape (h, w, 3).
+        pattern: The four filters from the top left, row by row; one of `PATTERNS`.
+        filters: Shares of red, green and blue light that each filter lets through, a row per
+            filter: shape (3, 3).
+
+    Returns:
+        Shape (h, w).
     """
+    shares = np.asarray(filters, np.float32)
     raw = np.empty(light.shape[:2], np.float32)
     for (y, x), channel in _places(pattern):
-        raw[y::2, x::2] = light[y::2, x::2, channel]
+        raw[y::2, x::2] = sum(
+            share * light[y::2, x::2, colour]
+            for colour, share in enumerate(shares[channel])
+            if share
+        )
     return raw
 
 
@@ -79,16 +92,21 @@ def spread(raw: Plane, pattern: str) -> Linear:
     return planes
 
 
-def _convolve(plane: Plane, kernel: npt.ArrayLike) -> Plane:
-    result: Plane = ndimage.correlate(plane, np.asarray(kernel, np.float32), mode="mirror")
-    return result
-
-
 def _bilinear(raw: Plane, pattern: str) -> Linear:
     planes = spread(raw, pattern)
-    for channel, kernel in enumerate((_COLOUR_MEAN, _GREEN_MEAN, _COLOUR_MEAN)):
-        planes[..., channel] = _convolve(planes[..., channel], kernel)
+    for channel in (0, 2):
+        planes[..., channel] = _mean_of_colour(planes[..., channel])
+    green = np.pad(planes[..., 1], 1, mode="reflect")
+    beside = green[1:-1, :-2] + green[1:-1, 2:] + green[:-2, 1:-1] + green[2:, 1:-1]
+    planes[..., 1] += np.float32(0.25) * beside
     return planes
+
+
+def _mean_of_colour(plane: Plane) -> Plane:
+    """Fill in a plane of which every second value of every second row was measured, others 0."""
+    padded = np.pad(plane, 1, mode="reflect")
+    rows = padded[1:-1] + np.float32(0.5) * (padded[:-2] + padded[2:])
+    return np.asarray(rows[:, 1:-1] + np.float32(0.5) * (rows[:, :-2] + rows[:, 2:]))
 
 
 def _malvar(raw: Plane, pattern: str) -> Linear:
@@ -132,7 +150,7 @@ def _edges(raw: Plane, pattern: str) -> Linear:
     image[..., 1] = green
     differences = spread(raw - green, pattern)
     for channel in (0, 2):
-        image[..., channel] = green + _convolve(differences[..., channel], _COLOUR_MEAN)
+        image[..., channel] = green + _mean_of_colour(differences[..., channel])
     return image
 
 

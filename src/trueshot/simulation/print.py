@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
-from trueshot.simulation.light import Bytes, Linear, Plane, Random, decode_srgb, smooth_field
+from trueshot.simulation.light import (
+    Bytes,
+    Linear,
+    Plane,
+    Random,
+    box_mean,
+    channelwise,
+    decode_srgb,
+    smooth_field,
+)
 
 _ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black: the usual ones of offset printing
 
@@ -107,16 +115,16 @@ def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
             light[..., ink] *= taken
             light[..., (ink + 1) % 3] *= 1 - 0.12 * dots  # inks are not pure
         else:
-            light *= taken[..., None]
-    light *= grain(light.shape[0], light.shape[1], medium.texture, random)
-    return light
+            light = channelwise(np.multiply, light, taken)
+    paper = grain(light.shape[0], light.shape[1], medium.texture, random)
+    return channelwise(np.multiply, light, paper)
 
 
-def grain(height: int, width: int, depth: float, random: Random) -> Linear:
-    """A paper's texture and its waves: factors around 1, shape (h, w, 1)."""
-    fine = ndimage.uniform_filter(random.standard_normal((height, width)).astype(np.float32), 3)
+def grain(height: int, width: int, depth: float, random: Random) -> Plane:
+    """A paper's texture and its waves: factors around 1, shape (h, w)."""
+    fine = box_mean(random.standard_normal((height, width), dtype=np.float32), 1)
     waves = smooth_field(random, height, width, 3)
-    factors: Linear = (1 + np.float32(depth) * (3 * fine + waves))[..., None].astype(np.float32)
+    factors: Plane = 1 + np.float32(depth) * (3 * fine + waves)
     return factors
 
 

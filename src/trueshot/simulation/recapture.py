@@ -16,7 +16,16 @@ from trueshot.simulation.display import (
     shine,
     uneven_light,
 )
-from trueshot.simulation.light import Bytes, Linear, Plane, Random, blur, mix, smooth_field
+from trueshot.simulation.light import (
+    Bytes,
+    Linear,
+    Plane,
+    Random,
+    blur,
+    channelwise,
+    mix,
+    smooth_field,
+)
 from trueshot.simulation.print import Print, reflect
 
 MARGIN = 4  # pixels of the picture beyond what the camera sees
@@ -158,10 +167,11 @@ def see_display(
     seen = sample(smooth_for_camera(light, places, sigma, aperture), places.y, places.x)
     table = grid_table(display.layout, places.jacobian, sigma, aperture)
     seen *= look_up(table, display.layout.cell, places.y, places.x)
-    seen *= uneven_light(display, random, *seen.shape[:2])
+    factors = uneven_light(display, random, *seen.shape[:2])
     if display.flicker:
-        seen *= scan_flicker(random, display.flicker, len(seen))
-    return seen + mirrored(ambience, random, *seen.shape[:2])
+        factors *= scan_flicker(random, display.flicker, len(seen))
+    seen = channelwise(np.multiply, seen, factors)
+    return channelwise(np.add, seen, mirrored(ambience, random, *seen.shape[:2]))
 
 
 def see_print(
@@ -181,12 +191,12 @@ def see_print(
     light = blur(light, float(np.hypot(sigma, medium.spread)))
     seen = sample(light, places.y * dots, places.x * dots)
     shade = smooth_field(random, seen.shape[0], seen.shape[1], 2)
-    seen *= np.maximum(1 + np.float32(ambience.shading) * shade, 0.2)[..., None]
-    return seen + mirrored(ambience, random, *seen.shape[:2])
+    factors = np.maximum(1 + np.float32(ambience.shading) * shade, np.float32(0.2))
+    seen = channelwise(np.multiply, seen, factors)
+    return channelwise(np.add, seen, mirrored(ambience, random, *seen.shape[:2]))
 
 
-def mirrored(ambience: Ambience, random: Random, height: int, width: int) -> Linear:
-    """Light that the surface throws back, shape (h, w, 1): a veil, and smooth reflections on it."""
+def mirrored(ambience: Ambience, random: Random, height: int, width: int) -> Plane:
+    """Light that the surface throws back, shape (h, w): a veil, and smooth reflections on it."""
     field = np.maximum(smooth_field(random, height, width, 3), 0)
-    light: Linear = (ambience.veil + ambience.mirror * field)[..., None].astype(np.float32)
-    return light
+    return np.asarray(ambience.veil + ambience.mirror * field, np.float32)
