@@ -257,7 +257,7 @@ def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
 
 
 def test_recipes_are_printed_in_full() -> None:
-    assert run("recipe").stdout.split() == ["secure", "yang"]
+    assert run("recipe").stdout.split() == ["field", "secure", "yang"]
     assert "adversarial: 32" in run("recipe", "secure").stdout
     assert json.loads(run("recipe", "--schema").stdout) == Recipe.model_json_schema()
     assert "iterations: 500" in run("recipe", "yang", "--iterations", 500).stdout

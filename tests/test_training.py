@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,17 @@ from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
 from trueshot.files import only_run_in, read_lines
-from trueshot.training import Recipe, load_recipe, parse_recipe, recipe_names, train
+from trueshot.training import (
+    ObjectiveValue,
+    Recipe,
+    load_recipe,
+    loop,
+    objective_value,
+    parse_recipe,
+    recipe_names,
+    train,
+)
+from trueshot.training.augmentation import turn
 from trueshot.training.loop import draw_budgets, new_detector, validate_detector
 from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
 
@@ -193,8 +204,11 @@ def test_the_bundle_carries_its_recipe_and_its_data(dataset: Dataset, tmp_path: 
     assert card.side == SIDE
 
 
-def test_the_shipped_recipes_are_the_papers() -> None:
-    assert recipe_names() == ["secure", "yang"]
+def test_the_shipped_recipes_are_the_papers_and_one_for_the_field() -> None:
+    assert recipe_names() == ["field", "secure", "yang"]
+    assert [load_recipe(name).augmentation for name in recipe_names()] == (
+        ["symmetries", "none", "none"]
+    )
     yang, secure = load_recipe("yang"), load_recipe("secure")
     assert yang.objective == Objective()
     assert yang.schedule == secure.schedule == Schedule()
@@ -271,6 +285,45 @@ def test_budgets_are_uniform_over_their_range_and_differ_from_step_to_step() -> 
     assert again is not None
     assert steps[7] is not None
     assert torch.equal(again, steps[7])
+
+
+def test_the_eight_symmetries_of_a_square_are_all_there_and_differ() -> None:
+    image = torch.arange(2 * 3 * 3.0).reshape(2, 3, 3)
+    found = turn(image.expand(8, -1, -1, -1), np.arange(8))
+    expected = [
+        np.rot90(side, quarters, (1, 2))
+        for side in (image.numpy(), image.numpy()[:, :, ::-1])
+        for quarters in range(4)
+    ]
+    np.testing.assert_array_equal(found, np.stack(expected))
+    assert len(found.flatten(1).unique(dim=0)) == 8
+
+
+def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def watch(*arguments: Any) -> ObjectiveValue:
+        seen.append(arguments[2].clone())
+        return objective_value(*arguments)
+
+    monkeypatch.setattr(loop, "objective_value", watch)
+    plain = Objective()
+    for name, way in (("a", "none"), ("b", "symmetries"), ("c", "symmetries")):
+        train(small(4, objective=plain, augmentation=way), dataset, tmp_path / name)
+    none, once, again = torch.cat(seen).split(4 * 8)
+    assert torch.equal(once, again)
+    ways = [
+        {way for way, turned in enumerate(turns(a)) if torch.equal(turned, b)}
+        for a, b in zip(none, once, strict=True)
+    ]
+    assert all(ways)
+    assert len(set.union(*ways)) >= 6  # of eight, in 32 draws
+
+
+def turns(image: torch.Tensor) -> torch.Tensor:
+    return turn(image.expand(8, -1, -1, -1), np.arange(8))
 
 
 def part_of(count: int) -> Part:

@@ -26,6 +26,7 @@ from trueshot.files import (
     write_lines,
 )
 from trueshot.progress import progress
+from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.objectives import ObjectiveValue, objective_value
 from trueshot.training.recipe import Recipe, load_recipe
@@ -34,7 +35,7 @@ from trueshot.versions import versions
 BUNDLE = "detector.safetensors"
 LOG = "log.jsonl"
 VALIDATION_BUDGET = 2.0
-_BUDGET_STREAM = 1
+_BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
 _LOGS, _VALIDATIONS = 200, 20
 _ADVICE = "lower the learning rate or the penalty"
 
@@ -182,6 +183,9 @@ def _step(
     step: int,
 ) -> ObjectiveValue:
     images, labels = run.training.batch(batches.places(step), run.device)
+    if run.recipe.augmentation == "symmetries":
+        random = np.random.default_rng([run.recipe.seed, _SYMMETRY_STREAM, step])
+        images = turn(images, random.integers(SYMMETRIES, size=len(images)))
     budgets = draw_budgets(run.recipe, step)
     for group in optimizer.param_groups:
         group["lr"] = run.recipe.schedule.learning_rate_at(step)

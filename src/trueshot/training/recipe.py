@@ -132,6 +132,10 @@ class Recipe(_Settings):
     seed: int = Field(default=0, ge=0, lt=2**32)
     network: Network = Network()
     input: InputContract = InputContract()
+    augmentation: Literal["none", "symmetries"] = Field(
+        default="none",
+        description="symmetries: each image is turned and mirrored at random, one of eight ways.",
+    )
     objective: Objective = Objective()
     schedule: Schedule = Schedule()
 
