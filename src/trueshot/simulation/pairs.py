@@ -26,6 +26,7 @@ from trueshot.simulation.scenes import Scene
 _BORDER = 8  # pixels of the sensor around the window: no stage sees the edge of the world
 _PRINTS = 0.15
 _LARGEST = 400  # pixels along a side of a picture shown: what is finer no camera sees there
+_ZOOM = (0.4, 1.1)  # pixels of the file per pixel of a photograph: real scenes are finer than both
 _UNSHOT = ("interface", "text")  # what a display shows without a camera having seen it
 
 
@@ -159,7 +160,7 @@ def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
     return Pair(
         seed=tuple(seed),
         scene=scene,
-        zoom=between(random, 0.5, 2.0) * history.reduction,
+        zoom=between(random, *_ZOOM) * history.reduction,
         camera=last,
         shot=draw_shot(random, conditions.sharp),
         history=history,
