@@ -17,7 +17,15 @@ from trueshot.simulation.camera import (
 )
 from trueshot.simulation.develop import Development
 from trueshot.simulation.display import EVEN, Display, draw_display, fit_to_panel
-from trueshot.simulation.history import FILTERS, History, draw_jpeg, file_of
+from trueshot.simulation.history import (
+    FILTERS,
+    History,
+    Jpeg,
+    compress,
+    decompress,
+    draw_jpeg,
+    file_of,
+)
 from trueshot.simulation.light import Bytes, Linear, Random, between, encode_srgb, to_bytes
 from trueshot.simulation.print import Print, draw_print
 from trueshot.simulation.recapture import Ambience, Places, View, look, see_display, see_print
@@ -27,6 +35,7 @@ _BORDER = 8  # pixels of the sensor around the window: no stage sees the edge of
 _PRINTS = 0.15
 _LARGEST = 400  # pixels along a side of a picture shown: what is finer no camera sees there
 _ZOOM = (0.4, 1.1)  # pixels of the file per pixel of a photograph: real scenes are finer than both
+_SCALINGS = {"nearest": 0.05, "bilinear": 0.4, "bicubic": 0.35, "lanczos": 0.2}
 _UNSHOT = ("interface", "text")  # what a display shows without a camera having seen it
 
 
@@ -94,7 +103,9 @@ class Pair:
         history: Of both files.
         first_camera: Took the picture that the display shows; None: it shows the scene itself.
         first_shot: Of that picture.
-        shown: Pixels of the display per pixel of the picture it shows.
+        first_file: What that picture was compressed with.
+        shown: Pixels of the display per pixel of the picture it shows: pictures from the web are
+            often smaller than the window that they fill.
         scaling: How it is scaled.
         medium: Display or print.
         view: How the camera looks at it; its magnification is in camera pixels.
@@ -109,6 +120,7 @@ class Pair:
     history: History
     first_camera: Camera | None
     first_shot: Shot
+    first_file: Jpeg
     shown: float
     scaling: str
     medium: Display | Print
@@ -166,8 +178,9 @@ def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
         history=history,
         first_camera=None if unshot else first,
         first_shot=draw_shot(random),
-        shown=1.0 if random.random() < 0.4 else between(random, 0.5, 1.5),
-        scaling=str(random.choice(["nearest", "bilinear", "bicubic", "lanczos"])),
+        first_file=draw_jpeg(random, 60, 97),
+        shown=1.0 if random.random() < 0.3 else between(random, 0.5, 4.0),
+        scaling=str(random.choice(list(_SCALINGS), p=list(_SCALINGS.values()))),
         medium=medium,
         view=draw_view(random, last, medium, history.reduction, conditions),
         ambience=draw_ambience(random, medium),
@@ -275,7 +288,8 @@ def _shown(pair: Pair, places: Places, random: Random) -> Bytes:
         picture = to_bytes(encode_srgb(light))
     else:
         lit = through_lens(light, pair.first_camera, pair.first_shot)
-        picture = photograph(lit, pair.first_camera, pair.first_shot, random)
+        taken = photograph(lit, pair.first_camera, pair.first_shot, random)
+        picture = decompress(compress(taken, pair.first_file))
     return fit_to_panel(picture, places.height, places.width, pair.scaling)
 
 
