@@ -48,11 +48,14 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--scores", action="store_true", help="keep the score of each photograph")
     arguments = parser.parse_args()
     photos = photos_in_manifest(arguments.manifest)
     print("| detector | size | source | image AUC | 95 % | crop AUC | photos | too small |")
     print("|---|---|---|---|---|---|---|---|")
     rows = [row for bundle in arguments.bundles for row in judge_all(bundle, photos)]
+    if not arguments.scores:
+        rows = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
