@@ -18,7 +18,7 @@ from trueshot.simulate import Simulation, simulate
 from trueshot.simulation.pairs import EVERYDAY
 from trueshot.training import load_recipe, train
 
-WHOLE = Simulation(per_class=4000, fractions=(0.9, 0.05, 0.05))
+WHOLE = Simulation(per_class=3200, fractions=(0.9, 0.05, 0.05))
 VARIANTS = {
     "whole": WHOLE,
     "no-grid": replace(WHOLE, conditions=replace(EVERYDAY, grid=False)),
@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--iterations", type=int, default=4000)
+    parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--variant", choices=VARIANTS, nargs="*", default=list(VARIANTS))
     arguments = parser.parse_args()
     keep_freed_memory()

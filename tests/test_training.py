@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -285,6 +286,26 @@ def test_budgets_are_uniform_over_their_range_and_differ_from_step_to_step() -> 
     assert again is not None
     assert steps[7] is not None
     assert torch.equal(again, steps[7])
+
+
+def test_a_run_may_start_from_the_weights_of_another(dataset: Dataset, tmp_path: Path) -> None:
+    first = train(small(), dataset, tmp_path / "first").bundle
+    still = small(2).model_copy(update={"schedule": Schedule(iterations=2, learning_rate=1e-30)})
+    runs = [
+        train(still, dataset, tmp_path / name, start=start).bundle
+        for name, start in (("warm", first), ("warm", first), ("cold", None))
+    ]
+    before, warm, _, cold = (
+        dict(load_bundle(path)[0].named_parameters()) for path in (first, *runs)
+    )
+    assert all(torch.equal(warm[name], before[name]) for name in before)
+    assert not all(torch.equal(cold[name], before[name]) for name in before)
+    assert load_bundle(runs[0])[1].start == hashlib.sha256(first.read_bytes()).hexdigest()
+    with pytest.raises(RunError, match="another start"):
+        train(still, dataset, tmp_path / "warm", start=runs[2])
+    other = still.model_copy(update={"network": Network(filters=(2, 2, 4, 4, 8))})
+    with pytest.raises(RunError, match="another network"):
+        train(other, dataset, tmp_path / "other", start=first)
 
 
 def test_the_eight_symmetries_of_a_square_are_all_there_and_differ() -> None:

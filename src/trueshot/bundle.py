@@ -35,6 +35,7 @@ class Card(BaseModel):
         side: Height and width of the crops that it was trained on.
         recipe: The settings of the training run.
         data: Fingerprint of the data set that it was trained on.
+        start: Hash of the bundle whose weights the training began with, if it was one.
         versions: Libraries that it was trained with.
     """
 
@@ -48,6 +49,7 @@ class Card(BaseModel):
     side: int | None = Field(default=None, ge=16, le=4096)
     recipe: dict[str, Any] | None = None
     data: str | None = None
+    start: str | None = None
     versions: dict[str, str] = {}
 
     def new_detector(self) -> Detector:

@@ -213,6 +213,9 @@ def train(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Shorten the recipe's schedule to so many.")
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Detector whose weights to begin with, of any size.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Train a detector; the same command goes on with a run that was stopped."""
@@ -222,7 +225,12 @@ def train(
 
     keep_freed_memory()
     history = training.train(
-        _recipe(recipe, iterations), Dataset.open(dataset), out, side=size, device=device
+        _recipe(recipe, iterations),
+        Dataset.open(dataset),
+        out,
+        side=size,
+        device=device,
+        start=start,
     )
     for line in history.records[-1:]:
         typer.echo(json.dumps(line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import FGSM, perturb
-from trueshot.bundle import Card, is_finite, save_bundle
+from trueshot.bundle import Card, is_finite, load_bundle, save_bundle
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
@@ -61,6 +62,7 @@ class _Run:
     fingerprint: str
     folder: Path
     device: torch.device
+    start: Path | None
 
     @property
     def checkpoint(self) -> Path:
@@ -75,6 +77,7 @@ def train(
     *,
     side: int | None = None,
     device: str | torch.device = "cpu",
+    start: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
     validation_crops: int = 500,
 ) -> TrainingHistory:
@@ -90,6 +93,8 @@ def train(
         resume: Go on where a run in that folder was; otherwise such a run is an error.
         side: Which of the data set's sizes; may be left out if there is one.
         device: Where to compute.
+        start: A bundle whose weights the run begins with, of any size of crops; by default they
+            are drawn from the seed.
         checkpoint_seconds: Time between checkpoints.
         validation_crops: At most so many crops of each class are judged at each validation.
 
@@ -97,7 +102,8 @@ def train(
         The log, and where the detector is.
 
     Raises:
-        RunError: The folder holds another run.
+        RunError: The folder holds another run, or `start` is of another network.
+        BundleError: `start` cannot be read.
         DatasetError: No such size, or too few crops.
     """
     side = dataset.only_side() if side is None else side
@@ -108,6 +114,7 @@ def train(
         fingerprint=dataset.fingerprint(side),
         folder=Path(out_dir),
         device=torch.device(device),
+        start=None if start is None else Path(start),
     )
     _claim(run, resume)
     with only_run_in(run.folder):
@@ -124,6 +131,8 @@ def _claim(run: _Run, resume: bool) -> None:
     """Take a folder for this run, or find that it is this run's."""
     claim = run.folder / "recipe.yaml"
     data = f"# data: {run.fingerprint}, {run.training.side} px"
+    if run.start is not None:
+        data += f", start: {_weights(run)[1]}"
     if not claim.exists():
         write_atomically(claim, f"{data}\n{run.recipe.to_yaml()}")
         return
@@ -136,11 +145,16 @@ def _claim(run: _Run, resume: bool) -> None:
             f"{run.folder}: holds a run of another recipe ({known}); name another folder"
         )
     if claim.read_text("utf-8").splitlines()[0] != data:
-        raise RunError(f"{run.folder}: holds a run on other data; name another folder")
+        raise RunError(
+            f"{run.folder}: holds a run on other data or from another start; name another folder"
+        )
 
 
 def _train(run: _Run, checkpoint_seconds: float) -> Detector:
-    detector = new_detector(run.recipe).to(run.device)
+    detector = new_detector(run.recipe)
+    if run.start is not None:
+        detector.load_state_dict(_weights(run)[0].state_dict())
+    detector.to(run.device)
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(detector.parameters(), lr=run.recipe.schedule.learning_rate)
     at = Progress()
@@ -173,6 +187,16 @@ def new_detector(recipe: Recipe) -> Detector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return _blank_card(recipe).new_detector()
+
+
+def _weights(run: _Run) -> tuple[Detector, str]:
+    """The detector that a run starts from, and the hash of its file."""
+    assert run.start is not None
+    detector, card = load_bundle(run.start)
+    blank = _blank_card(run.recipe)
+    if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
+        raise RunError(f"{run.start}: another network than the recipe's, or other inputs")
+    return detector, hashlib.sha256(run.start.read_bytes()).hexdigest()
 
 
 def _step(
@@ -264,6 +288,7 @@ def _card(run: _Run) -> Card:
         update={
             "side": run.training.side,
             "recipe": run.recipe.model_dump(mode="json"),
+            "start": None if run.start is None else _weights(run)[1],
             "data": run.fingerprint,
             "versions": versions(),
         }
