@@ -48,21 +48,27 @@ def main() -> None:
     parser.add_argument("manifest", type=Path)
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--size", type=int, nargs="*", help="default: that of the training")
     parser.add_argument("--scores", action="store_true", help="keep the score of each photograph")
     arguments = parser.parse_args()
     photos = photos_in_manifest(arguments.manifest)
-    print("| detector | size | source | image AUC | 95 % | crop AUC | photos | too small |")
+    print("| detector | judged at | source | image AUC | 95 % | crop AUC | photos | too small |")
     print("|---|---|---|---|---|---|---|---|")
-    rows = [row for bundle in arguments.bundles for row in judge_all(bundle, photos)]
+    rows = [
+        row
+        for bundle in arguments.bundles
+        for side in arguments.size or [None]
+        for row in judge_all(bundle, photos, side)
+    ]
     if not arguments.scores:
         rows = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
     if arguments.out:
         arguments.out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
-def judge_all(bundle: Path, photos: list[Photo]) -> list[dict[str, Any]]:
+def judge_all(bundle: Path, photos: list[Photo], side: int | None) -> list[dict[str, Any]]:
     detector, card = load_bundle(bundle)
-    side = card.side
+    side = side or card.side
     if side is None:
         raise SystemExit(f"{bundle}: does not say the size of its crops")
     judged: dict[str, list[Judged]] = defaultdict(list)
