@@ -68,7 +68,7 @@ class Conditions:
 
 EVERYDAY = Conditions()
 CLOSE = Conditions(
-    magnification=(2.3, 4.5), prints=0.05, sharp=1.0, kept=0.6, sent=0.2, quality=(85, 97)
+    magnification=(3.0, 6.0), prints=0.05, sharp=1.0, kept=0.6, sent=0.2, quality=(85, 97)
 )
 CONDITIONS = {"everyday": EVERYDAY, "close": CLOSE}
 
