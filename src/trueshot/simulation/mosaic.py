@@ -11,8 +11,6 @@ from trueshot.simulation.light import Linear, Plane
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
-Mask = npt.NDArray[np.float32]
-
 # Source: Malvar, He, Cutler 2004, "High-quality linear interpolation for demosaicing of
 # Bayer-patterned color images", figure 2; eighths.
 _GREEN = np.array(

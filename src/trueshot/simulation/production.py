@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -125,8 +125,3 @@ def _write(production: Production, folder: Path, place: tuple[str, int]) -> None
     pair = production.pair(*place)
     for name, take in zip(names(*place), (original, recaptured), strict=True):
         write_atomically(folder / name, take(pair, production.side))
-
-
-def used_scenes(casts: Mapping[str, Cast]) -> Sequence[str]:
-    """Names of all scenes, part by part."""
-    return [scene.name for cast in casts.values() for scene in cast.scenes]
