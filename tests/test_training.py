@@ -24,11 +24,10 @@ from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
 from trueshot.files import only_run_in, read_lines
 from trueshot.training import (
-    ObjectiveValue,
     Recipe,
+    differentiate,
     load_recipe,
     loop,
-    objective_value,
     parse_recipe,
     recipe_names,
     train,
@@ -183,7 +182,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_says_so(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     recipe = small().model_copy(
-        update={"objective": Objective(penalty=Penalty(weight=1e38, squared=True))}
+        update={"objective": Objective(penalty=Penalty(weight=1e38, reference_side=1))}
     )
     with pytest.raises(RunError, match="no finite number"):
         train(recipe, dataset, tmp_path / "run")
@@ -325,11 +324,11 @@ def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
 ) -> None:
     seen: list[torch.Tensor] = []
 
-    def watch(*arguments: Any) -> ObjectiveValue:
+    def watch(*arguments: Any) -> dict[str, torch.Tensor]:
         seen.append(arguments[2].clone())
-        return objective_value(*arguments)
+        return differentiate(*arguments)
 
-    monkeypatch.setattr(loop, "objective_value", watch)
+    monkeypatch.setattr(loop, "differentiate", watch)
     plain = Objective()
     for name, way in (("a", "none"), ("b", "symmetries"), ("c", "symmetries")):
         train(small(4, objective=plain, augmentation=way), dataset, tmp_path / name)

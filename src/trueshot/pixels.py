@@ -55,12 +55,12 @@ def rounded(images: Tensor) -> Tensor:
 
 def linf(first: Tensor, second: Tensor) -> Tensor:
     """Largest change of a level, per image: shape (n,)."""
-    return (first - second).abs().flatten(1).amax(1)
+    return (first - second).abs_().amax((1, 2, 3))
 
 
 def l2(first: Tensor, second: Tensor) -> Tensor:
     """Euclidean distance in levels, per image: shape (n,)."""
-    return (first - second).flatten(1).square().sum(1).sqrt()
+    return (first - second).square_().sum((1, 2, 3)).sqrt()
 
 
 def share_changed(first: Tensor, second: Tensor) -> Tensor:

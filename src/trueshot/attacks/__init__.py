@@ -1,6 +1,15 @@
 """Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
 
-from trueshot.attacks.base import Attack, Budget, as_filed, per_image, perturb, undisturbed
+from trueshot.attacks.base import (
+    Attack,
+    Budget,
+    as_filed,
+    per_image,
+    perturb,
+    statistics_kept,
+    undisturbed,
+)
+from trueshot.attacks.calls import Calls, counted
 from trueshot.attacks.iterative import PGD
 from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
 from trueshot.attacks.one_step import FGSM, LeastLikelyClass
@@ -17,13 +26,16 @@ __all__ = [
     "PGD",
     "Attack",
     "Budget",
+    "Calls",
     "LeastLikelyClass",
     "Loss",
     "as_filed",
     "cotangent",
+    "counted",
     "image_gradient",
     "margin",
     "per_image",
     "perturb",
+    "statistics_kept",
     "undisturbed",
 ]

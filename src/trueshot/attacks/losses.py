@@ -78,12 +78,22 @@ def image_gradient(
     Returns:
         Shape (n, 3, h, w).
     """
+    leaves, logits = judge(detector, images)
+    classes = labels(logits.detach()) if callable(labels) else labels
+    return pull_back(leaves, logits, classes, loss)
+
+
+def judge(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, shape (n, classes), and the leaves to which `pull_back` takes a gradient."""
     with torch.enable_grad():
         leaves = images.detach().requires_grad_(True)
-        logits = detector(leaves)
-        classes = labels(logits.detach()) if callable(labels) else labels
-        weights = cotangent(logits.detach(), classes, loss)
-        (gradient,) = torch.autograd.grad(logits, leaves, grad_outputs=weights)
+        return leaves, detector(leaves)
+
+
+def pull_back(leaves: Tensor, logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """As `image_gradient`, of images that were judged already."""
+    weights = cotangent(logits.detach(), labels, loss)
+    (gradient,) = torch.autograd.grad(logits, leaves, grad_outputs=weights)
     return gradient
 
 

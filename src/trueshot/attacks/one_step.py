@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from trueshot.attacks.base import Budget, per_image, undisturbed
+from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import Loss, image_gradient, least_likely
 from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
@@ -32,8 +33,9 @@ class FGSM:
 
     def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
         """Take the steepest step inside the budget, once; levels in, levels out."""
-        with undisturbed(detector, training=self.batch_statistics):
-            gradient = image_gradient(detector, images, labels, self.loss)
+        with undisturbed(detector, training=self.batch_statistics) as target:
+            gradient = image_gradient(target, images, labels, self.loss)
+        spend(forward=1, backward=1)
         return _step(images, gradient, per_image(self.budget, images))
 
 
@@ -56,10 +58,11 @@ class LeastLikelyClass:
 
     def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
         """Take one step down the loss of the least likely class; levels in, levels out."""
-        with undisturbed(detector, training=self.batch_statistics):
-            gradient = image_gradient(detector, images, least_likely, self.loss)
-        return _step(images, -gradient, per_image(self.budget, images))
+        with undisturbed(detector, training=self.batch_statistics) as target:
+            gradient = image_gradient(target, images, least_likely, self.loss)
+        spend(forward=1, backward=1)
+        return _step(images, gradient.neg_(), per_image(self.budget, images))
 
 
 def _step(images: Tensor, gradient: Tensor, budget: Tensor) -> Tensor:
-    return (images + budget * gradient.sign()).clamp(0, LEVELS).detach()
+    return gradient.sign_().mul_(budget).add_(images).clamp_(0, LEVELS).detach()

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from trueshot.networks.convolution import AveragePool, Conv2d, fixed_filter
+from trueshot.networks.normalisation import BatchNorm2d
 
 UNITS = 5
 DEFAULT_FILTERS = (8, 16, 32, 64, 128)
@@ -28,10 +30,10 @@ class Laplacian(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         kernel = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
-        self.register_buffer("kernel", kernel.expand(3, 1, 3, 3).clone(), persistent=False)
+        self.register_buffer("kernel", kernel[None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        return functional.conv2d(images, self.kernel, groups=3)
+        return fixed_filter(images, self.kernel)
 
 
 class GlobalAveragePool(nn.Module):
@@ -79,11 +81,11 @@ class LCNN(nn.Module):
 
 
 def _unit(channels_in: int, channels_out: int, *, last: bool) -> nn.Sequential:
-    pooling = GlobalAveragePool() if last else nn.AvgPool2d(5, stride=2, padding=2)
+    pooling = GlobalAveragePool() if last else AveragePool(5, stride=2, padding=2)
     return nn.Sequential(
         # No bias: batch normalisation would take it away again.
-        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels_out),
+        Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        BatchNorm2d(channels_out),
         nn.ReLU(),
         pooling,
     )

@@ -29,7 +29,7 @@ from trueshot.files import (
 from trueshot.progress import progress
 from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-from trueshot.training.objectives import ObjectiveValue, objective_value
+from trueshot.training.objectives import differentiate
 from trueshot.training.recipe import Recipe, load_recipe
 from trueshot.versions import versions
 
@@ -169,9 +169,9 @@ def _train(run: _Run, checkpoint_seconds: float) -> Detector:
     with progress(f"{run.recipe.name} {run.training.side} px", total, at.step) as advance:
         while at.step < total:
             started = time.monotonic()
-            value = _step(run, detector, optimizer, batches, at.step)
-            _count(at, value, time.monotonic() - started)
-            note = f"loss {value.parts['loss']:.3f}"
+            parts = _step(run, detector, optimizer, batches, at.step)
+            _count(at, parts, time.monotonic() - started)
+            note = f"loss {parts['loss']:.3f}"
             due = at.step % validate_every == 0 or at.step == total
             if at.step % log_every == 0 or due:
                 append_line(log, _log_line(run, detector, at, validate=due))
@@ -205,7 +205,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     batches: Batches,
     step: int,
-) -> ObjectiveValue:
+) -> dict[str, Tensor]:
     images, labels = run.training.batch(batches.places(step), run.device)
     if run.recipe.augmentation == "symmetries":
         random = np.random.default_rng([run.recipe.seed, _SYMMETRY_STREAM, step])
@@ -214,19 +214,18 @@ def _step(
     for group in optimizer.param_groups:
         group["lr"] = run.recipe.schedule.learning_rate_at(step)
     detector.train()
-    value = objective_value(
+    optimizer.zero_grad(set_to_none=True)
+    parts = differentiate(
         run.recipe.objective,
         detector,
         images,
         labels,
         None if budgets is None else budgets.to(run.device),
     )
-    optimizer.zero_grad(set_to_none=True)
-    value.loss.backward()  # type: ignore[no-untyped-call]
-    if not bool(torch.isfinite(value.loss)):
+    if not bool(torch.isfinite(parts["loss"])):
         raise RunError(f"{run.folder}: the loss is no finite number at step {step}; {_ADVICE}")
     optimizer.step()
-    return value
+    return parts
 
 
 def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
@@ -238,11 +237,11 @@ def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
     return torch.from_numpy(random.uniform(*fusion.budget, fusion.adversarial)).float()
 
 
-def _count(at: Progress, value: ObjectiveValue, seconds: float) -> None:
+def _count(at: Progress, parts: dict[str, Tensor], seconds: float) -> None:
     at.step += 1
     at.counted += 1
     at.seconds += seconds
-    for name, part in value.parts.items():
+    for name, part in parts.items():
         at.sums[name] = at.sums.get(name, 0.0) + float(part)
 
 

@@ -1,4 +1,4 @@
-"""The input-gradient penalty of equation 5, exact, by differentiating the gradient."""
+"""The input-gradient penalty of equation 5: gradients at images, their norms and directions."""
 
 from __future__ import annotations
 
@@ -29,9 +29,16 @@ def gradient_norms(gradient: Tensor, *, squared: bool = False) -> Tensor:
     The norm of a gradient that is exactly zero has the subgradient zero, so a saturated image
     adds nothing and breaks nothing.
     """
-    squares = gradient.flatten(1).square().sum(1)
+    squares = gradient.square().sum((1, 2, 3))
     if squared:
         return squares
     positive = squares > 0
     roots = torch.where(positive, squares, torch.ones_like(squares)).sqrt()
     return torch.where(positive, roots, torch.zeros_like(squares))
+
+
+def directions(gradient: Tensor, lengths: Tensor) -> Tensor:
+    """Each image's gradient scaled to a 2-norm of `lengths`, shape (n,); zero where it is zero."""
+    norms = gradient_norms(gradient)
+    factors = torch.where(norms > 0, lengths / norms, torch.zeros_like(norms))
+    return gradient * factors[:, None, None, None]

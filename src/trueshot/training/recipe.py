@@ -51,6 +51,19 @@ class Penalty(_Settings):
     images: Literal["clean", "all"] = Field(
         default="clean", description="Which images of a fused minibatch are penalised."
     )
+    method: Literal["exact", "difference"] = Field(
+        default="exact",
+        description="How it is differentiated: exactly, or by a difference of two gradients.",
+    )
+    step: float = Field(
+        default=0.5, gt=0, allow_inf_nan=False, description="Levels between those two."
+    )
+
+    @model_validator(mode="after")
+    def _differentiable(self) -> Penalty:
+        if self.squared and self.method == "difference":
+            raise ValueError("squared: goes with the method exact")
+        return self
 
     def weight_at(self, side: int) -> float:
         """λ for square images of that side.

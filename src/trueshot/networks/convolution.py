@@ -1,0 +1,206 @@
+"""Convolutions of which gradients of gradients cost what their arithmetic asks for.
+
+The penalty of equation 5 differentiates a gradient. PyTorch's own convolution takes many times as
+long there as for its first gradient, and computes gradients that nobody asked for; its average
+pooling is slow on a CPU with few channels. These give the same values. Images are meant to lie
+channels last in memory; any other layout is right too, and slower.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+
+from trueshot.networks.layout import layout
+
+_convolve = torch.ops.aten.convolution
+_backward = torch.ops.aten.convolution_backward
+_Geometry = tuple[int, int, int, int]  # stride, padding, dilation, groups
+
+
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` without bias, equal strides and equal zero padding along both axes."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert self.bias is None
+        assert not isinstance(self.padding, str)
+        geometry = (self.stride[0], self.padding[0], self.dilation[0], self.groups)
+        # The view is a node of its own, which can be asked whether its gradient is wanted.
+        weight = self.weight.view_as(self.weight)
+        features: Tensor = _Convolution.apply(images, weight, geometry)
+        return features
+
+
+class AveragePool(nn.Module):
+    """`torch.nn.AvgPool2d` that counts the zeros of its padding, as a fixed filter."""
+
+    def __init__(self, side: int, *, stride: int, padding: int) -> None:
+        super().__init__()
+        self.side = side
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, features: Tensor) -> Tensor:
+        kernel = features.new_full((1, 1, self.side, self.side), 1 / self.side**2)
+        return fixed_filter(features, kernel, stride=self.stride, padding=self.padding)
+
+
+def fixed_filter(images: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
+    """Filter each channel by itself with one kernel that is not learned.
+
+    Args:
+        images: Shape (n, c, h, w).
+        kernel: Shape (1, 1, side, side).
+        stride: Of both axes.
+        padding: Zeros on each side.
+
+    Returns:
+        Shape (n, c, …, …), differentiable at the images as often as wanted.
+    """
+    channels = images.shape[1]
+    weight = kernel.expand(channels, 1, -1, -1).contiguous()
+    filtered: Tensor = _Filter.apply(images, weight, (stride, padding, 1, channels))
+    return filtered
+
+
+class _Filter(Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.geometry, ctx.shape = geometry, images.shape
+        return _forward(images, weight, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return _FilterBack.apply(gradient, weight, ctx.geometry, ctx.shape), None, None
+
+
+class _FilterBack(Function):
+    """The transpose of `_Filter`, whose own gradient is `_Filter` again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, gradient: Tensor, weight: Tensor, geometry: _Geometry, shape: torch.Size
+    ) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.geometry = geometry
+        like = torch.empty(
+            shape, dtype=gradient.dtype, device=gradient.device, memory_format=layout(gradient)
+        )
+        back, _ = _gradients(gradient, like, weight, geometry, images=True, weights=False)
+        assert back is not None
+        return back
+
+    @staticmethod
+    def backward(ctx: Any, change: Tensor) -> tuple[Tensor | None, ...]:
+        (weight,) = ctx.saved_tensors
+        return _Filter.apply(change, weight, ctx.geometry), None, None, None
+
+
+class _Convolution(Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.geometry = geometry
+        return _forward(images, weight, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight = ctx.saved_tensors
+        wanted = _is_wanted(ctx, 0), _is_wanted(ctx, 1)
+        return *_ConvolutionBack.apply(gradient, images, weight, ctx.geometry, wanted), None
+
+
+class _ConvolutionBack(Function):
+    """Gradients of a convolution at images and weight."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        gradient: Tensor,
+        images: Tensor,
+        weight: Tensor,
+        geometry: _Geometry,
+        wanted: tuple[bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(gradient, weight)
+        ctx.geometry = geometry
+        of_images, of_weight = wanted
+        return _gradients(gradient, images, weight, geometry, images=of_images, weights=of_weight)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, change: Tensor | None, change_of_weight: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        if change_of_weight is not None:
+            raise NotImplementedError("the gradient of a gradient at weights; only at images")
+        if change is None:
+            return (None,) * 5
+        gradient, weight = ctx.saved_tensors
+        geometry, (of_gradient, _, of_weight) = ctx.geometry, ctx.needs_input_grad[:3]
+        return (
+            _forward(change, weight, geometry) if of_gradient else None,
+            None,
+            _gradients(gradient, change, weight, geometry, weights=of_weight)[1],
+            None,
+            None,
+        )
+
+
+def _is_wanted(ctx: Any, number: int) -> bool:
+    """Whether this backward pass leads through the input of that number to where it ends.
+
+    `needs_input_grad` tells only whether some pass may: computing both gradients whichever is
+    wanted would cost a secure step a fifth of its time. What PyTorch uses itself to find out has
+    no public name; without it, or where it does not know, nothing but that time is lost.
+    """
+    node = ctx.next_functions[number][0]
+    if node is None:
+        return False
+    try:
+        return bool(torch._C._will_engine_execute_node(node))
+    except (AttributeError, RuntimeError):
+        return True
+
+
+def _forward(images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+    stride, padding, dilation, groups = geometry
+    two = (padding, padding)
+    features: Tensor = _convolve(
+        images, weight, None, (stride,) * 2, two, (dilation,) * 2, False, (0, 0), groups
+    )
+    return features
+
+
+def _gradients(
+    gradient: Tensor,
+    at: Tensor,
+    weight: Tensor,
+    geometry: _Geometry,
+    *,
+    images: bool = False,
+    weights: bool = False,
+) -> tuple[Tensor | None, Tensor | None]:
+    stride, padding, dilation, groups = geometry
+    two = (padding, padding)
+    of_images, of_weight, _ = _backward(
+        gradient,
+        at,
+        weight,
+        None,
+        (stride,) * 2,
+        two,
+        (dilation,) * 2,
+        False,
+        (0, 0),
+        groups,
+        (images, weights, False),
+    )
+    return of_images, of_weight
