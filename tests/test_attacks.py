@@ -18,6 +18,7 @@ from trueshot.attacks import (
     Attack,
     LeastLikelyClass,
     cotangent,
+    counted,
     image_gradient,
     margin,
     perturb,
@@ -39,6 +40,15 @@ def lcnn_detector(seed: int = 0) -> Detector:
         for step in range(5):
             detector(levels(16, 32, seed=step))
     return detector.eval()
+
+
+def undecided_detector(images: Tensor) -> Detector:
+    """One that half of these images lie to either side of, near enough for an attack."""
+    detector = lcnn_detector()
+    with torch.no_grad():
+        logits = detector(images)
+        detector.network.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+    return detector
 
 
 def middle_levels(count: int, side: int = 4) -> Tensor:
@@ -141,6 +151,76 @@ def test_pgd_goes_on_climbing_where_one_step_stops() -> None:
 def test_pgd_without_a_step_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="step"):
         PGD(budget=1.0, **wrong)  # type: ignore[arg-type]
+
+
+def test_with_early_exit_an_image_is_left_where_the_detector_first_is_wrong() -> None:
+    images = levels(24, 32)
+    detector = undecided_detector(images)
+    labels = detector(images).argmax(1)
+    labels[:4] = 1 - labels[:4]  # judged wrongly from the start
+    steps = 8
+    found = perturb(PGD(budget=4.0, steps=steps, early_exit=True), detector, images, labels)
+    assert torch.equal(found[:4], images[:4])
+    # What PGD passes through, step by step; the first place where an image is fooled is its end.
+    expected, fooled = images.clone(), margin(detector(images), labels) > 0
+    low, high = (images - 4).clamp(min=0), (images + 4).clamp(max=255)
+    attacked = images
+    for _ in range(steps):
+        gradient = image_gradient(detector.folded(), attacked, labels, "margin")
+        attacked = (attacked + gradient.sign()).clamp(low, high)
+        expected[~fooled] = attacked[~fooled]
+        fooled |= margin(detector(attacked), labels) > 0
+    assert torch.equal(found, expected)
+    whole = perturb(PGD(budget=4.0, steps=steps), detector, images, labels)
+    assert int((margin(detector(whole), labels) > 0).sum()) > 4
+    assert not torch.equal(found, whole)
+
+
+def test_early_exit_does_not_depend_on_the_size_of_the_batch() -> None:
+    images, labels = levels(9, 32).double(), torch.arange(9) % 2
+    detector = undecided_detector(images.float()).double()
+    attack = PGD(budget=3.0, early_exit=True)
+    together = perturb(attack, detector, images, labels)
+    alone = [perturb(attack, detector, images[i : i + 1], labels[i : i + 1]) for i in range(9)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize(
+    ("attack", "calls"),
+    [
+        (FGSM(budget=2.0), 1),
+        (FGSM(budget=2.0, batch_statistics=True), 1),
+        (LeastLikelyClass(budget=2.0), 1),
+        (PGD(budget=2.0, steps=7), 7),
+    ],
+)
+def test_the_calls_that_an_attack_counts_are_those_that_it_makes(
+    attack: Attack, calls: int
+) -> None:
+    detector, images, labels = lcnn_detector(), levels(5, 32), torch.arange(5) % 2
+    made: list[int] = []
+    detector.network.classifier.register_forward_hook(lambda *_: made.append(len(_[2])))
+    with counted(5) as count:
+        perturb(attack, detector, images, labels)
+    assert count.forward.tolist() == count.backward.tolist() == [calls] * 5
+    assert made == [5] * calls
+    with counted(5) as again:
+        pass
+    assert again.forward.sum() == 0
+
+
+def test_with_early_exit_calls_are_counted_for_each_image_by_itself() -> None:
+    images = levels(24, 32)
+    detector = undecided_detector(images)
+    labels = detector(images).argmax(1)
+    labels[:4] = 1 - labels[:4]
+    made: list[int] = []
+    detector.network.classifier.register_forward_hook(lambda *_: made.append(len(_[2])))
+    with counted(24) as count:
+        perturb(PGD(budget=4.0, steps=8, early_exit=True), detector, images, labels)
+    assert count.forward[:4].tolist() == [1] * 4
+    assert int(count.forward.sum()) == sum(made) < 24 * 8
+    assert torch.equal(count.forward, count.backward)
 
 
 @pytest.mark.parametrize("targeted", [False, True])
@@ -255,6 +335,7 @@ def assert_same(first: dict[str, object], second: dict[str, object]) -> None:
         LeastLikelyClass(budget=2.0),
         LeastLikelyClass(budget=2.0, batch_statistics=True),
         PGD(budget=2.0, steps=3),
+        PGD(budget=2.0, steps=3, early_exit=True),
     ],
 )
 def test_an_attack_leaves_all_that_it_touches_as_it_was(attack: Attack) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
-from trueshot.training.objectives import fused, objective_value
+from trueshot.training.objectives import differentiate, fused, objective_value
 from trueshot.training.penalty import gradient_norms, input_gradient
 from trueshot.training.recipe import Fusion, Objective, Penalty
 
@@ -179,3 +179,124 @@ def test_the_batch_statistics_of_the_attack_are_those_asked_for() -> None:
         attack = FGSM(budget=2.0, batch_statistics=batch_norm == "batch")
         assert torch.equal(made[batch_norm], perturb(attack, detector, images, LABELS))
     assert not torch.equal(made["running"], made["batch"])
+
+
+class Smooth(nn.Module):
+    """A network without kinks, with batch normalisation: differences converge on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(48, 6)
+        self.normalisation = nn.BatchNorm1d(6)
+        self.second = nn.Linear(6, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.first(images.flatten(1) / 255)
+        return self.second(self.normalisation(features).tanh())
+
+
+def smooth_detector() -> Detector:
+    torch.manual_seed(0)
+    return Detector(Smooth()).double().train()
+
+
+def gradient_of(objective: Objective, detector: Detector, budgets: Tensor | None) -> Tensor:
+    detector.zero_grad(set_to_none=True)
+    differentiate(objective, detector, doubles(), LABELS, budgets)
+    return torch.cat([p.grad.flatten() for p in detector.parameters() if p.grad is not None])
+
+
+def objective_with(
+    images: str = "clean", fusion: Fusion | None = None, **settings: object
+) -> Objective:
+    penalty = Penalty(weight=3.0, reference_side=None, images=images, **settings)
+    return Objective(penalty=penalty, fusion=fusion)
+
+
+@pytest.mark.parametrize("images", ["clean", "all"])
+def test_the_difference_approaches_the_exact_gradient_as_fast_as_its_step_shrinks(
+    images: str,
+) -> None:
+    # Without fusion, for batch normalisation gives attacked images a part in the direction.
+    detector = smooth_detector()
+    exact = gradient_of(objective_with(images), detector, None)
+    plain = gradient_of(Objective(), detector, None)
+    errors = []
+    for step in (1.0, 0.5, 0.25):
+        found = gradient_of(objective_with(images, method="difference", step=step), detector, None)
+        errors.append(float((found - exact).norm() / (exact - plain).norm()))
+    assert errors[0] < 0.1
+    assert errors[1] / errors[0] == pytest.approx(0.5, abs=0.05)
+    assert errors[2] / errors[1] == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("images", ["clean", "all"])
+def test_with_fusion_the_difference_penalises_the_images_that_it_should(images: str) -> None:
+    fusion, budgets = Fusion(adversarial=2, weight=0.2), torch.tensor([1.0, 4.0])
+    detector = linear_detector().double()
+    exact = gradient_of(objective_with(images, fusion), detector, budgets)
+    settings = {"method": "difference", "step": 1e-4}
+    found = gradient_of(objective_with(images, fusion, **settings), detector, budgets)
+    torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-7)
+    other = gradient_of(objective_with("all", fusion), detector, budgets)
+    if images == "clean":
+        assert not torch.allclose(found, other, rtol=1e-3)
+
+
+def test_the_difference_logs_the_parts_that_the_exact_penalty_has() -> None:
+    fusion, budgets = Fusion(adversarial=2), torch.tensor([1.0, 4.0])
+    detector = linear_detector().double()
+    exact, found = (
+        differentiate(
+            objective_with(fusion=fusion, method=method), detector, doubles(), LABELS, budgets
+        )
+        for method in ("exact", "difference")
+    )
+    assert exact.keys() == found.keys()
+    for name, value in exact.items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_batch_statistics_are_moved_once_by_either_method() -> None:
+    moved = []
+    for method in ("exact", "difference"):
+        torch.manual_seed(0)
+        detector = Detector(LCNN(filters=(2, 2, 2, 2, 2))).double().train()
+        images = levels(6, 32).double()
+        differentiate(objective_with(method=method), detector, images, LABELS, None)
+        moved.append({name: buffer.clone() for name, buffer in detector.named_buffers()})
+        assert int(moved[-1]["network.units.0.1.num_batches_tracked"]) == 1
+    torch.testing.assert_close(*moved)
+
+
+def test_gradients_are_added_to_those_that_are_there() -> None:
+    for method in ("exact", "difference"):
+        detector = smooth_detector()
+        once = gradient_of(objective_with(method=method), detector, None)
+        differentiate(objective_with(method=method), detector, doubles(), LABELS, None)
+        twice = torch.cat([p.grad.flatten() for p in detector.parameters() if p.grad is not None])
+        torch.testing.assert_close(twice, 2 * once)
+
+
+def test_the_square_of_the_norm_is_not_to_be_had_by_a_difference() -> None:
+    with pytest.raises(ValueError, match="squared"):
+        Penalty(weight=1.0, squared=True, method="difference")
+
+
+@pytest.mark.parametrize("method", ["exact", "difference"])
+@pytest.mark.parametrize("penalised", ["clean", "all"])
+def test_shares_of_a_minibatch_add_up_to_it(method: str, penalised: str) -> None:
+    objective = objective_with(penalised, Fusion(adversarial=2), method=method)
+    detector, budgets = linear_detector().double(), torch.tensor([1.0, 4.0])
+    detector.zero_grad(set_to_none=True)
+    whole = differentiate(objective, detector, doubles(), LABELS, budgets)
+    expected = detector.network.weight.grad.clone()
+    detector.zero_grad(set_to_none=True)
+    parts = []
+    for rows, own in (([0, 2], budgets[:1]), ([1, 3, 4, 5], budgets[1:])):
+        parts.append(
+            differentiate(objective, detector, doubles()[rows], LABELS[rows], own, batch=6)
+        )
+    torch.testing.assert_close(detector.network.weight.grad, expected)
+    for name, value in whole.items():
+        torch.testing.assert_close(sum(part[name] for part in parts), value)

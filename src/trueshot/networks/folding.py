@@ -23,17 +23,18 @@ def folded(module: AnyModule) -> AnyModule:
     Args:
         module: In evaluation mode; modules in train mode, and those with hooks, are left whole.
     """
-    if not list(module.children()):
+    if not module._modules:
         return module
     twin = copy.copy(module)
-    children = {name: folded(child) for name, child in module.named_children()}
+    # Not `named_children`, which passes over a module that stands in a second place.
+    children = {name: child and folded(child) for name, child in module._modules.items()}
     if type(module) is nn.Sequential:
         children = _joined(children)
-    twin._modules = dict(children)
+    twin._modules = children
     return twin
 
 
-def _joined(children: dict[str, nn.Module]) -> dict[str, nn.Module]:
+def _joined(children: dict[str, nn.Module | None]) -> dict[str, nn.Module | None]:
     names = list(children)
     for name, following in itertools.pairwise(names):
         first, second = children.get(name), children[following]

@@ -189,7 +189,7 @@ def _by_difference(
     lower = torch.cat([lower[:first], lower[first:] - directions(gradient, lengths)])
     with statistics_kept(detector):
         below = functional.cross_entropy(detector(lower), labels, reduction="none")
-    torch.autograd.backward(-per_step * below[first:].sum() / whole, inputs=_learned(detector))
+        torch.autograd.backward(-per_step * below[first:].sum() / whole, inputs=_learned(detector))
     return _value(share, losses.detach(), norms).parts
 
 
