@@ -44,7 +44,7 @@ class Part:
         pixels = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
         pixels[order] = self.pixels[rows[order]]
         labels = torch.from_numpy(self.labels[places].copy())
-        return to_levels(pixels).to(device), labels.to(device)
+        return to_levels(pixels, device=device), labels.to(device)
 
     def first(self, count: int) -> Part:
         """The first `count` crops of each class, or fewer if there are not so many."""

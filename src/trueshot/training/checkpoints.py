@@ -41,11 +41,16 @@ def save_checkpoint(
     path: Path, detector: Detector, optimizer: torch.optim.Optimizer, progress: Progress
 ) -> None:
     """Write weights, buffers, the optimiser's moments and the progress to one file."""
+    write_atomically(path, checkpoint(detector, optimizer, progress))
+
+
+def checkpoint(detector: Detector, optimizer: torch.optim.Optimizer, progress: Progress) -> bytes:
+    """The content of such a file."""
     tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_atomically(path, save(cpu, metadata={_KEY: json.dumps(asdict(progress))}))
+    return save(cpu, metadata={_KEY: json.dumps(asdict(progress))})
 
 
 def load_checkpoint(path: Path, detector: Detector, optimizer: torch.optim.Optimizer) -> Progress:

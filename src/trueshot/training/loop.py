@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,13 @@ from trueshot.files import (
 )
 from trueshot.progress import progress
 from trueshot.training.augmentation import SYMMETRIES, turn
-from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.training.checkpoints import (
+    Progress,
+    checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+from trueshot.training.distributed import Processes, processes
 from trueshot.training.objectives import differentiate
 from trueshot.training.recipe import Recipe, load_recipe
 from trueshot.versions import versions
@@ -62,7 +71,8 @@ class _Run:
     fingerprint: str
     folder: Path
     device: torch.device
-    start: Path | None
+    processes: Processes
+    start: tuple[Detector, str] | None
 
     @property
     def checkpoint(self) -> Path:
@@ -84,7 +94,8 @@ def train(
     """Train a detector, or go on where an interrupted run of the same recipe was.
 
     On the same machine, with the same number of threads, an interrupted run ends with the same
-    bits as one that was not.
+    bits as one that was not. Under `torchrun` all its processes train one detector; how many they
+    are changes nothing but rounding, so that a run may go on with more or fewer.
 
     Args:
         recipe: All settings.
@@ -99,31 +110,32 @@ def train(
         validation_crops: At most so many crops of each class are judged at each validation.
 
     Returns:
-        The log, and where the detector is.
+        The log, and where the detector is; on processes other than the first no log.
 
     Raises:
-        RunError: The folder holds another run, or `start` is of another network.
+        RunError: The folder holds another run, `start` is of another network, or a process died.
         BundleError: `start` cannot be read.
         DatasetError: No such size, or too few crops.
     """
     side = dataset.only_side() if side is None else side
-    run = _Run(
-        recipe=recipe,
-        training=dataset.part(side, "train"),
-        validation=dataset.part(side, "validation").first(validation_crops),
-        fingerprint=dataset.fingerprint(side),
-        folder=Path(out_dir),
-        device=torch.device(device),
-        start=None if start is None else Path(start),
-    )
-    _claim(run, resume)
-    with only_run_in(run.folder):
-        remove_leftovers(run.folder)
-        if not (run.folder / BUNDLE).is_file():
-            detector = _train(run, checkpoint_seconds)
-            if not is_finite(detector):
-                raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
-            save_bundle(run.folder / BUNDLE, detector, _card(run))
+    with processes(torch.device(device)) as (together, own_device):
+        run = _Run(
+            recipe=recipe,
+            training=dataset.part(side, "train"),
+            validation=dataset.part(side, "validation").first(validation_crops),
+            fingerprint=dataset.fingerprint(side),
+            folder=Path(out_dir),
+            device=own_device,
+            processes=together,
+            start=None if start is None else _weights(Path(start), recipe),
+        )
+        if not together.is_first:
+            _follow(run)
+            return TrainingHistory(bundle=run.folder / BUNDLE, records=[])
+        _claim(run, resume)
+        with only_run_in(run.folder):
+            remove_leftovers(run.folder)
+            _lead(run, checkpoint_seconds)
     return TrainingHistory(bundle=run.folder / BUNDLE, records=read_lines(run.folder / LOG))
 
 
@@ -132,7 +144,7 @@ def _claim(run: _Run, resume: bool) -> None:
     claim = run.folder / "recipe.yaml"
     data = f"# data: {run.fingerprint}, {run.training.side} px"
     if run.start is not None:
-        data += f", start: {_weights(run)[1]}"
+        data += f", start: {run.start[1]}"
     if not claim.exists():
         write_atomically(claim, f"{data}\n{run.recipe.to_yaml()}")
         return
@@ -150,36 +162,90 @@ def _claim(run: _Run, resume: bool) -> None:
         )
 
 
-def _train(run: _Run, checkpoint_seconds: float) -> Detector:
-    detector = new_detector(run.recipe)
-    if run.start is not None:
-        detector.load_state_dict(_weights(run)[0].state_dict())
-    detector.to(run.device)
-    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(detector.parameters(), lr=run.recipe.schedule.learning_rate)
-    at = Progress()
+def _lead(run: _Run, checkpoint_seconds: float) -> None:
+    """Train, or find that this was done; write what the run writes."""
+    if (run.folder / BUNDLE).is_file():
+        run.processes.from_first(b"", run.device)
+        return
+    state = _State.begin(run)
     if run.checkpoint.is_file():
-        at = load_checkpoint(run.checkpoint, detector, optimizer)
+        state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer)
+    run.processes.from_first(_beginning(run, state), run.device)
     log = run.folder / LOG
-    write_lines(log, [line for line in read_lines(log) if line["step"] <= at.step])
-    batches = Batches(part=run.training, batch=run.recipe.schedule.batch, seed=run.recipe.seed)
+    write_lines(log, [line for line in read_lines(log) if line["step"] <= state.at.step])
+    _train(run, state, checkpoint_seconds)
+    if not is_finite(state.detector):
+        raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
+    save_bundle(run.folder / BUNDLE, state.detector, _card(run))
+
+
+def _follow(run: _Run) -> None:
+    """Take part in what the first process leads, from where it begins; write nothing."""
+    beginning = run.processes.from_first(b"", run.device)
+    if not beginning:
+        return
+    state = _State.begin(run)
+    fingerprint, content = beginning.split(b"\n", 1)
+    if fingerprint.decode() != run.fingerprint:
+        raise RunError("the data set differs from that of the run's first process")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.safetensors"
+        path.write_bytes(content)
+        state.at = load_checkpoint(path, state.detector, state.optimizer)
     total = run.recipe.schedule.iterations
+    with _batches(run, state.at.step) as batches:
+        while state.at.step < total:
+            _step(run, state, next(batches))
+            state.at.step += 1
+
+
+def _beginning(run: _Run, state: _State) -> bytes:
+    content = checkpoint(state.detector, state.optimizer, state.at)
+    return run.fingerprint.encode() + b"\n" + content
+
+
+@dataclass(kw_only=True)
+class _State:
+    """All that changes in a run, beside its files."""
+
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    at: Progress
+
+    @classmethod
+    def begin(cls, run: _Run) -> _State:
+        detector = new_detector(run.recipe)
+        if run.start is not None:
+            detector.load_state_dict(run.start[0].state_dict())
+        detector.to(run.device)
+        detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        run.processes.share_statistics(detector)
+        fused = run.device.type in ("cpu", "cuda")
+        rate = run.recipe.schedule.learning_rate
+        optimizer = torch.optim.Adam(detector.parameters(), lr=rate, fused=fused)
+        return cls(detector=detector, optimizer=optimizer, at=Progress())
+
+
+def _train(run: _Run, state: _State, checkpoint_seconds: float) -> None:
+    at, total = state.at, run.recipe.schedule.iterations
     log_every, validate_every = max(1, total // _LOGS), max(1, total // _VALIDATIONS)
     saved = time.monotonic()
-    with progress(f"{run.recipe.name} {run.training.side} px", total, at.step) as advance:
+    with (
+        progress(f"{run.recipe.name} {run.training.side} px", total, at.step) as advance,
+        _batches(run, at.step) as batches,
+    ):
         while at.step < total:
             started = time.monotonic()
-            parts = _step(run, detector, optimizer, batches, at.step)
+            parts = _step(run, state, next(batches))
             _count(at, parts, time.monotonic() - started)
             note = f"loss {parts['loss']:.3f}"
             due = at.step % validate_every == 0 or at.step == total
             if at.step % log_every == 0 or due:
-                append_line(log, _log_line(run, detector, at, validate=due))
+                append_line(run.folder / LOG, _log_line(run, state.detector, at, validate=due))
             if time.monotonic() - saved >= checkpoint_seconds or at.step == total:
-                save_checkpoint(run.checkpoint, detector, optimizer, at)
+                save_checkpoint(run.checkpoint, state.detector, state.optimizer, at)
                 saved = time.monotonic()
             advance(1, note)
-    return detector
 
 
 def new_detector(recipe: Recipe) -> Detector:
@@ -189,42 +255,60 @@ def new_detector(recipe: Recipe) -> Detector:
         return _blank_card(recipe).new_detector()
 
 
-def _weights(run: _Run) -> tuple[Detector, str]:
+def _weights(start: Path, recipe: Recipe) -> tuple[Detector, str]:
     """The detector that a run starts from, and the hash of its file."""
-    assert run.start is not None
-    detector, card = load_bundle(run.start)
-    blank = _blank_card(run.recipe)
+    detector, card = load_bundle(start)
+    blank = _blank_card(recipe)
     if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
-        raise RunError(f"{run.start}: another network than the recipe's, or other inputs")
-    return detector, hashlib.sha256(run.start.read_bytes()).hexdigest()
+        raise RunError(f"{start}: another network than the recipe's, or other inputs")
+    return detector, hashlib.sha256(start.read_bytes()).hexdigest()
 
 
-def _step(
-    run: _Run,
-    detector: Detector,
-    optimizer: torch.optim.Optimizer,
-    batches: Batches,
-    step: int,
-) -> dict[str, Tensor]:
-    images, labels = run.training.batch(batches.places(step), run.device)
+_Batch = tuple[Tensor, Tensor, Tensor | None]
+
+
+@contextmanager
+def _batches(run: _Run, first: int) -> Iterator[Iterator[_Batch]]:
+    """This process's share of each minibatch from step `first` on, read while the last is used."""
+    order = Batches(part=run.training, batch=run.recipe.schedule.batch, seed=run.recipe.seed)
+
+    def ahead() -> Iterator[_Batch]:
+        coming = reader.submit(_read, run, order, first)
+        for step in range(first, run.recipe.schedule.iterations):
+            batch = coming.result()
+            coming = reader.submit(_read, run, order, step + 1)
+            yield batch
+
+    with ThreadPoolExecutor(1) as reader:
+        yield ahead()
+
+
+def _read(run: _Run, order: Batches, step: int) -> _Batch:
+    """Images, labels and the budgets of those that are to be attacked."""
+    budgets = draw_budgets(run.recipe, step)
+    attacked = 0 if budgets is None else len(budgets)
+    share = run.processes.share(attacked, order.batch - attacked)
+    images, labels = run.training.batch(order.places(step)[share], run.device)
     if run.recipe.augmentation == "symmetries":
         random = np.random.default_rng([run.recipe.seed, _SYMMETRY_STREAM, step])
-        images = turn(images, random.integers(SYMMETRIES, size=len(images)))
-    budgets = draw_budgets(run.recipe, step)
-    for group in optimizer.param_groups:
-        group["lr"] = run.recipe.schedule.learning_rate_at(step)
-    detector.train()
-    optimizer.zero_grad(set_to_none=True)
-    parts = differentiate(
-        run.recipe.objective,
-        detector,
-        images,
-        labels,
-        None if budgets is None else budgets.to(run.device),
-    )
+        images = turn(images, random.integers(SYMMETRIES, size=order.batch)[share])
+    if budgets is not None:
+        budgets = budgets[share[share < attacked]].to(run.device)
+    return images, labels, budgets
+
+
+def _step(run: _Run, state: _State, batch: _Batch) -> dict[str, Tensor]:
+    for group in state.optimizer.param_groups:
+        group["lr"] = run.recipe.schedule.learning_rate_at(state.at.step)
+    state.detector.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    whole = run.recipe.schedule.batch
+    parts = differentiate(run.recipe.objective, state.detector, *batch, whole)
+    parts = run.processes.add_up(list(state.detector.parameters()), parts)
     if not bool(torch.isfinite(parts["loss"])):
+        step = state.at.step
         raise RunError(f"{run.folder}: the loss is no finite number at step {step}; {_ADVICE}")
-    optimizer.step()
+    state.optimizer.step()
     return parts
 
 
@@ -287,7 +371,7 @@ def _card(run: _Run) -> Card:
         update={
             "side": run.training.side,
             "recipe": run.recipe.model_dump(mode="json"),
-            "start": None if run.start is None else _weights(run)[1],
+            "start": None if run.start is None else run.start[1],
             "data": run.fingerprint,
             "versions": versions(),
         }

@@ -1,0 +1,143 @@
+"""Several processes that train as one: each takes its share of every minibatch.
+
+Launched by `torchrun`, which says by environment variables how many there are. Sums are what
+crosses between them: of gradients, once a step, and of batch statistics, so that a minibatch means
+what it means on one process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from trueshot.errors import RunError
+from trueshot.networks.normalisation import BatchNorm2d
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Which of how many processes this is.
+
+    Args:
+        rank: Its number, from 0; the first writes the run's files.
+        count: How many there are.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, attacked: int, clean: int) -> npt.NDArray[np.int64]:
+        """Places, in a minibatch of so many attacked and clean images, that are this process's.
+
+        Raises:
+            RunError: Some process would have no image of a kind that others have.
+        """
+        for count in (attacked, clean):
+            if 0 < count < self.count:
+                raise RunError(
+                    f"{count} images of a kind in a minibatch cannot be shared by {self.count} "
+                    "processes; start fewer, or give the recipe a larger batch"
+                )
+        kinds = np.split(np.arange(attacked + clean), [attacked])
+        return np.concatenate([np.array_split(kind, self.count)[self.rank] for kind in kinds])
+
+    def total(self, own: Tensor) -> Tensor:
+        """Sum over all processes, of a tensor of one shape in each; the tensor is used up.
+
+        Raises:
+            RunError: A process has died.
+        """
+        if self.count > 1:
+            with _together():
+                dist.all_reduce(own)
+        return own
+
+    def from_first(self, content: bytes, device: torch.device) -> bytes:
+        """What the first process has, on every process.
+
+        Raises:
+            RunError: A process has died.
+        """
+        if self.count == 1:
+            return content
+        with _together():
+            size = torch.tensor([len(content)], device=device)
+            dist.broadcast(size, 0)
+            data = torch.zeros(int(size), dtype=torch.uint8, device=device)
+            if self.is_first:
+                data = torch.tensor(bytearray(content), dtype=torch.uint8, device=device)
+            dist.broadcast(data, 0)
+        return data.cpu().numpy().tobytes()
+
+    def share_statistics(self, network: nn.Module) -> None:
+        """Let batch normalisation take the statistics of all processes' images."""
+        for module in network.modules():
+            if self.count > 1 and isinstance(module, BatchNorm2d):
+                module.total = self.total
+
+    def add_up(self, parameters: list[nn.Parameter], parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sum `grad` of the parameters, in place, and named scalars, in one exchange.
+
+        Raises:
+            RunError: A process has died.
+        """
+        if self.count == 1:
+            return parts
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        pieces = [*gradients, *parts.values()]
+        flat = self.total(torch.cat([piece.reshape(-1) for piece in pieces]))
+        sums = flat.split([piece.numel() for piece in pieces])
+        for gradient, whole in zip(gradients, sums, strict=False):
+            gradient.copy_(whole.view_as(gradient))
+        return dict(zip(parts, (each.squeeze() for each in sums[len(gradients) :]), strict=True))
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
+    """Join the others, if `torchrun` has started several; leave them at the end.
+
+    Args:
+        device: Where to compute; `cuda` without a number becomes this process's own GPU.
+
+    Yields:
+        Which process this is, and where it computes.
+
+    Raises:
+        RunError: The others cannot be reached.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        yield Processes(), device
+        return
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    with _together():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(rank=dist.get_rank(), count=count), device
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise RunError(
+            "another process of this run has died or cannot be reached; the same command goes on "
+            f"from the last checkpoint ({str(error).splitlines()[0]})"
+        ) from error

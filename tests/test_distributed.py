@@ -1,0 +1,206 @@
+"""Two processes train what one trains; one that dies ends the run, which goes on later."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_training import small
+
+from trueshot.bundle import load_bundle, read_safetensors
+from trueshot.datasets import Dataset
+from trueshot.errors import RunError
+from trueshot.files import read_lines
+from trueshot.training import Recipe, train
+from trueshot.training.distributed import Processes
+
+GRADIENTS = """
+import sys, torch
+from torch import nn
+from trueshot.detector import Detector
+from trueshot.networks import LCNN
+from trueshot.training import differentiate
+from trueshot.training.distributed import processes
+from trueshot.training.recipe import Fusion, Objective, Penalty
+
+random = torch.Generator().manual_seed(0)
+images = torch.randint(0, 256, (10, 3, 32, 32), generator=random).double()
+labels, budgets = torch.arange(10) % 2, torch.linspace(1, 5, 4)
+found = {}
+with processes(torch.device("cpu")) as (together, _):
+    for method in ("exact", "difference"):
+        for batch_norm in ("running", "batch"):
+            torch.manual_seed(1)
+            detector = Detector(LCNN(filters=(2, 3, 4, 4, 4))).double().train()
+            together.share_statistics(detector)
+            objective = Objective(
+                penalty=Penalty(weight=50.0, method=method),
+                fusion=Fusion(adversarial=4, batch_norm=batch_norm),
+            )
+            share = together.share(4, 6)
+            own = budgets[share[share < 4]]
+            parts = differentiate(objective, detector, images[share], labels[share], own, 10)
+            parts = together.add_up(list(detector.parameters()), parts)
+            state = dict(detector.named_buffers()) | parts
+            state |= {name: p.grad for name, p in detector.named_parameters()}
+            found[method, batch_norm] = {name: value.tolist() for name, value in state.items()}
+    if together.is_first:
+        print(found)
+"""
+
+
+def launched(count: int, *arguments: str) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    return [*launcher, f"--nproc-per-node={count}", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback()}
+
+
+def loopback() -> str:
+    return "lo0" if sys.platform == "darwin" else "lo"
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment(), timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_gradients_statistics_and_parts_are_those_of_one_process(
+    tmp_path: Path, count: int
+) -> None:
+    script = tmp_path / "gradients.py"
+    script.write_text(GRADIENTS, "utf-8")
+    alone = run(sys.executable, str(script))
+    together = run(*launched(count, str(script)))
+    assert alone.returncode == together.returncode == 0, together.stderr
+    expected, found = (eval(each.stdout) for each in (alone, together))
+    assert expected.keys() == found.keys()
+    for key, state in expected.items():
+        for name, value in state.items():
+            np.testing.assert_allclose(
+                found[key][name], value, rtol=1e-9, atol=1e-12, err_msg=f"{key} {name}"
+            )
+
+
+def train_command(recipe: Recipe, dataset: Dataset, out: Path) -> list[str]:
+    path = out.with_suffix(".yaml")
+    path.write_text(recipe.to_yaml(), "utf-8")
+    return [
+        "-m",
+        "trueshot",
+        "train",
+        str(dataset.folder),
+        "--recipe",
+        str(path),
+        "--out",
+        str(out),
+    ]
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_bundle(out / "detector.safetensors")[0].state_dict()
+
+
+def assert_close_to(out: Path, whole: Path) -> None:
+    # Adam divides by the size of a gradient, so rounding of small ones is felt in the weights.
+    for name, value in weights(whole).items():
+        torch.testing.assert_close(weights(out)[name], value, rtol=0.02, atol=0.002, msg=name)
+    found, expected = (read_lines(each / "log.jsonl") for each in (out, whole))
+    assert [line["step"] for line in found] == [line["step"] for line in expected]
+    for name in ("loss", "cross_entropy_clean", "cross_entropy_adversarial", "gradient_norm"):
+        np.testing.assert_allclose(
+            [line[name] for line in found], [line[name] for line in expected], rtol=0.01
+        )
+
+
+def test_a_run_on_two_processes_is_that_of_one_and_goes_on_with_another_number(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    train(small(), dataset, tmp_path / "one")
+    done = run(*launched(2, *train_command(small(), dataset, tmp_path / "two")))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("detector: ") == 1  # one process speaks
+    assert_close_to(tmp_path / "two", tmp_path / "one")
+    # Of a run that two processes began, the rest on one: the checkpoint is at its end already.
+    (tmp_path / "two" / "detector.safetensors").unlink()
+    train(small(), dataset, tmp_path / "two")
+    assert_close_to(tmp_path / "two", tmp_path / "one")
+    again = run(*launched(2, *train_command(small(), dataset, tmp_path / "two")))
+    assert again.returncode == 0, again.stderr
+
+
+TRAIN = """
+import sys
+from trueshot.datasets import Dataset
+from trueshot.training import load_recipe, train
+train(load_recipe(sys.argv[1]), Dataset.open(sys.argv[2]), sys.argv[3], checkpoint_seconds=0)
+"""
+
+
+def test_a_process_that_dies_ends_the_run_with_an_error_and_another_number_goes_on(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe, out = small(iterations=120), tmp_path / "run"
+    path = tmp_path / "recipe.yaml"
+    path.write_text(recipe.to_yaml(), "utf-8")
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", TRAIN, str(path), str(dataset.folder), str(out)]
+    first, second = (
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**environment(), **address, "RANK": str(rank)},
+        )
+        for rank in range(2)
+    )
+    deadline = time.monotonic() + 120
+    while len(read_lines(out / "log.jsonl")) < 5:
+        assert first.poll() is None, first.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    second.kill()
+    _, errors = first.communicate(timeout=120)
+    second.communicate()
+    assert first.returncode != 0
+    assert "another process of this run has died" in errors
+    _, header = read_safetensors(out / "checkpoint.safetensors")
+    assert 0 < json.loads(header["trueshot-checkpoint"])["step"] < 120
+    train(recipe, dataset, out)  # goes on, on one process
+    train(recipe, dataset, tmp_path / "whole")
+    assert_close_to(out, tmp_path / "whole")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_minibatch_is_shared_without_gaps_and_each_has_some_of_both_kinds() -> None:
+    shares = [Processes(rank=rank, count=3).share(4, 6) for rank in range(3)]
+    assert sorted(np.concatenate(shares).tolist()) == list(range(10))
+    for share in shares:
+        assert (share < 4).any()
+        assert (share >= 4).any()
+        assert (np.diff(share) > 0).all()
+    assert Processes().share(4, 6).tolist() == list(range(10))
+
+
+@pytest.mark.parametrize(("attacked", "clean"), [(2, 6), (4, 2)])
+def test_more_processes_than_images_of_a_kind_are_refused(attacked: int, clean: int) -> None:
+    with pytest.raises(RunError, match="start fewer"):
+        Processes(rank=0, count=3).share(attacked, clean)
+    assert len(Processes(rank=0, count=3).share(0, 6)) == 2
