@@ -64,6 +64,19 @@ def result_of(judge: Detector, dataset: Dataset, **settings: object) -> Robustne
     return evaluate(judge, dataset, paper_attacks(budgets=(1.0, 3.0)), **settings)  # type: ignore[arg-type]
 
 
+def test_a_cell_says_what_its_attack_asked_of_the_detector(dataset: Dataset) -> None:
+    judge = detector(dataset)
+    attacks = {
+        ("pgd", 4.0): PGD(budget=4.0, steps=5),
+        ("early", 4.0): PGD(budget=4.0, steps=5, early_exit=True),
+    }
+    clean, whole, early = evaluate(judge, dataset, attacks, batch=7).cells
+    assert clean.calls == (0, 0)
+    assert whole.calls == (5, 5)
+    assert 1 < early.calls[0] < 5
+    assert sum(early.right_unrounded) <= sum(whole.right_unrounded)
+
+
 def test_the_counts_are_those_of_judging_each_crop_by_hand(dataset: Dataset) -> None:
     judge = detector(dataset)
     result = result_of(judge, dataset, batch=7)

@@ -27,14 +27,15 @@ from trueshot.training import (
     Recipe,
     differentiate,
     load_recipe,
-    loop,
     parse_recipe,
     recipe_names,
+    steps,
     train,
 )
 from trueshot.training.augmentation import turn
-from trueshot.training.loop import draw_budgets, new_detector, validate_detector
+from trueshot.training.loop import validate_detector
 from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
+from trueshot.training.steps import draw_budgets, new_detector
 
 
 def small(iterations: int = 12, **settings: object) -> Recipe:
@@ -328,7 +329,7 @@ def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
         seen.append(arguments[2].clone())
         return differentiate(*arguments)
 
-    monkeypatch.setattr(loop, "differentiate", watch)
+    monkeypatch.setattr(steps, "differentiate", watch)
     plain = Objective()
     for name, way in (("a", "none"), ("b", "symmetries"), ("c", "symmetries")):
         train(small(4, objective=plain, augmentation=way), dataset, tmp_path / name)

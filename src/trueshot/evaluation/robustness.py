@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trueshot.attacks import BY_NAME, Attack, as_filed, perturb
+from trueshot.attacks import BY_NAME, Attack, as_filed, counted, perturb
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
@@ -170,9 +170,12 @@ def _judge(
     unrounded = np.zeros(2, np.int64)
     scores = np.zeros(len(part))
     quality = np.zeros(len(part))
+    spent = np.zeros(2)
     for start in range(0, len(part), batch):
         images, labels = part.batch(slice(start, start + batch), device)
-        attacked = images if attack is None else perturb(attack, detector, images, labels)
+        with counted(len(images)) as calls:
+            attacked = images if attack is None else perturb(attack, detector, images, labels)
+        spent += int(calls.forward.sum()), int(calls.backward.sum())
         filed = images if attack is None else as_filed(attack, images, attacked)
         logits = _logits(detector, filed)
         scores[start : start + batch] = _recapture_score(logits).cpu().numpy()
@@ -191,6 +194,7 @@ def _judge(
         total=(int(total[0]), int(total[1])),
         right_unrounded=(int(unrounded[0]), int(unrounded[1])),
         psnr=None if attack is None else float(quality.mean()),
+        calls=(float(spent[0]) / len(part), float(spent[1]) / len(part)),
     )
     return cell, area_under_curve(scores, part.labels)
 

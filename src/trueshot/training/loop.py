@@ -6,19 +6,17 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trueshot.attacks import FGSM, perturb
 from trueshot.bundle import Card, is_finite, load_bundle, save_bundle
-from trueshot.datasets import Batches, Dataset, Part
+from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
 from trueshot.files import (
@@ -30,7 +28,6 @@ from trueshot.files import (
     write_lines,
 )
 from trueshot.progress import progress
-from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import (
     Progress,
     checkpoint,
@@ -38,14 +35,13 @@ from trueshot.training.checkpoints import (
     save_checkpoint,
 )
 from trueshot.training.distributed import Processes, processes
-from trueshot.training.objectives import differentiate
 from trueshot.training.recipe import Recipe, load_recipe
+from trueshot.training.steps import Minibatch, State, begin, blank_card, gradients, minibatches
 from trueshot.versions import versions
 
 BUNDLE = "detector.safetensors"
 LOG = "log.jsonl"
 VALIDATION_BUDGET = 2.0
-_BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
 _LOGS, _VALIDATIONS = 200, 20
 _ADVICE = "lower the learning rate or the penalty"
 
@@ -77,6 +73,22 @@ class _Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    def begin(self) -> State:
+        start = None if self.start is None else self.start[0]
+        return begin(self.recipe, self.device, self.processes, start)
+
+    def minibatches(self, first: int) -> AbstractContextManager[Iterator[Minibatch]]:
+        return minibatches(self.recipe, self.training, self.device, self.processes, first)
+
+    def step(self, state: State, minibatch: Minibatch) -> dict[str, Tensor]:
+        parts = gradients(self.recipe, state, minibatch, self.processes)
+        if not bool(torch.isfinite(parts["loss"])):
+            raise RunError(
+                f"{self.folder}: the loss is no finite number at step {state.at.step}; {_ADVICE}"
+            )
+        state.optimizer.step()
+        return parts
 
 
 def train(
@@ -167,7 +179,7 @@ def _lead(run: _Run, checkpoint_seconds: float) -> None:
     if (run.folder / BUNDLE).is_file():
         run.processes.from_first(b"", run.device)
         return
-    state = _State.begin(run)
+    state = run.begin()
     if run.checkpoint.is_file():
         state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer)
     run.processes.from_first(_beginning(run, state), run.device)
@@ -184,7 +196,7 @@ def _follow(run: _Run) -> None:
     beginning = run.processes.from_first(b"", run.device)
     if not beginning:
         return
-    state = _State.begin(run)
+    state = run.begin()
     fingerprint, content = beginning.split(b"\n", 1)
     if fingerprint.decode() != run.fingerprint:
         raise RunError("the data set differs from that of the run's first process")
@@ -193,50 +205,28 @@ def _follow(run: _Run) -> None:
         path.write_bytes(content)
         state.at = load_checkpoint(path, state.detector, state.optimizer)
     total = run.recipe.schedule.iterations
-    with _batches(run, state.at.step) as batches:
+    with run.minibatches(state.at.step) as minibatches:
         while state.at.step < total:
-            _step(run, state, next(batches))
+            run.step(state, next(minibatches))
             state.at.step += 1
 
 
-def _beginning(run: _Run, state: _State) -> bytes:
+def _beginning(run: _Run, state: State) -> bytes:
     content = checkpoint(state.detector, state.optimizer, state.at)
     return run.fingerprint.encode() + b"\n" + content
 
 
-@dataclass(kw_only=True)
-class _State:
-    """All that changes in a run, beside its files."""
-
-    detector: Detector
-    optimizer: torch.optim.Optimizer
-    at: Progress
-
-    @classmethod
-    def begin(cls, run: _Run) -> _State:
-        detector = new_detector(run.recipe)
-        if run.start is not None:
-            detector.load_state_dict(run.start[0].state_dict())
-        detector.to(run.device)
-        detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        run.processes.share_statistics(detector)
-        fused = run.device.type in ("cpu", "cuda")
-        rate = run.recipe.schedule.learning_rate
-        optimizer = torch.optim.Adam(detector.parameters(), lr=rate, fused=fused)
-        return cls(detector=detector, optimizer=optimizer, at=Progress())
-
-
-def _train(run: _Run, state: _State, checkpoint_seconds: float) -> None:
+def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:
     at, total = state.at, run.recipe.schedule.iterations
     log_every, validate_every = max(1, total // _LOGS), max(1, total // _VALIDATIONS)
     saved = time.monotonic()
     with (
         progress(f"{run.recipe.name} {run.training.side} px", total, at.step) as advance,
-        _batches(run, at.step) as batches,
+        run.minibatches(at.step) as minibatches,
     ):
         while at.step < total:
             started = time.monotonic()
-            parts = _step(run, state, next(batches))
+            parts = run.step(state, next(minibatches))
             _count(at, parts, time.monotonic() - started)
             note = f"loss {parts['loss']:.3f}"
             due = at.step % validate_every == 0 or at.step == total
@@ -248,77 +238,13 @@ def _train(run: _Run, state: _State, checkpoint_seconds: float) -> None:
             advance(1, note)
 
 
-def new_detector(recipe: Recipe) -> Detector:
-    """A detector as a run of this recipe begins: fresh weights that the seed determines."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        return _blank_card(recipe).new_detector()
-
-
 def _weights(start: Path, recipe: Recipe) -> tuple[Detector, str]:
     """The detector that a run starts from, and the hash of its file."""
     detector, card = load_bundle(start)
-    blank = _blank_card(recipe)
+    blank = blank_card(recipe)
     if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
         raise RunError(f"{start}: another network than the recipe's, or other inputs")
     return detector, hashlib.sha256(start.read_bytes()).hexdigest()
-
-
-_Batch = tuple[Tensor, Tensor, Tensor | None]
-
-
-@contextmanager
-def _batches(run: _Run, first: int) -> Iterator[Iterator[_Batch]]:
-    """This process's share of each minibatch from step `first` on, read while the last is used."""
-    order = Batches(part=run.training, batch=run.recipe.schedule.batch, seed=run.recipe.seed)
-
-    def ahead() -> Iterator[_Batch]:
-        coming = reader.submit(_read, run, order, first)
-        for step in range(first, run.recipe.schedule.iterations):
-            batch = coming.result()
-            coming = reader.submit(_read, run, order, step + 1)
-            yield batch
-
-    with ThreadPoolExecutor(1) as reader:
-        yield ahead()
-
-
-def _read(run: _Run, order: Batches, step: int) -> _Batch:
-    """Images, labels and the budgets of those that are to be attacked."""
-    budgets = draw_budgets(run.recipe, step)
-    attacked = 0 if budgets is None else len(budgets)
-    share = run.processes.share(attacked, order.batch - attacked)
-    images, labels = run.training.batch(order.places(step)[share], run.device)
-    if run.recipe.augmentation == "symmetries":
-        random = np.random.default_rng([run.recipe.seed, _SYMMETRY_STREAM, step])
-        images = turn(images, random.integers(SYMMETRIES, size=order.batch)[share])
-    if budgets is not None:
-        budgets = budgets[share[share < attacked]].to(run.device)
-    return images, labels, budgets
-
-
-def _step(run: _Run, state: _State, batch: _Batch) -> dict[str, Tensor]:
-    for group in state.optimizer.param_groups:
-        group["lr"] = run.recipe.schedule.learning_rate_at(state.at.step)
-    state.detector.train()
-    state.optimizer.zero_grad(set_to_none=True)
-    whole = run.recipe.schedule.batch
-    parts = differentiate(run.recipe.objective, state.detector, *batch, whole)
-    parts = run.processes.add_up(list(state.detector.parameters()), parts)
-    if not bool(torch.isfinite(parts["loss"])):
-        step = state.at.step
-        raise RunError(f"{run.folder}: the loss is no finite number at step {step}; {_ADVICE}")
-    state.optimizer.step()
-    return parts
-
-
-def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
-    """ε of the attacked images of step number `step`, shape (k,); None without fusion."""
-    fusion = recipe.objective.fusion
-    if fusion is None:
-        return None
-    random = np.random.default_rng([recipe.seed, _BUDGET_STREAM, step])
-    return torch.from_numpy(random.uniform(*fusion.budget, fusion.adversarial)).float()
 
 
 def _count(at: Progress, parts: dict[str, Tensor], seconds: float) -> None:
@@ -358,16 +284,8 @@ def validate_detector(
     return {name: count / len(part) for name, count in counts.items()}
 
 
-def _blank_card(recipe: Recipe) -> Card:
-    return Card(
-        network=recipe.network.model_dump(mode="json"),
-        offset=recipe.input.offset,
-        scale=recipe.input.scale,
-    )
-
-
 def _card(run: _Run) -> Card:
-    return _blank_card(run.recipe).model_copy(
+    return blank_card(run.recipe).model_copy(
         update={
             "side": run.training.side,
             "recipe": run.recipe.model_dump(mode="json"),

@@ -1,0 +1,129 @@
+"""The steps of a run: what each sees, and what it does to the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueshot.bundle import Card
+from trueshot.datasets import Batches, Part
+from trueshot.detector import Detector
+from trueshot.training.augmentation import SYMMETRIES, turn
+from trueshot.training.checkpoints import Progress
+from trueshot.training.distributed import Processes
+from trueshot.training.objectives import differentiate
+from trueshot.training.recipe import Recipe
+
+_BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
+
+Minibatch = tuple[Tensor, Tensor, Tensor | None]
+"""Images, labels, and budgets of the first images, which are to be attacked."""
+
+
+@dataclass(kw_only=True)
+class State:
+    """All that changes in a run, beside its files."""
+
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    at: Progress = field(default_factory=Progress)
+
+
+def begin(
+    recipe: Recipe, device: torch.device, processes: Processes, start: Detector | None
+) -> State:
+    """A run before its first step, from fresh weights or those of `start`."""
+    detector = new_detector(recipe)
+    if start is not None:
+        detector.load_state_dict(start.state_dict())
+    detector.to(device)
+    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    processes.share_statistics(detector)
+    fused = device.type in ("cpu", "cuda")
+    rate = recipe.schedule.learning_rate
+    optimizer = torch.optim.Adam(detector.parameters(), lr=rate, fused=fused)
+    return State(detector=detector, optimizer=optimizer)
+
+
+def new_detector(recipe: Recipe) -> Detector:
+    """A detector as a run of this recipe begins: fresh weights that the seed determines."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return blank_card(recipe).new_detector()
+
+
+def blank_card(recipe: Recipe) -> Card:
+    """What a bundle of this recipe says of its architecture."""
+    return Card(
+        network=recipe.network.model_dump(mode="json"),
+        offset=recipe.input.offset,
+        scale=recipe.input.scale,
+    )
+
+
+@contextmanager
+def minibatches(
+    recipe: Recipe, part: Part, device: torch.device, processes: Processes, first: int
+) -> Iterator[Iterator[Minibatch]]:
+    """This process's share of each minibatch from step `first` on, read while the last is used."""
+    order = Batches(part=part, batch=recipe.schedule.batch, seed=recipe.seed)
+
+    def read(step: int) -> Minibatch:
+        return _read(recipe, order, step, device, processes)
+
+    def ahead() -> Iterator[Minibatch]:
+        coming = reader.submit(read, first)
+        for step in range(first, recipe.schedule.iterations):
+            minibatch = coming.result()
+            coming = reader.submit(read, step + 1)
+            yield minibatch
+
+    with ThreadPoolExecutor(1) as reader:
+        yield ahead()
+
+
+def _read(
+    recipe: Recipe, order: Batches, step: int, device: torch.device, processes: Processes
+) -> Minibatch:
+    budgets = draw_budgets(recipe, step)
+    attacked = 0 if budgets is None else len(budgets)
+    share = processes.share(attacked, order.batch - attacked)
+    images, labels = order.part.batch(order.places(step)[share], device)
+    if recipe.augmentation == "symmetries":
+        random = np.random.default_rng([recipe.seed, _SYMMETRY_STREAM, step])
+        images = turn(images, random.integers(SYMMETRIES, size=order.batch)[share])
+    if budgets is not None:
+        budgets = budgets[share[share < attacked]].to(device)
+    return images, labels, budgets
+
+
+def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
+    """ε of the attacked images of step number `step`, shape (k,); None without fusion."""
+    fusion = recipe.objective.fusion
+    if fusion is None:
+        return None
+    random = np.random.default_rng([recipe.seed, _BUDGET_STREAM, step])
+    return torch.from_numpy(random.uniform(*fusion.budget, fusion.adversarial)).float()
+
+
+def gradients(
+    recipe: Recipe, state: State, minibatch: Minibatch, processes: Processes
+) -> dict[str, Tensor]:
+    """Gradients of the whole minibatch in the detector's parameters, and the rate of this step.
+
+    Returns:
+        The parts of the loss, over the whole minibatch.
+    """
+    for group in state.optimizer.param_groups:
+        group["lr"] = recipe.schedule.learning_rate_at(state.at.step)
+    state.detector.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    whole = recipe.schedule.batch
+    parts = differentiate(recipe.objective, state.detector, *minibatch, whole)
+    return processes.add_up(list(state.detector.parameters()), parts)
