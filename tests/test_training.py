@@ -23,6 +23,7 @@ from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
 from trueshot.files import only_run_in, read_lines
+from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
     Recipe,
     differentiate,
@@ -309,15 +310,13 @@ def test_a_run_may_start_from_the_weights_of_another(dataset: Dataset, tmp_path:
 
 
 def test_the_eight_symmetries_of_a_square_are_all_there_and_differ() -> None:
-    image = torch.arange(2 * 3 * 3.0).reshape(2, 3, 3)
-    found = turn(image.expand(8, -1, -1, -1), np.arange(8))
+    image = np.arange(3 * 3 * 2, dtype=np.uint8).reshape(3, 3, 2)
+    found = turn(np.stack([image] * 8), np.arange(8))
     expected = [
-        np.rot90(side, quarters, (1, 2))
-        for side in (image.numpy(), image.numpy()[:, :, ::-1])
-        for quarters in range(4)
+        np.rot90(side, quarters) for side in (image, image[:, ::-1]) for quarters in range(4)
     ]
     np.testing.assert_array_equal(found, np.stack(expected))
-    assert len(found.flatten(1).unique(dim=0)) == 8
+    assert len(np.unique(found.reshape(8, -1), axis=0)) == 8
 
 
 def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
@@ -344,7 +343,7 @@ def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
 
 
 def turns(image: torch.Tensor) -> torch.Tensor:
-    return turn(image.expand(8, -1, -1, -1), np.arange(8))
+    return to_levels(turn(to_bytes(image.expand(8, -1, -1, -1)), np.arange(8)))
 
 
 def part_of(count: int) -> Part:

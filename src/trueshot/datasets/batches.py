@@ -35,16 +35,20 @@ class Part:
         """Height and width of the crops."""
         return int(self.pixels.shape[1])
 
-    def batch(
-        self, places: npt.NDArray[np.int64] | slice, device: torch.device | str = "cpu"
-    ) -> tuple[Tensor, Tensor]:
-        """Levels (k, 3, side, side), channels last, and labels (k,) of the crops at `places`."""
+    def crops(self, places: npt.NDArray[np.int64] | slice) -> Bytes:
+        """The crops at `places` as they are stored, shape (k, side, side, 3)."""
         rows = self.rows[places]
         order = np.argsort(rows, kind="stable")  # a memory map likes to be read forwards
         pixels = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
         pixels[order] = self.pixels[rows[order]]
+        return pixels
+
+    def batch(
+        self, places: npt.NDArray[np.int64] | slice, device: torch.device | str = "cpu"
+    ) -> tuple[Tensor, Tensor]:
+        """Levels (k, 3, side, side), channels last, and labels (k,) of the crops at `places`."""
         labels = torch.from_numpy(self.labels[places].copy())
-        return to_levels(pixels, device=device), labels.to(device)
+        return to_levels(self.crops(places), device=device), labels.to(device)
 
     def first(self, count: int) -> Part:
         """The first `count` crops of each class, or fewer if there are not so many."""

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+
+from trueshot.pixels import Bytes
 
 SYMMETRIES = 8
 
 
-def turn(images: Tensor, ways: npt.NDArray[np.integer]) -> Tensor:
-    """Turn and mirror square images.
+def turn(pixels: Bytes, ways: npt.NDArray[np.integer]) -> Bytes:
+    """Turn and mirror square images, while they still are bytes.
 
     Args:
-        images: Shape (n, c, side, side).
+        pixels: Shape (n, side, side, 3).
         ways: 0 to 7 for each image, shape (n,): so many quarter turns, from 4 on of its mirror
             image.
 
     Returns:
-        A new tensor of the same memory format.
+        A new array of the same shape.
     """
-    turned = torch.empty_like(images)
-    for way in np.unique(ways):
-        places = torch.from_numpy(np.flatnonzero(ways == way)).to(images.device)
-        some = images[places]
-        if way >= SYMMETRIES // 2:
-            some = some.flip(3)
-        turned[places] = some.rot90(int(way) % 4, (2, 3))
+    turned = np.empty_like(pixels)
+    for image, way, out in zip(pixels, ways, turned, strict=True):
+        upright = image[:, ::-1] if way >= SYMMETRIES // 2 else image
+        out[:] = np.rot90(upright, int(way) % 4)
     return turned

@@ -14,6 +14,7 @@ from torch import Tensor
 from trueshot.bundle import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
+from trueshot.pixels import to_levels
 from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress
 from trueshot.training.distributed import Processes
@@ -94,13 +95,14 @@ def _read(
     budgets = draw_budgets(recipe, step)
     attacked = 0 if budgets is None else len(budgets)
     share = processes.share(attacked, order.batch - attacked)
-    images, labels = order.part.batch(order.places(step)[share], device)
+    places = order.places(step)[share]
+    pixels, labels = order.part.crops(places), torch.from_numpy(order.part.labels[places])
     if recipe.augmentation == "symmetries":
         random = np.random.default_rng([recipe.seed, _SYMMETRY_STREAM, step])
-        images = turn(images, random.integers(SYMMETRIES, size=order.batch)[share])
+        pixels = turn(pixels, random.integers(SYMMETRIES, size=order.batch)[share])
     if budgets is not None:
         budgets = budgets[share[share < attacked]].to(device)
-    return images, labels, budgets
+    return to_levels(pixels, device=device), labels.to(device), budgets
 
 
 def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:

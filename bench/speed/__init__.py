@@ -1,0 +1,1 @@
+"""Parts of `bench/run.py`: what is timed, against what, and how."""

@@ -1,0 +1,109 @@
+"""torchattacks beside ours, in an environment of its own: it asks for torchvision.
+
+    python -m speed.elsewhere FILE
+
+`sending.py` writes FILE and starts this there, with trueshot's code from here. `bench/run.py` says
+how to make such an environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from speed.equality import for_check, require_equal, success
+from speed.timing import in_turns
+from trueshot.attacks import FGSM, PGD, perturb
+from trueshot.detector import Detector
+from trueshot.memory import keep_freed_memory
+from trueshot.networks import LCNN
+from trueshot.pixels import LEVELS, to_levels
+
+Attacking = Callable[[], Tensor]
+IMAGES, LABELS = "images", "labels"
+
+
+def main() -> None:
+    with safe_open(sys.argv[1], framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        asked = json.loads(file.metadata()["asked"])
+    keep_freed_memory()
+    torch.set_num_threads(asked["threads"])
+    images, labels = to_levels(tensors.pop(IMAGES).numpy()), tensors.pop(LABELS)
+    detector = Detector(LCNN(asked["filters"]), offset=asked["offset"], scale=asked["scale"])
+    detector.load_state_dict(tensors)
+    detector.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    print(json.dumps(_compare(detector, images, labels, asked)))
+
+
+def _compare(
+    detector: Detector, images: Tensor, labels: Tensor, asked: dict[str, Any]
+) -> dict[str, Any]:
+    budget, steps = asked["budget"], asked["steps"]
+    same = _require_same(for_check(detector), images, labels, budget, steps)
+    theirs = _theirs(detector, LEVELS, images, labels, budget, steps)
+    scores = {
+        name: (success(detector, call() * LEVELS, labels), same[name])
+        for name, call in theirs.items()
+    }
+    ours = _ours(detector, images, labels, PGD(budget=budget, steps=steps))
+    times = in_turns({**ours, **theirs}, asked["seconds"], asked["rounds"])
+    return {"seconds": times.seconds, "scores": scores}
+
+
+def _require_same(
+    detector: Detector, images: Tensor, labels: Tensor, budget: float, steps: int
+) -> dict[str, float]:
+    """Share of levels that are as ours, in a unit of 256 levels, which needs no rounding.
+
+    Images keep away from 0 and 255, since that unit is clipped elsewhere.
+    """
+    images, unit = images.clamp(budget, LEVELS - budget), LEVELS + 1
+    ours = _ours(detector, images, labels, PGD(budget=budget, steps=steps, loss="cross_entropy"))
+    theirs = _theirs(detector, unit, images, labels, budget, steps)
+    pairs = zip(theirs.items(), ours.values(), strict=True)
+    return {name: require_equal(name, mine(), call() * unit) for (name, call), mine in pairs}
+
+
+def _ours(detector: Detector, images: Tensor, labels: Tensor, pgd: PGD) -> dict[str, Attacking]:
+    return {
+        "FGSM, trueshot": partial(perturb, FGSM(budget=pgd.budget), detector, images, labels),
+        "PGD, trueshot": partial(perturb, pgd, detector, images, labels),
+    }
+
+
+def _theirs(
+    detector: Detector, unit: float, images: Tensor, labels: Tensor, budget: float, steps: int
+) -> dict[str, Attacking]:
+    """Calls that give images in a unit of so many levels: that library knows 0 to 1 only."""
+    import torchattacks
+
+    model = _InUnits(detector, unit).eval()
+    most, step = budget / unit, budget / 4 / unit
+    pgd = torchattacks.PGD(model, eps=most, alpha=step, steps=steps, random_start=False)
+    return {
+        "FGSM, torchattacks": partial(torchattacks.FGSM(model, eps=most), images / unit, labels),
+        "PGD, torchattacks": partial(pgd, images / unit, labels),
+    }
+
+
+class _InUnits(nn.Module):
+    def __init__(self, detector: Detector, unit: float) -> None:
+        super().__init__()
+        self.detector = detector
+        self.unit = unit
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.detector(images * self.unit)
+        return logits
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Training on two processes against one, with as many threads each as stated."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from speed.settings import Settings
+from speed.tables import table
+from speed.timing import Spread
+
+ROUNDS = 3
+ALONE = "one process of one thread"
+CHOICES = {
+    ALONE: (1, 1),
+    "one process of two threads": (1, 2),
+    "two processes of one thread": (2, 1),
+}
+
+
+def processes(settings: Settings) -> Iterator[str]:
+    """Images a second of the secure recipe, each in turn a few times."""
+    yield "## Processes\n\nThe recipe `secure`, minibatches of 64, with Adam; one machine, gloo."
+    for side in settings.sides:
+        rates: dict[str, list[float]] = {name: [] for name in CHOICES}
+        for _ in range(ROUNDS):
+            for name, (count, threads) in CHOICES.items():
+                rates[name].append(_rate(side, count, threads, max(1.0, settings.seconds / 10)))
+        yield table([f"{side} px", "images a second", "as fast"], [_row(n, rates) for n in CHOICES])
+
+
+def _row(name: str, rates: dict[str, list[float]]) -> list[str]:
+    ratios = np.array(rates[name]) / np.array(rates[ALONE])
+    low, median, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
+    return [name, f"{np.median(rates[name]):.0f}", f"{Spread(median, low, high)} ×"]
+
+
+def _rate(side: int, count: int, threads: int, seconds: float) -> float:
+    """Images a second of processes that are started anew; their start is not counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "rate.json"
+        command = ["-m", "speed.worker", str(side), str(seconds), str(report)]
+        if count > 1:
+            launcher = ["-m", "torch.distributed.run", "--standalone"]
+            command = [*launcher, f"--nproc-per-node={count}", *command]
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
+        subprocess.run([sys.executable, *command], env=environment, check=True)
+        return float(json.loads(report.read_text("utf-8")))

@@ -1,0 +1,81 @@
+"""How things are timed: in turns, so that whatever else the machine does hits all of them alike."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Spread:
+        """The same in another unit."""
+        return Spread(self.median * factor, self.low * factor, self.high * factor)
+
+    def __str__(self) -> str:
+        digits = 0 if self.median >= 100 else 1 if self.median >= 10 else 2
+        median, low, high = (f"{v:.{digits}f}" for v in (self.median, self.low, self.high))
+        return f"{median} ({low}–{high})"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds that each of the named calls took, one number a round."""
+
+    seconds: Mapping[str, list[float]]
+
+    @property
+    def rounds(self) -> int:
+        """How often each was called."""
+        return min(len(seconds) for seconds in self.seconds.values())
+
+    def milliseconds(self, name: str) -> float:
+        """Median of one call."""
+        return 1000 * float(np.median(self.seconds[name]))
+
+    def ratio(self, name: str, to: str) -> Spread:
+        """How many times as long one call took as another, round by round."""
+        ratios = np.array(self.seconds[name]) / np.array(self.seconds[to])
+        low, median, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
+        return Spread(median, low, high)
+
+
+def in_turns(calls: Mapping[str, Call], limit: float, least: int, most: int = 31) -> Times:
+    """Call all twice to warm up, then round by round, each round in another order.
+
+    Args:
+        calls: What to time, by name.
+        limit: Seconds that the rounds may take together; the warm-up is not counted.
+        least: Rounds to make even if they take longer.
+        most: Rounds to make at most.
+    """
+    shuffle = random.Random(0).shuffle
+    for call in calls.values():
+        call()
+    once = sum(_seconds(call) for call in calls.values())
+    rounds = max(least, min(most, int(limit / once)))
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        order = list(calls)
+        shuffle(order)
+        for name in order:
+            seconds[name].append(_seconds(calls[name]))
+    return Times(seconds)
+
+
+def _seconds(call: Call) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
