@@ -167,6 +167,22 @@ def test_no_gradient_is_computed_that_a_pass_does_not_lead_to(
     assert learned == [[False, True]] * 5 + [[True, True]] * 4 + [[False, True]]
 
 
+def test_where_only_some_images_gradients_are_wanted_those_are_the_same() -> None:
+    detector, _ = pair()
+    found = []
+    for first in (0, 3):
+        with convolution.gradient_wanted_from(first):
+            leaves = images().requires_grad_(True)
+            losses = functional.cross_entropy(detector(leaves), LABELS, reduction="none")
+        (gradient,) = torch.autograd.grad(losses.sum(), leaves, create_graph=True)
+        loss = losses.mean() + gradient[3:].square().sum((1, 2, 3)).sqrt().sum()
+        at_weights = torch.autograd.grad(loss, list(detector.parameters()))
+        found.append((gradient[3:], *at_weights))
+    torch.testing.assert_close(*found, rtol=1e-9, atol=1e-12)
+    # The Laplacian of zeros: nothing was led back to the others.
+    assert (gradient[:3] == 0).all()
+
+
 def test_folding_gives_the_same_logits_with_fewer_layers_and_leaves_the_detector_alone() -> None:
     detector, _ = pair()
     detector(images())

@@ -8,6 +8,9 @@ channels last in memory; any other layout is right too, and slower.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -22,8 +25,32 @@ _backward = torch.ops.aten.convolution_backward
 _Geometry = tuple[int, int, int, int]  # stride, padding, dilation, groups
 
 
+_FIRST: ContextVar[int] = ContextVar("first image whose gradient is wanted", default=0)
+
+
+@contextmanager
+def gradient_wanted_from(first: int) -> Iterator[None]:
+    """Say of a batch that gradients at its images are wanted from number `first` on only.
+
+    For batches judged inside, those at the images before may be anything. The dearest convolution
+    of all is the one that leads back to the images: half of it is saved with half of the batch.
+    """
+    token = _FIRST.set(first)
+    try:
+        yield
+    finally:
+        _FIRST.reset(token)
+
+
 class Conv2d(nn.Conv2d):
-    """`torch.nn.Conv2d` without bias, equal strides and equal zero padding along both axes."""
+    """`torch.nn.Conv2d` without bias, equal strides and equal zero padding along both axes.
+
+    Attributes:
+        leads_to_images: That no image's features meet another's before this layer, so that it need
+            not lead back where `gradient_wanted_from` says that nobody wants it.
+    """
+
+    leads_to_images = False
 
     def forward(self, images: Tensor) -> Tensor:
         assert self.bias is None
@@ -31,7 +58,8 @@ class Conv2d(nn.Conv2d):
         geometry = (self.stride[0], self.padding[0], self.dilation[0], self.groups)
         # The view is a node of its own, which can be asked whether its gradient is wanted.
         weight = self.weight.view_as(self.weight)
-        features: Tensor = _Convolution.apply(images, weight, geometry)
+        first = _FIRST.get() if self.leads_to_images else 0
+        features: Tensor = _Convolution.apply(images, weight, geometry, first)
         return features
 
 
@@ -104,20 +132,22 @@ class _FilterBack(Function):
 
 class _Convolution(Function):
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry) -> Tensor:
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, geometry: _Geometry, first: int
+    ) -> Tensor:
         ctx.save_for_backward(images, weight)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.first = geometry, first
         return _forward(images, weight, geometry)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         images, weight = ctx.saved_tensors
-        wanted = _is_wanted(ctx, 0), _is_wanted(ctx, 1)
-        return *_ConvolutionBack.apply(gradient, images, weight, ctx.geometry, wanted), None
+        settings = ctx.geometry, (_is_wanted(ctx, 0), _is_wanted(ctx, 1)), ctx.first
+        return *_ConvolutionBack.apply(gradient, images, weight, *settings), None, None
 
 
 class _ConvolutionBack(Function):
-    """Gradients of a convolution at images and weight."""
+    """Gradients of a convolution at images, from number `first` on, and weight."""
 
     @staticmethod
     def forward(
@@ -127,12 +157,19 @@ class _ConvolutionBack(Function):
         weight: Tensor,
         geometry: _Geometry,
         wanted: tuple[bool, bool],
+        first: int,
     ) -> tuple[Tensor | None, Tensor | None]:
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(gradient, weight)
-        ctx.geometry = geometry
+        ctx.geometry, ctx.first = geometry, first
         of_images, of_weight = wanted
-        return _gradients(gradient, images, weight, geometry, images=of_images, weights=of_weight)
+        if not (first and of_images):
+            return _gradients(
+                gradient, images, weight, geometry, images=of_images, weights=of_weight
+            )
+        rest, _ = _gradients(gradient[first:], images[first:], weight, geometry, images=True)
+        _, at_weight = _gradients(gradient, images, weight, geometry, weights=of_weight)
+        return _from(first, rest), at_weight
 
     @staticmethod
     @once_differentiable
@@ -142,16 +179,30 @@ class _ConvolutionBack(Function):
         if change_of_weight is not None:
             raise NotImplementedError("the gradient of a gradient at weights; only at images")
         if change is None:
-            return (None,) * 5
+            return (None,) * 6
         gradient, weight = ctx.saved_tensors
-        geometry, (of_gradient, _, of_weight) = ctx.geometry, ctx.needs_input_grad[:3]
+        first, geometry = ctx.first, ctx.geometry
+        of_gradient, _, of_weight = ctx.needs_input_grad[:3]
+        change, gradient = change[first:], gradient[first:]
         return (
-            _forward(change, weight, geometry) if of_gradient else None,
+            _from(first, _forward(change, weight, geometry)) if of_gradient else None,
             None,
             _gradients(gradient, change, weight, geometry, weights=of_weight)[1],
             None,
             None,
+            None,
         )
+
+
+def _from(first: int, rest: Tensor | None) -> Tensor | None:
+    """A batch of zeros up to number `first`, of `rest` from there on."""
+    if not first or rest is None:
+        return rest
+    shape = (first + len(rest), *rest.shape[1:])
+    whole = torch.empty(shape, dtype=rest.dtype, device=rest.device, memory_format=layout(rest))
+    whole[:first] = 0
+    whole[first:] = rest
+    return whole
 
 
 def _is_wanted(ctx: Any, number: int) -> bool:

@@ -68,9 +68,7 @@ class LCNN(nn.Module):
         self.classes = classes
         self.enhancement = Laplacian()
         channels = (3, *filters)
-        self.units = nn.Sequential(
-            *(_unit(channels[i], channels[i + 1], last=i == UNITS - 1) for i in range(UNITS))
-        )
+        self.units = nn.Sequential(*(_unit(channels, number) for number in range(UNITS)))
         self.classifier = nn.Linear(filters[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -80,12 +78,14 @@ class LCNN(nn.Module):
         return logits
 
 
-def _unit(channels_in: int, channels_out: int, *, last: bool) -> nn.Sequential:
-    pooling = GlobalAveragePool() if last else AveragePool(5, stride=2, padding=2)
+def _unit(channels: Sequence[int], number: int) -> nn.Sequential:
+    last = number == UNITS - 1
+    # No bias: batch normalisation would take it away again.
+    convolution = Conv2d(channels[number], channels[number + 1], 3, padding=1, bias=False)
+    convolution.leads_to_images = number == 0
     return nn.Sequential(
-        # No bias: batch normalisation would take it away again.
-        Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        BatchNorm2d(channels_out),
+        convolution,
+        BatchNorm2d(channels[number + 1]),
         nn.ReLU(),
-        pooling,
+        GlobalAveragePool() if last else AveragePool(5, stride=2, padding=2),
     )

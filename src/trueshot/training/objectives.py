@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from trueshot.attacks import FGSM, perturb, statistics_kept
 from trueshot.detector import Detector
+from trueshot.networks.convolution import gradient_wanted_from
 from trueshot.training.penalty import directions, gradient_norms, input_gradient
 from trueshot.training.recipe import Fusion, Objective
 
@@ -83,7 +84,7 @@ def objective_value(
     share = _share(objective, detector, images, labels, budgets, batch)
     penalty = objective.penalty
     leaves = share.images.detach().requires_grad_(penalty is not None)
-    losses = functional.cross_entropy(detector(leaves), labels, reduction="none")
+    losses = _losses(share, detector, leaves, labels)
     if penalty is None:
         return _value(share, losses)
     gradient = input_gradient(losses[share.first :], leaves)[share.first :]
@@ -146,6 +147,11 @@ def _share(
     )
 
 
+def _losses(share: _Share, detector: Detector, leaves: Tensor, labels: Tensor) -> Tensor:
+    with gradient_wanted_from(share.first):
+        return functional.cross_entropy(detector(leaves), labels, reduction="none")
+
+
 def _value(share: _Share, losses: Tensor, norms: Tensor | None = None) -> ObjectiveValue:
     k, first = share.adversarial, share.first
     totals = losses
@@ -179,7 +185,7 @@ def _by_difference(
     seeds = share.weights.clone()
     seeds[first:] += per_step
     leaves = share.images.detach().requires_grad_(True)
-    losses = functional.cross_entropy(detector(leaves), labels, reduction="none")
+    losses = _losses(share, detector, leaves, labels)
     torch.autograd.backward((seeds * losses).sum() / whole, inputs=[leaves, *_learned(detector)])
     assert leaves.grad is not None
     gradient = leaves.grad[first:]
