@@ -86,6 +86,6 @@ def _unit(channels: Sequence[int], number: int) -> nn.Sequential:
     return nn.Sequential(
         convolution,
         BatchNorm2d(channels[number + 1]),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         GlobalAveragePool() if last else AveragePool(5, stride=2, padding=2),
     )

@@ -169,12 +169,16 @@ def _combine(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
     Channels last, this is done on rows of all values of a line, with the factors repeated along
     it: a loop over such a row is fast, one over the few channels of a pixel is not.
     """
-    (like, first), *others = terms
-    rows = layout(like) == torch.channels_last
-    result = torch.addcmul(_along(constant, like), _wide(like, rows), _along(first, like))
-    for term, factor in others:
-        result.addcmul_(_wide(term, rows), _along(factor, like))
-    return _narrow(result, like)
+    images = [term for term, _ in terms]
+    factors = torch.stack([constant, *(factor for _, factor in terms)])
+    rows = layout(images[0]) == torch.channels_last
+    along = factors.repeat(1, images[0].shape[3]) if rows else factors[:, :, None, None]
+    result = torch.empty_like(images[0], memory_format=layout(images[0]))
+    wide = _wide(result, rows)
+    torch.addcmul(along[0], _wide(images[0], rows), along[1], out=wide)
+    for image, factor in zip(images[1:], along[2:], strict=True):
+        wide.addcmul_(_wide(image, rows), factor)
+    return result
 
 
 def _squared_distances(images: Tensor, mean: Tensor) -> Tensor:
@@ -189,23 +193,10 @@ def _channel_sums(features: Tensor) -> Tensor:
 
 def _wide(features: Tensor, rows: bool) -> Tensor:
     """Channels last as shape (n · h, w · c), or as it is."""
-    n, channels, height, width = features.shape
     if not rows:
         return features
+    n, channels, height, width = features.shape
     return features.permute(0, 2, 3, 1).reshape(n * height, width * channels)
-
-
-def _narrow(wide: Tensor, like: Tensor) -> Tensor:
-    n, channels, height, width = like.shape
-    if wide.ndim == like.ndim:
-        return wide
-    return wide.view(n, height, width, channels).permute(0, 3, 1, 2)
-
-
-def _along(factor: Tensor, like: Tensor) -> Tensor:
-    """A factor by channel, shape (c,), so that it broadcasts over `_wide(like)`."""
-    last = layout(like) == torch.channels_last
-    return factor.repeat(like.shape[3]) if last else factor[:, None, None]
 
 
 def _alone(sums: Tensor) -> Tensor:
