@@ -353,6 +353,27 @@ def test_an_attack_leaves_all_that_it_touches_as_it_was(attack: Attack) -> None:
     assert images.grad is None
 
 
+class Counting(nn.Module):
+    """A network that counts in a buffer what it judged, and whose gradient is one number spread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("judged", torch.zeros(()))
+        self.weight = nn.Parameter(torch.tensor([[1.0, -1.0], [0.5, 2.0], [0.0, 1.0]]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.judged += len(images)
+        return images.sum((2, 3)) @ self.weight
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_any_network_is_attacked_and_its_buffers_are_as_they_were(attack: AttackType) -> None:
+    detector, images = Detector(Counting()), middle_levels(4)
+    attacked = perturb(attack(budget=2.0), detector, images, torch.arange(4) % 2)
+    assert (attacked != images).any()
+    assert detector.network.judged == 0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Failing:
     """An attack that draws a random number, clears the gradients, and fails."""

@@ -113,6 +113,12 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     return load_bundle(out / "detector.safetensors")[0].state_dict()
 
 
+def by_difference(recipe: Recipe) -> Recipe:
+    penalty = recipe.objective.penalty.model_copy(update={"method": "difference"})
+    objective = recipe.objective.model_copy(update={"penalty": penalty})
+    return recipe.model_copy(update={"objective": objective})
+
+
 def assert_close_to(out: Path, whole: Path) -> None:
     # Adam divides by the size of a gradient, so rounding of small ones is felt in the weights.
     for name, value in weights(whole).items():
@@ -128,17 +134,26 @@ def assert_close_to(out: Path, whole: Path) -> None:
 def test_a_run_on_two_processes_is_that_of_one_and_goes_on_with_another_number(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    train(small(), dataset, tmp_path / "one")
-    done = run(*launched(2, *train_command(small(), dataset, tmp_path / "two")))
+    recipe = by_difference(small())
+    train(recipe, dataset, tmp_path / "one")
+    done = run(*launched(2, *train_command(recipe, dataset, tmp_path / "two")))
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("detector: ") == 1  # one process speaks
     assert_close_to(tmp_path / "two", tmp_path / "one")
     # Of a run that two processes began, the rest on one: the checkpoint is at its end already.
     (tmp_path / "two" / "detector.safetensors").unlink()
-    train(small(), dataset, tmp_path / "two")
+    train(recipe, dataset, tmp_path / "two")
     assert_close_to(tmp_path / "two", tmp_path / "one")
-    again = run(*launched(2, *train_command(small(), dataset, tmp_path / "two")))
+    again = run(*launched(2, *train_command(recipe, dataset, tmp_path / "two")))
     assert again.returncode == 0, again.stderr
+
+
+def test_what_the_first_process_refuses_it_alone_says(dataset: Dataset, tmp_path: Path) -> None:
+    train(small(2), dataset, tmp_path / "run")
+    refused = run(*launched(2, *train_command(small(3), dataset, tmp_path / "run")))
+    assert refused.returncode != 0
+    assert refused.stderr.count("holds a run of another recipe") == 1
+    assert "another process of this run has died" not in refused.stderr
 
 
 TRAIN = """
@@ -181,6 +196,30 @@ def test_a_process_that_dies_ends_the_run_with_an_error_and_another_number_goes_
     train(recipe, dataset, out)  # goes on, on one process
     train(recipe, dataset, tmp_path / "whole")
     assert_close_to(out, tmp_path / "whole")
+
+
+def test_a_process_with_another_recipe_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    started = []
+    for rank in range(2):
+        path = tmp_path / f"{rank}.yaml"
+        path.write_text(small(iterations=50 + rank).to_yaml(), "utf-8")
+        command = [sys.executable, "-c", TRAIN, str(path), str(dataset.folder), str(tmp_path / "r")]
+        variables = {**environment(), **address, "RANK": str(rank)}
+        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables))
+    errors = [process.communicate(timeout=120)[1] for process in started]
+    assert all(process.returncode != 0 for process in started)
+    assert "differ from those of the run's first process" in errors[1]
+
+
+def test_a_process_without_the_others_says_so(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="torchrun"):
+        train(small(2), dataset, tmp_path / "run")
 
 
 def free_port() -> int:

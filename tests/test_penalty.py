@@ -146,6 +146,14 @@ def test_the_parts_are_means_over_the_images_that_they_name() -> None:
     assert parts["cross_entropy_adversarial"] > 0
 
 
+def test_the_parts_are_those_of_the_images_that_were_attacked_however_many() -> None:
+    detector = linear_detector().double()
+    objective = Objective(fusion=Fusion(adversarial=4))
+    parts = objective_value(objective, detector, doubles(), LABELS, torch.tensor([1.0, 1.0])).parts
+    clean = nn.functional.cross_entropy(detector(doubles()[2:]), LABELS[2:])
+    torch.testing.assert_close(parts["cross_entropy_clean"], clean.detach())
+
+
 def test_an_objective_where_all_images_are_attacked_has_no_clean_part() -> None:
     objective = Objective(penalty=Penalty(weight=1.0), fusion=Fusion(adversarial=6))
     value = objective_value(objective, linear_detector().double(), doubles(), LABELS, torch.ones(6))

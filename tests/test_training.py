@@ -60,11 +60,13 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_at", [1, 5, 11])
+@pytest.mark.parametrize(("stop_at", "method"), [(1, "exact"), (5, "difference"), (11, "exact")])
 def test_a_run_that_is_stopped_at_a_step_ends_with_the_same_bits(
-    dataset: Dataset, tmp_path: Path, stop_at: int, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, tmp_path: Path, stop_at: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = train(small(), dataset, tmp_path / "whole", checkpoint_seconds=0)
+    penalty = Penalty(weight=5.0, method=method)
+    recipe = small(objective=Objective(penalty=penalty, fusion=Fusion(adversarial=4)))
+    whole = train(recipe, dataset, tmp_path / "whole", checkpoint_seconds=0)
     original, calls = torch.optim.Adam.step, []
 
     def step(self: torch.optim.Adam, *arguments: object) -> object:
@@ -76,8 +78,8 @@ def test_a_run_that_is_stopped_at_a_step_ends_with_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(torch.optim.Adam, "step", step)
         with pytest.raises(_Stop):
-            train(small(), dataset, tmp_path / "cut", checkpoint_seconds=0)
-    again = train(small(), dataset, tmp_path / "cut", checkpoint_seconds=0)
+            train(recipe, dataset, tmp_path / "cut", checkpoint_seconds=0)
+    again = train(recipe, dataset, tmp_path / "cut", checkpoint_seconds=0)
     assert again.bundle.read_bytes() == whole.bundle.read_bytes()
     assert without_speed(again.records) == without_speed(whole.records)
 

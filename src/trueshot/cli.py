@@ -232,9 +232,11 @@ def train(
         device=device,
         start=start,
     )
-    if history.records:  # of several processes, only the first has them
-        typer.echo(json.dumps(history.records[-1]))
-        typer.echo(f"detector: {history.bundle}")
+    if not history.is_first:
+        return
+    for line in history.records[-1:]:
+        typer.echo(json.dumps(line))
+    typer.echo(f"detector: {history.bundle}")
 
 
 @app.command()

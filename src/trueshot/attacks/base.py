@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -68,8 +68,7 @@ def undisturbed(detector: Detector, *, training: bool = False) -> Iterator[Detec
     modes = [(module, module.training) for module in detector.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in detector.parameters()]
     devices = sorted({p.device.index or 0 for p, _, _ in parameters if p.is_cuda})
-    kept = statistics_kept(detector) if training else nullcontext()
-    with torch.random.fork_rng(devices=devices), kept:
+    with torch.random.fork_rng(devices=devices), statistics_kept(detector):
         try:
             detector.train(training)
             for parameter, _, _ in parameters:

@@ -88,7 +88,7 @@ class PGD:
     def _step(
         self, attacked: Tensor, gradient: Tensor, budget: Tensor, low: Tensor, high: Tensor
     ) -> Tensor:
-        step = gradient.sign_().mul_(self.relative_step * budget)
+        step = gradient.sign().mul_(self.relative_step * budget)
         return step.add_(attacked).clamp_(low, high)
 
 

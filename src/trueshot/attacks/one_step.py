@@ -61,8 +61,8 @@ class LeastLikelyClass:
         with undisturbed(detector, training=self.batch_statistics) as target:
             gradient = image_gradient(target, images, least_likely, self.loss)
         spend(forward=1, backward=1)
-        return _step(images, gradient.neg_(), per_image(self.budget, images))
+        return _step(images, -gradient, per_image(self.budget, images))
 
 
 def _step(images: Tensor, gradient: Tensor, budget: Tensor) -> Tensor:
-    return gradient.sign_().mul_(budget).add_(images).clamp_(0, LEVELS).detach()
+    return gradient.sign().mul_(budget).add_(images).clamp_(0, LEVELS).detach()

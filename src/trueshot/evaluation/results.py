@@ -28,7 +28,8 @@ class Cell:
         right_unrounded: The same before rounding.
         settings: The attack in full, as its repr.
         psnr: Mean over the crops, in dB; None where nothing was changed.
-        calls: Times that the attack asked the detector, and its gradient, about a crop: means.
+        calls: Times that the attack asked the detector, and its gradient, about a crop: means;
+            None in results of before they were counted.
     """
 
     attack: str
@@ -38,14 +39,14 @@ class Cell:
     right_unrounded: tuple[int, int]
     settings: str = ""
     psnr: float | None = None
-    calls: tuple[float, float] = (0.0, 0.0)
+    calls: tuple[float, float] | None = None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Cell:
         """Read back what a file holds of a cell; rates that were written out are passed over."""
         fields = {k: v for k, v in content.items() if k not in ("accuracy", "interval95")}
         for name in ("right", "total", "right_unrounded", "calls"):
-            if name in fields:  # files of before the counting of calls lack them
+            if fields.get(name) is not None:
                 fields[name] = tuple(fields[name])
         return cls(**fields)
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from trueshot.networks.layout import layout
 
@@ -73,6 +74,8 @@ class AveragePool(nn.Module):
         self.padding = padding
 
     def forward(self, features: Tensor) -> Tensor:
+        if features.is_cuda:  # where a convolution may round its inputs
+            return functional.avg_pool2d(features, self.side, self.stride, self.padding)
         kernel = features.new_full((1, 1, self.side, self.side), 1 / self.side**2)
         return fixed_filter(features, kernel, stride=self.stride, padding=self.padding)
 
@@ -168,8 +171,9 @@ class _ConvolutionBack(Function):
                 gradient, images, weight, geometry, images=of_images, weights=of_weight
             )
         rest, _ = _gradients(gradient[first:], images[first:], weight, geometry, images=True)
-        _, at_weight = _gradients(gradient, images, weight, geometry, weights=of_weight)
-        return _from(first, rest), at_weight
+        if not of_weight:
+            return _from(first, rest), None
+        return _from(first, rest), _gradients(gradient, images, weight, geometry, weights=True)[1]
 
     @staticmethod
     @once_differentiable
@@ -187,7 +191,7 @@ class _ConvolutionBack(Function):
         return (
             _from(first, _forward(change, weight, geometry)) if of_gradient else None,
             None,
-            _gradients(gradient, change, weight, geometry, weights=of_weight)[1],
+            _gradients(gradient, change, weight, geometry, weights=True)[1] if of_weight else None,
             None,
             None,
             None,

@@ -10,6 +10,11 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from trueshot.networks.convolution import Conv2d
+from trueshot.networks.normalisation import BatchNorm2d
+
+_KNOWN = (nn.Conv2d, Conv2d, nn.BatchNorm2d, BatchNorm2d)
+
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
@@ -21,7 +26,8 @@ def folded(module: AnyModule) -> AnyModule:
     weights is not felt by what is folded. Values agree up to rounding.
 
     Args:
-        module: In evaluation mode; modules in train mode, and those with hooks, are left whole.
+        module: In evaluation mode; modules in train mode, with hooks, or of kinds derived from
+            those two, are left whole.
     """
     if not module._modules:
         return module
@@ -42,14 +48,19 @@ def _joined(children: dict[str, nn.Module | None]) -> dict[str, nn.Module | None
             continue
         if _may_be_joined(first) and _may_be_joined(second):
             children[name] = _join(first, second)
-            del children[following]
+            children[following] = nn.Identity()  # the places of the others stay theirs
     return children
 
 
 def _may_be_joined(module: nn.Module) -> bool:
-    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks
-    known = not isinstance(module, nn.BatchNorm2d) or module.track_running_stats
-    return known and not module.training and not hooks
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    whole = not isinstance(module, nn.BatchNorm2d) or module.track_running_stats
+    return type(module) in _KNOWN and whole and not module.training and not any(hooks)
 
 
 def _join(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> nn.Conv2d:

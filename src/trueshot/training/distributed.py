@@ -7,6 +7,7 @@ what it means on one process.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,9 +18,11 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from trueshot.errors import RunError
 from trueshot.networks.normalisation import BatchNorm2d
+from trueshot.training.exchange import Exchange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +32,12 @@ class Processes:
     Args:
         rank: Its number, from 0; the first writes the run's files.
         count: How many there are.
+        exchange: What sums tensors on the CPUs of one machine; otherwise PyTorch does.
     """
 
     rank: int = 0
     count: int = 1
+    exchange: Exchange | None = None
 
     @property
     def is_first(self) -> bool:
@@ -59,9 +64,12 @@ class Processes:
         Raises:
             RunError: A process has died.
         """
-        if self.count > 1:
-            with _together():
-                dist.all_reduce(own)
+        if self.count == 1:
+            return own
+        with _together():
+            if self.exchange is not None:
+                return self.exchange.total(own)
+            dist.all_reduce(own)
         return own
 
     def from_first(self, content: bytes, device: torch.device) -> bytes:
@@ -73,11 +81,15 @@ class Processes:
         if self.count == 1:
             return content
         with _together():
+            if self.exchange is not None:
+                return self.exchange.from_first(content)
             size = torch.tensor([len(content)], device=device)
             dist.broadcast(size, 0)
+            if not int(size):
+                return b""
             data = torch.zeros(int(size), dtype=torch.uint8, device=device)
             if self.is_first:
-                data = torch.tensor(bytearray(content), dtype=torch.uint8, device=device)
+                data = torch.frombuffer(bytearray(content), dtype=torch.uint8).to(device)
             dist.broadcast(data, 0)
         return data.cpu().numpy().tobytes()
 
@@ -120,24 +132,48 @@ def processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
         yield Processes(), device
-        return
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    with _together():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    elif device.type == "cpu" and os.environ.get("LOCAL_WORLD_SIZE") == str(count):
+        with _reaching(count):
+            store, rank, _ = next(rendezvous("env://"))
+            exchange = Exchange.open(rank, count, store)
+        try:
+            yield Processes(rank=rank, count=count, exchange=exchange), device
+        finally:
+            exchange.close()
+    else:
+        with _reaching(count):
+            if device.type == "cuda" and device.index is None:
+                device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+                torch.cuda.set_device(device)
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        try:
+            yield Processes(rank=dist.get_rank(), count=count), device
+        finally:
+            dist.destroy_process_group()
+            gc.collect()  # its threads end with it, and must before the interpreter does
+
+
+@contextmanager
+def _reaching(count: int) -> Iterator[None]:
     try:
-        yield Processes(rank=dist.get_rank(), count=count), device
-    finally:
-        dist.destroy_process_group()
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        raise RunError(
+            f"the other {count - 1} processes that WORLD_SIZE speaks of cannot be reached; start "
+            f"them with torchrun, or unset WORLD_SIZE ({_first_line(error)})"
+        ) from error
 
 
 @contextmanager
 def _together() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, EOFError, OSError) as error:
         raise RunError(
-            "another process of this run has died or cannot be reached; the same command goes on "
-            f"from the last checkpoint ({str(error).splitlines()[0]})"
+            "another process of this run has died; the same command goes on "
+            f"from the last checkpoint ({_first_line(error)})"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

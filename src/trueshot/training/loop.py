@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,12 @@ class TrainingHistory:
     Args:
         bundle: The trained detector.
         records: Lines of the log, in order of their `step`; see docs/training.md.
+        is_first: False on all processes of a run but the one that writes; those have no records.
     """
 
     bundle: Path
     records: list[dict[str, Any]]
+    is_first: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,14 @@ class _Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    @property
+    def identity(self) -> str:
+        """What recipe.yaml holds: two runs of which this is equal are one run."""
+        data = f"# data: {self.fingerprint}, {self.training.side} px"
+        if self.start is not None:
+            data += f", start: {self.start[1]}"
+        return f"{data}\n{self.recipe.to_yaml()}"
 
     def begin(self) -> State:
         start = None if self.start is None else self.start[0]
@@ -141,24 +151,23 @@ def train(
             processes=together,
             start=None if start is None else _weights(Path(start), recipe),
         )
-        if not together.is_first:
+        fusion, batch = recipe.objective.fusion, recipe.schedule.batch
+        attacked = fusion.adversarial if fusion else 0
+        together.share(attacked, batch - attacked)  # refused before anything is written
+        if together.is_first:
+            _lead(run, resume, checkpoint_seconds)
+        else:
             _follow(run)
-            return TrainingHistory(bundle=run.folder / BUNDLE, records=[])
-        _claim(run, resume)
-        with only_run_in(run.folder):
-            remove_leftovers(run.folder)
-            _lead(run, checkpoint_seconds)
-    return TrainingHistory(bundle=run.folder / BUNDLE, records=read_lines(run.folder / LOG))
+        together.from_first(b"", own_device)  # no process is done before the detector is written
+    records = read_lines(run.folder / LOG) if together.is_first else []
+    return TrainingHistory(bundle=run.folder / BUNDLE, records=records, is_first=together.is_first)
 
 
 def _claim(run: _Run, resume: bool) -> None:
     """Take a folder for this run, or find that it is this run's."""
     claim = run.folder / "recipe.yaml"
-    data = f"# data: {run.fingerprint}, {run.training.side} px"
-    if run.start is not None:
-        data += f", start: {run.start[1]}"
     if not claim.exists():
-        write_atomically(claim, f"{data}\n{run.recipe.to_yaml()}")
+        write_atomically(claim, run.identity)
         return
     before = load_recipe(claim)
     if not resume:
@@ -168,52 +177,69 @@ def _claim(run: _Run, resume: bool) -> None:
         raise RunError(
             f"{run.folder}: holds a run of another recipe ({known}); name another folder"
         )
-    if claim.read_text("utf-8").splitlines()[0] != data:
+    if claim.read_text("utf-8").splitlines()[0] != run.identity.splitlines()[0]:
         raise RunError(
             f"{run.folder}: holds a run on other data or from another start; name another folder"
         )
 
 
-def _lead(run: _Run, checkpoint_seconds: float) -> None:
+def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
     """Train, or find that this was done; write what the run writes."""
-    if (run.folder / BUNDLE).is_file():
-        run.processes.from_first(b"", run.device)
-        return
+    with ExitStack() as held:
+        try:
+            _claim(run, resume)
+            held.enter_context(only_run_in(run.folder))
+            remove_leftovers(run.folder)
+            state = None if (run.folder / BUNDLE).is_file() else _begun(run)
+        except BaseException:
+            # Let the others go, through both meetings that they wait at: this error is the one.
+            run.processes.from_first(b"", run.device)
+            run.processes.from_first(b"", run.device)
+            raise
+        run.processes.from_first(b"" if state is None else _beginning(run, state), run.device)
+        if state is None:
+            return
+        log = run.folder / LOG
+        write_lines(log, [line for line in read_lines(log) if line["step"] <= state.at.step])
+        _train(run, state, checkpoint_seconds)
+        if not is_finite(state.detector):
+            raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
+        save_bundle(run.folder / BUNDLE, state.detector, _card(run))
+
+
+def _begun(run: _Run) -> State:
+    """The run where it was interrupted, or before its first step."""
     state = run.begin()
     if run.checkpoint.is_file():
         state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer)
-    run.processes.from_first(_beginning(run, state), run.device)
-    log = run.folder / LOG
-    write_lines(log, [line for line in read_lines(log) if line["step"] <= state.at.step])
-    _train(run, state, checkpoint_seconds)
-    if not is_finite(state.detector):
-        raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
-    save_bundle(run.folder / BUNDLE, state.detector, _card(run))
+    return state
+
+
+def _beginning(run: _Run, state: State) -> bytes:
+    content = checkpoint(state.detector, state.optimizer, state.at)
+    return hashlib.sha256(run.identity.encode()).digest() + content
 
 
 def _follow(run: _Run) -> None:
     """Take part in what the first process leads, from where it begins; write nothing."""
     beginning = run.processes.from_first(b"", run.device)
-    if not beginning:
+    if not beginning:  # it is done, or has said why it cannot begin
         return
+    mine = hashlib.sha256(run.identity.encode()).digest()
+    if beginning[: len(mine)] != mine:
+        raise RunError(
+            f"{run.folder}: recipe, data set or start differ from those of the run's first process"
+        )
     state = run.begin()
-    fingerprint, content = beginning.split(b"\n", 1)
-    if fingerprint.decode() != run.fingerprint:
-        raise RunError("the data set differs from that of the run's first process")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "checkpoint.safetensors"
-        path.write_bytes(content)
+        path = Path(folder) / "checkpoint of the first process"
+        path.write_bytes(beginning[len(mine) :])
         state.at = load_checkpoint(path, state.detector, state.optimizer)
     total = run.recipe.schedule.iterations
     with run.minibatches(state.at.step) as minibatches:
         while state.at.step < total:
             run.step(state, next(minibatches))
             state.at.step += 1
-
-
-def _beginning(run: _Run, state: State) -> bytes:
-    content = checkpoint(state.detector, state.optimizer, state.at)
-    return run.fingerprint.encode() + b"\n" + content
 
 
 def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:

@@ -129,8 +129,9 @@ def _share(
         images = fused(fusion, detector, images, labels, budgets)
         adversarial = len(budgets)
         weights[:adversarial] = fusion.weight
-    whole = len(images) if batch is None else batch
-    attacked = fusion.adversarial if fusion else 0
+    whole, attacked = len(images), adversarial
+    if batch is not None:
+        whole, attacked = batch, fusion.adversarial if fusion else 0
     every = penalty is not None and penalty.images == "all"
     return _Share(
         images=images,

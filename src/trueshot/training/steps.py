@@ -82,7 +82,8 @@ def minibatches(
         coming = reader.submit(read, first)
         for step in range(first, recipe.schedule.iterations):
             minibatch = coming.result()
-            coming = reader.submit(read, step + 1)
+            if step + 1 < recipe.schedule.iterations:
+                coming = reader.submit(read, step + 1)
             yield minibatch
 
     with ThreadPoolExecutor(1) as reader:
