@@ -1,4 +1,4 @@
-"""One process of `processes.py`: python -m speed.worker SIDE SECONDS REPORT."""
+"""One process of `processes.py`: python -m speed.worker SIDE BATCH SECONDS REPORT."""
 
 from __future__ import annotations
 
@@ -10,35 +10,33 @@ from pathlib import Path
 
 import torch
 
+from speed import examples
+from speed.rows import DIFFERENCE, minibatch, objectives
 from trueshot.memory import keep_freed_memory
-from trueshot.training import differentiate, load_recipe
+from trueshot.training import differentiate
 from trueshot.training.distributed import Processes, processes
-from trueshot.training.steps import draw_budgets, new_detector
 
-WARM_UP, BATCH = 3, 64
+WARM_UP = 3
 
 
 def main() -> None:
-    side, seconds, report = int(sys.argv[1]), float(sys.argv[2]), Path(sys.argv[3])
+    side, batch, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     keep_freed_memory()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     with processes(torch.device("cpu")) as (together, _):
-        rate = measure(together, side, seconds)
+        rate = measure(together, side, batch, seconds)
         if together.is_first:
-            report.write_text(json.dumps(rate), "utf-8")
+            Path(sys.argv[4]).write_text(json.dumps(rate), "utf-8")
 
 
-def measure(together: Processes, side: int, seconds: float) -> float:
+def measure(together: Processes, side: int, batch: int, seconds: float) -> float:
     """Images a second, all processes together."""
-    recipe = load_recipe("secure")
-    budgets = draw_budgets(recipe, 0)
-    assert budgets is not None
-    share = together.share(len(budgets), BATCH - len(budgets))
-    random = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (BATCH, side, side, 3), generator=random)
-    images = pixels.permute(0, 3, 1, 2).float()[share]
-    labels, budgets = (torch.arange(BATCH) % 2)[share], budgets[share[share < len(budgets)]]
-    detector = new_detector(recipe).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    whole, objective = minibatch(side, batch), objectives(batch)[DIFFERENCE]
+    attacked = len(whole.budgets)
+    share = together.share(attacked, batch - attacked)
+    images, labels = whole.images[share], whole.labels[share]
+    budgets = whole.budgets[share[share < attacked]]
+    detector = examples.new_detector()
     detector.train()
     together.share_statistics(detector)
     learned = list(detector.parameters())
@@ -46,13 +44,13 @@ def measure(together: Processes, side: int, seconds: float) -> float:
     done, started = 0, 0.0
     while done < WARM_UP or _goes_on(together, started, seconds):
         optimizer.zero_grad(set_to_none=True)
-        parts = differentiate(recipe.objective, detector, images, labels, budgets, BATCH)
+        parts = differentiate(objective, detector, images, labels, budgets, batch)
         together.add_up(learned, parts)
         optimizer.step()
         done += 1
         if done == WARM_UP:
             started = time.perf_counter()
-    return (done - WARM_UP) * BATCH / (time.perf_counter() - started)
+    return (done - WARM_UP) * batch / (time.perf_counter() - started)
 
 
 def _goes_on(together: Processes, started: float, seconds: float) -> bool:

@@ -18,7 +18,6 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.rendezvous import rendezvous
 
 from trueshot.errors import RunError
 from trueshot.networks.normalisation import BatchNorm2d
@@ -134,6 +133,8 @@ def processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
         yield Processes(), device
     elif device.type == "cpu" and os.environ.get("LOCAL_WORLD_SIZE") == str(count):
         with _reaching(count):
+            from torch.distributed.rendezvous import rendezvous  # not in every build of PyTorch
+
             store, rank, _ = next(rendezvous("env://"))
             exchange = Exchange.open(rank, count, store)
         try:

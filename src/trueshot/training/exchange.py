@@ -11,11 +11,14 @@ import tempfile
 from dataclasses import dataclass
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.distributed.distributed_c10d import Store
+
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
 
 _PLACE = "trueshot/sums"
 
