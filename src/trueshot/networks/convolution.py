@@ -212,9 +212,9 @@ def _from(first: int, rest: Tensor | None) -> Tensor | None:
 def _is_wanted(ctx: Any, number: int) -> bool:
     """Whether this backward pass leads through the input of that number to where it ends.
 
-    `needs_input_grad` tells only whether some pass may: computing both gradients whichever is
-    wanted would cost a secure step a fifth of its time. What PyTorch uses itself to find out has
-    no public name; without it, or where it does not know, nothing but that time is lost.
+    `needs_input_grad` tells only whether some pass may, so both gradients would be computed
+    whichever is wanted. What PyTorch uses itself to find out has no public name; without it, or
+    where it does not know, nothing but time is lost.
     """
     node = ctx.next_functions[number][0]
     if node is None:

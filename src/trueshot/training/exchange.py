@@ -1,7 +1,7 @@
 """Sums over the processes of one machine, by sockets of its own.
 
-Batch statistics are sums of a few numbers, dozens of times a step. PyTorch's gloo takes a
-millisecond for each on a CPU, as each wakes several threads; here it is some twenty microseconds.
+Batch statistics are sums of a few numbers, dozens of times a step. On a CPU PyTorch's gloo wakes
+several threads for each, which takes many times as long as the sum and its way there and back.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from trueshot.attacks import FGSM, perturb, statistics_kept
 from trueshot.detector import Detector
 from trueshot.networks.convolution import gradient_wanted_from
 from trueshot.training.penalty import directions, gradient_norms, input_gradient
-from trueshot.training.recipe import Fusion, Objective
+from trueshot.training.recipe import Fusion, Objective, Penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +51,10 @@ def differentiate(
     Returns:
         The parts of the loss, as in `ObjectiveValue`.
     """
-    penalty = objective.penalty
-    if penalty is not None and penalty.method == "difference":
-        return _by_difference(objective, detector, images, labels, budgets, batch)
-    value = objective_value(objective, detector, images, labels, budgets, batch)
+    share = _share(objective, detector, images, labels, budgets, batch)
+    if objective.penalty is not None and objective.penalty.method == "difference":
+        return _by_difference(share, objective.penalty, detector, labels)
+    value = _exact(share, objective.penalty, detector, labels)
     torch.autograd.backward(value.loss, inputs=_learned(detector))
     return value.parts
 
@@ -82,13 +82,7 @@ def objective_value(
         ValueError: Fusion without budgets, or budgets without fusion.
     """
     share = _share(objective, detector, images, labels, budgets, batch)
-    penalty = objective.penalty
-    leaves = share.images.detach().requires_grad_(penalty is not None)
-    losses = _losses(share, detector, leaves, labels)
-    if penalty is None:
-        return _value(share, losses)
-    gradient = input_gradient(losses[share.first :], leaves)[share.first :]
-    return _value(share, losses, gradient_norms(gradient, squared=penalty.squared))
+    return _exact(share, objective.penalty, detector, labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,17 +163,21 @@ def _value(share: _Share, losses: Tensor, norms: Tensor | None = None) -> Object
     return ObjectiveValue(loss=loss, parts={"loss": loss.detach(), **means})
 
 
+def _exact(
+    share: _Share, penalty: Penalty | None, detector: Detector, labels: Tensor
+) -> ObjectiveValue:
+    leaves = share.images.detach().requires_grad_(penalty is not None)
+    losses = _losses(share, detector, leaves, labels)
+    if penalty is None:
+        return _value(share, losses)
+    gradient = input_gradient(losses[share.first :], leaves)[share.first :]
+    return _value(share, losses, gradient_norms(gradient, squared=penalty.squared))
+
+
 def _by_difference(
-    objective: Objective,
-    detector: Detector,
-    images: Tensor,
-    labels: Tensor,
-    budgets: Tensor | None,
-    batch: int | None,
+    share: _Share, penalty: Penalty, detector: Detector, labels: Tensor
 ) -> dict[str, Tensor]:
-    assert objective.penalty is not None
-    share = _share(objective, detector, images, labels, budgets, batch)
-    step, first, whole = objective.penalty.step, share.first, share.counts["loss"]
+    step, first, whole = penalty.step, share.first, share.counts["loss"]
     per_step = share.penalty / step
     # One pass back gives the minibatch's gradient, the first half of the difference, and the
     # direction: each image's gradient is that of its loss times its seed.
