@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from trueshot.detector import Detector
 from trueshot.errors import BrokenPromiseError
-from trueshot.pixels import LEVELS, linf
+from trueshot.pixels import LEVELS, l2, linf
 
 Budget = float | Tensor
+Norm = Literal["linf", "l2"]
+_DISTANCES = {"linf": linf, "l2": l2}
 
 
 @runtime_checkable
@@ -21,7 +23,7 @@ class Attack(Protocol):
     """Settings and one call. An implementation is a frozen dataclass whose repr names the test.
 
     `budget` is the largest change of a level: one number for all images, or a tensor of shape (n,)
-    with one for each.
+    with one for each. An attack whose budget is meant in another norm has a field `norm`.
     """
 
     @property
@@ -30,6 +32,19 @@ class Attack(Protocol):
     def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
         """Levels (n, 3, h, w) and true classes (n,) in, levels of the same shape out."""
         ...
+
+
+def norm_of(attack: Attack) -> Norm:
+    """The norm in which an attack's budget is meant: its field `norm`, or L∞."""
+    norm: Norm = getattr(attack, "norm", "linf")
+    if norm not in _DISTANCES:
+        raise ValueError(f"norm {norm!r}: unknown; known: {', '.join(_DISTANCES)}")
+    return norm
+
+
+def distance(norm: Norm, first: Tensor, second: Tensor) -> Tensor:
+    """Distance of each image from the other in levels, shape (n,)."""
+    return _DISTANCES[norm](first, second)
 
 
 def per_image(budget: Budget, images: Tensor) -> Tensor:
@@ -136,8 +151,14 @@ def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
         as fit into it are changed: of half a level nothing is left in a file.
     """
     budget = per_image(attack.budget, images)
-    filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
-    return filed.clamp(0, LEVELS)
+    if norm_of(attack) == "linf":
+        filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
+        return filed.clamp(0, LEVELS)
+    filed = attacked.round().clamp(0, LEVELS)
+    too_far = l2(images, filed) > budget.flatten()
+    # Each change cut to whole levels is no longer than it was.
+    shorter = images + (attacked - images).trunc()
+    return torch.where(too_far[:, None, None, None], shorter, filed)
 
 
 def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
@@ -145,8 +166,11 @@ def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
         raise BrokenPromiseError(f"{attack!r} changed the shape or the type of the images")
     if not _are_levels(attacked):
         raise BrokenPromiseError(f"{attack!r} left the levels 0 to 255")
+    norm = norm_of(attack)
     rounding = 4 * LEVELS * torch.finfo(images.dtype).eps
-    excess = linf(images, attacked) - per_image(attack.budget, images).flatten()
+    if norm == "l2":
+        rounding *= images[0].numel() ** 0.5
+    excess = distance(norm, images, attacked) - per_image(attack.budget, images).flatten()
     if bool((excess > rounding).any()):
         raise BrokenPromiseError(f"{attack!r} left its budget by {float(excess.max()):.3g} levels")
 
