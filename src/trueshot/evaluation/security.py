@@ -8,7 +8,7 @@ broken at every larger one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -207,11 +207,9 @@ class SecurityResult:
     def to_json(self) -> dict[str, Any]:
         """Everything, with rates and intervals written out for readers of the file."""
         content = {"kind": KIND, "format": FORMAT, **asdict(self)}
-        rated: Sequence[tuple[str, Sequence[WorstCase | Change]]]
-        rated = (("worst", self.worst), ("changes", self.changes))
-        for name, items in rated:
-            for item, written in zip(items, content[name], strict=True):
-                written |= {"accuracy": item.accuracy, "interval95": item.interval}
+        rated: list[WorstCase | Change] = [*self.worst, *self.changes]
+        for item, written in zip(rated, [*content["worst"], *content["changes"]], strict=True):
+            written |= {"accuracy": item.accuracy, "interval95": item.interval}
         return content
 
     @classmethod
