@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": BASE,
     "training": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
     "evaluation": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
-    "reports": BASE | {"evaluation.results"},
+    "reports": BASE | {"evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
     "scanning": BASE | {"detector", "bundle"},
     "web": BASE | {"detector", "bundle", "scanning"},
