@@ -26,7 +26,8 @@ from trueshot.imagefiles import read_image, write_png
 from trueshot.networks.many_crops import ManyCrops
 from trueshot.pixels import to_levels
 from trueshot.training import Recipe, train
-from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
+from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.recipe import Network, Schedule
 
 PLAIN = Recipe(
     name="plain",

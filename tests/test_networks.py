@@ -13,7 +13,7 @@ from trueshot.attacks import image_gradient
 from trueshot.detector import Detector
 from trueshot.errors import RecipeError
 from trueshot.networks import LCNN, build_network
-from trueshot.networks.lcnn import Laplacian
+from trueshot.networks.front_ends import Laplacian
 from trueshot.networks.many_crops import ManyCrops
 
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
-from trueshot.training.objectives import differentiate, fused, objective_value
+from trueshot.training.adversaries import fused
+from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.objectives import differentiate, objective_value
 from trueshot.training.penalty import gradient_norms, input_gradient
-from trueshot.training.recipe import Fusion, Objective, Penalty
 
 LABELS = torch.arange(6) % 2
 

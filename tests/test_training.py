@@ -34,8 +34,9 @@ from trueshot.training import (
     train,
 )
 from trueshot.training.augmentation import turn
+from trueshot.training.defences import Fusion, Objective, Penalty
 from trueshot.training.loop import validate_detector
-from trueshot.training.recipe import Fusion, Network, Objective, Penalty, Schedule
+from trueshot.training.recipe import Network, Schedule
 from trueshot.training.steps import draw_budgets, new_detector
 
 
@@ -248,7 +249,7 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: a\nobjective: {penalty: {weight: -1}}", "objective.penalty.weight"),
         ("name: a\nobjective: {fusion: {budget: [5, 1]}}", "objective.fusion"),
         ("name: a\nobjective: {fusion: {adversarial: 65}}", "adversarial is 65"),
-        ("name: a\nnetwork: {filters: [8, 8]}", "network.filters"),
+        ("name: a\nnetwork: {filters: [8, 8]}", "network.lcnn.filters"),
         ("- a list", "mapping"),
         ("name: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),

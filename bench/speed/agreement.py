@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from speed import examples, usual
 from speed.equality import DisagreementError
 from trueshot.training import differentiate
-from trueshot.training.objectives import fused
-from trueshot.training.recipe import Objective, Penalty
+from trueshot.training.adversaries import fused
+from trueshot.training.defences import Objective, Penalty
 
 _ROUNDING = 1e-9
 

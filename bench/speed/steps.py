@@ -21,7 +21,7 @@ from speed.rows import (
 from speed.settings import Settings
 from speed.tables import table
 from speed.timing import Times, in_turns
-from trueshot.training.objectives import fused
+from trueshot.training.adversaries import fused
 
 BATCH = 64
 _HEAD = ("step", "ms", "× our plain", "× usual plain", "times as fast as usual secure")

@@ -20,9 +20,10 @@ def generators(images: Tensor, seed: int) -> list[torch.Generator]:
         seed: Of the attack.
     """
     rows = images.detach().cpu().float().contiguous()
+    # Of a seed PyTorch's generator for CPUs takes 32 bits.
+    begin = zlib.crc32(repr(seed).encode())
     return [
-        torch.Generator().manual_seed((seed << 32) ^ zlib.crc32(row.numpy().tobytes()))
-        for row in rows
+        torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes(), begin)) for row in rows
     ]
 
 

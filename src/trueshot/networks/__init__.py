@@ -9,10 +9,17 @@ from torch import nn
 
 from trueshot.errors import RecipeError
 from trueshot.networks.lcnn import DEFAULT_FILTERS, LCNN
+from trueshot.networks.spectral import DEFAULT_SPECTRAL_FILTERS, SpectralNetwork
 
-__all__ = ["DEFAULT_FILTERS", "LCNN", "build_network"]
+__all__ = [
+    "DEFAULT_FILTERS",
+    "DEFAULT_SPECTRAL_FILTERS",
+    "LCNN",
+    "SpectralNetwork",
+    "build_network",
+]
 
-_NETWORKS: dict[str, type[nn.Module]] = {"lcnn": LCNN}
+_NETWORKS: dict[str, type[nn.Module]] = {"lcnn": LCNN, "spectral": SpectralNetwork}
 
 
 def build_network(settings: Mapping[str, Any]) -> nn.Module:

@@ -64,6 +64,20 @@ class Conv2d(nn.Conv2d):
         return features
 
 
+def convolve(images: Tensor, weight: Tensor, *, groups: int = 1) -> Tensor:
+    """Convolution without padding by a weight that may be computed; it leads to the images.
+
+    Args:
+        images: Shape (n, c, h, w), no image's features having met another's.
+        weight: Shape (filters, c / groups, side, side).
+        groups: Of channels.
+    """
+    features: Tensor = _Convolution.apply(
+        images, weight.view_as(weight), (1, 0, 1, groups), _FIRST.get()
+    )
+    return features
+
+
 class AveragePool(nn.Module):
     """`torch.nn.AvgPool2d` that counts the zeros of its padding, as a fixed filter."""
 

@@ -8,32 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from trueshot.networks.convolution import AveragePool, Conv2d, fixed_filter
+from trueshot.networks.convolution import AveragePool, Conv2d
+from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.networks.normalisation import BatchNorm2d
 
 UNITS = 5
 DEFAULT_FILTERS = (8, 16, 32, 64, 128)
-
-
-class Laplacian(nn.Module):
-    """The fixed high-pass filter of equation 1, on each colour channel by itself.
-
-    No padding: a padded border would be an edge that the photograph does not have. So levels of
-    shape (n, 3, h, w) become residuals of shape (n, 3, h - 2, w - 2).
-    """
-
-    kernel: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        kernel = torch.tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
-        self.register_buffer("kernel", kernel[None, None], persistent=False)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return fixed_filter(images, self.kernel)
 
 
 class GlobalAveragePool(nn.Module):
@@ -53,22 +35,33 @@ class LCNN(nn.Module):
         filters: Filters of the five convolutions. The paper does not give them: the default is
             our assumption, chosen by validation (docs/paper.md).
         classes: Number of logits.
+        front: What stands in the place of the Laplacian layer: see `FRONT_ENDS`.
 
     Raises:
-        ValueError: Not five positive filter counts, or fewer than two classes.
+        ValueError: Not five positive filter counts, fewer than two classes, or no such front end.
     """
 
-    def __init__(self, filters: Sequence[int] = DEFAULT_FILTERS, classes: int = 2) -> None:
+    def __init__(
+        self,
+        filters: Sequence[int] = DEFAULT_FILTERS,
+        classes: int = 2,
+        front: str = "laplacian",
+    ) -> None:
         super().__init__()
         if len(filters) != UNITS or min(filters) < 1:
             raise ValueError(f"five positive filter counts wanted, got {tuple(filters)}")
         if classes < 2:
             raise ValueError(f"two classes or more wanted, got {classes}")
+        if front not in FRONT_ENDS:
+            raise ValueError(f"front end {front!r}: unknown; known: {', '.join(FRONT_ENDS)}")
         self.filters = tuple(filters)
         self.classes = classes
-        self.enhancement = Laplacian()
+        self.enhancement = FRONT_ENDS[front]()
         channels = (3, *filters)
         self.units = nn.Sequential(*(_unit(channels, number) for number in range(UNITS)))
+        # A front end that learns needs the gradients of all images, and passes on what is wanted.
+        learns = any(True for _ in self.enhancement.parameters())
+        self.units[0][0].leads_to_images = not learns  # type: ignore[index]
         self.classifier = nn.Linear(filters[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -82,7 +75,6 @@ def _unit(channels: Sequence[int], number: int) -> nn.Sequential:
     last = number == UNITS - 1
     # No bias: batch normalisation would take it away again.
     convolution = Conv2d(channels[number], channels[number + 1], 3, padding=1, bias=False)
-    convolution.leads_to_images = number == 0
     return nn.Sequential(
         convolution,
         BatchNorm2d(channels[number + 1]),

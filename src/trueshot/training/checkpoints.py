@@ -38,22 +38,38 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, detector: Detector, optimizer: torch.optim.Optimizer, progress: Progress
+    path: Path,
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    average: Detector | None = None,
 ) -> None:
     """Write weights, buffers, the optimiser's moments and the progress to one file."""
-    write_atomically(path, checkpoint(detector, optimizer, progress))
+    write_atomically(path, checkpoint(detector, optimizer, progress, average))
 
 
-def checkpoint(detector: Detector, optimizer: torch.optim.Optimizer, progress: Progress) -> bytes:
+def checkpoint(
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    average: Detector | None = None,
+) -> bytes:
     """The content of such a file."""
     tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
     cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     return save(cpu, metadata={_KEY: json.dumps(asdict(progress))})
 
 
-def load_checkpoint(path: Path, detector: Detector, optimizer: torch.optim.Optimizer) -> Progress:
+def load_checkpoint(
+    path: Path,
+    detector: Detector,
+    optimizer: torch.optim.Optimizer,
+    average: Detector | None = None,
+) -> Progress:
     """Put a checkpoint back into a detector and its optimiser, both built by the same recipe.
 
     Raises:
@@ -63,6 +79,8 @@ def load_checkpoint(path: Path, detector: Detector, optimizer: torch.optim.Optim
         tensors, header = read_safetensors(path)
         progress = Progress(**json.loads(header[_KEY]))
         detector.load_state_dict(_under("detector.", tensors))
+        if average is not None:
+            average.load_state_dict(_under("average.", tensors))
         _load_moments(optimizer, _under("optimizer.", tensors))
     except (BundleError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RunError(

@@ -36,7 +36,15 @@ from trueshot.training.checkpoints import (
 )
 from trueshot.training.distributed import Processes, processes
 from trueshot.training.recipe import Recipe, load_recipe
-from trueshot.training.steps import Minibatch, State, begin, blank_card, gradients, minibatches
+from trueshot.training.steps import (
+    Minibatch,
+    State,
+    begin,
+    blank_card,
+    gradients,
+    keep,
+    minibatches,
+)
 from trueshot.versions import versions
 
 BUNDLE = "detector.safetensors"
@@ -98,6 +106,7 @@ class _Run:
                 f"{self.folder}: the loss is no finite number at step {state.at.step}; {_ADVICE}"
             )
         state.optimizer.step()
+        keep(state, self.recipe.schedule.averaging)
         return parts
 
 
@@ -202,21 +211,21 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
         log = run.folder / LOG
         write_lines(log, [line for line in read_lines(log) if line["step"] <= state.at.step])
         _train(run, state, checkpoint_seconds)
-        if not is_finite(state.detector):
+        if not is_finite(state.kept):
             raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
-        save_bundle(run.folder / BUNDLE, state.detector, _card(run))
+        save_bundle(run.folder / BUNDLE, state.kept, _card(run))
 
 
 def _begun(run: _Run) -> State:
     """The run where it was interrupted, or before its first step."""
     state = run.begin()
     if run.checkpoint.is_file():
-        state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer)
+        state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer, state.average)
     return state
 
 
 def _beginning(run: _Run, state: State) -> bytes:
-    content = checkpoint(state.detector, state.optimizer, state.at)
+    content = checkpoint(state.detector, state.optimizer, state.at, state.average)
     return hashlib.sha256(run.identity.encode()).digest() + content
 
 
@@ -234,7 +243,7 @@ def _follow(run: _Run) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "checkpoint of the first process"
         path.write_bytes(beginning[len(mine) :])
-        state.at = load_checkpoint(path, state.detector, state.optimizer)
+        state.at = load_checkpoint(path, state.detector, state.optimizer, state.average)
     total = run.recipe.schedule.iterations
     with run.minibatches(state.at.step) as minibatches:
         while state.at.step < total:
@@ -257,9 +266,9 @@ def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:
             note = f"loss {parts['loss']:.3f}"
             due = at.step % validate_every == 0 or at.step == total
             if at.step % log_every == 0 or due:
-                append_line(run.folder / LOG, _log_line(run, state.detector, at, validate=due))
+                append_line(run.folder / LOG, _log_line(run, state.kept, at, validate=due))
             if time.monotonic() - saved >= checkpoint_seconds or at.step == total:
-                save_checkpoint(run.checkpoint, state.detector, state.optimizer, at)
+                save_checkpoint(run.checkpoint, state.detector, state.optimizer, at, state.average)
                 saved = time.monotonic()
             advance(1, note)
 

@@ -1,4 +1,4 @@
-"""What training minimises: the losses of equations 5 to 7, as one objective with two parts."""
+"""What training minimises: cross-entropy and the parts of `Objective`, and its gradient."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trueshot.attacks import FGSM, perturb, statistics_kept
+from trueshot.attacks import statistics_kept
 from trueshot.detector import Detector
 from trueshot.networks.convolution import gradient_wanted_from
+from trueshot.training.adversaries import fused
+from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.losses import (
+    boosted_cross_entropy,
+    divergence,
+    misalignment,
+    misclassification,
+)
 from trueshot.training.penalty import directions, gradient_norms, input_gradient
-from trueshot.training.recipe import Fusion, Objective, Penalty
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +36,31 @@ class ObjectiveValue:
     parts: dict[str, Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """One process's share of a minibatch as the objective sees it: attacked images first.
+
+    Args:
+        images: Shape (n, 3, h, w): k attacked ones, then clean ones.
+        labels: Shape (n,).
+        weights: α of attacked images in the place of clean ones, 1 of others, shape (n,).
+        adversarial: k.
+        first: Number of the first that is penalised.
+        penalty: λ, or 0.
+        seed: Of what is random in this step.
+        counts: Images of the whole minibatch: all, and those that each part is a mean over.
+    """
+
+    images: Tensor
+    labels: Tensor
+    weights: Tensor
+    adversarial: int
+    first: int
+    penalty: float
+    seed: int
+    counts: Mapping[str, int]
+
+
 def differentiate(
     objective: Objective,
     detector: Detector,
@@ -36,27 +68,17 @@ def differentiate(
     labels: Tensor,
     budgets: Tensor | None,
     batch: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Add the gradient of equation 7 to the `grad` of the detector's parameters.
-
-    With `penalty.method: exact` it is the gradient of `objective_value`. With `difference` that of
-    the penalty is the difference of two gradients of cross-entropy, at the images and `step` levels
-    down their own gradient (Finlay, Oberman 2019, arXiv:1905.11468): two passes without gradients
-    of gradients. Its error is of the order of the step times the curvature of the loss, and, as
-    each ReLU that changes its side within the step counts in the difference and not in the exact
-    gradient, does not vanish with the step; docs/performance.md has it measured.
+    """Add the gradient of the objective to the `grad` of the detector's parameters.
 
     Args: as of `objective_value`.
 
     Returns:
         The parts of the loss, as in `ObjectiveValue`.
     """
-    share = _share(objective, detector, images, labels, budgets, batch)
-    if objective.penalty is not None and objective.penalty.method == "difference":
-        return _by_difference(share, objective.penalty, detector, labels)
-    value = _exact(share, objective.penalty, detector, labels)
-    torch.autograd.backward(value.loss, inputs=_learned(detector))
-    return value.parts
+    mixture = mixed(objective, detector, images, labels, budgets, batch, seed)
+    return accumulate(objective, detector, mixture)
 
 
 def objective_value(
@@ -66,146 +88,187 @@ def objective_value(
     labels: Tensor,
     budgets: Tensor | None,
     batch: int | None = None,
+    seed: int = 0,
 ) -> ObjectiveValue:
     """Equation 7, with the penalty of equation 5 inside its L, divided by the batch size m.
 
+    TRADES and MART take the place of the attacked images' cross-entropy (`paired_losses`), and
+    alignment is one more part of each clean image's loss. Weight perturbation is no part of this
+    value: it moves the weights at which the gradient is taken (`training.steps.gradients`).
+
     Args:
-        objective: Which of the two parts of the defence, and their settings.
+        objective: Which parts, and their settings.
         detector: In train mode.
         images: Clean levels, shape (m, 3, h, w).
         labels: True classes, shape (m,).
         budgets: With fusion: ε of the first k images, in levels, shape (k,).
         batch: m, where these images are one process's share of a minibatch: then loss and parts
             are its share of the sums, and those of all processes add up to the minibatch's.
+        seed: Of what is random: N-FGSM's and alignment's places.
 
     Raises:
         ValueError: Fusion without budgets, or budgets without fusion.
     """
-    share = _share(objective, detector, images, labels, budgets, batch)
-    return _exact(share, objective.penalty, detector, labels)
+    mixture = mixed(objective, detector, images, labels, budgets, batch, seed)
+    return _exact(objective, detector, mixture)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Share:
-    """One process's share of a fused minibatch: attacked images first, then clean ones.
-
-    Args:
-        images: Shape (n, 3, h, w).
-        weights: α for the attacked images, 1 for the others, shape (n,).
-        adversarial: Attacked ones among them.
-        first: Number of the first that is penalised.
-        penalty: λ, or 0.
-        counts: Images of the whole minibatch: all, and those that each part is a mean over.
-    """
-
-    images: Tensor
-    weights: Tensor
-    adversarial: int
-    first: int
-    penalty: float
-    counts: Mapping[str, int]
-
-
-def _share(
+def mixed(
     objective: Objective,
     detector: Detector,
     images: Tensor,
     labels: Tensor,
     budgets: Tensor | None,
-    batch: int | None,
-) -> _Share:
+    batch: int | None = None,
+    seed: int = 0,
+) -> Mixture:
+    """Attack the first images on the detector as it is; arguments as of `objective_value`."""
     fusion, penalty = objective.fusion, objective.penalty
     if (fusion is None) != (budgets is None):
         raise ValueError("budgets go with fusion, and fusion with budgets")
-    weights = images.new_ones(len(images))
-    adversarial = 0
+    k, twins = 0, False
+    whole, attacked = len(images), 0
     if fusion is not None and budgets is not None:
-        images = fused(fusion, detector, images, labels, budgets)
-        adversarial = len(budgets)
-        weights[:adversarial] = fusion.weight
-    whole, attacked = len(images), adversarial
-    if batch is not None:
-        whole, attacked = batch, fusion.adversarial if fusion else 0
+        k, twins = len(budgets), fusion.keeps_clean
+        attacked = k if batch is None else fusion.adversarial
+        images = fused(fusion, detector, images, labels, budgets, seed)
+        labels = torch.cat([labels[:k], labels]) if twins else labels
+    whole = whole if batch is None else batch
+    clean = whole if twins else whole - attacked
+    weights = images.new_ones(len(images))
+    if fusion is not None and not twins:
+        weights[:k] = fusion.weight
     every = penalty is not None and penalty.images == "all"
-    return _Share(
+    return Mixture(
         images=images,
+        labels=labels,
         weights=weights,
-        adversarial=adversarial,
-        first=0 if every else adversarial,
+        adversarial=k,
+        first=0 if every else k,
         penalty=penalty.weight_at(images.shape[-1]) if penalty else 0.0,
+        seed=seed,
         counts={
             "loss": whole,
-            "cross_entropy_clean": whole - attacked,
+            "cross_entropy_clean": clean,
             "cross_entropy_adversarial": attacked,
-            "gradient_norm": whole if every else whole - attacked,
+            "regularisation": attacked,
+            "misalignment": clean,
+            "gradient_norm": clean + attacked if every else clean,
         },
     )
 
 
-def _losses(share: _Share, detector: Detector, leaves: Tensor, labels: Tensor) -> Tensor:
-    with gradient_wanted_from(share.first):
-        return functional.cross_entropy(detector(leaves), labels, reduction="none")
+def accumulate(objective: Objective, detector: Detector, mixture: Mixture) -> dict[str, Tensor]:
+    """Add the gradient of the objective of a minibatch to the `grad` of the parameters.
+
+    With `penalty.method: exact` it is the gradient of `objective_value`. With `difference` that of
+    the penalty is the difference of two gradients of cross-entropy, at the images and `step` levels
+    down their own gradient (Finlay, Oberman 2019, arXiv:1905.11468): two passes without gradients
+    of gradients. Its error is of the order of the step times the curvature of the loss, and, as
+    each ReLU that changes its side within the step counts in the difference and not in the exact
+    gradient, does not vanish with the step; docs/performance.md has it measured.
+
+    Returns:
+        The parts of the loss, as in `ObjectiveValue`.
+    """
+    if objective.penalty is not None and objective.penalty.method == "difference":
+        return _by_difference(objective.penalty, detector, mixture)
+    value = _exact(objective, detector, mixture)
+    torch.autograd.backward(value.loss, inputs=learned(detector))
+    return value.parts
 
 
-def _value(share: _Share, losses: Tensor, norms: Tensor | None = None) -> ObjectiveValue:
-    k, first = share.adversarial, share.first
-    totals = losses
+def learned(detector: Detector) -> list[Tensor]:
+    """The parameters that training changes."""
+    return [parameter for parameter in detector.parameters() if parameter.requires_grad]
+
+
+def _exact(objective: Objective, detector: Detector, mixture: Mixture) -> ObjectiveValue:
+    penalty, alignment, fusion = objective.penalty, objective.alignment, objective.fusion
+    k = mixture.adversarial
+    first = min(mixture.first, k) if alignment is not None else mixture.first
+    leaves = mixture.images.detach()
+    leaves.requires_grad_(penalty is not None or alignment is not None)
+    with gradient_wanted_from(first):
+        logits = detector(leaves)
+    losses = functional.cross_entropy(logits, mixture.labels, reduction="none")
     parts = {"cross_entropy_clean": losses[k:], "cross_entropy_adversarial": losses[:k]}
-    if norms is not None:
-        totals = torch.cat([losses[:first], losses[first:] + share.penalty * norms])
+    totals = losses
+    if fusion is not None and fusion.keeps_clean:
+        totals, parts["regularisation"] = _paired(fusion, logits, losses, mixture)
+    if penalty is None and alignment is None:
+        return _value(mixture, totals, parts)
+    gradient = input_gradient(losses[first:], leaves)[first:]
+    if penalty is not None:
+        norms = gradient_norms(
+            gradient[mixture.first - first :], squared=penalty.squared, norm=penalty.norm
+        )
         parts["gradient_norm"] = norms
-    loss = (share.weights * totals).sum() / share.counts["loss"]
+        totals = _added(totals, mixture.first, mixture.penalty * norms)
+    if alignment is not None:
+        clean = mixture.images[k:], mixture.labels[k:]
+        off = misalignment(alignment, detector, *clean, gradient[k - first :], mixture.seed)
+        parts["misalignment"] = off
+        totals = _added(totals, k, alignment.weight * off)
+    return _value(mixture, totals, parts)
+
+
+def _paired(
+    fusion: Fusion, logits: Tensor, losses: Tensor, mixture: Mixture
+) -> tuple[Tensor, Tensor]:
+    """Losses of all images, and the regularisers among them, where attacked images have twins."""
+    k = mixture.adversarial
+    attacked, clean, labels = logits[:k], logits[k : 2 * k], mixture.labels[:k]
+    apart = divergence(clean, attacked)
+    if fusion.loss == "trades":
+        return torch.cat([fusion.weight * apart, losses[k:]]), apart
+    regularisers = apart * misclassification(clean, labels)
+    boosted = boosted_cross_entropy(attacked, labels)
+    # MART asks nothing of the clean twins but that they be judged alike.
+    rest = [torch.zeros_like(losses[:k]), losses[2 * k :]]
+    return torch.cat([boosted + fusion.weight * regularisers, *rest]), regularisers
+
+
+def _added(totals: Tensor, first: int, more: Tensor) -> Tensor:
+    return torch.cat([totals[:first], totals[first:] + more])
+
+
+def _value(mixture: Mixture, totals: Tensor, parts: Mapping[str, Tensor]) -> ObjectiveValue:
+    loss = (mixture.weights * totals).sum() / mixture.counts["loss"]
     means = {
-        name: values.detach().sum() / share.counts[name]
+        name: values.detach().sum() / mixture.counts[name]
         for name, values in parts.items()
-        if share.counts[name]
+        if mixture.counts[name]
     }
     return ObjectiveValue(loss=loss, parts={"loss": loss.detach(), **means})
 
 
-def _exact(
-    share: _Share, penalty: Penalty | None, detector: Detector, labels: Tensor
-) -> ObjectiveValue:
-    leaves = share.images.detach().requires_grad_(penalty is not None)
-    losses = _losses(share, detector, leaves, labels)
-    if penalty is None:
-        return _value(share, losses)
-    gradient = input_gradient(losses[share.first :], leaves)[share.first :]
-    return _value(share, losses, gradient_norms(gradient, squared=penalty.squared))
-
-
-def _by_difference(
-    share: _Share, penalty: Penalty, detector: Detector, labels: Tensor
-) -> dict[str, Tensor]:
-    step, first, whole = penalty.step, share.first, share.counts["loss"]
-    per_step = share.penalty / step
+def _by_difference(penalty: Penalty, detector: Detector, mixture: Mixture) -> dict[str, Tensor]:
+    step, first, whole = penalty.step, mixture.first, mixture.counts["loss"]
+    k, labels = mixture.adversarial, mixture.labels
+    per_step = mixture.penalty / step
     # One pass back gives the minibatch's gradient, the first half of the difference, and the
     # direction: each image's gradient is that of its loss times its seed.
-    seeds = share.weights.clone()
+    seeds = mixture.weights.clone()
     seeds[first:] += per_step
-    leaves = share.images.detach().requires_grad_(True)
-    losses = _losses(share, detector, leaves, labels)
-    torch.autograd.backward((seeds * losses).sum() / whole, inputs=[leaves, *_learned(detector)])
+    leaves = mixture.images.detach().requires_grad_(True)
+    with gradient_wanted_from(first):
+        losses = functional.cross_entropy(detector(leaves), labels, reduction="none")
+    torch.autograd.backward((seeds * losses).sum() / whole, inputs=[leaves, *learned(detector)])
     assert leaves.grad is not None
     gradient = leaves.grad[first:]
-    norms = gradient_norms(gradient) * whole / seeds[first:]
+    norms = gradient_norms(gradient, norm=penalty.norm) * whole / seeds[first:]
     lower = leaves.detach()
-    lengths = step * share.weights[first:]
-    lower = torch.cat([lower[:first], lower[first:] - directions(gradient, lengths)])
+    lengths = step * mixture.weights[first:]
+    down = directions(gradient, lengths, norm=penalty.norm)
+    lower = torch.cat([lower[:first], lower[first:] - down])
     with statistics_kept(detector):
         below = functional.cross_entropy(detector(lower), labels, reduction="none")
-        torch.autograd.backward(-per_step * below[first:].sum() / whole, inputs=_learned(detector))
-    return _value(share, losses.detach(), norms).parts
-
-
-def fused(
-    fusion: Fusion, detector: Detector, images: Tensor, labels: Tensor, budgets: Tensor
-) -> Tensor:
-    """Figure 4: the first images attacked with FGSM on the detector as it is, the rest clean."""
-    k = len(budgets)
-    attack = FGSM(budget=budgets, batch_statistics=fusion.batch_norm == "batch")
-    return torch.cat([perturb(attack, detector, images[:k], labels[:k]), images[k:]])
-
-
-def _learned(detector: Detector) -> list[Tensor]:
-    return [parameter for parameter in detector.parameters() if parameter.requires_grad]
+        torch.autograd.backward(-per_step * below[first:].sum() / whole, inputs=learned(detector))
+    losses = losses.detach()
+    parts = {
+        "cross_entropy_clean": losses[k:],
+        "cross_entropy_adversarial": losses[:k],
+        "gradient_norm": norms,
+    }
+    return _value(mixture, _added(losses, first, mixture.penalty * norms), parts).parts

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -23,12 +25,17 @@ def input_gradient(losses: Tensor, images: Tensor) -> Tensor:
     return gradient
 
 
-def gradient_norms(gradient: Tensor, *, squared: bool = False) -> Tensor:
-    """2-norm of each image's gradient, or its square: shape (n,), per level.
+def gradient_norms(
+    gradient: Tensor, *, squared: bool = False, norm: Literal["l2", "l1"] = "l2"
+) -> Tensor:
+    """Norm of each image's gradient, or its square: shape (n,), per level.
 
-    The norm of a gradient that is exactly zero has the subgradient zero, so a saturated image
+    The 2-norm of a gradient that is exactly zero has the subgradient zero, so a saturated image
     adds nothing and breaks nothing.
     """
+    if norm == "l1":
+        sums = gradient.abs().sum((1, 2, 3))
+        return sums.square() if squared else sums
     squares = gradient.square().sum((1, 2, 3))
     if squared:
         return squares
@@ -37,8 +44,14 @@ def gradient_norms(gradient: Tensor, *, squared: bool = False) -> Tensor:
     return torch.where(positive, roots, torch.zeros_like(squares))
 
 
-def directions(gradient: Tensor, lengths: Tensor) -> Tensor:
-    """Each image's gradient scaled to a 2-norm of `lengths`, shape (n,); zero where it is zero."""
+def directions(gradient: Tensor, lengths: Tensor, *, norm: Literal["l2", "l1"] = "l2") -> Tensor:
+    """The change of `lengths`, shape (n,), along which the loss rises by the gradient's norm.
+
+    With the 2-norm each image's gradient scaled to that 2-norm, zero where it is zero; with the
+    1-norm its signs times that many levels.
+    """
+    if norm == "l1":
+        return gradient.sign() * lengths[:, None, None, None]
     norms = gradient_norms(gradient)
     factors = torch.where(norms > 0, lengths / norms, torch.zeros_like(norms))
     return gradient * factors[:, None, None, None]

@@ -8,103 +8,50 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from trueshot.errors import RecipeError
-from trueshot.networks import DEFAULT_FILTERS
+from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
+from trueshot.training.defences import Objective, Settings
 
 PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Network(_Settings):
-    """Which network, and its arguments."""
+class Network(Settings):
+    """The LCNN and its arguments."""
 
     name: Literal["lcnn"] = "lcnn"
     filters: tuple[int, int, int, int, int] = Field(
         default=DEFAULT_FILTERS,
         description="Filters of the five convolutions: an assumption, the paper gives none.",
     )
+    front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
+        default="laplacian", description="What stands before the first convolution."
+    )
 
 
-class InputContract(_Settings):
+class SpectralSettings(Settings):
+    """The network of local power spectra, and its arguments."""
+
+    name: Literal["spectral"]
+    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
+    floor: float = Field(
+        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
+    )
+    filters: tuple[int, ...] = Field(
+        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
+    )
+
+
+class InputContract(Settings):
     """Normalisation inside the detector: (levels - offset) / scale."""
 
     offset: float = 0.0
     scale: float = Field(default=1.0, gt=0)
 
 
-class Penalty(_Settings):
-    """Equation 5: λ times the norm of the gradient of the loss at the images, in levels."""
-
-    weight: float = Field(gt=0, description="λ, in levels, at images of `reference_side`.")
-    reference_side: int | None = Field(
-        default=64,
-        gt=0,
-        description="λ is multiplied by side / reference_side; null: the same λ at every size.",
-    )
-    squared: bool = Field(default=False, description="Penalise the square of the 2-norm.")
-    images: Literal["clean", "all"] = Field(
-        default="clean", description="Which images of a fused minibatch are penalised."
-    )
-    method: Literal["exact", "difference"] = Field(
-        default="exact",
-        description="How it is differentiated: exactly, or by a difference of two gradients.",
-    )
-    step: float = Field(
-        default=0.5, gt=0, allow_inf_nan=False, description="Levels between those two."
-    )
-
-    @model_validator(mode="after")
-    def _differentiable(self) -> Penalty:
-        if self.squared and self.method == "difference":
-            raise ValueError("squared: goes with the method exact")
-        return self
-
-    def weight_at(self, side: int) -> float:
-        """λ for square images of that side.
-
-        A step of ε levels along the signs of the gradient raises the loss by ε times its 1-norm,
-        at most ε·√d times its 2-norm with d = 3·side² values. So equal protection from equal
-        levels asks for λ in proportion to the side.
-        """
-        return self.weight * (side / self.reference_side if self.reference_side else 1.0)
-
-
-class Fusion(_Settings):
-    """Equation 7 and figure 4: the first images of a minibatch are attacked with FGSM."""
-
-    adversarial: int = Field(default=32, ge=1, description="k, of the batch's m images.")
-    weight: float = Field(default=0.2, gt=0, description="α, weight of an adversarial image.")
-    budget: tuple[float, float] = Field(
-        default=(1.0, 5.0), description="Levels; drawn uniformly between these for each image."
-    )
-    batch_norm: Literal["running", "batch"] = Field(
-        default="running",
-        description="Statistics while attacking: the running ones, as the deployed detector uses, "
-        "or those of the attacked images.",
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Fusion:
-        low, high = self.budget
-        if not 0 <= low <= high <= 255:
-            raise ValueError(f"budget: two levels, the lower first, wanted; got {low}, {high}")
-        return self
-
-
-class Objective(_Settings):
-    """What training minimises: cross-entropy, with either part of the defence, or both."""
-
-    penalty: Penalty | None = None
-    fusion: Fusion | None = None
-
-
-class Schedule(_Settings):
+class Schedule(Settings):
     """Adam, and a learning rate that falls by steps."""
 
     iterations: int = Field(default=PAPER_ITERATIONS, ge=1)
@@ -112,6 +59,13 @@ class Schedule(_Settings):
     learning_rate: float = Field(default=1e-4, gt=0)
     decay: float = Field(default=0.9, gt=0, le=1)
     decay_every: int = Field(default=10_000, ge=1)
+    averaging: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="The detector that is kept is a running mean of all steps' weights, of which "
+        "each step keeps this share; 0: the last step's.",
+    )
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of the step that is number `step`, from 0."""
@@ -134,7 +88,7 @@ class Schedule(_Settings):
         )
 
 
-class Recipe(_Settings):
+class Recipe(Settings):
     """All settings of a training run; with the data set it determines the weights."""
 
     name: str = Field(
@@ -143,7 +97,7 @@ class Recipe(_Settings):
         description="Names the folder of a run too.",
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
-    network: Network = Network()
+    network: Network | SpectralSettings = Field(default=Network(), discriminator="name")
     input: InputContract = InputContract()
     augmentation: Literal["none", "symmetries"] = Field(
         default="none",
@@ -151,6 +105,12 @@ class Recipe(_Settings):
     )
     objective: Objective = Objective()
     schedule: Schedule = Schedule()
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _named(cls, network: Any) -> Any:
+        """A network without a name is the LCNN."""
+        return {"name": "lcnn", **network} if isinstance(network, dict) else network
 
     @model_validator(mode="after")
     def _fits(self) -> Recipe:

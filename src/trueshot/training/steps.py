@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trueshot.attacks import statistics_kept
 from trueshot.bundle import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
@@ -18,10 +20,11 @@ from trueshot.pixels import to_levels
 from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress
 from trueshot.training.distributed import Processes
-from trueshot.training.objectives import differentiate
+from trueshot.training.objectives import accumulate, learned, mixed
 from trueshot.training.recipe import Recipe
 
 _BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
+_SEEDS = 1_000_003  # between the seeds of the steps of one recipe's seed and of the next
 
 Minibatch = tuple[Tensor, Tensor, Tensor | None]
 """Images, labels, and budgets of the first images, which are to be attacked."""
@@ -29,11 +32,24 @@ Minibatch = tuple[Tensor, Tensor, Tensor | None]
 
 @dataclass(kw_only=True)
 class State:
-    """All that changes in a run, beside its files."""
+    """All that changes in a run, beside its files.
+
+    Args:
+        detector: What is trained.
+        optimizer: Of its parameters.
+        average: Running mean of the detectors of all steps, if the recipe wants one.
+        at: Where the run is.
+    """
 
     detector: Detector
     optimizer: torch.optim.Optimizer
+    average: Detector | None = None
     at: Progress = field(default_factory=Progress)
+
+    @property
+    def kept(self) -> Detector:
+        """The detector that the run is to end with, as it is so far."""
+        return self.detector if self.average is None else self.average
 
 
 def begin(
@@ -45,11 +61,12 @@ def begin(
         detector.load_state_dict(start.state_dict())
     detector.to(device)
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = copy.deepcopy(detector).eval() if recipe.schedule.averaging else None
     processes.share_statistics(detector)
     fused = device.type in ("cpu", "cuda")
     rate = recipe.schedule.learning_rate
     optimizer = torch.optim.Adam(detector.parameters(), lr=rate, fused=fused)
-    return State(detector=detector, optimizer=optimizer)
+    return State(detector=detector, optimizer=optimizer, average=average)
 
 
 def new_detector(recipe: Recipe) -> Detector:
@@ -112,7 +129,8 @@ def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
     if fusion is None:
         return None
     random = np.random.default_rng([recipe.seed, _BUDGET_STREAM, step])
-    return torch.from_numpy(random.uniform(*fusion.budget, fusion.adversarial)).float()
+    warmth = fusion.warmth(step, recipe.schedule.iterations)
+    return torch.from_numpy(warmth * random.uniform(*fusion.budget, fusion.adversarial)).float()
 
 
 def gradients(
@@ -127,6 +145,55 @@ def gradients(
         group["lr"] = recipe.schedule.learning_rate_at(state.at.step)
     state.detector.train()
     state.optimizer.zero_grad(set_to_none=True)
-    whole = recipe.schedule.batch
-    parts = differentiate(recipe.objective, state.detector, *minibatch, whole)
-    return processes.add_up(list(state.detector.parameters()), parts)
+    objective, detector, at = recipe.objective, state.detector, state.at.step
+    seed = (recipe.seed * _SEEDS + at) % 2**31
+    mixture = mixed(objective, detector, *minibatch, recipe.schedule.batch, seed)
+    parameters = list(detector.parameters())
+    moved: list[Tensor] = []
+    if objective.weight_perturbation is not None:
+        with statistics_kept(detector):
+            processes.add_up(parameters, accumulate(objective, detector, mixture))
+        moved = _climb(detector, objective.weight_perturbation.radius)
+        state.optimizer.zero_grad(set_to_none=True)
+    parts = accumulate(objective, detector, mixture)
+    with torch.no_grad():
+        for weights, change in zip(learned(detector), moved, strict=False):
+            weights.sub_(change)
+    return processes.add_up(parameters, parts)
+
+
+@torch.no_grad()
+def _climb(detector: Detector, radius: float) -> list[Tensor]:
+    """Move each layer's weights up their gradient by a share of their own norm: the changes.
+
+    Source: Wu et al. 2020, arXiv:2004.05884, equations 8 and 10; factors and offsets of batch
+    normalisation, and offsets of layers, stay.
+    """
+    changes = []
+    for weights in learned(detector):
+        if weights.grad is None or weights.ndim < 2:
+            changes.append(torch.zeros_like(weights))
+            continue
+        length = radius * weights.norm() / weights.grad.norm().clamp(min=1e-12)
+        changes.append(length * weights.grad)
+        weights.add_(changes[-1])
+    return changes
+
+
+@torch.no_grad()
+def keep(state: State, share: float) -> None:
+    """Move the average towards the detector; in the first steps it is the mean of all so far.
+
+    Args:
+        state: After its step was taken.
+        share: Of the average that is kept.
+    """
+    if state.average is None:
+        return
+    share = min(share, (state.at.step + 1) / (state.at.step + 10))
+    now = state.detector.state_dict()
+    for name, mean in state.average.state_dict().items():
+        if mean.is_floating_point():
+            mean.lerp_(now[name], 1 - share)
+        else:
+            mean.copy_(now[name])

@@ -1,0 +1,136 @@
+"""A network that sees how much of each frequency there is, above what a small change can write.
+
+A display's grid, and the moiré that it makes with a camera's, are periodic over many pixels. The
+evidence of a single pixel is what a few levels of noise can rewrite; that of a periodic pattern
+adds up over a window, while the strongest pattern that a change of ε levels can write or wipe out
+at any one frequency has an amplitude of 4ε/π, that of a square wave. So logarithms of power are
+taken above a floor of about that size: weaker patterns, which an adversary could have made, hardly
+move the detector, and stronger ones do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from trueshot.networks.convolution import Conv2d
+from trueshot.networks.normalisation import BatchNorm2d
+
+DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
+
+# Luma, and the two differences of colours that subpixels make.
+_COLOURS = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
+
+
+class Spectra(nn.Module):
+    """Logarithms of local power spectra: (n, 3, h, w) to (n, 3, window, window / 2 + 1).
+
+    Windows overlap by half; each is freed of its mean and weighed by a Hann window, and the powers
+    of all windows are averaged (Welch 1967, "The use of fast Fourier transform for the estimation
+    of power spectra"). A pattern of amplitude a at one frequency gives log(1 + (a / floor)²).
+    Zero frequency is in the middle of the first axis and at the beginning of the second. The
+    transform is a product with matrices: small ones, of which every device and format knows how.
+
+    Args:
+        window: Side of a window in pixels, even.
+        floor: Amplitude in levels that counts as nothing.
+    """
+
+    colours: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(self, window: int, floor: float) -> None:
+        super().__init__()
+        self.window = window
+        self.floor = floor
+        self.register_buffer("colours", torch.tensor(_COLOURS), persistent=False)
+        # By row any frequency, the middle one zero; by column those of half a real spectrum.
+        rows = _transform(window, torch.arange(-window // 2, window // 2))
+        columns = _transform(window, torch.arange(window // 2 + 1))
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("columns", columns, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        power = self._power(self._windows(images))
+        return (power.mean(1) * (2 / self.floor) ** 2).log1p()
+
+    def _windows(self, images: Tensor) -> Tensor:
+        """Windows without their means, shape (n, windows, 3, window, window)."""
+        n, _, height, width = images.shape
+        if min(height, width) < self.window:
+            raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
+        colours = torch.einsum("ij,njhw->nihw", self.colours, images)
+        step = self.window // 2
+        tiles = colours.unfold(2, self.window, step).unfold(3, self.window, step)
+        windows = tiles.permute(0, 2, 3, 1, 4, 5).reshape(n, -1, 3, self.window, self.window)
+        return windows - windows.mean((3, 4), keepdim=True)
+
+    def _power(self, windows: Tensor) -> Tensor:
+        real, imaginary = windows @ self.columns[0], windows @ self.columns[1]
+        cosines, sines = self.rows[0].T, self.rows[1].T
+        in_phase = cosines @ real - sines @ imaginary
+        out_of_phase = cosines @ imaginary + sines @ real
+        return in_phase.square() + out_of_phase.square()
+
+
+class SpectralNetwork(nn.Module):
+    """Convolutions over the frequencies of local power spectra, then one fully connected layer.
+
+    Where a peak lies tells the pitch of a grid, so frequencies are not averaged away.
+
+    Args:
+        window: Side of the windows in pixels; any image of at least that size is taken.
+        floor: Amplitude in levels that counts as nothing.
+        filters: Of the convolutions; after each but the last, maxima of 2×2 frequencies are taken.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: A window that cannot be halved so often, no positive floor, no positive filter
+            counts, or fewer than two classes.
+    """
+
+    def __init__(
+        self,
+        window: int = 64,
+        floor: float = 5.0,
+        filters: Sequence[int] = DEFAULT_SPECTRAL_FILTERS,
+        classes: int = 2,
+    ) -> None:
+        super().__init__()
+        if not filters or min(filters) < 1:
+            raise ValueError(f"positive filter counts wanted, got {tuple(filters)}")
+        halvings = 2 ** (len(filters) - 1)
+        if window < 2 * halvings or window % (2 * halvings):
+            raise ValueError(f"a window that {2 * halvings} divides wanted, got {window}")
+        if not 0 < floor < math.inf:
+            raise ValueError(f"a positive floor wanted, got {floor}")
+        if classes < 2:
+            raise ValueError(f"two classes or more wanted, got {classes}")
+        self.classes = classes
+        self.spectra = Spectra(window, floor)
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *filters), filters, strict=False):
+            layers += [nn.MaxPool2d(2)] if layers else []
+            layers += [Conv2d(before, after, 3, padding=1, bias=False), BatchNorm2d(after)]
+            layers += [nn.ReLU(inplace=True)]
+        self.units = nn.Sequential(*layers)
+        frequencies = (window // halvings) * ((window // 2 + 1) // halvings)
+        self.classifier = nn.Linear(filters[-1] * frequencies, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        maps = self.spectra(images).contiguous(memory_format=torch.channels_last)
+        logits: Tensor = self.classifier(self.units(maps).flatten(1))
+        return logits
+
+
+def _transform(window: int, frequencies: Tensor) -> Tensor:
+    """Cosines and sines weighed by a Hann window of sum 1, shape (2, window, frequencies)."""
+    hann = torch.hann_window(window, periodic=False, dtype=torch.float64)
+    angles = -2 * math.pi * torch.arange(window).double()[:, None] * frequencies / window
+    waves = torch.stack([angles.cos(), angles.sin()])
+    return (waves * (hann / hann.sum())[:, None]).float()

@@ -1,0 +1,76 @@
+"""The attacked images of a minibatch: figure 4, and its kin with other attacks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trueshot.attacks import FGSM, PGD, image_gradient, perturb, undisturbed
+from trueshot.detector import Detector, evaluating
+from trueshot.pixels import LEVELS
+from trueshot.training.defences import Fusion
+from trueshot.training.losses import uniform
+
+_REACH = 2.0  # of N-FGSM's noise, in budgets
+
+
+def fused(
+    fusion: Fusion,
+    detector: Detector,
+    images: Tensor,
+    labels: Tensor,
+    budgets: Tensor,
+    seed: int = 0,
+) -> Tensor:
+    """Figure 4: the first images attacked on the detector as it is, then the clean ones.
+
+    Args:
+        fusion: How they are attacked, and whether their clean images stay.
+        detector: Left as it was.
+        images: Clean levels, shape (m, 3, h, w).
+        labels: True classes, shape (m,).
+        budgets: ε of the first k images, shape (k,).
+        seed: Of N-FGSM's noise.
+
+    Returns:
+        Shape (m, 3, h, w): k attacked, then m - k clean; with TRADES and MART all m clean ones
+        follow.
+    """
+    k = len(budgets)
+    clean, truth = images[:k], labels[:k]
+    if fusion.loss == "trades":
+        # Divergence from the clean prediction is climbed by going away from its class.
+        with torch.no_grad(), evaluating(detector):
+            truth = detector(clean).argmax(1)
+    if fusion.attack == "n-fgsm":
+        attacked = n_fgsm(detector, clean, truth, budgets, seed)
+    elif fusion.attack == "pgd":
+        attack = PGD(budget=budgets, steps=fusion.steps, relative_step=fusion.relative_step)
+        attacked = perturb(attack, detector, clean, truth)
+    else:
+        by_batch = fusion.batch_norm == "batch"
+        attacked = perturb(FGSM(budget=budgets, batch_statistics=by_batch), detector, clean, truth)
+    return torch.cat([attacked, images if fusion.keeps_clean else images[k:]])
+
+
+def n_fgsm(
+    detector: Detector, images: Tensor, labels: Tensor, budgets: Tensor, seed: int
+) -> Tensor:
+    """One step from noise of twice the budget, not drawn back into the budget: for training only.
+
+    Args:
+        detector: Left as it was.
+        images: Levels, shape (k, 3, h, w).
+        labels: Shape (k,).
+        budgets: Levels, shape (k,).
+        seed: Of the noise.
+
+    Returns:
+        Levels within three budgets of the images.
+
+    Source: de Jorge et al. 2022, arXiv:2202.01181, equation 4.
+    """
+    noisy = images + uniform(images, _REACH * budgets, seed)
+    with undisturbed(detector) as target:
+        gradient = image_gradient(target, noisy, labels)
+    return (noisy + budgets.reshape(-1, 1, 1, 1) * gradient.sign()).clamp(0, LEVELS)

@@ -1,0 +1,85 @@
+"""Parts of an objective beside cross-entropy: TRADES, MART and GradAlign, per image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trueshot.attacks import statistics_kept
+from trueshot.attacks.randomness import drawn, generators
+from trueshot.detector import Detector
+from trueshot.training.defences import Alignment
+from trueshot.training.penalty import gradient_norms, input_gradient
+
+_SMALL = 1e-12  # a norm below it has no direction
+
+
+def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
+    """KL(p(clean) ‖ p(attacked)) of logits (k, classes): shape (k,), differentiable in both.
+
+    Source: Zhang et al. 2019 (TRADES), arXiv:1901.08573, equation 5.
+    """
+    before, after = clean.log_softmax(1), attacked.log_softmax(1)
+    return (before.exp() * (before - after)).sum(1)
+
+
+def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p_y - log(1 - max p_other), shape (k,); with two classes twice the cross-entropy.
+
+    Source: Wang et al. 2020 (MART), OpenReview rklOg6EFwS, equation 9.
+    """
+    plain = functional.cross_entropy(logits, labels, reduction="none")
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    others = logits.masked_fill(classes == labels[:, None], float("-inf"))
+    strongest = others.argmax(1)
+    # log(1 - p) is the logarithm of the sum over all other classes: no difference of near ones.
+    rest = logits.masked_fill(classes == strongest[:, None], float("-inf"))
+    return plain - (rest.logsumexp(1) - logits.logsumexp(1))
+
+
+def misclassification(clean: Tensor, labels: Tensor) -> Tensor:
+    """1 - p_y of the clean image, shape (k,): by which MART weighs the divergence (equation 13)."""
+    return 1 - clean.softmax(1).gather(1, labels[:, None]).squeeze(1)
+
+
+def misalignment(
+    alignment: Alignment,
+    detector: Detector,
+    images: Tensor,
+    labels: Tensor,
+    gradient: Tensor,
+    seed: int,
+) -> Tensor:
+    """One minus the cosine of the gradients at each image and at a random place near it.
+
+    Args:
+        alignment: Its budget is how far away that place is, in levels, uniformly.
+        detector: In train mode; its running statistics are not moved by these places.
+        images: Clean levels, shape (k, 3, h, w).
+        labels: Shape (k,).
+        gradient: Of cross-entropy at the images, differentiable.
+        seed: Of the places.
+
+    Returns:
+        Shape (k,), in [0, 2].
+
+    Source: Andriushchenko, Flammarion 2020, arXiv:2007.02617, equation 5.
+    """
+    places = (images + uniform(images, alignment.budget, seed)).requires_grad_(True)
+    with statistics_kept(detector):
+        losses = functional.cross_entropy(detector(places), labels, reduction="none")
+    there = input_gradient(losses, places)
+    product = (gradient * there).sum((1, 2, 3))
+    lengths = gradient_norms(gradient) * gradient_norms(there)
+    return 1 - product / lengths.clamp(min=_SMALL)
+
+
+def uniform(images: Tensor, budget: float | Tensor, seed: int) -> Tensor:
+    """Noise up to `budget` levels, of each image its own: shape of the images."""
+    noise = drawn(
+        generators(images, seed),
+        lambda source: torch.rand(images.shape[1:], generator=source) * 2 - 1,
+        images,
+    )
+    return noise * torch.as_tensor(budget).to(images).reshape(-1, 1, 1, 1)
