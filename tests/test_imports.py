@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
 BASE = {"errors", "files", "imagefiles", "memory", "pixels", "progress", "versions"}
-LEARNING = {"networks", "detector", "bundle", "attacks", "datasets", "training"}
+LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 JUDGING = {"evaluation", "reports", "simulation", "scanning", "web"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
@@ -36,18 +36,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "networks": BASE,
     "detector": BASE | {"networks"},
     "bundle": BASE | {"networks", "detector"},
-    "attacks": {"errors", "pixels", "detector"},
+    "channels": {"errors", "pixels"},
+    "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
     "training": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
-    "evaluation": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
-    "reports": BASE | {"evaluation.results", "evaluation.security"},
+    "evaluation": BASE | {"networks", "detector", "bundle", "channels", "attacks", "datasets"},
+    "reports": BASE | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
     "scanning": BASE | {"detector", "bundle"},
     "web": BASE | {"detector", "bundle", "scanning"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
-    "cli": BASE | LEARNING | JUDGING | {"reproduce", "simulate"},
-    "__main__": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "cli"},
+    "publish": BASE | {"evaluation", "reports"},
+    "cli": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "publish"},
+    "__main__": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "publish", "cli"},
     "__init__": {"errors"},  # on first use only
 }
 

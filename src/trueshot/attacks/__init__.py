@@ -1,5 +1,6 @@
 """Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
 
+from trueshot.attacks.apgd import APGD
 from trueshot.attacks.base import (
     Attack,
     Budget,
@@ -24,6 +25,7 @@ BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass] | type[PGD]] = {
 }
 
 __all__ = [
+    "APGD",
     "BY_NAME",
     "FGSM",
     "PGD",

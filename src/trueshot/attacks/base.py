@@ -15,6 +15,7 @@ from trueshot.pixels import LEVELS, l2, linf
 
 Budget = float | Tensor
 Norm = Literal["linf", "l2"]
+_HALVINGS = 16
 _DISTANCES = {"linf": linf, "l2": l2}
 
 
@@ -150,15 +151,28 @@ def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
         Whole levels, same shape. With a budget that is no whole number, only as many whole levels
         as fit into it are changed: of half a level nothing is left in a file.
     """
-    budget = per_image(attack.budget, images)
+    budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1)
     if norm_of(attack) == "linf":
         filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
         return filed.clamp(0, LEVELS)
-    filed = attacked.round().clamp(0, LEVELS)
-    too_far = l2(images, filed) > budget.flatten()
-    # Each change cut to whole levels is no longer than it was.
-    shorter = images + (attacked - images).trunc()
-    return torch.where(too_far[:, None, None, None], shorter, filed)
+    return _largest_share(images, attacked - images, budget)
+
+
+def _largest_share(images: Tensor, change: Tensor, budget: Tensor) -> Tensor:
+    """Images plus the largest share of a change that, rounded, is within the budget in L2."""
+    whole = (images + change).round().clamp(0, LEVELS)
+    fits = (l2(images, whole) <= budget.flatten())[:, None, None, None]
+    if bool(fits.all()):
+        return whole
+    found = torch.where(fits, whole, images)
+    low, high = fits.to(budget), torch.ones_like(budget)
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        tried = (images + share * change).round().clamp(0, LEVELS)
+        fits = (l2(images, tried) <= budget.flatten())[:, None, None, None]
+        low, high = torch.where(fits, share, low), torch.where(fits, high, share)
+        found = torch.where(fits, tried, found)
+    return found
 
 
 def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:

@@ -7,33 +7,41 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueshot.attacks.base import Budget, per_image, undisturbed
+from trueshot.attacks.base import Budget, Norm, norm_of
 from trueshot.attacks.calls import spend
-from trueshot.attacks.losses import Loss, image_gradient, judge, margin, pull_back
+from trueshot.attacks.losses import Loss, image_gradient, judge, pull_back
+from trueshot.attacks.projection import Ball, steepest
+from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
 from trueshot.detector import Detector
-from trueshot.pixels import LEVELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class PGD:
-    """Projected gradient descent in L∞, from the image itself: FGSM in small steps.
+    """Projected gradient descent in L∞ or L2, from the image itself: FGSM in small steps.
 
     What a detector loses under it beyond FGSM it only seemed to have: a defence that FGSM does not
     get past because it has bent the gradient, and not because it has moved the boundary.
 
     Args:
         budget: Levels; one number, or a tensor of shape (n,).
-        steps: Gradients taken.
+        steps: Gradients taken from each start.
         relative_step: Length of a step, as a share of the budget.
         loss: `margin`, or `cross_entropy`; with two classes both give one direction.
-        early_exit: Let an image be once the detector is wrong about it, for when only that is
-            asked: such images keep less distance to the boundary than the budget allows, and
-            rounding to a file's levels may bring some of them back.
+        early_exit: Let an image be once the detector is wrong about it, also when its levels are
+            rounded to those of a file (`as_filed`), for when only that is asked. Such images keep
+            less distance to the boundary than the budget allows.
+        norm: Of the budget and the steps: `linf`, with steps along the sign of the gradient, or
+            `l2`, with steps along the gradient.
+        random_start: Start at a random point within the budget instead of the image.
+        restarts: Starts. All but the first are random in any case. Of each image the result that
+            is furthest on the wrong side in its file is kept; an image that is wrong in its file
+            is not attacked again.
+        seed: Of the random starts.
 
     Raises:
-        ValueError: Fewer than one step, or a step of no length.
+        ValueError: Fewer than one step or start, a step of no length, or an unknown norm.
 
-    Source: Madry et al. 2018, arXiv:1706.06083, without a random start.
+    Source: Madry et al. 2018, arXiv:1706.06083, whose start is random.
     """
 
     budget: Budget
@@ -41,56 +49,50 @@ class PGD:
     relative_step: float = 0.25
     loss: Loss = "margin"
     early_exit: bool = False
+    norm: Norm = "linf"
+    random_start: bool = False
+    restarts: int = 1
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.relative_step <= 0:
             raise ValueError(
                 f"one step or more of some length wanted, got {self.steps} of {self.relative_step}"
             )
+        if self.restarts < 1:
+            raise ValueError(f"one start or more wanted, got {self.restarts}")
+        norm_of(self)
 
     def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
         """Climb the loss inside the budget; levels in, levels out, not rounded to whole ones."""
-        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
-        with undisturbed(detector) as target:
-            if self.early_exit:
-                return self._climb_while_right(target, images, labels, budget)
-            return self._climb(target, images, labels, budget)
+        climb = self._climb_while_right if self.early_exit else self._climb
+        return strongest(self, detector, images, labels, climb)
 
-    def _climb(self, detector: Detector, images: Tensor, labels: Tensor, budget: Tensor) -> Tensor:
-        low, high = _bounds(images, budget)
-        attacked = images
+    def _climb(self, detector: Detector, targets: Targets, start: Tensor) -> Tensor:
+        attacked = start
         for _ in range(self.steps):
-            gradient = image_gradient(detector, attacked, labels, self.loss)
-            attacked = self._step(attacked, gradient, budget, low, high)
-        spend(forward=self.steps, backward=self.steps)
+            gradient = image_gradient(detector, attacked, targets.labels, self.loss)
+            attacked = self._step(targets.ball, attacked, gradient)
+        spend(forward=self.steps, backward=self.steps, places=targets.places)
         return attacked
 
-    def _climb_while_right(
-        self, detector: Detector, images: Tensor, labels: Tensor, budget: Tensor
-    ) -> Tensor:
-        result, attacked = images.clone(), images
-        low, high = _bounds(images, budget)
-        places = torch.arange(len(images), device=images.device)
+    def _climb_while_right(self, detector: Detector, targets: Targets, start: Tensor) -> Tensor:
+        result, attacked = start.clone(), start
+        rows = torch.arange(len(start), device=start.device)
         for _ in range(self.steps):
             leaves, logits = judge(detector, attacked)
-            gradient = pull_back(leaves, logits, labels, self.loss)
-            spend(forward=1, backward=1, places=places)
-            right = margin(logits.detach(), labels) <= 0
+            gradient = pull_back(leaves, logits, targets.labels, self.loss)
+            spend(forward=1, backward=1, places=targets.places)
+            right = ~wrong_in_file(self, detector, targets, attacked, logits.detach())
             if not bool(right.any()):
                 break
-            gradient, attacked, labels, budget, low, high, places = (
-                each[right] for each in (gradient, attacked, labels, budget, low, high, places)
-            )
-            attacked = self._step(attacked, gradient, budget, low, high)
-            result[places] = attacked
+            if not bool(right.all()):
+                gradient, attacked, rows = gradient[right], attacked[right], rows[right]
+                targets = targets[right]
+            attacked = self._step(targets.ball, attacked, gradient)
+            result[rows] = attacked
         return result
 
-    def _step(
-        self, attacked: Tensor, gradient: Tensor, budget: Tensor, low: Tensor, high: Tensor
-    ) -> Tensor:
-        step = gradient.sign().mul_(self.relative_step * budget)
-        return step.add_(attacked).clamp_(low, high)
-
-
-def _bounds(images: Tensor, budget: Tensor) -> tuple[Tensor, Tensor]:
-    return (images - budget).clamp_(min=0), (images + budget).clamp_(max=LEVELS)
+    def _step(self, ball: Ball, attacked: Tensor, gradient: Tensor) -> Tensor:
+        step = steepest(gradient, self.norm).mul_(self.relative_step * ball.budget)
+        return ball.project_(step.add_(attacked))

@@ -22,9 +22,7 @@ def generators(images: Tensor, seed: int) -> list[torch.Generator]:
     rows = images.detach().cpu().float().contiguous()
     # Of a seed PyTorch's generator for CPUs takes 32 bits.
     begin = zlib.crc32(repr(seed).encode())
-    return [
-        torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes(), begin)) for row in rows
-    ]
+    return [torch.Generator().manual_seed(zlib.crc32(row.numpy().tobytes(), begin)) for row in rows]
 
 
 def drawn(

@@ -1,0 +1,215 @@
+"""FAB: step by step onto the boundary as it would be if the detector were linear."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trueshot.attacks.base import Budget, Norm, distance, norm_of, per_image, undisturbed
+from trueshot.attacks.calls import spend
+from trueshot.attacks.losses import judge
+from trueshot.attacks.minimal import Closest, counting, margin_at, places_right
+from trueshot.attacks.randomness import drawn, generators
+from trueshot.detector import Detector
+from trueshot.pixels import LEVELS
+
+# As published: overshoot, step back towards the image, largest pull towards it, final search.
+_OVERSHOOT = 1.05
+_BACK = 0.9
+_MOST_PULL = 0.1
+_LAST_STEPS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FAB:
+    """Fast adaptive boundary attack: the closest wrongly judged image, towards one class.
+
+    It needs neither the length of the gradient nor a step: where a defence has only made the
+    gradient small, it is not deceived.
+
+    Args:
+        budget: Levels; one number, or a tensor of shape (n,). Where the closest image found is
+            farther, the image itself is returned.
+        norm: `linf` or `l2`.
+        steps: Gradients taken, per restart.
+        restarts: Runs: the first from the image, further ones from random places around it.
+        seed: Of these places.
+        filed: As of `FMN`: on, for within a budget only what a file can hold counts.
+
+    Raises:
+        ValueError: Fewer than one step or restart, or an unknown norm.
+
+    Source: Croce and Hein 2020, arXiv:1907.02044, algorithm 1, towards the class that is second
+    best at the image; with two classes, the other one.
+    """
+
+    budget: Budget
+    norm: Norm = "linf"
+    steps: int = 50
+    restarts: int = 1
+    seed: int = 0
+    filed: bool = True
+
+    def __post_init__(self) -> None:
+        norm_of(self)
+        if self.steps < 1 or self.restarts < 1:
+            raise ValueError(
+                f"one step and one restart or more wanted, got {self.steps} and {self.restarts}"
+            )
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """The closest image found within the budget, or the image itself; levels in, levels out."""
+        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
+        with undisturbed(detector) as target:
+            right = places_right(target, images, labels)
+            closest = Closest(images[right], self.norm)
+            if len(right):
+                self._search(target, closest, labels[right], budget[right], right)
+            return counting(self, target, images, labels, right, closest)
+
+    def _search(
+        self,
+        detector: Detector,
+        closest: Closest,
+        labels: Tensor,
+        budget: Tensor,
+        places: Tensor,
+    ) -> None:
+        images = closest.images
+        goals = _second_best(detector, images, labels, places)
+        sources = generators(images, self.seed)
+        for restart in range(self.restarts):
+            start = images
+            if restart:
+                radius = closest.distance[:, None, None, None].minimum(budget) / 2
+                start = (images + radius * _unit(sources, images, self.norm)).clamp(0, LEVELS)
+            self._run(detector, closest, start, labels, goals, places)
+        _pull_in(detector, closest, labels, places)
+
+    def _run(
+        self,
+        detector: Detector,
+        closest: Closest,
+        start: Tensor,
+        labels: Tensor,
+        goals: Tensor,
+        places: Tensor,
+    ) -> None:
+        images, attacked = closest.images, start
+        for _ in range(self.steps):
+            value, gradient = _linearised(detector, attacked, labels, goals)
+            spend(forward=1, backward=1, places=places)
+            at_image = value + (gradient * (images - attacked)).sum((1, 2, 3))
+            ahead = onto_boundary(attacked, gradient, value, self.norm)
+            aside = onto_boundary(images, gradient, at_image, self.norm)
+            pull = _pull(ahead, aside, self.norm)
+            attacked = (1 - pull) * (attacked + _OVERSHOOT * ahead)
+            attacked = (attacked + pull * (images + _OVERSHOOT * aside)).clamp_(0, LEVELS)
+            wrong = margin_at(detector, attacked, labels, places) > 0
+            closest.offer(attacked, wrong)
+            nearer = images + _BACK * (attacked - images)
+            attacked = torch.where(wrong[:, None, None, None], nearer, attacked)
+
+
+def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -> Tensor:
+    """The shortest change, staying in [0, 255], after which a linear function is 0: exact.
+
+    Every level moves with the gradient as far as its room allows, at a speed of 1 (L∞) or of the
+    gradient's component (L2), for a time that makes the function 0. As a function of the time
+    that is increasing, concave and in straight pieces: Newton's method, from below, ends on the
+    right piece after a few steps, without sorting anything.
+
+    Args:
+        images: Levels in [0, 255], shape (n, 3, h, w).
+        gradient: Of the function, same shape.
+        value: Of the function at the images, shape (n,).
+        norm: In which the change is shortest.
+
+    Returns:
+        Changes, same shape as the images. Where the function is 0 nowhere in [0, 255], the change
+        that takes it as near to 0 as it gets.
+
+    Source: section 2.2 of the paper states the problem.
+    """
+    weight, wanted = gradient.flatten(1), value.abs()
+    towards = -value.sign()[:, None] * weight.sign()
+    levels = images.flatten(1)
+    room = torch.where(towards > 0, LEVELS - levels, levels)
+    weight = weight.abs()
+    speed = (weight > 0).to(weight) if norm == "linf" else weight
+    time = torch.zeros_like(wanted)
+    going = wanted > 0
+    for _ in range(weight.shape[1]):
+        path = speed * time[:, None]
+        free = path < room
+        slope = (weight * speed * free).sum(1)
+        missing = wanted - (weight * path.minimum(room)).sum(1)
+        # Past the last room there is no slope, and no time is enough.
+        later = torch.where(slope > 0, time + missing / slope, torch.inf)
+        going = going & (later > time)
+        time = torch.where(going, later, time)
+        # Where nothing new has come to its end the piece was the right one.
+        going = going & (free & (speed * time[:, None] > room)).any(1)
+        if not bool(going.any()):
+            break
+    path = torch.where(speed > 0, speed * time[:, None], 0.0)
+    return (towards * path.minimum(room)).view_as(images)
+
+
+def _linearised(
+    detector: Detector, attacked: Tensor, labels: Tensor, goals: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The goal's logit minus the true one, shape (n,), and its gradient."""
+    leaves, logits = judge(detector, attacked)
+    chosen = logits.gather(1, torch.stack([goals, labels], 1))
+    value = chosen[:, 0] - chosen[:, 1]
+    (gradient,) = torch.autograd.grad(value.sum(), leaves)
+    return value.detach(), gradient
+
+
+def _second_best(detector: Detector, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
+    with torch.no_grad():
+        logits = detector(images)
+    spend(forward=1, places=places)
+    others: Tensor = logits.scatter(1, labels[:, None], float("-inf"))
+    return others.argmax(1)
+
+
+def _pull(ahead: Tensor, aside: Tensor, norm: Norm) -> Tensor:
+    """Weight of the point beside the image itself, shape (n, 1, 1, 1): equation 9."""
+    nothing = torch.zeros_like(ahead)
+    first, second = (distance(norm, change, nothing) for change in (ahead, aside))
+    tiny = torch.finfo(first.dtype).tiny
+    share = first / (first + second).clamp(min=tiny)
+    return share.clamp(max=_MOST_PULL)[:, None, None, None]
+
+
+def _unit(sources: list[torch.Generator], images: Tensor, norm: Norm) -> Tensor:
+    """Random changes of length 1, of each image by itself."""
+    shape = images.shape[1:]
+    if norm == "linf":
+        change = drawn(sources, lambda source: 2 * torch.rand(shape, generator=source) - 1, images)
+    else:
+        change = drawn(sources, lambda source: torch.randn(shape, generator=source), images)
+    length = distance(norm, change, torch.zeros_like(change))
+    unit: Tensor = change / length[:, None, None, None]
+    return unit
+
+
+def _pull_in(detector: Detector, closest: Closest, labels: Tensor, places: Tensor) -> None:
+    """The final search of the paper, equation 14: where on the line does the margin change sign?"""
+    images, best = closest.images, closest.best
+    low = torch.zeros_like(closest.distance)
+    high = torch.ones_like(low)
+    below = margin_at(detector, images, labels, places)
+    above = margin_at(detector, best, labels, places)
+    for _ in range(_LAST_STEPS):
+        share = low - below * (high - low) / (above - below).clamp(min=1e-30)
+        share = torch.where(closest.found, share.clamp(low, high), high)
+        candidates = images + share[:, None, None, None] * (best - images)
+        gap = margin_at(detector, candidates, labels, places)
+        closest.offer(candidates, gap > 0)
+        low, below = torch.where(gap > 0, low, share), torch.where(gap > 0, below, gap)
+        high, above = torch.where(gap > 0, share, high), torch.where(gap > 0, gap, above)

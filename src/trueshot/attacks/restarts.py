@@ -1,0 +1,153 @@
+"""Several starts of one attack, for the images that the starts before have not broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import Field, dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from trueshot.attacks.base import Attack, Norm, as_filed, undisturbed
+from trueshot.attacks.calls import spend
+from trueshot.attacks.losses import margin
+from trueshot.attacks.projection import Ball
+from trueshot.attacks.randomness import generators
+from trueshot.detector import Detector
+
+
+class Climbing(Attack, Protocol):
+    """The settings that attacks along the gradient share: a dataclass with these fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def norm(self) -> Norm: ...
+    @property
+    def early_exit(self) -> bool: ...
+    @property
+    def random_start(self) -> bool: ...
+    @property
+    def restarts(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Images under attack.
+
+    Args:
+        ball: The images, and where their attacked versions may lie.
+        labels: True classes, shape (n,).
+        places: Numbers of the images in the batch that the attack was called with, shape (n,).
+    """
+
+    ball: Ball
+    labels: Tensor
+    places: Tensor
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: Tensor) -> Targets:
+        """Some of them."""
+        return Targets(self.ball[rows], self.labels[rows], self.places[rows])
+
+
+Climb = Callable[[Detector, Targets, Tensor], Tensor]
+"""One run: the detector to attack, its targets and where they start; gives attacked images."""
+
+
+def strongest(
+    attack: Climbing, detector: Detector, images: Tensor, labels: Tensor, climb: Climb
+) -> Tensor:
+    """Climb from one start after another; for each image, the result with the largest margin.
+
+    Margins are those of the results as a file holds them. An image that is wrong in its file is
+    not attacked again; with early exit, neither is one that is wrong before any attack.
+
+    Args:
+        attack: Its settings.
+        detector: What is attacked; left as it was.
+        images: Levels, shape (n, 3, h, w).
+        labels: True classes, shape (n,).
+        climb: One run of the attack.
+
+    Returns:
+        Attacked images, not rounded.
+    """
+    targets = _targets(attack, images, labels)
+    sources = generators(images, attack.seed) if _draws(attack) else []
+    found, best = images.clone(), images.new_full((len(images),), float("-inf"))
+    with undisturbed(detector) as judge:
+        if attack.early_exit and attack.random_start and len(targets):
+            # Where the first start is the image itself, the run finds out.
+            targets = targets[_margins(judge, images, targets) <= 0]
+        for number in range(attack.restarts):
+            if not len(targets):
+                break
+            attacked = climb(judge, targets, _start(attack, targets, sources, number))
+            if attack.restarts == 1:
+                return found.index_copy_(0, targets.places, attacked)
+            margins = _margins(judge, _filed(attack, targets.ball, attacked), targets)
+            better = margins > best[targets.places]
+            found[targets.places[better]] = attacked[better]
+            best[targets.places[better]] = margins[better]
+            targets = targets[margins <= 0]
+    return found
+
+
+def wrong_in_file(
+    attack: Climbing, detector: Detector, targets: Targets, attacked: Tensor, logits: Tensor
+) -> Tensor:
+    """Where the detector is wrong in memory, and from a file too: shape (n,), boolean.
+
+    Rounding to a file's levels takes some images back over the boundary. Only those that are wrong
+    in memory are rounded, and only those that rounding changes are judged once more.
+
+    Args:
+        attack: Its settings.
+        detector: What is attacked.
+        targets: The images before.
+        attacked: The images now.
+        logits: What the detector says about them.
+    """
+    wrong = margin(logits, targets.labels) > 0
+    rows = wrong.nonzero().squeeze(1)
+    if len(rows):
+        filed = _filed(attack, targets.ball[rows], attacked[rows])
+        changed = (filed != attacked[rows]).flatten(1).any(1)
+        doubtful = rows[changed]
+        if len(doubtful):
+            wrong[doubtful] = _margins(detector, filed[changed], targets[doubtful]) > 0
+    return wrong
+
+
+def _targets(attack: Climbing, images: Tensor, labels: Tensor) -> Targets:
+    places = torch.arange(len(images), device=images.device)
+    return Targets(Ball.around(images, attack.budget, attack.norm), labels, places)
+
+
+def _draws(attack: Climbing) -> bool:
+    return attack.random_start or attack.restarts > 1
+
+
+def _start(
+    attack: Climbing, targets: Targets, sources: list[torch.Generator], number: int
+) -> Tensor:
+    """Without a random start, the first start is the image itself; the others are random."""
+    if number == 0 and not attack.random_start:
+        return targets.ball.images
+    return targets.ball.random_start([sources[place] for place in targets.places.tolist()])
+
+
+def _filed(attack: Climbing, ball: Ball, attacked: Tensor) -> Tensor:
+    return as_filed(replace(attack, budget=ball.budget.flatten()), ball.images, attacked)
+
+
+@torch.no_grad()
+def _margins(detector: Detector, images: Tensor, targets: Targets) -> Tensor:
+    spend(forward=1, places=targets.places)
+    return margin(detector(images), targets.labels)

@@ -1,0 +1,137 @@
+"""Square: random search with squares, which needs logits and no gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trueshot.attacks.base import Budget, Norm, per_image, undisturbed
+from trueshot.attacks.minimal import margin_at, places_right
+from trueshot.attacks.randomness import drawn, generators
+from trueshot.detector import Detector
+from trueshot.pixels import LEVELS
+
+# After so many of 10,000 queries the share of pixels in a square is halved.
+_HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
+_FULL_SCHEDULE = 10_000
+_BLOCK = 512  # queries whose random numbers are drawn at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Square:
+    """Square attack in L∞: squares of random place and colour, kept where the margin grows.
+
+    It does not follow the gradient: where it is stronger than attacks that do, the gradient is
+    hidden. Every level it tries differs by the whole budget or stays where the range of levels
+    ends, so with a whole budget all that it asks about could be a file, and rounding undoes
+    nothing.
+
+    Args:
+        budget: Levels; one number, or a tensor of shape (n,).
+        queries: Calls of the detector on each image, at most; an image is let be when the
+            detector is wrong about it.
+        first_share: Share of the pixels in the first squares.
+        seed: Of the squares; each image has its own.
+        norm: `linf`. The attack's variant for L2 is not implemented.
+
+    Raises:
+        ValueError: Fewer than two queries, a share outside (0, 1], or another norm.
+
+    Source: Andriushchenko et al. 2020, arXiv:1912.00049, algorithms 1 and 2; the schedule is
+    stretched to the number of queries, and the first share is that of AutoAttack.
+    """
+
+    budget: Budget
+    queries: int = 1000
+    first_share: float = 0.8
+    seed: int = 0
+    norm: Norm = "linf"
+
+    def __post_init__(self) -> None:
+        if self.norm != "linf":
+            raise ValueError(f"Square is implemented for linf only, not for {self.norm!r}")
+        if self.queries < 2 or not 0 < self.first_share <= 1:
+            raise ValueError(
+                "two queries or more and a share in (0, 1] wanted, "
+                f"got {self.queries} and {self.first_share}"
+            )
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """Search inside the budget until the detector is wrong; levels in, levels out."""
+        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
+        result = images.clone()
+        with undisturbed(detector) as target:
+            places = places_right(target, images, labels)
+            if len(places):
+                best = self._search(target, images[places], labels[places], budget[places], places)
+                result[places] = best
+        return result
+
+    def _search(
+        self, detector: Detector, images: Tensor, labels: Tensor, budget: Tensor, places: Tensor
+    ) -> Tensor:
+        result = images.clone()
+        sources = generators(images, self.seed)
+        low, high = (images - budget).clamp(min=0), (images + budget).clamp(max=LEVELS)
+        going = torch.arange(len(images), device=images.device)
+        best = torch.where(_stripes(sources, images) > 0, high, low)
+        gap = margin_at(detector, best, labels, places)
+        for query in range(self.queries - 2):
+            if query % _BLOCK == 0:
+                numbers = _numbers(sources, min(_BLOCK, self.queries - 2 - query), images)
+            done = gap > 0
+            if bool(done.any()):
+                result[going[done]] = best[done]
+                best, gap, going, labels, low, high, places = (
+                    each[~done] for each in (best, gap, going, labels, low, high, places)
+                )
+            if not len(going):
+                return result
+            side = self.side(query, images.shape[-2], images.shape[-1])
+            tried = _with_square(best, low, high, numbers[going, query % _BLOCK], side)
+            reached = margin_at(detector, tried, labels, places)
+            better = reached > gap
+            best = torch.where(better[:, None, None, None], tried, best)
+            gap = torch.where(better, reached, gap)
+        result[going] = best
+        return result
+
+    def side(self, query: int, height: int, width: int) -> int:
+        """Side of the square that is tried after so many squares, in pixels."""
+        published = int(query / self.queries * _FULL_SCHEDULE)
+        halvings = sum(published > after for after in _HALVED_AFTER)
+        pixels = self.first_share / 2**halvings * height * width
+        return min(max(round(math.sqrt(pixels)), 1), height, width)
+
+
+def _stripes(sources: list[torch.Generator], images: Tensor) -> Tensor:
+    """Vertical stripes of one pixel, each channel's sign at random: where the search begins."""
+    _, channels, height, width = images.shape
+    signs = drawn(
+        sources, lambda source: torch.rand((channels, 1, width), generator=source) - 0.5, images
+    )
+    return signs.expand(-1, -1, height, -1)
+
+
+def _numbers(sources: list[torch.Generator], count: int, images: Tensor) -> Tensor:
+    """In [0, 1), of each image and square: row, column, and one for each channel."""
+    shape = (count, 2 + images.shape[1])
+    return drawn(sources, lambda source: torch.rand(shape, generator=source), images)
+
+
+def _with_square(best: Tensor, low: Tensor, high: Tensor, numbers: Tensor, side: int) -> Tensor:
+    """The images with a square of one colour each, at an end of the budget in every channel."""
+    *_, height, width = best.shape
+    top, left = (
+        (numbers[:, axis, None] * (length - side + 1)).floor()
+        for axis, length in enumerate((height, width))
+    )
+    rows, columns = (torch.arange(length, device=best.device) for length in (height, width))
+    in_rows = (rows >= top) & (rows < top + side)
+    in_columns = (columns >= left) & (columns < left + side)
+    inside = in_rows[:, None, :, None] & in_columns[:, None, None, :]
+    up = numbers[:, 2:, None, None] >= 0.5
+    return torch.where(inside, torch.where(up, high, low), best)

@@ -1,0 +1,100 @@
+"""JPEG as files hold it: libjpeg's tables for a quality, and a picture saved and read again."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import Image
+
+from trueshot.pixels import Bytes
+
+Table = tuple[int, ...]
+Tables = tuple[Table, Table]
+
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+
+# Tables K.1 and K.2 of ITU-T T.81, row by row: of brightness, of colour.
+_LUMA = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+_CHROMA = (
+    (17, 18, 24, 47, 99, 99, 99, 99),
+    (18, 21, 26, 66, 99, 99, 99, 99),
+    (24, 26, 56, 99, 99, 99, 99, 99),
+    (47, 66, 99, 99, 99, 99, 99, 99),
+    *((99,) * 8,) * 4,
+)
+
+
+def quantisation_tables(quality: int) -> Tables:
+    """libjpeg's tables for a quality.
+
+    Args:
+        quality: 1 to 100.
+
+    Returns:
+        Of brightness and of colour, each 64 steps from 1 to 255, row by row.
+
+    Raises:
+        ValueError: A quality that is none.
+
+    Source: `jpeg_quality_scaling` and `jpeg_add_quant_table` of libjpeg 6b, baseline.
+    """
+    if quality not in range(1, 101):
+        raise ValueError(f"quality: a whole number from 1 to 100 wanted, got {quality}")
+    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
+    luma, chroma = (
+        tuple(min(max((step * percent + 50) // 100, 1), 255) for row in table for step in row)
+        for table in (_LUMA, _CHROMA)
+    )
+    return luma, chroma
+
+
+def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
+    """The two tables of a baseline JPEG.
+
+    Raises:
+        ValueError: They are not two of 64 whole steps from 1 to 255.
+    """
+    found = tuple(tuple(int(step) for step in table) for table in tables)
+    if [len(table) for table in found] != [64, 64]:
+        raise ValueError(f"tables: two of 64 steps wanted, got {[len(table) for table in found]}")
+    if not all(1 <= step <= 255 for table in found for step in table):
+        raise ValueError("tables: steps from 1 to 255 wanted")
+    return found[0], found[1]
+
+
+def through_jpeg(pixels: Bytes, subsampling: str, how: int | Tables) -> Bytes:
+    """Save a picture as a baseline JPEG in memory, and read it again.
+
+    It is encoded by Pillow, as `imagefiles.write_jpeg` does, and decoded by the fast decoder that
+    `imagefiles.read_image` uses, which gives the bytes that Pillow would.
+
+    Args:
+        pixels: RGB bytes, shape (h, w, 3).
+        subsampling: One of `SUBSAMPLINGS`.
+        how: A quality, or tables.
+
+    Returns:
+        Bytes of the same shape.
+    """
+    settings: dict[str, Any] = {"subsampling": subsampling}
+    if isinstance(how, int):
+        settings["quality"] = how
+    else:
+        settings["qtables"] = [list(table) for table in how]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="JPEG", **settings)
+    decoded: Bytes = simplejpeg.decode_jpeg(file.getvalue(), colorspace="RGB", strict=True)
+    return np.ascontiguousarray(decoded)
