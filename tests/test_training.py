@@ -209,11 +209,18 @@ def test_the_bundle_carries_its_recipe_and_its_data(dataset: Dataset, tmp_path: 
     assert card.side == SIDE
 
 
-def test_the_shipped_recipes_are_the_papers_and_one_for_the_field() -> None:
-    assert recipe_names() == ["field", "secure", "yang"]
-    assert [load_recipe(name).augmentation for name in recipe_names()] == (
-        ["symmetries", "none", "none"]
-    )
+def test_every_shipped_recipe_bears_its_name_and_is_another_defence() -> None:
+    recipes = [load_recipe(name) for name in recipe_names()]
+    assert [recipe.name for recipe in recipes] == recipe_names()
+    assert {"yang", "secure", "field", "trades", "mart", "pgd", "robust"} <= set(recipe_names())
+    settings = [
+        (recipe.network, recipe.objective, recipe.augmentation, recipe.schedule)
+        for recipe in recipes
+    ]
+    assert all(settings.count(each) == 1 for each in settings)
+
+
+def test_the_papers_recipes_have_its_settings() -> None:
     yang, secure = load_recipe("yang"), load_recipe("secure")
     assert yang.objective == Objective()
     assert yang.schedule == secure.schedule == Schedule()
