@@ -34,7 +34,7 @@ def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> P
             )
             axis.set_xlabel(caption, color="#1a7f37" if right else "#b42318")
         line[0].set_ylabel(f"{row['detector']}\nFGSM, ε = {row['budget']:g}")
-    return _save(figure, out)
+    return save_figure(figure, out)
 
 
 def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) -> Path:
@@ -53,7 +53,7 @@ def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) ->
             _show(axis, root / panel["file"])
             name = panel["attack"].upper() if panel["budget"] else "clean"
             axis.set_xlabel(f"{name} (ε = {panel['budget']:g})")
-    return _save(figure, out)
+    return save_figure(figure, out)
 
 
 def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
@@ -79,7 +79,7 @@ def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
     axes[0].set_ylabel("judged rightly, %")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize="small")
-    return _save(figure, out)
+    return save_figure(figure, out)
 
 
 def _attacks(result: RobustnessResult) -> list[str]:
@@ -93,14 +93,19 @@ def _panels(columns: int) -> tuple[Any, Any]:
 
 
 def _grid(rows: int, columns: int, caption_lines: int) -> tuple[Any, Any]:
+    figure = new_figure((2.2 * columns, rows * (2.1 + 0.2 * caption_lines)))
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def new_figure(size: tuple[float, float]) -> Any:
+    """An empty figure of so many inches across and down."""
     # Not through pyplot: that holds global state and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    size = (2.2 * columns, rows * (2.1 + 0.2 * caption_lines))
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False)
+    return figure
 
 
 def _show(axis: Any, path: Path) -> None:
@@ -110,7 +115,8 @@ def _show(axis: Any, path: Path) -> None:
     axis.set_yticks([])
 
 
-def _save(figure: Any, out: Path) -> Path:
+def save_figure(figure: Any, out: Path) -> Path:
+    """Write a figure as PNG; the name holds, at any moment, the old file or the whole new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.part")
     figure.savefig(unfinished, dpi=_DPI, format="png", metadata={"Software": None})

@@ -35,7 +35,7 @@ def write_page(out: Path) -> Path:
     path = out / "results.json"
     results, examples = load_experiments(path)
     try:
-        template = _environment(out).get_template("reproduction.html.jinja")
+        template = environment(out).get_template("reproduction.html.jinja")
         sizes = sizes_of(results, examples)
         limits = list(dict.fromkeys(limit for size in sizes for limit in size.limits))
         text = template.render(sizes=sizes, limits=limits)
@@ -46,26 +46,27 @@ def write_page(out: Path) -> Path:
     return page
 
 
-def _environment(out: Path) -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment(out: Path) -> jinja2.Environment:
+    """For templates of pages whose pictures lie in or below a folder."""
+    found = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "attack": lambda name: ATTACK_NAMES.get(name, name.upper()),
         "epsilon": lambda budget: f"ε{NBSP}={NBSP}{budget:g}",
         "percent": percent,
-        "picture": lambda name: _picture(out, str(name)),
+        "picture": lambda name: picture(out, str(name)),
         "yaml": lambda content: yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
     }
-    environment.globals |= {"clean": CLEAN}
-    return environment
+    found.globals |= {"clean": CLEAN}
+    return found
 
 
-def _picture(out: Path, name: str) -> str:
+def picture(out: Path, name: str) -> str:
     """An image file of the run as a data URI; empty if it is gone, or none of the run's."""
     path = out / name
     try:

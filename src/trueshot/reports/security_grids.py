@@ -1,0 +1,195 @@
+"""The tables of a security report, each from one comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from trueshot.evaluation.security import Change, WorstCase
+from trueshot.reports.candidate import L2, LINF, NO_CHANGE, Candidate, of_class, rate, threat_name
+from trueshot.reports.comparison import Comparison
+from trueshot.reports.grids import Cell as GridCell
+from trueshot.reports.grids import Figure, Grid, Rate
+from trueshot.reports.tables import ATTACK_NAMES
+
+WORST = "worst case"
+NOISE = "noise"
+_NAMES = {
+    NOISE: "noise without aim",
+    "apgd-margin": "APGD-margin",
+    "pgd-restarts": "PGD, restarts",
+    "square": "Square",
+    "square-l2": "Square-L2",
+    "rays": "RayS",
+}
+WILSON = "Share of images judged rightly, with its 95 % Wilson interval"
+_Share = Callable[[WorstCase], Rate | None]
+_DIRECTIONS: tuple[tuple[str, _Share], ...] = (
+    ("both", rate),
+    ("originals", lambda case: of_class(case, 0)),
+    ("recaptures", lambda case: of_class(case, 1)),
+)
+
+
+def attack_name(name: str) -> str:
+    """As the field writes it."""
+    if name in _NAMES or name.startswith("transfer"):
+        return _NAMES.get(name, name)
+    return ATTACK_NAMES.get(name, name.upper())
+
+
+def at(budgets: Sequence[float], threat: str = LINF) -> tuple[str, ...]:
+    """Heads of columns."""
+    return tuple(epsilon(budget, threat) for budget in budgets)
+
+
+def epsilon(budget: float, threat: str = LINF) -> str:
+    """A budget with its sign, which says its norm."""
+    return f"ε₂ = {budget:.4g}" if threat == L2 else f"ε = {budget:g}"
+
+
+def first_table(comparison: Comparison) -> Grid:
+    """Clean, under each attack whose own figures are known, and in the worst case."""
+    budgets = sorted({b for one in comparison.candidates for b in one.budgets(LINF)})
+    rows: list[tuple[GridCell, ...]] = []
+    for one in comparison.candidates:
+        for name in one.attacks_alone():
+            cells = (one.alone(name, budget) for budget in budgets)
+            rows.append((one.name, attack_name(name), one.clean, *cells))
+        if one.curve(LINF):
+            cases = [one.case(LINF, budget) for budget in budgets]
+            rows.append((one.name, WORST, one.clean, *_shares(rate, cases)))
+    return Grid(
+        name=f"{comparison.slug}-first",
+        title=f"One attack, and the worst of all of them. {comparison.title}",
+        note=f"{WILSON}; budgets in levels, L∞. Under one attack of a suite, an image that was "
+        "wrong before it counts as wrong.",
+        header=("detector", "attack", "clean", *at(budgets)),
+        rows=tuple(rows),
+        stubs=2,
+    )
+
+
+def strong_table(comparison: Comparison, threat: str) -> Grid:
+    """The worst case at every budget, and each direction apart."""
+    budgets = [0.0, *comparison.budgets(threat)]
+    rows: list[tuple[GridCell, ...]] = []
+    for one in comparison.candidates:
+        cases = [one.case(threat, budget) for budget in budgets]
+        for words, share in _DIRECTIONS if any(cases) else ():
+            rows.append((one.name, words, *_shares(share, cases)))
+    return Grid(
+        name=f"{comparison.slug}-worst-{threat}",
+        title=f"Worst case, {threat_name(threat)}. {comparison.title}",
+        note=f"{WILSON}: right without an attack, and broken by none. The direction that matters "
+        f"is the last: recaptures made to look original.{_goes_with(comparison, threat)}",
+        header=("detector", "images", "clean", *at(budgets[1:], threat)),
+        rows=tuple(rows),
+        stubs=2,
+    )
+
+
+def file_tables(comparison: Comparison) -> list[Grid]:
+    """Worst cases before the file and after it, for each thing that the file goes through.
+
+    Budgets in L2 are other numbers, and stand in a table of their own.
+    """
+    kinds = [[t for t in comparison.threats if (t == L2) is apart] for apart in (False, True)]
+    return [_file_table(comparison, threats) for threats in kinds if threats]
+
+
+def _file_table(comparison: Comparison, threats: Sequence[str]) -> Grid:
+    found = {b for one in comparison.candidates for t in threats for b in _tried(one, t)}
+    budgets = sorted(found)
+    apart = ", budgets in L2" if L2 in threats else ""
+    rows: list[tuple[GridCell, ...]] = []
+    for one in comparison.candidates:
+        for threat in filter(one.curve, threats):
+            cases = [one.case(threat, budget) for budget in [0.0, *budgets]]
+            place = one.name, threat_name(threat)
+            rows.append((*place, "before", *_shares(_before, cases)))
+            rows.append((*place, "after", *_shares(rate, cases)))
+    return Grid(
+        name=f"{comparison.slug}-files{'-l2' if L2 in threats else ''}",
+        title=f"What survives a file{apart}. {comparison.title}",
+        note=f"{WILSON}, in the worst case: judged in memory before the file was written, and as "
+        "it arrives after it.",
+        header=("detector", "file", "judged", "clean", *at(budgets, threats[0])),
+        rows=tuple(rows),
+        stubs=3,
+    )
+
+
+def _tried(one: Candidate, threat: str) -> list[float]:
+    return one.budgets(threat) if one.curve(threat) else []
+
+
+def everyday_table(comparison: Comparison) -> Grid:
+    """Changes that are nobody's attack, a column a detector."""
+    found = {one.name: _changes(one) for one in comparison.candidates if _changes(one)}
+    names = dict.fromkeys(name for changes in found.values() for name in changes)
+    rows = [
+        (
+            "no change" if name == NO_CHANGE else name,
+            *(
+                cell
+                for changes in found.values()
+                for cell in (_share(changes.get(name)), _auc(changes.get(name)))
+            ),
+        )
+        for name in names
+    ]
+    return Grid(
+        name=f"{comparison.slug}-everyday",
+        title=f"Everyday changes. {comparison.title}",
+        note=f"{WILSON}, at the threshold frozen on unchanged images; AUC does not depend on it.",
+        header=("change", *(text for name in found for text in (name, f"AUC, {name}"))),
+        rows=tuple(rows),
+    )
+
+
+def boundary_table(comparison: Comparison) -> Grid:
+    """Median distance to the boundary of the images judged rightly."""
+    found = {one.name: _boundary(one) for one in comparison.candidates if _boundary(one)}
+    norms = list(dict.fromkeys(norm for one in found.values() for norm in one))
+    rows = [
+        (name, *(None if d is None else Figure(value=d, digits=2) for d in map(one.get, norms)))
+        for name, one in found.items()
+    ]
+    return Grid(
+        name=f"{comparison.slug}-boundary",
+        title=f"Median distance to the boundary, in levels. {comparison.title}",
+        note="Over the images judged rightly; – where the attack did not find it for half of them.",
+        header=("detector", *({"linf": "L∞", "l2": "L2"}.get(norm, norm) for norm in norms)),
+        rows=tuple(rows),
+    )
+
+
+def _goes_with(comparison: Comparison, threat: str) -> str:
+    scale = max((one.per_epsilon(threat) for one in comparison.candidates), default=1.0)
+    return f" {scale:.4g} levels in L2 go with ε = 1 in L∞." if threat == L2 and scale != 1 else ""
+
+
+def _shares(share: _Share, cases: Sequence[WorstCase | None]) -> list[Rate | None]:
+    return [None if case is None else share(case) for case in cases]
+
+
+def _before(case: WorstCase) -> Rate:
+    return Rate(right=sum(case.right_before_file), total=sum(case.total))
+
+
+def _changes(one: Candidate) -> dict[str, Change]:
+    return {change.name: change for result in one.security for change in result.changes}
+
+
+def _share(change: Change | None) -> Rate | None:
+    if change is None:
+        return None
+    return Rate(right=sum(change.right), total=sum(change.total))
+
+
+def _auc(change: Change | None) -> Figure | None:
+    return None if change is None else Figure(value=change.auc, digits=3)
+
+
+def _boundary(one: Candidate) -> dict[str, float | None]:
+    return {norm: value for r in one.security for norm, value in r.boundary.items()}

@@ -1,0 +1,906 @@
+"""The security report and the leaderboard: their figures are those of the results."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import math
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import photo_pixels
+from hypothesis import given
+from hypothesis import strategies as st
+from test_page import HOSTILE, Reader, hostile, luminance, ours
+from test_page import result as paper_result
+from typer.testing import CliRunner
+
+from trueshot import cli, publish
+from trueshot.errors import RunError
+from trueshot.evaluation import wilson_interval
+from trueshot.evaluation.doubts import NAMES
+from trueshot.evaluation.results import RobustnessResult, save_result
+from trueshot.evaluation.security import (
+    Change,
+    Doubt,
+    SecurityResult,
+    Trial,
+    WorstCase,
+    save_security_result,
+)
+from trueshot.files import printable
+from trueshot.imagefiles import read_image, write_png
+from trueshot.reports.candidate import Candidate
+from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, worst_case_chart
+from trueshot.reports.comparison import Comparison, comparisons_of
+from trueshot.reports.found import Found, find
+from trueshot.reports.grids import Figure, Grid, Rate, as_csv, as_latex, as_markdown, in_latex
+from trueshot.reports.leaderboard import board, leaderboard
+from trueshot.reports.origins import command
+from trueshot.reports.paper_grids import paper_tables
+from trueshot.reports.report import write_report
+from trueshot.reports.security_story import verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+CSS = ROOT / "src" / "trueshot" / "reports" / "templates" / "report.css"
+BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
+FAR = (16.0, 64.0)
+PER_CLASS = 400
+NBSP = "\N{NO-BREAK SPACE}"
+MEANINGS = {"one-step-beats-iterative": "The gradient is hidden, not harmless."}
+
+
+def worst_case(threat: str, budget: float, originals: int, recaptures: int) -> WorstCase:
+    """So many of 400 images of each class that nothing has broken; three more before the file."""
+    broken = ("pgd",) * (PER_CLASS - originals) + ("",) * originals
+    return WorstCase(
+        threat=threat,
+        budget=budget,
+        right=(originals, recaptures),
+        right_before_file=(min(originals + 3, PER_CLASS), recaptures),
+        total=(PER_CLASS, PER_CLASS),
+        broken_by=(*broken, *("",) * PER_CLASS),
+    )
+
+
+def curve(threat: str, clean: int, last: int, budgets: tuple[float, ...]) -> list[WorstCase]:
+    """Worst cases on a line from `clean` originals right to `last`, recaptures seven fewer."""
+    steps = range(len(budgets) + 1)
+    counts = [round(clean + (last - clean) * step / len(budgets)) for step in steps]
+    return [
+        worst_case(threat, budget, count, max(count - 7 * (budget > 0), 0))
+        for budget, count in zip((0.0, *budgets), counts, strict=True)
+    ]
+
+
+def trial(attack: str, budget: float, tried: tuple[int, int], broken: tuple[int, int]) -> Trial:
+    return Trial(
+        attack=attack,
+        threat="linf",
+        budget=budget,
+        settings=f"{attack.upper()}(budget={budget:g})",
+        tried=tried,
+        broken=broken,
+        broken_before_file=broken,
+        psnr=48.25,
+        ssim=0.9876,
+        calls=(11.0, 10.0),
+        seconds=12.5,
+    )
+
+
+def strong(name: str, clean: int = 368, last: int = 20, **more: Any) -> SecurityResult:
+    """A result of the strong suite, in L∞ to 64 levels and in L2."""
+    worst = curve("linf", clean, last, BUDGETS)
+    worst += [worst_case("linf", budget, last // 2, last // 4) for budget in FAR]
+    worst += curve("l2", clean, last + 9, tuple(27.7128 * budget for budget in BUDGETS))
+    right = (clean, clean)
+    trials = [trial("fgsm", b, right, (int(30 * b), int(20 * b))) for b in BUDGETS]
+    trials += [trial("fab", b, (200, 100), (4, 3)) for b in BUDGETS]
+    given: dict[str, Any] = {
+        "suite": "strong",
+        "detector": name,
+        "bundle_sha256": name.encode().hex().ljust(64, "0")[:64],
+        "side": 64,
+        "part": "test",
+        "data": "d" * 64,
+        "split_by": "source",
+        "seed": 3,
+        "auc": 0.951,
+        "worst": tuple(worst),
+        "trials": tuple(trials),
+        "boundary": {"linf": 1.25, "l2": None},
+        "recipe": {"name": name, "seed": 7, "schedule": {"iterations": 1234, "batch": 64}},
+        "cost": {"seconds": 5400.0, "iterations": 1234.0, "images_per_second": 321.0},
+        "versions": {"torch": "2.13.0"},
+        "per_epsilon": {"linf": 1.0, "l2": 27.7128},
+    }
+    return SecurityResult(**given | more)
+
+
+DOUBT = Doubt(
+    name="one-step-beats-iterative",
+    finding="FGSM leaves 12.5 % at ε = 1, PGD 40.0 %.",
+    evidence={"fgsm": 0.125, "pgd": 0.4},
+)
+PLAIN = strong("plain", last=4)
+FALSE = strong("false-friend", clean=372, last=330, doubts=(DOUBT,))
+ROBUST = strong("robust", clean=360, last=320, notes=("Tried without: fab",))
+
+
+def filed(result: SecurityResult) -> SecurityResult:
+    """The same detector under the file suite."""
+    worst = curve("png", 360, 250, BUDGETS) + curve("jpeg-75", 351, 300, BUDGETS)
+    return replace(result, suite="file", worst=tuple(worst), trials=(), doubts=(), boundary={})
+
+
+def everyday(result: SecurityResult, blur: int = 300) -> SecurityResult:
+    """The same detector under the everyday suite."""
+    total = (PER_CLASS, PER_CLASS)
+    changes = tuple(
+        Change(name=name, settings=name, right=(right, right), total=total, auc=0.875)
+        for name, right in (("none", 368), ("jpeg-75", 340), ("blur-1", blur))
+    )
+    return replace(result, suite="everyday", worst=(), trials=(), changes=changes, doubts=())
+
+
+def examples(name: str) -> tuple[dict[str, Any], ...]:
+    """What a suite shows of an original and of a recapture."""
+    return tuple(
+        {
+            "detector": name,
+            "attack": "apgd-margin",
+            "threat": "linf",
+            "budget": 1.0,
+            "true": true,
+            "fate": "broken",
+            "clean": {"file": "examples/0.png", "predicted": true, "probability": 0.97},
+            "residual": {"file": "examples/1.png", "magnified": 4.0},
+            "noise": {"file": "examples/2.png", "magnified": 100.0},
+            "attacked": {"file": "examples/3.png", "predicted": other, "probability": 0.88},
+            "after": [
+                {"channel": "jpeg-75", "predicted": true, "probability": 0.77},
+                {"channel": "messenger", "predicted": other, "probability": 0.66},
+            ],
+        }
+        for true, other in (("original", "recaptured"), ("recaptured", "original"))
+    )
+
+
+def save(folder: Path, *results: SecurityResult | RobustnessResult) -> Path:
+    """Results as trueshot evaluate leaves them."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for number, result in enumerate(results):
+        if isinstance(result, SecurityResult):
+            name = f"{result.suite}-{number}-{result.side}px.json"
+            save_security_result(folder / name, result)
+        else:
+            save_result(folder / f"{number}" / "result.json", result)
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder with every suite of three detectors, and with pictures."""
+    for number in range(4):
+        write_png(tmp_path / "run" / "examples" / f"{number}.png", photo_pixels(number, True, 64))
+    plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
+    return save(
+        tmp_path / "run",
+        replace(PLAIN, examples=examples("plain")),
+        FALSE,
+        ROBUST,
+        filed(ROBUST),
+        everyday(PLAIN, blur=290),
+        everyday(ROBUST, blur=310),
+        replace(plain, bundle_sha256=PLAIN.bundle_sha256, split_by="source"),
+    )
+
+
+def found(*results: SecurityResult | RobustnessResult) -> list[Found]:
+    return [
+        Found(
+            path=Path("r.json"),
+            result=result,
+            role="plain" if result.detector == "yang" else "",
+        )
+        for result in results
+    ]
+
+
+def comparison(*results: SecurityResult | RobustnessResult) -> Comparison:
+    (one,) = comparisons_of(found(*results))
+    return one
+
+
+def report(run: Path) -> str:
+    """The page; nothing may be passed over."""
+    made = publish.report([run], run.parent / "out")
+    assert made.faults == []
+    return made.files[0].read_text("utf-8")
+
+
+def of(right: int, total: int) -> str:
+    """A share as the page writes it, computed apart."""
+    low, high = wilson_interval(right, total)
+    return f"{100 * right / total:.1f} {100 * low:.1f}–{100 * high:.1f}"
+
+
+def test_the_strong_table_holds_each_worst_case_and_each_direction_apart(run: Path) -> None:
+    rows = iter(Reader(report(run)).table("Worst case, L∞")[1:])
+    for result in (PLAIN, ROBUST, FALSE):  # in the order of the files
+        cases = result.curve("linf")
+        assert next(rows) == [
+            result.detector, "both", *(of(sum(c.right), sum(c.total)) for c in cases)
+        ]  # fmt: skip
+        for label, name in enumerate(("originals", "recaptures")):
+            assert next(rows) == [name, *(of(c.right[label], c.total[label]) for c in cases)]
+    assert not list(rows)
+
+
+def test_the_first_table_holds_single_attacks_and_the_worst_case(run: Path) -> None:
+    rows = Reader(report(run)).table("One attack")
+    assert rows[0][2:] == ["clean", *(f"ε = {b:g}" for b in BUDGETS)]
+    assert [row[-7] for row in rows[1:]] == [
+        "FGSM", "LLCM (TGSM)", "PGD", "worst case", "FGSM", "worst case", "FGSM", "worst case",
+    ]  # fmt: skip
+    by_paper = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
+    assert rows[3][-5:] == [ours(by_paper.cell("pgd", b)) for b in BUDGETS]
+    assert rows[4][-5:] == [
+        of(sum(PLAIN.worst_case("linf", b).right), 2 * PER_CLASS) for b in BUDGETS
+    ]
+    assert rows[5][-5:] == [of(2 * 360 - int(50 * b), 2 * PER_CLASS) for b in BUDGETS]
+
+
+def test_an_attack_that_met_survivors_only_has_no_figure_of_its_own() -> None:
+    (one,) = comparison(ROBUST).candidates
+    assert one.alone("fab", 1.0) is None
+    assert one.alone("fgsm", 1.0) == Rate(right=2 * 360 - 50, total=2 * PER_CLASS)
+    assert one.attacks_alone() == ["fgsm"]
+
+
+def test_files_stand_before_and_after_each_other(run: Path) -> None:
+    rows = Reader(report(run)).table("What survives a file. 64")
+    table = {}
+    for row in rows[1:]:
+        table[tuple(row[-8:-6])] = row[-6:]
+    cases = filed(ROBUST).curve("jpeg-75")
+    before = [of(sum(c.right_before_file), sum(c.total)) for c in cases]
+    assert table["jpeg-75", "before"] == before
+    assert table["jpeg-75", "after"] == [of(sum(c.right), sum(c.total)) for c in cases]
+    assert table["jpeg-75", "before"] != table["jpeg-75", "after"]
+
+
+def test_everyday_changes_stand_beside_no_change(run: Path) -> None:
+    rows = Reader(report(run)).table("Everyday changes")
+    assert rows[0] == ["change", "plain", "AUC, plain", "robust", "AUC, robust"]
+    assert rows[1][:3] == ["no change", of(736, 800), "0.875"]
+    assert rows[3] == ["blur-1", of(580, 800), "0.875", of(620, 800), "0.875"]
+
+
+def test_prices_count_what_was_tried_and_broken(run: Path) -> None:
+    rows = Reader(report(run)).table("at what price")
+    fgsm = next(row for row in rows[1:] if row[0] == "plain")
+    assert fgsm[2:] == ["FGSM", "3,680", "750", "300", "0", "11.0", "10.0", "62.5"]
+    pgd = comparison(PLAIN).candidates[0].broken_first_by("linf", 5.0)
+    assert pgd == {"pgd": PER_CLASS - 4}
+
+
+def test_the_papers_figures_stand_beside_ours(run: Path) -> None:
+    reader = Reader(report(run))
+    plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
+    assert reader.table("Table 1")[1:] == [["plain", ours(plain.cell("clean")), "96.7", "0.950"]]
+    rows = reader.table("Table 2")[1:]
+    assert rows[0][2:] == ["ours", *(ours(plain.cell("fgsm", b)) for b in BUDGETS)]
+    assert rows[1][-6:] == ["paper, %", "2.8", "0.9", "0.5", "0.6", "2.6"]
+    assert not any("Table 3" in each[0][0] for each in reader.tables.values())
+
+
+def test_the_papers_figures_stand_beside_attacks_that_were_tried() -> None:
+    only_pgd = comparison(paper_result("yang", pgd=0.1))
+    assert [grid.title.split(".")[0] for grid in paper_tables(only_pgd)] == ["Table 1"]
+    (either,) = comparisons_of([Found(path=Path("r"), result=paper_result("mine", fgsm=0.4))])
+    assert paper_tables(either)[0].rows[0][2] is None
+
+
+def test_markdown_latex_csv_and_page_hold_the_same_tables(run: Path) -> None:
+    out = run.parent / "out"
+    html = report(run)
+    titles = [rows[0][0] for rows in Reader(html).tables.values()]
+    markdown, latex = ((out / f"report.{kind}").read_text("utf-8") for kind in ("md", "tex"))
+    tables = sorted((out / "tables").glob("*.csv"))
+    assert len(titles) == latex.count(r"\begin{table}") == len(tables) == 17
+    for title in titles:
+        assert title.split(". ")[0].strip() in markdown
+    with (out / "tables" / "64px-worst-linf.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = next(r for r in rows if (r["detector"], r["images"]) == ("robust", "recaptures"))
+    case = ROBUST.worst_case("linf", 5.0)
+    assert float(last["ε = 5"]) == pytest.approx(case.right[1] / PER_CLASS)
+    assert float(last["ε = 5 low"]) == pytest.approx(wilson_interval(case.right[1], 400)[0], 1e-5)
+    assert last["ε = 5 images"] == "400"
+
+
+def test_a_doubt_is_told_with_its_finding_and_its_meaning(run: Path) -> None:
+    out = run.parent / "out"
+    write_report(find([run]), out, MEANINGS)
+    text = Reader((out / "report.html").read_text("utf-8")).text
+    for told in (text, (out / "report.md").read_text("utf-8")):
+        assert "FGSM leaves 12.5 % at ε = 1, PGD 40.0 %." in told
+        assert "The gradient is hidden, not harmless." in told
+    assert "fgsm 0.125; pgd 0.4" in text
+    assert "No doubt is recorded about plain, robust." in " ".join(text.split())
+    write_report(find([run]), out, {})
+    assert "no page on this doubt" in (out / "report.html").read_text("utf-8")
+
+
+def test_the_command_knows_what_each_doubt_means(run: Path) -> None:
+    assert "no page on this doubt" not in report(run)
+    assert DOUBT.name in NAMES
+    assert NAMES[DOUBT.name] in " ".join(Reader(report(run)).text.split())
+
+
+def test_how_it_was_obtained_is_said(run: Path) -> None:
+    text = Reader(report(run)).text
+    for words in (
+        "d" * 64,
+        "torch 2.13.0",
+        "1.5 h",
+        "--suite strong --size 64 --crops 400 --seed 3 --out RESULT",
+        "--suite paper --size 64 --crops 1000 --attack fgsm --attack llcm --attack pgd --out",
+        "Tried without: fab",
+        "iterations: 1234",
+        "by source",
+    ):
+        assert words in text
+
+
+def test_panels_show_what_is_on_disk_and_what_survives_a_file(run: Path) -> None:
+    html = report(run)
+    sources = [a["src"] for tag, a in Reader(html).tags if tag == "img"]
+    shown = [base64.b64decode(source.partition(",")[2]) for source in sources]
+    files = [(run / "examples" / f"{number}.png").read_bytes() for number in range(4)]
+    assert shown == [*files, *files]
+    text = " ".join(Reader(html).text.split())  # and so without spaces that do not break
+    assert "✗ taken for recaptured 88.0 % sure" in text
+    assert "jpeg-75 ✓ original 77.0 %" in text
+    assert "messenger ✗ recaptured 66.0 %" in text
+
+
+def test_a_missing_picture_is_named_and_the_rest_is_shown(run: Path) -> None:
+    (run / "examples" / "2.png").unlink()
+    bad = [{"detector": "plain"}, *examples("plain")]
+    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(bad)))
+    made = publish.report([run], run.parent / "out")
+    assert len(made.faults) == 2
+    assert "example 1 cannot be shown" in made.faults[0]
+    assert "the picture examples/2.png is gone" in made.faults[1]
+    html = made.files[0].read_text("utf-8")
+    assert html.count("<img") == 6
+    assert "Passed over" in html
+
+
+@pytest.mark.parametrize("file", ["../secret.png", "/{}/secret.png", "text.png"])
+def test_no_file_but_an_image_of_the_run_comes_into_the_page(run: Path, file: str) -> None:
+    write_png(run.parent / "secret.png", photo_pixels(9, False, 64))
+    (run / "text.png").write_text("no image at all")
+    (one, *_) = examples("plain")
+    one["clean"]["file"] = file.format(run.parent)
+    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=(one,)))
+    made = publish.report([run], run.parent / "out")
+    assert len(made.faults) == 1
+    assert made.files[0].read_text("utf-8").count("<img") == 3
+
+
+def test_the_page_shows_a_few_examples_of_each_kind_and_counts_the_rest(run: Path) -> None:
+    many = [
+        dict(one, budget=float(budget), threat=threat)
+        for budget in range(3)
+        for threat in ("linf", "png", "jpeg-75")
+        for one in examples("p")
+    ]
+    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(many)))
+    text = Reader(report(run)).text
+    assert "8 further examples of plain" in text  # those of png are those of linf
+    for threat in ("L∞, written as PNG", "jpeg-75"):
+        for true in ("original", "recaptured"):
+            assert text.count(f"{threat}, budget 0; truly {true}") == 1
+
+
+def damaged() -> Mapping[str, str]:
+    content = PLAIN.to_json()
+    worst = content["worst"]
+    return {
+        "cut": json.dumps(content)[:-40],
+        "empty": "",
+        "deep": "[" * 100_000,
+        "bytes": "\udcff",
+        "no worst": json.dumps({k: v for k, v in content.items() if k != "worst"}),
+        "format": json.dumps(content | {"format": 99}),
+        "text for a number": json.dumps(content | {"auc": "<b>"}),
+        "more right than there are": json.dumps(
+            content | {"worst": [worst[0] | {"right": [500, 0]}]}
+        ),
+        "none": json.dumps(content | {"worst": [worst[0] | {"total": [0, 0], "right": [0, 0]}]}),
+        "three classes": json.dumps(content | {"worst": [worst[0] | {"right": [1, 1, 1]}]}),
+        "endless budget": json.dumps(content | {"worst": [worst[0] | {"budget": float("inf")}]}),
+    }
+
+
+@pytest.mark.parametrize("kind", damaged().keys())
+def test_a_damaged_result_is_named_and_passed_over(run: Path, kind: str) -> None:
+    (run / "bad.json").write_bytes(damaged()[kind].encode("utf-8", "surrogateescape"))
+    findings = find([run])
+    assert [fault.split(": ")[0] for fault in findings.faults] == [str(run / "bad.json")]
+    assert len(findings.results) == 7
+
+
+@pytest.mark.parametrize("command", ["report", "compare"])
+def test_commands_name_what_they_passed_over_and_end_with_status_2(run: Path, command: str) -> None:
+    (run / "bad.json").write_text("{")
+    answer = CliRunner().invoke(cli.app, [command, str(run), "--out", str(run / "out")])
+    assert answer.exit_code == 2
+    assert "bad.json: passed over" in answer.output
+    made = run / "out" / ("report.html" if command == "report" else "leaderboard.md")
+    assert str(made) in answer.output
+    if command == "report":
+        assert "bad.json" in made.read_text("utf-8")
+
+
+def test_what_is_no_result_is_passed_by_in_a_folder_and_named_if_it_was_asked_for(
+    run: Path,
+) -> None:
+    other = run / "card.json"
+    other.write_text('{"name": "a card"}')
+    assert find([run]).faults == []
+    assert "is no result" in find([run, other]).faults[0]
+    assert "gone.json" in find([run, run / "gone.json"]).faults[0]
+    with pytest.raises(RunError, match="no result found"):
+        find([other])
+
+
+def test_a_result_that_is_found_twice_counts_once(run: Path) -> None:
+    everything = find([run])
+    shutil.copytree(run, run / "copy")
+    again = find([run, *run.glob("*.json")])
+    assert len(again.results) == len(everything.results) == 7
+    assert again.faults == []
+
+
+def test_the_experiments_of_reproduce_are_read_with_their_pictures(run: Path) -> None:
+    panel = {"file": "0.png", "predicted": "original", "probability": 0.9}
+    triple = {
+        "detector": "mine",
+        "attack": "fgsm",
+        "budget": 1.0,
+        "true": "original",
+        "clean": panel,
+        "noise": {"file": "0.png", "magnified": 100.0},
+        "attacked": panel,
+    }
+    results = [paper_result("mine", fgsm=0.3, llcm=0.4), paper_result("s", fgsm=0.8, llcm=0.8)]
+    folder = run.parent / "experiments"
+    save(folder / "64px", *results)
+    write_png(folder / "0.png", photo_pixels(1, True, 64))
+    shown = {"results": [r.to_json() for r in results], "examples": {"64": {"triples": [triple]}}}
+    (folder / "results.json").write_text(json.dumps(shown))
+    findings = find([folder])
+    assert [one.role for one in findings.results] == ["plain", "secure"]
+    paths, faults = write_report(findings, run.parent / "out", {})
+    reader = Reader(paths[0].read_text("utf-8"))
+    assert faults == []
+    assert [tag for tag, _ in reader.tags].count("img") == 3
+    assert reader.table("Table 3")[2][-6:] == ["paper, %", "93.6", "94.5", "96.1", "96.3", "95.9"]
+
+
+def test_hostile_names_are_shown_as_text(run: Path) -> None:
+    kept = {"suite": "strong", "kind": "trueshot-security", "threat": "linf"}
+    for path in run.glob("*.json"):
+        content = json.loads(path.read_text("utf-8"))
+        bad = hostile(content) | {name: kept[name] for name in kept if name in content}
+        for each in [*bad["worst"], *bad["trials"], *bad["examples"]]:
+            each["threat"] = "linf"
+        bad["boundary"] = {HOSTILE: 1.0}
+        bad["doubts"] = [{"name": HOSTILE, "finding": HOSTILE, "evidence": {HOSTILE: 1.0}}]
+        path.write_text(json.dumps(bad))
+    made = publish.report([run], run.parent / "out")
+    html = made.files[0].read_text("utf-8")
+    reader = Reader(html)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in reader.tags}
+    assert all(a.keys().isdisjoint({"onerror", "onload"}) for _, a in reader.tags)
+    assert all(a["src"].startswith("data:") for tag, a in reader.tags if tag == "img")
+    assert reader.text.count("<script>alert('1')</script>") > 20
+    markdown = (run.parent / "out" / "report.md").read_text("utf-8")
+    assert "<script" not in markdown.replace("    trueshot", "").split("### How")[0]
+    assert_latex((run.parent / "out" / "report.tex").read_text("utf-8"))
+    board_of = publish.compare([run], run.parent / "out")
+    assert all(path.stat().st_size for path in board_of.files)
+
+
+def assert_latex(text: str) -> None:
+    """Braces and environments close, each row has its columns, and nothing special is bare."""
+    plain = re.sub(r"\\[\\%&_#${}]", lambda found: "\\\\" if found[0] == r"\\" else "", text)
+    depth = 0
+    for character in plain:
+        depth += (character == "{") - (character == "}")
+        assert depth >= 0
+    assert depth == 0
+    assert plain.count("$") % 2 == 0
+    assert not re.search("[%#~^]", re.sub(r"\$[^$]*\$", "", plain))
+    assert plain.isprintable() or set(filter(lambda c: not c.isprintable(), plain)) == {"\n"}
+    assert text.count(r"\begin{table}") == text.count(r"\end{table}") > 0
+    for columns, body in re.findall(
+        r"\\begin\{tabular\}\{([lr]+)\}\n(.*?)\\end\{tabular\}", plain, re.DOTALL
+    ):
+        rows = [line for line in body.splitlines() if not line.endswith("rule")]
+        assert rows
+        assert {row.count("&") for row in rows} == {len(columns) - 1}
+        assert all(row.endswith(r"\\") and row[0] not in "[*" for row in rows)
+
+
+def test_the_latex_of_a_report_and_of_a_leaderboard_is_well_formed(run: Path) -> None:
+    report(run)
+    publish.compare([run], run.parent / "out")
+    for name in ("report.tex", "leaderboard.tex"):
+        assert_latex((run.parent / "out" / name).read_text("utf-8"))
+
+
+@given(st.lists(st.text(), min_size=3, max_size=3))
+def test_any_text_stays_one_cell_of_its_table(texts: list[str]) -> None:
+    grid = Grid(name="g", title=texts[0], header=("a", "b", "c"), rows=(tuple(texts),))
+    assert_latex(as_latex(grid))
+    rows = [line for line in as_markdown(grid).splitlines() if line.startswith("|")]
+    assert len(rows) == 3
+    assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", rows[2])) == 4
+    (_, row) = csv.reader(as_csv(grid).splitlines())
+    kept = [" ".join("".join(c if c.isprintable() else " " for c in t).split()) for t in texts]
+    assert [cell.removeprefix("'") for cell in row] == [t.removeprefix("'") for t in kept]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
+
+
+def test_shares_keep_their_interval_in_each_form() -> None:
+    rate = Rate(right=81, total=100)
+    low, high = wilson_interval(81, 100)
+    rows = ((rate, Figure(value=float("nan"))), (None, Figure(value=1234.5)))
+    grid = Grid(name="g", title="t", header=("a", "b"), rows=rows, stubs=0)
+    assert f"| 81.0 % \\[{100 * low:.1f}, {100 * high:.1f}] | – |" in as_markdown(grid)
+    assert in_latex(str(rate)) == f"81.0 \\% {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}}"
+    rows_read = list(csv.DictReader(as_csv(grid).splitlines()))
+    assert [float(rows_read[0][f"a{end}"]) for end in ("", " low", " high")] == pytest.approx(
+        [0.81, low, high], abs=1e-6
+    )
+    assert rows_read[0]["b"] == rows_read[1]["a"] == ""
+    assert rows_read[1]["b"] == "1234.5"
+
+
+def test_a_table_whose_rows_do_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="other lengths"):
+        Grid(name="g", title="t", header=("a", "b"), rows=(("only",),))
+
+
+def names(grid: Grid) -> list[str]:
+    column = grid.header.index("detector")
+    return [str(row[column]) for row in grid.rows]
+
+
+def test_the_leaderboard_is_sorted_by_the_worst_case_and_doubts_mark_without_hiding() -> None:
+    grid = leaderboard(board(comparison(PLAIN, ROBUST, FALSE)))
+    assert names(grid) == ["false-friend †", "robust", "plain"]
+    assert [row[0] for row in grid.rows] == ["1", "2", "3"]
+    assert "ε = 5" in grid.title
+    rows = {str(row[1]): dict(zip(grid.header, row, strict=True)) for row in grid.rows}
+    robust, last = rows["robust"], ROBUST.worst_case("linf", 5.0)
+    assert robust["worst case, ε = 5"] == Rate(right=sum(last.right), total=800)
+    assert "worst case, ε = 64" not in grid.header
+    assert "worst case, ε = 64" in leaderboard(board(comparison(PLAIN), budget=64.0)).header
+    assert robust["recaptures found at ε = 5"] == Rate(right=last.right[1], total=400)
+    assert robust["clean"] == Rate(right=sum(ROBUST.worst[0].right_before_file), total=800)
+    assert robust["cost of training"] == "1.5 h, 1,234 iterations"
+    assert robust["doubts"] == "none recorded"
+    assert rows["false-friend †"]["doubts"] == "1: one-step-beats-iterative"
+    assert "There are doubts" in grid.note
+    assert "robust: Tried without: fab" in grid.note
+
+
+@given(st.lists(st.integers(8, 360), min_size=1, max_size=6), st.sampled_from(BUDGETS))
+def test_the_order_is_that_of_worst_cases_at_the_budget_asked_for(
+    lasts: list[int], budget: float
+) -> None:
+    results = [strong(f"d{number}", last=last) for number, last in enumerate(lasts)]
+    made = board(comparison(*results), budget=budget)
+    shares = [standing.worst.accuracy for standing in made.ranked]
+    assert made.budget == budget
+    assert shares == sorted((r.worst_case("linf", budget).accuracy for r in results), reverse=True)
+
+
+def test_another_budget_may_be_another_order() -> None:
+    early = replace(PLAIN, worst=tuple(curve("linf", 390, 10, (1.0, 5.0))))
+    steady = replace(ROBUST, worst=tuple(curve("linf", 300, 100, (1.0, 5.0))))
+    either = comparison(early, steady)
+    late = [s.candidate.name for s in board(either, budget=5.0).ranked]
+    assert late == ["robust", "plain"]
+    middle = replace(early, worst=(early.worst[0], worst_case("linf", 1.0, 380, 380)))
+    assert [s.candidate.name for s in board(comparison(middle, steady)).ranked] == [
+        "plain", "robust",
+    ]  # fmt: skip
+
+
+def test_the_budget_is_the_largest_in_common_and_at_most_five() -> None:
+    few = replace(ROBUST, worst=tuple(curve("linf", 360, 200, (1.0, 3.0))))
+    assert comparison(PLAIN, few).budget("linf") == 3.0
+    assert comparison(PLAIN, ROBUST).budget("linf") == 5.0
+    assert comparison(PLAIN, ROBUST).budget("l2") == 5 * 27.7128
+    assert comparison(PLAIN).budget("linf", 16.0) == 16.0
+    assert comparison(PLAIN).budget("l2", 138.56) == 5 * 27.7128
+    assert comparison(PLAIN).budget("linf", 2.5) is None
+    far = replace(ROBUST, worst=tuple(curve("linf", 360, 200, (8.0,))))
+    assert comparison(far).budget("linf") == 8.0
+    made = board(comparison(PLAIN, few), budget=5.0)
+    assert [one.name for one in made.unranked] == ["robust"]
+    assert leaderboard(made).rows[-1][0] == "–"
+    assert "without a place: robust" in leaderboard(made).note
+
+
+def test_everyday_robustness_counts_changes_that_all_went_through() -> None:
+    more = everyday(PLAIN)
+    extra = Change(name="resize", settings="", right=(0, 0), total=(400, 400), auc=0.5)
+    more = replace(more, changes=(*more.changes, extra))
+    grid = leaderboard(board(comparison(PLAIN, more, ROBUST, everyday(ROBUST, blur=320))))
+    rows = {str(row[1]): dict(zip(grid.header, row, strict=True)) for row in grid.rows}
+    assert rows["plain"]["everyday, mean"] == "80.0 %"
+    assert rows["plain"]["everyday, lowest"] == "75.0 % (blur-1)"
+    assert rows["robust"]["everyday, mean"] == "82.5 %"
+
+
+@pytest.mark.parametrize("other", [{"data": "e" * 64}, {"part": "validation"}, {"side": 128}])
+def test_other_data_part_or_size_never_stand_in_one_table(
+    tmp_path: Path, other: dict[str, Any]
+) -> None:
+    run = save(tmp_path / "run", PLAIN, ROBUST, replace(FALSE, **other))
+    made = publish.compare([run], tmp_path / "out")
+    tables = [path for path in made.files if path.suffix == ".csv"]
+    listed = sorted(
+        [row["detector"] for row in csv.DictReader(path.read_text("utf-8").splitlines())]
+        for path in tables
+    )
+    assert listed == [["false-friend †"], ["robust", "plain"]]
+    titles = re.findall(r"^\*\*Leaderboard.*", made.files[0].read_text("utf-8"), re.MULTILINE)
+    assert len(set(titles)) == 2
+    report_of = Reader(publish.report([run], tmp_path / "out").files[0].read_text("utf-8"))
+    for rows in report_of.tables.values():
+        text = " ".join(text for row in rows for text in row)
+        assert not ("false-friend" in text and "robust" in text)
+
+
+def test_many_crops_of_a_photograph_are_another_detector_than_one() -> None:
+    whole = replace(PLAIN, crop_side=32)
+    both = comparison(PLAIN, whole)
+    assert [one.name for one in both.candidates] == ["plain", "plain by crops of 32"]
+    assert "--many-crops" in command(found(whole)[0])
+    assert "--many-crops" not in command(found(PLAIN)[0])
+
+
+def test_a_command_names_what_is_not_the_default() -> None:
+    few = replace(PLAIN, part="validation", seed=0, worst=tuple(curve("linf", 9, 3, (1.0, 3.0))))
+    assert command(found(few)[0]) == (
+        "trueshot evaluate plain.safetensors --dataset DATASET --suite strong --size 64 "
+        "--part validation --crops 400 --budget 1 --budget 3 --out RESULT"
+    )
+    assert "'a; b.safetensors'" in command(found(replace(PLAIN, detector="a; b"))[0])
+
+
+def test_detectors_of_one_name_are_told_apart() -> None:
+    twins = [replace(PLAIN, bundle_sha256=letter * 64) for letter in "ab"]
+    assert [one.name for one in comparison(*twins).candidates] == [
+        "plain (aaaaaa)", "plain (bbbbbb)",
+    ]  # fmt: skip
+    again = comparison(PLAIN, replace(PLAIN, seed=4), everyday(PLAIN))
+    assert [one.name for one in again.candidates] == ["plain", "plain #2"]
+    assert [list(one.suites) for one in again.candidates] == [["strong", "everyday"], ["strong"]]
+
+
+def test_compare_prints_its_table_and_names_its_files(run: Path) -> None:
+    out = run.parent / "out"
+    answer = CliRunner().invoke(cli.app, ["compare", str(run), "--out", str(out), "--budget", "3"])
+    assert answer.exit_code == 0, answer.output
+    assert "Leaderboard by the worst case at ε = 3" in answer.output
+    for name in (
+        "leaderboard.md",
+        "leaderboard.tex",
+        "leaderboard-64px.csv",
+        "leaderboard-64px.png",
+    ):
+        assert str(out / name) in answer.output
+        assert (out / name).is_file()
+
+
+@pytest.mark.parametrize(("threat", "budget"), [("jpeg-3", None), ("linf", 2.5)])
+def test_a_comparison_by_what_was_not_tried_is_refused(
+    run: Path, threat: str, budget: float | None
+) -> None:
+    with pytest.raises(RunError, match="jpeg-75, l2, linf, png"):
+        publish.compare([run], run.parent / "out", threat, budget)
+
+
+def test_the_plot_draws_each_detector_as_curve_and_as_point(tmp_path: Path) -> None:
+    publish.compare([save(tmp_path / "run", ROBUST, PLAIN)], tmp_path)
+    drawn = read_image(tmp_path / "leaderboard-64px.png").pixels.astype(int)
+    half = drawn.shape[1] // 2
+    for colour in ((0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)):
+        near = np.abs(drawn - colour).sum(-1) < 12
+        assert near[:, : half - 200].sum() > 300
+        assert near[:, half - 100 : half + 500].sum() > 50
+
+
+def test_the_curves_stand_where_the_worst_cases_are() -> None:
+    cases = [worst_case("linf", b, n, n) for b, n in ((0.0, 400), (1.0, 200), (64.0, 100))]
+    drawn = worst_case_chart([(9, "robust", cases), (1, "other", [worst_case("linf", 0.0, 8, 8)])])
+    first, second = drawn.lines
+    assert (first.attack, first.role, first.dash != "") == ("robust", "c1", True)
+    assert (second.attack, second.role, second.dash) == ("other", "c1", "")
+    assert first.dots[0] == (LEFT, TOP)
+    assert first.dots[-1][0] == WIDTH - RIGHT
+    assert first.dots[-1][1] == pytest.approx(
+        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) / 4, abs=0.1
+    )
+    assert first.dots[1][0] == pytest.approx(LEFT + (WIDTH - RIGHT - LEFT) / math.log2(65), abs=0.1)
+    assert [text for _, text in drawn.across] == ["0", "1", "64"]
+    assert drawn.is_logarithmic
+    even = worst_case_chart([(0, "r", [worst_case("linf", b, 1, 1) for b in (0.0, 1.0, 4.0)])])
+    assert even.lines[0].dots[1][0] == LEFT + (WIDTH - RIGHT - LEFT) / 4
+    assert not even.is_logarithmic
+
+
+@pytest.mark.parametrize(
+    ("results", "kind", "words"),
+    [
+        ([strong("r", 360, 340)], "good", "r holds: 84.1"),
+        ([strong("r", 360, 310)], "mixed", "most holds"),
+        ([strong("r", 380, 260)], "mixed", "a part holds"),
+        ([PLAIN, strong("r", 360, 190)], "bad", "Nothing here holds"),
+        ([strong("r", 360, 340, doubts=(DOUBT,))], "mixed", "r holds"),
+        ([everyday(PLAIN)], "open", "is not known"),
+    ],
+)
+def test_the_headline_claims_no_more_than_the_figures(
+    results: list[SecurityResult], kind: str, words: str
+) -> None:
+    told = verdict(comparison(*results))
+    assert (told.kind, words in told.headline) == (kind, True)
+    doubted = any(result.doubts for result in results)
+    assert ("There are doubts" in " ".join(told.sentences)) == doubted
+
+
+def test_what_one_attack_flatters_is_said() -> None:
+    told = " ".join(verdict(comparison(PLAIN)).sentences)
+    case = PLAIN.worst_case("linf", 5.0)
+    assert f"under FGSM plain seems to keep {100 * (736 - 250) / 800:.1f}{NBSP}% at ε = 5" in told
+    assert f"all attacks together leave {100 * case.accuracy:.1f}{NBSP}%" in told
+    noise = replace(PLAIN, trials=(trial("noise", 5.0, (368, 368), (0, 0)),))
+    assert "flatters" not in " ".join(verdict(comparison(noise)).sentences)
+    honest = replace(PLAIN, trials=tuple(trial("fgsm", b, (368, 368), (364, 368)) for b in BUDGETS))
+    assert "flatters" not in " ".join(verdict(comparison(honest)).sentences)
+
+
+def test_clean_accuracy_is_that_before_any_file() -> None:
+    (one,) = comparison(filed(PLAIN)).candidates
+    assert one.clean == Rate(right=363 + 360, total=800)
+    assert isinstance(one, Candidate)
+
+
+def test_the_page_refers_to_nothing_outside_itself(run: Path) -> None:
+    html = report(run)
+    tags = Reader(html).tags
+    sources = ("src", "href", "srcset", "action", "data", "poster", "background", "xlink:href")
+    loaded = [a[name] for _, a in tags for name in sources if name in a]
+    assert len(loaded) == 8
+    assert all(each.startswith("data:image/png;base64,") for each in loaded)
+    assert not {"script", "link", "iframe", "object", "base"} & {tag for tag, _ in tags}
+    assert not re.search(r"url\(|@import|https?:", html)
+    assert "default-src 'none'" in html
+
+
+def test_every_picture_is_described_and_every_table_has_headers(run: Path) -> None:
+    html = report(run)
+    tags = Reader(html).tags
+    assert all(a.get("alt") for tag, a in tags if tag == "img")
+    assert all(a.get("scope") for tag, a in tags if tag == "th")
+    assert all(a.get("aria-label") or "aria-hidden" in a for tag, a in tags if tag == "svg")
+    listed = [tag for tag, _ in tags]
+    assert listed.count("caption") == listed.count("table") == listed.count("thead") == 17
+    assert [listed.count(name) for name in ("h1", "main", "html")] == [1, 1, 1]
+
+
+def test_the_same_results_make_the_same_report(run: Path) -> None:
+    first = {path.name: path.read_bytes() for path in publish.report([run], run / "a").files}
+    again = {path.name: path.read_bytes() for path in publish.report([run], run / "b").files}
+    assert first == again
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_names_in_a_detectors_colour_stand_out_from_the_ground(scheme: int) -> None:
+    blocks = re.findall(r":root \{(.*?)\}", CSS.read_text("utf-8"), re.DOTALL)
+    colours = dict(re.findall(r"--(c\d): (#[0-9a-f]{6});", blocks[scheme]))
+    assert len(set(colours.values())) == 8
+    ground = luminance(("#fdfdfb", "#14171a")[scheme])
+    for name, colour in colours.items():
+        dark, light = sorted((luminance(colour), ground))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, name
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+FRAME = """<!doctype html><body><script>
+const found = [];
+function measured(frame, scheme, width) {
+  const inside = frame.contentDocument, root = inside.documentElement;
+  const right = [...inside.querySelectorAll("body *")].filter(
+    each => !each.closest(".scroll") && each.getBoundingClientRect().right > width + 1);
+  found.push([scheme, width, root.scrollWidth, right.length,
+    getComputedStyle(inside.body).backgroundColor, root.scrollHeight]);
+  if (found.length == 4) document.body.textContent = JSON.stringify(found);
+}
+for (const scheme of ["light", "dark"]) for (const width of [400, 1400]) {
+  const frame = document.createElement("iframe");
+  frame.style = `width:${width}px;height:900px;border:0;color-scheme:${scheme}`;
+  frame.onload = () => measured(frame, scheme, width);
+  frame.srcdoc = document.getElementById("page").content.textContent;
+  document.body.append(frame);
+}
+</script>"""
+
+
+def in_chromium(html: str, folder: Path) -> Iterator[list[Any]]:
+    """Scheme, width, scroll width, overflowing parts, ground and height of the page in frames."""
+    assert CHROMIUM is not None
+    wrapper = FRAME.replace("<script>", f'<template id="page">{escape(html)}</template><script>', 1)
+    (folder / "frames.html").write_text(wrapper, "utf-8")
+    address = (folder / "frames.html").as_uri()
+    profile = f"--user-data-dir={folder / 'profile'}"
+    done = subprocess.run(
+        [CHROMIUM, *QUIET, profile, "--virtual-time-budget=5000", "--dump-dom", address],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
+    )
+    yield from json.loads(re.sub(r"<[^>]*>", "", done.stdout.partition("<body>")[2]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_page_fits_a_phone_and_a_desk_and_is_dark_where_that_is_wanted(run: Path) -> None:
+    measured = list(in_chromium(report(run), run.parent))
+    assert {(each[0], each[1]) for each in measured} == {
+        (scheme, width) for scheme in ("light", "dark") for width in (400, 1400)
+    }
+    for scheme, width, across, over, ground, height in measured:
+        assert across <= width
+        assert over == 0
+        assert height > 3000
+        levels = [int(number) for number in re.findall(r"\d+", ground)[:3]]
+        assert (sum(levels) > 600) == (scheme == "light")
+
+
+def test_hostile_paths_are_printed(run: Path) -> None:
+    name = printable("a\udcff") + "\x1b[31m"
+    (run / f"{name}.json").write_text("{")
+    made = publish.report([run], run.parent / "out")
+    assert "\x1b" not in made.faults[0]
