@@ -239,47 +239,124 @@ def train(
     typer.echo(f"detector: {history.bundle}")
 
 
+class SuiteName(StrEnum):
+    """What is done to a detector."""
+
+    paper = "paper"
+    strong = "strong"
+    file = "file"
+    everyday = "everyday"
+
+
+class AggregationName(StrEnum):
+    """How the logits of many crops become one."""
+
+    mean = "mean"
+    median = "median"
+    trimmed = "trimmed"
+    max = "max"
+
+
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
     dataset: Annotated[Path, typer.Option(help="Folder that prepare made.")],
-    out: Annotated[Path, typer.Option(help="Folder for result.json.")],
-    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    bundle: Annotated[
+        list[Path] | None, typer.Argument(help="Detectors that train made.", metavar="BUNDLE…")
+    ] = None,
+    suite: Annotated[
+        SuiteName,
+        typer.Option(
+            help="paper: FGSM and LLCM; strong: the worst case over many attacks; "
+            "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack."
+        ),
+    ] = SuiteName.paper,
+    size: Sides = None,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
     attack: Annotated[
         list[AttackName] | None,
-        typer.Option(help="Repeatable; by default the paper's two, fgsm and llcm."),
+        typer.Option(help="Of the paper's suite, repeatable; by default fgsm and llcm."),
     ] = None,
     budget: Annotated[
         list[float] | None,
         typer.Option(min=0, max=255, help="Levels, repeatable; by default 1, 2, 3, 4, 5."),
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a detector, in their order; by default the bundle's folder."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Steps and queries as published: takes hours.")
+    ] = False,
+    doubts: Annotated[
+        bool, typer.Option(help="Look for reasons why the figures may be false.")
+    ] = True,
+    many_crops: Annotated[
+        AggregationName | None,
+        typer.Option(
+            help="Judge, and attack, each image of --size by all crops of the detector's size: "
+            "mean, median, trimmed or max of their logits."
+        ),
+    ] = None,
+    transfer_from: Annotated[
+        Path | None, typer.Option(help="Detector from which attacks are transferred.")
+    ] = None,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="From elsewhere, repeatable: module:attribute or file.py:attribute, whose code "
+            "is run; or an ONNX file."
+        ),
+    ] = None,
+    input_offset: Annotated[float, typer.Option(help="Of --detector: level that becomes 0.")] = 0.0,
+    input_scale: Annotated[
+        float, typer.Option(help="Of --detector: levels that become 1; often 255.")
+    ] = 1.0,
+    input_mean: Annotated[
+        tuple[float, float, float], typer.Option(help="Per channel, taken away after that.")
+    ] = (0.0, 0.0, 0.0),
+    input_std: Annotated[
+        tuple[float, float, float], typer.Option(help="Per channel, by which it is divided then.")
+    ] = (1.0, 1.0, 1.0),
+    positive_class: Annotated[
+        int, typer.Option(min=0, max=1, help="Of --detector: which class means recaptured.")
+    ] = 1,
     device: Device = "auto",
 ) -> None:
-    """Judge a detector on the crops of a data set, clean and under attack."""
+    """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
     from trueshot.datasets import Dataset
-    from trueshot.evaluation import PAPER_ATTACKS, PAPER_BUDGETS, paper_attacks
-    from trueshot.reproduce import evaluate_bundle
+    from trueshot.evaluation.judging import judge_all, sources_of, terms_of
+    from trueshot.evaluation.outside import Contract
 
-    names = tuple(name.value for name in attack or ()) or PAPER_ATTACKS
-    result = evaluate_bundle(
-        bundle,
+    contract = Contract(
+        offset=input_offset,
+        scale=input_scale,
+        mean=input_mean,
+        std=input_std,
+        positive_class=positive_class,
+    )
+    failed = 0
+    for judgement in judge_all(
+        sources_of(
+            bundle or (),
+            detector or (),
+            name or (),
+            contract,
+            many_crops and many_crops.value,
+        ),
         Dataset.open(dataset),
         out,
-        paper_attacks(names, tuple(budget or PAPER_BUDGETS)),
-        side=size,
-        part=part,
-        crops=crops,
-        device=device,
-    )
-    for cell in result.cells:
-        low, high = cell.interval
-        typer.echo(
-            f"{cell.attack:6} ε = {cell.budget:g}  {100 * cell.accuracy:6.2f} % "
-            f"[{100 * low:.2f}, {100 * high:.2f}]"
-        )
-    typer.echo(f"clean AUC {result.auc:.4f}\nresult: {out / 'result.json'}")
+        terms_of(suite.value, budget or (), part, crops, seed, thorough, doubts, device),
+        sides=size or (),
+        attacks=[each.value for each in attack or ()],
+        transfer=transfer_from,
+    ):
+        failed += bool(judgement.error)
+        typer.echo("\n".join(judgement.lines()), err=bool(judgement.error))
+    if failed:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -406,6 +483,50 @@ def _recipe(name: str, iterations: int | None) -> Any:
 
     found = load_recipe(name)
     return found if iterations is None else found.shortened(iterations)
+
+
+@app.command()
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the report.")],
+) -> None:
+    """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some passed over."""
+    from trueshot import publish
+
+    _print_published(publish.report(results, out))
+
+
+@app.command()
+def compare(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the leaderboard.")],
+    threat: Annotated[str, typer.Option(help="linf, l2, or what a file goes through.")] = "linf",
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="Levels; by default the largest in common, at most 5."),
+    ] = None,
+) -> None:
+    """Sort detectors by worst case: tables and plots. Exit status 2: some passed over."""
+    from trueshot import publish
+
+    made = publish.compare(results, out, threat, budget)
+    typer.echo(made.files[0].read_text("utf-8"))
+    _print_published(made)
+
+
+def _print_published(made: Any) -> None:
+    for path in made.files:
+        typer.echo(printable(str(path)))
+    for fault in made.faults:
+        typer.echo(printable(fault), err=True)
+    if made.faults:
+        raise typer.Exit(2)
 
 
 def main() -> None:

@@ -133,29 +133,29 @@ def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -
 
     Source: section 2.2 of the paper states the problem.
     """
-    weight, wanted = gradient.flatten(1), value.abs()
-    towards = -value.sign()[:, None] * weight.sign()
-    levels = images.flatten(1)
-    room = torch.where(towards > 0, LEVELS - levels, levels)
-    weight = weight.abs()
-    speed = (weight > 0).to(weight) if norm == "linf" else weight
+    axes = (1, 2, 3)
+    wanted = value.abs()[:, None, None, None]
+    towards = gradient.sign() * -value.sign()[:, None, None, None]
+    room = torch.where(towards > 0, LEVELS - images, images)
+    weight = gradient.abs()
+    speed = towards.abs() if norm == "linf" else weight
     time = torch.zeros_like(wanted)
     going = wanted > 0
-    for _ in range(weight.shape[1]):
-        path = speed * time[:, None]
+    for _ in range(images[0].numel()):
+        path = speed * time
         free = path < room
-        slope = (weight * speed * free).sum(1)
-        missing = wanted - (weight * path.minimum(room)).sum(1)
+        slope = (weight * speed * free).sum(axes, keepdim=True)
+        missing = wanted - (weight * path.minimum(room)).sum(axes, keepdim=True)
         # Past the last room there is no slope, and no time is enough.
         later = torch.where(slope > 0, time + missing / slope, torch.inf)
         going = going & (later > time)
         time = torch.where(going, later, time)
         # Where nothing new has come to its end the piece was the right one.
-        going = going & (free & (speed * time[:, None] > room)).any(1)
+        going = going & (free & (speed * time > room)).flatten(1).any(1)[:, None, None, None]
         if not bool(going.any()):
             break
-    path = torch.where(speed > 0, speed * time[:, None], 0.0)
-    return (towards * path.minimum(room)).view_as(images)
+    path = torch.where(speed > 0, speed * time, 0.0)
+    return towards * path.minimum(room)
 
 
 def _linearised(

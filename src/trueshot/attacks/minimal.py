@@ -59,7 +59,7 @@ class FMN:
     Source: Pintor et al. 2021, arXiv:2102.12827, algorithm 1. Assumptions: steps are
     shares of the radius, for the published length of 1 suits the unit cube only; the direction is
     the steepest in the norm, in L∞ the sign of the gradient; and until an image is found, the
-    radius at most doubles in a step.
+    radius goes a little beyond the estimated distance and at most doubles in a step.
     """
 
     budget: Budget = NO_LIMIT
@@ -109,7 +109,8 @@ class FMN:
     ) -> Tensor:
         images = closest.images
         slope = _dual(gradient, self.norm).clamp(min=torch.finfo(gap.dtype).tiny)
-        to_boundary = distance(self.norm, images, attacked) + gap.abs() / slope
+        # A little farther than the boundary, which would otherwise be neared and never crossed.
+        to_boundary = (distance(self.norm, images, attacked) + gap.abs() / slope) * (1 + growth)
         first = distance(self.norm, images, images + _FIRST_RADIUS)
         to_boundary = to_boundary.minimum(_MOST_GROWTH * radius.maximum(first))
         farthest = distance(self.norm, images, _far_corner(images))

@@ -17,6 +17,7 @@ from trueshot.pixels import LEVELS
 # After so many of 10,000 queries the share of pixels in a square is halved.
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _FULL_SCHEDULE = 10_000
+_BEFORE = 2  # queries before the first square: the image, and stripes
 _BLOCK = 512  # queries whose random numbers are drawn at once
 
 
@@ -79,9 +80,9 @@ class Square:
         going = torch.arange(len(images), device=images.device)
         best = torch.where(_stripes(sources, images) > 0, high, low)
         gap = margin_at(detector, best, labels, places)
-        for query in range(self.queries - 2):
+        for query in range(self.queries - _BEFORE):
             if query % _BLOCK == 0:
-                numbers = _numbers(sources, min(_BLOCK, self.queries - 2 - query), images)
+                numbers = _numbers(sources, min(_BLOCK, self.queries - _BEFORE - query), images)
             done = gap > 0
             if bool(done.any()):
                 result[going[done]] = best[done]
@@ -101,7 +102,8 @@ class Square:
 
     def side(self, query: int, height: int, width: int) -> int:
         """Side of the square that is tried after so many squares, in pixels."""
-        published = int(query / self.queries * _FULL_SCHEDULE)
+        squares = max(self.queries - _BEFORE, 1)
+        published = int(query / squares * _FULL_SCHEDULE)
         halvings = sum(published > after for after in _HALVED_AFTER)
         pixels = self.first_share / 2**halvings * height * width
         return min(max(round(math.sqrt(pixels)), 1), height, width)

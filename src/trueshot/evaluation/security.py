@@ -30,6 +30,9 @@ PerClass = tuple[int, int]
 class Trial:
     """One attack at one budget, on the images that were still right when its turn came.
 
+    Some cheap ones are tried at each budget on all images that were right without an attack, so
+    that their own figures are known: then `tried` is what was right at budget 0.
+
     Args:
         attack: Short name.
         threat: Threat model: `linf` and `l2` (levels rounded to a PNG's), or what the file goes
@@ -40,7 +43,7 @@ class Trial:
         broken: Of those judged wrongly afterwards, from the file, per class.
         broken_before_file: Of those judged wrongly in memory, before rounding and saving.
         psnr: Mean over the images tried, in dB, between image and file; None if none was tried.
-        ssim: The same.
+        ssim: The same, of the first 16 of them.
         calls: Times that the attack asked the detector, and its gradient, about an image: means.
         seconds: All of it took.
     """
@@ -143,7 +146,7 @@ class SecurityResult:
         suite: `strong`, `file` or `everyday`.
         detector: Its name.
         bundle_sha256: Of the weights that were judged; "" for a detector from elsewhere.
-        side: Size of the crops, or of the photographs if `crops` says how many are judged.
+        side: Height and width of the images in pixels.
         part: Part of the split.
         data: Fingerprint of the data set at that size.
         split_by: What the split kept whole.
@@ -161,6 +164,11 @@ class SecurityResult:
         recipe: Settings of the training run, if known.
         cost: Of training, if known: `seconds`, `iterations`, `images_per_second`.
         versions: Of the libraries that computed.
+        per_epsilon: By threat model, the budget that goes with an ε of one level in L∞: 1 but for
+            threats in another norm.
+        notes: What a reader has to know of how this was obtained: attacks left out, and why.
+        crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
+            whole; None if the images were judged as they are.
     """
 
     suite: str
@@ -182,6 +190,9 @@ class SecurityResult:
     recipe: Mapping[str, Any] | None = None
     cost: Mapping[str, float] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    per_epsilon: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    crop_side: int | None = None
 
     @property
     def threats(self) -> list[str]:
@@ -233,6 +244,7 @@ class SecurityResult:
             for name, kind in kinds.items():
                 fields[name] = tuple(_read(kind, item) for item in fields[name])
             fields["examples"] = tuple(fields["examples"])
+            fields["notes"] = tuple(fields.get("notes", ()))
             return cls(**fields)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"incomplete result: {error}") from error

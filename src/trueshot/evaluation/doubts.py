@@ -1,0 +1,161 @@
+"""Named reasons why a good robustness figure may be false; each has a page under docs/doubts.
+
+A doubt proves nothing against a detector. It says that the attacks did not do what attacks do on
+an honest one, so that the figure may measure the attacks' failure and not the detector's strength.
+Differences count only where chance does not explain them (`probing.chance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from trueshot.detector import Detector
+from trueshot.evaluation.probing.behaviour import Behaviour, behaviour_of, reads
+from trueshot.evaluation.probing.compared import compared
+from trueshot.evaluation.probing.figures import from_figures
+from trueshot.evaluation.probing.gradients import Slopes, gives_gradient, slopes_of
+from trueshot.evaluation.probing.judging import random_numbers_from
+from trueshot.evaluation.probing.noticed import (
+    noticed_in_behaviour,
+    noticed_in_sizes,
+    noticed_in_slopes,
+)
+from trueshot.evaluation.probing.panel import Make, run_panel
+from trueshot.evaluation.security import Doubt, SecurityResult
+
+NAMES = {
+    "one-step-beats-iterative": "One step breaks more images than many: the gradient is bent, and "
+    "the attack of many steps got stuck.",
+    "accuracy-rises-with-budget": "A larger budget contains every smaller one: an attack that "
+    "breaks less with more did not search it.",
+    "large-budget-does-not-reach-chance": "With room enough to make all images the same, an attack "
+    "that works leaves no more than chance.",
+    "black-box-beats-white-box": "An attack that does not see the gradient finds what those that "
+    "follow it miss: the gradient is hidden.",
+    "more-iterations-still-help": "Four times the steps break more images: the figure is that of "
+    "an attack that was stopped early.",
+    "random-start-helps": "From a point beside the image the same attack breaks more: the gradient "
+    "is masked at the images themselves.",
+    "zero-gradients": "Where the gradient is zero, attacks along it stand still, whatever the "
+    "detector is worth.",
+    "flat-logits": "Noise of one level changes nothing at all: attacks that ask learn nothing.",
+    "no-gradients": "No gradient leads to the image: only attacks that ask were tried, and the "
+    "true worst case is lower.",
+    "no-finite-numbers": "Logits or gradients that are no numbers stop attacks, not attackers.",
+    "attacked-above-clean": "More images are right under attack than without one: the noise tells "
+    "the detector the label.",
+    "gradient-turns-at-neighbours": "One level away the gradient points elsewhere: it is "
+    "shattered, and steps along it lead nowhere.",
+    "gradient-misleads": "Along its gradient the loss does not rise: the gradient is not the "
+    "slope.",
+    "differs-under-gradient": "While a gradient is recorded the detector is another one: what is "
+    "attacked is not what judges.",
+    "random-detector": "Two calls disagree: an attack on one draw misses the next, and one that "
+    "averages over draws is needed.",
+    "train-mode-statistics": "A verdict depends on other images or changes with use: figures hold "
+    "for these batches only.",
+    "silent-resizing": "The detector does not look at the pixels given: figures at this size are "
+    "those of another.",
+    "attack-lost-by-rounding": "The attack worked, and whole levels undid it: a stronger attack "
+    "that knows of the file is needed.",
+    "too-few-images": "The interval is too wide for the figure, or for any doubt to show.",
+}
+"""What each doubt means, in a sentence; the same as on its page."""
+
+FEWEST = 30
+"""Images judged rightly that a panel needs: of fewer, even a third lost can be chance."""
+_MOST_BUDGETS = 3
+
+
+def investigate(
+    detector: Detector,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    budgets: Sequence[float] = (1.0, 2.0, 5.0),
+    seed: int = 0,
+    unusual: Sequence[Make] = (),
+) -> tuple[Doubt, ...]:
+    """Probe a detector for signs that attacks fail on it for other reasons than its strength.
+
+    Some 400 gradients and 650 calls for each image: under a minute for 100 crops of 64 px on one
+    core.
+
+    Args:
+        detector: Judged in evaluation mode; left as it was.
+        images: Whole levels as files gave them, shape (n, 3, h, w); some 50 to 200, which need not
+            be judged rightly.
+        labels: True classes, shape (n,).
+        budgets: Levels in L∞. Of more than three the first, the middle and the last are taken.
+        seed: Of everything random.
+        unusual: More attacks that do not follow the detector's gradient, such as transfer from
+            another, each as what makes it of a budget:
+            `lambda budget: Transfer(attack=PGD(budget=budget), source=other, name="other")`.
+
+    Returns:
+        Doubts in a fixed order; none for an honest detector.
+
+    Raises:
+        ValueError: No images, or no budget above 0.
+    """
+    if not len(images) or not budgets or min(budgets) <= 0:
+        raise ValueError(f"images and budgets above 0 wanted, got {len(images)} and {budgets}")
+    tried = sorted({float(budget) for budget in budgets})
+    if len(tried) > _MOST_BUDGETS:
+        tried = [tried[0], tried[len(tried) // 2], tried[-1]]
+    with random_numbers_from(seed, images.device):
+        gradient = gives_gradient(detector, images)
+        behaviour = behaviour_of(detector, images, labels, seed)
+        slopes = slopes_of(detector, images, labels, seed) if gradient else None
+        panel = run_panel(
+            detector, images, labels, budgets=tried, seed=seed, gradient=gradient, unusual=unusual
+        )
+    found = [
+        *([] if gradient else [_NO_GRADIENT]),
+        *noticed_in_behaviour(behaviour),
+        *(noticed_in_slopes(slopes) if slopes else []),
+        *_noticed_in_sizes(detector, images, labels, behaviour, slopes),
+        *compared(panel),
+    ]
+    right = int((~panel.wrong).sum())
+    if right < FEWEST:
+        found.append(_too_few(right))
+    return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
+
+
+def doubts_of(result: SecurityResult) -> tuple[Doubt, ...]:
+    """Doubts that can be read from the figures of a result, without the detector.
+
+    Args:
+        result: Of any suite.
+
+    Returns:
+        Doubts in a fixed order. Attacks are compared where both were tried on the same images; of
+        which images each broke only the counts are known, and the least certain case is assumed.
+    """
+    return tuple(sorted(from_figures(result), key=lambda doubt: list(NAMES).index(doubt.name)))
+
+
+_NO_GRADIENT = Doubt(
+    name="no-gradients",
+    finding="No gradient leads from the logits to the images; attacks along it were not tried.",
+)
+
+
+def _noticed_in_sizes(
+    detector: Detector, images: Tensor, labels: Tensor, behaviour: Behaviour, slopes: Slopes | None
+) -> Iterator[Doubt]:
+    ignored = float(slopes.ignored.double().mean()) if slopes else 0.0
+    read = slopes is not None and reads(detector, images, labels, slopes.ignored)
+    return noticed_in_sizes(behaviour, ignored, read)
+
+
+def _too_few(right: int) -> Doubt:
+    return Doubt(
+        name="too-few-images",
+        finding=f"{right} images are judged rightly; with fewer than {FEWEST} no attack could be "
+        "told from another, and that other doubts are missing means nothing.",
+        evidence={"right": float(right)},
+    )

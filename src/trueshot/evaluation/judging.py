@@ -1,0 +1,342 @@
+"""Many detectors, one after the other: load, run a suite, write the result; faults end only one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from trueshot.bundle import Card, load_bundle
+from trueshot.datasets import Dataset
+from trueshot.detector import Detector
+from trueshot.errors import RunError
+from trueshot.evaluation.outside import Contract, fingerprint, load_outside
+from trueshot.evaluation.results import RobustnessResult, save_result
+from trueshot.evaluation.robustness import PAPER_ATTACKS, Subject, evaluate, paper_attacks
+from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
+from trueshot.evaluation.security import SecurityResult, save_security_result
+from trueshot.evaluation.suites import BUDGETS, QUICK, SUITES, THOROUGH
+from trueshot.files import only_run_in, printable, read_lines, remove_leftovers
+from trueshot.networks.many_crops import Aggregation, ManyCrops
+
+PAPER = "paper"
+RESULT = "result.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a detector comes from.
+
+    Args:
+        path: A bundle; or, with a contract, whatever `load_outside` takes.
+        name: For the result and its file; by default the folder in which a bundle lies.
+        contract: Of a detector from elsewhere; None for a bundle.
+        many_crops: Judge larger images by all crops of the detector's own size, whose logits
+            become one like this; None to judge images as they are.
+    """
+
+    path: str
+    name: str = ""
+    contract: Contract | None = None
+    many_crops: Aggregation | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What came of one detector at one size.
+
+    Args:
+        name: Of the detector.
+        side: Of the crops; None if it never came to that.
+        path: The file that was written.
+        result: What it holds.
+        error: Why there is none; empty if there is one.
+    """
+
+    name: str
+    side: int | None = None
+    path: Path | None = None
+    result: RobustnessResult | SecurityResult | None = None
+    error: str = ""
+
+    def lines(self) -> list[str]:
+        """What to print of it."""
+        if self.error:
+            return [f"{self.name}: {self.error}"]
+        shown: list[str] = []
+        if isinstance(self.result, RobustnessResult):
+            shown = [
+                f"{cell.attack:6} ε = {cell.budget:g}  {_rate(cell)}" for cell in self.result.cells
+            ]
+        elif self.result is not None:
+            shown = _security_lines(self.result)
+        auc = "" if self.result is None else f"clean AUC {self.result.auc:.4f}"
+        return [*shown, auc, f"result: {self.path}"]
+
+
+def sources_of(
+    bundles: Sequence[Path],
+    outside: Sequence[str],
+    names: Sequence[str],
+    contract: Contract,
+    many_crops: str | None = None,
+) -> list[Source]:
+    """Where the detectors come from, bundles first; names go to them in this order.
+
+    Raises:
+        RunError: No detector at all, more names than detectors, or many crops without bundles.
+    """
+    if many_crops and outside:
+        raise RunError("many crops: only bundles say of what size their own are")
+    if many_crops is not None and many_crops not in get_args(Aggregation):
+        raise RunError(f"many crops: {many_crops!r}: known: {', '.join(get_args(Aggregation))}")
+    how = cast("Aggregation | None", many_crops)
+    found = [Source(path=str(path), many_crops=how) for path in bundles]
+    found += [Source(path=path, contract=contract) for path in outside]
+    if not found:
+        raise RunError("give a bundle, or --detector")
+    if len(names) > len(found):
+        raise RunError(f"{len(names)} names for {len(found)} detectors")
+    given = [*names, *[""] * (len(found) - len(names))]
+    return [replace(source, name=name) for source, name in zip(found, given, strict=True)]
+
+
+def terms_of(
+    suite: str,
+    budgets: Sequence[float],
+    part: str,
+    crops: int | None,
+    seed: int,
+    thorough: bool,
+    doubts: bool,
+    device: str,
+) -> Terms:
+    """How a suite is to be run, as the command line says it; see `Terms`."""
+    return Terms(
+        suite=suite,
+        budgets=tuple(budgets if suite == PAPER else sorted(set(budgets))) or BUDGETS,
+        part=part,
+        crops=crops,
+        seed=seed,
+        effort=THOROUGH if thorough else QUICK,
+        doubts=doubts,
+        device=device,
+    )
+
+
+def judge_all(
+    sources: Sequence[Source],
+    dataset: Dataset,
+    out: Path,
+    terms: Terms,
+    *,
+    sides: Sequence[int] = (),
+    attacks: Sequence[str] = (),
+    transfer: Path | None = None,
+) -> Iterator[Judgement]:
+    """Judge detectors and write a result for each; one that fails does not end the others.
+
+    Args:
+        sources: Where the detectors come from.
+        dataset: As `prepare` made it.
+        out: Folder of the results: SUITE-NAME-SIDEpx.json; of one bundle under the paper's suite,
+            result.json.
+        terms: Which suite, and how; `paper` is a suite here.
+        sides: Sizes of crops; by default each detector's own.
+        attacks: Of the paper's suite, by short name.
+        transfer: Detector from which attacks are transferred.
+
+    Yields:
+        A judgement per detector and size, in order.
+
+    Raises:
+        TrueshotError: There is one detector only, and it cannot be judged.
+    """
+    if terms.suite not in SUITES:
+        raise RunError(f"suite {terms.suite!r}: unknown; known: {', '.join(SUITES)}")
+    named = list(_named(sources))
+    alone = len(named) == 1 and len(sides) < 2
+    # One bundle under the paper's suite: as this command has always written it.
+    given = [source for source in sources if source.name or source.contract is not None]
+    as_ever = alone and terms.suite == PAPER and not given and named[0].many_crops is None
+    with only_run_in(out):
+        remove_leftovers(out)
+        if transfer is not None:
+            other = Source(path=str(transfer))
+            found = _candidate(replace(other, name=_name(other)), dataset, None)
+            terms = replace(terms, transfer=found)
+        for source in named:
+            for side in sides or (None,):
+                try:
+                    candidate = _candidate(source, dataset, side)
+                    if as_ever:
+                        candidate = _as_its_recipe(candidate, source)
+                    path = out / (RESULT if as_ever else _file(terms.suite, candidate))
+                    result = _judge(candidate, dataset, terms, path, tuple(attacks))
+                    yield Judgement(name=source.name, side=candidate.side, path=path, result=result)
+                except Exception as error:  # whatever is wrong with one, the others go on
+                    if alone:
+                        raise
+                    yield Judgement(name=source.name, side=side, error=_reason(error))
+
+
+def _judge(
+    candidate: Candidate, dataset: Dataset, terms: Terms, path: Path, attacks: tuple[str, ...]
+) -> RobustnessResult | SecurityResult:
+    if terms.suite != PAPER:
+        found = run_suite(candidate, dataset, terms, path.parent, path.stem)
+        save_security_result(path, found)
+        return found
+    if not candidate.differentiable:
+        raise RunError("the paper's attacks follow a gradient, and none leads through it")
+    result = evaluate(
+        candidate.detector,
+        dataset,
+        paper_attacks(attacks or PAPER_ATTACKS, terms.budgets),
+        side=candidate.side,
+        part=terms.part,
+        crops=terms.crops,
+        subject=candidate.subject,
+        journal=path.with_name("cells.jsonl" if path.name == RESULT else f"{path.stem}.jsonl"),
+        device=terms.device,
+        batch=terms.batch,
+    )
+    save_result(path, result)
+    return result
+
+
+def _candidate(source: Source, dataset: Dataset, side: int | None) -> Candidate:
+    if source.contract is not None:
+        side = side or dataset.only_side()
+        detector, differentiable = load_outside(source.path, source.contract, side)
+        sha256 = fingerprint(detector, source.path, source.contract)
+        subject = Subject(name=source.name, bundle_sha256=sha256)
+        return Candidate(
+            subject=subject, detector=detector, side=side, differentiable=differentiable
+        )
+    path = Path(source.path)
+    detector, card = load_bundle(path)
+    name = source.name
+    if source.many_crops is not None:
+        detector = _of_many_crops(path, detector, card, side, source.many_crops)
+        name = f"{name}-{source.many_crops}-of-{card.side}px"
+    return Candidate(
+        subject=Subject(
+            name=name,
+            bundle_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            recipe=card.recipe,
+        ),
+        detector=detector,
+        side=side or card.side or dataset.only_side(),
+        crop_side=card.side if source.many_crops else None,
+        cost=training_cost(path, card.recipe),
+    )
+
+
+def _of_many_crops(
+    path: Path, detector: Detector, card: Card, side: int | None, how: Aggregation
+) -> Detector:
+    """A detector of crops as one of images of many crops."""
+    if card.side is None or side is None or side < 2 * card.side:
+        raise RunError(
+            f"{path}: many crops of {card.side} px want images of twice that or more; "
+            f"give --size (got {side})"
+        )
+    whole = Detector(
+        ManyCrops(detector.network, card.side, aggregation=how),
+        offset=detector.offset,
+        scale=detector.scale,
+        classes=detector.classes,
+    )
+    return whole.eval()
+
+
+def training_cost(bundle: Path, recipe: Mapping[str, Any] | None) -> dict[str, float]:
+    """What a training run took, from the log beside its bundle; empty if there is none.
+
+    Returns:
+        `iterations`, `images_per_second` (the mean), and `seconds`.
+    """
+    lines = read_lines(bundle.parent / "log.jsonl")
+    batch = ((recipe or {}).get("schedule") or {}).get("batch")
+    try:
+        steps = [0, *(int(line["step"]) for line in lines)]
+        rates = [float(line["images_per_second"]) for line in lines]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    if not rates or not batch or min(rates) <= 0:
+        return {}
+    lengths = [after - before for before, after in pairwise(steps)]
+    seconds = sum(batch * length / rate for length, rate in zip(lengths, rates, strict=True))
+    return {
+        "iterations": float(steps[-1]),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(batch * steps[-1] / seconds, 1),
+    }
+
+
+def _named(sources: Sequence[Source]) -> Iterator[Source]:
+    """Each source once, under a name that no other one has."""
+    unique = list(dict.fromkeys(sources))
+    for depth in range(1, 9):
+        named = [replace(source, name=_name(source, depth)) for source in unique]
+        counts = Counter(source.name for source in named)
+        if max(counts.values(), default=1) == 1:
+            break
+    taken: Counter[str] = Counter()
+    for source in named:
+        taken[source.name] += 1
+        number = taken[source.name]
+        yield source if number == 1 else replace(source, name=f"{source.name}-{number}")
+
+
+def _name(source: Source, depth: int = 1) -> str:
+    """A name fit for a file: as given, or made of the last parts of the way to the detector."""
+    name = source.name or source.path
+    if not source.name and (source.contract is None or source.path.endswith(".onnx")):
+        path = Path(source.path).resolve()
+        path = path.parent if source.contract is None else path.with_suffix("")
+        name = "-".join(path.parts[1:][-depth:])
+    return re.sub(r"[^\w.+-]+", "-", printable(name)).strip("-.") or "detector"
+
+
+def _as_its_recipe(candidate: Candidate, source: Source) -> Candidate:
+    recipe = candidate.subject.recipe or {}
+    name = str(recipe.get("name", Path(source.path).stem))
+    return replace(candidate, subject=replace(candidate.subject, name=name))
+
+
+def _file(suite: str, candidate: Candidate) -> str:
+    return f"{suite}-{candidate.subject.name}-{candidate.side}px.json"
+
+
+def _reason(error: Exception) -> str:
+    text = printable(str(error)).strip() or type(error).__name__
+    known = type(error).__module__.startswith("trueshot")
+    return text if known else f"{type(error).__name__}: {text}"
+
+
+def _rate(item: Any) -> str:
+    low, high = item.interval
+    return f"{100 * item.accuracy:6.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
+
+
+def _security_lines(result: SecurityResult) -> list[str]:
+    lines = [f"{result.detector}, {result.side} px, {result.suite} suite"]
+    for threat in result.threats:
+        unit = result.per_epsilon.get(threat, 1.0)
+        lines += [
+            f"{threat:10} ε = {case.budget / unit:g}  {_rate(case)}"
+            for case in result.curve(threat)
+        ]
+    lines += [f"{change.name:16} {_rate(change)} AUC {change.auc:.4f}" for change in result.changes]
+    for norm, distance in result.boundary.items():
+        shown = "not found" if distance is None else f"{distance:.2f} levels"
+        lines.append(f"median distance to the boundary, {norm}: {shown}")
+    lines += [f"note: {note}" for note in result.notes]
+    return [*lines, *(f"doubt: {doubt.name}: {doubt.finding}" for doubt in result.doubts)]

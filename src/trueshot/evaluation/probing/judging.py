@@ -1,0 +1,53 @@
+"""Margins as the probes see them: in chunks, from a fixed random state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from trueshot.attacks import margin
+from trueshot.detector import Detector
+
+_VALUES = 3 << 19  # in a chunk: 128 crops of 64 px, 8 of 256 px
+
+
+def chunk_of(images: Tensor) -> int:
+    """How many such images go through a detector at a time."""
+    return max(2, min(128, _VALUES // max(1, images[0].numel())))
+
+
+@contextmanager
+def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
+    """The global random state begins at `seed` inside, and is afterwards as it was."""
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@torch.no_grad()
+def margins(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    """Wrong logit minus right one, float64, shape (n,); in the mode that the detector is in."""
+    size = chunk_of(images)
+    parts = zip(images.split(size), labels.split(size), strict=True)
+    return torch.cat([margin(detector(some), of_them).double() for some, of_them in parts])
+
+
+@torch.no_grad()
+def wrong(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    """Which images are judged wrongly, shape (n,); no logits count as wrong, ties as argmax."""
+    size = chunk_of(images)
+    said = torch.cat([detector(some).argmax(1) for some in images.split(size)])
+    return said != labels
+
+
+def in_chunks(
+    images: Tensor, labels: Tensor, compute: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
+    """What `compute` makes of each chunk, one after the other."""
+    size = chunk_of(images)
+    parts = zip(images.split(size), labels.split(size), strict=True)
+    return torch.cat([compute(some, of_them) for some, of_them in parts])

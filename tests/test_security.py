@@ -1,0 +1,660 @@
+"""Suites: the worst case of each image, after the file, however often a run is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SIDE, Linear
+from torch import Tensor, nn
+
+from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
+from trueshot.bundle import Card, save_bundle
+from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.detector import Detector
+from trueshot.errors import RunError, TrueshotError
+from trueshot.evaluation.hearing import Hearing
+from trueshot.evaluation.journal import Journal
+from trueshot.evaluation.judging import Source, judge_all, sources_of, terms_of, training_cost
+from trueshot.evaluation.outside import Contract
+from trueshot.evaluation.robustness import Subject
+from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
+from trueshot.evaluation.security import (
+    UNBROKEN,
+    WRONG_CLEAN,
+    Doubt,
+    SecurityResult,
+    load_security_result,
+    save_security_result,
+)
+from trueshot.evaluation.suites import Effort, Means, l2_per_level, left_out, strong_threats
+from trueshot.evaluation.worst_case import Finding, Step, Threat, work, worst_cases
+from trueshot.networks import LCNN
+
+
+class Corner(nn.Module):
+    """The lower of two linear functions of blocks of 4×4 levels, as one logit beside 0.
+
+    To raise it one has to climb both: one step is not enough.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(seed)
+        one, other = torch.randn(2, 3, SIDE // 4, SIDE // 4, generator=random)
+        coarse = torch.stack([one, other - one])  # a step up the one leads down the other
+        weight = coarse.repeat_interleave(4, 2).repeat_interleave(4, 3)
+        self.weight = nn.Parameter(weight.flatten(1) / (3 * SIDE * SIDE))
+        self.bias = nn.Parameter(torch.zeros(2))
+        self.register_buffer("middle", torch.zeros(2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        lower = (images.flatten(1) @ self.weight.T - self.middle).amin(1) + self.bias[1]
+        return torch.stack([torch.zeros_like(lower), lower], 1)
+
+
+def corner(dataset: Dataset) -> Detector:
+    """A detector that more steps and more levels break bit by bit."""
+    network = Corner()
+    images, _ = dataset.part(SIDE, "test").batch(slice(None))
+    network.middle = (images.flatten(1) @ network.weight.detach().T).median(0).values
+    return halved(Detector(network), dataset)
+
+
+def linear(dataset: Dataset) -> Detector:
+    return halved(Detector(Linear(side=SIDE, scale=0.001)), dataset)
+
+
+def halved(detector: Detector, dataset: Dataset) -> Detector:
+    """Its bias moved, so that half of the test crops are recaptures to it."""
+    images, _ = dataset.part(SIDE, "test").batch(slice(None))
+    with torch.no_grad():
+        logits = detector(images)
+        detector.network.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+    return detector
+
+
+def hearing_of(detector: Detector, dataset: Dataset, **settings: Any) -> Hearing:
+    return Hearing(detector=detector, part=dataset.part(SIDE, "test"), **settings)
+
+
+WEAK_STEP = Step(name="weak", make=lambda b: FGSM(budget=b - 1))
+FGSM_STEP = Step(name="fgsm", make=lambda b: FGSM(budget=b))
+PGD_STEP = Step(name="pgd", make=lambda b: PGD(budget=b, steps=8, relative_step=0.2))
+
+
+def threat_of(*steps: Step, budgets: tuple[float, ...] = (1.0, 2.0, 4.0), **more: Any) -> Threat:
+    return Threat(name="linf", steps=steps, budgets=budgets, **more)
+
+
+def timeless(finding: Finding) -> Finding:
+    return replace(finding, trials=tuple(replace(trial, seconds=0) for trial in finding.trials))
+
+
+def test_the_worst_case_of_a_linear_detector_is_its_margin_against_the_norm_of_its_weights(
+    dataset: Dataset,
+) -> None:
+    detector = linear(dataset)
+    hearing = hearing_of(detector, dataset)
+    images, labels = hearing.part.batch(slice(None))
+    weight = detector.network.weight[1] - detector.network.weight[0]
+    with torch.no_grad():
+        logits = detector(images)
+    towards = (weight * (1 - 2 * labels)[:, None]).reshape(images.shape).sign()
+    finding = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    assert len({sum(case.right) for case in finding.worst}) > 2
+    for case in finding.worst:
+        # Each level as far in its direction as the budget and 0 to 255 allow.
+        room = torch.where(towards > 0, 255 - images, images).clamp(max=case.budget)
+        loss = (room * weight.abs().reshape(images.shape[1:])).sum((1, 2, 3))
+        unbroken = (logits[:, 1] - logits[:, 0]) * (2 * labels - 1) > loss
+        expected = [int((unbroken & (labels == c)).sum()) for c in (0, 1)]
+        assert list(case.right) == list(case.right_before_file) == expected
+        assert [name == UNBROKEN for name in case.broken_by] == unbroken.tolist()
+
+
+def test_the_cascade_breaks_what_its_attacks_break_one_by_one(dataset: Dataset) -> None:
+    detector = corner(dataset)
+    steps = [FGSM_STEP, PGD_STEP, Step(name="weak", make=lambda b: PGD(budget=b, steps=1))]
+    finding = worst_cases(hearing_of(detector, dataset), threat_of(*steps))
+    images, labels = dataset.part(SIDE, "test").batch(slice(None))
+    unbroken = detector.probabilities(images).argmax(1) == labels
+    assert [name == UNBROKEN for name in finding.worst[0].broken_by] == unbroken.tolist()
+    for case in finding.worst[1:]:
+        for step in steps:
+            attack = step.make(case.budget)
+            filed = as_filed(attack, images, perturb(attack, detector, images, labels))
+            unbroken &= detector.probabilities(filed).argmax(1) == labels
+        assert [name == UNBROKEN for name in case.broken_by] == unbroken.tolist()
+        assert sum(case.right) == int(unbroken.sum())
+    rights = [sum(case.right) for case in finding.worst]
+    assert rights == sorted(rights, reverse=True)
+    assert 0 < rights[-1] < rights[0] < len(labels)
+
+
+def test_only_survivors_go_on_unless_an_attack_is_tried_on_all(dataset: Dataset) -> None:
+    on_all = replace(FGSM_STEP, on_all=True)
+    finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(on_all, PGD_STEP))
+    clean, first, second, _ = finding.worst
+    fgsm, pgd, fgsm_again, pgd_again = finding.trials[:4]
+    assert fgsm.tried == fgsm_again.tried == clean.right
+    assert sum(pgd.tried) == sum(clean.right) - sum(fgsm.broken)
+    assert sum(first.right) == sum(pgd.tried) - sum(pgd.broken)
+    assert sum(pgd_again.tried) - sum(pgd_again.broken) == sum(second.right)
+    assert sum(pgd_again.tried) < sum(first.right)
+
+
+def test_the_size_of_the_batch_does_not_change_a_worst_case(dataset: Dataset) -> None:
+    threat = threat_of(FGSM_STEP, PGD_STEP)
+    found = [
+        timeless(worst_cases(hearing_of(corner(dataset), dataset, batch=batch), threat))
+        for batch in (5, 64)
+    ]
+    assert found[0].worst == found[1].worst
+    for one, other in zip(found[0].trials, found[1].trials, strict=True):
+        assert (one.broken, one.tried, one.calls) == (other.broken, other.tried, other.calls)
+        assert one.psnr == pytest.approx(other.psnr, abs=1e-3)
+
+
+def test_each_image_keeps_the_name_of_the_first_attack_that_broke_it(dataset: Dataset) -> None:
+    finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(WEAK_STEP, FGSM_STEP))
+    before = finding.worst[0].broken_by
+    assert set(before) == {UNBROKEN, WRONG_CLEAN}
+    for case in finding.worst[1:]:
+        assert len(case.broken_by) == sum(case.total)
+        for old, new in zip(before, case.broken_by, strict=True):
+            assert new in ((old,) if old != UNBROKEN else (UNBROKEN, "weak", "fgsm"))
+        before = case.broken_by
+    assert {"weak", "fgsm"} <= set(before)
+
+
+def test_half_a_level_breaks_in_memory_and_nothing_in_a_file(dataset: Dataset) -> None:
+    threat = threat_of(FGSM_STEP, budgets=(0.75,))
+    clean, attacked = worst_cases(hearing_of(linear(dataset), dataset), threat).worst
+    assert attacked.right == clean.right
+    assert sum(attacked.right_before_file) < sum(clean.right)
+
+
+def calm(images: Tensor) -> Tensor:
+    """A channel that takes small changes away: multiples of 32."""
+    return (images / 32).round() * 32
+
+
+def test_what_a_channel_takes_away_counts_for_nothing(dataset: Dataset) -> None:
+    hearing = hearing_of(corner(dataset), dataset)
+    threat = Threat(name="calm", steps=(PGD_STEP,), budgets=(1.0, 4.0), channel=calm)
+    finding = worst_cases(hearing, threat)
+    images, labels = hearing.part.batch(slice(None))
+    unbroken = hearing.detector.probabilities(calm(images)).argmax(1) == labels
+    assert finding.worst[0].right == hearing.per_class(unbroken.numpy())
+    in_memory = hearing.detector.probabilities(images).argmax(1) == labels
+    assert finding.worst[0].right_before_file == hearing.per_class(in_memory.numpy())
+    for case in finding.worst[1:]:
+        attack = PGD_STEP.make(case.budget)
+        arrived = calm(perturb(attack, hearing.detector, images, labels))
+        unbroken &= hearing.detector.probabilities(arrived).argmax(1) == labels
+        assert case.right == hearing.per_class(unbroken.numpy())
+        assert case.right_before_file != case.right
+
+
+def test_the_curve_goes_on_until_little_is_left(dataset: Dataset) -> None:
+    far = replace(FGSM_STEP, far=True)
+    threat = threat_of(
+        far, PGD_STEP, budgets=(1.0,), far_budgets=(4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
+    )
+    advanced: list[int] = []
+    hearing = hearing_of(linear(dataset), dataset)
+    finding = worst_cases(hearing, threat, advance=lambda n, _: advanced.append(n))
+    *before, last = finding.worst
+    assert last.accuracy <= 0.05 < before[-1].accuracy
+    assert 1.0 < last.budget < 128.0
+    assert [trial.attack for trial in finding.trials if trial.budget > 1] == ["fgsm"] * (
+        len(finding.worst) - 2
+    )
+    assert sum(advanced) == work(hearing, threat)
+
+
+@pytest.mark.parametrize("budgets", [(0.0, 1.0), (2.0, 1.0), (1.0, 1.0)])
+def test_budgets_that_do_not_rise_are_refused(budgets: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="rise"):
+        threat_of(FGSM_STEP, budgets=budgets)
+
+
+def stopping(after: int, calls: list[float]) -> Callable[[float], Attack]:
+    """FGSM that is interrupted at its call of this number."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Stopped:
+        budget: float
+
+        def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+            calls.append(self.budget)
+            if len(calls) == after:
+                raise KeyboardInterrupt
+            return FGSM(budget=self.budget)(detector, images, labels)
+
+    return lambda budget: Stopped(budget=budget)
+
+
+def test_an_interrupted_cascade_goes_on_and_ends_the_same(dataset: Dataset, tmp_path: Path) -> None:
+    hearing, calls = hearing_of(corner(dataset), dataset), []
+    path = tmp_path / "journal.jsonl"
+    threat = threat_of(Step(name="stop", make=stopping(2, calls)), PGD_STEP)
+    with pytest.raises(KeyboardInterrupt):
+        worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+    path.write_bytes(path.read_bytes() + b'{"key": ["a"], "trial": {"thr')  # cut by a crash
+    found = worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+    assert calls == [1.0, 2.0, 2.0, 4.0]
+    assert timeless(found) == timeless(worst_cases(hearing, threat, Journal()))
+    assert worst_cases(hearing, threat, Journal(path=path, key=("a",))) == found
+    assert len(calls) == 7
+    worst_cases(hearing, threat, Journal(path=path, key=("b",)))
+    assert len(calls) == 10
+
+
+def test_a_trial_on_other_survivors_is_not_taken_from_the_journal(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    hearing, path = hearing_of(corner(dataset), dataset), tmp_path / "journal.jsonl"
+    worst_cases(hearing, threat_of(PGD_STEP), Journal(path=path))
+    found = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP), Journal(path=path))
+    expected = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    assert timeless(found) == timeless(expected)
+
+
+def test_a_cascade_leaves_no_gradient_mode_or_random_number_behind(dataset: Dataset) -> None:
+    detector = corner(dataset).train()
+    before = {name: value.clone() for name, value in detector.state_dict().items()}
+    state = torch.get_rng_state()
+    worst_cases(hearing_of(detector, dataset), threat_of(FGSM_STEP, PGD_STEP))
+    assert detector.training
+    assert all(p.grad is None and p.requires_grad for p in detector.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+    for name, value in detector.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+class Nothing(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1)[:, :2] * float("nan")
+
+
+def test_a_detector_that_says_no_numbers_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(RunError, match="no finite numbers"):
+        worst_cases(hearing_of(Detector(Nothing()), dataset), threat_of(FGSM_STEP))
+
+
+LITTLE = Effort(
+    noise=2, pgd=2, apgd=3, again=2, restarted=2, fab=2, square=8, rays=8, through=2, boundary=40
+)
+
+
+def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
+    """A small LCNN that takes half of the crops for recaptures."""
+    torch.manual_seed(seed)
+    detector = Detector(LCNN(filters=(2, 2, 4, 4, 4))).eval()
+    images, _ = dataset.part(SIDE, "test").batch(slice(None))
+    with torch.no_grad():
+        logits = detector(images)
+        detector.network.classifier.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+    return detector
+
+
+def candidate_of(detector: Detector, **settings: Any) -> Candidate:
+    subject = Subject(name="mine", bundle_sha256="abc", recipe={"name": "mine"})
+    return Candidate(subject=subject, detector=detector, side=SIDE, **settings)
+
+
+def terms(suite: str = "strong", **settings: Any) -> Terms:
+    given = {"budgets": (1.0, 2.0), "crops": 8, "effort": LITTLE, "doubts": False, **settings}
+    return Terms(suite=suite, **given)
+
+
+def without_time(result: SecurityResult) -> SecurityResult:
+    return replace(result, trials=tuple(replace(t, seconds=0) for t in result.trials))
+
+
+@pytest.mark.parametrize("suite", ["strong", "file", "everyday"])
+def test_a_suite_comes_back_from_its_file_and_goes_on_from_its_journal(
+    suite: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = candidate_of(lcnn(dataset))
+    result = run_suite(candidate, dataset, terms(suite), tmp_path, "name")
+    save_security_result(tmp_path / "name.json", result)
+    assert load_security_result(tmp_path / "name.json") == result
+    written = json.loads((tmp_path / "name.json").read_text("utf-8"))
+    for item in (*written["worst"], *written["changes"]):
+        assert item["accuracy"] == sum(item["right"]) / 16
+        assert item["interval95"][0] <= item["accuracy"] <= item["interval95"][1]
+    monkeypatch.setattr("trueshot.evaluation.worst_case.perturb", None)  # nothing is done again
+    assert run_suite(candidate, dataset, terms(suite), tmp_path, "name") == result
+
+
+def test_the_strong_suite_is_in_the_order_of_cost_and_measures_in_both_norms(
+    dataset: Dataset,
+) -> None:
+    result = run_suite(candidate_of(corner(dataset)), dataset, terms())
+    assert result.threats == ["linf", "l2"]
+    linf = [trial.attack for trial in result.trials if (trial.threat, trial.budget) == ("linf", 1)]
+    assert linf == [
+        "noise", "fgsm", "llcm", "pgd", "apgd-margin", "apgd-ce", "pgd-restarts", "fab", "square",
+        "rays",
+    ]  # fmt: skip
+    scale = (3 * SIDE * SIDE) ** 0.5 / 4
+    assert [case.budget for case in result.curve("l2")] == pytest.approx([0, scale, 2 * scale])
+    assert result.per_epsilon == {"linf": 1.0, "l2": pytest.approx(scale)}
+    curve = result.curve("linf")
+    assert [case.budget for case in curve][:4] == [0, 1, 2, 8]
+    assert curve[-1].accuracy <= 0.05
+    assert 0 < result.boundary["linf"] < result.boundary["l2"]  # type: ignore[operator]
+    for trial in result.trials:
+        asking = trial.attack in ("noise", "noise-l2", "square", "rays")
+        assert (trial.calls[0] > 0, trial.calls[1] > 0) == (True, not asking)
+
+
+def test_a_suite_of_the_same_seed_ends_the_same_and_of_another_draws_otherwise(
+    dataset: Dataset,
+) -> None:
+    candidate = candidate_of(corner(dataset))
+    first, again, other = (
+        without_time(run_suite(candidate, dataset, terms(seed=seed))) for seed in (3, 3, 4)
+    )
+    assert first == again
+    noise = [[t.ssim for t in r.trials if t.attack == "noise"] for r in (first, other)]
+    assert noise[0] != noise[1]
+
+
+def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> None:
+    class Bright(nn.Module):
+        """Takes what is brighter than 128 for a recapture."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            above = images.mean((1, 2, 3)) - 128
+            return torch.stack([-above, above], 1)
+
+    result = run_suite(candidate_of(Detector(Bright())), dataset, terms("everyday", crops=None))
+    images, labels = dataset.part(SIDE, "test").batch(slice(None))
+    changes = {change.name: change for change in result.changes}
+    brighter = next(
+        c for c in result.changes if "Brightened" in c.settings and "-" not in c.settings
+    )
+    for change, more in ((changes["none"], 0), (brighter, 20)):
+        verdicts = ((images + more).clamp(0, 255).mean((1, 2, 3)) > 128).long()
+        expected = [int(((verdicts == c) & (labels == c)).sum()) for c in (0, 1)]
+        assert list(change.right) == expected
+        assert sum(change.total) == len(labels)
+    assert result.auc == changes["none"].auc
+    assert result.worst == ()
+
+
+def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
+    dataset: Dataset,
+) -> None:
+    result = run_suite(candidate_of(lcnn(dataset)), dataset, terms("file"))
+    assert result.threats[0] == "png"
+    assert {"jpeg-75", "messenger"} <= set(result.threats)
+    clean = result.worst_case("png", 0.0)
+    changes = run_suite(candidate_of(lcnn(dataset)), dataset, terms("everyday")).changes
+    after = {change.name: change.right for change in changes}
+    assert clean.right == after["none"]
+    assert result.worst_case("jpeg-75", 0.0).right == after["jpeg-75"]
+    assert clean.total == (8, 8)
+    assert {t.attack for t in result.trials if t.threat == "jpeg-75"} >= {"fgsm", "pgd"}
+
+
+def test_an_attack_without_a_gradient_is_left_out_and_the_result_says_so(dataset: Dataset) -> None:
+    result = run_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, terms())
+    assert {trial.attack for trial in result.trials} == {"noise", "square", "rays"}
+    assert result.threats == ["linf"]
+    (note,) = result.notes
+    assert "left out: fgsm" in note
+    assert "apgd-margin" in note
+    assert result.boundary == {}
+    assert left_out("strong", Means()) == []
+
+
+class Restless(nn.Module):
+    """Linear, with noise at the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Linear(side=SIDE, scale=0.001)
+        self.bias = self.inner.bias
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.inner(images + 20 * torch.randn_like(images))
+
+
+def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_every_time(
+    dataset: Dataset,
+) -> None:
+    judge = halved(Detector(Restless()), dataset)
+    found = [
+        without_time(run_suite(candidate_of(judge), dataset, terms(budgets=(1.0,))))
+        for _ in range(2)
+    ]
+    assert found[0] == found[1]
+    assert "random" in found[0].notes[0]
+    assert "pgd-mean" in {trial.attack for trial in found[0].trials}
+
+
+def test_another_detector_lends_its_attacks(dataset: Dataset) -> None:
+    victim, other = corner(dataset), lcnn(dataset)
+    asked = terms(transfer=replace(candidate_of(other), subject=Subject(name="other")))
+    trials = run_suite(candidate_of(victim), dataset, asked).trials
+    lent = [trial for trial in trials if trial.attack == "transfer"]
+    assert lent
+    assert all("other" in trial.settings for trial in lent)
+    same = terms(transfer=candidate_of(victim))
+    own = run_suite(candidate_of(victim), dataset, same).trials
+    assert sum(sum(t.broken) for t in own if t.attack == "transfer") > 0
+
+
+def test_examples_are_files_whose_verdicts_are_those_told(dataset: Dataset, tmp_path: Path) -> None:
+    detector = corner(dataset)
+    result = run_suite(candidate_of(detector), dataset, terms(crops=None), tmp_path, "name")
+    from trueshot.imagefiles import read_image
+    from trueshot.pixels import to_levels
+
+    fates = [(one["true"], one["fate"]) for one in result.examples]
+    assert set(fates) == {
+        (t, f) for t in ("original", "recaptured") for f in ("broken", "survived")
+    }
+    for one in result.examples:
+        clean, attacked = (
+            to_levels(read_image(tmp_path / one[name]["file"]).pixels)
+            for name in ("clean", "attacked")
+        )
+        assert 0 < (clean - attacked).abs().max() <= one["budget"]
+        for name, image in (("clean", clean), ("attacked", attacked)):
+            probabilities = detector.probabilities(image)[0]
+            assert one[name]["probability"] == pytest.approx(float(probabilities.max()), abs=1e-5)
+            predicted = ("original", "recaptured")[int(probabilities.argmax())]
+            assert one[name]["predicted"] == predicted
+        assert one["clean"]["predicted"] == one["true"]
+        assert (one["attacked"]["predicted"] == one["true"]) == (one["fate"] == "survived")
+        assert one["after"][0] == {
+            "channel": "png",
+            **{key: one["attacked"][key] for key in ("predicted", "probability")},
+        }
+        noise = to_levels(read_image(tmp_path / one["noise"]["file"]).pixels)
+        shown = (128 + one["noise"]["magnified"] * (attacked - clean)).clamp(0, 255).round()
+        assert torch.equal(noise, shown)
+        assert (tmp_path / one["residual"]["file"]).is_file()
+
+
+def test_doubts_are_looked_for_once_and_each_is_told_once(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, object]] = []
+
+    def investigate(detector: Detector, images: Tensor, labels: Tensor, **more: Any) -> Any:
+        asked.append((len(images), more["budgets"]))
+        return (Doubt(name="a", finding="of the detector", evidence={"share": 0.5}),)
+
+    def doubts_of(result: SecurityResult) -> Any:
+        assert result.worst
+        return (Doubt(name="a", finding="of the figures"), Doubt(name="b", finding="more"))
+
+    monkeypatch.setattr("trueshot.evaluation.doubts.investigate", investigate)
+    monkeypatch.setattr("trueshot.evaluation.doubts.doubts_of", doubts_of)
+    candidate = candidate_of(corner(dataset))
+    for _ in range(2):
+        result = run_suite(candidate, dataset, terms(doubts=True), tmp_path, "name")
+        found = [(doubt.name, doubt.finding) for doubt in result.doubts]
+        assert found == [("a", "of the detector"), ("b", "more")]
+    assert asked == [(16, (1.0, 2.0))]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"suite": "magic"}, "magic"),
+        ({"budgets": (0.0, 1.0)}, "budgets"),
+        ({"budgets": (2.0, 1.0)}, "budgets"),
+        ({"budgets": ()}, "budgets"),
+        ({"budgets": (300.0,)}, "budgets"),
+    ],
+)
+def test_terms_that_make_no_sense_are_refused(
+    settings: dict[str, Any], message: str, dataset: Dataset
+) -> None:
+    with pytest.raises(RunError, match=message):
+        run_suite(candidate_of(lcnn(dataset)), dataset, terms(**settings))
+
+
+def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
+    linf, l2 = strong_threats(Means(budgets=(1.0, 16.0)))
+    assert linf.far_budgets == (32.0, 64.0, 128.0)
+    assert l2.budgets == (l2_per_level(64), 16 * l2_per_level(64))
+
+
+def write_bundle(folder: Path, dataset: Dataset, seed: int = 0, side: int = SIDE) -> Path:
+    folder.mkdir(parents=True)
+    card = Card(network={"name": "lcnn", "filters": [2, 2, 4, 4, 4]}, side=side)
+    save_bundle(folder / "detector.safetensors", lcnn(dataset, seed), card)
+    return folder / "detector.safetensors"
+
+
+def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path: Path) -> None:
+    bundles = [write_bundle(tmp_path / name, dataset) for name in ("a", "c")]
+    (tmp_path / "b").mkdir()
+    damaged = tmp_path / "b" / "detector.safetensors"
+    damaged.write_bytes(bundles[0].read_bytes()[:-9])
+    sources = [Source(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
+    asked = terms("everyday", crops=3)
+    first, second, third = judge_all(sources, dataset, tmp_path / "out", asked)
+    assert (first.error, third.error) == ("", "")
+    assert "damaged" in second.error
+    assert [first.path.name, third.path.name] == [  # type: ignore[union-attr]
+        f"everyday-{name}-{SIDE}px.json" for name in "ac"
+    ]
+    assert load_security_result(third.path).detector == "c"  # type: ignore[arg-type]
+    assert second.lines() == [f"b: {second.error}"]
+    with pytest.raises(TrueshotError, match="damaged"):
+        list(judge_all(sources[1:2], dataset, tmp_path / "out", asked))
+
+
+def test_names_are_unlike_each_other_and_fit_for_files(dataset: Dataset, tmp_path: Path) -> None:
+    bundles = [write_bundle(tmp_path / way, dataset) for way in ("64px/secure", "128px/secure")]
+    asked = terms("paper", crops=2)
+    sources = sources_of(bundles, [], [], Contract())
+    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    assert found == [f"paper-{way}-secure-{SIDE}px.json" for way in ("64px", "128px")]
+    sources = sources_of(bundles, [], ["a b/c", "a b/c"], Contract())
+    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    assert found == [f"paper-a-b-c-{SIDE}px.json", f"paper-a-b-c-2-{SIDE}px.json"]
+    with pytest.raises(RunError, match="3 names for 2"):
+        sources_of(bundles, [], ["a", "b", "c"], Contract())
+    with pytest.raises(RunError, match="--detector"):
+        sources_of([], [], [], Contract())
+
+
+def test_the_cost_of_training_is_read_from_the_log_beside_the_bundle(tmp_path: Path) -> None:
+    log = [{"step": 100, "images_per_second": 50.0}, {"step": 300, "images_per_second": 200.0}]
+    lines = "".join(json.dumps(line) + "\n" for line in log)
+    (tmp_path / "log.jsonl").write_text(lines + '{"st')
+    recipe = {"schedule": {"batch": 10}}
+    assert training_cost(tmp_path / "detector.safetensors", recipe) == {
+        "iterations": 300.0,
+        "seconds": 30.0,  # 1,000 images at 50 a second, 2,000 at 200
+        "images_per_second": 100.0,
+    }
+    assert training_cost(tmp_path / "detector.safetensors", None) == {}
+    assert training_cost(tmp_path / "elsewhere" / "detector.safetensors", recipe) == {}
+
+
+def test_many_crops_judge_an_image_together(
+    photos: list[Photo], dataset: Dataset, tmp_path: Path
+) -> None:
+    data = prepare(photos, tmp_path / "d", Settings(sides=(64,), per_class=20))
+    bundle = write_bundle(tmp_path / "mine", dataset)
+    sources = sources_of([bundle], [], [], Contract(), many_crops="median")
+    asked = terms("everyday", crops=4)
+    (one,) = judge_all(sources, data, tmp_path / "out", asked, sides=[64])
+    assert one.path.name == "everyday-mine-median-of-32px-64px.json"  # type: ignore[union-attr]
+    images, labels = data.part(64, "test").first(4).batch(slice(None))
+    tiles = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
+    with torch.no_grad():
+        logits = torch.stack([lcnn(dataset)(tile) for tile in tiles])
+    middle = (logits[:, :, 1] - logits[:, :, 0]).sort(0).values[1:3].mean(0)
+    right = [int((((middle > 0) == c) & (labels == c)).sum()) for c in (0, 1)]
+    assert isinstance(one.result, SecurityResult)
+    assert list(one.result.changes[0].right) == right
+    assert one.result.crop_side == 32
+    with pytest.raises(RunError, match="--size"):
+        list(judge_all(sources, data, tmp_path / "out", asked))
+
+
+def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_failed(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "mine", dataset)
+    (tmp_path / "theirs.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Judge(nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        return images.mean((1, 2, 3)) - 0.5\n"
+    )
+    out = tmp_path / "out"
+    arguments = [
+        "evaluate", bundle, tmp_path / "none.safetensors", "--dataset", dataset.folder,
+        "--suite", "everyday", "--crops", 4, "--out", out, "--no-doubts",
+        "--detector", f"{tmp_path}/theirs.py:Judge", "--input-scale", 255, "--name", "mine",
+        "--name", "none", "--name", "theirs",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "trueshot", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 2, done.stderr
+    assert f"result: {out}/everyday-mine-{SIDE}px.json" in done.stdout
+    assert f"result: {out}/everyday-theirs-{SIDE}px.json" in done.stdout
+    assert any(
+        line.startswith("none: ") and "no such file" in line for line in done.stderr.splitlines()
+    )
+    assert "Traceback" not in done.stderr
+    theirs = load_security_result(out / f"everyday-theirs-{SIDE}px.json")
+    images, labels = dataset.part(SIDE, "test").first(4).batch(slice(None))
+    verdicts = (images.mean((1, 2, 3)) > 127.5).long()
+    expected = [int(((verdicts == c) & (labels == c)).sum()) for c in (0, 1)]
+    assert list(theirs.changes[0].right) == expected
+
+
+def test_terms_are_read_from_the_command_line_in_order_of_budget() -> None:
+    asked = terms_of("strong", [5, 1, 1], "test", None, 0, False, True, "cpu")
+    assert asked.budgets == (1, 5)
+    assert terms_of("strong", [], "test", None, 0, False, True, "cpu").budgets == (1, 2, 3, 4, 5)
+    thorough = terms_of("strong", [], "test", None, 0, True, True, "cpu").effort
+    assert thorough.square == 5000
