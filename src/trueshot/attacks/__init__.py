@@ -14,9 +14,17 @@ from trueshot.attacks.base import (
     undisturbed,
 )
 from trueshot.attacks.calls import Calls, counted
+from trueshot.attacks.control import UniformNoise
+from trueshot.attacks.decision import RayS
+from trueshot.attacks.expectation import Expectation
+from trueshot.attacks.fab import FAB
 from trueshot.attacks.iterative import PGD
 from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
+from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.attacks.one_step import FGSM, LeastLikelyClass
+from trueshot.attacks.square import Square
+from trueshot.attacks.through import Through, through_channel
+from trueshot.attacks.transfer import Transfer
 
 BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass] | type[PGD]] = {
     "fgsm": FGSM,
@@ -27,15 +35,24 @@ BY_NAME: dict[str, type[FGSM] | type[LeastLikelyClass] | type[PGD]] = {
 __all__ = [
     "APGD",
     "BY_NAME",
+    "FAB",
     "FGSM",
+    "FMN",
     "PGD",
     "Attack",
     "Budget",
     "Calls",
+    "Expectation",
     "LeastLikelyClass",
     "Loss",
     "Norm",
+    "RayS",
+    "Square",
+    "Through",
+    "Transfer",
+    "UniformNoise",
     "as_filed",
+    "boundary_distance",
     "cotangent",
     "counted",
     "distance",
@@ -45,5 +62,6 @@ __all__ = [
     "per_image",
     "perturb",
     "statistics_kept",
+    "through_channel",
     "undisturbed",
 ]
