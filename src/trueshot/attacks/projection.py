@@ -99,7 +99,8 @@ class Ball:
             towards = drawn(sources, lambda s: torch.randn(shape, generator=s), self.images)
             radius = drawn(sources, lambda s: torch.rand((1, 1, 1), generator=s), self.images)
             change = steepest(towards, "l2").mul_(radius.pow(1 / shape.numel()))
-        return self.project_(change.mul_(self.budget).add_(self.images))
+        start = torch.empty_like(self.images).copy_(change)  # in their layout: calls are faster
+        return self.project_(start.mul_(self.budget).add_(self.images))
 
 
 def steepest(gradient: Tensor, norm: Norm) -> Tensor:
