@@ -658,3 +658,15 @@ def test_terms_are_read_from_the_command_line_in_order_of_budget() -> None:
     assert terms_of("strong", [], "test", None, 0, False, True, "cpu").budgets == (1, 2, 3, 4, 5)
     thorough = terms_of("strong", [], "test", None, 0, True, True, "cpu").effort
     assert thorough.square == 5000
+
+
+def test_a_threat_may_be_chosen_and_its_figures_are_those_of_the_whole_suite(
+    dataset: Dataset,
+) -> None:
+    candidate = candidate_of(corner(dataset))
+    whole = run_suite(candidate, dataset, terms())
+    alone = run_suite(candidate, dataset, terms(threats=("l2",)))
+    assert alone.threats == ["l2"]
+    assert alone.worst == tuple(case for case in whole.worst if case.threat == "l2")
+    with pytest.raises(RunError, match=r"threat 'jpeg-3': unknown here; known: linf, l2"):
+        run_suite(candidate, dataset, terms(threats=("jpeg-3",)))

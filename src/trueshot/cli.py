@@ -282,6 +282,13 @@ def evaluate(
         list[float] | None,
         typer.Option(min=0, max=255, help="Levels, repeatable; by default 1, 2, 3, 4, 5."),
     ] = None,
+    threat: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the strong suite linf or l2, of the file suite png, jpeg-75, …; repeatable; "
+            "by default all."
+        ),
+    ] = None,
     name: Annotated[
         list[str] | None,
         typer.Option(help="Of a detector, in their order; by default the bundle's folder."),
@@ -348,7 +355,9 @@ def evaluate(
         ),
         Dataset.open(dataset),
         out,
-        terms_of(suite.value, budget or (), part, crops, seed, thorough, doubts, device),
+        terms_of(
+            suite.value, budget or (), part, crops, seed, thorough, doubts, device, threat or ()
+        ),
         sides=size or (),
         attacks=[each.value for each in attack or ()],
         transfer=transfer_from,

@@ -115,6 +115,7 @@ def terms_of(
     thorough: bool,
     doubts: bool,
     device: str,
+    threats: Sequence[str] = (),
 ) -> Terms:
     """How a suite is to be run, as the command line says it; see `Terms`."""
     return Terms(
@@ -124,6 +125,7 @@ def terms_of(
         crops=crops,
         seed=seed,
         effort=THOROUGH if thorough else QUICK,
+        threats=tuple(threats),
         doubts=doubts,
         device=device,
     )

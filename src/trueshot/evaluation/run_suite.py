@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Terms:
         crops: At most so many of each class; all of them by default.
         seed: Of the attacks.
         effort: How long each attack goes on.
+        threats: Names of the threat models to try; all of the suite's by default.
         doubts: Whether to look for reasons why the figures may be false.
         transfer: Another detector, from which attacks are transferred.
         device: Where to compute.
@@ -85,6 +86,7 @@ class Terms:
     crops: int | None = None
     seed: int = 0
     effort: Effort = QUICK
+    threats: tuple[str, ...] = ()
     doubts: bool = True
     transfer: Candidate | None = None
     device: str | torch.device = "cpu"
@@ -150,6 +152,14 @@ def run_suite(
     return _doubted(result, hearing, candidate, terms, journal) if terms.doubts else result
 
 
+def _chosen(threats: Sequence[Threat], names: Sequence[str]) -> tuple[Threat, ...]:
+    known = [threat.name for threat in threats]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise RunError(f"threat {unknown[0]!r}: unknown here; known: {', '.join(known)}")
+    return tuple(threat for threat in threats if not names or threat.name in names)
+
+
 def chosen_part(dataset: Dataset, side: int, name: str, crops: int | None) -> Part:
     """The crops that are judged.
 
@@ -186,7 +196,7 @@ def _attacked(
     stem: str,
 ) -> SecurityResult:
     means = _means(hearing, candidate, terms)
-    threats = threats_of(terms.suite, means)
+    threats = _chosen(threats_of(terms.suite, means), terms.threats)
     findings: dict[str, Finding] = {}
     total = sum(work(hearing, threat) for threat in threats)
     name = f"{terms.suite} {candidate.subject.name} {candidate.side} px"
