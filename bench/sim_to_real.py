@@ -1,12 +1,14 @@
 """How well detectors trained on simulated photographs rank real ones, per source.
 
     python bench/sim_to_real.py MANIFEST.csv RUN/detector.safetensors [more bundles] --out sim.json
+    python bench/sim_to_real.py MANIFEST.csv RUN/detector.safetensors --budget 2 --every 6
 
 MANIFEST.csv lists real photographs (columns path, label, source), on which nothing was trained.
 Each photograph is covered by a grid of crops at native resolution; its score is the mean of their
 logit margins. A row per detector and source: area under the ROC curve of whole photographs, with a
 95 % bootstrap interval over them, and of single crops. A photograph smaller than a crop is left
-out and counted.
+out and counted. With `--budget` each photograph is attacked as a whole under that mean, by ten
+steps of PGD away from its true class, rounded to whole levels, and judged again.
 """
 
 from __future__ import annotations
@@ -22,13 +24,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trueshot.attacks.losses import margin
+from trueshot.attacks import PGD, as_filed, margin, perturb
 from trueshot.bundle import load_bundle
 from trueshot.datasets import LABELS, Photo, photos_in_manifest
 from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.imagefiles import read_image
-from trueshot.pixels import to_levels
+from trueshot.networks.many_crops import ManyCrops
+from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.progress import progress
 
 BOOTSTRAPS = 1000
@@ -49,16 +52,18 @@ def main() -> None:
     parser.add_argument("bundles", type=Path, nargs="+")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--size", type=int, nargs="*", help="default: that of the training")
+    parser.add_argument("--budget", type=float, default=0.0, help="attack with so many levels")
+    parser.add_argument("--every", type=int, default=1, help="only each so manieth photograph")
     parser.add_argument("--scores", action="store_true", help="keep the score of each photograph")
     arguments = parser.parse_args()
-    photos = photos_in_manifest(arguments.manifest)
+    photos = photos_in_manifest(arguments.manifest)[:: arguments.every]
     print("| detector | judged at | source | image AUC | 95 % | crop AUC | photos | too small |")
     print("|---|---|---|---|---|---|---|---|")
     rows = [
         row
         for bundle in arguments.bundles
         for side in arguments.size or [None]
-        for row in judge_all(bundle, photos, side)
+        for row in judge_all(bundle, photos, side, arguments.budget)
     ]
     if not arguments.scores:
         rows = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
@@ -66,7 +71,9 @@ def main() -> None:
         arguments.out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
-def judge_all(bundle: Path, photos: list[Photo], side: int | None) -> list[dict[str, Any]]:
+def judge_all(
+    bundle: Path, photos: list[Photo], side: int | None, budget: float
+) -> list[dict[str, Any]]:
     detector, card = load_bundle(bundle)
     side = side or card.side
     if side is None:
@@ -74,10 +81,10 @@ def judge_all(bundle: Path, photos: list[Photo], side: int | None) -> list[dict[
     judged: dict[str, list[Judged]] = defaultdict(list)
     with progress(f"{side} px", len(photos)) as advance:
         for photo in photos:
-            judged[photo.source].append(Judged(photo, scores_of(detector, photo, side)))
+            judged[photo.source].append(Judged(photo, scores_of(detector, photo, side, budget)))
             advance(1, "")
     name = bundle.parent.name
-    rows = [row_of(name, side, source, found) for source, found in sorted(judged.items())]
+    rows = [row_of(name, side, budget, source, found) for source, found in sorted(judged.items())]
     mean = float(np.mean([row["image_auc"] for row in rows]))
     worst = min(row["image_auc"] for row in rows)
     for row in rows:
@@ -91,8 +98,12 @@ def judge_all(bundle: Path, photos: list[Photo], side: int | None) -> list[dict[
     return rows
 
 
-def scores_of(detector: Detector, photo: Photo, side: int) -> npt.NDArray[np.float64]:
+def scores_of(
+    detector: Detector, photo: Photo, side: int, budget: float
+) -> npt.NDArray[np.float64]:
     pixels = read_image(photo.path).pixels
+    if budget and min(pixels.shape[:2]) >= side:
+        pixels = attacked(detector, photo, pixels, side, budget)
     rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
     crops = [
         pixels[y * side : (y + 1) * side, x * side : (x + 1) * side]
@@ -109,7 +120,20 @@ def scores_of(detector: Detector, photo: Photo, side: int) -> npt.NDArray[np.flo
     return np.concatenate(scores) if scores else np.zeros(0)
 
 
-def row_of(name: str, side: int, source: str, judged: list[Judged]) -> dict[str, Any]:
+def attacked(detector: Detector, photo: Photo, pixels: Bytes, side: int, budget: float) -> Bytes:
+    """The photograph as it would be filed, moved away from its class under the mean of crops."""
+    whole = Detector(
+        ManyCrops(detector.network, side), offset=detector.offset, scale=detector.scale
+    ).eval()
+    images = to_levels(pixels)
+    attack = PGD(budget=budget, steps=10)
+    found = perturb(attack, whole, images, torch.tensor([LABELS.index(photo.label)]))
+    return to_bytes(as_filed(attack, images, found))[0]
+
+
+def row_of(
+    name: str, side: int, budget: float, source: str, judged: list[Judged]
+) -> dict[str, Any]:
     held = [one for one in judged if len(one.scores)]
     labels = np.array([LABELS.index(one.photo.label) for one in held])
     means = np.array([one.scores.mean() for one in held])
@@ -117,6 +141,7 @@ def row_of(name: str, side: int, source: str, judged: list[Judged]) -> dict[str,
     return {
         "detector": name,
         "side": side,
+        "budget": budget,
         "source": source,
         "image_auc": area_under_curve(means, labels),
         "interval": bootstrap(means, labels),

@@ -310,6 +310,13 @@ def evaluate(
     transfer_from: Annotated[
         Path | None, typer.Option(help="Detector from which attacks are transferred.")
     ] = None,
+    second_opinions: Annotated[
+        bool,
+        typer.Option(
+            "--second-opinions",
+            help="Strong suite: ask pyautoattack and foolbox, too (extra robustness).",
+        ),
+    ] = False,
     detector: Annotated[
         list[str] | None,
         typer.Option(
@@ -356,7 +363,16 @@ def evaluate(
         Dataset.open(dataset),
         out,
         terms_of(
-            suite.value, budget or (), part, crops, seed, thorough, doubts, device, threat or ()
+            suite.value,
+            budget or (),
+            part,
+            crops,
+            seed,
+            thorough,
+            doubts,
+            device,
+            threat or (),
+            second_opinions,
         ),
         sides=size or (),
         attacks=[each.value for each in attack or ()],

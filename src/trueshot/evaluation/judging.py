@@ -116,6 +116,7 @@ def terms_of(
     doubts: bool,
     device: str,
     threats: Sequence[str] = (),
+    opinions: bool = False,
 ) -> Terms:
     """How a suite is to be run, as the command line says it; see `Terms`."""
     return Terms(
@@ -126,6 +127,7 @@ def terms_of(
         seed=seed,
         effort=THOROUGH if thorough else QUICK,
         threats=tuple(threats),
+        opinions=opinions,
         doubts=doubts,
         device=device,
     )

@@ -76,6 +76,7 @@ class Terms:
         threats: Names of the threat models to try; all of the suite's by default.
         doubts: Whether to look for reasons why the figures may be false.
         transfer: Another detector, from which attacks are transferred.
+        opinions: Whether pyautoattack and foolbox are asked for second opinions.
         device: Where to compute.
         batch: Crops at a time; it does not change the result.
     """
@@ -89,6 +90,7 @@ class Terms:
     threats: tuple[str, ...] = ()
     doubts: bool = True
     transfer: Candidate | None = None
+    opinions: bool = False
     device: str | torch.device = "cpu"
     batch: int = 128
 
@@ -227,6 +229,7 @@ def _means(hearing: Hearing, candidate: Candidate, terms: Terms) -> Means:
         side=candidate.side,
         differentiable=candidate.differentiable,
         random=hearing.is_random(),
+        opinions=terms.opinions,
         other=None if other is None else (other.subject.name, other.detector.to(terms.device)),
     )
 

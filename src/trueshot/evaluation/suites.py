@@ -15,6 +15,7 @@ from trueshot.attacks.control import UniformNoise
 from trueshot.attacks.decision import RayS
 from trueshot.attacks.expectation import Expectation
 from trueshot.attacks.fab import FAB
+from trueshot.attacks.second_opinions import FoolboxPGD, PyAutoAttackAPGD
 from trueshot.attacks.square import Square
 from trueshot.attacks.through import Through
 from trueshot.attacks.transfer import Transfer
@@ -95,6 +96,7 @@ class Means:
             follow one are left out.
         random: Whether the detector draws random numbers: then its mean is attacked as well.
         other: Name and detector from which attacks are transferred.
+        opinions: Whether attacks of other libraries are asked for second opinions.
     """
 
     budgets: tuple[float, ...] = BUDGETS
@@ -104,6 +106,7 @@ class Means:
     differentiable: bool = True
     random: bool = False
     other: tuple[str, Detector] | None = None
+    opinions: bool = False
 
     @property
     def far(self) -> tuple[float, ...]:
@@ -140,7 +143,9 @@ def strong_threats(means: Means) -> tuple[Threat, ...]:
     """
     linf = Threat(
         name="linf",
-        steps=means.usable([*_linf_steps(means), *_dear_linf_steps(means)]),
+        steps=means.usable(
+            [*_linf_steps(means), *_dear_linf_steps(means), *_second_opinions(means)]
+        ),
         budgets=means.budgets,
         far_budgets=means.far,
     )
@@ -229,6 +234,22 @@ def _dear_linf_steps(means: Means) -> list[Step]:
             make=lambda b: RayS(budget=b, queries=effort.rays),
             wants_gradient=False,
             far=not means.differentiable,
+        ),
+    ]
+
+
+def _second_opinions(means: Means) -> list[Step]:
+    if not means.opinions:
+        return []
+    effort, seed = means.effort, means.seed
+    return [
+        Step(
+            name="pyautoattack-apgd",
+            make=lambda b: PyAutoAttackAPGD(budget=b, steps=effort.apgd, seed=seed),
+        ),
+        Step(
+            name="foolbox-pgd",
+            make=lambda b: FoolboxPGD(budget=b, steps=effort.apgd, seed=seed),
         ),
     ]
 
