@@ -11,18 +11,29 @@ import torch
 from conftest import levels, linear_detector
 from torch import Tensor, nn
 
+from trueshot import attacks
 from trueshot.attacks import (
+    APGD,
     BY_NAME,
+    FAB,
     FGSM,
+    FMN,
     PGD,
     Attack,
+    Expectation,
     LeastLikelyClass,
+    RayS,
+    Square,
+    Through,
+    Transfer,
+    UniformNoise,
     cotangent,
     counted,
     image_gradient,
     margin,
     perturb,
 )
+from trueshot.channels import Jpeg, Png
 from trueshot.detector import Detector
 from trueshot.errors import BrokenPromiseError
 from trueshot.networks import LCNN
@@ -458,9 +469,47 @@ def test_a_budget_that_is_none_is_refused(budget: float | Tensor) -> None:
         perturb(FGSM(budget=budget), linear_detector(), levels(2, 4), torch.tensor([0, 1]))
 
 
-def test_no_images_are_attacked_to_no_images() -> None:
-    images = torch.zeros(0, 3, 4, 4)
-    assert perturb(FGSM(budget=1.0), linear_detector(), images, torch.zeros(0).long()).shape[0] == 0
+EVERY: list[Attack] = [
+    FGSM(budget=1.0),
+    LeastLikelyClass(budget=1.0),
+    *(
+        kind(budget=1.0, norm=norm, **settings)
+        for norm in ("linf", "l2")
+        for kind, settings in (
+            (PGD, {}),
+            (PGD, {"early_exit": True, "random_start": True, "restarts": 2}),
+            (APGD, {}),
+            (APGD, {"restarts": 2, "early_exit": False}),
+            (FAB, {"restarts": 2}),
+            (FMN, {"filed": True}),
+            (UniformNoise, {}),
+            (UniformNoise, {"draws": 2}),
+        )
+    ),
+    RayS(budget=1.0),
+    Square(budget=1.0),
+    Through(PGD(budget=1.0), (Jpeg(75), Png())),
+    Transfer(attack=APGD(budget=1.0), source=linear_detector(), name="another"),
+    Expectation(APGD(budget=1.0)),
+    Expectation(UniformNoise(budget=1.0, draws=2)),
+]
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=repr)
+def test_no_images_are_attacked_to_no_images(attack: Attack) -> None:
+    some = levels(3, 4)
+    for budget_of_each in (False, True):
+        if budget_of_each and "budget" in {each.name for each in dataclasses.fields(attack)}:  # type: ignore[arg-type]
+            attack = dataclasses.replace(attack, budget=torch.zeros(0))  # type: ignore[type-var]
+        attacked = perturb(attack, linear_detector(), some[:0], torch.zeros(0).long())
+        assert attacked.shape == some[:0].shape
+        assert attacked.dtype == some.dtype
+
+
+def test_every_attack_is_among_those_that_are_given_no_images() -> None:
+    kinds = {each for each in vars(attacks).values() if isinstance(each, type)}
+    found = {each for each in kinds if dataclasses.is_dataclass(each) and "__call__" in vars(each)}
+    assert {type(attack) for attack in EVERY} == found
 
 
 def test_the_settings_of_an_attack_are_its_name_and_cannot_be_changed() -> None:

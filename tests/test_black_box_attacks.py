@@ -243,10 +243,11 @@ def test_the_squares_shrink_as_published_and_faster_with_fewer_queries() -> None
     assert tenth.side(0, 8, 64) == 8
 
 
-def test_what_square_asks_about_could_be_a_file(trained: Detector) -> None:
+@pytest.mark.parametrize("budget", [2.0, 2.5, torch.linspace(1.0, 3.7, 10)])
+def test_what_square_asks_about_could_be_a_file(trained: Detector, budget: float | Tensor) -> None:
     images, labels = soft_images(10, seed=2)
     asked: list[Tensor] = []
-    attack = Square(budget=2.0, queries=60)
+    attack = Square(budget=budget, queries=60)
     hook = trained.network.register_forward_pre_hook(lambda _, given: asked.append(given[0]))
     attacked = perturb(attack, trained, images, labels)
     hook.remove()
@@ -254,6 +255,14 @@ def test_what_square_asks_about_could_be_a_file(trained: Detector) -> None:
         given = each * 32 + 128
         assert torch.equal(given, given.round())
     assert torch.equal(as_filed(attack, images, attacked), attacked)
+
+
+def test_of_less_than_a_level_square_uses_all(trained: Detector) -> None:
+    images, labels = soft_images(10, seed=2)
+    attacked = perturb(Square(budget=0.5, queries=60), trained, images, labels)
+    right = trained(images).argmax(1) == labels
+    assert right.any()
+    assert ((attacked - images).abs().amax((1, 2, 3))[right] == 0.5).all()
 
 
 def test_square_covers_the_whole_image_up_to_its_edges() -> None:

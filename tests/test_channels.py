@@ -212,6 +212,8 @@ def test_pictures_of_any_size_are_saved(height: int, width: int, quality: int) -
         (lambda: Jpeg(75, tables=quantisation_tables(75)), "quality or tables"),
         (lambda: Jpeg(0), "quality"),
         (lambda: Jpeg(101), "quality"),
+        (lambda: Jpeg(75.0), "quality"),  # type: ignore[arg-type]
+        (lambda: Jpeg("75"), "quality"),  # type: ignore[arg-type]
         (lambda: Jpeg(75, subsampling="4:1:1"), "subsampling"),
         (lambda: Jpeg(tables=([1] * 64,)), "tables"),  # type: ignore[arg-type]
         (lambda: Jpeg(tables=([1] * 64, [1] * 63)), "tables"),  # type: ignore[arg-type]
@@ -231,3 +233,10 @@ def test_pictures_of_any_size_are_saved(height: int, width: int, quality: int) -
 def test_a_setting_that_is_none_is_refused_by_name(make: Callable[[], Channel], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         make()
+
+
+def test_any_whole_number_is_a_quality_and_is_kept_as_one() -> None:
+    channel = Jpeg(np.int64(75))  # type: ignore[arg-type]
+    assert channel == Jpeg(75)
+    assert repr(channel) == repr(Jpeg(75))
+    assert torch.equal(channel(pictures(1)), Jpeg(75)(pictures(1)))

@@ -456,6 +456,36 @@ def test_all_calls_are_counted_image_by_image(
         assert (calls.backward[wrong] == (not attack.random_start)).all()
 
 
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PGD(budget=4.0, early_exit=True, norm="l2"),
+        PGD(budget=4.0, early_exit=True, norm="l2", restarts=2, steps=3),
+        APGD(budget=4.0, norm="l2", steps=20),
+    ],
+)
+def test_a_small_budget_in_l2_is_not_lost_to_rounding(attack: PGD | APGD) -> None:
+    # Spread over 768 values it is half a level at hardly any, and a file keeps nothing of it. At
+    # sixteen values whole levels are as long, and go a third as far.
+    detector, images = linear_detector(side=16), (100 + levels(1, 16) / 5).round()
+    reach = 4.0 * steepness(detector, "l2")
+    for label in (0, 1):
+        with torch.no_grad():
+            gap = margin(detector(images), torch.tensor([label]))
+            detector.network.bias[label] += (gap + 0.2 * reach).item()
+        labels = torch.tensor([label])
+        whole = dataclasses.replace(attack, early_exit=False)
+        lost = as_filed(whole, images, perturb(whole, detector, images, labels))
+        assert not broken(detector, lost, labels).any()
+        with counted(1) as calls:
+            attacked = perturb(attack, detector, images, labels)
+        filed = as_filed(attack, images, attacked)
+        assert broken(detector, filed, labels).all()
+        assert 3.8 < float(l2(images, filed)) <= 4.0
+        assert torch.equal(attacked, filed)
+        assert int(calls.forward) > attack.steps + 1
+
+
 def test_images_that_are_wrong_already_are_let_be(
     trained: Detector, seen: tuple[Tensor, Tensor]
 ) -> None:
@@ -611,9 +641,10 @@ def test_more_restarts_keep_what_is_broken_and_break_more(
     attack: PGD | APGD, norm: str, trained: Detector, seen: tuple[Tensor, Tensor]
 ) -> None:
     images, labels = seen
-    found = []
+    # With less in L2, what is broken is broken from the first start.
+    budget, found = {"linf": WHOLE["linf"], "l2": 40.0}[norm], []
     for restarts in (1, 2, 5):
-        tried = dataclasses.replace(attack, budget=WHOLE[norm], norm=norm, restarts=restarts)
+        tried = dataclasses.replace(attack, budget=budget, norm=norm, restarts=restarts)
         attacked = perturb(tried, trained, images, labels)
         found.append(broken(trained, as_filed(tried, images, attacked), labels))
     for fewer, more in ((found[0], found[1]), (found[1], found[2])):

@@ -95,6 +95,24 @@ def test_the_distance_of_a_linear_detector_is_its_margin_over_the_dual_norm(
     assert (found >= nearest * (1 - 1e-5)).all()
 
 
+@pytest.mark.parametrize("scale", [1e-21, 1e21])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", ["fab", "fmn"])
+def test_the_distance_does_not_depend_on_the_unit_of_the_logits(
+    name: str, norm: Norm, scale: float
+) -> None:
+    images, found = middle_levels(8), []
+    for factor in (1.0, scale):
+        detector = linear_detector()
+        with torch.no_grad():
+            for parameter in detector.parameters():
+                parameter.mul_(factor)
+        labels = detector(images).argmax(1)
+        found.append(boundary_distance(detector, images, labels, minimal_attack(name, norm)))
+    assert found[0].isfinite().all()
+    torch.testing.assert_close(found[1], found[0], rtol=0.01, atol=0)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", ["fab", "fmn"])
 def test_among_many_classes_the_nearest_boundary_is_found(name: str, norm: Norm) -> None:

@@ -14,7 +14,7 @@ from trueshot.attacks import PGD, image_gradient, perturb
 from trueshot.bundle import load_bundle
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
-from trueshot.networks import LCNN
+from trueshot.networks import LCNN, SpectralNetwork
 from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.training import Recipe, steps, train
 from trueshot.training.adversaries import fused, n_fgsm
@@ -128,12 +128,11 @@ def test_the_penalty_in_the_1_norm_is_the_sum_of_absolute_slopes() -> None:
     torch.testing.assert_close(gradient_norms(gradient, norm="l1", squared=True), expected.square())
 
 
-@pytest.mark.parametrize("norm", ["l1", "l2"])
-def test_the_difference_is_near_the_exact_gradient_in_either_norm(norm: str) -> None:
+def test_the_difference_is_near_the_exact_gradient() -> None:
     found = {}
     for method in ("exact", "difference"):
         detector = linear_detector().double()
-        penalty = Penalty(weight=3.0, norm=norm, method=method, step=1e-4, reference_side=None)
+        penalty = Penalty(weight=3.0, method=method, step=1e-4, reference_side=None)
         differentiate(Objective(penalty=penalty), detector, doubles(), LABELS, None)
         found[method] = detector.network.weight.grad
     torch.testing.assert_close(found["difference"], found["exact"], rtol=1e-3, atol=1e-4)
@@ -142,6 +141,13 @@ def test_the_difference_is_near_the_exact_gradient_in_either_norm(norm: str) -> 
 def test_the_1_norm_has_one_lambda_at_every_size() -> None:
     penalty = Penalty(weight=2.0, norm="l1")
     assert penalty.weight_at(64) == penalty.weight_at(256) == 2.0
+
+
+def test_lambda_of_the_square_grows_with_the_square_of_the_side() -> None:
+    penalty = Penalty(weight=2.0, squared=True)
+    assert [penalty.weight_at(side) for side in (32, 64, 256)] == [0.5, 2.0, 32.0]
+    assert Penalty(weight=2.0, squared=True, reference_side=None).weight_at(256) == 2.0
+    assert Penalty(weight=2.0, squared=True, norm="l1").weight_at(256) == 2.0
 
 
 def test_n_fgsm_steps_from_noise_and_is_not_drawn_back_into_the_budget() -> None:
@@ -172,15 +178,51 @@ def test_gradients_of_a_linear_detector_are_aligned_everywhere() -> None:
     torch.testing.assert_close(off, torch.zeros(6, dtype=torch.float64))
 
 
-def test_alignment_is_one_minus_the_cosine_and_its_gradient_that_of_finite_differences() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sure", [10.0, 25.0])
+def test_gradients_of_a_sure_linear_detector_are_aligned_too(
+    sure: float, dtype: torch.dtype
+) -> None:
+    detector, images = linear_detector(scale=1e-4).to(dtype), doubles().to(dtype)
+    labels = torch.zeros_like(LABELS)
+    with torch.no_grad():
+        detector.network.bias.copy_(torch.tensor([sure, -sure]))
+    leaves = images.clone().requires_grad_(True)
+    losses = nn.functional.cross_entropy(detector(leaves), labels, reduction="none")
+    gradient = input_gradient(losses, leaves)
+    assert (gradient.detach().flatten(1).norm(dim=1) < 1e-11).all()
+    off = misalignment(Alignment(), detector, images, labels, gradient, seed=0)
+    torch.testing.assert_close(off, torch.zeros(6, dtype=dtype), rtol=0, atol=1e-6)
+
+
+def test_where_there_is_no_gradient_nothing_is_misaligned_and_no_weight_is_broken() -> None:
+    detector, images = linear_detector(), doubles().float()
+    labels = torch.zeros_like(LABELS)
+    with torch.no_grad():
+        detector.network.bias.copy_(torch.tensor([1e3, -1e3]))
+    value = objective_value(Objective(alignment=Alignment()), detector, images, labels, None)
+    assert value.parts["misalignment"] == 0
+    value.loss.backward()
+    assert torch.isfinite(detector.network.weight.grad).all()
+
+
+def _aligned(kind: str) -> Detector:
     torch.manual_seed(0)
-    detector = Detector(LCNN(filters=(2, 2, 2, 2, 2), front="none")).double().train()
-    images = doubles(4, 16)
+    if kind == "spectral":
+        return Detector(SpectralNetwork(window=16, filters=(2, 2))).double().train()
+    return Detector(LCNN(filters=(2, 2, 2, 2, 2), front=kind)).double().train()
+
+
+@pytest.mark.parametrize("kind", [*FRONT_ENDS, "spectral"])
+def test_alignment_is_one_minus_the_cosine_and_its_gradient_that_of_finite_differences(
+    kind: str,
+) -> None:
+    detector, images = _aligned(kind), doubles(4, 16)
     labels = LABELS[:4]
     objective = Objective(alignment=Alignment(weight=3.0, budget=8.0))
     value = objective_value(objective, detector, images, labels, None, seed=1)
     value.loss.backward()
-    weights = detector.network.units[0][0].weight
+    weights = next(each for each in detector.parameters() if each.ndim == 4)
     assert weights.grad is not None
     assert 0.01 < value.parts["misalignment"] < 2
     step, shifted = 1e-5, []
@@ -247,7 +289,7 @@ def test_perturbed_weights_are_put_back_and_lie_up_the_gradient_by_the_radius(
     gradients(recipe, state, (images, labels, None), Processes())
     before, moved = seen
     for name, parameter in state.detector.named_parameters():
-        torch.testing.assert_close(parameter.detach(), before[name])
+        assert torch.equal(parameter.detach(), before[name]), name
         far = (moved[name] - before[name]).norm()
         wanted = 0.1 * before[name].norm() if parameter.ndim > 1 else torch.zeros(())
         torch.testing.assert_close(far, wanted, rtol=1e-3, atol=1e-6)
@@ -318,6 +360,7 @@ def test_budgets_grow_over_the_warm_up() -> None:
     [
         {"penalty": {"weight": 1, "method": "difference"}, "fusion": {"loss": "trades"}},
         {"penalty": {"weight": 1, "method": "difference"}, "alignment": {}},
+        {"penalty": {"weight": 1, "method": "difference", "norm": "l1"}},
         {"fusion": {"attack": "pgd", "batch_norm": "batch"}},
         {"weight_perturbation": {"radius": 0}},
     ],

@@ -26,7 +26,6 @@ from trueshot.files import only_run_in, read_lines
 from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
     Recipe,
-    differentiate,
     load_recipe,
     parse_recipe,
     recipe_names,
@@ -36,6 +35,7 @@ from trueshot.training import (
 from trueshot.training.augmentation import turn
 from trueshot.training.defences import Fusion, Objective, Penalty
 from trueshot.training.loop import validate_detector
+from trueshot.training.objectives import Mixture
 from trueshot.training.recipe import Network, Schedule
 from trueshot.training.steps import draw_budgets, new_detector
 
@@ -256,6 +256,14 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: a\nobjective: {penalty: {weight: -1}}", "objective.penalty.weight"),
         ("name: a\nobjective: {fusion: {budget: [5, 1]}}", "objective.fusion"),
         ("name: a\nobjective: {fusion: {adversarial: 65}}", "adversarial is 65"),
+        ("name: a\nobjective: {fusion: {adversarial: 64}, alignment: {}}", "no clean"),
+        ("name: a\nobjective: {fusion: {adversarial: 64}, penalty: {weight: 1}}", "no clean"),
+        ("name: a\nobjective: {penalty: {weight: .inf}}", "objective.penalty.weight"),
+        ("name: a\nobjective: {fusion: {weight: .inf}}", "objective.fusion.weight"),
+        ("name: a\nobjective: {alignment: {weight: .inf}}", "objective.alignment.weight"),
+        ("name: a\nschedule: {learning_rate: .inf}", "schedule.learning_rate"),
+        ("name: a\ninput: {offset: .nan}", "input.offset"),
+        ("name: a\nnetwork: {name: spectral, floor: .inf}", "network.spectral.floor"),
         ("name: a\nnetwork: {filters: [8, 8]}", "network.lcnn.filters"),
         ("- a list", "mapping"),
         ("name: [", "not YAML"),
@@ -275,8 +283,40 @@ def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None
     assert named in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [
+        "{fusion: {adversarial: 64}}",
+        "{fusion: {adversarial: 64}, penalty: {weight: 1, images: all}}",
+        "{fusion: {adversarial: 64, loss: trades}, alignment: {}, penalty: {weight: 1}}",
+    ],
+)
+def test_the_whole_minibatch_may_be_attacked_where_no_clean_image_is_missed(objective: str) -> None:
+    recipe = parse_recipe(f"name: a\nobjective: {objective}", "mine.yaml")
+    assert recipe.objective.fusion is not None
+    assert recipe.objective.fusion.adversarial == recipe.schedule.batch
+
+
+@pytest.mark.parametrize(
+    ("network", "named"),
+    [
+        ("{name: spectral, window: 20}", "divides"),
+        ("{name: spectral, window: 16, filters: []}", "filter"),
+        ("{name: spectral, window: 64}", "window is 64 px"),
+        ("{filters: [8, 8, 0, 8, 8]}", "filter"),
+    ],
+)
+def test_a_recipe_that_cannot_be_built_is_refused_before_anything_is_written(
+    network: str, named: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    recipe = parse_recipe(f"name: a\nnetwork: {network}\nschedule: {{iterations: 1}}", "mine.yaml")
+    with pytest.raises(RecipeError, match=named):
+        train(recipe, dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_recipe_that_is_nowhere_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="secure, yang"):
+    with pytest.raises(RecipeError, match="robust, secure, spectral, trades, yang"):
         load_recipe(tmp_path / "none.yaml")
 
 
@@ -333,12 +373,13 @@ def test_with_symmetries_a_step_sees_its_crops_turned_the_same_way_again(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
+    original = steps.mixed
 
-    def watch(*arguments: Any) -> dict[str, torch.Tensor]:
+    def watch(*arguments: Any) -> Mixture:
         seen.append(arguments[2].clone())
-        return differentiate(*arguments)
+        return original(*arguments)
 
-    monkeypatch.setattr(steps, "differentiate", watch)
+    monkeypatch.setattr(steps, "mixed", watch)
     plain = Objective()
     for name, way in (("a", "none"), ("b", "symmetries"), ("c", "symmetries")):
         train(small(4, objective=plain, augmentation=way), dataset, tmp_path / name)

@@ -216,6 +216,13 @@ def train(
     start: Annotated[
         Path | None, typer.Option(help="Detector whose weights to begin with, of any size.")
     ] = None,
+    validation_crops: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Judged twenty times in a run, for the log; fewer for a short run on large crops.",
+        ),
+    ] = 500,
     device: Device = "auto",
 ) -> None:
     """Train a detector; the same command goes on with a run that was stopped."""
@@ -231,6 +238,7 @@ def train(
         side=size,
         device=device,
         start=start,
+        validation_crops=validation_crops,
     )
     if not history.is_first:
         return

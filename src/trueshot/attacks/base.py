@@ -16,6 +16,7 @@ from trueshot.pixels import LEVELS, l2, linf
 Budget = float | Tensor
 Norm = Literal["linf", "l2"]
 _HALVINGS = 16
+_DOUBLINGS = 24
 _DISTANCES = {"linf": linf, "l2": l2}
 
 
@@ -100,14 +101,19 @@ def undisturbed(detector: Detector, *, training: bool = False) -> Iterator[Detec
 
 @contextmanager
 def statistics_kept(detector: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, batch statistics and other buffers are as they were afterwards."""
+    """Whatever happens inside, batch statistics and other buffers are as they were afterwards.
+
+    A buffer that did not change is not written to: PyTorch may have kept it for a gradient that is
+    taken later, which writing would forbid.
+    """
     buffers = [(buffer, buffer.detach().clone()) for buffer in detector.buffers()]
     try:
         yield
     finally:
         with torch.no_grad():
             for buffer, before in buffers:
-                buffer.copy_(before)
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
 
 
 def perturb(attack: Attack, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
@@ -165,7 +171,40 @@ def _largest_share(images: Tensor, change: Tensor, budget: Tensor) -> Tensor:
     if bool(fits.all()):
         return whole
     found = torch.where(fits, whole, images)
-    low, high = fits.to(budget), torch.ones_like(budget)
+    return _between(images, change, budget, found, fits.to(budget), torch.ones_like(budget))
+
+
+def lengthened(images: Tensor, attacked: Tensor, budget: Tensor) -> Tensor:
+    """Images plus the largest share, 1 or more, of a change that, rounded, is within L2.
+
+    Where a change is spread over many values, rounding drops most of it. More of the same change
+    leaves in a file as much as the budget has room for.
+
+    Args:
+        images: The images before, whole levels.
+        attacked: The images now.
+        budget: Levels in L2, shape (n, 1, 1, 1).
+
+    Returns:
+        Whole levels, same shape; where the change as it is does not fit, the images before.
+    """
+    change = attacked - images
+    low, high, found = torch.zeros_like(budget), torch.ones_like(budget), images
+    for _ in range(_DOUBLINGS):
+        tried = (images + high * change).round().clamp(0, LEVELS)
+        fits = (l2(images, tried) <= budget.flatten())[:, None, None, None]
+        found = torch.where(fits, tried, found)
+        low, high = torch.where(fits, high, low), torch.where(fits, 2 * high, high)
+        if not bool(fits.any()):
+            break
+    begun = low > 0
+    return torch.where(begun, _between(images, change, budget, found, low, high), images)
+
+
+def _between(
+    images: Tensor, change: Tensor, budget: Tensor, found: Tensor, low: Tensor, high: Tensor
+) -> Tensor:
+    """As `found` at the share `low`, which fits; or at the largest below `high` that does."""
     for _ in range(_HALVINGS):
         share = (low + high) / 2
         tried = (images + share * change).round().clamp(0, LEVELS)

@@ -77,6 +77,9 @@ class _OnAverage(nn.Module):
         self.seed = seed
 
     def forward(self, images: Tensor) -> Tensor:
+        if not len(images):
+            logits: Tensor = self.detector(images)
+            return logits
         devices = [images.device.index or 0] if images.is_cuda else []
         sources = generators(images, self.seed)
         with torch.random.fork_rng(devices=devices):

@@ -21,6 +21,8 @@ _BACK = 0.9
 _MOST_PULL = 0.1
 _LAST_STEPS = 3
 
+_MOST_BITS = 126  # powers of two up to this are float32, and so are their inverses
+
 
 @dataclass(frozen=True, kw_only=True)
 class FAB:
@@ -134,6 +136,11 @@ def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -
     Source: section 2.2 of the paper states the problem.
     """
     axes = (1, 2, 3)
+    # By a power of two to a largest component below 1: its square would be infinite, or nothing.
+    _, exponent = torch.frexp(gradient.abs().amax(axes))
+    exponent = exponent.clamp(-_MOST_BITS, _MOST_BITS)
+    gradient = torch.ldexp(gradient, -exponent[:, None, None, None])
+    value = torch.ldexp(value, -exponent)
     wanted = value.abs()[:, None, None, None]
     towards = gradient.sign() * -value.sign()[:, None, None, None]
     room = torch.where(towards > 0, LEVELS - images, images)

@@ -23,6 +23,7 @@ from trueshot.attacks.base import (
 )
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import judge, margin, pull_back
+from trueshot.attacks.projection import steepest
 from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
@@ -238,19 +239,14 @@ def _stretch(
         places = places[~lasts]
 
 
-def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The direction of length 1 in a norm in which a loss rises fastest; 0 where nothing does."""
-    if norm == "linf":
-        return gradient.sign()
-    length = gradient.square().sum((1, 2, 3), keepdim=True).sqrt()
-    return gradient / length.clamp(min=torch.finfo(gradient.dtype).tiny)
-
-
 def _dual(gradient: Tensor, norm: Norm) -> Tensor:
     """How fast a loss rises at most with the distance, shape (n,)."""
     if norm == "linf":
         return gradient.abs().sum((1, 2, 3))
-    return gradient.square().sum((1, 2, 3)).sqrt()
+    # First to a largest component of 1: squares of large numbers would be infinite.
+    largest = gradient.abs().amax((1, 2, 3))
+    unit = gradient / torch.where(largest > 0, largest, 1)[:, None, None, None]
+    return largest * unit.square().sum((1, 2, 3)).sqrt()
 
 
 def _into_ball(images: Tensor, attacked: Tensor, radius: Tensor, norm: Norm) -> Tensor:

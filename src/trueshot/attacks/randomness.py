@@ -29,4 +29,6 @@ def drawn(
     sources: list[torch.Generator], draw: Callable[[torch.Generator], Tensor], like: Tensor
 ) -> Tensor:
     """What `draw` makes of each generator, stacked, with the type and on the device of `like`."""
+    if not sources:
+        return torch.stack([draw(torch.Generator())])[:0].to(like)
     return torch.stack([draw(source) for source in sources]).to(like)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from trueshot.attacks.base import Attack, Norm, as_filed, undisturbed
+from trueshot.attacks.base import Attack, Norm, as_filed, lengthened, undisturbed
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import margin
 from trueshot.attacks.projection import Ball
@@ -68,6 +68,10 @@ def strongest(
     Margins are those of the results as a file holds them. An image that is wrong in its file is
     not attacked again; with early exit, neither is one that is wrong before any attack.
 
+    With early exit in L2 an image that is still right in its file is tried once more with as much
+    of its change as the file has room for (`lengthened`): of a small budget that is spread over
+    many values, rounding leaves next to nothing.
+
     Args:
         attack: Its settings.
         detector: What is attacked; left as it was.
@@ -89,9 +93,13 @@ def strongest(
             if not len(targets):
                 break
             attacked = climb(judge, targets, _start(attack, targets, sources, number))
-            if attack.restarts == 1:
+            spread = attack.early_exit and attack.norm == "l2"
+            if attack.restarts == 1 and not spread:
                 return found.index_copy_(0, targets.places, attacked)
-            margins = _margins(judge, _filed(attack, targets.ball, attacked), targets)
+            filed = _filed(attack, targets.ball, attacked)
+            margins = _margins(judge, filed, targets)
+            if spread:
+                attacked, margins = _lengthened(judge, targets, attacked, filed, margins)
             better = margins > best[targets.places]
             found[targets.places[better]] = attacked[better]
             best[targets.places[better]] = margins[better]
@@ -123,6 +131,24 @@ def wrong_in_file(
         if len(doubtful):
             wrong[doubtful] = _margins(detector, filed[changed], targets[doubtful]) > 0
     return wrong
+
+
+def _lengthened(
+    detector: Detector, targets: Targets, attacked: Tensor, filed: Tensor, margins: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Attacked images and their margins in files, after another trial of those that are right."""
+    rows = (margins <= 0).nonzero().squeeze(1)
+    ball = targets.ball[rows]
+    longer = lengthened(ball.images, attacked[rows], ball.budget)
+    changed = ((longer != filed[rows]) & (longer != ball.images)).flatten(1).any(1)
+    rows, longer = rows[changed], longer[changed]
+    if not len(rows):
+        return attacked, margins
+    reached = _margins(detector, longer, targets[rows])
+    better = reached > margins[rows]
+    attacked, margins = attacked.clone(), margins.clone()
+    attacked[rows[better]], margins[rows[better]] = longer[better], reached[better]
+    return attacked, margins
 
 
 def _targets(attack: Climbing, images: Tensor, labels: Tensor) -> Targets:

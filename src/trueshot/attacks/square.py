@@ -27,11 +27,13 @@ class Square:
 
     It does not follow the gradient: where it is stronger than attacks that do, the gradient is
     hidden. Every level it tries differs by the whole budget or stays where the range of levels
-    ends, so with a whole budget all that it asks about could be a file, and rounding undoes
-    nothing.
+    ends. Of a budget of 1 or more that is no whole number only the whole levels are used, for only
+    those are left in a file (`as_filed`). So all that it asks about could be a file, and rounding
+    undoes nothing.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,).
+        budget: Levels; one number, or a tensor of shape (n,). Below 1 it is used as it is: what
+            is found is of the levels in memory, and not of any file.
         queries: Calls of the detector on each image, at most; an image is let be when the
             detector is wrong about it.
         first_share: Share of the pixels in the first squares.
@@ -63,6 +65,7 @@ class Square:
     def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
         """Search inside the budget until the detector is wrong; levels in, levels out."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
+        budget = torch.where(budget < 1, budget, budget.floor())
         result = images.clone()
         with undisturbed(detector) as target:
             places = places_right(target, images, labels)

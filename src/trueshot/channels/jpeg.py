@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import simplejpeg
@@ -51,14 +52,28 @@ def quantisation_tables(quality: int) -> Tables:
 
     Source: `jpeg_quality_scaling` and `jpeg_add_quant_table` of libjpeg 6b, baseline.
     """
-    if quality not in range(1, 101):
-        raise ValueError(f"quality: a whole number from 1 to 100 wanted, got {quality}")
+    quality = checked_quality(quality)
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     luma, chroma = (
         tuple(min(max((step * percent + 50) // 100, 1), 255) for row in table for step in row)
         for table in (_LUMA, _CHROMA)
     )
     return luma, chroma
+
+
+def checked_quality(quality: SupportsIndex) -> int:
+    """A quality as libjpeg counts it.
+
+    Raises:
+        ValueError: It is no whole number from 1 to 100.
+    """
+    try:
+        whole = int(operator.index(quality))
+    except TypeError:
+        whole = 0
+    if not 1 <= whole <= 100:
+        raise ValueError(f"quality: a whole number from 1 to 100 wanted, got {quality!r}")
+    return whole
 
 
 def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:

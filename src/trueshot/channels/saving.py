@@ -13,6 +13,7 @@ from trueshot.channels.base import Channel, check_positive
 from trueshot.channels.jpeg import (
     SUBSAMPLINGS,
     Tables,
+    checked_quality,
     checked_tables,
     quantisation_tables,
     through_jpeg,
@@ -66,7 +67,7 @@ class Jpeg(Channel):
         if (self.quality is None) == (self.tables is None):
             raise ValueError("quality or tables: one of them wanted")
         if self.quality is not None:
-            quantisation_tables(self.quality)
+            object.__setattr__(self, "quality", checked_quality(self.quality))
         if self.subsampling not in SUBSAMPLINGS:
             known = " or ".join(SUBSAMPLINGS)
             raise ValueError(f"subsampling: {known} wanted, got {self.subsampling!r}")

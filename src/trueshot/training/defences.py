@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
-    """Frozen; a setting that is not known is an error."""
+    """Frozen; a setting that is not known, and a number that is none, is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Penalty(Settings):
@@ -20,8 +20,8 @@ class Penalty(Settings):
     reference_side: int | None = Field(
         default=64,
         gt=0,
-        description="λ of the 2-norm is multiplied by side / reference_side; null: the same λ at "
-        "every size.",
+        description="λ of the 2-norm is multiplied by side / reference_side, λ of its square by "
+        "the square of that; null: the same λ at every size.",
     )
     norm: Literal["l2", "l1"] = Field(
         default="l2",
@@ -33,16 +33,19 @@ class Penalty(Settings):
     )
     method: Literal["exact", "difference"] = Field(
         default="exact",
-        description="How it is differentiated: exactly, or by a difference of two gradients.",
+        description="How it is differentiated: exactly, or by a difference of two gradients, which "
+        "is for the 2-norm, not squared.",
     )
-    step: float = Field(
-        default=0.5, gt=0, allow_inf_nan=False, description="Levels between those two."
-    )
+    step: float = Field(default=0.5, gt=0, description="Levels between those two.")
 
     @model_validator(mode="after")
     def _differentiable(self) -> Penalty:
         if self.squared and self.method == "difference":
             raise ValueError("squared: goes with the method exact")
+        if self.norm == "l1" and self.method == "difference":
+            # A step up the signs moves every level as far as an attack does: what the difference
+            # differentiates is mostly cross-entropy of attacked images.
+            raise ValueError("norm: l1 goes with the method exact")
         return self
 
     def weight_at(self, side: int) -> float:
@@ -50,11 +53,13 @@ class Penalty(Settings):
 
         A step of ε levels along the signs of the gradient raises the loss by ε times its 1-norm,
         at most ε·√d times its 2-norm with d = 3·side² values. So equal protection from equal
-        levels asks for λ in proportion to the side with the 2-norm, and for the same λ with the
-        1-norm.
+        levels asks for λ in proportion to the side with the 2-norm, in proportion to its square
+        with the 2-norm squared, and for the same λ with the 1-norm.
         """
         if self.norm == "l1" or self.reference_side is None:
             return self.weight
+        if self.squared:
+            return self.weight * (side / self.reference_side) ** 2
         return self.weight * side / self.reference_side
 
 

@@ -18,7 +18,7 @@ from trueshot.attacks import FGSM, perturb
 from trueshot.bundle import Card, is_finite, load_bundle, save_bundle
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
-from trueshot.errors import RunError
+from trueshot.errors import RecipeError, RunError
 from trueshot.files import (
     append_line,
     only_run_in,
@@ -44,6 +44,7 @@ from trueshot.training.steps import (
     gradients,
     keep,
     minibatches,
+    new_detector,
 )
 from trueshot.versions import versions
 
@@ -144,11 +145,13 @@ def train(
         The log, and where the detector is; on processes other than the first no log.
 
     Raises:
+        RecipeError: The recipe's network cannot be built, or takes no crops of that size.
         RunError: The folder holds another run, `start` is of another network, or a process died.
         BundleError: `start` cannot be read.
         DatasetError: No such size, or too few crops.
     """
     side = dataset.only_side() if side is None else side
+    _check_network(recipe, side)  # refused before anything is written
     with processes(torch.device(device)) as (together, own_device):
         run = _Run(
             recipe=recipe,
@@ -170,6 +173,16 @@ def train(
         together.from_first(b"", own_device)  # no process is done before the detector is written
     records = read_lines(run.folder / LOG) if together.is_first else []
     return TrainingHistory(bundle=run.folder / BUNDLE, records=records, is_first=together.is_first)
+
+
+def _check_network(recipe: Recipe, side: int) -> None:
+    new_detector(recipe)
+    window = getattr(recipe.network, "window", 0)
+    if window > side:
+        raise RecipeError(
+            f"network.window is {window} px, and the crops have {side}; "
+            "take larger crops or a smaller window"
+        )
 
 
 def _claim(run: _Run, resume: bool) -> None:

@@ -12,7 +12,7 @@ from trueshot.detector import Detector
 from trueshot.training.defences import Alignment
 from trueshot.training.penalty import gradient_norms, input_gradient
 
-_SMALL = 1e-12  # a norm below it has no direction
+_SMALL = 1e-18  # squares of a norm below it are no normal float32: it has no direction
 
 
 def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def misalignment(
         seed: Of the places.
 
     Returns:
-        Shape (k,), in [0, 2].
+        Shape (k,), in [0, 2]; 0 where one of the two gradients vanishes.
 
     Source: Andriushchenko, Flammarion 2020, arXiv:2007.02617, equation 5.
     """
@@ -70,9 +70,15 @@ def misalignment(
     with statistics_kept(detector):
         losses = functional.cross_entropy(detector(places), labels, reduction="none")
     there = input_gradient(losses, places)
-    product = (gradient * there).sum((1, 2, 3))
-    lengths = gradient_norms(gradient) * gradient_norms(there)
-    return 1 - product / lengths.clamp(min=_SMALL)
+    here_length, there_length = gradient_norms(gradient), gradient_norms(there)
+    # Each is scaled by itself: of a confident image the product of both lengths is no number.
+    cosine = (_unit(gradient, here_length) * _unit(there, there_length)).sum((1, 2, 3))
+    directed = torch.minimum(here_length, there_length) > _SMALL
+    return torch.where(directed, 1 - cosine, torch.zeros_like(cosine))
+
+
+def _unit(gradient: Tensor, lengths: Tensor) -> Tensor:
+    return gradient / lengths.clamp(min=_SMALL)[:, None, None, None]
 
 
 def uniform(images: Tensor, budget: float | Tensor, seed: int) -> Tensor:

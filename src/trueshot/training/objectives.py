@@ -257,10 +257,10 @@ def _by_difference(penalty: Penalty, detector: Detector, mixture: Mixture) -> di
     torch.autograd.backward((seeds * losses).sum() / whole, inputs=[leaves, *learned(detector)])
     assert leaves.grad is not None
     gradient = leaves.grad[first:]
-    norms = gradient_norms(gradient, norm=penalty.norm) * whole / seeds[first:]
+    norms = gradient_norms(gradient) * whole / seeds[first:]
     lower = leaves.detach()
     lengths = step * mixture.weights[first:]
-    down = directions(gradient, lengths, norm=penalty.norm)
+    down = directions(gradient, lengths)
     lower = torch.cat([lower[:first], lower[first:] - down])
     with statistics_kept(detector):
         below = functional.cross_entropy(detector(lower), labels, reduction="none")

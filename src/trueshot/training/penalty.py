@@ -44,14 +44,8 @@ def gradient_norms(
     return torch.where(positive, roots, torch.zeros_like(squares))
 
 
-def directions(gradient: Tensor, lengths: Tensor, *, norm: Literal["l2", "l1"] = "l2") -> Tensor:
-    """The change of `lengths`, shape (n,), along which the loss rises by the gradient's norm.
-
-    With the 2-norm each image's gradient scaled to that 2-norm, zero where it is zero; with the
-    1-norm its signs times that many levels.
-    """
-    if norm == "l1":
-        return gradient.sign() * lengths[:, None, None, None]
+def directions(gradient: Tensor, lengths: Tensor) -> Tensor:
+    """Each image's gradient scaled to a 2-norm of `lengths`, shape (n,); zero where it is zero."""
     norms = gradient_norms(gradient)
     factors = torch.where(norms > 0, lengths / norms, torch.zeros_like(norms))
     return gradient * factors[:, None, None, None]

@@ -115,9 +115,20 @@ class Recipe(Settings):
     @model_validator(mode="after")
     def _fits(self) -> Recipe:
         fusion, batch = self.objective.fusion, self.schedule.batch
-        if fusion is not None and fusion.adversarial > batch:
+        if fusion is None:
+            return self
+        if fusion.adversarial > batch:
             raise ValueError(
                 f"objective.fusion.adversarial is {fusion.adversarial}, over the batch of {batch}"
+            )
+        penalty = self.objective.penalty
+        wants_clean = self.objective.alignment is not None or (
+            penalty is not None and penalty.images == "clean"
+        )
+        if fusion.adversarial == batch and not fusion.keeps_clean and wants_clean:
+            raise ValueError(
+                f"objective.fusion.adversarial is the whole batch of {batch}: it leaves no clean "
+                "images, which alignment and a penalty of clean images are of"
             )
         return self
 

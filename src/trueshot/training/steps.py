@@ -149,44 +149,47 @@ def gradients(
     seed = (recipe.seed * _SEEDS + at) % 2**31
     mixture = mixed(objective, detector, *minibatch, recipe.schedule.batch, seed)
     parameters = list(detector.parameters())
-    moved: list[Tensor] = []
+    before: list[Tensor] = []
     if objective.weight_perturbation is not None:
         with statistics_kept(detector):
             processes.add_up(parameters, accumulate(objective, detector, mixture))
-        moved = _climb(detector, objective.weight_perturbation.radius)
+        before = _climb(detector, objective.weight_perturbation.radius)
         state.optimizer.zero_grad(set_to_none=True)
     parts = accumulate(objective, detector, mixture)
     with torch.no_grad():
-        for weights, change in zip(learned(detector), moved, strict=False):
-            weights.sub_(change)
+        for weights, own in zip(learned(detector), before, strict=False):
+            weights.copy_(own)
     return processes.add_up(parameters, parts)
 
 
 @torch.no_grad()
 def _climb(detector: Detector, radius: float) -> list[Tensor]:
-    """Move each layer's weights up their gradient by a share of their own norm: the changes.
+    """Move each layer's weights up their gradient by a share of their own norm.
+
+    Returns:
+        What they were before.
 
     Source: Wu et al. 2020, arXiv:2004.05884, equations 8 and 10; factors and offsets of batch
     normalisation, and offsets of layers, stay.
     """
-    changes = []
+    before = [weights.detach().clone() for weights in learned(detector)]
     for weights in learned(detector):
-        if weights.grad is None or weights.ndim < 2:
-            changes.append(torch.zeros_like(weights))
-            continue
-        length = radius * weights.norm() / weights.grad.norm().clamp(min=1e-12)
-        changes.append(length * weights.grad)
-        weights.add_(changes[-1])
-    return changes
+        if weights.grad is not None and weights.ndim >= 2:
+            length = radius * weights.norm() / weights.grad.norm().clamp(min=1e-12)
+            weights.add_(length * weights.grad)
+    return before
 
 
 @torch.no_grad()
 def keep(state: State, share: float) -> None:
-    """Move the average towards the detector; in the first steps it is the mean of all so far.
+    """Move the average towards the detector.
+
+    In the first steps less of the average is kept, (s + 1) / (s + 10) at step s: so what counts is
+    about the last ninth of the steps so far, and hardly the weights that the run began with.
 
     Args:
-        state: After its step was taken.
-        share: Of the average that is kept.
+        state: Before its count of steps is raised, after the step was taken.
+        share: Of the average that is kept, once there are enough steps.
     """
     if state.average is None:
         return
