@@ -34,7 +34,7 @@ class PyAutoAttackAPGD:
     Raises:
         TrueshotError: pyautoattack is not installed.
 
-    Source: Croce, Hein 2020, arXiv:2003.01690; https://pypi.org/project/pyautoattack.
+    Source: Croce, Hein 2020, arXiv:2003.01690, as pyautoattack packages it.
     """
 
     budget: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from trueshot.datasets import Part
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import RunError
 from trueshot.evaluation.journal import Flags
+from trueshot.evaluation.probing.judging import random_numbers_from
 from trueshot.evaluation.security import PerClass
 
 Places = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ class Hearing:
     """What is judged, on which images, and how.
 
     Args:
-        detector: Hearing in evaluation mode, and left as it was.
+        detector: Judged in evaluation mode, and left as it was.
         part: The images.
         device: Where to compute.
         batch: Images at a time; it does not change a result.
@@ -54,7 +54,7 @@ class Hearing:
         Raises:
             RunError: It says no numbers.
         """
-        with evaluating(self.detector), _random_numbers_from(self.seed, images.device):
+        with evaluating(self.detector), random_numbers_from(self.seed, images.device):
             logits: Tensor = self.detector(images)
         if not bool(torch.isfinite(logits).all()):
             raise RunError("the detector returned logits that are no finite numbers")
@@ -87,12 +87,3 @@ class Hearing:
     def total(self) -> PerClass:
         """How many of the images are originals, and recaptures."""
         return self.per_class(np.ones(len(self.part), bool))
-
-
-@contextmanager
-def _random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random state begins at `seed` inside, and is afterwards as it was."""
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

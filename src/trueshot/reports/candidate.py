@@ -101,7 +101,7 @@ class Candidate:
         return next((result.cost for result in self.security if result.cost), {})
 
     def alone(self, attack: str, budget: float) -> Rate | None:
-        """Candidate rightly under this attack alone.
+        """Judged rightly under this attack alone.
 
         Of the paper suite; or of a trial for whose turn nothing had been broken yet: then the
         images that were wrong before it count as wrong.
