@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from trueshot.bundle import Card, load_bundle, save_bundle
+from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
+from trueshot.calibration import Calibration, Decision
+from trueshot.card import Card, InputContract, Measurement, Rate
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
 
@@ -96,7 +100,8 @@ def with_card(path: Path, card: object) -> Path:
 def test_a_card_that_does_not_fit_is_refused(
     tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
-    path = with_card(tmp_path / "b", CARD.model_dump(mode="json") | change)
+    # Format 1 had no digest, so that what is behind it is reached.
+    path = with_card(tmp_path / "b", CARD.model_dump(mode="json") | {"format": 1} | change)
     with pytest.raises(BundleError, match=reason):
         load_bundle(path)
 
@@ -132,3 +137,67 @@ def test_a_card_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
     save_file(weights, tmp_path / "b", metadata={"trueshot": "[" * 100_000})
     with pytest.raises(BundleError, match="card is damaged"):
         load_bundle(tmp_path / "b")
+
+
+def test_any_changed_byte_is_refused(saved: tuple[Path, Detector]) -> None:
+    whole = saved[0].read_bytes()
+    changed = saved[0].with_name("changed")
+    for place in [0, 8, 40, 200, len(whole) // 2, len(whole) - 1]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        changed.write_bytes(damaged)
+        with pytest.raises(BundleError, match="changed"):
+            load_bundle(changed)
+
+
+def test_a_threshold_changed_by_hand_is_refused(tmp_path: Path) -> None:
+    decision = Decision(original_to=-1.0, recaptured_from=1.5, apcer=0.05, bpcer=0.01)
+    card = CARD.model_copy(update={"decision": decision})
+    save_bundle(tmp_path / "b", card.new_detector(), card)
+    text = (tmp_path / "b").read_bytes()
+    assert b"1.5" in text
+    (tmp_path / "b").write_bytes(text.replace(b"1.5", b"0.5"))
+    with pytest.raises(BundleError, match="changed after it was written"):
+        read_card(tmp_path / "b")
+
+
+def test_a_bundle_of_format_1_is_still_read(tmp_path: Path) -> None:
+    path = with_card(tmp_path / "b", CARD.model_dump(mode="json") | {"format": 1})
+    assert load_bundle(path)[1].side == CARD.side
+
+
+def test_a_whole_card_comes_back(tmp_path: Path) -> None:
+    rate = Rate(value=0.1, low=0.05, high=0.2, count=10, total=100)
+    card = CARD.model_copy(
+        update={
+            "contract": InputContract(side=64, crops=9, aggregation="median"),
+            "calibration": Calibration(
+                method="logistic",
+                slope=1.0,
+                intercept=0.5,
+                lower=-2.0,
+                upper=2.0,
+                originals=100,
+                recaptured=100,
+                sources=20,
+            ),
+            "measured": (
+                Measurement(
+                    kind="real", name="a phone", apcer=rate, apcer_by_kind={"print": rate},
+                    photographs=100,
+                ),
+            ),
+            "limits": ("It has none.",),
+        }
+    )  # fmt: skip
+    save_bundle(tmp_path / "b", card.new_detector(), card)
+    assert read_card(tmp_path / "b") == card
+    assert len(bundle_sha256(tmp_path / "b")) == 64
+
+
+def test_a_card_is_read_without_torch(saved: tuple[Path, Detector]) -> None:
+    code = (
+        "import sys; from trueshot.bundle import read_card; "
+        f"read_card({str(saved[0])!r}); assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,15 +19,18 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "imagefiles", "memory", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "imagefiles", "labels", "memory", "pixels", "progress", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
-JUDGING = {"evaluation", "reports", "simulation", "scanning", "web"}
+FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
+JUDGING = {"calibration", "card", "detectors", "judging", "evaluation", "reports", "simulation"}
+SERVING = {"scanning", "web", "bundling", "export"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
+    "labels": set(),
     "versions": set(),
     "memory": set(),
     "pixels": {"errors"},
@@ -35,21 +38,30 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "bundle": BASE | {"networks", "detector"},
+    "calibration": {"errors"},
+    "card": BASE | {"networks", "detector", "calibration"},
+    "bundle": BASE | {"networks", "detector", "card"},
+    "detectors": {"errors"},
+    "judging": BASE | FILED,
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
-    "training": BASE | {"networks", "detector", "bundle", "attacks", "datasets"},
-    "evaluation": BASE | {"networks", "detector", "bundle", "channels", "attacks", "datasets"},
-    "reports": BASE | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
+    "training": BASE | {"networks", "detector", "card", "bundle", "attacks", "datasets"},
+    "evaluation": BASE
+    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
+    "reports": BASE
+    | {"calibration", "card"}
+    | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
-    "scanning": BASE | {"detector", "bundle"},
-    "web": BASE | {"detector", "bundle", "scanning"},
+    "scanning": BASE | FILED | {"judging"},
+    "bundling": BASE | FILED | {"judging", "datasets"},
+    "export": BASE | FILED | {"judging"},
+    "web": BASE | FILED | {"judging", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
     "publish": BASE | {"evaluation", "reports"},
-    "cli": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "publish"},
-    "__main__": BASE | LEARNING | JUDGING | {"reproduce", "simulate", "publish", "cli"},
+    "cli": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish"},
+    "__main__": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish", "cli"},
     "__init__": {"errors"},  # on first use only
 }
 

@@ -17,7 +17,8 @@ from conftest import SIDE, Linear
 from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
-from trueshot.bundle import Card, save_bundle
+from trueshot.bundle import save_bundle
+from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError

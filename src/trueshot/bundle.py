@@ -2,71 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor
-
-from trueshot.detector import CLASSES, Detector
+from trueshot.card import FORMAT, READABLE, Card
 from trueshot.errors import BundleError, RecipeError
 from trueshot.files import write_atomically
-from trueshot.networks import build_network
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trueshot.detector import Detector
+
 _KEY = "trueshot"
-
-
-class Card(BaseModel):
-    """What a bundle says of itself.
-
-    Args:
-        format: Version of this layout.
-        network: Name and arguments of the network, as `build_network` takes them.
-        offset: See `Detector`.
-        scale: See `Detector`.
-        classes: Names of the classes in the order of the logits.
-        side: Height and width of the crops that it was trained on.
-        recipe: The settings of the training run.
-        data: Fingerprint of the data set that it was trained on.
-        start: Hash of the bundle whose weights the training began with, if it was one.
-        versions: Libraries that it was trained with.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: int = FORMAT
-    network: dict[str, Any]
-    offset: float = Field(default=0.0, allow_inf_nan=False)
-    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    classes: tuple[str, ...] = Field(default=CLASSES, min_length=2, max_length=100)
-    side: int | None = Field(default=None, ge=16, le=4096)
-    recipe: dict[str, Any] | None = None
-    data: str | None = None
-    start: str | None = None
-    versions: dict[str, str] = {}
-
-    def new_detector(self) -> Detector:
-        """A detector of this architecture with fresh weights.
-
-        Raises:
-            RecipeError: The network is not known here, or does not take these arguments.
-        """
-        network = build_network({**self.network, "classes": len(self.classes)})
-        return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
+_MOST_HEADER = 16 * 2**20
 
 
 def save_bundle(path: str | os.PathLike[str], detector: Detector, card: Card) -> None:
     """Write weights and card to one file, all or nothing; equal content gives equal bytes."""
+    from safetensors.torch import save
+
     weights = {name: t.detach().cpu().contiguous() for name, t in detector.state_dict().items()}
-    header = {_KEY: card.model_dump_json()}
-    write_atomically(Path(path), save(weights, metadata=header))
+    text = card.model_copy(update={"format": FORMAT}).model_dump_json()
+    digest = _digest(text, save(weights))
+    # One entry: the order of several would differ from one writing to the next.
+    write_atomically(Path(path), save(weights, metadata={_KEY: f"{digest} {text}"}))
 
 
 def load_bundle(path: str | os.PathLike[str]) -> tuple[Detector, Card]:
@@ -76,10 +40,13 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[Detector, Card]:
         The detector, in evaluation mode, on the CPU, and its card.
 
     Raises:
-        BundleError: The file is missing, truncated, damaged, no bundle, or of a later format.
+        BundleError: The file is missing, truncated, damaged, changed after it was written, no
+            bundle, or of a later format.
     """
-    weights, header = read_safetensors(path)
-    card = _card(path, header)
+    import torch
+
+    card = read_card(path)
+    weights, _ = read_safetensors(path)
     try:
         with torch.device("meta"):  # shapes first: a card may claim more than the memory holds
             wanted = {name: t.shape for name, t in card.new_detector().state_dict().items()}
@@ -94,8 +61,42 @@ def load_bundle(path: str | os.PathLike[str]) -> tuple[Detector, Card]:
     return detector.eval(), card
 
 
+def read_card(path: str | os.PathLike[str]) -> Card:
+    """The card of a bundle, once its digest was found to fit it and the weights; without torch.
+
+    Raises:
+        BundleError: As `load_bundle`, but for what is wrong with the weights.
+    """
+    try:
+        data = Path(path).read_bytes()
+        metadata = dict(_header(data).get("__metadata__") or {})
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if _KEY not in metadata:
+        raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
+    digest, text = _divided(str(metadata[_KEY]))
+    card = _card(path, text)
+    if (digest or card.format > 1) and digest != _digest(text, data):
+        raise BundleError(
+            f"{path}: was changed after it was written (its digest does not fit); get it again"
+        )
+    return card
+
+
+def bundle_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of the file, 64 hexadecimal digits: what names a detector in results."""
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+
+
 def is_finite(detector: Detector) -> bool:
     """Whether all its weights and batch statistics are numbers."""
+    import torch
+
     return all(bool(torch.isfinite(value).all()) for value in detector.state_dict().values())
 
 
@@ -107,6 +108,8 @@ def read_safetensors(
     Raises:
         BundleError: The file is missing or damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     if not Path(path).is_file():
         raise BundleError(f"{path}: no such file")
     try:
@@ -121,18 +124,50 @@ def read_safetensors(
         TypeError,
         NotImplementedError,
     ) as error:
-        raise BundleError(f"{path}: truncated, damaged, or no safetensors file: {error}") from error
+        raise _damaged(path, error) from error
 
 
-def _card(path: str | os.PathLike[str], header: Mapping[str, str]) -> Card:
-    if _KEY not in header:
-        raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
+def _damaged(path: str | os.PathLike[str], error: Exception) -> BundleError:
+    return BundleError(f"{path}: truncated, damaged, or no safetensors file: {error}")
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    size = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or not 2 <= size <= min(len(data) - 8, _MOST_HEADER):
+        raise ValueError("its header is cut")
+    header = json.loads(data[8 : 8 + size])
+    if not isinstance(header, dict):
+        raise ValueError("its header is no table")
+    return header
+
+
+def _divided(text: str) -> tuple[str, str]:
+    """Digest and card; format 1 had no digest."""
+    return ("", text) if text.startswith("{") else (text[:64], text[65:])
+
+
+def _digest(card: str, data: bytes) -> str:
+    """SHA-256 over the card, the names, kinds and places of the tensors, and their bytes.
+
+    It finds damage and careless changes. Whoever changes a bundle on purpose can write a new
+    digest too: `bundle_sha256` of a file that is known to be good tells them apart.
+    """
+    header = _header(data)
+    header.pop("__metadata__", None)
+    found = hashlib.sha256(card.encode("utf-8", "surrogatepass"))
+    found.update(json.dumps(header, sort_keys=True).encode())
+    found.update(data[8 + int.from_bytes(data[:8], "little") :])
+    return found.hexdigest()
+
+
+def _card(path: str | os.PathLike[str], text: str) -> Card:
     try:
-        content = json.loads(header[_KEY])
-        if isinstance(content, dict) and content.get("format", 0) != FORMAT:
+        content = json.loads(text)
+        if isinstance(content, dict) and content.get("format", 0) not in READABLE:
             raise BundleError(
-                f"{path}: bundle format {content.get('format')!r}, this version reads {FORMAT}"
+                f"{path}: bundle format {content.get('format')!r}, this version reads "
+                f"{' and '.join(map(str, READABLE))}"
             )
         return Card.model_validate(content)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: its card is damaged: {error}") from error

@@ -9,9 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
+from trueshot.labels import CLASSES
 from trueshot.networks.folding import folded
-
-CLASSES = ("original", "recaptured")
 
 
 @final

@@ -60,6 +60,10 @@ class BundleError(TrueshotError):
     """A file that is no detector of ours, or a damaged one."""
 
 
+class CalibrationError(TrueshotError):
+    """Scores that a calibration or a threshold cannot be made from as asked."""
+
+
 class RunError(TrueshotError):
     """A run folder that cannot be continued as asked."""
 

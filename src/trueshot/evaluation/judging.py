@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from trueshot.bundle import Card, load_bundle
+from trueshot.bundle import load_bundle
+from trueshot.card import Card
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.errors import RunError

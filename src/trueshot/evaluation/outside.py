@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trueshot.detector import CLASSES, Detector, evaluating
+from trueshot.detector import Detector, evaluating
 from trueshot.errors import TrueshotError
 from trueshot.files import printable
+from trueshot.labels import CLASSES
 
 
 class OutsideDetectorError(TrueshotError):

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import FGSM, perturb
-from trueshot.bundle import Card, is_finite, load_bundle, save_bundle
+from trueshot.bundle import is_finite, load_bundle, save_bundle
+from trueshot.card import Card
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import RecipeError, RunError

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import statistics_kept
-from trueshot.bundle import Card
+from trueshot.card import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
 from trueshot.pixels import to_levels

@@ -1,0 +1,132 @@
+"""Which photographs are like those that were calibrated, and why another is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from trueshot.calibration.numbers import Count, Number
+
+MOST_FEATURES = 50
+_Name = Annotated[str, Field(min_length=1, max_length=100)]
+_Row = Annotated[tuple[Number, ...], Field(max_length=MOST_FEATURES)]
+
+
+class Domain(BaseModel):
+    """The photographs that a calibration speaks about, by plain features of theirs.
+
+    Args:
+        features: For each feature by name the least and the greatest value that is accepted.
+        mean: Mean of each feature, in the order of `features`, after `compressed`.
+        precision: Inverse of their covariance, after `compressed`.
+        limit: Greatest Mahalanobis distance that is accepted: features may each be usual and yet
+            be so in no usual combination.
+        fewest_crops: Fewest crops that a score may rest on.
+        side: Height and width of those crops in pixels, where known: for the sentences only.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    features: Annotated[dict[_Name, tuple[Number, Number]], Field(max_length=MOST_FEATURES)]
+    mean: _Row
+    precision: Annotated[tuple[_Row, ...], Field(max_length=MOST_FEATURES)]
+    limit: Annotated[Number, Field(ge=0)]
+    fewest_crops: Count
+    side: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if any(low > high for low, high in self.features.values()):
+            raise ValueError("a range of a feature ends below its start")
+        count = len(self.features)
+        if {len(self.mean), len(self.precision), *map(len, self.precision)} - {count}:
+            raise ValueError("mean and precision need one number for each feature")
+        if count and not _is_precision(np.asarray(self.precision)):
+            raise ValueError("precision must be symmetric and positive definite")
+        return self
+
+    def reasons(self, features: Mapping[str, float], crops: int) -> list[str]:
+        """Why a photograph is outside, one sentence for each reason; empty when it is inside.
+
+        Args:
+            features: Its features by name; others than those calibrated are not looked at.
+            crops: Number of crops that its score rests on.
+        """
+        found = []
+        if crops < self.fewest_crops:
+            found.append(_too_few(crops, self.fewest_crops, self.side))
+        for name, (low, high) in self.features.items():
+            if name not in features:
+                found.append(f"{name}: was calibrated and is not known of this photograph")
+            elif not low <= features[name] <= high:
+                found.append(_beyond(name, features[name], low, high))
+        if not any(reason for reason in found if not reason.startswith("only ")):
+            found += self._unusual_together(features)
+        return found
+
+    def distance(self, features: Mapping[str, float]) -> float:
+        """Mahalanobis distance of a photograph to the mean of those calibrated.
+
+        Raises:
+            KeyError: One of the calibrated features is not given.
+        """
+        if not self.features:
+            return 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            away = compressed([features[name] for name in self.features]) - np.asarray(self.mean)
+            squared = float(away @ np.asarray(self.precision) @ away)
+        return float(np.sqrt(max(squared, 0.0))) if np.isfinite(squared) else float("inf")
+
+    def _unusual_together(self, features: Mapping[str, float]) -> list[str]:
+        distance = self.distance(features)
+        if distance <= self.limit:
+            return []
+        return [
+            "unlike the photographs that were calibrated: each property alone is usual, their "
+            f"combination is not (distance {distance:.3g}, accepted up to {self.limit:.3g})"
+        ]
+
+
+def compressed(values: ArrayLike) -> NDArray[np.float64]:
+    """sign(v) * log(1 + |v|): sharpness and noise differ by factors, and shares stay as they are.
+
+    Args:
+        values: Features, any shape.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    return np.asarray(np.sign(given) * np.log1p(np.abs(given)))
+
+
+def expanded(values: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of `compressed`."""
+    given = np.asarray(values, dtype=np.float64)
+    return np.asarray(np.sign(given) * np.expm1(np.abs(given)))
+
+
+def _is_precision(matrix: NDArray[np.float64]) -> bool:
+    if not np.allclose(matrix, matrix.T, rtol=1e-6, atol=0):
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        try:
+            np.linalg.cholesky(matrix)
+        except np.linalg.LinAlgError:
+            return False
+    return True
+
+
+def _too_few(crops: int, fewest: int, side: int | None) -> str:
+    of_size = "" if side is None else f" of {side} px"
+    what = "no crop" if crops == 0 else "only 1 crop" if crops == 1 else f"only {crops} crops"
+    need = "1 is needed" if fewest == 1 else f"{fewest} or more are needed"
+    return f"{what}{of_size} with texture: {need}"
+
+
+def _beyond(name: str, value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return f"{name} is not a number"
+    where = "below" if value < low else "above"
+    return f"{name} {value:.3g}: {where} the {low:.3g} to {high:.3g} that was calibrated"

@@ -1,0 +1,184 @@
+"""What a bundle says of its detector: how to use it, what its scores mean, how well it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+from trueshot.calibration import Calibration, Decision, Domain
+from trueshot.labels import CLASSES
+
+if TYPE_CHECKING:
+    from trueshot.detector import Detector
+
+FORMAT = 2
+READABLE = (1, 2)  # format 1 had no contract, calibration, decision, domain and measurements
+
+Share = Field(ge=0, le=1)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputContract(_Part):
+    """How a photograph becomes a score.
+
+    Args:
+        side: Height and width of a crop, at native resolution.
+        crops: At most so many of a photograph.
+        aggregation: How the scores of crops become the photograph's, as in `ManyCrops`.
+    """
+
+    side: int = Field(ge=16, le=1024)
+    crops: int = Field(default=16, ge=1, le=256)
+    aggregation: Literal["mean", "median", "trimmed", "max"] = "mean"
+
+
+class Rate(_Part):
+    """A share with its interval, both in [0, 1], and what it was counted on."""
+
+    value: float = Share
+    low: float = Share
+    high: float = Share
+    count: int = Field(ge=0)
+    total: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Rate:
+        if not self.low <= self.value <= self.high or self.count > self.total:
+            raise ValueError(f"a rate inside its interval wanted, got {self!r}")
+        return self
+
+
+class Measurement(_Part):
+    """What a detector did on one set of photographs.
+
+    Error rates are in the terms of ISO/IEC 30107-3, a recapture being the attack presentation.
+
+    Args:
+        kind: `clean`: photographs as those it was calibrated for; `attacked`: under adversarial
+            noise; `everyday`: changed as messengers and editors do; `real`: photographs from
+            the world, none of which it was trained or calibrated on.
+        name: What was judged, such as "PGD, ε = 2" or "phone1".
+        apcer: Recaptures called original.
+        apcer_by_kind: The same per kind of recapture, such as screen and print.
+        bpcer: Originals called recaptured.
+        undecided_originals: Originals on which no verdict was given.
+        undecided_recaptures: Recaptures on which no verdict was given.
+        equal_error_rate: Where both errors are equally frequent, over all thresholds.
+        auc: Area under the ROC curve; `count` and `total` are photographs of class 1 and of all.
+        cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 is no information.
+        cllr_min: The same, were they calibrated perfectly.
+        photographs: How many.
+        sources: Of how many sources they come.
+        command: What was run to measure it.
+        note: What else must be known to read it.
+    """
+
+    kind: Literal["clean", "attacked", "everyday", "real"]
+    name: str = Field(max_length=200)
+    apcer: Rate | None = None
+    apcer_by_kind: dict[str, Rate] = Field(default={}, max_length=20)
+    bpcer: Rate | None = None
+    undecided_originals: Rate | None = None
+    undecided_recaptures: Rate | None = None
+    equal_error_rate: Rate | None = None
+    auc: Rate | None = None
+    cllr: FiniteFloat | None = None
+    cllr_min: FiniteFloat | None = None
+    photographs: int = Field(ge=1)
+    sources: int | None = Field(default=None, ge=1)
+    command: str = Field(default="", max_length=1000)
+    note: str = Field(default="", max_length=1000)
+
+
+class DataFacts(_Part):
+    """A set of photographs.
+
+    Args:
+        name: What it is, in a few words.
+        fingerprint: Hash over the hashes of its files and their labels.
+        originals: Photographs of class 0.
+        recaptured: Photographs of class 1.
+        sources: Of how many sources they come.
+    """
+
+    name: str = Field(max_length=200)
+    fingerprint: str = Field(max_length=100)
+    originals: int = Field(ge=0)
+    recaptured: int = Field(ge=0)
+    sources: int = Field(ge=0)
+
+
+class Card(_Part):
+    """What a bundle says of itself.
+
+    Args:
+        format: Version of this layout.
+        network: Name and arguments of the network, as `build_network` takes them.
+        offset: See `Detector`.
+        scale: See `Detector`.
+        classes: Names of the classes in the order of the logits.
+        side: Height and width of the crops that it was trained on.
+        recipe: The settings of the training run.
+        data: Fingerprint of the data set that it was trained on.
+        start: Hash of the bundle whose weights the training began with, if it was one.
+        versions: Libraries that it was trained with.
+        title: The detector's name, for people.
+        task: What it decides, in a sentence.
+        licence: Of the weights.
+        contract: How photographs are judged; None for a detector as training leaves it.
+        calibration: From scores to likelihood ratios.
+        decision: From scores to verdicts.
+        domain: What was calibrated for; whatever lies outside is undecided.
+        calibrated_on: The photographs of calibration, decision and domain.
+        measured: Error rates.
+        limits: What it cannot do, a sentence each.
+    """
+
+    format: int = FORMAT
+    network: dict[str, Any]
+    offset: FiniteFloat = 0.0
+    scale: FiniteFloat = Field(default=1.0, gt=0)
+    classes: tuple[str, ...] = Field(default=CLASSES, min_length=2, max_length=100)
+    side: int | None = Field(default=None, ge=16, le=4096)
+    recipe: dict[str, Any] | None = None
+    data: str | None = None
+    start: str | None = None
+    versions: dict[str, str] = {}
+    title: str = Field(default="", max_length=200)
+    task: str = Field(default="", max_length=1000)
+    licence: str = Field(default="", max_length=1000)
+    contract: InputContract | None = None
+    calibration: Calibration | None = None
+    decision: Decision | None = None
+    domain: Domain | None = None
+    calibrated_on: DataFacts | None = None
+    measured: tuple[Measurement, ...] = Field(default=(), max_length=200)
+    limits: tuple[str, ...] = Field(default=(), max_length=50)
+
+    def new_detector(self) -> Detector:
+        """A detector of this architecture with fresh weights.
+
+        Raises:
+            RecipeError: The network is not known here, or does not take these arguments.
+        """
+        from trueshot.detector import Detector  # a card is read without torch
+        from trueshot.networks import build_network
+
+        network = build_network({**self.network, "classes": len(self.classes)})
+        return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
+
+    def input_contract(self) -> InputContract:
+        """How photographs are judged: as the card says, else all that follows from its crops.
+
+        Raises:
+            ValueError: The card does not even say the size of a crop.
+        """
+        if self.contract is not None:
+            return self.contract
+        if self.side is None:
+            raise ValueError("it does not say the size of its crops")
+        return InputContract(side=self.side)

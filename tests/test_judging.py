@@ -1,0 +1,232 @@
+"""A photograph to a verdict: where crops lie, what is measured on them, what is undecided."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trueshot.bundle import save_bundle
+from trueshot.calibration import Calibration, Decision, Domain
+from trueshot.card import Card, InputContract
+from trueshot.detector import Detector
+from trueshot.errors import BundleError
+from trueshot.judging import Judge
+from trueshot.judging.features import features_of
+from trueshot.judging.judge import aggregate
+from trueshot.judging.placing import BLOCK, cut, place
+from trueshot.networks.many_crops import ManyCrops
+from trueshot.pixels import to_levels
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def noise(height: int, width: int, seed: int = 0, low: int = 0, high: int = 256) -> Bytes:
+    random = np.random.default_rng(seed)
+    return random.integers(low, high, (height, width, 3), dtype=np.uint8)
+
+
+def mean_green(crops: Bytes) -> npt.NDArray[np.float64]:
+    """A detector whose score is how far green lies above 128 levels."""
+    return crops[..., 1].mean((1, 2)) - 128.0
+
+
+def judge_of(**said: object) -> Judge:
+    card = Card(network={"name": "lcnn"}, side=32, contract=InputContract(side=32, crops=9))
+    return Judge(card.model_copy(update=said), mean_green)
+
+
+DECISION = Decision(original_to=-10.0, recaptured_from=20.0, apcer=0.05, bpcer=0.01)
+LINE = Calibration(
+    method="logistic",
+    slope=math.log(10) / 10,
+    intercept=0.0,
+    lower=-1.5,
+    upper=1.5,
+    originals=50,
+    recaptured=50,
+    sources=10,
+)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from([16, 32, 64]), st.integers(1, 20))
+@settings(max_examples=150, deadline=None)
+def test_crops_lie_inside_apart_and_on_the_grid_of_blocks(
+    height: int, width: int, side: int, most: int
+) -> None:
+    corners = place(noise(height, width), side, most).corners
+    assert len(corners) <= most
+    assert bool(corners) == (min(height, width) >= side)
+    taken = np.zeros((height, width), int)
+    for y, x in corners:
+        assert y % BLOCK == x % BLOCK == 0
+        assert 0 <= y <= height - side
+        assert 0 <= x <= width - side
+        taken[y : y + side, x : x + side] += 1
+    assert taken.max(initial=0) <= 1
+
+
+def test_a_photograph_of_few_crops_is_judged_by_all_of_them() -> None:
+    assert place(noise(512, 512), 128, 16).corners == tuple(
+        (y, x) for y in range(0, 512, 128) for x in range(0, 512, 128)
+    )
+
+
+def test_a_large_photograph_is_judged_all_over() -> None:
+    corners = np.array(place(noise(1500, 2000), 64, 16).corners)
+    assert len(corners) >= 15
+    for axis, size in enumerate((1500, 2000)):
+        for third in range(3):
+            inside = (corners[:, axis] >= size * third / 3) & (
+                corners[:, axis] < size * (third + 1) / 3
+            )
+            assert inside.any()
+
+
+def test_flat_parts_are_left_out_and_counted() -> None:
+    pixels = np.full((128, 256, 3), 90, np.uint8)
+    pixels[:, 128:] = noise(128, 128)
+    placed = place(pixels, 64, 8)
+    assert sorted(placed.corners) == [(0, 128), (0, 192), (64, 128), (64, 192)]
+    assert placed.flat == 0.5
+
+
+def test_of_a_cell_the_crop_that_shows_the_most_is_taken() -> None:
+    pixels = np.full((96, 96, 3), 90, np.uint8)
+    pixels[64:, 64:] = noise(32, 32)
+    assert place(pixels, 32, 1).corners == ((64, 64),)
+
+
+def test_features_of_known_pictures() -> None:
+    grey = features_of(np.full((2, 32, 32, 3), 100, np.uint8), 0.25)
+    assert grey == {
+        "brightness": 100.0,
+        "contrast": 0.0,
+        "sharpness": 0.0,
+        "noise": 0.0,
+        "saturation": 0.0,
+        "clipped share": 0.0,
+        "flat share": 0.25,
+        "blockiness": 1.0,
+    }
+    random = np.random.default_rng(0)
+    grain = np.clip(random.normal(128, 5, (4, 128, 128, 1)).round(), 0, 255).astype(np.uint8)
+    found = features_of(np.repeat(grain, 3, 3), 0.0)
+    assert found["noise"] == pytest.approx(5, rel=0.05)  # Immerkær's estimate of its deviation
+    assert found["contrast"] == pytest.approx(5, rel=0.05)
+    assert found["sharpness"] == pytest.approx(5 * 2 / math.sqrt(math.pi), rel=0.05)
+    assert features_of(np.full((1, 32, 32, 3), 255, np.uint8), 0.0)["clipped share"] == 1.0
+
+
+def test_a_jpeg_grid_is_seen_as_blockiness() -> None:
+    blocks = np.repeat(np.repeat(noise(16, 16, high=30), BLOCK, 0), BLOCK, 1)[None]
+    smooth = np.tile(np.arange(128, dtype=np.uint8)[:, None], (1, 128, 3)).reshape(128, 128, 3)
+    assert features_of(blocks + noise(128, 128, 1, 0, 3)[None], 0.0)["blockiness"] > 5
+    assert features_of(smooth[None], 0.0)["blockiness"] == pytest.approx(1.0, abs=0.1)
+
+
+def test_no_crop_has_no_features() -> None:
+    assert features_of(np.zeros((0, 32, 32, 3), np.uint8), 1.0) == {}
+
+
+@pytest.mark.parametrize("how", ["mean", "median", "trimmed", "max"])
+@pytest.mark.parametrize("count", [1, 2, 5, 10])
+def test_scores_become_one_as_in_many_crops(how: str, count: int) -> None:
+    scores = np.random.default_rng(count).normal(size=count)
+    logits = torch.tensor(np.stack([np.zeros(count), scores], 1))[None]
+    whole = ManyCrops(torch.nn.Identity(), 8, aggregation=how)  # type: ignore[arg-type]
+    expected = whole._aggregated(logits)[0]
+    assert aggregate(scores, how) == pytest.approx(float(expected[1] - expected[0]))
+
+
+@pytest.mark.parametrize(
+    ("level", "verdict"), [(90, "original"), (140, "undecided"), (180, "recaptured")]
+)
+def test_verdicts_follow_the_thresholds(level: int, verdict: str) -> None:
+    pixels = noise(96, 96, low=level - 15, high=level + 16)
+    judged = judge_of(decision=DECISION, calibration=LINE).judge(pixels)
+    assert judged.verdict == verdict
+    assert judged.score == pytest.approx(level - 128, abs=1)
+    assert judged.log10_lr == pytest.approx(np.clip((judged.score or 0) / 10, -1.5, 1.5))
+    assert judged.reasons == ()
+
+
+def test_without_calibration_the_score_decides_and_there_is_no_likelihood_ratio() -> None:
+    judged = judge_of().judge(noise(96, 96, low=120, high=160))
+    assert (judged.verdict, judged.log10_lr) == ("recaptured", None)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (noise(31, 500), "500×31 px: too small, 32×32 or more"),
+        (np.full((96, 96, 3), 200, np.uint8), "flat all over"),
+    ],
+)
+def test_what_cannot_be_judged_is_undecided_and_says_why(pixels: Bytes, reason: str) -> None:
+    judged = judge_of(decision=DECISION, calibration=LINE).judge(pixels)
+    assert judged.verdict == "undecided"
+    assert judged.score is judged.log10_lr is None
+    assert reason in judged.reasons[0]
+
+
+def test_what_was_not_calibrated_is_undecided_however_clear_its_score() -> None:
+    domain = Domain(
+        features={"brightness": (20.0, 150.0)},
+        mean=(0.0,),
+        precision=((1e-6,),),
+        limit=1e6,
+        fewest_crops=4,
+    )
+    judge = judge_of(decision=DECISION, domain=domain)
+    bright = judge.judge(noise(96, 96, low=180, high=220))
+    assert bright.verdict == "undecided"
+    assert "brightness" in bright.reasons[0]
+    assert (bright.score or 0) > DECISION.recaptured_from
+    assert judge.judge(noise(96, 96, low=60, high=90)).verdict == "original"
+    assert "3 crops" in judge.judge(noise(32, 96, low=60, high=90)).reasons[0]
+
+
+def test_a_detector_that_gives_no_number_decides_nothing() -> None:
+    card = Card(network={"name": "lcnn"}, side=32, calibration=LINE, decision=DECISION)
+    judged = Judge(card, lambda crops: np.full(len(crops), np.nan)).judge(noise(64, 64))
+    assert judged.verdict == "undecided"
+    assert judged.score is judged.log10_lr is None
+    assert "no finite number" in judged.reasons[0]
+
+
+def test_a_bundle_judges_as_its_detector_does(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    card = Card(network={"name": "lcnn", "filters": [4, 4, 4, 4, 4]}, side=32)
+    detector = card.new_detector()
+    detector(to_levels(noise(32, 32)[None]))
+    save_bundle(tmp_path / "b", detector.eval(), card)
+    pixels = noise(128, 128)
+    judged = Judge.load(tmp_path / "b").judge(pixels)
+    whole = Detector(ManyCrops(detector.network, 32)).eval()
+    with torch.no_grad():
+        logits = whole(to_levels(pixels))[0]
+    assert len(judged.corners) == 16
+    assert judged.score == pytest.approx(float(logits[1] - logits[0]), abs=1e-5)
+    assert np.array_equal(cut(pixels, judged.corners, 32)[5], pixels[32:64, 32:64])
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        Card(network={"name": "lcnn", "filters": [2, 2, 2, 2, 2]}),
+        Card(
+            network={"name": "lcnn", "filters": [2, 2, 2, 2, 2]}, side=32, classes=("a", "b", "c")
+        ),
+    ],
+)
+def test_a_bundle_that_cannot_judge_photographs_is_refused(tmp_path: Path, card: Card) -> None:
+    save_bundle(tmp_path / "b", card.new_detector(), card)
+    with pytest.raises(BundleError, match="cannot judge photographs"):
+        Judge.load(tmp_path / "b")
