@@ -1,0 +1,66 @@
+"""The command line: parses, calls, prints. Heavy imports stand where they are used."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from trueshot import __version__
+from trueshot.cli import data, learning, security
+from trueshot.errors import TrueshotError
+from trueshot.files import printable
+
+app = typer.Typer(
+    help="Tells true shots from recaptures, and goes on telling them apart under attack.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_INTERRUPTED = 130
+_COMMANDS = (
+    data.prepare,
+    data.simulate,
+    learning.train,
+    security.evaluate,
+    learning.reproduce,
+    security.attack,
+    learning.recipe,
+    security.report,
+    security.compare,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trueshot {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+for _command in _COMMANDS:
+    app.command()(_command)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are printed without a traceback."""
+    try:
+        app()
+    except (TrueshotError, OSError) as error:
+        print(printable(f"error: {error}"), file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            print("interrupted; the same command goes on where it was", file=sys.stderr)
+        raise

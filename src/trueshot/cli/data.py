@@ -1,0 +1,136 @@
+"""Commands that make data sets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trueshot.cli.options import Sides
+
+
+class SplitBy(StrEnum):
+    """What a split keeps whole."""
+
+    source = "source"
+    photo = "photo"
+
+
+class ConditionsName(StrEnum):
+    """How people recapture: as they do every day, or close to a screen, in focus."""
+
+    everyday = "everyday"
+    close = "close"
+
+
+def prepare(
+    out: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    original: Annotated[Path | None, typer.Option(help="Folder of true shots.")] = None,
+    recaptured: Annotated[Path | None, typer.Option(help="Folder of recaptures.")] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help="CSV or Parquet file with columns path, label, source, instead."),
+    ] = None,
+    size: Sides = None,
+    per_class: Annotated[
+        int, typer.Option(help="At most so many crops of each class at each size.")
+    ] = 10_000,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+    ] = (0.4, 0.1, 0.5),
+    split_by: Annotated[
+        SplitBy, typer.Option(help="What a split keeps whole: each source, or only each photo.")
+    ] = SplitBy.source,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+) -> None:
+    """Cut photographs into a data set of crops, split without a leak."""
+    from trueshot import datasets
+
+    if manifest is not None and original is None and recaptured is None:
+        photos = datasets.photos_in_manifest(manifest)
+    elif manifest is None and original is not None and recaptured is not None:
+        photos = datasets.photos_in_folders(original, recaptured)
+    else:
+        raise typer.BadParameter("give --original and --recaptured, or --manifest")
+    settings = datasets.Settings(
+        sides=tuple(size or [64]),
+        per_class=per_class,
+        fractions=fractions,
+        split_by=split_by.value,
+        seed=seed,
+        pixel_limit=pixel_limit,
+    )
+    _print_dataset(datasets.prepare(photos, out, settings, workers))
+
+
+def simulate(
+    out: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of photographs to take as scenes.")
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Take those inside installed packages: the default.")
+    ] = False,
+    show: Annotated[
+        Path | None, typer.Option(help="Draw a sheet of pairs with the stages between, as PNG.")
+    ] = None,
+    size: Sides = None,
+    per_class: Annotated[int, typer.Option(help="Crops of each class at each size.")] = 10_000,
+    crops_per_photo: Annotated[int, typer.Option(help="At most so many of one photograph.")] = 4,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+    ] = (0.4, 0.1, 0.5),
+    procedural: Annotated[
+        float | None,
+        typer.Option(help="Share of scenes made by rule: 0.3 with --photos, else 0.9."),
+    ] = None,
+    conditions: Annotated[
+        ConditionsName, typer.Option(help="How people recapture.")
+    ] = ConditionsName.everyday,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+) -> None:
+    """Make true shots and recaptures by physics, and a data set of them."""
+    from trueshot import simulate as simulation
+    from trueshot.simulation.pairs import CONDITIONS
+
+    if embedded and photos is not None:
+        raise typer.BadParameter("give --photos or --embedded, not both")
+    if (out is None) == (show is None):
+        raise typer.BadParameter("give --out or --show")
+    settings = simulation.Simulation(
+        sides=tuple(size or [64]),
+        per_class=per_class,
+        crops_per_photo=crops_per_photo,
+        fractions=fractions,
+        procedural=(0.9 if photos is None else 0.3) if procedural is None else procedural,
+        conditions=CONDITIONS[conditions.value],
+        seed=seed,
+    )
+    if show is not None:
+        simulation.show(photos, show, settings)
+        typer.echo(f"sheet: {show}")
+    elif out is not None:
+        _print_dataset(simulation.simulate(photos, out, settings, workers))
+
+
+def _print_dataset(dataset: Any) -> None:
+    for name, reason in dataset.card["passed_over"].items():
+        typer.echo(f"passed over {name}: {reason}", err=True)
+    for side, facts in dataset.card["sides"].items():
+        counts = ", ".join(f"{part} {n}" for part, n in facts["crops_per_class"].items())
+        typer.echo(f"{side} px: crops per class: {counts}; near-flat crops taken: {facts['flat']}")
+        if facts["too_small"]:
+            typer.echo(
+                f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
+            )
+    audit = dataset.card["shortcut_audit"]
+    auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
+    typer.echo(f"shortcut audit (format facts alone): {auc}")
+    if audit["warning"]:
+        typer.echo(f"warning: {audit['warning']}", err=True)
+    typer.echo(f"data set: {dataset.folder}")

@@ -1,0 +1,108 @@
+"""Commands that train, and that run the paper's experiments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueshot.cli.options import AttackName, Device, Sides, recipe_named
+
+
+def train(
+    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    recipe: Annotated[str, typer.Option(help="yang, secure, or a YAML file.")] = "secure",
+    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the recipe's schedule to so many.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Detector whose weights to begin with, of any size.")
+    ] = None,
+    validation_crops: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Judged twenty times in a run, for the log; fewer for a short run on large crops.",
+        ),
+    ] = 500,
+    device: Device = "auto",
+) -> None:
+    """Train a detector; the same command goes on with a run that was stopped."""
+    from trueshot import training
+    from trueshot.datasets import Dataset
+    from trueshot.memory import keep_freed_memory
+
+    keep_freed_memory()
+    history = training.train(
+        recipe_named(recipe, iterations),
+        Dataset.open(dataset),
+        out,
+        side=size,
+        device=device,
+        start=start,
+        validation_crops=validation_crops,
+    )
+    if not history.is_first:
+        return
+    for line in history.records[-1:]:
+        typer.echo(json.dumps(line))
+    typer.echo(f"detector: {history.bundle}")
+
+
+def reproduce(
+    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder of the experiments.")],
+    size: Sides = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the schedules from 100,000 to so many.")
+    ] = None,
+    plain: Annotated[str, typer.Option(help="The plain recipe.")] = "yang",
+    secure: Annotated[str, typer.Option(help="The secure recipe.")] = "secure",
+    crops: Annotated[
+        int | None, typer.Option(min=1, help="At most so many test crops of each class.")
+    ] = None,
+    more_attack: Annotated[
+        list[AttackName] | None,
+        typer.Option(help="Beside FGSM and LLCM: pgd, to see what they leave out. Slower."),
+    ] = None,
+    device: Device = "auto",
+) -> None:
+    """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5."""
+    from trueshot.datasets import Dataset
+    from trueshot.evaluation import paper_attacks
+    from trueshot.memory import keep_freed_memory
+    from trueshot.reproduce import reproduce as run
+
+    keep_freed_memory()
+    made = run(
+        Dataset.open(dataset),
+        out,
+        [recipe_named(plain, iterations), recipe_named(secure, iterations)],
+        sides=size,
+        attacks=paper_attacks() | paper_attacks(tuple(name.value for name in more_attack or ())),
+        device=device,
+        crops=crops,
+    )
+    typer.echo(made.tables[0].read_text("utf-8"))
+    for path in (made.results_file, *made.tables, *made.figures, made.page):
+        typer.echo(path)
+
+
+def recipe(
+    name: Annotated[str | None, typer.Argument(help="yang, secure, or a YAML file.")] = None,
+    schema: Annotated[bool, typer.Option(help="Print the JSON schema of recipes.")] = False,
+    iterations: Annotated[int | None, typer.Option(min=1, help="Shortened to so many.")] = None,
+) -> None:
+    """Print a recipe in full, or the names of those that there are, or their schema."""
+    from trueshot.training.recipe import Recipe, recipe_names
+
+    if schema:
+        typer.echo(json.dumps(Recipe.model_json_schema(), indent=2, ensure_ascii=False))
+    elif name is None:
+        typer.echo("\n".join(recipe_names()))
+    else:
+        typer.echo(recipe_named(name, iterations).to_yaml(), nl=False)

@@ -1,0 +1,54 @@
+"""Options that several commands have in common."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+
+class AttackName(StrEnum):
+    """Attacks, by their short names."""
+
+    fgsm = "fgsm"
+    llcm = "llcm"
+    pgd = "pgd"
+
+
+class AggregationName(StrEnum):
+    """How the logits of many crops become one."""
+
+    mean = "mean"
+    median = "median"
+    trimmed = "trimmed"
+    max = "max"
+
+
+Sides = Annotated[
+    list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
+]
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise typer.BadParameter(f"device {name!r}: {str(error).splitlines()[0]}") from error
+    return name
+
+
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, …; auto takes a GPU if there is one.", callback=_device)
+]
+
+
+def recipe_named(name: str, iterations: int | None) -> Any:
+    from trueshot.training.recipe import load_recipe
+
+    found = load_recipe(name)
+    return found if iterations is None else found.shortened(iterations)

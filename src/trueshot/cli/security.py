@@ -1,0 +1,258 @@
+"""Commands that attack detectors, judge them, and show the results."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from trueshot.cli.options import AggregationName, AttackName, Device, Sides
+from trueshot.errors import BundleError
+from trueshot.files import printable
+
+
+class Label(StrEnum):
+    """Classes."""
+
+    original = "original"
+    recaptured = "recaptured"
+
+
+class SuiteName(StrEnum):
+    """What is done to a detector."""
+
+    paper = "paper"
+    strong = "strong"
+    file = "file"
+    everyday = "everyday"
+
+
+def evaluate(
+    dataset: Annotated[Path, typer.Option(help="Folder that prepare made.")],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")],
+    bundle: Annotated[
+        list[Path] | None, typer.Argument(help="Detectors that train made.", metavar="BUNDLE…")
+    ] = None,
+    suite: Annotated[
+        SuiteName,
+        typer.Option(
+            help="paper: FGSM and LLCM; strong: the worst case over many attacks; "
+            "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack."
+        ),
+    ] = SuiteName.paper,
+    size: Sides = None,
+    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
+    attack: Annotated[
+        list[AttackName] | None,
+        typer.Option(help="Of the paper's suite, repeatable; by default fgsm and llcm."),
+    ] = None,
+    budget: Annotated[
+        list[float] | None,
+        typer.Option(min=0, max=255, help="Levels, repeatable; by default 1, 2, 3, 4, 5."),
+    ] = None,
+    threat: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the strong suite linf or l2, of the file suite png, jpeg-75, …; repeatable; "
+            "by default all."
+        ),
+    ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a detector, in their order; by default the bundle's folder."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Steps and queries as published: takes hours.")
+    ] = False,
+    doubts: Annotated[
+        bool, typer.Option(help="Look for reasons why the figures may be false.")
+    ] = True,
+    many_crops: Annotated[
+        AggregationName | None,
+        typer.Option(
+            help="Judge, and attack, each image of --size by all crops of the detector's size: "
+            "mean, median, trimmed or max of their logits."
+        ),
+    ] = None,
+    transfer_from: Annotated[
+        Path | None, typer.Option(help="Detector from which attacks are transferred.")
+    ] = None,
+    second_opinions: Annotated[
+        bool,
+        typer.Option(
+            "--second-opinions",
+            help="Strong suite: ask pyautoattack and foolbox, too (extra robustness).",
+        ),
+    ] = False,
+    detector: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="From elsewhere, repeatable: module:attribute or file.py:attribute, whose code "
+            "is run; or an ONNX file."
+        ),
+    ] = None,
+    input_offset: Annotated[float, typer.Option(help="Of --detector: level that becomes 0.")] = 0.0,
+    input_scale: Annotated[
+        float, typer.Option(help="Of --detector: levels that become 1; often 255.")
+    ] = 1.0,
+    input_mean: Annotated[
+        tuple[float, float, float], typer.Option(help="Per channel, taken away after that.")
+    ] = (0.0, 0.0, 0.0),
+    input_std: Annotated[
+        tuple[float, float, float], typer.Option(help="Per channel, by which it is divided then.")
+    ] = (1.0, 1.0, 1.0),
+    positive_class: Annotated[
+        int, typer.Option(min=0, max=1, help="Of --detector: which class means recaptured.")
+    ] = 1,
+    device: Device = "auto",
+) -> None:
+    """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
+    from trueshot.datasets import Dataset
+    from trueshot.evaluation.judging import judge_all, sources_of, terms_of
+    from trueshot.evaluation.outside import Contract
+
+    contract = Contract(
+        offset=input_offset,
+        scale=input_scale,
+        mean=input_mean,
+        std=input_std,
+        positive_class=positive_class,
+    )
+    failed = 0
+    for judgement in judge_all(
+        sources_of(
+            bundle or (),
+            detector or (),
+            name or (),
+            contract,
+            many_crops and many_crops.value,
+        ),
+        Dataset.open(dataset),
+        out,
+        terms_of(
+            suite.value,
+            budget or (),
+            part,
+            crops,
+            seed,
+            thorough,
+            doubts,
+            device,
+            threat or (),
+            second_opinions,
+        ),
+        sides=size or (),
+        attacks=[each.value for each in attack or ()],
+        transfer=transfer_from,
+    ):
+        failed += bool(judgement.error)
+        typer.echo("\n".join(judgement.lines()), err=bool(judgement.error))
+    if failed:
+        raise typer.Exit(2)
+
+
+def attack(
+    bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the attacked PNGs and attacks.jsonl.")],
+    attack: Annotated[AttackName, typer.Option()] = AttackName.fgsm,
+    budget: Annotated[float, typer.Option(min=0, max=255, help="Levels.")] = 2.0,
+    label: Annotated[
+        Label | None, typer.Option(help="True class; by default what the detector says.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the crops; by default the detector's own.")
+    ] = None,
+    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    device: Device = "auto",
+) -> None:
+    """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
+    import hashlib
+
+    from trueshot.attacks import BY_NAME
+    from trueshot.bundle import load_bundle
+    from trueshot.evaluation.saved import attack_files
+
+    detector, card = load_bundle(bundle)
+    side = size or card.side
+    if side is None:
+        raise typer.BadParameter("this detector does not say the size of its crops: give --size")
+    if label is not None and label.value not in detector.classes:
+        raise BundleError(f"{bundle}: has no class {label.value}, only {detector.classes}")
+    weights = hashlib.sha256(bundle.read_bytes()).hexdigest()[:8]
+    failed = 0
+    for record in attack_files(
+        detector,
+        side,
+        BY_NAME[attack.value](budget=budget),
+        paths,
+        out,
+        name=f"{attack.value}{budget:g}-{side}px-{weights}-{label.value if label else 'verdict'}",
+        label=None if label is None else detector.classes.index(label.value),
+        device=device,
+        pixel_limit=pixel_limit,
+    ):
+        failed += bool(record.error)
+        typer.echo(_attacked_line(record), err=bool(record.error))
+    if failed:
+        raise typer.Exit(2)
+
+
+def _attacked_line(record: Any) -> str:
+    if record.error:
+        return f"{record.path}: {record.error}"
+    steps = (
+        f"{verdict.label} {100 * verdict.probability:.1f} %"
+        for verdict in (record.before, record.in_memory, record.after_file)
+    )
+    quality = "equal" if record.psnr is None else f"PSNR {record.psnr:.1f} dB"
+    return (
+        f"{record.path}: {' → in memory '.join([next(steps), next(steps)])} → file {next(steps)}; "
+        f"largest change {record.largest_change:g}, {quality}, SSIM {record.ssim:.4f}; {record.out}"
+    )
+
+
+def report(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the report.")],
+) -> None:
+    """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some passed over."""
+    from trueshot import publish
+
+    _print_published(publish.report(results, out))
+
+
+def compare(
+    results: Annotated[
+        list[Path],
+        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the leaderboard.")],
+    threat: Annotated[str, typer.Option(help="linf, l2, or what a file goes through.")] = "linf",
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0, help="Levels; by default the largest in common, at most 5."),
+    ] = None,
+) -> None:
+    """Sort detectors by worst case: tables and plots. Exit status 2: some passed over."""
+    from trueshot import publish
+
+    made = publish.compare(results, out, threat, budget)
+    typer.echo(made.files[0].read_text("utf-8"))
+    _print_published(made)
+
+
+def _print_published(made: Any) -> None:
+    for path in made.files:
+        typer.echo(printable(str(path)))
+    for fault in made.faults:
+        typer.echo(printable(fault), err=True)
+    if made.faults:
+        raise typer.Exit(2)
