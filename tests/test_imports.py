@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
     "reports": BASE
-    | {"calibration", "card"}
+    | {"calibration", "card", "judging.evidence"}
     | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
     "scanning": BASE | FILED | {"judging"},
@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": BASE | FILED | {"judging", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
-    "publish": BASE | {"evaluation", "reports"},
+    "publish": BASE | FILED | {"judging", "evaluation", "reports"},
     "cli": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish"},
     "__main__": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish", "cli"},
     "__init__": {"errors"},  # on first use only

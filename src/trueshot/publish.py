@@ -1,10 +1,12 @@
-"""Reports and leaderboards of results on disk."""
+"""Reports and leaderboards of results on disk, and the report of a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
 from trueshot.reports.candidate import LINF
@@ -12,6 +14,12 @@ from trueshot.reports.comparison import comparisons_of
 from trueshot.reports.found import find
 from trueshot.reports.leaderboard import board
 from trueshot.reports.report import write_leaderboard, write_report
+
+if TYPE_CHECKING:
+    from trueshot.card import Card
+    from trueshot.judging.evidence import Explanation
+
+PAGES, PDF = (".html", ".htm"), ".pdf"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +83,60 @@ def _meanings() -> dict[str, str]:
     from trueshot.evaluation.doubts import NAMES
 
     return dict(NAMES)
+
+
+def scan_report(
+    records: Iterable[Mapping[str, Any]],
+    explanations: Mapping[str, Explanation],
+    out: Path,
+    detector: Path,
+    **said: Any,
+) -> list[Path]:
+    """Write the report of a scan: an HTML page, and for a name that ends in .pdf that too.
+
+    Args:
+        records: As in the results file.
+        explanations: By SHA-256 of the image file.
+        out: The file; with .pdf, the page lies beside it under the same name.
+        detector: The bundle, or ONNX file, that judged.
+        said: What else is known of the scan, see `write_scan_report`.
+
+    Raises:
+        RunError: No report has such a name, or the extra pdf is not installed.
+        BundleError: The detector cannot be read any more.
+    """
+    from trueshot.bundle import bundle_sha256
+    from trueshot.reports.pdf import write_pdf
+    from trueshot.reports.scan_report import write_scan_report
+    from trueshot.versions import versions
+
+    check_report(out)
+    page = write_scan_report(
+        records,
+        _card_of(detector),
+        out.with_suffix(".html") if out.suffix.lower() == PDF else out,
+        bundle_sha256=bundle_sha256(detector),
+        explanations=explanations,
+        versions=versions(),
+        **said,
+    ).path
+    return [page, write_pdf(page, out)] if out.suffix.lower() == PDF else [page]
+
+
+def check_report(out: Path) -> None:
+    """See to it, before hours of scanning, that a report can have this name.
+
+    Raises:
+        RunError: It cannot.
+    """
+    if out.suffix.lower() not in (*PAGES, PDF):
+        raise RunError(f"{out}: a report ends in {', '.join(PAGES)} or {PDF}")
+    if out.suffix.lower() == PDF and not find_spec("plutoprint"):
+        raise RunError(f"{out}: PDF needs the extra pdf: pip install 'trueshot[pdf]'; or ask .html")
+
+
+def _card_of(detector: Path) -> Card:
+    from trueshot.bundle import read_card
+    from trueshot.judging.onnx_reading import SUFFIX, read_facts
+
+    return read_facts(detector).card if detector.suffix.lower() == SUFFIX else read_card(detector)

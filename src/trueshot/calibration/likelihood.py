@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trueshot.calibration.numbers import Count, Number
 
 MOST_KNOTS = 1000
+MOST_LOG10 = 100  # no set of photographs supports more, and 10 to this is still a number
 _Knots = Annotated[tuple[Number, ...], Field(max_length=MOST_KNOTS)]
 _FARTHEST = 1e100  # infinite scores are put here, so that a slope of 0 still makes a number
 
@@ -43,8 +44,8 @@ class Calibration(BaseModel):
     intercept: Number | None = None
     knots: _Knots = ()
     values: _Knots = ()
-    lower: Annotated[Number, Field(le=0)]
-    upper: Annotated[Number, Field(ge=0)]
+    lower: Annotated[Number, Field(ge=-MOST_LOG10, le=0)]
+    upper: Annotated[Number, Field(ge=0, le=MOST_LOG10)]
     originals: Count
     recaptured: Count
     sources: Count

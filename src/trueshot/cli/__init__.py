@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trueshot import __version__
-from trueshot.cli import data, learning, security
+from trueshot.cli import acting, data, learning, security
 from trueshot.errors import TrueshotError
 from trueshot.files import printable
 
@@ -22,6 +22,11 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 _COMMANDS = (
+    acting.scan,
+    acting.inspect,
+    acting.bundle,
+    acting.export,
+    acting.serve,
     data.prepare,
     data.simulate,
     learning.train,

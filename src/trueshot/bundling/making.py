@@ -1,0 +1,226 @@
+"""`trueshot bundle`: a trained detector and photographs of known class to a calibrated bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from trueshot.bundle import bundle_sha256, load_bundle, save_bundle
+from trueshot.bundling.evidence import Evidence, drop, gather
+from trueshot.bundling.measuring import (
+    FOLDS,
+    Kind,
+    Settled,
+    answer,
+    answer_crosswise,
+    measure,
+    settle,
+)
+from trueshot.bundling.photographs import has_test_part, photographs_of
+from trueshot.bundling.saying import facts_of, limits_of, note_on, refuse_leak, updated
+from trueshot.card import Card, Measurement
+from trueshot.detector import Detector
+from trueshot.errors import BundleError, CalibrationError
+from trueshot.files import printable
+from trueshot.judging import Judge
+from trueshot.judging.runtime import with_torch
+
+_DETECTOR = "detector.safetensors"  # as a run leaves it
+_TASK = (
+    "Tells originals, photographs straight from a camera, from recaptures: photos of a screen or "
+    "of a print."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What is wanted of a bundle.
+
+    Args:
+        apcer: Share of recaptures called original, in (0, 1).
+        bpcer: Share of originals called recaptured, in (0, 1).
+        method: Of calibration: `logistic` or `isotonic`.
+        crops: At most so many of a photograph.
+        aggregation: How the scores of crops become one, as in `ManyCrops`.
+        side: Of the crops; by default as the detector was trained.
+        title: The detector's name, for people.
+        task: What it decides, in a sentence.
+        licence: Of the weights.
+        limits: What it cannot do, a sentence each.
+        test_kind: Of photographs the test set is of, see `Measurement`.
+    """
+
+    apcer: float = 0.05
+    bpcer: float = 0.01
+    method: str = "logistic"
+    crops: int = 16
+    aggregation: str = "mean"
+    side: int | None = None
+    title: str = ""
+    task: str = _TASK
+    licence: str = ""
+    limits: tuple[str, ...] = ()
+    test_kind: Kind = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled:
+    """What `make_bundle` made.
+
+    Args:
+        path: The bundle.
+        sha256: Of its file.
+        card: What it says of itself.
+        unread: Reasons why photographs could not be read, by their names.
+    """
+
+    path: Path
+    sha256: str
+    card: Card
+    unread: Mapping[str, str]
+
+
+def make_bundle(
+    run: str | os.PathLike[str],
+    calibrate: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    wishes: Wishes | None = None,
+    workers: int | None = None,
+    command: str = "",
+) -> Bundled:
+    """Calibrate a detector, measure it, and write it as one file.
+
+    Rates are never measured on photographs that took part in the calibration. They are measured on
+    the test set; without one, on the test part of a data set that is divided into parts; without
+    that, sources are left out in turn, the others calibrate, and those left out are judged.
+
+    Scores are kept in `OUT.journal.jsonl` until the bundle is written: a run that was stopped goes
+    on, and one that failed for want of data costs little to repeat with other wishes.
+
+    Args:
+        run: Folder of a training run, or a bundle.
+        calibrate: Photographs of known class; see `photographs_of`.
+        out: The bundle to write.
+        test: Others to measure on.
+        wishes: Rates, crops and words.
+        workers: Threads; by default as many as there are processors.
+        command: What was run, for the card.
+
+    Raises:
+        BundleError: The run holds no detector of two classes, or a wish does not fit in a card.
+        DatasetError: Photographs that cannot be used.
+        LeakError: A photograph or a source is in the test set and in the calibration.
+        CalibrationError: Too few photographs for the wanted rates.
+    """
+    wishes, out, bundle = wishes or Wishes(), Path(out), detector_in(Path(run))
+    detector, card = load_bundle(bundle)
+    card = _with_contract(card, wishes, bundle)
+    journal = out.with_name(f"{out.name}.journal.jsonl")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    score = partial(
+        gather,
+        _judge(card, detector, bundle),
+        journal=journal,
+        key={"detector": bundle_sha256(bundle), "contract": card.input_contract().model_dump()},
+        workers=workers,
+    )
+    known = score(photographs_of(Path(calibrate), "validation"))
+    if test is None and has_test_part(Path(calibrate)):
+        test = calibrate
+    new = None if test is None else score(photographs_of(Path(test), "test"))
+    if new is not None:
+        refuse_leak(known, new)
+    calibrated = partial(
+        settle,
+        side=card.input_contract().side,
+        method=wishes.method,
+        apcer=wishes.apcer,
+        bpcer=wishes.bpcer,
+    )
+    settled = calibrated(known)
+    measured, missing = _measured(calibrated, settled, known, new, test, wishes, command)
+    said = {
+        "calibration": settled.calibration,
+        "decision": settled.decision,
+        "domain": settled.domain,
+        "calibrated_on": facts_of(known, Path(calibrate)),
+        "measured": measured,
+        "limits": (*wishes.limits, *missing, *limits_of(settled, known)),
+    }
+    card = updated(card, said, bundle)
+    save_bundle(out, detector, card)
+    drop(journal)
+    unread = (*known.unread, *(new.unread if new else ()))
+    return Bundled(
+        path=out,
+        sha256=bundle_sha256(out),
+        card=card,
+        unread={each.photograph.name: each.error for each in unread},
+    )
+
+
+def detector_in(run: Path) -> Path:
+    """The bundle in the folder of a training run, or the bundle itself."""
+    return run / _DETECTOR if run.is_dir() else run
+
+
+def _with_contract(card: Card, wishes: Wishes, bundle: Path) -> Card:
+    """The card as it stands before calibration: nothing in it is left of an earlier one."""
+    side = wishes.side or card.side or (card.contract.side if card.contract else None)
+    if side is None:
+        raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
+    said = {
+        "contract": {"side": side, "crops": wishes.crops, "aggregation": wishes.aggregation},
+        "title": wishes.title or card.title,
+        "task": wishes.task or card.task,
+        "licence": wishes.licence or card.licence,
+        "calibration": None,
+        "decision": None,
+        "domain": None,
+        "calibrated_on": None,
+        "measured": (),
+        "limits": (),
+    }
+    return updated(card, said, bundle)
+
+
+def _judge(card: Card, detector: Detector, bundle: Path) -> Judge:
+    try:
+        return Judge(card, with_torch(detector))
+    except ValueError as error:
+        raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
+
+
+def _measured(
+    calibrated: Callable[[Evidence], Settled],
+    settled: Settled,
+    known: Evidence,
+    new: Evidence | None,
+    test: str | os.PathLike[str] | None,
+    wishes: Wishes,
+    command: str,
+) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
+    """The measurement, or a sentence that says why there is none."""
+    if new is not None and test is not None:
+        note = note_on(new)
+        name = f"test photographs: {printable(Path(test).name)}"[:200]
+        found = measure(
+            new, answer(settled, new), kind=wishes.test_kind, name=name, command=command, note=note
+        )
+        return (found,), ()
+    try:
+        answers = answer_crosswise(known, calibrated)
+    except CalibrationError as error:
+        return (), (f"Its error rates were not measured: {error}.",)
+    folds = min(FOLDS, len(set(known.sources)))
+    note = (
+        f"The calibration photographs themselves, their sources left out in turn ({folds} folds): "
+        f"those left out are judged by a calibration on the others. {note_on(known)}"
+    ).strip()
+    name = "cross-validation over sources"
+    return (measure(known, answers, kind="clean", name=name, command=command, note=note),), ()

@@ -1,0 +1,50 @@
+"""The cost of likelihood ratios in bits: one number for how good they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from trueshot.calibration.fitting import pooled
+from trueshot.calibration.samples import checked
+
+
+def cllr(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
+    """Mean cost of likelihood ratios, both classes counting half.
+
+    Args:
+        log10_lrs: Log10 likelihood ratios, shape (n,); may be infinite.
+        labels: 0 original, 1 recaptured, shape (n,).
+
+    Returns:
+        Bits: 0 is perfect, 1 is what ratios of 1 for everything give, more misleads.
+
+    Raises:
+        CalibrationError: A class is missing, or a ratio is not a number.
+
+    Source: Brümmer and du Preez 2006, "Application-independent evaluation of speaker detection",
+        equation 11.
+    """
+    given, classes = checked(log10_lrs, labels, finite=False)
+    natural = given * np.log(10)
+    costs = np.logaddexp(0, np.where(classes == 1, -natural, natural)) / np.log(2)
+    return float(costs[classes == 0].mean() + costs[classes == 1].mean()) / 2
+
+
+def cllr_min(scores: ArrayLike, labels: ArrayLike) -> float:
+    """The least Cllr that any calibration which does not fall could give: discrimination alone.
+
+    Args:
+        scores: Scores or ratios, shape (n,).
+        labels: 0 original, 1 recaptured, shape (n,).
+
+    Raises:
+        CalibrationError: A class is missing, or a score is not a number.
+    """
+    given, classes = checked(scores, labels, finite=False)
+    return cllr(pooled(given, classes), classes)
+
+
+def cllr_cal(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
+    """What calibration costs: `cllr` less `cllr_min`, never below 0 but for rounding."""
+    return cllr(log10_lrs, labels) - cllr_min(log10_lrs, labels)

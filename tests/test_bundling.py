@@ -1,0 +1,473 @@
+"""A detector and photographs of known class to a bundle that says what it is worth."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import photo_pixels
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+
+from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
+from trueshot.bundling import Wishes, describe, evidence, make_bundle
+from trueshot.bundling.evidence import numbered
+from trueshot.bundling.photographs import Photograph, has_test_part, photographs_of
+from trueshot.calibration import Calibration, cllr
+from trueshot.card import Card, InputContract, Measurement, Rate
+from trueshot.datasets import Settings, photos_in_manifest, prepare
+from trueshot.detector import Detector
+from trueshot.errors import (
+    BundleError,
+    CalibrationError,
+    DatasetError,
+    LeakError,
+    TruncatedImageError,
+)
+from trueshot.imagefiles import read_image
+from trueshot.judging import Judge
+from trueshot.networks import build_network
+
+SIDE = 32
+WISHES = Wishes(apcer=0.1, bpcer=0.1, crops=4, title="small", licence="Apache-2.0", limits=("a",))
+NETWORK = {"name": "lcnn", "filters": [2, 2, 4, 4, 4]}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder whose detector takes the grid of a screen for a recapture, and not always."""
+    folder = tmp_path_factory.mktemp("run")
+    torch.manual_seed(1)
+    detector = Detector(build_network({**NETWORK, "classes": 2})).eval()
+    pixels = np.stack([photo_pixels(n, n % 2 == 1, SIDE) for n in range(16)])
+    with torch.no_grad():
+        logits = detector(torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
+        margins = logits[:, 1] - logits[:, 0]
+        if margins[1::2].mean() < margins[::2].mean():
+            detector.network.classifier.weight.neg_()
+            detector.network.classifier.bias.neg_()
+    save_bundle(folder / "detector.safetensors", detector, Card(network=NETWORK, side=SIDE))
+    return folder
+
+
+def write(folder: Path, numbers: range, **columns: Callable[[int], str]) -> Path:
+    """Pairs of photographs, each pair a scene, in a manifest."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for number in numbers:
+        for label in ("original", "recaptured"):
+            path = folder / f"{label}-{number}.png"
+            grid = label == "recaptured"
+            pixels = photo_pixels(number, grid, 2 * SIDE).astype(float)
+            noise = np.random.default_rng(number).normal(0, number % 7, pixels.shape)
+            Image.fromarray(np.clip(pixels + noise, 0, 255).astype(np.uint8)).save(path)
+            row = {"path": path.name, "label": label, "source": f"scene {number}"}
+            rows.append(row | {name: value(number) for name, value in columns.items()})
+    manifest = folder / "manifest.csv"
+    with manifest.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return manifest
+
+
+def kind(number: int) -> str:
+    return "print" if number % 4 == 0 else "screen"
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("known"), range(40), kind=kind)
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("new"), range(100, 125), kind=kind)
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path, known: Path, new: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("out") / "small.safetensors"
+    return make_bundle(run, known, out, test=new, wishes=WISHES, command="trueshot bundle").path
+
+
+def test_the_rates_on_the_card_are_what_the_written_bundle_does(bundle: Path, new: Path) -> None:
+    judge = Judge.load(bundle)
+    (found,) = judge.card.measured
+    photos = photos_in_manifest(new)
+    judged = [judge.judge(read_image(photo.path).pixels) for photo in photos]
+    counts: dict[tuple[str, str], int] = {}
+    for photo, each in zip(photos, judged, strict=True):
+        counts[photo.label, each.verdict] = counts.get((photo.label, each.verdict), 0) + 1
+    assert found.apcer is not None
+    assert found.bpcer is not None
+    assert found.undecided_originals is not None
+    assert found.undecided_recaptures is not None
+    assert counts.get(("recaptured", "original"), 0) == found.apcer.count
+    assert counts.get(("original", "recaptured"), 0) == found.bpcer.count
+    assert counts.get(("original", "undecided"), 0) == found.undecided_originals.count
+    assert counts.get(("recaptured", "undecided"), 0) == found.undecided_recaptures.count
+    assert (found.apcer.total, found.bpcer.total, found.photographs, found.sources) == (
+        25,
+        25,
+        50,
+        25,
+    )
+    assert {name: rate.total for name, rate in found.apcer_by_kind.items()} == {
+        "print": 7,
+        "screen": 18,
+    }
+    area = roc_auc_score(
+        [photo.label == "recaptured" for photo in photos], [each.score for each in judged]
+    )
+    assert found.auc is not None
+    assert found.auc.value == pytest.approx(area)
+    assert 0.5 < found.auc.low <= area <= found.auc.high <= 1
+    ratios = [each.log10_lr for each in judged]
+    assert found.cllr == pytest.approx(
+        cllr(ratios, [int(photo.label == "recaptured") for photo in photos])
+    )
+
+
+def test_the_card_says_what_it_was_calibrated_on_and_for(bundle: Path, run: Path) -> None:
+    card = read_card(bundle)
+    assert card.contract == InputContract(side=SIDE, crops=4)
+    assert card.calibrated_on is not None
+    assert card.calibration is not None
+    facts = card.calibrated_on
+    assert (facts.originals, facts.recaptured, facts.sources) == (40, 40, 40)
+    assert (card.calibration.originals, card.calibration.sources) == (40, 40)
+    assert card.decision is not None
+    assert card.decision.apcer == 0.1
+    assert card.domain is not None
+    assert card.domain.side == SIDE
+    assert card.limits[0] == "a"
+    assert (card.title, card.licence) == ("small", "Apache-2.0")
+    before, _ = load_bundle(run / "detector.safetensors")
+    after, _ = load_bundle(bundle)
+    for name, value in before.state_dict().items():
+        assert torch.equal(value, after.state_dict()[name])
+
+
+def test_likelihood_ratios_are_of_the_calibration_photographs_alone(
+    run: Path, known: Path, bundle: Path, tmp_path: Path
+) -> None:
+    other = write(tmp_path / "other", range(300, 310))
+    again = make_bundle(run, known, tmp_path / "b", test=other, wishes=WISHES).card
+    card = read_card(bundle)
+    for part in ("calibration", "decision", "domain", "calibrated_on"):
+        assert getattr(again, part) == getattr(card, part)
+    assert again.measured != card.measured
+
+
+def test_without_a_test_set_each_source_is_judged_by_the_others(
+    run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[set[str], set[str]]] = []
+    from trueshot.bundling import measuring
+
+    settle, answer = measuring.settle, measuring.answer
+
+    def settled(given: Any, *args: Any, **more: Any) -> Any:
+        seen.append((set(given.sources), set()))
+        return settle(given, *args, **more)
+
+    def answered(settled: Any, given: Any) -> Any:
+        seen[-1][1].update(given.sources)
+        return answer(settled, given)
+
+    monkeypatch.setattr("trueshot.bundling.making.settle", settled)
+    monkeypatch.setattr("trueshot.bundling.measuring.answer", answered)
+    (found,) = make_bundle(run, known, tmp_path / "b", wishes=WISHES).card.measured
+    assert found.name == "cross-validation over sources"
+    assert "left out in turn (10 folds)" in found.note
+    assert found.photographs == 80
+    folds = [pair for pair in seen if pair[1]]
+    assert len(folds) == 10
+    assert not any(calibrated & judged for calibrated, judged in folds)
+    assert sum(len(judged) for _, judged in folds) == 40
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
+    run: Path, known: Path, new: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, names = Photograph.read, []
+
+    def stopping(self: Photograph) -> Any:
+        names.append(self.name)
+        if len(names) == 30:
+            raise KeyboardInterrupt
+        return read(self)
+
+    monkeypatch.setattr(Photograph, "read", stopping)
+    out = tmp_path / "small.safetensors"
+    journal = tmp_path / "small.safetensors.journal.jsonl"
+    ask = {"test": new, "wishes": WISHES, "workers": 1, "command": "trueshot bundle"}
+    with pytest.raises(KeyboardInterrupt):
+        make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
+    stopped = len(names)
+    assert not out.exists()
+    journal.write_bytes(journal.read_bytes()[:-9])  # its last line cut, as by a kill
+    kept = len(journal.read_text().splitlines()) - 2
+    assert kept >= 20
+    make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
+    assert len(names) - stopped == 80 + 50 - kept
+    assert out.read_bytes() == bundle.read_bytes()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_journal_of_other_settings_is_put_aside(run: Path, known: Path, tmp_path: Path) -> None:
+    too_much = Wishes(apcer=0.1, bpcer=0.01, crops=4)
+    with pytest.raises(CalibrationError, match=r"BPCER 0\.01 needs 99 original photographs"):
+        make_bundle(run, known, tmp_path / "b", wishes=too_much)
+    journal = tmp_path / "b.journal.jsonl"
+    assert len(journal.read_text().splitlines()) == 81
+    before = journal.read_bytes()
+    with pytest.raises(CalibrationError):
+        make_bundle(run, known, tmp_path / "b", wishes=Wishes(crops=2))
+    assert (tmp_path / "b.journal.jsonl.before").read_bytes() == before
+    assert json.loads(journal.read_text().splitlines()[0])["key"]["contract"]["crops"] == 2
+
+
+def test_unreadable_photographs_are_reported_and_counted(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    manifest = write(tmp_path / "photos", range(200, 224))
+    folder = manifest.parent
+    (folder / "original-200.png").write_bytes(b"")
+    whole = (folder / "recaptured-201.png").read_bytes()
+    (folder / "recaptured-201.png").write_bytes(whole[:900])
+    Image.new("RGB", (SIDE - 1, SIDE - 1)).save(folder / "original-202.png")
+    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    assert set(made.unread) == {"original-200.png", "recaptured-201.png"}
+    assert all(made.unread.values())
+    (found,) = made.card.measured
+    assert "2 photographs could not be read." in found.note
+    assert "1 photographs are too small or flat" in found.note
+    assert found.photographs == 46
+    assert made.sha256 == bundle_sha256(made.path)
+    with pytest.raises(TruncatedImageError):
+        read_image(folder / "recaptured-201.png")
+
+
+def test_a_photograph_or_a_source_on_both_sides_is_refused(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(LeakError, match="to calibrate on and to measure on"):
+        make_bundle(run, known, tmp_path / "b", test=known, wishes=WISHES)
+    other = write(tmp_path / "other", range(400, 402), source=lambda _: "scene 7")
+    with pytest.raises(LeakError, match="source scene 7"):
+        make_bundle(run, known, tmp_path / "b", test=other, wishes=WISHES)
+
+
+def test_the_same_bytes_count_once_and_never_as_both_classes(run: Path, tmp_path: Path) -> None:
+    manifest = write(tmp_path / "photos", range(200, 224))
+    folder = manifest.parent
+    (folder / "original-201.png").write_bytes((folder / "original-200.png").read_bytes())
+    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    assert made.card.calibrated_on is not None
+    assert made.card.calibrated_on.originals == 23
+    (folder / "recaptured-201.png").write_bytes((folder / "original-200.png").read_bytes())
+    with pytest.raises(DatasetError, match="the same bytes, said to be of both classes"):
+        make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+
+
+def test_few_sources_are_told_among_the_limits(run: Path, tmp_path: Path) -> None:
+    manifest = write(tmp_path / "photos", range(30), source=lambda number: f"phone {number % 3}")
+    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    assert any("The 3 sources of the calibration are too few" in each for each in made.card.limits)
+    single = write(tmp_path / "single", range(30), source=lambda _: "phone")
+    card = make_bundle(run, single, tmp_path / "b", wishes=WISHES).card
+    assert card.measured == ()
+    assert any("were not measured: all photographs are of one source" in t for t in card.limits)
+
+
+def test_two_folders_are_taken_whole_and_each_photograph_for_a_source(
+    run: Path, tmp_path: Path
+) -> None:
+    manifest = write(tmp_path / "photos", range(25))
+    for label in ("original", "recaptured"):
+        (tmp_path / "two" / label).mkdir(parents=True)
+        for path in manifest.parent.glob(f"{label}-*.png"):
+            path.rename(tmp_path / "two" / label / path.name)
+    card = make_bundle(run, tmp_path / "two", tmp_path / "b", wishes=WISHES).card
+    assert card.calibrated_on is not None
+    assert (card.calibrated_on.name, card.calibrated_on.sources) == ("two", 50)
+    with pytest.raises(DatasetError, match="neither a data set"):
+        photographs_of(tmp_path, "validation")
+
+
+def test_parts_divide_a_manifest_and_a_prepared_data_set(tmp_path: Path) -> None:
+    def part(number: int) -> str:
+        return ("train", "validation", "test")[number % 3]
+
+    def medium(number: int) -> str:
+        return f"display {part(number)}.{number}"
+
+    manifest = write(tmp_path / "photos", range(12), part=part, medium=medium)
+    found = photographs_of(manifest, "validation")
+    assert [each.source for each in found] == [f"scene {n}" for n in (1, 1, 4, 4, 7, 7, 10, 10)]
+    assert {each.kind for each in found} == {"", "display"}
+    assert all(bool(each.kind) == bool(each.label) for each in found)
+    assert has_test_part(manifest)
+    dataset = prepare(
+        photos_in_manifest(manifest),
+        tmp_path / "prepared",
+        Settings(sides=(16, SIDE), per_class=40),
+    )
+    crops = photographs_of(dataset.folder, "validation")
+    part_of_it = dataset.part(SIDE, "validation")
+    assert has_test_part(dataset.folder)
+    assert [each.label for each in crops] == part_of_it.labels.tolist()
+    assert {each.source for each in crops} <= {f"scene {n}" for n in (1, 4, 7, 10)}
+    pixels, sha256 = crops[3].read()
+    assert np.array_equal(pixels, part_of_it.crops(np.array([3]))[0])
+    assert len(sha256) == 64
+    for path in manifest.parent.glob("*.png"):
+        path.rename(dataset.folder / path.name)  # as in simulated data sets: photographs beside
+    whole = photographs_of(dataset.folder, "test")
+    assert all(each.row is None and each.read()[0].shape == (64, 64, 3) for each in whole)
+    assert {each.name for each in whole} == {
+        f"{label}-{n}.png" for label in ("original", "recaptured") for n in (2, 5, 8, 11)
+    }
+
+
+def test_the_test_part_of_a_divided_set_measures_what_the_validation_part_calibrated(
+    run: Path, tmp_path: Path
+) -> None:
+    manifest = write(
+        tmp_path / "photos", range(48), part=lambda n: "test" if n % 2 else "validation"
+    )
+    card = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES).card
+    assert card.calibrated_on is not None
+    assert (card.calibrated_on.originals, card.measured[0].photographs) == (24, 48)
+    assert card.measured[0].name == "test photographs: manifest.csv"
+
+
+def test_what_holds_no_detector_or_fits_in_no_card_is_refused(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match="no such file"):
+        make_bundle(tmp_path, known, tmp_path / "b")
+    with pytest.raises(BundleError, match=r"say this of contract\.crops"):
+        make_bundle(run, known, tmp_path / "b", wishes=Wishes(crops=1000))
+    detector, card = load_bundle(run / "detector.safetensors")
+    save_bundle(tmp_path / "a", detector, card.model_copy(update={"side": None}))
+    with pytest.raises(BundleError, match="the size of its crops"):
+        make_bundle(tmp_path / "a", known, tmp_path / "b")
+    with pytest.raises(CalibrationError, match="0 of 80 photographs have a crop of 128 px"):
+        make_bundle(run, known, tmp_path / "b", wishes=Wishes(side=128))
+
+
+def test_a_bundle_made_again_of_a_bundle_keeps_nothing_of_the_first_calibration(
+    bundle: Path, run: Path, new: Path, tmp_path: Path
+) -> None:
+    again = make_bundle(bundle, new, tmp_path / "b", wishes=WISHES).card
+    first = make_bundle(run, new, tmp_path / "c", wishes=WISHES).card
+    assert again == first
+
+
+def test_folds_are_even_and_divide_no_source() -> None:
+    groups = ["a"] * 9 + ["b"] * 5 + ["c"] * 4 + list("defghi")
+    folds = list(numbered(groups, 3))
+    assert sorted(np.concatenate(folds).tolist()) == list(range(24))
+    assert [len(fold) for fold in folds] == [9, 8, 7]
+    held = [{groups[at] for at in fold} for fold in folds]
+    assert sum(map(len, held)) == len(set(groups))
+    assert len(list(numbered(["a", "b"], 10))) == 2
+
+
+def test_scores_that_are_no_finite_numbers_are_no_scores(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    judge = Judge(
+        Card(network=NETWORK, side=SIDE),
+        lambda crops: np.where(crops.mean((1, 2, 3)) > 128, np.inf, 1.0),
+    )
+    found = evidence.gather(judge, photographs_of(known, "validation"), tmp_path / "j", {}, 1)
+    scores = found.scores
+    assert 0 < np.isnan(scores).sum() < len(scores)
+    assert set(scores[~np.isnan(scores)].tolist()) == {1.0}
+
+
+RATE = Rate(value=0.05, low=0.01, high=0.125, count=5, total=100)
+
+
+def test_the_account_of_a_bundle_says_rates_kinds_bounds_and_limits() -> None:
+    card = Card(
+        network={"name": "lcnn"},
+        title="Small",
+        contract=InputContract(side=128, crops=16),
+        calibration=Calibration(
+            method="logistic",
+            slope=1,
+            intercept=0,
+            lower=-1,
+            upper=2,
+            originals=1,
+            recaptured=1,
+            sources=1,
+        ),
+        measured=(
+            Measurement(
+                kind="real",
+                name="phone1",
+                apcer=RATE,
+                apcer_by_kind={"print": RATE, "screen": RATE.model_copy(update={"value": 0.1})},
+                cllr=0.5,
+                cllr_min=0.4,
+                photographs=100,
+                sources=10,
+            ),
+        ),
+        limits=("Not for scans.",),
+    )
+    text = describe(card, "ab" * 32)
+    for line in (
+        "Small",
+        f"  SHA-256 of the file     {'ab' * 32}",
+        "  crops                   up to 16 crops of 128 px, scores made one by mean",
+        "  likelihood ratio        logistic; the data supports 0.1 to 100",
+        "Error rates: phone1 (photographs from the world)",
+        "  photographs             100 of 10 sources",
+        "  APCER                        5 %   95 %: 1 % to 12.5 %   (5 of 100)",
+        "  APCER, screen (worst)       10 %   95 %: 1 % to 12.5 %   (5 of 100)",
+        "  Cllr                    0.500 bits (least possible 0.400)",
+        "  - Not for scans.",
+    ):
+        assert line in text.splitlines()
+    bare = describe(Card(network={"name": "lcnn"}), "0")
+    assert "no contract. Make a bundle" in bare
+    assert "none were measured" in bare
+
+
+def test_no_sign_on_a_card_steers_a_terminal() -> None:
+    card = Card(
+        network={"name": "lcnn\n\x1b[2J"}, title="\x1b]0;owned\x07 title\r", limits=("a\nb",)
+    )
+    text = describe(card, "0")
+    assert not set(text) & set("\x1b\x07\r")
+    assert "  - a b" in text.splitlines()
+
+
+def test_long_lines_are_folded_below_their_text() -> None:
+    limits = ("word " * 40, "Short.")
+    lines = describe(
+        Card(network={"name": "lcnn"}, task="t " * 90, limits=limits), "0"
+    ).splitlines()
+    assert max(map(len, lines)) <= 100
+    at = next(number for number, line in enumerate(lines) if line.startswith("  - word"))
+    assert lines[at + 1].startswith("    word")
+    assert lines[-1] == "  - Short."
+
+
+def test_every_bundle_that_is_made_can_be_told(bundle: Path) -> None:
+    text = describe(read_card(bundle), bundle_sha256(bundle))
+    for part in ("small", "chosen for", "APCER 10 %, BPCER 10 % at most", "40 originals", "Cllr"):
+        assert part in text

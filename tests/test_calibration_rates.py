@@ -1,0 +1,229 @@
+"""Error rates, their curves and their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trueshot.calibration import (
+    apcer,
+    bpcer,
+    bpcer_at,
+    clopper_pearson,
+    cluster_bootstrap,
+    det_curve,
+    equal_error_rate,
+    probit,
+    rate_with_interval,
+    shares,
+    worst,
+)
+from trueshot.errors import CalibrationError
+
+VERDICTS = ["original"] * 6 + ["recaptured", "undecided"] + ["original", "undecided"]
+VERDICTS += ["recaptured"] * 6
+LABELS = [0] * 8 + [1] * 8
+KINDS = [""] * 8 + ["print", "print", "print", "print", "screen", "screen", "screen", "screen"]
+
+scored = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 1)), min_size=2, max_size=60).filter(
+    lambda pairs: len({label for _, label in pairs}) == 2
+)
+
+
+def arrays(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    scores, labels = zip(*pairs, strict=True)
+    return np.array(scores, dtype=float), np.array(labels)
+
+
+def test_undecided_photographs_stay_among_all_and_are_told_apart() -> None:
+    originals, recaptures = shares(VERDICTS, LABELS)
+    assert (originals.wrong, originals.undecided, originals.total) == (1, 1, 8)
+    assert (originals.error, originals.left_open) == (1 / 8, 1 / 8)
+    assert originals.error_of_decided == 1 / 7
+    assert (recaptures.wrong, recaptures.undecided, recaptures.total) == (1, 1, 8)
+    assert bpcer(VERDICTS, LABELS) == 1 / 8
+
+
+def test_the_worst_kind_of_recapture_is_found() -> None:
+    assert apcer(VERDICTS, LABELS) == {"recaptured": 1 / 8}
+    assert apcer(VERDICTS, LABELS, KINDS) == {"print": 1 / 4, "screen": 0.0}
+    assert worst(apcer(VERDICTS, LABELS, KINDS)) == ("print", 1 / 4)
+
+
+def test_a_detector_that_never_decides_makes_no_error_and_leaves_all_open() -> None:
+    for each in shares(["undecided"] * 2, [0, 1]):
+        assert (each.error, each.left_open, each.error_of_decided) == (0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "labels", "reason"),
+    [
+        (["original"], [0], "no recaptured"),
+        (["original"], [1], "no original"),
+        (["original", "fake"], [0, 1], "'fake'"),
+        (["original"], [0, 1], "as many"),
+    ],
+)
+def test_verdicts_that_have_no_rate_are_refused(
+    verdicts: list[str], labels: list[int], reason: str
+) -> None:
+    with pytest.raises(CalibrationError, match=reason):
+        shares(verdicts, labels)
+    with pytest.raises(CalibrationError, match="2 kinds for 3"):
+        apcer(["original"] * 3, [0, 0, 1], ["a", "b"])
+
+
+@given(scored)
+@settings(max_examples=60, deadline=None)
+def test_the_curve_is_what_counting_gives_at_every_threshold(pairs: list[tuple[int, int]]) -> None:
+    scores, labels = arrays(pairs)
+    curve = det_curve(scores, labels)
+    for threshold, missed, false in zip(curve.thresholds, curve.apcer, curve.bpcer, strict=True):
+        verdicts = np.where(scores >= threshold, "recaptured", "original").tolist()
+        assert apcer(verdicts, labels)["recaptured"] == pytest.approx(missed)
+        assert bpcer(verdicts, labels) == pytest.approx(false)
+    assert (curve.apcer[0], curve.bpcer[0], curve.apcer[-1], curve.bpcer[-1]) == (0, 1, 1, 0)
+
+
+@given(scored)
+@settings(max_examples=60, deadline=None)
+def test_the_equal_error_rate_is_where_scikit_learns_curve_meets_the_diagonal(
+    pairs: list[tuple[int, int]],
+) -> None:
+    from scipy.optimize import brentq
+    from sklearn.metrics import roc_curve
+
+    scores, labels = arrays(pairs)
+    false, found, _ = roc_curve(labels, scores, drop_intermediate=False)
+    along = np.linspace(0, 1, len(false))
+    gap = lambda at: np.interp(at, along, false) - (1 - np.interp(at, along, found))  # noqa: E731
+    rate, threshold = equal_error_rate(scores, labels)
+    assert rate == pytest.approx(np.interp(brentq(gap, 0, 1), along, false), abs=1e-9)
+    assert threshold in scores
+
+
+def test_equal_errors_of_a_set_worked_out_by_hand() -> None:
+    assert equal_error_rate([0, 1, 2, 3], [0, 0, 1, 1]) == (0.0, 2.0)
+    assert equal_error_rate([0, 2, 1, 3], [0, 0, 1, 1])[0] == 0.5
+    assert equal_error_rate([1, 1, 1], [0, 1, 1])[0] == 0.5
+
+
+def test_bpcer_at_a_fixed_apcer_keeps_the_worst_kind() -> None:
+    scores = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1.5, 8.5])
+    labels = np.array([0] * 6 + [1] * 6)
+    kinds = [""] * 6 + ["screen"] * 4 + ["print"] * 2
+    assert bpcer_at(scores, labels, 0.0) == (4 / 6, 1.5)
+    assert bpcer_at(scores, labels, 1 / 6) == (0.0, 6.0)
+    assert bpcer_at(scores, labels, 1 / 6, kinds) == (4 / 6, 1.5)  # one in two prints is missed
+    assert bpcer_at(scores, labels, 1.0) == (0.0, np.inf)
+    with pytest.raises(CalibrationError, match="share from 0 to 1"):
+        bpcer_at(scores, labels, 2.0)
+
+
+def test_two_normal_classes_make_a_straight_line_on_probit_axes() -> None:
+    places = scipy.stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+    scores = np.append(places - 1, places + 1)
+    curve = det_curve(scores, np.repeat([0, 1], 2000))
+    inner = (curve.apcer > 0.02) & (curve.apcer < 0.98) & (curve.bpcer > 0.02)
+    assert probit(curve.apcer[inner]) + probit(curve.bpcer[inner]) == pytest.approx(-2, abs=0.02)
+    assert equal_error_rate(scores, np.repeat([0, 1], 2000))[0] == pytest.approx(
+        scipy.stats.norm.cdf(-1), abs=1e-3
+    )
+    assert np.isfinite(probit([0.0, 1.0])).all()
+
+
+@given(st.integers(1, 300), st.data())
+@settings(max_examples=50, deadline=None)
+def test_the_exact_interval_is_scipys(total: int, data: st.DataObject) -> None:
+    count = data.draw(st.integers(0, total))
+    theirs = scipy.stats.binomtest(count, total).proportion_ci(0.95, method="exact")
+    assert clopper_pearson(count, total) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_where_nothing_failed_the_interval_has_its_closed_form_in_sources() -> None:
+    found = rate_with_interval([False] * 100, [number // 10 for number in range(100)])
+    assert (found.value, found.low, found.count, found.total, found.sources) == (0, 0, 0, 100, 10)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 10))
+    assert rate_with_interval([True] * 100).low == pytest.approx(0.025 ** (1 / 100))
+
+
+def test_photographs_that_are_sources_of_their_own_get_the_exact_interval() -> None:
+    found = rate_with_interval([True] * 3 + [False] * 37)
+    assert (found.low, found.high) == clopper_pearson(3, 40)
+
+
+def test_sources_that_fail_as_one_count_as_one() -> None:
+    hits = np.repeat([True] + [False] * 9, 10)
+    found = rate_with_interval(hits, np.repeat(np.arange(10), 10).tolist())
+    low, high = clopper_pearson(1, 10)
+    assert found.high >= high - 0.02
+    assert found.low <= low + 0.02
+    assert found.high > 2 * rate_with_interval(hits).high
+
+
+def test_one_source_says_nothing_of_others() -> None:
+    found = rate_with_interval([True, False, False], ["phone"] * 3)
+    assert (found.low, found.high) == (0, 1)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=1, max_size=50))
+@settings(max_examples=60, deadline=None)
+def test_a_rate_lies_in_its_interval_and_that_in_zero_to_one(
+    pairs: list[tuple[bool, int]],
+) -> None:
+    hits, sources = zip(*pairs, strict=True)
+    found = rate_with_interval(hits, sources)
+    assert 0 <= found.low <= found.value == np.mean(hits) <= found.high <= 1
+
+
+@pytest.mark.parametrize(("sources", "least"), [(5, 0.93), (20, 0.90), (60, 0.90)])
+def test_intervals_cover_the_rate_of_sources_that_differ(sources: int, least: float) -> None:
+    """Each source has a failure rate of its own, 0.1 on average. Photographs alone: about 0.6."""
+    random = np.random.default_rng(7)
+    covered = alone = 0
+    for _ in range(150):
+        rates = random.beta(0.1 * 4, 0.9 * 4, sources)
+        hits = random.random((sources, 15)) < rates[:, None]
+        names = np.repeat(np.arange(sources), 15)
+        found = rate_with_interval(hits.ravel(), names.tolist())
+        low, high = clopper_pearson(int(hits.sum()), hits.size)
+        covered += found.low <= 0.1 <= found.high
+        alone += low <= 0.1 <= high
+    assert covered / 150 >= least
+    assert alone / 150 < 0.8
+
+
+def test_drawing_sources_gives_the_deviation_of_a_mean_of_sources() -> None:
+    random = np.random.default_rng(3)
+    of_source = random.normal(size=80)
+    values, sources = np.repeat(of_source, 5), np.repeat(np.arange(80), 5).tolist()
+    found = cluster_bootstrap(lambda chosen: float(values[chosen].mean()), sources)
+    half = scipy.stats.t.isf(0.025, 79) * of_source.std(ddof=1) / np.sqrt(80)
+    assert found.value == pytest.approx(of_source.mean())
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.08)
+    assert (found.sources, found.note) == (80, "")
+    assert found == cluster_bootstrap(lambda chosen: float(values[chosen].mean()), sources)
+    assert found != cluster_bootstrap(lambda at: float(values[at].mean()), sources, seed=1)
+
+
+def test_draws_without_a_class_are_left_out_and_few_sources_are_told() -> None:
+    labels = np.array([0, 1, 1])
+
+    def share_of_recaptured(chosen: np.ndarray) -> float:
+        return float("nan") if (labels[chosen] == 1).all() else float(labels[chosen].mean())
+
+    found = cluster_bootstrap(share_of_recaptured, ["a", "b", "c"], draws=200)
+    assert 0 <= found.low < 2 / 3 == pytest.approx(found.value)
+    assert found.note == "only 3 sources: the interval is too narrow"
+
+
+def test_no_photographs_have_no_rate() -> None:
+    with pytest.raises(CalibrationError, match="no photograph"):
+        rate_with_interval([])
+    with pytest.raises(CalibrationError, match="is no share"):
+        clopper_pearson(3, 2)
+    with pytest.raises(CalibrationError, match="no kind"):
+        worst({})
