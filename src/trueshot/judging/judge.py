@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,13 @@ from trueshot.bundle import load_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.judging.features import features_of
+from trueshot.judging.onnx_reading import SUFFIX
+from trueshot.judging.onnx_runtime import with_onnx
 from trueshot.judging.placing import Placed, cut, place
-from trueshot.judging.runtime import Margins, with_torch
+from trueshot.judging.runtime import Margins, Runtime, with_torch
+
+if TYPE_CHECKING:
+    from trueshot.detector import Detector
 
 Answer = Literal["original", "recaptured", "undecided"]
 Bytes = npt.NDArray[np.uint8]
@@ -55,26 +61,38 @@ class Judge:
     Args:
         card: What the bundle says of itself.
         margins: Scores of crops.
+        detector: What computes them, for those who look into it; None where torch does not.
 
     Raises:
         ValueError: The card does not say the size of a crop.
     """
 
-    def __init__(self, card: Card, margins: Margins) -> None:
+    def __init__(self, card: Card, margins: Margins, detector: Detector | None = None) -> None:
         self.card = card
         self.contract: InputContract = card.input_contract()
-        self._margins = margins
+        self.margins = margins
+        self.detector = detector
 
     @classmethod
-    def load(cls, bundle: str | os.PathLike[str]) -> Judge:
-        """Read a bundle and judge with torch.
+    def load(cls, bundle: str | os.PathLike[str], runtime: Runtime | None = None) -> Judge:
+        """Read a detector.
+
+        Args:
+            bundle: A bundle, or an ONNX file that `trueshot export` wrote.
+            runtime: What computes; by default torch, which only bundles can be run with, and
+                onnxruntime for an ONNX file. Judging by onnxruntime loads no torch.
 
         Raises:
             BundleError: It cannot be read, or does not judge photographs.
         """
-        detector, card = load_bundle(bundle)
+        is_onnx = Path(bundle).suffix.lower() == SUFFIX
+        if is_onnx and runtime == "torch":
+            raise BundleError(f"{bundle}: an ONNX file is not run by torch; give its bundle")
         try:
-            return cls(card, with_torch(detector))
+            if is_onnx or runtime == "onnx":
+                return cls(*with_onnx(bundle))
+            detector, card = load_bundle(bundle)
+            return cls(card, with_torch(detector), detector.folded())
         except ValueError as error:
             raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
 
@@ -87,7 +105,7 @@ class Judge:
         side = self.contract.side
         placed = place(pixels, side, self.contract.crops)
         crops = cut(pixels, placed.corners, side)
-        scores = self._margins(crops)
+        scores = self.margins(crops)
         features = features_of(crops, placed.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
         score = aggregate(scores, self.contract.aggregation) if finite else None

@@ -1,15 +1,17 @@
-"""What computes the scores of crops: torch here, others by the same signature."""
+"""What computes the scores of crops: torch here, onnxruntime beside it by the same signature."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from trueshot.detector import Detector
-from trueshot.pixels import to_levels
+if TYPE_CHECKING:
+    from trueshot.detector import Detector
+
+Runtime = Literal["torch", "onnx"]
 
 Margins = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 """Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,)."""
@@ -26,6 +28,10 @@ def with_torch(detector: Detector) -> Margins:
     Raises:
         ValueError: It has another number of classes.
     """
+    import torch  # seconds, which judging by another runtime does not need
+
+    from trueshot.pixels import to_levels
+
     if len(detector.classes) != 2:
         raise ValueError(f"two classes wanted, got {detector.classes}")
     folded = detector.folded()

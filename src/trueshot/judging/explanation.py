@@ -1,0 +1,162 @@
+"""Why a photograph was judged as it was: the evidence over it, and what the detector sees."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trueshot.judging.evidence import Explanation, Spot, Telling
+from trueshot.judging.heat import assemble, heat_png
+from trueshot.judging.placing import cut, place
+
+if TYPE_CHECKING:
+    from trueshot.card import Card
+    from trueshot.detector import Detector
+    from trueshot.judging.judge import Judge, Judged
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+Corners = tuple[tuple[int, int], ...]
+
+MOST_CROPS = 192  # on the heat map, spread over the photograph
+THUMBNAIL = 480  # pixels along the long side
+_SPAN = 4.0  # where no calibration says how far scores reach
+_SCORES = np.linspace(-200.0, 200.0, 80_001)
+
+
+def explain(judge: Judge, pixels: Bytes, judged: Judged) -> Explanation:
+    """Explain a judgement, right after it, from the same pixels.
+
+    The heat map shows at most 192 crops, chosen as those that are judged are: spread over the
+    whole photograph, flat ones left out; and those judged over them. Inside a crop of an LCNN it
+    shows the detector's own map before it pools globally, whose mean is the score of the crop.
+
+    Args:
+        judge: That has judged it.
+        pixels: RGB bytes, shape (h, w, 3), as given to `judge.judge`.
+        judged: What came of it.
+
+    Returns:
+        The explanation; the same for the same arguments. Without crops it is a thumbnail.
+    """
+    neutral, span = scale_of(judge.card)
+    height, width = pixels.shape[:2]
+    explanation = Explanation(
+        width=width,
+        height=height,
+        thumbnail=thumbnail(pixels),
+        neutral=neutral,
+        span=span,
+        side=judged.side,
+    )
+    return _with_evidence(explanation, judge, pixels, judged) if judged.corners else explanation
+
+
+def scale_of(card: Card) -> tuple[float, float]:
+    """What colours mean, the same on all photographs of one detector.
+
+    Returns:
+        The score that speaks for neither, at which the likelihood ratio is 1; and how far from it
+        the farther of the two scores lies, from which on the ratio is as extreme as the
+        calibration supports. Without calibration, 0 and 4.
+    """
+    if card.calibration is None:
+        return 0.0, _SPAN
+    ratios = card.calibration.log10_lr(_SCORES)
+    neutral = _middle(ratios)
+    moving = _SCORES[(ratios > ratios[0]) & (ratios < ratios[-1])]
+    span = float(np.abs(moving - neutral).max()) if len(moving) else 0.0
+    return neutral, span if 0 < span < _SCORES[-1] / 2 else _SPAN
+
+
+def thumbnail(pixels: Bytes) -> bytes:
+    """A JPEG of at most 480 px on the long side, nothing turned."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _written(picture, "JPEG", quality=78)
+
+
+def _with_evidence(
+    explanation: Explanation, judge: Judge, pixels: Bytes, judged: Judged
+) -> Explanation:
+    detector = judge.detector
+    corners = _looked_at(pixels, judged)
+    crops = cut(pixels, corners, judged.side)
+    maps = _maps(detector, crops)
+    within = maps is not None
+    if maps is None:
+        maps = judge.margins(crops)[:, None, None]
+    cells = assemble(maps, corners, judged.side, pixels.shape[:2])
+    return replace(
+        explanation,
+        heat=heat_png(cells, explanation.neutral, explanation.span),
+        judged=_spots(judged.corners, judged.scores),
+        looked_at=_spots(corners, maps.mean((1, 2))),
+        within_crops=within,
+        telling=_telling(detector, pixels, judged, explanation.neutral),
+    )
+
+
+def _maps(detector: Detector | None, crops: Bytes) -> Floats | None:
+    if detector is None:
+        return None
+    from trueshot.judging.seeing import maps_of_crops  # needs torch, which a judge may do without
+
+    return maps_of_crops(detector, crops)
+
+
+def _looked_at(pixels: Bytes, judged: Judged) -> Corners:
+    """Those judged last: they are painted over the others."""
+    others = set(place(pixels, judged.side, MOST_CROPS).corners) - set(judged.corners)
+    return (*sorted(others), *judged.corners)
+
+
+def _telling(
+    detector: Detector | None, pixels: Bytes, judged: Judged, neutral: float
+) -> Telling | None:
+    """The crop that speaks loudest for the side on which the score of the photograph is."""
+    if detector is None or judged.score is None:
+        return None
+    from trueshot.judging.seeing import what_is_seen
+
+    number = int((judged.scores * (1 if judged.score >= neutral else -1)).argmax())
+    (spot,) = _spots(judged.corners[number : number + 1], judged.scores[number : number + 1])
+    crop = pixels[spot.y : spot.y + judged.side, spot.x : spot.x + judged.side]
+    seen = what_is_seen(detector, crop)
+    if seen is None:
+        return None
+    return Telling(
+        spot=spot,
+        crop=_written(Image.fromarray(crop), "WEBP", lossless=True),
+        seen=_written(Image.fromarray(seen.pixels), "WEBP", lossless=True),
+        kind=seen.kind,
+        gain=seen.gain,
+    )
+
+
+def _middle(ratios: Floats) -> float:
+    """The score at which the log10 ratio crosses 0; of several the one in their middle."""
+    if not ratios[0] < 0 < ratios[-1]:
+        return 0.0  # it never crosses
+    before = int(np.searchsorted(ratios, 0.0, side="left")) - 1
+    after = int(np.searchsorted(ratios, 0.0, side="right"))
+    if after - before > 1:
+        return float((_SCORES[before + 1] + _SCORES[after - 1]) / 2)
+    share = ratios[before] / (ratios[before] - ratios[after])
+    return float(_SCORES[before] + share * (_SCORES[after] - _SCORES[before]))
+
+
+def _spots(corners: Corners, scores: Floats) -> tuple[Spot, ...]:
+    pairs = zip(corners, scores, strict=True)
+    return tuple(Spot(y=int(y), x=int(x), score=float(score)) for (y, x), score in pairs)
+
+
+def _written(picture: Image.Image, kind: str, **how: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **how)
+    return file.getvalue()

@@ -1,0 +1,266 @@
+"""What a scan has done so far, in one SQLite file: a killed scan goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from trueshot.errors import RunError
+from trueshot.scanning.sources import Item
+from trueshot.scanning.verdicts import Verdict
+
+VERSION = 1
+_APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
+
+_TABLES = """
+CREATE TABLE claim (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    identity BLOB NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    final INTEGER NOT NULL,
+    explained INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    turn INTEGER NOT NULL,
+    position INTEGER NOT NULL
+);
+CREATE INDEX places ON items (turn, position);
+CREATE TABLE explanations (
+    item INTEGER NOT NULL REFERENCES items (id),
+    name TEXT NOT NULL,
+    content BLOB NOT NULL,
+    PRIMARY KEY (item, name)
+);
+"""
+_KEEP = """
+INSERT INTO items (identity, size, mtime_ns, crc, final, explained, record, turn, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (identity) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
+crc = excluded.crc, final = excluded.final, explained = excluded.explained,
+record = excluded.record, turn = excluded.turn, position = excluded.position
+RETURNING id
+"""
+
+
+class Ledger:
+    """The finished items of a scan, kept the moment that they are finished.
+
+    What was kept survives the process that wrote it, however it ends; a loss of power may take the
+    last few, which are judged again. One scan at a time holds it.
+
+    Args:
+        path: The file; made if it is not there. Folders on the way are made.
+        claim: What all its verdicts have in common, such as the detector.
+
+    Raises:
+        RunError: It is damaged, no ledger, of another claim, or held by another scan.
+    """
+
+    def __init__(self, path: Path, claim: Mapping[str, str]) -> None:
+        self.path = path
+        with _errors_with_a_name(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._database = sqlite3.connect(
+                path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with _errors_with_a_name(path):
+                self._hold()
+                self._claim(claim)
+                self._turn = 1 + self._number("SELECT coalesce(max(turn), 0) FROM items")
+        except BaseException:
+            self._database.close()
+            raise
+
+    def find(self, item: Item, position: int, *, explained: bool = False) -> Verdict | None:
+        """The verdict on an item, if it was judged before and is unchanged since.
+
+        Args:
+            item: What is to be judged.
+            position: Its place among the results of this scan.
+            explained: Whether pictures are wanted: without them, it counts as not judged.
+        """
+        if item.size < 0 or item.reason is not None:
+            return None
+        with _errors_with_a_name(self.path):
+            row = self._database.execute(
+                "SELECT id, record FROM items WHERE identity = ? AND size = ? AND mtime_ns = ?"
+                " AND crc = ? AND final AND explained >= ?",
+                (item.identity, *_state(item), explained),
+            ).fetchone()
+            if row is None:
+                return None
+            verdict = _verdict(row[1])
+            self._database.execute(
+                "UPDATE items SET turn = ?, position = ? WHERE id = ?",
+                (self._turn, position, row[0]),
+            )
+            return verdict
+
+    def keep(
+        self,
+        item: Item,
+        position: int,
+        verdict: Verdict,
+        *,
+        final: bool,
+        explanations: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Enter a finished item.
+
+        Args:
+            item: What was judged.
+            position: Its place among the results of this scan.
+            verdict: What came of it.
+            final: Whether it need not be judged again as long as the file is unchanged.
+            explanations: Pictures, by name, if they were asked for.
+        """
+        record = json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False)
+        row = (item.identity, *_state(item), final, explanations is not None, record)
+        with _errors_with_a_name(self.path), self._together():
+            (number,) = self._database.execute(_KEEP, (*row, self._turn, position)).fetchone()
+            self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
+            self._database.executemany(
+                "INSERT INTO explanations VALUES (?, ?, ?)",
+                [(number, name, content) for name, content in (explanations or {}).items()],
+            )
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """What this scan has found, or was found before and met again, in the order of items."""
+        for _, verdict in self._rows():
+            yield verdict
+
+    def explained(self) -> Iterator[tuple[Verdict, dict[str, bytes]]]:
+        """The same, each with its pictures by name."""
+        for number, verdict in self._rows():
+            yield verdict, self.pictures(number)
+
+    def pictures(self, number: int) -> dict[str, bytes]:
+        """Pictures by name, of the item of this number; none if it has none."""
+        with _errors_with_a_name(self.path):
+            return dict(
+                self._database.execute(
+                    "SELECT name, content FROM explanations WHERE item = ? ORDER BY name", (number,)
+                ).fetchall()
+            )
+
+    def numbers(self) -> dict[str, int]:
+        """Numbers of this scan's items that have pictures, by the SHA-256 of their bytes."""
+        with _errors_with_a_name(self.path):
+            rows = self._database.execute(
+                "SELECT json_extract(record, '$.sha256'), id FROM items"
+                " WHERE turn = ? AND explained",
+                (self._turn,),
+            )
+            return {sha256: number for sha256, number in rows if sha256}
+
+    def close(self) -> None:
+        """Let go of it; it can be closed twice."""
+        self._database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _hold(self) -> None:
+        """Lock the file for as long as it is open, and see that it is a ledger."""
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._database.execute("PRAGMA trusted_schema = OFF")
+        # Before the first write, since foreign files are to stay as they are.
+        kind = self._number("PRAGMA application_id")
+        fresh = not self._number("SELECT count(*) FROM sqlite_schema")
+        if not fresh and kind != _APPLICATION:
+            raise RunError(f"{self.path}: is a database, but no ledger of a scan; give another")
+        if not fresh and (version := self._number("PRAGMA user_version")) != VERSION:
+            reason = f"is a ledger of version {version}, and this trueshot writes {VERSION}"
+            raise RunError(f"{self.path}: {reason}; give another, or delete it")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute("BEGIN EXCLUSIVE")
+        if fresh:
+            self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+            for statement in _TABLES.split(";"):
+                self._database.execute(statement)
+        self._database.execute("COMMIT")
+
+    def _claim(self, claim: Mapping[str, str]) -> None:
+        held = dict(self._database.execute("SELECT name, value FROM claim").fetchall())
+        for name, wanted in claim.items():
+            if held and held.get(name) != wanted:
+                was = f"{name} {_short(held.get(name, 'unknown'))}, and not {_short(wanted)}"
+                advice = "give another --out or --ledger, or delete it to begin anew"
+                raise RunError(f"{self.path}: is the ledger of a scan with {was}; {advice}")
+        with self._together():
+            self._database.executemany("INSERT OR IGNORE INTO claim VALUES (?, ?)", claim.items())
+
+    def _rows(self) -> Iterator[tuple[int, Verdict]]:
+        with _errors_with_a_name(self.path):
+            rows = self._database.execute(
+                "SELECT id, record FROM items WHERE turn = ? ORDER BY position", (self._turn,)
+            )
+        while True:
+            with _errors_with_a_name(self.path):
+                row = rows.fetchone()
+                if row is None:
+                    return
+                number, verdict = row[0], _verdict(row[1])
+            yield number, verdict
+
+    @contextlib.contextmanager
+    def _together(self) -> Iterator[None]:
+        self._database.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    def _number(self, question: str) -> int:
+        return int(self._database.execute(question).fetchone()[0])
+
+
+def _state(item: Item) -> tuple[int, int, int]:
+    """What is another when the file is another."""
+    return item.size, item.mtime_ns, -1 if item.member is None else item.member.crc
+
+
+def _verdict(text: str) -> Verdict:
+    return Verdict.from_record(json.loads(text))
+
+
+def _short(value: str) -> str:
+    return value[:12]
+
+
+@contextlib.contextmanager
+def _errors_with_a_name(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            reason = "another scan is at work with it; wait for it, or give another --ledger"
+            raise RunError(f"{path}: {reason}") from None
+        advice = "check the folder and the free space"
+        raise RunError(
+            f"{path}: the ledger cannot be read or written ({error}); {advice}"
+        ) from error
+    except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        advice = "delete it to begin anew, or give another --ledger"
+        raise RunError(f"{path}: is damaged, or no ledger ({error}); {advice}") from error
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made ({error.strerror}); check the folder") from error

@@ -1,0 +1,617 @@
+"""The report of a scan: its figures are those of the records, and it needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import math
+import re
+import sys
+import unicodedata
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chromium import CHROMIUM, Page, chromium
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueshot.calibration import PROPOSITIONS, Calibration, Decision
+from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
+from trueshot.errors import RunError
+from trueshot.judging import Judge
+from trueshot.judging.evidence import Explanation
+from trueshot.judging.explanation import explain
+from trueshot.reports.pdf import write_pdf
+from trueshot.reports.scan_chart import BINS, Histogram, draw, histogram_for
+from trueshot.reports.scan_report import ScanReport, write_scan_report
+from trueshot.reports.scan_summary import WORDS, summarise
+from trueshot.reports.scan_text import NBSP, ratio_text, safe, share_text
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "src/trueshot/reports/templates"
+MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOSTILE = (
+    "<script>alert('1')</script>\"><img src=http://evil.example/x onerror=\udcff>\u202egpj.exe\n"
+)
+DECISION = Decision(original_to=-2.0, recaptured_from=2.5, apcer=0.05, bpcer=0.01)
+LINE = Calibration(
+    method="logistic", slope=math.log(10) / 2, intercept=0.0, lower=-1.5, upper=2.0,
+    originals=50, recaptured=50, sources=10,
+)  # fmt: skip
+CARD = Card(
+    network={"name": "lcnn"},
+    side=32,
+    title="Field <b>",
+    contract=InputContract(side=32, crops=4),
+    calibration=LINE,
+    decision=DECISION,
+    calibrated_on=DataFacts(
+        name="simulated recaptures", fingerprint="ab" * 32, originals=50, recaptured=50, sources=10
+    ),
+    measured=(
+        Measurement(
+            kind="real",
+            name="phone7",
+            apcer=Rate(value=0.25, low=0.1, high=0.5, count=5, total=20),
+            photographs=40,
+        ),
+    ),
+    limits=("It looks for recaptures alone.",),
+)
+
+
+def record(number: int, verdict: str | None = None, **said: Any) -> dict[str, Any]:
+    """A record whose score goes up with its number; every seventh could not be read."""
+    score = None if number % 7 == 6 else number / 5 - 4.0
+    if verdict is None:
+        verdict = "error" if score is None else DECISION.verdict(score)
+    log10_lr = None if score is None else float(LINE.log10_lr(score))
+    found = {
+        "file": f"folder/photo-{number:03}.jpg",
+        "sha256": hashlib.sha256(str(number).encode()).hexdigest(),
+        "verdict": verdict,
+        "likelihood_ratio": None if log10_lr is None else 10**log10_lr,
+        "log10_lr": log10_lr,
+        "score": score,
+        "crops": None if score is None else 4,
+        "notes": [],
+        "reason": "is empty" if score is None else None,
+        "width": 640,
+        "height": 480,
+        "format": "JPEG",
+        "seconds": 0.5,
+        "detector": "f" * 64,
+    }
+    return found | said
+
+
+RECORDS = [record(number) for number in range(40)]
+
+
+def mean_green(crops: np.ndarray) -> np.ndarray:
+    return np.asarray((crops[..., 1].mean((1, 2)) - 128.0) / 10)
+
+
+def explanation(seed: int) -> Explanation:
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    judge = Judge(CARD, mean_green)
+    return explain(judge, pixels, judge.judge(pixels))
+
+
+EXPLANATIONS = {each["sha256"]: explanation(n) for n, each in enumerate(RECORDS) if each["score"]}
+
+
+def written(out: Path, records: Any = RECORDS, card: Card = CARD, **said: Any) -> ScanReport:
+    settings: dict[str, Any] = {
+        "bundle_sha256": "f" * 64, "explanations": EXPLANATIONS, "made": MADE,
+        "versions": {"trueshot": "9.8.7", "torch": "2.0"}, "settings": {"workers": 3},
+        "asked": ["folder"], "results": "results.jsonl", "exit_status": 2,
+    }  # fmt: skip
+    return write_scan_report(iter(records), card, out, **settings | said)
+
+
+def page(folder: Path, *args: Any, **said: Any) -> str:
+    return written(folder / "report.html", *args, **said).path.read_text("utf-8")
+
+
+class Reader(HTMLParser):
+    """Tags with attributes, rows of tables by id or caption, cards by id, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.rows: list[list[str]] = []
+        self.cards: dict[str, str] = {}
+        self.text = ""
+        self._cell = self._quiet = False
+        self._card = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.tags.append((tag, found))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._cell = True
+        if tag == "article":
+            self._card = found["id"]
+            self.cards[self._card] = ""
+        self._quiet = tag in ("style", "script", "title") or (self._quiet and tag == "br")
+
+    def handle_data(self, data: str) -> None:
+        if self._quiet:
+            return
+        self.text += data
+        if self._cell:
+            self.rows[-1][-1] += data
+        if self._card:
+            self.cards[self._card] += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._cell = self._cell and tag not in ("td", "th")
+        self._card = "" if tag == "article" else self._card
+        self._quiet = False
+
+    def of_files(self) -> list[list[str]]:
+        return [row for row in self.rows if len(row) == 9 and row[0] != "file"]
+
+
+def test_counts_and_shares_are_those_of_the_records(tmp_path: Path) -> None:
+    reader = Reader(page(tmp_path))
+    counts = Counter(each["verdict"] for each in RECORDS)
+    names = {"Recaptured": "recaptured", "Undecided": "undecided", "Original": "original"}
+    names["Not judged"] = "error"
+    found = {row[0]: row[1:3] for row in reader.rows if row[0] in names}
+    assert found.keys() == names.keys()
+    for name, (count, share) in found.items():
+        assert int(count) == counts[names[name]] > 0
+        assert share == f"{100 * counts[names[name]] / 40:.1f}{NBSP}%"
+    assert f"{counts['recaptured']} of 40 files were classified as recaptured" in reader.text
+    assert "2: some files could not be judged" in reader.text
+    assert f"{0.5 * 40:.1f} s of computing" in reader.text
+
+
+def test_the_table_holds_every_record_with_its_figures(tmp_path: Path) -> None:
+    rows = {row[0]: row[1:] for row in Reader(page(tmp_path)).of_files()}
+    assert len(rows) == 40
+    for each in RECORDS:
+        verdict, ratio, score, crops, pixels, kind, sha256, reason = rows[each["file"]]
+        assert verdict.lower().replace("not judged", "error") == each["verdict"]
+        assert score == ("–" if each["score"] is None else f"{each['score']:.2f}".replace("-", "−"))
+        assert ratio == ratio_text(each["log10_lr"])
+        assert crops == str(each["crops"] or "–")
+        assert (pixels, kind) == ("640 × 480", "JPEG")
+        assert each["sha256"].startswith(sha256)
+        assert reason == (each["reason"] or "")
+
+
+def test_recaptures_come_first_and_the_strongest_evidence_before_the_weaker() -> None:
+    rows = summarise(reversed(RECORDS), histogram_for(CARD), 100).rows
+    order = [WORDS.index(row.verdict) for row in rows]
+    assert order == sorted(order)
+    for word in WORDS:
+        scores = [row.score for row in rows if row.verdict == word and row.score is not None]
+        assert scores == sorted(scores, reverse=True)
+
+
+def test_of_many_records_the_most_telling_are_kept() -> None:
+    everything = [row.number for row in summarise(RECORDS, histogram_for(CARD), 100).rows]
+    for most in (1, 5, 17):
+        summary = summarise(RECORDS, histogram_for(CARD), most)
+        assert [row.number for row in summary.rows] == everything[:most]
+        assert summary.total == 40
+        assert summary.histogram.total == sum(each["score"] is not None for each in RECORDS)
+
+
+def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> None:
+    made = written(tmp_path / "report.html", most_cards=3, most_rows=9)
+    reader = Reader(made.path.read_text("utf-8"))
+    assert (made.files, made.rows, made.cards) == (40, 9, 3)
+    assert (len(reader.of_files()), len(reader.cards)) == (9, 3)
+    assert "9 of 40 files stand here" in reader.text
+    judged = sum(each["verdict"] != "error" for each in RECORDS)
+    assert f"3 of the {judged} images that were judged are shown" in reader.text
+    assert reader.text.count("results.jsonl") == 3
+    assert all("Classified as a recapture" in text for text in reader.cards.values())
+
+
+@pytest.mark.parametrize("most", [150_000, 300_000])
+def test_the_page_does_not_become_larger_than_wanted(tmp_path: Path, most: int) -> None:
+    whole = written(tmp_path / "whole.html")
+    small = written(tmp_path / "small.html", most_bytes=most)
+    assert whole.size == whole.path.stat().st_size
+    assert 0 < small.cards < whole.cards
+    assert most / 2 < small.size < most + 60_000  # the frame of the page itself
+
+
+def test_each_card_states_ratio_score_and_both_propositions(tmp_path: Path) -> None:
+    reader = Reader(page(tmp_path))
+    assert len(reader.cards) == sum(each["score"] is not None for each in RECORDS)
+    for number, each in enumerate(RECORDS, start=1):
+        if each["score"] is None:
+            continue
+        text = " ".join(reader.cards[f"image-{number}"].split())
+        assert each["sha256"] in text
+        assert f"Likelihood ratio{ratio_text(each['log10_lr'])} (" in text
+        assert all(proposition in text for proposition in PROPOSITIONS)
+        times = ratio_text(abs(each["log10_lr"]))
+        first, other = ("H1", "H2") if each["log10_lr"] >= 0 else ("H2", "H1")
+        if times != "1":
+            assert f"about {times} times as probable if {first} is true as if {other}" in text
+        at_bound = each["log10_lr"] in (-1.5, 2.0)
+        assert ("the most that the calibration supports" in text) == at_bound
+
+
+def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
+    outside = record(35, "undecided", reason="noise 9: above the 1 to 2 that was calibrated")
+    between = record(21)
+    assert between["verdict"] == "undecided"
+    cards = Reader(page(tmp_path, [outside, between])).cards
+    assert "must not be relied on" in cards["image-1"]
+    assert "outside of what the detector was calibrated for" in cards["image-1"]
+    assert "noise 9" in cards["image-1"]
+    assert "must not be relied on" not in cards["image-2"]
+    assert "between the two thresholds" in cards["image-2"]
+
+
+def test_where_calibration_comes_from_is_said(tmp_path: Path) -> None:
+    warning = "come from simulated photographs"
+    assert warning in Reader(page(tmp_path)).text
+    assert CARD.calibrated_on is not None
+    real = CARD.calibrated_on.model_copy(update={"name": "photographs of seven phones"})
+    text = Reader(page(tmp_path, card=CARD.model_copy(update={"calibrated_on": real}))).text
+    assert warning not in text
+    bare = CARD.model_copy(update={"calibration": None, "decision": None, "measured": ()})
+    plain = [each | {"log10_lr": None, "likelihood_ratio": None} for each in RECORDS]
+    text = Reader(page(tmp_path, plain, card=bare)).text
+    assert "This detector is not calibrated" in text
+    assert "states no error rates" in text
+    assert "No likelihood ratio: the detector is not calibrated" in text
+
+
+def test_the_detectors_error_rates_stand_in_the_page(tmp_path: Path) -> None:
+    text = Reader(page(tmp_path)).text.replace(NBSP, " ")
+    for words in (
+        "25.0 % (10.0–50.0; 5 of 20)", "phone7", "It looks for recaptures alone.", "ab" * 32,
+        "chosen for 5 % of recaptures called original and 1 % of originals called recaptured",
+        "trueshot 9.8.7", "2026-01-02 03:04:05", "f" * 64, "not the probability",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_results_of_another_detector_are_pointed_out(tmp_path: Path) -> None:
+    assert "name other detectors" not in page(tmp_path)
+    assert "name other detectors" in page(tmp_path, bundle_sha256="e" * 64)
+
+
+def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
+    html = page(tmp_path)
+    tags = Reader(html).tags
+    sources = ("src", "srcset", "action", "data", "poster", "background", "xlink:href")
+    loaded = [a[name] for _, a in tags for name in sources if name in a]
+    assert len(loaded) > 60
+    assert all(re.match(r"data:image/(png|jpeg|webp);base64,", each) for each in loaded)
+    assert all(a["href"].startswith("#") for _, a in tags if "href" in a)
+    assert not {"link", "iframe", "object", "base", "form"} & {tag for tag, _ in tags}
+    assert not re.search(r"url\((?!#)|@import|https?:", html)
+    assert not any(name.startswith("on") or name == "style" for _, a in tags for name in a)
+
+
+def test_the_policy_lets_through_this_script_and_this_style_alone(tmp_path: Path) -> None:
+    html = page(tmp_path)
+    (policy,) = (a["content"] for _, a in Reader(html).tags if a.get("http-equiv"))
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    for tag in ("script", "style"):
+        (text,) = re.findall(f"<{tag}>(.*?)</{tag}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+
+
+def test_hostile_names_are_shown_as_text(tmp_path: Path) -> None:
+    names = ("file", "reason", "format", "sha256", "detector")
+    evil = [record(n, **dict.fromkeys(names, HOSTILE), notes=[HOSTILE]) for n in (3, 6, 20, 39)]
+    card = CARD.model_copy(update={"title": HOSTILE, "task": HOSTILE, "limits": (HOSTILE,)})
+    html = page(tmp_path, evil, card=card, asked=[HOSTILE], settings={HOSTILE: HOSTILE},
+                versions={HOSTILE: HOSTILE}, results=HOSTILE)  # fmt: skip
+    tags = Reader(html).tags
+    assert [tag for tag, _ in tags].count("script") == 1
+    assert not any(tag == "img" and not a["src"].startswith("data:") for tag, a in tags)
+    assert not any(name.startswith("on") for _, a in tags for name in a)
+    assert "\u202e" not in html
+    assert "\\u202egpj.exe" in html
+    assert Reader(html).text.count("<script>alert('1')</script>") > 15
+
+
+def test_a_very_long_name_is_shortened_in_the_table(tmp_path: Path) -> None:
+    (row,) = Reader(page(tmp_path, [record(21, file="a" * 5000 + ".jpg")])).of_files()
+    assert len(row[0]) < 200
+    assert row[0].endswith(".jpg")
+
+
+@given(st.text(max_size=60))
+def test_nothing_in_a_safe_text_hides_or_turns_other_text(text: str) -> None:
+    shown = safe(text)
+    for character in shown:
+        kind = unicodedata.category(character)
+        assert character in "\u200c\u200d" or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    assert safe(shown) == shown
+
+
+@given(st.floats(-3.9, 3.9))
+def test_a_ratio_in_text_is_the_ratio(log10_lr: float) -> None:
+    text = ratio_text(log10_lr).replace(",", "")
+    value = 1 / float(text[2:]) if text.startswith("1/") else float(text)
+    assert value == pytest.approx(10**log10_lr, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "text"),
+    [
+        (0, 9, "0.0_%"),
+        (1, 9999, "<_0.1_%"),
+        (9998, 9999, ">_99.9_%"),
+        (9, 9, "100.0_%"),
+        (0, 0, "–"),
+    ],
+)
+def test_a_share_is_never_nothing_or_everything_unless_it_is(
+    count: int, total: int, text: str
+) -> None:
+    assert share_text(count, total) == text.replace("_", NBSP)
+
+
+@given(st.lists(st.tuples(st.sampled_from(WORDS), st.floats(-5, 5))))
+def test_every_value_is_counted_in_the_bin_that_holds_it(values: list[tuple[str, float]]) -> None:
+    histogram = Histogram(low=-1.5, high=2.0, is_calibrated=True)
+    for verdict, value in values:
+        histogram.add(verdict, value)
+        low, high = histogram.edges(histogram.bin_of(value))
+        assert low - 1e-9 <= min(max(value, -1.5), 2.0) <= high + 1e-9
+    assert histogram.total == sum(verdict != "error" for verdict, _ in values)
+
+
+def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratios() -> None:
+    histogram = histogram_for(CARD)
+    for number, count in ((0, 4), (20, 2)):
+        for _ in range(count):
+            histogram.add("original", histogram.edges(number)[0] + 1e-6)
+    histogram.add("recaptured", 9.0)
+    drawing = draw(histogram, CARD)
+    heights = [bar.height for bar in drawing.bars]
+    assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
+    assert heights[0] == pytest.approx(drawing.bottom - drawing.top, abs=0.2)
+    assert drawing.bars[-1].verdict == "recaptured"
+    assert drawing.bars[-1].across + drawing.bars[-1].width == pytest.approx(drawing.right, abs=1)
+    width = drawing.right - drawing.left
+    places = [mark.across for mark in drawing.marks]
+    assert places == pytest.approx(
+        [drawing.left + width * (ratio + 1.5) / 3.5 for ratio in (-1.0, 1.25)], abs=0.1
+    )
+    assert {text: place for place, text in drawing.across}["1"] == drawing.neutral
+    assert len(drawing.rows) == 3
+    assert BINS > 20
+
+
+def test_the_same_records_make_the_same_page(tmp_path: Path) -> None:
+    assert page(tmp_path) == page(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [{"verdict": "fine", "file": "a"}, {"verdict": "original"}])
+def test_what_is_no_record_is_refused_by_number(tmp_path: Path, wrong: dict[str, str]) -> None:
+    with pytest.raises(RunError, match="result 2"):
+        page(tmp_path, [RECORDS[0], wrong])
+
+
+def test_no_records_make_a_page_that_says_so(tmp_path: Path) -> None:
+    assert "No files were scanned" in page(tmp_path, [])
+
+
+def test_numbers_that_are_none_are_dashes(tmp_path: Path) -> None:
+    odd = record(21, score=math.nan, log10_lr=math.inf, width=None, seconds="soon")
+    (row,) = Reader(page(tmp_path, [odd])).of_files()
+    assert row[2:5] == ["–", "–", "4"]
+
+
+class Damaged(dict[str, Explanation]):
+    def get(self, *_: Any) -> Any:
+        raise ValueError("no explanation, or a damaged one")
+
+
+def test_findings_stand_without_the_pictures_that_are_gone(tmp_path: Path) -> None:
+    html = page(tmp_path, explanations=Damaged())
+    assert "<img" not in html
+    assert html.count("No pictures of this image were kept") == len(Reader(html).cards) > 30
+
+
+def test_every_picture_is_described_and_every_table_has_headers(tmp_path: Path) -> None:
+    html = page(tmp_path)
+    tags = Reader(html).tags
+    assert all(a.get("alt") for tag, a in tags if tag == "img")
+    assert all(a.get("scope") for tag, a in tags if tag == "th")
+    assert all(a.get("aria-label") or "aria-hidden" in a for tag, a in tags if tag == "svg")
+    names = [tag for tag, _ in tags]
+    assert names.count("caption") == names.count("table") == names.count("thead") == 4
+    assert [names.count(name) for name in ("h1", "main", "html", "nav")] == [1, 1, 1, 1]
+    identifiers = [a["id"] for _, a in tags if "id" in a]
+    assert len(set(identifiers)) == len(identifiers)
+    assert {a["href"][1:] for _, a in tags if "href" in a} <= set(identifiers)
+    assert {a["for"] for tag, a in tags if tag == "label" and "for" in a} <= set(identifiers)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, as WCAG 2 defines it."""
+    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
+def test_text_stands_out_from_its_ground(scheme: int) -> None:
+    css = (TEMPLATES / "scan.css").read_text("utf-8")
+    found = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", found))
+    for name, colour in colours.items():
+        if len(colour) == 4:
+            colours[name] = "#" + "".join(2 * digit for digit in colour[1:])
+    grounds = {
+        "paper": ["ink", "soft", "link", "recaptured", "original", "undecided", "error"],
+        "panel": ["ink", "soft"],
+        "warned": ["ink", "link"],
+    }
+    for ground, inks in grounds.items():
+        for ink in inks:
+            dark, light = sorted(luminance(colours[name]) for name in (ground, ink))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"
+
+
+def test_without_the_extra_the_error_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "plutoprint", None)
+    with pytest.raises(RunError, match=r"trueshot\[pdf\]"):
+        write_pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+
+
+def pages_of(data: bytes) -> int:
+    """Pages of a PDF, whether their objects are packed or not."""
+    found = len(re.findall(rb"/Type\s*/Page\b", data))
+    for packed in re.findall(rb"stream\r?\n(.*?)endstream", data, re.DOTALL):
+        with contextlib.suppress(zlib.error):
+            found += len(re.findall(rb"/Type\s*/Page\b", zlib.decompress(packed)))
+    return found
+
+
+def test_the_pdf_has_as_many_pages_as_the_page_needs_and_asks_for_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("plutoprint")
+    (tmp_path / "secret.png").write_bytes(EXPLANATIONS[RECORDS[0]["sha256"]].heat or b"")
+    sizes = []
+    for name, records in (("few", RECORDS[:3]), ("all", RECORDS)):
+        made = written(tmp_path / f"{name}.html", records)
+        data = write_pdf(made.path, tmp_path / f"{name}.pdf").read_bytes()
+        assert data.startswith(b"%PDF-")
+        sizes.append(pages_of(data))
+    assert sizes[1] > sizes[0] + 10 / 3  # three cards stand on a page at most
+    html = '<img src="secret.png"><img src="http://evil.invalid/"><p>text</p>'
+    (tmp_path / "evil.html").write_text(html)
+    data = write_pdf(tmp_path / "evil.html", tmp_path / "evil.pdf").read_bytes()
+    assert b"/Image" not in data
+
+
+def test_a_page_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("plutoprint")
+    with pytest.raises(RunError, match=r"gone\.html"):
+        write_pdf(tmp_path / "gone.html", tmp_path / "gone.pdf")
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    made = written(tmp_path_factory.mktemp("report") / "report.html")
+    with chromium() as new_page:
+        yield new_page(), made.path.as_uri()
+
+
+SEEN = "[...document.querySelectorAll('#table tbody tr')].filter(r => r.offsetParent)"
+CARDS = "[...document.querySelectorAll('.card')].filter(c => c.offsetParent).length"
+
+
+def typed(words: str) -> str:
+    field = "document.getElementById('find')"
+    return f"{field}.value = {json.dumps(words)}; {field}.dispatchEvent(new Event('input'))"
+
+
+def test_in_a_browser_nothing_is_asked_for_and_nothing_complains(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.show(1280, 900)
+    browser.open(address)
+    assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth)") is True
+    assert [each for each in browser.asked if not each.startswith("data:")] == [address]
+    assert browser.complaints == []
+
+
+def test_in_a_browser_columns_are_sorted_with_the_keyboard(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.open(address)
+    scores = f"{SEEN}.map(r => r.cells[3].dataset.value)"
+    known = sorted(each["score"] for each in RECORDS if each["score"] is not None)
+    header = "document.querySelectorAll('#table thead button')[3]"
+    browser.run(f"{header}.focus()")
+    for expected, how in ((known, "ascending"), (known[::-1], "descending")):
+        browser.run(f"{header}.click()")
+        found = browser.run(scores)
+        assert [float(value) for value in found[: len(known)]] == expected
+        assert set(found[len(known) :]) == {""}  # what has no score stays last
+        assert browser.run("document.querySelector('[aria-sort]').ariaSort") == how
+    browser.run("document.querySelectorAll('#table thead button')[0].click()")
+    names = browser.run(f"{SEEN}.map(r => r.cells[0].textContent)")
+    assert names == sorted(each["file"] for each in RECORDS)
+    browser.press("Tab")
+    assert (
+        browser.run("document.activeElement.textContent") == "crops"
+    )  # the one after that which has the focus
+
+
+def test_in_a_browser_the_filter_leaves_what_was_asked_for(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.open(address)
+    everything = browser.run(CARDS)
+    browser.run(typed("PHOTO-01"))
+    names = browser.run(f"{SEEN}.map(r => r.cells[0].textContent)")
+    assert sorted(names) == [each["file"] for each in RECORDS[10:20]]
+    assert browser.run(CARDS) == sum(each["score"] is not None for each in RECORDS[10:20])
+    assert browser.run("document.getElementById('shown').textContent") == "10 of 40 rows"
+    browser.run(typed(""))
+    browser.run("document.querySelector('[value=recaptured]').click()")
+    verdicts = browser.run(f"{SEEN}.map(r => r.dataset.verdict)")
+    assert set(verdicts) == {"original", "undecided", "error"}
+    assert browser.run(CARDS) < everything
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(CARDS) == everything  # paper has them all
+    browser.command("Emulation.setEmulatedMedia", media="")
+
+
+def test_in_a_browser_the_evidence_is_switched_on_and_off(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.open(address)
+    count = "[...document.querySelectorAll('.over')].filter(e => e.offsetParent).length"
+    everything = browser.run(count)
+    assert everything == len(EXPLANATIONS)
+    browser.click(".toggle")
+    assert browser.run(count) == everything - 1
+    browser.click("#all-heat")
+    assert browser.run(count) == 0
+    browser.click("#all-heat")
+    assert browser.run(count) == everything
+    box = "document.querySelector('.frame {}').getBoundingClientRect().toJSON()"
+    photo, heat = (browser.run(box.format(part)) for part in ("img", ".heat"))
+    assert photo == pytest.approx(heat)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_phone_and_a_desk(shown: tuple[Page, str], width: int, scheme: str) -> None:
+    browser, address = shown
+    browser.show(width, 900, scheme)
+    browser.open(address)
+    assert browser.run("document.documentElement.scrollWidth") <= width
+    parts = "[...document.querySelectorAll('body *')]"
+    inside = "e.closest('.scroll, .hidden, .skip, svg')"
+    beyond = f"e.getBoundingClientRect().right > {width} + 1"
+    over = f"{parts}.filter(e => !{inside} && {beyond}).length"
+    assert browser.run(over) == 0
+    ground = browser.run("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", ground)[:3])) > 600) == (scheme == "light")
