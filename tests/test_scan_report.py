@@ -120,7 +120,7 @@ def written(out: Path, records: Any = RECORDS, card: Card = CARD, **said: Any) -
 
 
 def page(folder: Path, *args: Any, **said: Any) -> str:
-    return written(folder / "report.html", *args, **said).path.read_text("utf-8")
+    return written(folder / "report.html", *args, **said).html.decode()
 
 
 class Reader(HTMLParser):
@@ -216,7 +216,7 @@ def test_of_many_records_the_most_telling_are_kept() -> None:
 
 def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> None:
     made = written(tmp_path / "report.html", most_cards=3, most_rows=9)
-    reader = Reader(made.path.read_text("utf-8"))
+    reader = Reader(made.html.decode())
     assert (made.files, made.rows, made.cards) == (40, 9, 3)
     assert (len(reader.of_files()), len(reader.cards)) == (9, 3)
     assert "9 of 40 files stand here" in reader.text
@@ -230,9 +230,9 @@ def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> Non
 def test_the_page_does_not_become_larger_than_wanted(tmp_path: Path, most: int) -> None:
     whole = written(tmp_path / "whole.html")
     small = written(tmp_path / "small.html", most_bytes=most)
-    assert whole.size == whole.path.stat().st_size
+    assert whole.html == (tmp_path / "whole.html").read_bytes()
     assert 0 < small.cards < whole.cards
-    assert most / 2 < small.size < most + 60_000  # the frame of the page itself
+    assert most / 2 < len(small.html) < most + 60_000  # the frame of the page itself
 
 
 def test_each_card_states_ratio_score_and_both_propositions(tmp_path: Path) -> None:
@@ -499,8 +499,8 @@ def test_the_pdf_has_as_many_pages_as_the_page_needs_and_asks_for_nothing(tmp_pa
     (tmp_path / "secret.png").write_bytes(EXPLANATIONS[RECORDS[0]["sha256"]].heat or b"")
     sizes = []
     for name, records in (("few", RECORDS[:3]), ("all", RECORDS)):
-        made = written(tmp_path / f"{name}.html", records)
-        data = write_pdf(made.path, tmp_path / f"{name}.pdf").read_bytes()
+        written(tmp_path / f"{name}.html", records)
+        data = write_pdf(tmp_path / f"{name}.html", tmp_path / f"{name}.pdf").read_bytes()
         assert data.startswith(b"%PDF-")
         sizes.append(pages_of(data))
     assert sizes[1] > sizes[0] + 10 / 3  # three cards stand on a page at most
@@ -520,9 +520,10 @@ def test_a_page_that_is_none_is_refused_by_name(tmp_path: Path) -> None:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]]:
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
-    made = written(tmp_path_factory.mktemp("report") / "report.html")
+    place = tmp_path_factory.mktemp("report") / "report.html"
+    written(place)
     with chromium() as new_page:
-        yield new_page(), made.path.as_uri()
+        yield new_page(), place.as_uri()
 
 
 SEEN = "[...document.querySelectorAll('#table tbody tr')].filter(r => r.offsetParent)"

@@ -111,15 +111,16 @@ def scan_report(
     from trueshot.versions import versions
 
     check_report(out)
-    page = write_scan_report(
+    page = out.with_suffix(".html") if out.suffix.lower() == PDF else out
+    write_scan_report(
         records,
         _card_of(detector),
-        out.with_suffix(".html") if out.suffix.lower() == PDF else out,
+        page,
         bundle_sha256=bundle_sha256(detector),
         explanations=explanations,
         versions=versions(),
         **said,
-    ).path
+    )
     return [page, write_pdf(page, out)] if out.suffix.lower() == PDF else [page]
 
 

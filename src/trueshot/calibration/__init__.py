@@ -6,23 +6,67 @@ higher for a photograph that is rather a recapture. See docs/calibration.md.
 
 from __future__ import annotations
 
-from trueshot.calibration.cllr import cllr, cllr_cal, cllr_min
-from trueshot.calibration.decision import Decision, choose_thresholds, needed
-from trueshot.calibration.domain import Domain
-from trueshot.calibration.domain_fitting import fit_domain
-from trueshot.calibration.elub import elub
-from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
-from trueshot.calibration.intervals import (
-    CountedRate,
-    Interval,
-    clopper_pearson,
-    cluster_bootstrap,
-    rate_with_interval,
-)
-from trueshot.calibration.likelihood import Calibration
-from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
-from trueshot.calibration.tradeoff import Tradeoff, bpcer_at, det_curve, equal_error_rate, probit
-from trueshot.calibration.words import PROPOSITIONS, in_words, support
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trueshot.calibration.cllr import cllr, cllr_cal, cllr_min
+    from trueshot.calibration.decision import Decision, choose_thresholds, needed
+    from trueshot.calibration.domain import Domain
+    from trueshot.calibration.domain_fitting import fit_domain
+    from trueshot.calibration.elub import elub
+    from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
+    from trueshot.calibration.intervals import (
+        CountedRate,
+        Interval,
+        clopper_pearson,
+        cluster_bootstrap,
+        rate_with_interval,
+    )
+    from trueshot.calibration.likelihood import Calibration
+    from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
+    from trueshot.calibration.tradeoff import (
+        Tradeoff,
+        bpcer_at,
+        det_curve,
+        equal_error_rate,
+        probit,
+    )
+    from trueshot.calibration.words import PROPOSITIONS, in_words, support
+
+_HOMES = {
+    "Calibration": "likelihood",
+    "CountedRate": "intervals",
+    "Decision": "decision",
+    "Domain": "domain",
+    "Interval": "intervals",
+    "PROPOSITIONS": "words",
+    "Shares": "rates",
+    "Tradeoff": "tradeoff",
+    "apcer": "rates",
+    "bpcer": "rates",
+    "bpcer_at": "tradeoff",
+    "choose_thresholds": "decision",
+    "cllr": "cllr",
+    "cllr_cal": "cllr",
+    "cllr_min": "cllr",
+    "clopper_pearson": "intervals",
+    "cluster_bootstrap": "intervals",
+    "det_curve": "tradeoff",
+    "elub": "elub",
+    "equal_error_rate": "tradeoff",
+    "fit": "fitting",
+    "fit_domain": "domain_fitting",
+    "fit_isotonic": "fitting",
+    "fit_logistic": "fitting",
+    "in_words": "words",
+    "needed": "decision",
+    "probit": "tradeoff",
+    "rate_with_interval": "intervals",
+    "shares": "rates",
+    "support": "words",
+    "worst": "rates",
+}
 
 __all__ = [
     "PROPOSITIONS",
@@ -57,3 +101,9 @@ __all__ = [
     "support",
     "worst",
 ]
+
+
+def __getattr__(name: str) -> Any:  # on first use: a scan's main process needs the words alone
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

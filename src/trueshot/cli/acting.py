@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from trueshot.cli.options import AggregationName
+from trueshot.errors import TrueshotError
 from trueshot.files import printable
 
 
@@ -96,18 +99,12 @@ def scan(
     ] = False,
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
-    from trueshot.publish import check_report
-    from trueshot.scanning.runner import Settings, Summary
-    from trueshot.scanning.runner import scan as run
-    from trueshot.scanning.telling import account, line
+    from trueshot.scanning.runner import Settings
 
-    if report is not None:
-        check_report(report)
-    chosen = _bundle(bundle)
     alone = out is None and report is None and len(paths) == 1 and Path(paths[0]).is_file()
     settings = Settings(
         workers=workers,
-        runtime=(runtime or _runtime_of(chosen)).value,
+        runtime=runtime.value if runtime else "torch",
         seconds=timeout,
         memory=memory * 2**20,
         pixel_limit=pixel_limit,
@@ -115,28 +112,52 @@ def scan(
         piped_names=names,
         show_progress=not alone,
     )
+    try:
+        chosen = _bundle(bundle)
+        if runtime is None and chosen.suffix.lower() == ".onnx":
+            settings = replace(settings, runtime="onnx")
+        if report is not None:
+            from trueshot.publish import check_report
+
+            check_report(report)
+            ledger = ledger or (out or report).with_name(f"{(out or report).name}.ledger")
+        course = _course(engine, address)
+        finish = None if report is None else partial(_write_report, report, chosen, paths, out)
+        verdicts = course(
+            chosen, paths, out, settings, ledger=ledger, stdin=sys.stdin.buffer, finish=finish
+        )
+        status = _follow(verdicts, alone=alone, shown=out is None and report is None)
+    except (TrueshotError, OSError) as error:  # 1 would say that some are recaptured
+        typer.echo(printable(f"error: {error}"), err=True)
+        raise typer.Exit(2) from None
+    if not exit_zero:
+        raise typer.Exit(status)
+
+
+def _course(engine: EngineName, address: str | None) -> Any:
+    """What scans."""
+    if engine is EngineName.ray:
+        from trueshot.scanning.ray_engine import scan_with_ray
+
+        return partial(scan_with_ray, address=address)
+    from trueshot.scanning.runner import scan
+
+    return scan
+
+
+def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
+    """Print verdicts as they come, and what they add up to; the exit status is returned."""
+    from trueshot.scanning.runner import Summary
+    from trueshot.scanning.telling import account, line
+
     summary = Summary()
-    verdicts = run(
-        chosen,
-        paths,
-        out,
-        settings,
-        ledger=ledger or (report and (out or report).with_name(f"{(out or report).name}.ledger")),
-        stdin=sys.stdin.buffer,
-        finish=None if report is None else partial(_write_report, report, chosen, paths, out),
-    )
     for verdict in verdicts:
         summary.add(verdict)
-        if out is None and report is None:
+        if shown:
             typer.echo((account if alone else line)(verdict))
     if not alone:
         typer.echo(str(summary), err=True)
-    if not exit_zero:
-        raise typer.Exit(summary.status)
-
-
-def _runtime_of(detector: Path) -> RuntimeName:
-    return RuntimeName.onnx if detector.suffix.lower() == ".onnx" else RuntimeName.torch
+    return summary.status
 
 
 def _write_report(

@@ -47,27 +47,33 @@ _EXIT = {
 
 @dataclass(frozen=True, kw_only=True)
 class ScanReport:
-    """A report that was written.
+    """A report.
 
     Args:
-        path: The page.
-        size: Of the page in bytes.
+        html: The page, in UTF-8.
         files: In the results.
         rows: Of them in the table.
         cards: Of them with a picture and findings of their own.
     """
 
-    path: Path
-    size: int
+    html: bytes
     files: int
     rows: int
     cards: int
 
 
 def write_scan_report(
+    records: Iterable[Mapping[str, Any]], card: Card, out: Path, **said: Any
+) -> ScanReport:
+    """Make the report of a scan, as `scan_report` does, and write it: all or nothing."""
+    made = scan_report(records, card, **said)
+    write_atomically(out, made.html)
+    return made
+
+
+def scan_report(
     records: Iterable[Mapping[str, Any]],
     card: Card,
-    out: Path,
     *,
     bundle_sha256: str,
     explanations: Mapping[str, Explanation] | None = None,
@@ -81,12 +87,11 @@ def write_scan_report(
     most_rows: int = MOST_ROWS,
     most_bytes: int = MOST_BYTES,
 ) -> ScanReport:
-    """Write the report of a scan from its records; nothing is judged again.
+    """Make the report of a scan from its records; nothing is judged again.
 
     Args:
         records: As in the results file (`Verdict.as_record`), read once, in any order.
         card: Of the detector.
-        out: The HTML file to write.
         bundle_sha256: Of the detector's file.
         explanations: By SHA-256 of the image file; only those that are shown are asked for, so a
             mapping that reads them one by one will do. It may raise ValueError for a damaged one.
@@ -102,7 +107,7 @@ def write_scan_report(
         most_bytes: About so large the page may become; there are fewer cards then.
 
     Returns:
-        What was written. The same records, explanations and moment give the same bytes.
+        The page. The same records, explanations and moment give the same bytes.
 
     Raises:
         RunError: A record is none.
@@ -132,10 +137,11 @@ def write_scan_report(
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
     )
-    data = printable(text).lstrip().encode()
-    write_atomically(out, data)
     return ScanReport(
-        path=out, size=len(data), files=summary.total, rows=len(summary.rows), cards=len(shown)
+        html=printable(text).lstrip().encode(),
+        files=summary.total,
+        rows=len(summary.rows),
+        cards=len(shown),
     )
 
 

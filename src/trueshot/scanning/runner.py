@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from trueshot.errors import RunError
 from trueshot.scanning.ledger import Ledger
@@ -160,6 +160,7 @@ def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
             "bundle": os.fsdecode(bundle),
             "runtime": settings.runtime,
             "pixel_limit": settings.pixel_limit,
+            "explain": settings.explain,
         },
         workers=settings.workers,
         memory=settings.memory,
@@ -188,16 +189,18 @@ def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False)
         request = item.request() | {"explain": explain}
         attached = {} if item.data is None else {"data": item.data}
         answer = pool.run(request, attached, timeout=seconds)
-        verdict = _checked(answer.content["verdict"], item)
-    except (WorkerError, KeyError, ValueError) as error:
+        verdict = _checked(answer.content.get("verdict"), item)
+    except (WorkerError, ValueError) as error:
         spent = round(time.perf_counter() - started, 6)
         reason = plain(str(error))
         return Verdict(file=item.name, verdict="error", reason=reason, seconds=spent), False, None
     return verdict, answer.content.get("final") is True, answer.attached if explain else None
 
 
-def _checked(record: Mapping[str, Any], item: Item) -> Verdict:
+def _checked(record: object, item: Item) -> Verdict:
     """A worker's verdict, with the name that is known here, and texts that are safe to print."""
+    if not isinstance(record, Mapping):
+        raise ValueError("its decoder gave no verdict")
     verdict = Verdict.from_record(record)
     notes = (*verdict.notes, *([item.note] if item.note else []))
     return replace(

@@ -1,0 +1,32 @@
+"""Judging many files: any source, all cores, hostile input, and a ledger to go on from.
+
+Names are imported on first use: the processes that judge need few of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trueshot.scanning.pool import Pool, WorkerError
+    from trueshot.scanning.runner import Settings, Summary, scan
+    from trueshot.scanning.verdicts import Verdict, exit_status
+
+__all__ = ["Pool", "Settings", "Summary", "Verdict", "WorkerError", "exit_status", "scan"]
+
+_HOMES = {
+    "Pool": "pool",
+    "Settings": "runner",
+    "Summary": "runner",
+    "Verdict": "verdicts",
+    "WorkerError": "pool",
+    "exit_status": "verdicts",
+    "scan": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,200 @@
+"""Photographs in zip archives: listed with limits, read in memory, never unpacked to disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from trueshot.errors import ImageFileError, TruncatedImageError
+
+MOST_MEMBERS = 100_000
+LARGEST_MEMBER = 2**30
+_LARGEST_LISTING = 64 * 2**20
+
+# Photographs shrink by little; what shrinks more than this, and is large, is made to fill memory.
+MOST_RATIO = 200
+_HARMLESS, _HARMLESS_IN_ALL = 64 * 2**20, 2**30
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+_LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
+_STARTS = (b"PK\3\4", b"PK\5\6")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """Where a photograph lies in an archive.
+
+    Args:
+        offset: Of its header, in bytes.
+        packed: Bytes that it takes in the archive.
+        size: Bytes that it has.
+        method: Of compression, as zip numbers them.
+        crc: CRC-32 of its bytes.
+    """
+
+    offset: int
+    packed: int
+    size: int
+    method: int
+    crc: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A member of an archive: its name, and where it lies, or why it cannot be judged."""
+
+    name: str
+    member: Member | None = None
+    reason: str | None = None
+    note: str | None = None
+
+
+class _Bounded(io.FileIO):
+    """A file that does not read more at once than a listing may need, whatever it is told."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > _LARGEST_LISTING:
+            raise ValueError(f"its list of members claims {size:,} bytes")
+        return super().read(_LARGEST_LISTING if size is None or size < 0 else size) or b""
+
+
+def is_archive(path: str) -> bool:
+    """Whether a regular file begins as a zip archive does."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            return stat.S_ISREG(status.st_mode) and file.read(4) in _STARTS
+    except (OSError, ValueError):
+        return False
+
+
+def members(path: str, suffixes: frozenset[str]) -> Iterator[Listed]:
+    """List the photographs of an archive, by the suffixes of their names, in its order.
+
+    Archives inside are listed as refused; other files, folders and hidden files are left out.
+
+    Args:
+        path: The archive.
+        suffixes: Of photographs, in lower case.
+
+    Raises:
+        ImageFileError: It is damaged, or made to do harm.
+    """
+    seen: Counter[str] = Counter()
+    for info in _listing(path):
+        place = PurePosixPath(info.filename)
+        suffix = place.suffix.lower()
+        if info.is_dir() or not ({suffix} & suffixes or suffix == ".zip"):
+            continue
+        if any(part.startswith(".") and part != ".." for part in place.parts):
+            continue
+        seen[info.filename] += 1
+        again = f" ({seen[info.filename]})" if seen[info.filename] > 1 else ""
+        if reason := _refusal(info):
+            yield Listed(name=info.filename + again, reason=reason)
+        else:
+            leads_out = place.is_absolute() or ".." in place.parts
+            note = "its name leads out of the archive; nothing was written" if leads_out else None
+            yield Listed(name=info.filename + again, member=_member(info), note=note)
+
+
+def read_member(path: str, member: Member) -> bytes:
+    """Read one member, whole, into memory.
+
+    Raises:
+        ImageFileError: The archive cannot be read.
+        TruncatedImageError: The member is damaged.
+    """
+    try:
+        with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
+            file.seek(member.offset)
+            mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+            file.seek(name + extra, io.SEEK_CUR)
+            packed = file.read(member.packed)
+    except (OSError, ValueError, struct.error) as error:
+        raise TruncatedImageError(path, f"cannot be read in its archive ({error})") from error
+    if mark != _STARTS[0] or len(packed) != member.packed:
+        raise _damaged(path, "its place in the archive holds something else")
+    return _unpacked(path, member, packed)
+
+
+def _unpacked(path: str, member: Member, packed: bytes) -> bytes:
+    data = packed
+    if member.method == zipfile.ZIP_DEFLATED:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            # One more than there may be, so that more is noticed.
+            data = inflater.decompress(packed, member.size + 1)
+        except zlib.error as error:
+            raise _damaged(path, str(error)) from error
+    if len(data) != member.size:
+        raise _damaged(path, "it has another size than the archive says")
+    if zlib.crc32(data) != member.crc:
+        raise _damaged(path, "its checksum is wrong")
+    return data
+
+
+def _damaged(path: str, what: str) -> TruncatedImageError:
+    return TruncatedImageError(path, f"is damaged in its archive ({what}); fetch the archive again")
+
+
+def _listing(path: str) -> list[zipfile.ZipInfo]:
+    try:
+        with _Bounded(path, opener=_open_without_waiting) as file:
+            with zipfile.ZipFile(file) as archive:
+                listed = archive.infolist()
+            size = os.fstat(file.fileno()).st_size
+    except Exception as error:  # on hostile bytes it raises whatever comes to hand
+        reason = f"is a damaged zip archive ({error})"
+        raise ImageFileError(path, f"{reason}; fetch it again from where it came") from error
+    if len(listed) > MOST_MEMBERS:
+        reason = f"has {len(listed):,} members, more than {MOST_MEMBERS:,}"
+        raise ImageFileError(path, f"{reason}; divide it, or unpack it and scan the folder")
+    if sum(info.compress_size for info in listed) > size:
+        raise ImageFileError(path, "has members that overlap, as those of bombs do; leave it out")
+    whole = sum(info.file_size for info in listed)
+    if whole > max(_HARMLESS_IN_ALL, MOST_RATIO * size):
+        reason = f"unpacks to {whole:,} bytes from {size:,}, as bombs do"
+        raise ImageFileError(path, f"{reason}; leave it out, or unpack it and scan the folder")
+    return listed
+
+
+def _refusal(info: zipfile.ZipInfo) -> str | None:
+    if info.filename.lower().endswith(".zip"):
+        return "is an archive in an archive; unpack the outer one, and scan the folder"
+    if stat.S_ISLNK(info.external_attr >> 16):
+        return "is a link, and links in archives are not followed; leave it out"
+    if info.flag_bits & _ENCRYPTED:
+        return "is encrypted; unpack the archive with its password, and scan the folder"
+    if info.compress_type not in _METHODS:
+        reason = f"is compressed by method {info.compress_type}, which is not read here"
+        return f"{reason}; unpack the archive, and scan the folder"
+    if (most := max(info.file_size, info.compress_size)) > LARGEST_MEMBER:
+        return f"has {most:,} bytes, more than {LARGEST_MEMBER:,}; leave it out"
+    if info.file_size > max(_HARMLESS, MOST_RATIO * info.compress_size):
+        packed = f"{info.compress_size:,}"
+        return f"unpacks to {info.file_size:,} bytes from {packed}, as bombs do; leave it out"
+    return None
+
+
+def _member(info: zipfile.ZipInfo) -> Member:
+    return Member(
+        offset=info.header_offset,
+        packed=info.compress_size,
+        size=info.file_size,
+        method=info.compress_type,
+        crc=info.CRC,
+    )
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

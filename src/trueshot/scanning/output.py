@@ -1,0 +1,111 @@
+"""Results as a file: JSON lines, CSV or Parquet, whole or not at all, and never all in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import glob
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from trueshot.errors import RunError
+from trueshot.scanning.verdicts import COLUMNS, Verdict
+
+_ROWS_AT_ONCE = 10_000
+_BETWEEN_NOTES = " | "
+
+# A spreadsheet takes a cell that begins so for a formula. (OWASP, "CSV Injection".)
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def check_output(path: Path) -> None:
+    """Refuse, before the work begins, a name that says no format.
+
+    Raises:
+        RunError: Its suffix is none of .jsonl, .csv and .parquet.
+    """
+    if path.suffix.lower() not in _WRITERS:
+        raise RunError(f"{path}: give it a name that ends in {', '.join(_WRITERS)}")
+
+
+def write_output(path: Path, verdicts: Iterable[Verdict]) -> None:
+    """Write results: the name holds, at any moment, the file that was there or all of the new one.
+
+    In JSON lines and Parquet, notes are a list; in CSV, one text, and texts that a spreadsheet
+    would take for a formula begin with an apostrophe.
+
+    Args:
+        path: Its suffix says the format: .jsonl, .csv or .parquet.
+        verdicts: Taken a few at a time.
+
+    Raises:
+        RunError: It cannot be written, or its suffix says no format.
+    """
+    check_output(path)
+    try:
+        with _replacing(path) as part:
+            _WRITERS[path.suffix.lower()](part, verdicts)
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror or error})"
+        raise RunError(f"{path}: {reason}; check the folder and the free space") from error
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside this one, which takes its place once it is whole and on the disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by one that was killed
+        left.unlink(missing_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_lines(path: Path, verdicts: Iterable[Verdict]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for verdict in verdicts:
+            file.write(json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_csv(path: Path, verdicts: Iterable[Verdict]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for verdict in verdicts:
+            record = verdict.as_record() | {"notes": _BETWEEN_NOTES.join(verdict.notes)}
+            table.writerow(map(_cell, record.values()))
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+
+
+def _write_parquet(path: Path, verdicts: Iterable[Verdict]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    text, number, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
+    kinds: dict[str, Any] = dict.fromkeys(COLUMNS, text)
+    kinds |= dict.fromkeys(("likelihood_ratio", "log10_lr", "score", "seconds"), number)
+    kinds |= dict.fromkeys(("crops", "width", "height"), whole)
+    schema = pyarrow.schema(list((kinds | {"notes": pyarrow.list_(text)}).items()))
+    records = (verdict.as_record() for verdict in verdicts)
+    with parquet.ParquetWriter(path, schema) as table:
+        while rows := list(itertools.islice(records, _ROWS_AT_ONCE)):
+            table.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
+
+
+_WRITERS: dict[str, Callable[[Path, Iterable[Verdict]], None]] = {
+    ".jsonl": _write_lines,
+    ".csv": _write_csv,
+    ".parquet": _write_parquet,
+}

@@ -1,0 +1,237 @@
+"""What is to be judged: files, folders, patterns, archives and standard input become items."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trueshot.errors import ImageFileError
+from trueshot.scanning.archives import Member, is_archive, members
+from trueshot.scanning.verdicts import plain
+
+STANDARD_INPUT = "-"
+_ARCHIVE = ".zip"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One thing to judge, or why it cannot be.
+
+    Args:
+        name: What it is called in the results: printable, on one line.
+        path: The file to open, as the system wants it.
+        size: Of the file in bytes, as it was found; -1 if there is none.
+        mtime_ns: When it was last changed.
+        inside: Its name in the archive `path`.
+        member: Where it lies there.
+        data: Its bytes, if they came from standard input.
+        note: What is worth saying of its name.
+        reason: Why it cannot be judged, found without reading it.
+    """
+
+    name: str
+    path: str
+    size: int = -1
+    mtime_ns: int = -1
+    inside: str = ""
+    member: Member | None = None
+    data: bytes | None = None
+    note: str | None = None
+    reason: str | None = None
+
+    @property
+    def identity(self) -> bytes:
+        """What tells it from all other items of a scan, whatever they hold."""
+        inside = f"\0{self.inside}" if self.inside else ""
+        return os.fsencode(self.path) + inside.encode("utf-8", "surrogatepass")
+
+    def request(self) -> dict[str, Any]:
+        """What a worker must know to read it."""
+        member = None if self.member is None else asdict(self.member)
+        return {"name": self.name, "path": self.path, "member": member}
+
+
+def items(
+    paths: Sequence[str | os.PathLike[str]], *, piped: bytes = b"", piped_names: bool = False
+) -> Iterator[Item]:
+    """All that is to be judged, each once, in an order that depends on names alone.
+
+    A file that is named is judged, whatever its suffix. In folders and archives, those files are
+    found that bear the suffix of a photograph or of an archive, hidden ones left out; links to
+    folders are not followed, nor links to files outside of the folder. A pattern (`*`, `?`, `[`,
+    `**`) that is no file's name stands for what the shell would have found. What cannot be found
+    or listed becomes an item with a reason.
+
+    Args:
+        paths: Files, folders, patterns; `-` for standard input.
+        piped: What came from standard input.
+        piped_names: Whether that is a list of files and folders, one a line, or with a zero byte
+            after each; else it is one photograph.
+    """
+    found = _all(paths, piped, piped_names)
+    return _once(found) if len(paths) > 1 or piped_names or _is_pattern(paths) else found
+
+
+def _all(
+    paths: Iterable[str | os.PathLike[str]], piped: bytes, piped_names: bool
+) -> Iterator[Item]:
+    for given in paths:
+        path = os.fsdecode(given)
+        if path != STANDARD_INPUT:
+            yield from _named(path, _pattern)
+        elif piped_names:
+            for line in piped.split(b"\0" if b"\0" in piped else b"\n"):
+                if line.strip():
+                    yield from _named(os.fsdecode(line.removesuffix(b"\r")), _missing)
+        else:
+            yield Item(name=STANDARD_INPUT, path=STANDARD_INPUT, size=len(piped), data=piped)
+
+
+def _named(path: str, otherwise: Callable[[str], Iterator[Item]]) -> Iterator[Item]:
+    """What a name stands for; one that does not exist is seen to otherwise."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return otherwise(path)
+    except OSError as error:
+        return iter([_problem(path, f"cannot be found ({error.strerror}); check the path")])
+    return _folder(path) if Path(path).is_dir() else _file(path)
+
+
+def _missing(path: str) -> Iterator[Item]:
+    yield _problem(path, "there is no such file; check the path")
+
+
+def _pattern(path: str) -> Iterator[Item]:
+    """What a shell would have made of a pattern."""
+    if not glob.has_magic(path):
+        yield from _missing(path)
+        return
+    parts = Path(path).parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    root, rest = Path(*parts[:fixed]), str(Path(*parts[fixed:]))
+    try:
+        # Not the module glob, whose ** goes round in circles of links.
+        matches = sorted(match for match in root.glob(rest) if not _is_hidden(match, root))
+    except (ValueError, OSError, NotImplementedError) as error:
+        yield _problem(path, f"is no pattern that can be followed ({error}); check it")
+        return
+    deep = "**" in parts
+    if not matches:
+        yield _problem(path, "nothing matches this pattern; check it")
+    for match in matches:
+        if not (deep and match.is_dir()):  # what lies in it was matched, as far as it was meant
+            yield from _named(str(match), _missing)
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _is_pattern(paths: Sequence[str | os.PathLike[str]]) -> bool:
+    return any(glob.has_magic(os.fsdecode(path)) for path in paths)
+
+
+def _file(path: str) -> Iterator[Item]:
+    """A file that exists, or a link that leads nowhere; an archive is taken apart."""
+    if path.lower().endswith(_ARCHIVE) and is_archive(path):
+        yield from _archive(path)
+        return
+    try:
+        status = Path(path).stat()
+    except OSError as error:
+        yield _problem(path, f"cannot be read ({error.strerror}); check it, and where it leads")
+        return
+    yield Item(name=plain(path), path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+
+
+def _archive(path: str) -> Iterator[Item]:
+    from trueshot.imagefiles import SUFFIXES
+
+    empty = True
+    try:
+        status = Path(path).stat()
+        for listed in members(path, SUFFIXES):
+            empty = False
+            yield Item(
+                name=plain(f"{path}!/{listed.name}"),
+                path=path,
+                size=status.st_size,
+                mtime_ns=status.st_mtime_ns,
+                inside=listed.name,
+                member=listed.member,
+                note=listed.note,
+                reason=listed.reason,
+            )
+    except ImageFileError as error:
+        yield _problem(path, error.reason)
+    except OSError as error:
+        yield _problem(path, f"cannot be read ({error.strerror}); check its permissions")
+    else:
+        if empty:
+            yield _problem(path, "holds no photograph; name what is in it with a usual suffix")
+
+
+def _folder(folder: str) -> Iterator[Item]:
+    """What lies in a folder and below, in the order of `imagefiles.find_images`."""
+    root = os.path.realpath(folder)
+    empty = True
+    waiting = [iter([os.path.join(folder, "")])]  # noqa: PTH118
+    while waiting:
+        place = next(waiting[-1], None)
+        if place is None:
+            waiting.pop()
+        elif place.endswith(os.sep):
+            try:
+                waiting.append(iter(_names_in(place)))
+            except OSError as error:
+                empty = False
+                yield _problem(place, f"cannot be listed ({error.strerror}); check its permissions")
+        else:
+            empty = False
+            yield from _link(place, root) if Path(place).is_symlink() else _file(place)
+    if empty:
+        yield _problem(folder, "holds no photograph; check the path, or name files one by one")
+
+
+def _names_in(folder: str) -> list[str]:
+    """Paths of folders, with a slash at the end, and of files whose suffix is of interest."""
+    from trueshot.imagefiles import SUFFIXES
+
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                found.append(entry.name + os.sep)
+            elif os.path.splitext(entry.name)[1].lower() in {*SUFFIXES, _ARCHIVE}:  # noqa: PTH122
+                found.append(entry.name)
+    return [os.path.join(folder, name) for name in sorted(found)]  # noqa: PTH118
+
+
+def _link(path: str, root: str) -> Iterator[Item]:
+    """A link in a folder, by the name of a photograph: judged if it stays inside."""
+    target = os.path.realpath(path)
+    if os.path.commonpath([root, target]) == root:
+        yield from _file(path)
+    else:
+        yield _problem(path, "is a link out of the folder; name what it leads to, if it is wanted")
+
+
+def _problem(path: str, reason: str) -> Item:
+    return Item(name=plain(path), path=path, reason=plain(reason))
+
+
+def _once(found: Iterable[Item]) -> Iterator[Item]:
+    """Leave out what was met before, by whatever way it was named."""
+    seen: set[int] = set()
+    for item in found:
+        number = hash((os.path.abspath(item.path), item.inside))  # noqa: PTH100
+        if number not in seen:
+            seen.add(number)
+            yield item

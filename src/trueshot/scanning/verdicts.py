@@ -1,0 +1,144 @@
+"""What is said of one file, as a record for JSON, CSV and Parquet, and what all add up to."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Word = Literal["original", "recaptured", "undecided", "error"]
+
+WORDS: tuple[Word, ...] = ("original", "recaptured", "undecided", "error")
+
+_LONGEST_TEXT = 10_000  # more than the longest path, less than what could choke a terminal
+_JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is said of one file.
+
+    Args:
+        file: Its name as it was given or found, made printable; `archive.zip!/inner.jpg` for a
+            member of an archive, `-` for standard input.
+        verdict: "original", "recaptured", "undecided" (it was judged, and the evidence is too weak
+            or the photograph unlike those that the detector was calibrated on), or "error".
+        sha256: Of the bytes that were judged, 64 hexadecimal digits; none if they were not read.
+        log10_lr: Decimal logarithm of the likelihood ratio: above 0 the evidence speaks for a
+            recapture, below 0 for an original.
+        score: What the detector said: logit margin, recaptured minus original.
+        crops: Number of crops that were looked at.
+        notes: What was done to the pixels on the way, and what was left undone.
+        reason: Why it is an error, or undecided.
+        width: Pixels across, as stored.
+        height: Pixels down, as stored.
+        format: "JPEG", "PNG" and so on, by content.
+        seconds: Time that reading and judging took.
+        detector: SHA-256 of the bundle.
+    """
+
+    file: str
+    verdict: Word
+    sha256: str | None = None
+    log10_lr: float | None = None
+    score: float | None = None
+    crops: int | None = None
+    notes: tuple[str, ...] = ()
+    reason: str | None = None
+    width: int | None = None
+    height: int | None = None
+    format: str | None = None
+    seconds: float | None = None
+    detector: str | None = None
+
+    @property
+    def likelihood_ratio(self) -> float | None:
+        """How many times likelier the evidence is if it is a recapture than if it is original."""
+        if self.log10_lr is None:
+            return None
+        return 10.0**self.log10_lr if abs(self.log10_lr) < 300 else math.inf * (self.log10_lr > 0)
+
+    def as_record(self) -> dict[str, Any]:
+        """The fields in the order of the output, with the likelihood ratio."""
+        return {name: getattr(self, name) for name in COLUMNS} | {"notes": list(self.notes)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Verdict:
+        """The verdict that a record was made of.
+
+        Raises:
+            ValueError: It is no such record.
+        """
+        fields = {name: value for name, value in record.items() if name in _KINDS}
+        wrong = [name for name, value in fields.items() if not _is_of_kind(value, _KINDS[name])]
+        if record.keys() - {*COLUMNS} or wrong or fields.get("verdict") not in WORDS:
+            raise ValueError(f"no record of a verdict: {wrong or sorted(record)}")
+        if not all(isinstance(note, str) for note in fields.get("notes") or ()):
+            raise ValueError("no record of a verdict: notes are texts")
+        try:
+            return cls(**fields | {"notes": tuple(fields.get("notes") or ())})
+        except TypeError as error:
+            raise ValueError(f"no record of a verdict: {error}") from None
+
+
+COLUMNS = (
+    "file",
+    "sha256",
+    "verdict",
+    "likelihood_ratio",
+    "log10_lr",
+    "score",
+    "crops",
+    "notes",
+    "reason",
+    "width",
+    "height",
+    "format",
+    "seconds",
+    "detector",
+)
+
+_KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(COLUMNS, (str,))
+_KINDS |= dict.fromkeys(("log10_lr", "score", "seconds"), (float, int))
+_KINDS |= dict.fromkeys(("crops", "width", "height"), (int,))
+_KINDS["notes"] = (list, tuple)
+del _KINDS["likelihood_ratio"]  # which follows from its logarithm
+
+
+def exit_status(counts: Mapping[str, int]) -> int:
+    """The exit status of a scan, so that 0 means: everything was judged, and all is original.
+
+    Args:
+        counts: How many files got each verdict.
+
+    Returns:
+        2 if some could not be judged (an error, or undecided) or there were none at all, else 1 if
+        some are recaptured, else 0.
+    """
+    if counts.get("error") or counts.get("undecided") or not sum(counts.values()):
+        return 2
+    return 1 if counts.get("recaptured") else 0
+
+
+def _is_of_kind(value: object, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return value is None or (isinstance(value, kinds) and not isinstance(value, bool))
+
+
+def plain(text: str) -> str:
+    """A text of unknown origin on one line, safe to print.
+
+    Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
+    bytes that are no UTF-8 are written as escapes; what is very long is cut.
+    """
+    written = text if text.isprintable() else "".join(map(_escaped, text))
+    return written if len(written) <= _LONGEST_TEXT else f"{written[:_LONGEST_TEXT]}…"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

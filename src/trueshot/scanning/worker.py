@@ -1,0 +1,136 @@
+"""What a worker does: reads one photograph, has it judged, and says so in plain words."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trueshot.errors import ImageFileError
+from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
+from trueshot.imagefiles.opening import read_bytes
+from trueshot.scanning.archives import Member, read_member
+from trueshot.scanning.verdicts import Verdict
+
+if TYPE_CHECKING:
+    from trueshot.judging import Judge, Judged
+    from trueshot.scanning.frames import Attached
+    from trueshot.scanning.nursery_process import Handler
+
+# Where an object lay in memory, in what a library says: other in each run.
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+Explain = Callable[[ImageFile, "Judged"], Mapping[str, bytes]]
+
+EXPLANATION = "explanation"
+"""Name of the attached bytes that `judging.evidence.Explanation` reads."""
+
+
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Load a detector and make ready to judge with it; for `Pool`.
+
+    Args:
+        settings: `bundle`: path of a bundle; `runtime`: "torch" or "onnx"; `pixel_limit`, as in
+            `read_image`; `explain`: whether to make ready for that, too.
+
+    Returns:
+        A handler of the requests that `examiner` describes, and facts: `detector`, SHA-256 of the
+        bundle.
+
+    Raises:
+        BundleError: The bundle cannot be read, or cannot judge photographs.
+    """
+    if settings.get("explain"):  # once, for all workers
+        import trueshot.judging.explanation  # noqa: F401
+    bundle = Path(settings["bundle"])
+    judge = _judge(bundle, settings["runtime"])
+    detector = hashlib.sha256(bundle.read_bytes()).hexdigest()
+
+    def explained(image: ImageFile, judged: Judged) -> dict[str, bytes]:
+        from trueshot.judging.explanation import explain
+
+        return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
+
+    return examiner(judge, detector, settings["pixel_limit"], explained), {"detector": detector}
+
+
+def _judge(bundle: Path, runtime: str) -> Judge:
+    from trueshot.judging import Judge
+
+    if runtime == "onnx":
+        from trueshot.judging.onnx_runtime import with_onnx
+
+        return Judge(*with_onnx(bundle))
+    import torch
+
+    torch.set_num_threads(1)
+    return Judge.load(bundle)
+
+
+def examiner(
+    judge: Judge,
+    detector: str,
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+    explain: Explain | None = None,
+) -> Handler:
+    """Make what handles requests with this judge.
+
+    A request says `name`, which stands in the verdict; `path`; `member`, the place in the archive
+    `path` or None; and `explain`, whether what shows why is wanted, too. An attached `data` is
+    judged in place of the file. The answer has `verdict`, a record, and `final`: whether the same
+    bytes will always get it.
+
+    Args:
+        judge: Judges pixels.
+        detector: SHA-256 of its bundle.
+        pixel_limit: As in `read_image`.
+        explain: Makes what shows why, as bytes by name, for whoever asks for it.
+    """
+
+    def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
+        started = time.perf_counter()
+        said: dict[str, Any] = {"file": request["name"], "detector": detector}
+        final, blobs = False, dict[str, bytes]()
+        try:
+            data = attached["data"] if "data" in attached else _read(request, pixel_limit)
+            said["sha256"] = hashlib.sha256(data).hexdigest()
+            final = True
+            image = read_image_bytes(data, request["name"], pixel_limit=pixel_limit)
+            judged = judge.judge(image.pixels)
+            said |= _findings(image, judged)
+            if request.get("explain") and explain is not None:
+                blobs = dict(explain(image, judged))
+        except ImageFileError as error:
+            final = final and not isinstance(error.__cause__, MemoryError)
+            said |= {"verdict": "error", "reason": _ADDRESS.sub("", error.reason)}
+        verdict = Verdict(**said, seconds=round(time.perf_counter() - started, 6))
+        return {"verdict": verdict.as_record(), "final": final}, blobs
+
+    return handle
+
+
+def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
+    if request["member"] is not None:
+        return read_member(request["path"], Member(**request["member"]))
+    return read_bytes(request["path"], pixel_limit)
+
+
+def _findings(image: ImageFile, judged: Judged) -> dict[str, Any]:
+    reason = "; ".join(judged.reasons) or None
+    if judged.verdict == "undecided" and reason is None:
+        reason = "the evidence is too weak either way"
+    return {
+        "verdict": judged.verdict,
+        "log10_lr": judged.log10_lr,
+        "score": judged.score if math.isfinite(judged.score or 0) else None,
+        "crops": len(judged.scores),
+        "notes": image.notes,
+        "reason": reason,
+        "width": image.facts.width,
+        "height": image.facts.height,
+        "format": image.facts.format,
+    }

@@ -1,0 +1,99 @@
+"""The application: the page, the service, and the guard before both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+from starlette.staticfiles import StaticFiles
+
+from trueshot import __version__
+from trueshot.web.answers import MOST_LEVELS, PLAIN, ROBUST
+from trueshot.web.guarding import Guard
+from trueshot.web.limits import ServiceSettings
+from trueshot.web.problems import answer_with_problems
+from trueshot.web.routes import describe, router
+from trueshot.web.service import LOADER, Service
+
+_HERE = Path(__file__).parent
+_SUMMARY = "Tells true shots from recaptures, with likelihood ratios and reasons."
+
+
+def create_app(
+    plain: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+) -> FastAPI:
+    """The page and the service of two detectors.
+
+    Args:
+        plain: Bundle of the detector that was trained without a defence: what judges by default.
+        robust: Bundle of the one that was trained with one.
+        settings: Where it listens, and limits.
+        loader: What the workers run, as `Pool` takes it.
+    """
+    service = Service(plain, robust, settings, loader)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with service.running():
+            yield
+
+    app = FastAPI(
+        title="trueshot",
+        version=__version__,
+        summary=_SUMMARY,
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        docs_url=None,  # it would load from elsewhere
+        redoc_url=None,
+        # Nothing is told to anybody, whatever the environment asks for.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+    )
+    app.state.service = service
+    app.include_router(router)
+    app.add_api_route("/", _page, include_in_schema=False, response_class=HTMLResponse)
+    app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
+    app.add_middleware(Guard, hosts=settings.hosts)
+    answer_with_problems(app)
+    _described(app)
+    return app
+
+
+async def _page(request: Request) -> HTMLResponse:
+    service: Service = request.app.state.service
+    cards = {name: service.pool.facts[name] for name in (PLAIN, ROBUST)}
+    template = _templates().get_template("page.html.jinja")
+    text = template.render(
+        summary=_SUMMARY,
+        settings=service.settings,
+        detectors=cards,
+        most_levels=MOST_LEVELS,
+        version=__version__,
+    )
+    return HTMLResponse(text)
+
+
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _described(app: FastAPI) -> None:
+    """Have the description of the service made once, with what no signature says."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = describe(make())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]

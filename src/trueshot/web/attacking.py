@@ -1,0 +1,153 @@
+"""Attacking a photograph as a judge sees it: through the crops that it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, as_filed, perturb
+from trueshot.card import Card
+from trueshot.detector import Detector
+from trueshot.judging import Judge, Judged
+from trueshot.judging.placing import cut
+from trueshot.labels import CLASSES
+from trueshot.networks.many_crops import ManyCrops
+from trueshot.pixels import linf, psnr, share_changed, to_bytes, to_levels
+from trueshot.web.answers import MOST_LEVELS, Method
+
+Bytes = npt.NDArray[np.uint8]
+
+PGD_STEPS = 10
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AttackedPhotograph:
+    """What an attack made of a photograph, and what the same judge says of both.
+
+    Args:
+        away_from: The class that is attacked: the one that the detector itself took it for.
+        before: Of the photograph as it is.
+        after: Of the attacked one, rounded to bytes and judged from the beginning.
+        pixels: The attacked photograph, shape (h, w, 3).
+        corner: Of the crop (y, x) that spoke most for `away_from`.
+        decibels: Peak signal to noise ratio over the crops; None where nothing was changed.
+        largest_change: Of a level.
+        share_changed: Of the pixels of the crops.
+    """
+
+    away_from: str
+    before: Judged
+    after: Judged
+    pixels: Bytes
+    corner: tuple[int, int]
+    decibels: float | None
+    largest_change: float
+    share_changed: float
+
+
+class Decided(nn.Module):
+    """Logits with the threshold taken off: the larger of the two is what the card decides.
+
+    Args:
+        network: Levels (n, 3, h, w) to logits (n, 2).
+        threshold: Score from which a photograph counts as recaptured.
+    """
+
+    def __init__(self, network: nn.Module, threshold: float) -> None:
+        super().__init__()
+        self.network = network
+        self.threshold = threshold
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) to logits (n, 2)."""
+        logits: Tensor = self.network(images)
+        return logits - logits.new_tensor([0.0, self.threshold])
+
+
+def sheet_detector(detector: Detector, card: Card) -> Detector:
+    """A detector of sheets: what the judge of a card says of a photograph, with a gradient.
+
+    A sheet holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
+    lies outside of the crops has no part in the score, so an attack could not use it anyway.
+
+    Args:
+        detector: Of crops, in evaluation mode.
+        card: How crops make a photograph's score, and from which score on it is recaptured.
+    """
+    contract = card.input_contract()
+    whole = ManyCrops(detector, contract.side, aggregation=contract.aggregation)
+    return Detector(Decided(whole, threshold_of(card)), classes=detector.classes).eval()
+
+
+def threshold_of(card: Card) -> float:
+    """The score in the middle between the two verdicts of a card."""
+    decision = card.decision
+    return 0.0 if decision is None else (decision.original_to + decision.recaptured_from) / 2
+
+
+def attack_named(method: Method, budget: float) -> Attack:
+    """The attack of a method with a budget in levels.
+
+    Raises:
+        ValueError: The budget is negative or more than `MOST_LEVELS`.
+    """
+    if not 0 <= budget <= MOST_LEVELS:
+        raise ValueError(f"a budget of 0 to {MOST_LEVELS} levels wanted, got {budget}")
+    if method == "pgd":
+        return PGD(budget=budget, steps=PGD_STEPS)
+    return FGSM(budget=budget) if method == "fgsm" else LeastLikelyClass(budget=budget)
+
+
+def attack_photograph(
+    judge: Judge, sheets: Detector, pixels: Bytes, attack: Attack
+) -> AttackedPhotograph:
+    """Attack a photograph away from what the detector takes it for, and judge it again.
+
+    The crops that were judged are changed where they lie; the result is rounded to the bytes of a
+    file and judged like any photograph, so its crops are chosen anew.
+
+    Args:
+        judge: Judges photographs.
+        sheets: Of the same detector: see `sheet_detector`.
+        pixels: RGB bytes, shape (h, w, 3).
+        attack: Its budget is in levels.
+
+    Raises:
+        ValueError: There is no crop in it that could be attacked.
+    """
+    before = judge.judge(pixels)
+    if not before.corners or before.score is None:
+        raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
+    label = int(before.score > threshold_of(judge.card))
+    side = before.side
+    sheet = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
+    filed = as_filed(
+        attack, sheet, perturb(attack, sheets, sheet, torch.tensor([label], dtype=torch.int64))
+    )
+    attacked = _pasted(pixels, to_bytes(filed)[0], before)
+    told = before.scores if label else -before.scores
+    ratio = float(psnr(sheet, filed)[0])
+    return AttackedPhotograph(
+        away_from=CLASSES[label],
+        before=before,
+        after=judge.judge(attacked),
+        pixels=attacked,
+        corner=before.corners[int(told.argmax())],
+        decibels=ratio if np.isfinite(ratio) else None,
+        largest_change=float(linf(sheet, filed)[0]),
+        share_changed=float(share_changed(sheet, filed)[0]),
+    )
+
+
+def _pasted(pixels: Bytes, sheet: Bytes, judged: Judged) -> Bytes:
+    """The photograph with the crops of a sheet in their places."""
+    side = judged.side
+    changed = pixels.copy()
+    crops = sheet.reshape(-1, side, side, 3)
+    for (top, left), crop in zip(judged.corners, crops, strict=True):
+        changed[top : top + side, left : left + side] = crop
+    return changed

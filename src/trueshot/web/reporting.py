@@ -1,0 +1,41 @@
+"""The report of the photographs on the page: that of a scan, handed out and not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trueshot.card import Card
+from trueshot.judging.evidence import Explanation
+from trueshot.scanning.verdicts import Verdict
+from trueshot.versions import versions
+from trueshot.web.limits import ServiceSettings
+
+
+def report_of(
+    verdicts: Sequence[Verdict],
+    explanations: Mapping[str, Explanation],
+    facts: Mapping[str, Any],
+    settings: ServiceSettings,
+) -> bytes:
+    """The self-contained HTML page of some verdicts.
+
+    Args:
+        verdicts: In their order.
+        explanations: By SHA-256 of the file.
+        facts: Of the detector: its `sha256` and its `card`.
+        settings: That were judged with.
+    """
+    from trueshot.reports.scan_report import scan_report
+
+    return scan_report(
+        [verdict.as_record() for verdict in verdicts],
+        Card.model_validate(facts["card"]),
+        bundle_sha256=facts["sha256"],
+        explanations=explanations,
+        versions=versions(),
+        settings={
+            "most pixels": settings.pixel_limit,
+            "seconds for each file": settings.seconds,
+        },
+    ).html

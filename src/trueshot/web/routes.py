@@ -1,0 +1,170 @@
+"""The service by HTTP: verdicts, attacks, reports, and what the server says of itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+
+from trueshot import __version__
+from trueshot.web.answers import (
+    MOST_LEVELS,
+    PLAIN,
+    ROBUST,
+    AttackAnswer,
+    DetectorAnswer,
+    DetectorName,
+    Health,
+    Method,
+    Problem,
+    Verdicts,
+    attack_answer,
+    verdict_answer,
+)
+from trueshot.web.problems import MEDIA_TYPE, ProblemError
+from trueshot.web.service import Service, while_wanted
+from trueshot.web.uploads import Upload, media_type, read_uploads
+
+router = APIRouter(prefix="/v1")
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_ONE = {"application/octet-stream": _BINARY, "image/*": _BINARY}
+_FORM = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "file": {"type": "array", "items": {"type": "string", "contentMediaType": "image/*"}}
+        },
+    }
+}
+_SEVERAL = {"requestBody": {"required": True, "content": {**_ONE, "multipart/form-data": _FORM}}}
+_MEANINGS = {
+    403: "Asked by a page of another site.",
+    408: "The request arrived too slowly.",
+    413: "Too many bytes, files or pixels.",
+    415: "The body, or the file, is of no kind that is read here.",
+    421: "Asked for by a name that is none of this server's.",
+    422: "A damaged file, or arguments that are none.",
+    503: "The queue is full; see `Retry-After`.",
+    504: "The photograph took longer than it may.",
+}
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": meaning,
+        "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, meaning in _MEANINGS.items()
+}
+
+Name = Annotated[str, Query(max_length=1000, description="Of the file, if it is the whole body.")]
+Which = Annotated[DetectorName, Query(description="The detector.")]
+
+
+@router.post("/verdicts", responses=_PROBLEMS, openapi_extra=_SEVERAL)
+async def verdicts(
+    request: Request,
+    detector: Which = PLAIN,
+    pictures: Annotated[bool, Query(description="Whether to explain with pictures.")] = False,
+    name: Name = "",
+) -> Verdicts:
+    """Judge photographs.
+
+    A file that is the whole body and cannot be judged is answered as a problem; in a form it is
+    one verdict "error" among the others.
+    """
+    service = _service(request)
+    with service.place():
+        uploads = await read_uploads(request, service.settings, name)
+        is_one = media_type(request) != "multipart/form-data"
+
+        async def judged() -> Verdicts:
+            answers = []
+            for upload in uploads:
+                verdict, explanation, status = await service.judge(upload, detector, pictures)
+                answers.append(verdict_answer(verdict.as_record(), explanation))
+                if is_one and verdict.verdict == "error":
+                    detail = f"{verdict.file}: {verdict.reason}"
+                    more = {"verdict": answers[0].model_dump(mode="json")}
+                    raise ProblemError(status, "file", detail, **more)
+            return Verdicts(verdicts=answers)
+
+        return await while_wanted(request, judged)
+
+
+@router.post(
+    "/attacks",
+    responses=_PROBLEMS,
+    openapi_extra={"requestBody": {"required": True, "content": _ONE}},
+)
+async def attacks(
+    request: Request,
+    method: Annotated[Method, Query(description="FGSM, LLCM (one step each) or PGD-10.")],
+    budget: Annotated[float, Query(ge=0, le=MOST_LEVELS, description="ε in levels.")],
+    detector: Which = PLAIN,
+    name: Name = "",
+) -> AttackAnswer:
+    """Attack one photograph with adversarial noise that knows the detector, and judge it again."""
+    service = _service(request)
+    with service.place():
+        upload = _only(await read_uploads(request, service.settings, name))
+        answer = await while_wanted(
+            request, lambda: service.attack(upload, detector, method, budget)
+        )
+        return attack_answer(answer, method=method, budget=budget, detector=detector)
+
+
+@router.post(
+    "/reports",
+    responses=_PROBLEMS | {200: {"content": {"text/html": {"schema": {"type": "string"}}}}},
+    openapi_extra=_SEVERAL,
+    response_class=HTMLResponse,
+)
+async def reports(request: Request, detector: Which = PLAIN, name: Name = "") -> HTMLResponse:
+    """Judge photographs, and report on them as one HTML page that needs nothing else."""
+    service = _service(request)
+    with service.place():
+        uploads = await read_uploads(request, service.settings, name)
+        page = await while_wanted(request, lambda: service.report(uploads, detector))
+    how = {"Content-Disposition": 'attachment; filename="trueshot-report.html"'}
+    return HTMLResponse(page, headers=how)
+
+
+@router.get("/detectors")
+async def detectors(request: Request) -> list[DetectorAnswer]:
+    """The two detectors, with their cards."""
+    facts = _service(request).pool.facts
+    return [DetectorAnswer(name=name, **facts[name]) for name in (PLAIN, ROBUST)]
+
+
+@router.get("/health")
+async def health(request: Request) -> Health:
+    """How the service is."""
+    service = _service(request)
+    return Health(
+        status="ok",
+        version=__version__,
+        workers=service.settings.at_once,
+        taken=service.taken,
+        places=service.places,
+    )
+
+
+def describe(description: dict[str, Any]) -> dict[str, Any]:
+    """Enter into an OpenAPI description what no signature says: the form of problems."""
+    schemas = description["components"]["schemas"]
+    schemas["Problem"] = Problem.model_json_schema()
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    return description
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _only(uploads: list[Upload]) -> Upload:
+    if len(uploads) > 1:
+        raise ProblemError(422, "form", "one photograph is attacked at a time; send one")
+    return uploads[0]

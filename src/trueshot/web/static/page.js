@@ -1,0 +1,547 @@
+"use strict";
+// The page: photographs are sent to this server, one request each, and what it says is shown.
+// Texts from files and answers are only ever set as text, never as markup.
+
+const LIMITS = {
+  bytes: Number(document.body.dataset.uploadBytes),
+  files: Number(document.body.dataset.mostFiles),
+};
+const AT_ONCE = 2;
+const TRIES = 30;
+const DEBOUNCE = 120;
+const MOST_REMEMBERED = 300;
+const COARSE = [0, 15, 8, 4, 12, 2, 6, 10, 1, 3, 5];
+const METHOD_NOTES = {
+  fgsm: "Fast gradient sign method: one step of ε up the loss of the class that the detector took it for.",
+  llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
+  pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
+};
+const DETECTORS = ["plain", "robust"];
+
+const $ = (id) => document.getElementById(id);
+const photos = [];
+let chosen = null;
+let cards = {};
+let nextId = 0;
+
+// ---- Asking the server ----
+
+class Refusal extends Error {}
+
+async function ask(path, options) {
+  for (let tried = 1; ; tried++) {
+    const answer = await fetch(path, options);
+    if (answer.status === 503 && tried < TRIES) {
+      const seconds = Number(answer.headers.get("Retry-After")) || 2;
+      await pause(1000 * seconds * (0.5 + Math.random()), options?.signal);
+      continue;
+    }
+    if (answer.ok) return answer;
+    const problem = await answer.json().catch(() => ({}));
+    throw new Refusal(problem.detail || `the server answered ${answer.status}`);
+  }
+}
+
+function pause(milliseconds, signal) {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(new DOMException("no longer wanted", "AbortError"));
+    if (signal?.aborted) return stop();
+    const timer = setTimeout(resolve, milliseconds);
+    signal?.addEventListener("abort", () => { clearTimeout(timer); stop(); }, { once: true });
+  });
+}
+
+function send(path, photo, parameters, signal) {
+  const query = new URLSearchParams({ ...parameters, name: photo.name });
+  const headers = { "Content-Type": "application/octet-stream" };
+  return ask(`${path}?${query}`, { method: "POST", body: photo.file, headers, signal });
+}
+
+function reasonOf(error) {
+  if (error instanceof Refusal) return error.message;
+  return "the server cannot be reached; is it still running?";
+}
+
+// ---- Photographs ----
+
+function take(files) {
+  const images = [...files].filter((file) => file.size > 0 || file.type);
+  for (const file of images) {
+    const photo = {
+      id: nextId++, file, name: file.name || "pasted image", url: URL.createObjectURL(file),
+      found: {}, stop: new AbortController(), orientation: 1,
+    };
+    photos.push(photo);
+    judge(photo, detector());
+    if (chosen === null) choose(photo);
+  }
+  if (images.length) tell(`${images.length === 1 ? images[0].name || "one photograph" : `${images.length} photographs`} given`);
+  render();
+}
+
+const waiting = [];
+let busy = 0;
+
+function judge(photo, name) {
+  if (photo.found[name]) return;
+  photo.found[name] = { state: "pending" };
+  waiting.push({ photo, name });
+  next();
+}
+
+function next() {
+  while (busy < AT_ONCE && waiting.length) {
+    busy++;
+    const { photo, name } = waiting.shift();
+    judged(photo, name).finally(() => { busy--; next(); });
+  }
+}
+
+async function judged(photo, name) {
+  let found;
+  try {
+    if (photo.file.size > LIMITS.bytes) throw new Refusal(`it has ${megabytes(photo.file.size)}, and ${megabytes(LIMITS.bytes)} are allowed`);
+    // As a form, so that a file that cannot be judged is a verdict and no failed request.
+    const body = new FormData();
+    body.append("file", photo.file, photo.name);
+    const options = { method: "POST", body, signal: photo.stop.signal };
+    const answer = await ask(`/v1/verdicts?detector=${name}&pictures=true`, options);
+    found = { state: "done", ...(await answer.json()).verdicts[0] };
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    found = { state: "done", verdict: "error", reason: reasonOf(error), notes: [], pictures: null };
+  }
+  photo.found[name] = found;
+  if (name === detector()) tell(`${photo.name}: ${found.verdict}`);
+  if (photo === chosen) attackSoon(0);
+  render();
+}
+
+function remove(photo) {
+  photo.stop.abort();
+  URL.revokeObjectURL(photo.url);
+  const place = photos.indexOf(photo);
+  photos.splice(place, 1);
+  for (const key of remembered.keys()) if (key.startsWith(`${photo.id} `)) remembered.delete(key);
+  if (chosen === photo) choose(photos[Math.min(place, photos.length - 1)] ?? null);
+  render();
+}
+
+function choose(photo) {
+  chosen = photo;
+  if (photo) attackSoon(0);
+  else attacking.abort();
+}
+
+const detector = () => document.querySelector("input[name=detector]:checked").value;
+const view = () => document.querySelector("input[name=view]:checked").value;
+const method = () => document.querySelector("input[name=method]:checked").value;
+const budget = () => Number($("budget").value);
+const tell = (text) => { $("status").textContent = text; };
+const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+
+// ---- Showing verdicts ----
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function drawn(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+function render() {
+  $("photographs").hidden = $("attack").hidden = photos.length === 0;
+  renderList();
+  if (chosen) renderDetail(chosen, chosen.found[detector()] ?? { state: "pending" });
+}
+
+function renderList() {
+  const focused = document.activeElement?.closest?.("#list button");
+  const again = focused && `${focused.className} ${focused.closest("li").dataset.id}`;
+  $("list").replaceChildren(...photos.map((photo) => {
+    const found = photo.found[detector()] ?? {};
+    const word = found.verdict ?? "…";
+    const picture = element("img", { src: photo.url, alt: "" });
+    picture.addEventListener("error", () => {
+      const thumbnail = found.pictures?.thumbnail;
+      if (thumbnail && picture.src !== thumbnail) picture.src = thumbnail;
+      else picture.style.visibility = "hidden";
+    });
+    const pick = element("button", { type: "button", class: "pick", onclick: () => { choose(photo); render(); } },
+      picture, element("span", { class: "what" }, photo.name),
+      element("span", { class: `said ${found.verdict ?? "pending"}` }, word));
+    if (photo === chosen) pick.setAttribute("aria-current", "true");
+    const away = element("button", { type: "button", class: "remove", "aria-label": `Remove ${photo.name}`, onclick: () => remove(photo) }, "×");
+    const item = element("li", { "data-id": photo.id }, pick, away);
+    if (again === `pick ${photo.id}`) queueMicrotask(() => pick.focus());
+    if (again === `remove ${photo.id}`) queueMicrotask(() => away.focus());
+    return item;
+  }));
+}
+
+function renderDetail(photo, found) {
+  $("detail").setAttribute("aria-busy", String(found.state === "pending"));
+  $("detail-name").textContent = photo.name;
+  $("verdict").textContent = found.verdict === "error" ? "cannot be judged" : found.verdict ?? "being judged …";
+  $("verdict").className = `verdict ${found.verdict ?? "pending"}`;
+  $("reason").textContent = found.reason ? sentence(found.reason) : "";
+  renderRatio(found);
+  renderScale(found);
+  renderTelling(found.pictures?.telling ?? null);
+  renderFacts(found);
+  showPhoto(photo, found);
+}
+
+function renderRatio(found) {
+  const judgedOnly = found.score != null;
+  const ratio = $("ratio");
+  ratio.replaceChildren();
+  if (found.likelihood_ratio != null) {
+    ratio.append("Likelihood ratio ", element("b", {}, times(found.likelihood_ratio)));
+  } else if (judgedOnly) {
+    ratio.append("No likelihood ratio: this detector is not calibrated.");
+  }
+  $("words").textContent = found.in_words ?? "";
+  const known = found.in_words != null;
+  $("propositions").replaceChildren(...(known ? found.propositions.map((each) => element("li", {}, sentence(each))) : []));
+}
+
+function times(ratio) {
+  const [more, which] = ratio >= 1 ? [ratio, "for a recapture"] : [1 / ratio, "for an original"];
+  return `${significant(more)} ${which}`;
+}
+
+function significant(value) {
+  if (value >= 1e6) return value.toExponential(1);
+  return Number(value.toPrecision(value < 10 ? 2 : 3)).toLocaleString("en");
+}
+
+const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+
+// Where the verdicts of a card lie on the axis of scores.
+function zones(name) {
+  const decision = cards[name]?.card.decision;
+  return decision ? [decision.original_to, decision.recaptured_from] : [0, 0];
+}
+
+function renderScale(found) {
+  $("scale").replaceChildren();
+  if (found.score == null || !found.pictures) return;
+  const { neutral, span } = found.pictures;
+  const [to, from] = zones(detector());
+  const low = Math.min(neutral - span, to - 1), high = Math.max(neutral + span, from + 1);
+  const at = (score) => 400 * (Math.min(high, Math.max(low, score)) - low) / (high - low);
+  const label = `Score ${fixed(found.score)}; original up to ${fixed(to)}, recaptured from ${fixed(from)}`;
+  $("scale").append(drawn("svg", { viewBox: "0 0 400 46", role: "img", "aria-label": label },
+    drawn("line", { class: "axis", x1: 0, x2: 400, y1: 14, y2: 14 }),
+    drawn("rect", { class: "zone-original", x: 0, y: 7, width: at(to), height: 14 }),
+    drawn("rect", { class: "zone-recaptured", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
+    drawn("circle", { class: "now", cx: at(found.score), cy: 14, r: 6 }),
+    drawn("text", { x: 0, y: 40, class: "original" }, "original"),
+    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, "recaptured"),
+    drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
+}
+
+function renderTelling(telling) {
+  $("telling").hidden = telling === null;
+  if (telling === null) return;
+  $("telling-crop").src = telling.crop;
+  $("telling-seen").src = telling.seen;
+  const what = telling.kind === "filtered" ? "the residual that the detector sees" : "the spectrum that the detector sees";
+  const [y, x] = telling.corner;
+  $("telling-caption").textContent = `The crop that speaks loudest (${x}, ${y}; score ${fixed(telling.score)}), and ${what} in it.`;
+}
+
+function renderFacts(found) {
+  const rows = [];
+  const add = (name, ...value) => rows.push(element("dt", {}, name), element("dd", {}, ...value));
+  if (found.crops != null) add("Crops", `${found.crops} of ${found.pictures?.side ?? "?"} px, at native resolution`);
+  if (found.width != null) add("Image", `${found.width} × ${found.height} px, ${found.format}`);
+  if (found.notes?.length) add("Notes", found.notes.join("; "));
+  if (found.seconds != null) add("Time", `${found.seconds.toFixed(2)} s`);
+  if (found.sha256) add("SHA-256", element("code", {}, found.sha256));
+  if (found.detector) add("Detector", cards[detector()]?.card.title || detector(), " ", element("code", {}, found.detector.slice(0, 16)));
+  $("facts").replaceChildren(...rows);
+}
+
+// ---- The photograph, with the evidence over it ----
+
+function showPhoto(photo, found) {
+  const image = $("photo");
+  // Scores were given to the stored grid; browsers turn what EXIF asks to be turned.
+  const turned = Number(/EXIF orientation ([2-8])/.exec((found.notes ?? []).join(" "))?.[1] ?? 1);
+  photo.orientation = photo.fallback ? 1 : turned;
+  image.alt = `${photo.name}${found.verdict ? `, ${found.verdict}` : ""}`;
+  image.onload = () => overlay(photo, found);
+  image.onerror = () => {
+    if (found.pictures && !photo.fallback) {
+      photo.fallback = true;
+      showPhoto(photo, found);
+    }
+  };
+  const source = photo.fallback ? found.pictures?.thumbnail ?? photo.url : photo.url;
+  if (image.src === source) overlay(photo, found);
+  else image.src = source;
+  const seen = view() === "evidence" && found.pictures?.heat;
+  $("photo-caption").textContent = seen
+    ? `Orange speaks for a recapture, blue for an original; framed: the ${found.crops} crops that the score is made of.`
+    : "";
+  $("views").hidden = !found.pictures?.heat;
+}
+
+function overlay(photo, found) {
+  const image = $("photo"), canvas = $("overlay");
+  const heat = view() === "evidence" && found.pictures?.heat;
+  canvas.hidden = !heat;
+  if (!heat || photo !== chosen) return;
+  canvas.style.width = `${image.clientWidth}px`;
+  canvas.style.height = `${image.clientHeight}px`;
+  const painted = new Image();
+  painted.onload = () => { if (photo === chosen) paint(canvas, painted, photo, found); };
+  painted.src = heat;
+}
+
+function paint(canvas, heat, photo, found) {
+  const { width, height, pictures } = found;
+  const scale = 1400 / Math.max(width, height);
+  const across = width * scale, down = height * scale;
+  const lying = photo.orientation >= 5;
+  canvas.width = lying ? down : across;
+  canvas.height = lying ? across : down;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(...{
+    1: [1, 0, 0, 1, 0, 0], 2: [-1, 0, 0, 1, across, 0], 3: [-1, 0, 0, -1, across, down],
+    4: [1, 0, 0, -1, 0, down], 5: [0, 1, 1, 0, 0, 0], 6: [0, 1, -1, 0, down, 0],
+    7: [0, -1, -1, 0, down, across], 8: [0, -1, 1, 0, 0, across],
+  }[photo.orientation]);
+  pen.drawImage(heat, 0, 0, across, down);
+  const side = pictures.side * scale;
+  for (const [colour, thickness] of [["#000a", 4], ["#fff", 1.5]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = thickness;
+    for (const [y, x] of pictures.corners) pen.strokeRect(x * scale + 2, y * scale + 2, side - 4, side - 4);
+  }
+}
+
+// ---- The attack: the latest wish wins ----
+
+const remembered = new Map();
+let attacking = new AbortController();
+let timer = 0;
+
+function attackSoon(milliseconds = DEBOUNCE) {
+  clearTimeout(timer);
+  attacking.abort();
+  attacking = new AbortController();
+  $("budget-shown").textContent = String(budget());
+  $("budget").setAttribute("aria-valuetext", `${budget()} levels`);
+  $("method-note").textContent = METHOD_NOTES[method()];
+  const wish = { photo: chosen, method: method(), budget: budget(), signal: attacking.signal };
+  if (!canBeAttacked(chosen)) return withoutAttack(chosen);
+  for (const name of DETECTORS) {
+    const known = remembered.get(keyOf(wish, name, wish.budget));
+    if (known) renderSide(wish, name, known);
+    else side(name).setAttribute("aria-busy", "true");
+    renderCurve(wish, name);
+  }
+  if (inSight) timer = setTimeout(() => attack(wish), milliseconds);
+}
+
+const judgedAs = (photo) => Object.values(photo?.found ?? {}).filter((found) => found.state === "done");
+const canBeAttacked = (photo) => judgedAs(photo).some((found) => found.crops > 0);
+
+function withoutAttack(photo) {
+  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "Being judged first …";
+  for (const name of DETECTORS) renderSide({ photo, method: method(), budget: budget() }, name, { refused: text });
+}
+
+async function attack(wish) {
+  if (!wish.photo || wish.signal.aborted) return;
+  await Promise.all(DETECTORS.map(async (name) => {
+    const found = await attacked(wish, name, wish.budget);
+    if (found && !wish.signal.aborted) renderSide(wish, name, found);
+  }));
+  if (!wish.signal.aborted) $("attack-status").textContent = summary(wish);
+  for (const level of COARSE) for (const name of DETECTORS) {
+    if (wish.signal.aborted) return;
+    await attacked(wish, name, level);
+    if (!wish.signal.aborted) renderCurve(wish, name);
+  }
+}
+
+// For those who do not see the page.
+function summary(wish) {
+  const said = DETECTORS.map((name) => `${name} detector: ${side(name).querySelector(".outcome").textContent}`);
+  return `${wish.method.toUpperCase()}, ε = ${wish.budget}. ${said.join("; ")}`;
+}
+
+const keyOf = (wish, name, level) => `${wish.photo?.id} ${name} ${wish.method} ${level}`;
+
+async function attacked(wish, name, level) {
+  const key = keyOf(wish, name, level);
+  if (remembered.has(key)) return remembered.get(key);
+  let found;
+  try {
+    const parameters = { detector: name, method: wish.method, budget: level };
+    found = await (await send("/v1/attacks", wish.photo, parameters, wish.signal)).json();
+  } catch (error) {
+    if (error.name === "AbortError") return null;
+    found = { refused: reasonOf(error) };
+    if (!(error instanceof Refusal)) return found;
+  }
+  if (photos.includes(wish.photo)) remembered.set(key, found);
+  if (remembered.size > MOST_REMEMBERED) remembered.delete(remembered.keys().next().value);
+  return found;
+}
+
+const side = (name) => document.querySelector(`.side[data-detector="${name}"]`);
+
+function renderSide(wish, name, found) {
+  const place = side(name);
+  place.setAttribute("aria-busy", "false");
+  const refused = "refused" in found;
+  for (const part of [".triple", "table", ".facts"]) place.querySelector(part).hidden = refused;
+  place.querySelector(".outcome").replaceChildren(...(refused ? [sentence(found.refused)] : outcome(found)));
+  if (!refused) {
+    for (const [part, picture] of Object.entries(found.pictures)) place.querySelector(`img.${part}`).src = picture;
+    place.querySelector("img.before").alt = "A crop before the attack";
+    place.querySelector("img.noise").alt = `The noise, multiplied by ${found.gain}`;
+    place.querySelector("img.after").alt = "The crop after the attack";
+    place.querySelector(".gain").textContent = `noise × ${found.gain}`;
+    renderRow(place.querySelector(".row-before"), found.before);
+    renderRow(place.querySelector(".row-after"), found.after);
+    place.querySelector(".facts").textContent = factsOf(found);
+  }
+  renderCurve(wish, name);
+}
+
+function outcome(found) {
+  const before = found.before.verdict, after = found.after.verdict;
+  const word = (verdict) => element("b", { class: verdict }, verdict);
+  if (before === after) return ["Stays ", word(after)];
+  return [word(before), " → ", word(after)];
+}
+
+function renderRow(row, said) {
+  const [verdict, score, ratio] = row.querySelectorAll("td");
+  verdict.textContent = said.verdict;
+  verdict.className = said.verdict;
+  score.textContent = said.score == null ? "–" : fixed(said.score);
+  ratio.textContent = said.log10_lr == null ? "–" : ratioOf(said.log10_lr);
+}
+
+const ratioOf = (log10) => log10 >= 0 ? significant(10 ** log10) : `1/${significant(10 ** -log10)}`;
+
+function factsOf(found) {
+  const [y, x] = found.corner;
+  const parts = [
+    `Attacked away from “${found.away_from}”, what this detector took it for, in the ${found.crops} crops that it judges.`,
+    found.decibels == null ? "Nothing was changed." : `PSNR there ${found.decibels.toFixed(1)} dB; no level changed by more than ${found.largest_change}.`,
+  ];
+  if (found.crops_kept < found.crops) parts.push(`${found.crops - found.crops_kept} of the crops were chosen elsewhere when it was judged again.`);
+  parts.push(`Shown: ${found.side} × ${found.side} px at (${x}, ${y}). ${found.seconds.toFixed(2)} s.`);
+  return parts.join(" ");
+}
+
+function renderCurve(wish, name) {
+  const points = [];
+  for (let level = 0; level <= 15; level++) {
+    const found = remembered.get(keyOf(wish, name, level));
+    if (found?.after?.score != null) points.push([level, found.after.score]);
+  }
+  const holder = side(name).querySelector(".curve");
+  holder.querySelector("svg")?.remove();
+  holder.hidden = points.length === 0;
+  if (points.length) holder.prepend(curve(points, name, wish.budget));
+}
+
+function curve(points, name, now) {
+  const [to, from] = zones(name);
+  const scores = points.map(([, score]) => score);
+  const low = Math.min(...scores, to) - 0.5, high = Math.max(...scores, from) + 0.5;
+  const left = 34, right = 392, top = 6, bottom = 150;
+  const across = (level) => left + (right - left) * level / 15;
+  const up = (score) => bottom - (bottom - top) * (score - low) / (high - low);
+  const band = (kind, above, below) => drawn("rect", { class: `zone-${kind}`, x: left, width: right - left, y: above, height: Math.max(0, below - above) });
+  // At the end where the line is not.
+  const called = (word, y, begins) => drawn("text", { x: begins ? right - 5 : left + 5, y, "text-anchor": begins ? "end" : "start", class: word }, word);
+  const text = `Score against ε: ${points.map(([level, score]) => `${level}: ${score.toFixed(1)}`).join(", ")}`;
+  const made = drawn("svg", { viewBox: "0 0 400 172", role: "img", "aria-label": text },
+    band("recaptured", top, up(from)), band("original", up(to), bottom),
+    called("recaptured", top + 14, scores[0] > from), called("original", bottom - 6, scores[0] <= to));
+  for (const level of [0, 5, 10, 15]) {
+    made.append(drawn("text", { x: across(level), y: bottom + 17, "text-anchor": "middle" }, `${level === 0 ? "ε = " : ""}${level}`));
+  }
+  for (const score of [low + 0.5, high - 0.5]) {
+    made.append(drawn("text", { x: left - 6, y: up(score) + 4, "text-anchor": "end" }, fixed(score, 1)));
+  }
+  made.append(drawn("polyline", { class: "line", points: points.map(([level, score]) => `${across(level)},${up(score)}`).join(" ") }));
+  for (const [level, score] of points) {
+    made.append(drawn("circle", { class: level === now ? "now" : "dot", cx: across(level), cy: up(score), r: level === now ? 6 : 2.5 }));
+  }
+  return made;
+}
+
+// ---- The report ----
+
+async function report() {
+  const button = $("report");
+  button.disabled = true;
+  tell("the report is being made …");
+  try {
+    const form = new FormData();
+    for (const photo of photos) form.append("file", photo.file, photo.name);
+    const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
+    const url = URL.createObjectURL(await answer.blob());
+    element("a", { href: url, download: "trueshot-report.html" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+    tell("the report is ready");
+  } catch (error) {
+    tell(`no report: ${reasonOf(error)}`);
+  } finally {
+    button.disabled = false;
+  }
+}
+
+// ---- What people do ----
+
+$("files").addEventListener("change", (event) => { take(event.target.files); event.target.value = ""; });
+document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("over"); });
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("over");
+  take(event.dataTransfer.files);
+});
+document.addEventListener("paste", (event) => { if (event.clipboardData?.files.length) take(event.clipboardData.files); });
+$("detectors").addEventListener("change", () => { for (const photo of photos) judge(photo, detector()); render(); });
+$("views").addEventListener("change", render);
+$("methods").addEventListener("change", () => attackSoon(0));
+$("budget").addEventListener("input", () => attackSoon());
+$("report").addEventListener("click", report);
+$("clear").addEventListener("click", () => { for (const photo of [...photos]) remove(photo); tell("all removed"); });
+new ResizeObserver(() => { if (chosen) render(); }).observe($("photo"));
+
+// Attacks cost time; they begin once they can be seen.
+let inSight = false;
+new IntersectionObserver(([entry]) => {
+  const before = inSight;
+  inSight = entry.isIntersecting;
+  if (inSight && !before && chosen) attackSoon(0);
+}).observe($("attack"));
+
+ask("/v1/detectors").then((answer) => answer.json()).then((found) => {
+  cards = Object.fromEntries(found.map((each) => [each.name, each]));
+  render();
+}).catch((error) => tell(reasonOf(error)));

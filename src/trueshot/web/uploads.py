@@ -1,0 +1,161 @@
+"""Reading what is sent: within limits, and in memory alone (the framework's parser uses files)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+from trueshot.scanning.verdicts import plain
+from trueshot.web.limits import ServiceSettings
+from trueshot.web.problems import ProblemError, too_large
+
+_MULTIPART = "multipart/form-data"
+_UNNAMED = "upload"
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file that was sent.
+
+    Args:
+        name: As its sender calls it, printable; never used as a path.
+        data: Its bytes.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+
+
+async def read_uploads(request: Request, settings: ServiceSettings, name: str) -> list[Upload]:
+    """The files of a request: its whole body, or the parts of a form.
+
+    Args:
+        request: Not yet read.
+        settings: Its limits are kept while reading, whatever length was declared.
+        name: Of a file that is the whole body.
+
+    Raises:
+        ProblemError: Too long, too slow, too many files, none, or of another media type.
+    """
+    kind = media_type(request)
+    if kind == _MULTIPART:
+        return await _read_form(request, settings)
+    if kind != "application/octet-stream" and not kind.startswith("image/"):
+        raise ProblemError(
+            415,
+            "media-type",
+            f"{kind or 'no media type'}: send the bytes of one file as application/octet-stream "
+            f"or image/*, or several files as {_MULTIPART}",
+            {"Accept-Post": f"application/octet-stream, image/*, {_MULTIPART}"},
+        )
+    body = bytearray()
+    await _read(request, settings, body.extend)
+    return [Upload(printable_name(name), bytes(body))]
+
+
+def media_type(request: Request) -> str:
+    """The media type of a request without its parameters, in small letters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def printable_name(name: str) -> str:
+    """A file's name as its sender gives it, safe to show: the last part of a path, on one line."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return plain(last[:_LONGEST_NAME]) or _UNNAMED
+
+
+async def _read(
+    request: Request, settings: ServiceSettings, take: Callable[[bytes], object]
+) -> None:
+    """Hand the body on piece by piece."""
+    limit = settings.upload_bytes
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large(limit)
+    length = 0
+    try:
+        async with asyncio.timeout(settings.upload_seconds):
+            async for piece in request.stream():
+                length += len(piece)
+                if length > limit:
+                    raise too_large(limit)
+                take(piece)
+    except TimeoutError:
+        detail = f"it did not arrive within {settings.upload_seconds:g} s; send it again"
+        raise ProblemError(408, "slow", detail, {"Connection": "close"}) from None
+
+
+async def _read_form(request: Request, settings: ServiceSettings) -> list[Upload]:
+    _, options = parse_options_header(request.headers["content-type"])
+    form = _Form(settings.max_files)
+    try:
+        parser = MultipartParser(options.get(b"boundary", b""), form.callbacks())
+        await _read(request, settings, parser.write)
+        parser.finalize()
+    except (FormParserError, ValueError) as error:
+        raise ProblemError(422, "form", f"the form cannot be read ({error}); send it again") from (
+            error
+        )
+    if not form.files:
+        raise ProblemError(422, "form", "the form has no file; give one or more")
+    return [Upload(name, bytes(data)) for name, data in form.files]
+
+
+class _Form:
+    """Gathers the files of a form; fields that are none are passed over."""
+
+    def __init__(self, most: int) -> None:
+        self.files: list[tuple[str, bytearray]] = []
+        self._most = most
+        self._is_file = False
+        self._header = self._value = b""
+        self._disposition = b""
+
+    def callbacks(self) -> MultipartCallbacks:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_header,
+            "on_header_value": self._on_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open,
+            "on_part_data": self._take,
+        }
+
+    def _begin(self) -> None:
+        self._disposition = b""
+
+    def _on_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header = self._value = b""
+
+    def _open(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._is_file = b"filename" in options
+        if not self._is_file:
+            return
+        if len(self.files) == self._most:
+            detail = f"a form may hold {self._most} files at most; send the others on their own"
+            raise ProblemError(413, "too-many", detail)
+        name = options[b"filename"].decode("utf-8", "replace")
+        self.files.append((printable_name(name), bytearray()))
+
+    def _take(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.files[-1][1].extend(memoryview(data)[start:end])

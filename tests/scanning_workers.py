@@ -1,0 +1,114 @@
+"""What the workers of tests run in place of a detector; no torch, so that they start at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from trueshot.errors import BundleError
+from trueshot.scanning.worker import examiner
+
+Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
+
+
+class Brightness:
+    """Takes what is bright for a recapture; levels around the middle leave it undecided."""
+
+    def judge(self, pixels: np.ndarray) -> SimpleNamespace:
+        score = (float(pixels.mean()) - 127.5) / 10
+        verdict = "recaptured" if score > 5 else "original" if score < -5 else "undecided"
+        return SimpleNamespace(
+            verdict=verdict, score=score, log10_lr=score / 5, scores=np.array([score]), reasons=()
+        )
+
+
+def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Judge by brightness; a bundle called slow takes its time."""
+    judge = Brightness()
+    detector = hashlib.sha256(settings["bundle"].encode()).hexdigest()
+    handle = examiner(
+        judge,  # type: ignore[arg-type]
+        detector,
+        settings["pixel_limit"],
+        lambda image, judged: {"explanation": image.facts.sha256.encode()},
+    )
+
+    def slowly(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
+        if settings["bundle"] == "slow":
+            time.sleep(0.01)
+        answer = handle(request, attached)
+        if settings["bundle"] == "hangs on 66" and answer[0]["verdict"]["width"] == 66:
+            time.sleep(600)
+        return answer
+
+    return slowly, {"detector": detector}
+
+
+def tricks(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Do what a request says, however bad it is."""
+
+    def handle(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
+        return TRICKS[request["do"]](request), {name: data[::-1] for name, data in attached.items()}
+
+    return handle, {"settings": settings, "pid": os.getpid()}
+
+
+def refuse(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    raise BundleError("this one: no bundle at all")
+
+
+def _die(number: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def die(request: dict[str, Any]) -> dict[str, Any]:
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+        return {}
+
+    return die
+
+
+def _die_once(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        os.mkdir(request["mark"])  # noqa: PTH102
+    except FileExistsError:
+        return {"lives": True}
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def _eat(request: dict[str, Any]) -> dict[str, Any]:
+    return {"bytes": len(bytearray(request["bytes"]))}
+
+
+def _write(request: dict[str, Any]) -> dict[str, Any]:
+    with open(request["path"], "wb", buffering=0) as file:  # noqa: PTH123
+        return {"written": file.write(b"evil")}
+
+
+def _hang(request: dict[str, Any]) -> dict[str, Any]:
+    time.sleep(request.get("seconds", 600))
+    return {"pid": os.getpid()}
+
+
+def _fail(request: dict[str, Any]) -> dict[str, Any]:
+    raise ZeroDivisionError("by nothing")
+
+
+TRICKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "echo": lambda request: {"pid": os.getpid(), "text": request.get("text")},
+    "hang": _hang,
+    "segfault": _die(signal.SIGSEGV),
+    "killed": _die(signal.SIGKILL),
+    "die once": _die_once,
+    "leave": lambda request: os._exit(7),
+    "eat": _eat,
+    "write": _write,
+    "fail": _fail,
+    "print": lambda request: {"written": os.write(1, b"\x1b[31m") + os.write(2, b"\x1b[31m")},
+}

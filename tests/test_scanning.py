@@ -1,0 +1,482 @@
+"""Scans: killed and gone on with, interrupted, of bad files, to every kind of output."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+from trueshot.errors import RunError
+from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT
+from trueshot.scanning import Pool, Settings, Summary, Verdict, exit_status, scan
+from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.output import write_output
+from trueshot.scanning.pool import Answer
+from trueshot.scanning.runner import judge_item, open_pool
+from trueshot.scanning.sources import Item, items
+from trueshot.scanning.verdicts import COLUMNS, WORDS
+
+HERE = Path(__file__).parent
+FAKE = Settings(loader="scanning_workers:load", workers=2, seconds=20)
+
+# A scan in a process of its own, that says each verdict as it comes.
+PROGRAM = """
+import sys
+from trueshot.scanning import Settings, scan
+settings = Settings(loader="scanning_workers:load", workers=2)
+try:
+    for verdict in scan("slow", [sys.argv[1]], sys.argv[2], settings):
+        print(verdict.file, verdict.verdict, flush=True)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _known_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+
+
+@pytest.fixture(scope="module")
+def judges() -> Iterator[Pool]:
+    """Workers for all tests: bright is recaptured, dark is original, grey is undecided."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE))
+        with open_pool("quick", FAKE) as pool:
+            yield pool
+
+
+def picture(level: int, kind: str = "PNG", side: int = 16) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.full((side, side, 3), level, np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+def photographs(folder: Path, count: int) -> Path:
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:03}.png").write_bytes(picture(number * 255 // count))
+    return folder
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    return [record | {"seconds": None} for record in lines(path)]
+
+
+def verdict_of(number: int, **fields: Any) -> Verdict:
+    word = WORDS[number % 4]
+    return Verdict(file=f"{number}.jpg", verdict=word, **fields)
+
+
+def test_verdicts_say_what_the_judge_said_and_of_which_bytes(judges: Pool, tmp_path: Path) -> None:
+    for name, level in (("a", 10), ("b", 250), ("c", 127)):
+        (tmp_path / f"{name}.png").write_bytes(picture(level, side=24))
+    (tmp_path / "d.png").write_bytes(picture(10)[:-20])
+    dark, bright, grey, cut = scan("quick", [tmp_path], settings=FAKE, pool=judges)
+    assert [v.verdict for v in (dark, bright, grey, cut)] == [*WORDS[:3], "error"]
+    assert bright.score == pytest.approx(12.25)
+    assert bright.likelihood_ratio == pytest.approx(10**2.45)
+    assert (dark.width, dark.height, dark.format, dark.crops) == (24, 24, "PNG", 1)
+    assert grey.reason == "the evidence is too weak either way"
+    assert "damaged or cut PNG" in str(cut.reason)
+    assert len({v.sha256 for v in (dark, bright, grey, cut)} - {None}) == 4
+    assert {v.detector for v in (dark, bright, grey, cut)} == {judges.facts["detector"]}
+
+
+def test_verdicts_come_in_the_order_of_items_whatever_the_timing(
+    judges: Pool, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "in", 60)
+    (folder / "000.png").write_bytes(picture(0, side=3000))  # the slowest comes first
+    names = [verdict.file for verdict in scan("quick", [folder], settings=FAKE, pool=judges)]
+    assert names == [item.name for item in items([folder])]
+
+
+def test_a_scan_killed_twenty_times_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 70)
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "gone.png").symlink_to("nothing")
+    numbers = random.Random(6)
+    killed = tmp_path / "killed.jsonl"
+    for _ in range(20):
+        with run(folder, killed) as process:
+            assert process.stdout is not None
+            for _ in range(numbers.randint(1, 7)):
+                if not process.stdout.readline():
+                    break
+            process.kill()
+        assert not killed.exists() or len(lines(killed)) == 72, "there is never half a file"
+    with run(folder, killed) as process:
+        process.communicate()
+    assert process.returncode == 0
+    with run(folder, tmp_path / "whole.jsonl") as process:
+        process.communicate()
+    assert len(timeless(killed)) == 72
+    assert timeless(killed) == timeless(tmp_path / "whole.jsonl")
+
+
+def run(folder: Path, out: Path) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(out)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def test_a_killed_scan_leaves_what_it_had_and_no_result(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 90)
+    with run(folder, tmp_path / "out.jsonl") as process:
+        assert process.stdout is not None
+        told = [process.stdout.readline() for _ in range(30)]
+        process.kill()
+    assert len(told) == 30
+    assert not (tmp_path / "out.jsonl").exists()
+    with connected(tmp_path / "out.jsonl.ledger") as database:
+        (kept,) = database.execute("SELECT count(*) FROM items").fetchone()
+    assert 30 <= kept < 90
+
+
+def connected(path: Path) -> contextlib.closing[sqlite3.Connection]:
+    return contextlib.closing(sqlite3.connect(path))
+
+
+def test_an_interrupt_from_the_keyboard_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 90)
+    out = tmp_path / "out.jsonl"
+    with run(folder, out) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert len(rest.splitlines()) < 89
+    assert not out.exists()
+    with run(folder, out) as process:
+        process.communicate(timeout=60)
+    assert len(lines(out)) == 90
+
+
+def test_what_was_judged_is_not_judged_again_unless_it_changed(
+    judges: Pool, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 6), tmp_path / "out.jsonl"
+    asked: list[str] = []
+
+    class Spy:
+        workers, facts = judges.workers, judges.facts
+
+        def run(self, request: dict[str, Any], *rest: Any, **more: Any) -> Any:
+            asked.append(Path(request["name"]).name)
+            return judges.run(request, *rest, **more)
+
+    def again() -> list[Verdict]:
+        asked.clear()
+        return list(scan("quick", [folder], out, FAKE, pool=Spy()))  # type: ignore[arg-type]
+
+    first = again()
+    assert len(asked) == 6
+    assert again() == first, "times too, for they are those of the first"
+    assert asked == []
+    (folder / "002.png").write_bytes(picture(255))
+    os.utime(folder / "003.png", ns=(1, 1))
+    (folder / "004.png").unlink()
+    (folder / "new.png").write_bytes(picture(0))
+    later = again()
+    assert sorted(asked) == ["002.png", "003.png", "new.png"]
+    assert [verdict.file for verdict in later] == [record["file"] for record in lines(out)]
+    assert len(later) == 6
+
+
+def test_errors_of_the_hour_are_tried_again_and_damage_is_not(judges: Pool, tmp_path: Path) -> None:
+    folder, out = photographs(tmp_path / "in", 1), tmp_path / "out.jsonl"
+    (folder / "cut.png").write_bytes(picture(0)[:40])
+    slow = replace(FAKE, seconds=0.0)
+    assert {v.reason for v in scan("quick", [folder], out, slow, pool=judges)} == {
+        "took longer than 0 s"
+    }
+    whole, cut = scan("quick", [folder], out, FAKE, pool=judges)
+    assert whole.verdict == "original"
+    assert "damaged" in str(cut.reason)
+    assert list(scan("quick", [folder], out, slow, pool=judges)) == [whole, cut]
+
+
+def test_explanations_are_kept_and_asked_for_later_they_are_made(
+    judges: Pool, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 3), tmp_path / "out.jsonl"
+    plain = list(scan("quick", [folder], out, FAKE, pool=judges))
+    full = list(scan("quick", [folder], out, replace(FAKE, explain=True), pool=judges))
+    assert [v.score for v in full] == [v.score for v in plain]
+    assert list(scan("quick", [folder], out, FAKE, pool=judges)) == full, "more than is asked for"
+    claim = {"detector": judges.facts["detector"], "runtime": "torch"}
+    with Ledger(Path(f"{out}.ledger"), claim) as ledger:
+        for position, item in enumerate(items([folder])):
+            assert ledger.find(item, position, explained=True)
+        kept = list(ledger.explained())
+    assert [verdict for verdict, _ in kept] == full
+    for verdict, pictures in kept:
+        assert pictures == {"explanation": str(verdict.sha256).encode()}
+
+
+@pytest.mark.parametrize("settings", [{"bundle": "other"}, {"runtime": "onnx"}])
+def test_the_ledger_of_another_detector_is_refused(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    folder, out = photographs(tmp_path / "in", 1), tmp_path / "out.jsonl"
+    list(scan("quick", [folder], out, FAKE))
+    bundle = settings.pop("bundle", "quick")
+    with pytest.raises(RunError, match=r"ledger of a scan with .* give another"):
+        list(scan(bundle, [folder], out, replace(FAKE, **settings)))
+
+
+def test_two_scans_do_not_share_a_ledger(judges: Pool, tmp_path: Path) -> None:
+    folder, out = photographs(tmp_path / "in", 3), tmp_path / "out.jsonl"
+    first = scan("quick", [folder], out, FAKE, pool=judges)
+    next(first)
+    with pytest.raises(RunError, match="another scan is at work"):
+        list(scan("quick", [folder], out, FAKE, pool=judges))
+    first.close()  # type: ignore[attr-defined]
+    assert len(list(scan("quick", [folder], out, FAKE, pool=judges))) == 3
+
+
+def ledger_of_an_afternoon(path: Path, judges: Pool) -> None:
+    folder = photographs(path.with_name("in"), 40)
+    list(scan("quick", [folder], settings=FAKE, pool=judges, ledger=path))
+
+
+@pytest.mark.parametrize("how", ["text", "middle", "cut", "foreign", "later"])
+def test_a_damaged_or_foreign_ledger_is_refused_by_name(
+    judges: Pool, tmp_path: Path, how: str
+) -> None:
+    path = tmp_path / "the.ledger"
+    ledger_of_an_afternoon(path, judges)
+    data = path.read_bytes()
+    if how == "foreign":
+        path.unlink()
+    if how in ("foreign", "later"):
+        with connected(path) as database:
+            database.execute("CREATE TABLE t (a)" if how == "foreign" else "PRAGMA user_version=9")
+    else:
+        middle = data[:100] + os.urandom(len(data) - 100)
+        path.write_bytes({"text": b"text" * 5000, "middle": middle, "cut": data[:5000]}[how])
+    before = path.read_bytes()
+    with pytest.raises(RunError) as caught:
+        list(scan("quick", [tmp_path / "in"], settings=FAKE, pool=judges, ledger=path))
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "give another" in str(caught.value)
+    if how in ("text", "foreign"):
+        assert path.read_bytes() == before, "what is not ours is left as it is"
+
+
+def test_outputs_of_all_kinds_say_the_same(tmp_path: Path) -> None:
+    verdicts = [
+        verdict_of(1, score=-1.25, log10_lr=2.5, notes=("a", "ü | b"), width=7, seconds=0.5),
+        verdict_of(3, reason='is "cut", =1+1'),
+        verdict_of(0, sha256="0" * 64, crops=16, format="JPEG", height=3, detector="d"),
+    ]
+    for suffix in ("jsonl", "csv", "parquet"):
+        write_output(tmp_path / f"r.{suffix}", iter(verdicts))
+    assert [Verdict.from_record(record) for record in lines(tmp_path / "r.jsonl")] == verdicts
+    table = parquet.read_table(tmp_path / "r.parquet").to_pylist()
+    assert table == lines(tmp_path / "r.jsonl")
+    assert all(tuple(record) == COLUMNS for record in table)
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row, record in zip(rows, table, strict=True):
+        shown = record | {"notes": " | ".join(record["notes"])}
+        assert row == {name: "" if v is None else str(v) for name, v in shown.items()}
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_no_cell_of_a_csv_is_a_formula(tmp_path: Path, start: str) -> None:
+    evil = f'{start}cmd|"/c calc"!A1'
+    write_output(
+        tmp_path / "r.csv",
+        [Verdict(file=evil, verdict="error", reason=evil, notes=(evil,), log10_lr=-2.0)],
+    )
+    with (tmp_path / "r.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert [row["file"], row["reason"], row["notes"]] == [f"'{evil}"] * 3
+    assert row["log10_lr"] == "-2.0"
+
+
+def test_a_writer_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    write_output(out, [verdict_of(0)])
+    before = out.read_bytes()
+
+    def failing() -> Iterator[Verdict]:
+        yield verdict_of(1)
+        raise KeyboardInterrupt
+
+    (tmp_path / ".r.jsonl.1.part").write_text("of one that was killed")
+    with pytest.raises(KeyboardInterrupt):
+        write_output(out, failing())
+    assert out.read_bytes() == before
+    assert os.listdir(tmp_path) == ["r.jsonl"]  # noqa: PTH208
+
+
+def test_an_output_that_says_no_format_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"ends in \.jsonl, \.csv, \.parquet"):
+        next(scan("quick", [tmp_path], tmp_path / "r.txt", FAKE))
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        ({"original": 3}, 0),
+        ({"original": 3, "recaptured": 1}, 1),
+        ({"original": 3, "recaptured": 1, "undecided": 1}, 2),
+        ({"recaptured": 1, "error": 1}, 2),
+        ({"original": 0}, 2),
+        ({}, 2),
+    ],
+)
+def test_the_exit_status_is_zero_only_if_all_was_judged_and_is_original(
+    counts: dict[str, int], status: int
+) -> None:
+    assert exit_status(counts) == status
+
+
+def test_a_summary_counts() -> None:
+    summary = Summary()
+    for number in (0, 0, 1, 3):
+        summary.add(verdict_of(number))
+    assert str(summary) == "4 files: 2 original, 1 recaptured, 0 undecided, 1 error"
+    assert (summary.total, summary.status) == (4, 2)
+
+
+def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(
+    judges: Pool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = photographs(tmp_path / "in", 5)
+    list(scan("quick", [folder], settings=replace(FAKE, show_progress=True), pool=judges))
+    said = capsys.readouterr().err
+    assert said.startswith("scan: 5/5")
+    assert "a second" in said
+
+
+def test_standard_input_is_judged_once_and_kept(judges: Pool, tmp_path: Path) -> None:
+    out = tmp_path / "r.jsonl"
+    for level, word in ((255, "recaptured"), (0, "original")):
+        data = io.BytesIO(picture(level))
+        (verdict,) = scan("quick", ["-"], out, FAKE, pool=judges, stdin=data)
+        assert (verdict.file, verdict.verdict) == ("-", word)
+    with pytest.raises(RunError, match="no standard input"):
+        list(scan("quick", ["-"], settings=FAKE, pool=judges))
+
+
+def test_a_list_of_names_comes_from_standard_input(judges: Pool, tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 3)
+    data = io.BytesIO(b"\n".join(os.fsencode(folder / f"00{n}.png") for n in (2, 0)))
+    settings = replace(FAKE, piped_names=True)
+    found = scan("quick", ["-"], settings=settings, pool=judges, stdin=data)
+    assert [Path(verdict.file).name for verdict in found] == ["002.png", "000.png"]
+
+
+def test_members_of_archives_get_verdicts_and_hashes_of_their_own(
+    judges: Pool, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, level in (("x.png", 255), ("../y.png", 0)):
+            file.writestr(name, picture(level))
+        file.writestr("z.zip", b"PK")
+    (tmp_path / "x.png").write_bytes(picture(255))
+    alone, bright, dark, inner = scan(
+        "quick", [tmp_path / "x.png", path], settings=FAKE, pool=judges
+    )
+    assert [v.verdict for v in (alone, bright, dark, inner)] == [
+        "recaptured",
+        "recaptured",
+        "original",
+        "error",
+    ]
+    assert alone.sha256 == bright.sha256 != dark.sha256
+    assert dark.notes == ("its name leads out of the archive; nothing was written",)
+
+
+def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here() -> None:
+    class Liar:
+        def run(self, *_: Any, **__: Any) -> Any:
+            record = Verdict(file="other", verdict="error", reason="\x1b[2J", notes=("\n",))
+            return Answer({"verdict": record.as_record(), "final": True}, {})
+
+    verdict, _, _ = judge_item(Liar(), Item(name="a", path="a"), seconds=1)  # type: ignore[arg-type]
+    assert verdict == Verdict(file="a", verdict="error", reason="\\x1b[2J", notes=("\\n",))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"file": "a", "verdict": 3},
+        {"file": "a", "verdict": "yes"},
+        {"file": "a", "verdict": "error", "reason": 5},
+        {"file": "a", "verdict": "original", "score": "x"},
+        {"file": "a", "verdict": "original", "score": float("nan")},
+        {"file": "a", "verdict": "original", "notes": [1]},
+        {"file": "a", "verdict": "original", "notes": "text"},
+        {"verdict": "original"},
+        "text",
+        None,
+    ],
+)
+def test_nonsense_of_a_worker_is_an_error_of_its_item(said: Any) -> None:
+    class Fool:
+        def run(self, *_: Any, **__: Any) -> Any:
+            return Answer({"verdict": said}, {})
+
+    verdict, final, _ = judge_item(Fool(), Item(name="a", path="a"), seconds=1)  # type: ignore[arg-type]
+    assert (verdict.verdict, final) == ("error", False)
+
+
+def test_records_and_verdicts_are_the_same_thing() -> None:
+    verdict = verdict_of(1, score=0.1, log10_lr=-0.5, notes=("n",), seconds=1.0)
+    assert Verdict.from_record(json.loads(json.dumps(verdict.as_record()))) == verdict
+    assert tuple(verdict.as_record()) == COLUMNS
+    with pytest.raises(ValueError, match="no record"):
+        Verdict.from_record({"file": "a", "verdict": "error", "other": 1})
+
+
+def test_the_limit_of_pixels_is_that_of_imagefiles() -> None:
+    assert Settings().pixel_limit == DEFAULT_PIXEL_LIMIT
+
+
+def test_the_main_process_of_a_scan_never_imports_torch_or_decodes() -> None:
+    program = (
+        "import sys; from trueshot.scanning import scan, Pool, Summary\n"
+        "print([name for name in ('torch', 'numpy', 'PIL', 'pyarrow') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert said.stdout.strip() == b"[]"
+
+
+def test_a_file_that_hangs_holds_up_only_itself(tmp_path: Path) -> None:
+    folder = photographs(tmp_path / "in", 20)
+    started = time.monotonic()
+    settings = replace(FAKE, seconds=1.0)
+    (folder / "005.png").write_bytes(picture(66, side=66))
+    found = list(scan("hangs on 66", [folder], settings=settings))
+    assert [v.reason for v in found if v.verdict == "error"] == ["took longer than 1 s"]
+    assert found[5].verdict == "error"
+    assert time.monotonic() - started < 15

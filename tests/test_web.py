@@ -1,0 +1,620 @@
+"""The service: the same verdicts as the judge, limits that hold, and errors that say what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import photo_pixels
+from PIL import Image
+from web_service import (
+    Served,
+    bright,
+    new_client,
+    photograph,
+    real_service,
+    served,
+    small_bundle,
+)
+
+from trueshot.calibration.words import PROPOSITIONS, in_words
+from trueshot.errors import BundleError
+from trueshot.imagefiles import read_image
+from trueshot.judging import Judge
+from trueshot.scanning.verdicts import COLUMNS
+from trueshot.web import serving
+from trueshot.web.answers import VerdictAnswer
+from trueshot.web.headers import HEADERS
+from trueshot.web.limits import ServiceSettings
+
+HERE = Path(__file__).parent
+BYTES = {"content-type": "application/octet-stream"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _known_here() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(HERE))
+        yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def real(folder: Path) -> Iterator[Served]:
+    """Judges by small detectors, as the service does."""
+    with real_service(folder) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Served]:
+    """Judges by brightness, within narrow limits."""
+    with served(
+        allowed_hosts=("named.example",),
+        max_upload_mb=0.2,
+        max_megapixels=0.01,
+        max_files=3,
+        seconds=2.0,
+        upload_seconds=1.0,
+    ) as service:
+        yield service
+
+
+def assert_problem(answer: httpx.Response, status: int, *words: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    said: dict[str, Any] = answer.json()
+    assert said["status"] == status
+    assert said["type"].startswith("urn:trueshot:problem:")
+    assert {"title", "detail"} < said.keys()
+    for word in words:
+        assert word in said["detail"]
+    return said
+
+
+# ---- What is answered ----
+
+
+@pytest.mark.parametrize("name", ["plain", "robust"])
+def test_a_verdict_is_that_of_the_judge_with_all_that_a_scan_says(
+    real: Served, folder: Path, name: str
+) -> None:
+    path = photograph(folder, 3, True)
+    answer = real.send(path.read_bytes(), name="a/b\\photo.png", detector=name)
+    (said,) = answer.json()["verdicts"]
+    facts = real.app.state.service.pool.facts[name]
+    judge = Judge.load(folder / {"plain": "plain.safetensors", "robust": "robust.st"}[name])
+    judged = judge.judge(read_image(path).pixels)
+    assert answer.status_code == 200
+    assert said["score"] == pytest.approx(judged.score, abs=1e-6)
+    assert said["log10_lr"] == pytest.approx(judged.log10_lr, abs=1e-6)
+    assert (said["verdict"], said["crops"]) == (judged.verdict, len(judged.scores))
+    assert said["likelihood_ratio"] == pytest.approx(10 ** said["log10_lr"])
+    assert said["in_words"] == in_words(said["log10_lr"])
+    assert said["propositions"] == list(PROPOSITIONS)
+    assert (said["file"], said["format"], said["width"]) == ("photo.png", "PNG", 128)
+    assert said["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert said["detector"] == facts["sha256"]
+    assert set(COLUMNS) < said.keys()
+    assert said["pictures"] is None
+
+
+def test_pictures_come_if_asked_for_and_fit_the_photograph(real: Served, folder: Path) -> None:
+    path = photograph(folder, 4, True)
+    (said,) = real.send(path.read_bytes(), pictures="true").json()["verdicts"]
+    shown = said["pictures"]
+    judged = Judge.load(folder / "plain.safetensors").judge(read_image(path).pixels)
+    assert tuple(map(tuple, shown["corners"])) == judged.corners
+    assert shown["side"] == 32
+    for name in ("thumbnail", "heat"):
+        kind, _, content = shown[name].partition(";base64,")
+        assert kind in ("data:image/jpeg", "data:image/png")
+        assert content
+    assert {"crop", "seen", "kind", "corner", "score"} == shown["telling"].keys()
+
+
+def test_a_form_gets_a_verdict_for_each_file_and_bad_ones_are_errors_among_them(
+    quick: Served,
+) -> None:
+    files = [
+        ("file", ("../bright.png", bright(250))),
+        ("file", ("note.txt", b"no image")),
+        ("any name", ("dark.png", bright(3))),
+    ]
+    with quick.client() as client:
+        answer = client.post("/v1/verdicts", files=files, data={"field": "passed over"})
+    said = answer.json()["verdicts"]
+    assert answer.status_code == 200
+    assert [each["file"] for each in said] == ["bright.png", "note.txt", "dark.png"]
+    assert [each["verdict"] for each in said] == ["recaptured", "error", "original"]
+    assert "convert it" in said[1]["reason"]
+
+
+def bomb() -> bytes:
+    """A PNG that declares 60,000 × 60,000 pixels."""
+    size = struct.pack(">II", 60_000, 60_000) + b"\x08\x02\0\0\0"
+    chunk = b"IHDR" + size
+    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk
+    return head + struct.pack(">I", zlib.crc32(chunk)) + b"\0\0\0\0IEND\xaeB`\x82"
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        (b"", 422, "empty"),
+        (b"GIF89a, or any text", 415, "no JPEG"),
+        (bright(9)[:60], 422, "damaged or cut"),
+        (bomb(), 413, "60000×60000"),
+        (b"\xff\xd8\xff" + b"\0" * 99, 422, "damaged or cut"),
+        (b"DIE!", 422, "its decoder died"),
+        (b"EAT!", 422, "needs more memory"),
+        (b"FAIL", 422, "could not be judged"),
+        (b"HANG", 504, "took longer than 2 s"),
+    ],
+)
+def test_a_file_that_cannot_be_judged_is_a_problem_that_says_why(
+    quick: Served, data: bytes, status: int, words: str
+) -> None:
+    said = assert_problem(quick.send(data, name="bad.jpg"), status, "bad.jpg: ", words)
+    assert said["verdict"]["verdict"] == "error"
+    assert quick.send(bright(250)).json()["verdicts"][0]["verdict"] == "recaptured"
+
+
+def test_a_decoder_that_hangs_or_dies_takes_down_its_own_request_only(quick: Served) -> None:
+    with ThreadPoolExecutor(6) as threads:
+        bad = [threads.submit(quick.send, data) for data in (b"HANG", b"DIE!")]
+        good = [threads.submit(quick.send, bright(250)) for _ in range(3)]
+        assert [each.result().status_code for each in good] == [200] * 3
+        assert [each.result().status_code for each in bad] == [504, 422]
+
+
+def test_an_attack_keeps_its_budget_and_tells_both_verdicts(real: Served, folder: Path) -> None:
+    data = photograph(folder, 5, True).read_bytes()
+    shown = {}
+    with real.client(headers=BYTES) as client:
+        for name in ("plain", "robust"):
+            answer = client.post(f"/v1/attacks?method=pgd&budget=3&detector={name}", content=data)
+            said = answer.json()
+            shown = {key: pixels_of(uri) for key, uri in said["pictures"].items()}
+            change = shown["after"].astype(int) - shown["before"]
+            assert 0 < np.abs(change).max() <= said["largest_change"] <= 3
+            assert (shown["noise"] == np.clip(128 + said["gain"] * change, 0, 255)).all()
+            towards = -1 if said["away_from"] == "recaptured" else 1
+            assert towards * (said["after"]["score"] - said["before"]["score"]) > 0
+            plain = client.post(f"/v1/verdicts?detector={name}", content=data).json()
+            assert said["before"]["score"] == plain["verdicts"][0]["score"]
+        flat = client.post("/v1/attacks?method=fgsm&budget=3", content=bright(9, 64))
+        assert_problem(flat, 422, "nothing to attack", "flat")
+        assert_problem(client.post("/v1/attacks?method=fgsm&budget=16", content=data), 422)
+        assert_problem(client.post("/v1/attacks?method=none&budget=1", content=data), 422)
+
+
+def pixels_of(uri: str) -> np.ndarray:
+    import base64
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_the_report_tells_of_every_file_and_asks_for_nothing(real: Served, folder: Path) -> None:
+    data = photograph(folder, 6, True).read_bytes()
+    files = [("file", ("first.png", data)), ("file", ("<b>second.txt", b"none"))]
+    with real.client() as client:
+        answer = client.post("/v1/reports", files=files)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert hashlib.sha256(data).hexdigest() in answer.text
+    assert "first.png" in answer.text
+    assert "<b>second" not in answer.text
+
+
+def test_the_server_tells_of_its_detectors_and_itself(real: Served) -> None:
+    with real.client() as client:
+        plain, robust = client.get("/v1/detectors").json()
+        health = client.get("/v1/health").json()
+    assert (plain["name"], plain["card"]["title"]) == ("plain", "Untrained 1")
+    assert (robust["name"], robust["card"]["title"]) == ("robust", "Untrained 2")
+    assert (health["status"], health["workers"], health["places"]) == ("ok", 2, 6)
+
+
+def test_the_description_holds_models_problems_and_an_example_that_is_one(quick: Served) -> None:
+    with quick.client() as client:
+        said = client.get("/v1/openapi.json").json()
+    post = said["paths"]["/v1/verdicts"]["post"]
+    assert {"200", "408", "413", "415", "422", "503", "504"} <= post["responses"].keys()
+    assert "application/problem+json" in post["responses"]["422"]["content"]
+    assert "multipart/form-data" in post["requestBody"]["content"]
+    schemas = said["components"]["schemas"]
+    (example,) = schemas["VerdictAnswer"]["examples"]
+    empty = dict.fromkeys(VerdictAnswer.model_fields)  # what is null is left out of descriptions
+    assert VerdictAnswer.model_validate(empty | example).verdict == "recaptured"
+    assert set(COLUMNS) < schemas["VerdictAnswer"]["properties"].keys()
+    assert "Problem" in schemas
+    assert "HTTPValidationError" not in json.dumps(said)
+
+
+# ---- Limits ----
+
+
+def test_a_body_that_declares_too_much_is_refused_before_it_is_sent(quick: Served) -> None:
+    head = "POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 99999999999\r\n\r\n".encode())
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_a_body_that_declares_nothing_is_cut_where_the_limit_is(quick: Served) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(300):
+            yield b"\0" * 1000
+
+    with quick.client() as client:
+        answer = client.post("/v1/verdicts", content=pieces(), headers=BYTES)
+        assert_problem(answer, 413, "200,000 bytes")
+        assert client.post("/v1/verdicts", content=bright(9), headers=BYTES).is_success
+
+
+def test_a_form_is_held_to_its_length_its_files_and_its_form(quick: Served) -> None:
+    with quick.client() as client:
+        files = [("file", (f"{number}.png", bright(9))) for number in range(4)]
+        assert_problem(client.post("/v1/verdicts", files=files), 413, "3 files")
+        assert_problem(client.post("/v1/attacks?method=fgsm&budget=1", files=files[:2]), 422)
+        large = {"file": ("large.png", b"\0" * 300_000)}
+        assert_problem(client.post("/v1/verdicts", files=large), 413)
+        for body in (b"", b"--b\r\n", b"nonsense", b"--b\r\n\r\nno name\r\n--b--\r\n"):
+            kind = {"content-type": "multipart/form-data; boundary=b"}
+            assert_problem(client.post("/v1/verdicts", content=body, headers=kind), 422)
+        bare = {"content-type": "multipart/form-data"}
+        assert_problem(client.post("/v1/verdicts", content=b"--", headers=bare), 422)
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])
+def test_a_body_of_another_kind_is_refused_with_those_that_are_taken(
+    quick: Served, kind: str
+) -> None:
+    with quick.client() as client:
+        answer = client.post("/v1/verdicts", content=b"a=b", headers={"content-type": kind})
+    assert_problem(answer, 415, "multipart/form-data")
+    assert "image/*" in answer.headers["accept-post"]
+
+
+def test_a_client_that_sends_too_slowly_is_told_so(quick: Served) -> None:
+    head = "POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=30) as connection:
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\nfew".encode())
+        assert connection.recv(12) == b"HTTP/1.1 408"
+    assert quick.app.state.service.taken == 0
+
+
+def test_a_client_that_says_nothing_is_not_waited_for(
+    quick: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "_SECONDS_BETWEEN", 0.3)
+    for beginning in (b"", b"GET / HT"):
+        with socket.create_connection(("127.0.0.1", quick.port), timeout=30) as connection:
+            connection.sendall(beginning)
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
+def test_who_finds_the_queue_full_is_told_when_to_come_back() -> None:
+    with (
+        served(workers=1, queue=1, seconds=3.0) as service,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        hanging = []
+        for data in (b"HANG", bright(250)):
+            hanging.append(threads.submit(service.send, data))
+            wait_until(lambda: service.app.state.service.taken == len(hanging))
+        refused = service.send(bright(250))
+        assert_problem(refused, 503, "try again")
+        assert int(refused.headers["retry-after"]) > 0
+        assert [each.result().status_code for each in hanging] == [504, 200]
+
+
+def test_who_leaves_the_queue_is_not_judged(folder: Path) -> None:
+    with served(workers=1, queue=3, seconds=3.0, keep=folder / "left") as service:
+        with ThreadPoolExecutor(1) as threads:
+            hanging = threads.submit(service.send, b"HANG")
+            wait_until(lambda: service.app.state.service.taken == 1)
+            with pytest.raises(httpx.TimeoutException), service.client() as client:
+                client.post("/v1/verdicts", content=bright(7), headers=BYTES, timeout=0.3)
+            wait_until(lambda: service.app.state.service.taken == 1)
+            assert hanging.result().status_code == 504
+        assert service.send(bright(250)).is_success
+        (line,) = (folder / "left" / "verdicts.jsonl").read_text().splitlines()
+        assert json.loads(line)["verdict"] == "recaptured"
+
+
+def wait_until(true: Any, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_many_requests_at_once_are_answered_and_leave_nothing_behind() -> None:
+    with served(workers=2, queue=4) as service:
+
+        def send(number: int) -> int:
+            return service.send(bright(number % 256, 64)).status_code
+
+        with ThreadPoolExecutor(16) as threads:
+            first = list(threads.map(send, range(60)))
+            before = memory_of_workers(service)
+            second = list(threads.map(send, range(200)))
+        assert set(first + second) <= {200, 503}
+        assert second.count(200) > 20
+        assert service.app.state.service.taken == 0
+        assert memory_of_workers(service) < before + 20_000_000
+
+
+def memory_of_workers(service: Served) -> int:
+    """Bytes that all workers hold."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("as Linux tells it")
+    parent = service.app.state.service.pool._nursery._process.pid
+    held = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        held += int(fields[21]) * 4096 if int(fields[1]) == parent else 0
+    assert held
+    return held
+
+
+# ---- Who may ask, and what is kept ----
+
+
+def test_every_answer_has_the_strict_headers_and_no_cookie(quick: Served) -> None:
+    with quick.client() as client:
+        answers = [
+            client.get("/"),
+            client.get("/static/page.js"),
+            client.get("/v1/health"),
+            client.get("/nowhere"),
+            client.get("/static/../app.py"),
+            client.get("/v1/verdicts"),
+            client.get("/", headers={"host": "evil.example"}),
+            client.post("/v1/verdicts", headers={"origin": "https://evil.example"}),
+            client.post("/v1/verdicts", content=b"DIE!", headers=BYTES),
+        ]
+    assert [each.status_code for each in answers] == [200, 200, 200, 404, 404, 405, 421, 403, 422]
+    for answer in answers:
+        assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+        assert "set-cookie" not in answer.headers
+        assert "server" not in answer.headers
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    for answer in answers[3:]:
+        assert_problem(answer, answer.status_code)
+
+
+def test_what_was_not_foreseen_is_told_without_the_inside(
+    quick: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr(quick.app.state.service, "judge", broken)
+    answer = quick.send(bright(9))
+    assert_problem(answer, 500)
+    assert "secret" not in answer.text
+    assert answer.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST.:9", 200),
+        ("127.0.0.1:1234", 200),
+        ("[::1]:80", 200),
+        ("named.example", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("localhost@evil.example", 421),
+        ("", 421),
+        ("[", 421),
+    ],
+)
+def test_only_a_server_that_is_asked_by_its_own_name_answers(
+    quick: Served, host: str, status: int
+) -> None:
+    answer = quick.shared.get("/v1/health", headers={"host": host})
+    assert answer.status_code == status
+
+
+def test_pages_of_other_sites_may_not_post(quick: Served) -> None:
+    own = quick.address
+    good = [
+        {},
+        {"origin": own},
+        {"origin": own.upper(), "sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+    ]
+    bad = [
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": "https://evil.example"},
+        {"origin": own, "sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+    ]
+    with quick.client() as client:
+        for headers, status in [*((each, 200) for each in good), *((each, 403) for each in bad)]:
+            answer = client.post("/v1/verdicts", content=bright(9), headers=BYTES | headers)
+            assert answer.status_code == status, headers
+        asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+        preflight = client.options("/v1/verdicts", headers=asked)
+    assert not preflight.is_success
+    assert "access-control-allow-origin" not in preflight.headers
+
+
+WRITTEN: list[str] = []
+WATCHING: list[bool] = []
+
+
+def _note_writes(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and WATCHING:
+        path, mode, flags = arguments
+        if (isinstance(mode, str) and set(mode) & set("wax+")) or (flags or 0) & 3:
+            WRITTEN.append(str(path))
+
+
+def test_nothing_is_written_to_disk(
+    quick: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    sys.addaudithook(_note_writes)
+    large = bright(250) + b"\0" * 150_000  # in a form, the framework would put it into a file
+    WATCHING.append(True)
+    try:
+        with quick.client() as client:
+            answers = [
+                client.post("/v1/verdicts", files={"file": ("large.png", large)}),
+                client.post("/v1/verdicts", content=large, headers=BYTES),
+                client.post("/v1/verdicts", content=b"DIE!", headers=BYTES),
+                client.post("/v1/reports", files={"file": ("large.png", large)}),
+                client.get("/"),
+            ]
+        with (tmp_path / "planted").open("w"):
+            pass
+    finally:
+        WATCHING.clear()
+    assert [each.status_code for each in answers] == [200, 200, 422, 200, 200]
+    assert [str(tmp_path / "planted")] == WRITTEN
+    assert [path.name for path in tmp_path.iterdir()] == ["planted"]
+
+
+def test_what_is_kept_is_kept_under_its_hash_with_its_verdict(tmp_path: Path) -> None:
+    data = bright(250)
+    with served(keep=tmp_path / "kept") as service:
+        for name in ("../../evil.png", "/etc/passwd", "twice.png"):
+            assert service.send(data, name=name).is_success
+        assert not service.send(b"no image").is_success
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert names == {sha256, hashlib.sha256(b"no image").hexdigest(), "verdicts.jsonl"}
+    assert (tmp_path / "kept" / sha256).read_bytes() == data
+    lines = (tmp_path / "kept" / "verdicts.jsonl").read_text().splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [
+        "evil.png",
+        "passwd",
+        "twice.png",
+        "upload",
+    ]
+
+
+# ---- Starting ----
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_upload_mb": 0},
+        {"seconds": -1},
+        {"workers": 0},
+        {"queue": -1},
+        {"max_files": 0},
+        {"port": 70_000},
+        {"max_megapixels": float("nan")},
+    ],
+)
+def test_limits_that_let_nothing_through_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w+"):
+        ServiceSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_private"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_a_warning_is_given_where_other_machines_can_ask(host: str, is_private: bool) -> None:
+    said = serving.warnings_of(ServiceSettings(host=host))
+    assert bool(said) != is_private
+    assert "" not in ServiceSettings(host=host).hosts
+    assert "0.0.0.0" not in ServiceSettings(host=host).hosts
+
+
+def test_a_bundle_that_is_none_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    (tmp_path / "bad.safetensors").write_bytes(b"\0" * 100)
+    with pytest.raises(BundleError, match=r"bad\.safetensors"):
+        serving.serve(good, tmp_path / "bad.safetensors", ServiceSettings(port=0))
+
+
+def test_it_listens_once_it_can_judge_and_ends_with_its_workers_when_interrupted(
+    tmp_path: Path,
+) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    run = (
+        "import sys; from pathlib import Path\n"
+        "from trueshot.web.limits import ServiceSettings\n"
+        "from trueshot.web.serving import serve\n"
+        "serve(Path(sys.argv[1]), Path(sys.argv[1]), ServiceSettings(port=0, workers=1))"
+    )
+    command = [sys.executable, "-c", run, str(good)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        try:
+            port = int(line.rpartition(":")[2].partition("/")[0])
+            with new_client(port) as client:
+                sent = client.post("/v1/verdicts", content=bright(9, 64), headers=BYTES)
+            assert sent.json()["verdicts"][0]["verdict"] == "undecided"
+            process.send_signal(signal.SIGINT)
+            assert process.stderr.read() == ""
+            assert process.wait(30) == 0
+        finally:
+            process.kill()
+
+
+def test_a_detector_that_cannot_be_loaded_is_named_and_nothing_is_left_running(
+    tmp_path: Path,
+) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    broad = small_bundle(tmp_path / "bare.safetensors", 1, contract=None, side=None)
+    with pytest.raises(BundleError, match=r"bare\.safetensors"):
+        serving.serve(good, broad, ServiceSettings(port=0))
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    from trueshot.errors import RunError
+
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(RunError, match=f"127.0.0.1:{port}: cannot be listened on"):
+            serving.serve(good, good, ServiceSettings(port=port))
+
+
+def test_photographs_and_names_of_any_kind_come_back_printable(quick: Served) -> None:
+    image = io.BytesIO()
+    Image.fromarray(photo_pixels(1, False, 64)).save(image, "JPEG")
+    for name in ("\x1b[31m.jpg", "a" * 900 + ".jpg", "\u202egpj.exe", "..", ""):
+        (said,) = quick.send(image.getvalue(), name=name).json()["verdicts"]
+        assert said["file"].isprintable()
+        assert 0 < len(said["file"]) < 400

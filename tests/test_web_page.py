@@ -1,0 +1,254 @@
+"""The page in a real browser: drop, verdict, slider, report; nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import CHROMIUM, Page, chromium
+from web_service import Served, photograph, real_service
+
+ROOT = Path(__file__).resolve().parent.parent
+WEB = ROOT / "src" / "trueshot" / "web"
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+STATES = ("after", "before")
+IDLE = "[...document.querySelectorAll('.side')].every(s => s.getAttribute('aria-busy') == 'false')"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def service(folder: Path) -> Iterator[Served]:
+    with real_service(folder, queue=16) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def new_page() -> Iterator[Callable[[], Page]]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(service: Served, new_page: Callable[[], Page]) -> Page:
+    opened = new_page()
+    opened.show(1280, 900)
+    opened.open(service.address)
+    return opened
+
+
+def text(page: Page, selector: str) -> str:
+    return str(page.run(f"document.querySelector({selector!r}).innerText"))
+
+
+def fixed(score: float) -> str:
+    return f"{score:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def judged(page: Page, count: int) -> None:
+    said = "document.querySelectorAll('.list .said:not(.pending)').length"
+    page.wait(f"{said} == {count}")
+
+
+def assert_clean(page: Page, service: Served) -> None:
+    """It asked nobody else, and nothing was complained of."""
+    assert page.complaints == []
+    allowed = (service.address, "data:image/", f"blob:{service.address}")
+    assert [address[:80] for address in page.asked if not address.startswith(allowed)] == []
+
+
+@NEEDS_CHROMIUM
+def test_photographs_are_dropped_and_get_the_verdicts_of_the_service(
+    page: Page, service: Served, folder: Path
+) -> None:
+    good = [photograph(folder, seed, seed % 2 == 0) for seed in (11, 12)]
+    bad = folder / "<img src=a onerror=alert(1)>.png"
+    bad.write_bytes(b"no image at all")
+    page.drop([*good, bad], "#drop")
+    judged(page, 3)
+    words = page.run("[...document.querySelectorAll('.said')].map(s => s.innerText)")
+    answers = [service.send(path.read_bytes(), pictures="true").json() for path in good]
+    verdicts = [answer["verdicts"][0] for answer in answers]
+    assert words == [*(each["verdict"] for each in verdicts), "error"]
+    assert bad.name in text(page, "#list")
+    first = verdicts[0]
+    assert text(page, "#verdict").lower() == first["verdict"]
+    assert text(page, "#words") == first["in_words"]
+    assert len(page.run("[...document.querySelectorAll('#propositions li')].map(l => 1)")) == 2
+    assert first["sha256"] in text(page, "#facts")
+    assert "16 of 32" not in text(page, "#facts")
+    page.wait("document.getElementById('overlay').width > 1000")
+    assert page.run("document.getElementById('telling-seen').naturalWidth") in (30, 32)
+    page.click("input[value=photograph] + span")
+    page.wait("document.getElementById('overlay').hidden")
+    page.click(".list li:nth-child(3) .pick")
+    assert "convert it to one of these" in text(page, "#reason")
+    assert "nothing in this file" in text(page, ".side[data-detector=robust] .outcome")
+    page.click(".list li:nth-child(3) .remove")
+    page.wait("document.querySelectorAll('.list li').length == 2")
+    assert_clean(page, service)
+
+
+@NEEDS_CHROMIUM
+def test_the_slider_attacks_both_detectors_and_the_latest_wish_wins(
+    page: Page, service: Served, folder: Path
+) -> None:
+    path = photograph(folder, 13, True)
+    page.drop([path], "#drop")
+    judged(page, 1)
+    page.run("document.getElementById('budget').focus()")
+    page.run("document.getElementById('attack').scrollIntoView()")
+    page.press("End")
+    page.press("ArrowLeft", times=11)
+    assert text(page, "#budget-shown") == "4"
+    page.click("input[value=pgd] + span")
+    page.wait(f"{IDLE} && document.querySelectorAll('.curve .now').length == 2")
+    data = path.read_bytes()
+    shown = {}
+    for name in ("plain", "robust"):
+        said = service.shared.post(
+            f"/v1/attacks?method=pgd&budget=4&detector={name}",
+            content=data,
+            headers={"content-type": "image/png"},
+        ).json()
+        side = f".side[data-detector={name}]"
+        page.wait(f"document.querySelector('{side} .gain').innerText.includes('{said['gain']}')")
+        shown[name] = text(page, f"{side} .row-after")
+        assert shown[name].split()[1:3] == [
+            said["after"]["verdict"],
+            fixed(said["after"]["score"]),
+        ]
+        assert fixed(said["before"]["score"]) in text(page, f"{side} .row-before")
+        assert f"away from “{said['away_from']}”" in text(page, f"{side} .facts")
+        assert f"{said['decibels']:.1f} dB" in text(page, f"{side} .facts")
+        source = page.run(f"document.querySelector('{side} img.after').src")
+        assert source == said["pictures"]["after"] != said["pictures"]["before"]
+    page.run("document.getElementById('budget').focus()")
+    page.press("Home")
+    page.wait(f"{IDLE} && document.getElementById('budget-shown').innerText == '0'")
+    for name, before in shown.items():
+        side = f".side[data-detector={name}]"
+        page.wait(f"document.querySelector('{side} .outcome').innerText.startsWith('Stays')")
+        assert text(page, f"{side} .row-after") != before
+        after, first = (page.run(f"document.querySelector('{side} img.{w}').src") for w in STATES)
+        assert after == first
+    page.wait("document.querySelectorAll('.curve .line').length == 2")
+    page.wait("document.getElementById('attack-status').textContent.includes('ε = 0.')")
+    assert_clean(page, service)
+
+
+@NEEDS_CHROMIUM
+def test_the_report_is_downloaded_and_a_file_can_be_chosen_instead(
+    page: Page, service: Served, folder: Path
+) -> None:
+    downloads = folder / "downloads"
+    page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+    root = page.command("DOM.getDocument")["root"]["nodeId"]
+    node = page.command("DOM.querySelector", nodeId=root, selector="#files")["nodeId"]
+    path = photograph(folder, 14, False)
+    page.command("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+    judged(page, 1)
+    page.click("#report")
+    page.wait("document.getElementById('status').innerText == 'the report is ready'")
+    file = downloads / "trueshot-report.html"
+    for _ in range(200):
+        if not file.exists():
+            page.run("new Promise(done => setTimeout(done, 50))")
+    assert path.name in file.read_text("utf-8")
+    assert_clean(page, service)
+
+
+@NEEDS_CHROMIUM
+def test_the_page_fits_a_phone_and_a_desk_and_is_dark_where_that_is_wanted(
+    page: Page, folder: Path
+) -> None:
+    page.drop([photograph(folder, seed) for seed in (15, 16)], "#drop")
+    judged(page, 2)
+    page.run("document.getElementById('attack').scrollIntoView()")
+    page.wait(IDLE)
+    for width in (390, 1280):
+        for scheme in ("light", "dark"):
+            page.show(width, 900, scheme)
+            wide, over, ground = page.run(
+                "[document.documentElement.scrollWidth, [...document.querySelectorAll('body *')]"
+                ".filter(e => !e.closest('.unseen, svg') && e.getBoundingClientRect().right > "
+                "innerWidth + 1).length, getComputedStyle(document.body).backgroundColor]"
+            )
+            assert wide <= width
+            assert over == 0
+            levels = [int(number) for number in re.findall(r"\d+", ground)[:3]]
+            assert (sum(levels) > 600) == (scheme == "light")
+
+
+@NEEDS_CHROMIUM
+def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(
+    page: Page, folder: Path
+) -> None:
+    page.drop([photograph(folder, 17)], "#drop")
+    judged(page, 1)
+    page.run("document.getElementById('attack').scrollIntoView()")
+    page.wait(IDLE)
+    tree = page.command("Accessibility.getFullAXTree")["nodes"]
+    named: dict[str, list[str]] = {}
+    for node in tree:
+        if not node.get("ignored"):
+            role = node.get("role", {}).get("value", "")
+            named.setdefault(role, []).append(node.get("name", {}).get("value", ""))
+    for role in ("button", "radio", "slider", "image", "img", "link", "radiogroup", "heading"):
+        assert "" not in named.get(role, []), role
+    assert len(named["radio"]) == 7
+    assert len(named["slider"]) == 1
+    page.run("document.body.focus(); scrollTo(0, 0)")
+    reached = set()
+    for _ in range(25):
+        page.press("Tab")
+        reached.add(page.run("document.activeElement.id || document.activeElement.className"))
+    assert {"files", "report", "clear", "pick", "remove", "budget"} <= reached
+
+
+def test_the_page_holds_no_script_style_or_address_of_its_own(service: Served) -> None:
+    html = service.shared.get("/").text
+    assert not re.search(r"<style|style=|<script(?! src=\"/static/)|\son\w+=|javascript:", html)
+    assert not re.search(r"(?:src|href)=\"(?!/|#)", html)
+    script = (WEB / "static" / "page.js").read_text("utf-8")
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert forbidden not in script
+    addresses = re.findall(r"https?://[^\s\"'`)]+", script + html)
+    assert set(addresses) <= {"http://www.w3.org/2000/svg"}
+    assert "Never trained." in html
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, as WCAG 2 defines it."""
+    levels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+    return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_stands_out_from_its_ground_in_light_and_dark(scheme: int) -> None:
+    css = (WEB / "static" / "page.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
+    for ground in ("paper", "panel"):
+        for ink in ("ink", "soft", "accent", "original", "recaptured", "undecided", "error"):
+            dark, light = sorted(luminance(colours[name]) for name in (ground, ink))
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"
+
+
+def test_templates_and_static_files_are_part_of_the_package() -> None:
+    project: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    globs = project["tool"]["setuptools"]["package-data"]["trueshot"]
+    files = [*(WEB / "static").iterdir(), *(WEB / "templates").iterdir()]
+    assert len(files) >= 4
+    for path in files:
+        name = path.relative_to(ROOT / "src" / "trueshot").as_posix()
+        assert any(fnmatch.fnmatch(name, glob) for glob in globs), name

@@ -1,0 +1,53 @@
+"""What the workers of the service's tests run: no torch, and bad if a file asks for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from scanning_workers import Brightness
+
+from trueshot.card import Card
+from trueshot.scanning.worker import examiner
+from trueshot.web.work import status_of
+
+Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
+
+
+def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Judge by brightness; do what the first bytes of a file say."""
+    card = Card(network={"name": "lcnn"}, side=32, title="Brightness").model_dump(mode="json")
+    facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("plain", "robust")}
+    limit = settings["pixel_limit"]
+    examine = examiner(Brightness(), "b" * 64, limit)  # type: ignore[arg-type]
+
+    def handle(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
+        trick = TRICKS.get(attached["data"][:4])
+        if trick is not None:
+            trick()
+        answer, pictures = examine({**request, "member": None}, attached)
+        if answer["verdict"]["verdict"] == "error":
+            answer["status"] = status_of(attached["data"], limit)
+        return answer, pictures
+
+    return handle, facts
+
+
+def _eat() -> None:
+    bytearray(1 << 40)
+
+
+def _fail() -> None:
+    raise ZeroDivisionError("by nothing")
+
+
+TRICKS: dict[bytes, Callable[[], object]] = {
+    b"HANG": lambda: time.sleep(600),
+    b"WAIT": lambda: time.sleep(0.4),
+    b"DIE!": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    b"EAT!": _eat,
+    b"FAIL": _fail,
+}
