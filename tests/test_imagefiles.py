@@ -774,3 +774,9 @@ def test_a_missing_folder_is_named_and_not_taken_for_an_empty_one(tmp_path: Path
         with pytest.raises(ImageFileError, match=f"{name}: cannot be listed"):
             find_images(tmp_path / name)
     assert find_images(tmp_path) == [tmp_path / "a.jpg"]
+
+
+@given(st.lists(st.sampled_from([0xFF, 0xDA, 7]), max_size=40).map(bytes))
+def test_the_quick_count_of_pairs_is_that_of_bytes(data: bytes) -> None:
+    jpeg = b"\xff\xd8" + data
+    assert decoding._pairs(jpeg) == jpeg.count(b"\xff\xda")

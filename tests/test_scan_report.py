@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from trueshot.calibration import PROPOSITIONS, Calibration, Decision
 from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
 from trueshot.errors import RunError
+from trueshot.files import plain
 from trueshot.judging import Judge
 from trueshot.judging.evidence import Explanation
 from trueshot.judging.explanation import explain
@@ -34,7 +35,7 @@ from trueshot.reports.pdf import write_pdf
 from trueshot.reports.scan_chart import BINS, Histogram, draw, histogram_for
 from trueshot.reports.scan_report import ScanReport, write_scan_report
 from trueshot.reports.scan_summary import WORDS, summarise
-from trueshot.reports.scan_text import NBSP, ratio_text, safe, share_text
+from trueshot.reports.scan_text import NBSP, ratio_text, share_text
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "src/trueshot/reports/templates"
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -342,12 +343,12 @@ def test_a_very_long_name_is_shortened_in_the_table(tmp_path: Path) -> None:
 
 
 @given(st.text(max_size=60))
-def test_nothing_in_a_safe_text_hides_or_turns_other_text(text: str) -> None:
-    shown = safe(text)
+def test_nothing_in_a_plain_text_hides_or_turns_other_text(text: str) -> None:
+    shown = plain(text)
     for character in shown:
         kind = unicodedata.category(character)
         assert character in "\u200c\u200d" or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    assert safe(shown) == shown
+    assert plain(shown) == shown
 
 
 @given(st.floats(-3.9, 3.9))

@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from trueshot.errors import TruncatedImageError
+from trueshot.files import plain
 from trueshot.imagefiles import find_images
 from trueshot.scanning import archives
 from trueshot.scanning.archives import read_member
 from trueshot.scanning.sources import Item, items
-from trueshot.scanning.verdicts import plain
 
 
 def names(*paths: str | Path, **more: object) -> list[str]:

@@ -7,11 +7,14 @@ import fcntl
 import json
 import os
 import tempfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from trueshot.errors import RunError
+
+_JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -77,6 +80,25 @@ def _line(record: dict[str, Any]) -> str:
 def printable(text: str) -> str:
     """A file name as text: bytes in it that are no UTF-8 are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def plain(text: str, most: int = 10_000) -> str:
+    """A text from a stranger, on one line, with nothing in it that hides or turns other text.
+
+    Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
+    bytes that are no UTF-8 are written as escapes; of what is longer than `most` (by default, than
+    any path), the middle is left out.
+    """
+    if len(text) > most:
+        half = (most - 3) // 2
+        text = f"{text[:half]} … {text[-half:]}"
+    return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from trueshot.card import Card
-from trueshot.files import printable, write_atomically
+from trueshot.files import plain, printable, write_atomically
 from trueshot.reports.scan_cards import data_uri, hypotheses, image_cards
 from trueshot.reports.scan_chart import draw, histogram_for
 from trueshot.reports.scan_summary import WORDS, summarise
@@ -24,7 +24,6 @@ from trueshot.reports.scan_text import (
     number_text,
     rate_text,
     ratio_text,
-    safe,
     share_text,
 )
 
@@ -126,11 +125,11 @@ def scan_report(
         numbers={one.row.number for one in shown},
         card=card,
         chart=draw(summary.histogram, card),
-        bundle_sha256=safe(bundle_sha256, 64),
+        bundle_sha256=plain(bundle_sha256, 64),
         versions=flat(versions or {}),
         settings=flat(settings or {}),
-        asked=[safe(each, 300) for each in asked],
-        results=safe(results) if results else "",
+        asked=[plain(each, 300) for each in asked],
+        results=plain(results) if results else "",
         exit_status=exit_status,
         exit_words=_EXIT.get(exit_status if exit_status is not None else -1, ""),
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
@@ -189,8 +188,8 @@ def _environment() -> jinja2.Environment:
         "rate": rate_text,
         "uri": data_uri,
         "size": bytes_text,
-        "name": lambda text: safe(text, 160),
-        "clean": safe,
+        "name": lambda text: plain(text, 160),
+        "clean": plain,
         "count": lambda number: f"{number:,}",
     }
     found.globals |= {"share": share_text}

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueshot.errors import RunError
+from trueshot.files import plain
 from trueshot.reports.scan_chart import Histogram
-from trueshot.reports.scan_text import safe
 
 WORDS = ("recaptured", "undecided", "error", "original")
 """Verdicts in the order in which an analyst wants them."""
+
+_LONGEST = 1000  # characters of a name, reason or note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +98,7 @@ def summarise(
         if row.reason and (row.reason in reasons or len(reasons) < most_rows):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         if record.get("detector"):
-            detectors[safe(record["detector"], 80)] = None
+            detectors[plain(str(record["detector"]), 80)] = None
         _keep(best[row.verdict], row, most_rows)
     ranked = [entry[2] for word in WORDS for entry in sorted(best[word], reverse=True)]
     return Summary(
@@ -116,20 +118,20 @@ def row_of(record: Mapping[str, Any], number: int) -> Row:
         RunError: It has no file or no verdict.
     """
     if record.get("verdict") not in WORDS or "file" not in record:
-        raise RunError(f"result {number} is no verdict on a file: {safe(dict(record), 200)}")
+        raise RunError(f"result {number} is no verdict on a file: {plain(str(dict(record)), 200)}")
     return Row(
         number=number,
-        file=safe(record["file"]),
+        file=plain(str(record["file"]), _LONGEST),
         verdict=str(record["verdict"]),
-        sha256=safe(record.get("sha256") or "", 64),
+        sha256=plain(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
         score=_finite(record.get("score")),
         crops=_whole(record.get("crops")),
-        notes=tuple(safe(note) for note in record.get("notes") or ()),
-        reason=safe(record.get("reason") or ""),
+        notes=tuple(plain(str(note), _LONGEST) for note in record.get("notes") or ()),
+        reason=plain(str(record.get("reason") or ""), _LONGEST),
         width=_whole(record.get("width")),
         height=_whole(record.get("height")),
-        format=safe(record.get("format") or "", 40),
+        format=plain(str(record.get("format") or ""), 40),
         seconds=_finite(record.get("seconds")),
     )
 

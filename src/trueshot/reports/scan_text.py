@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
 from trueshot.card import Rate
+from trueshot.files import plain
 
 DASH = "–"
 NBSP = "\N{NO-BREAK SPACE}"
-_JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
-_LONGEST = 1000
-
-
-def safe(text: object, most: int = _LONGEST) -> str:
-    """A text from a stranger, on one line, with nothing in it that hides or turns other text.
-
-    Control characters, line breaks, marks that turn the direction of writing and bytes that are
-    no UTF-8 are written as escapes; of what is longer than `most`, the middle is left out.
-    """
-    given = str(text)
-    if len(given) > most:
-        given = f"{given[: most // 2]} … {given[-(most // 2) :]}"
-    return given if given.isprintable() else "".join(map(_escaped, given))
 
 
 def ratio_text(log10_lr: float | None) -> str:
@@ -77,16 +63,10 @@ def bytes_text(count: int) -> str:
 
 def flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as pairs of texts."""
-    return [(safe(name), safe(value)) for name, value in settings.items()]
+    return [(plain(str(name)), plain(str(value))) for name, value in settings.items()]
 
 
 def _two_digits(value: float) -> str:
     if value >= 99.5:
         return f"{float(f'{value:.1e}'):,.0f}"
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0")
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trueshot.errors import RunError
+from trueshot.files import plain
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import check_output, write_output
 from trueshot.scanning.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Pool, WorkerError
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdicts import WORDS, Verdict, exit_status, plain
+from trueshot.scanning.verdicts import WORDS, Verdict, exit_status
 
 _LOADER = "trueshot.scanning.worker:load"
 _PIXEL_LIMIT = 200_000_000  # that of imagefiles, whose import takes longer than all the rest here

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
+from trueshot.files import plain
 from trueshot.scanning.archives import Member, is_archive, members
-from trueshot.scanning.verdicts import plain
 
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"

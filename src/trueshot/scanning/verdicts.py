@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,8 +11,7 @@ Word = Literal["original", "recaptured", "undecided", "error"]
 
 WORDS: tuple[Word, ...] = ("original", "recaptured", "undecided", "error")
 
-_LONGEST_TEXT = 10_000  # more than the longest path, less than what could choke a terminal
-_JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
+# more than the longest path, less than what could choke a terminal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,19 +124,3 @@ def _is_of_kind(value: object, kinds: tuple[type, ...]) -> bool:
     if isinstance(value, float) and not math.isfinite(value):
         return False
     return value is None or (isinstance(value, kinds) and not isinstance(value, bool))
-
-
-def plain(text: str) -> str:
-    """A text of unknown origin on one line, safe to print.
-
-    Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
-    bytes that are no UTF-8 are written as escapes; what is very long is cut.
-    """
-    written = text if text.isprintable() else "".join(map(_escaped, text))
-    return written if len(written) <= _LONGEST_TEXT else f"{written[:_LONGEST_TEXT]}…"
-
-
-def _escaped(character: str) -> str:
-    if character.isprintable() or character in _JOINERS or unicodedata.category(character) == "Zs":
-        return character
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -14,7 +14,7 @@ from starlette.requests import Request
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-from trueshot.scanning.verdicts import plain
+from trueshot.files import plain
 from trueshot.web.limits import ServiceSettings
 from trueshot.web.problems import ProblemError, too_large
 
