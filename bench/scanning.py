@@ -29,8 +29,9 @@ from PIL import Image
 
 from trueshot.detectors import shipped
 from trueshot.imagefiles import find_images, write_jpeg
+from trueshot.scanning.errand import Settings
 from trueshot.scanning.pool import Pool, cores
-from trueshot.scanning.runner import Settings, open_pool, scan
+from trueshot.scanning.runner import open_pool, scan
 from trueshot.scanning.verdicts import Verdict
 
 HEIGHT, WIDTH = 3000, 4000

@@ -160,7 +160,7 @@ def connected(path: Path) -> contextlib.closing[sqlite3.Connection]:
 
 
 def test_an_interrupt_from_the_keyboard_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
-    folder = photographs(tmp_path / "in", 90)
+    folder = photographs(tmp_path / "in", 400)
     out = tmp_path / "out.jsonl"
     with run(folder, out) as process:
         assert process.stdout is not None
@@ -168,11 +168,11 @@ def test_an_interrupt_from_the_keyboard_loses_nothing_and_leaves_nobody(tmp_path
         process.send_signal(signal.SIGINT)
         rest, _ = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert len(rest.splitlines()) < 89
+    assert len(rest.splitlines()) < 399
     assert not out.exists()
     with run(folder, out) as process:
         process.communicate(timeout=60)
-    assert len(lines(out)) == 90
+    assert len(lines(out)) == 400
 
 
 def test_what_was_judged_is_not_judged_again_unless_it_changed(

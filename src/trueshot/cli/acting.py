@@ -99,7 +99,7 @@ def scan(
     ] = False,
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
-    from trueshot.scanning.runner import Settings
+    from trueshot.scanning.errand import Settings
 
     alone = out is None and report is None and len(paths) == 1 and Path(paths[0]).is_file()
     settings = Settings(
@@ -147,7 +147,7 @@ def _course(engine: EngineName, address: str | None) -> Any:
 
 def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
     """Print verdicts as they come, and what they add up to; the exit status is returned."""
-    from trueshot.scanning.runner import Summary
+    from trueshot.scanning.errand import Summary
     from trueshot.scanning.telling import account, line
 
     summary = Summary()

@@ -9,16 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from trueshot.scanning.errand import Settings, Summary
     from trueshot.scanning.pool import Pool, WorkerError
-    from trueshot.scanning.runner import Settings, Summary, scan
+    from trueshot.scanning.runner import scan
     from trueshot.scanning.verdicts import Verdict, exit_status
 
 __all__ = ["Pool", "Settings", "Summary", "Verdict", "WorkerError", "exit_status", "scan"]
 
 _HOMES = {
     "Pool": "pool",
-    "Settings": "runner",
-    "Summary": "runner",
+    "Settings": "errand",
+    "Summary": "errand",
     "Verdict": "verdicts",
     "WorkerError": "pool",
     "exit_status": "verdicts",

@@ -6,24 +6,18 @@ import contextlib
 import os
 import queue
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from trueshot.errors import RunError
 from trueshot.files import plain
+from trueshot.scanning.errand import Errand, Settings, Summary
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.output import check_output, write_output
-from trueshot.scanning.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Pool, WorkerError
-from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdicts import WORDS, Verdict, exit_status
-
-_LOADER = "trueshot.scanning.worker:load"
-_PIXEL_LIMIT = 200_000_000  # that of imagefiles, whose import takes longer than all the rest here
-_MOST_PIPED = 2**30
+from trueshot.scanning.pool import Pool, WorkerError
+from trueshot.scanning.sources import Item
+from trueshot.scanning.verdicts import Verdict
 
 # For each worker: items in its queue, and verdicts that wait for one before them, which may hang
 # until its time is up.
@@ -31,64 +25,6 @@ _AT_ONCE, _AHEAD = 4, 2048
 
 Judgement = tuple[Verdict, bool, dict[str, bytes] | None]
 """A verdict, whether it is final, and pictures if they were asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to scan.
-
-    Args:
-        workers: Processes; all cores, if not said.
-        runtime: What computes: "torch" or "onnx".
-        seconds: That a file may take.
-        memory: Bytes that a worker may take beyond what is loaded; None for no limit.
-        pixel_limit: Larger photographs are refused.
-        explain: Whether pictures that show why are kept in the ledger.
-        piped_names: Whether standard input is a list of names, and not one photograph.
-        show_progress: Whether a bar, or lines, go to standard error.
-        loader: What the workers run, as `Pool` takes it.
-    """
-
-    workers: int | None = None
-    runtime: str = "torch"
-    seconds: float = DEFAULT_SECONDS
-    memory: int | None = DEFAULT_MEMORY
-    pixel_limit: int = _PIXEL_LIMIT
-    explain: bool = False
-    piped_names: bool = False
-    show_progress: bool = False
-    loader: str = _LOADER
-
-
-@dataclass
-class Summary:
-    """What a scan has come to so far: add each verdict to it."""
-
-    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(WORDS, 0)))
-    started: float = field(default_factory=time.monotonic)
-
-    def add(self, verdict: Verdict) -> None:
-        """Count one more."""
-        self.counts[verdict.verdict] += 1
-
-    @property
-    def total(self) -> int:
-        """All files, errors among them."""
-        return self.counts.total()
-
-    @property
-    def rate(self) -> float:
-        """Files a second since it was made."""
-        return self.total / max(time.monotonic() - self.started, 1e-9)
-
-    @property
-    def status(self) -> int:
-        """See `exit_status`."""
-        return exit_status(self.counts)
-
-    def __str__(self) -> str:
-        parts = [f"{self.counts[word]} {word}" for word in WORDS]
-        return f"{self.total} files: {', '.join(parts)}"
 
 
 def scan(
@@ -126,31 +62,23 @@ def scan(
         RunError: The results or the ledger cannot be used as asked.
         BundleError: The detector cannot be loaded.
     """
-    chosen = settings or Settings()
-    target = None if out is None else Path(out)
-    if target is not None:
-        check_output(target)
+    errand = Errand(
+        paths=paths,
+        out=None if out is None else Path(out),
+        ledger=None if ledger is None else Path(ledger),
+        settings=settings or Settings(),
+        stdin=stdin,
+        finish=finish,
+    )
     with contextlib.ExitStack() as stack:
         if pool is None:  # first of all: it loads while files are looked for
-            pool = stack.enter_context(open_pool(bundle, chosen))
-        piped = _read(stdin) if any(os.fspath(p) == STANDARD_INPUT for p in paths) else b""
-        place = _ledger_path(target, ledger)
+            pool = stack.enter_context(open_pool(bundle, errand.settings))
+        workers = pool
 
-        def found() -> Iterator[Item]:
-            return items(paths, piped=piped, piped_names=chosen.piped_names)
+        def course(found: Iterator[Item], book: Ledger | None) -> Iterator[Verdict]:
+            return _Course(workers, book, errand.settings).verdicts(found)
 
-        advance = stack.enter_context(_progress(found)) if chosen.show_progress else _silent
-        claim = {"detector": str(pool.facts["detector"]), "runtime": chosen.runtime}
-        book = None if place is None else stack.enter_context(Ledger(place, claim))
-        summary = Summary()
-        for verdict in _Course(pool, book, chosen).verdicts(found()):
-            summary.add(verdict)
-            advance(1, f"{summary.rate:.1f} a second")
-            yield verdict
-        if target is not None and book is not None:
-            write_output(target, book.verdicts())
-        if finish is not None and book is not None:
-            finish(book, summary)
+        yield from errand.run(str(pool.facts["detector"]), course)
 
 
 def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
@@ -271,30 +199,3 @@ class _Course:
         if self._ledger is not None:
             self._ledger.keep(item, position, verdict, final=final, explanations=pictures)
         self._ready[position] = verdict
-
-
-def _read(stdin: BinaryIO | None) -> bytes:
-    if stdin is None:
-        raise RunError("-: there is no standard input to read")
-    piped = stdin.read(_MOST_PIPED + 1)
-    if len(piped) > _MOST_PIPED:
-        raise RunError(f"-: more than {_MOST_PIPED:,} bytes came in; give a file or a folder")
-    return piped
-
-
-def _ledger_path(out: Path | None, ledger: str | os.PathLike[str] | None) -> Path | None:
-    if ledger is not None:
-        return Path(ledger)
-    return None if out is None else out.with_name(f"{out.name}.ledger")
-
-
-def _silent(steps: int, note: str) -> None:
-    pass
-
-
-def _progress(
-    found: Callable[[], Iterator[Item]],
-) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
-    from trueshot.progress import progress
-
-    return progress("scan", sum(1 for _ in found()))

@@ -61,14 +61,11 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 def _judge(bundle: Path, runtime: str) -> Judge:
     from trueshot.judging import Judge
 
-    if runtime == "onnx":
-        from trueshot.judging.onnx_runtime import with_onnx
+    if runtime == "torch":
+        import torch
 
-        return Judge(*with_onnx(bundle))
-    import torch
-
-    torch.set_num_threads(1)
-    return Judge.load(bundle)
+        torch.set_num_threads(1)
+    return Judge.load(bundle, "onnx" if runtime == "onnx" else "torch")
 
 
 def examiner(

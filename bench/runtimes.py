@@ -1,0 +1,110 @@
+"""torch against onnxruntime: scores of 16 crops on one thread, and the time from start to verdict.
+
+    python bench/runtimes.py [BUNDLE…]
+
+Without bundles, fresh networks are timed: the LCNN on crops of 64 and 128 px and the spectral
+network on crops of 128 px; weights do not change how long it takes. The two take turns, so that
+whatever else the machine does meets both; medians are printed, with quartiles.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+from trueshot.bundle import save_bundle
+from trueshot.card import Card, InputContract
+from trueshot.export.photographs import photographs
+from trueshot.judging.onnx_runtime import with_onnx
+from trueshot.judging.runtime import Margins, with_torch
+
+CROPS, ROUNDS, STARTS = 16, 60, 9
+NETWORKS = {
+    "LCNN, 64 px": ({"name": "lcnn"}, 64),
+    "LCNN, 128 px": ({"name": "lcnn"}, 128),
+    "spectral, 128 px": ({"name": "spectral", "window": 32}, 128),
+}
+START = """
+import numpy
+from trueshot.judging import Judge
+pixels = numpy.random.default_rng(0).integers(0, 256, (1024, 1024, 3), numpy.uint8)
+print(Judge.load({path!r}, {runtime!r}).judge(pixels).verdict)
+"""
+
+
+def main(bundles: list[str]) -> None:
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        named = [(path, Path(path)) for path in bundles] or list(fresh(Path(folder)))
+        print("| detector | torch | onnx | torch / onnx |\n| --- | --- | --- | --- |")
+        for name, path in named:
+            print(f"| {name}, {CROPS} crops | {row(*judging(path), 'ms')} |", flush=True)
+        for name, path in named:
+            print(f"| {name}, start to verdict | {row(*starting(path), 's')} |", flush=True)
+
+
+def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
+    """A bundle of each network with its first weights."""
+    for name, (network, side) in NETWORKS.items():
+        card = Card(network=network, contract=InputContract(side=side, crops=CROPS))
+        path = folder / f"{name}.safetensors"
+        save_bundle(path, card.new_detector().eval(), card)
+        yield name, path
+
+
+def judging(bundle: Path) -> tuple[list[float], list[float]]:
+    """Milliseconds for one photograph's crops, by torch and by onnxruntime."""
+    from trueshot.bundle import load_bundle
+
+    detector, card = load_bundle(bundle)
+    both = with_torch(detector), with_onnx(bundle)[1]
+    crops = np.resize(
+        np.concatenate(list(photographs(card.input_contract().side, CROPS))[:8]),
+        (CROPS, card.input_contract().side, card.input_contract().side, 3),
+    )
+    for margins in both:
+        timed(margins, crops)
+    turns = [[1000 * timed(margins, crops) for margins in both] for _ in range(ROUNDS)]
+    return [turn[0] for turn in turns], [turn[1] for turn in turns]
+
+
+def timed(margins: Margins, crops: np.ndarray) -> float:
+    start = time.perf_counter()
+    margins(crops)
+    return time.perf_counter() - start
+
+
+def starting(bundle: Path) -> tuple[list[float], list[float]]:
+    """Seconds from the start of a Python to the verdict on one photograph."""
+    turns = [[started(bundle, runtime) for runtime in ("torch", "onnx")] for _ in range(STARTS)]
+    return [turn[0] for turn in turns], [turn[1] for turn in turns]
+
+
+def started(bundle: Path, runtime: str) -> float:
+    script = START.format(path=str(bundle), runtime=runtime)
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    return time.perf_counter() - start
+
+
+def row(first: list[float], second: list[float], unit: str) -> str:
+    each = " | ".join(
+        f"{np.median(times):.2f} {unit} ({np.quantile(times, 0.25):.2f} to "
+        f"{np.quantile(times, 0.75):.2f})"
+        for times in (first, second)
+    )
+    return f"{each} | {np.median(first) / np.median(second):.2f}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

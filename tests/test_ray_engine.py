@@ -1,0 +1,259 @@
+"""The same scan over many machines: a local cluster of two, on loopback, within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+from ray_workers import DEADLY, MARKS, POISON, SLOW
+
+from trueshot.bundle import save_bundle
+from trueshot.card import Card, InputContract
+from trueshot.errors import BundleError, RunError
+from trueshot.scanning import ray_engine
+from trueshot.scanning.archives import Member
+from trueshot.scanning.errand import Settings
+from trueshot.scanning.ray_engine import scan_with_ray
+from trueshot.scanning.runner import scan
+from trueshot.scanning.sources import Item
+from trueshot.scanning.verdicts import Verdict
+
+# Read when ray is imported: off, it stays on loopback, as it does on other systems by default.
+os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+SETTINGS = Settings(loader="ray_workers:load", workers=2, runtime="onnx", seconds=30)
+DIED = "its decoder died (signal 11, SIGSEGV)"
+MACHINE: dict[str, Any] = {
+    "num_cpus": 1,
+    "object_store_memory": 100 * 2**20,
+    "node_ip_address": "127.0.0.1",
+}
+
+# ray.data warns of settings that it makes itself.
+pytestmark = pytest.mark.filterwarnings("ignore:`use_[a-z0-9_]+` is deprecated:DeprecationWarning")
+
+NONE = Verdict(file="none", verdict="error", reason="gone").as_record()
+WATCHFUL = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an extra")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    card = Card(
+        network={"name": "lcnn", "filters": [2] * 5}, contract=InputContract(side=32, crops=4)
+    )
+    path = tmp_path / "detector.safetensors"
+    save_bundle(path, card.new_detector().eval(), card)
+    return path
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Good files and bad ones."""
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(14):
+        pixels = random.integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02}.png")
+    whole = (folder / "00.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[:2000])
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_bytes(b"no photograph")
+    (folder / "bytes \udcff.png").write_bytes(whole)
+    (folder / DEADLY).write_bytes(whole)
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04 no archive")
+    return folder
+
+
+@contextmanager
+def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A cluster of two machines with one core and 100 MB of store each, seen by nobody else."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    folder = tempfile.TemporaryDirectory(prefix="ts")  # its sockets need short names
+    monkeypatch.setenv("RAY_TMPDIR", folder.name)
+    head = {**MACHINE, "include_dashboard": False, "_system_config": WATCHFUL}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        cluster.add_node(**MACHINE)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
+    finally:
+        ray.shutdown()
+        cluster.shutdown()  # type: ignore[no-untyped-call]
+        folder.cleanup()
+
+
+def records(verdicts: Iterator[Verdict]) -> list[dict[str, Any]]:
+    return [{**asdict(verdict), "seconds": None} for verdict in verdicts]
+
+
+@needs_ray
+def test_a_scan_over_two_machines_ends_as_one_on_this_machine(
+    tmp_path: Path, bundle: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one test, as a cluster takes seconds to start; the last part loses half of it."""
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    monkeypatch.setenv(MARKS, str(marks))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.chdir(tmp_path)
+    given = [photographs.name, "none.jpg"]  # names that mean something here only
+    wanted = records(scan(bundle, given, tmp_path / "local.jsonl", SETTINGS))
+    assert {each["verdict"] for each in wanted} > {"error"}
+    with two_machines(monkeypatch) as cluster:
+        out = tmp_path / "ray.jsonl"
+        assert records(scan_with_ray(bundle, given, out, SETTINGS)) == wanted
+        assert len(out.read_text("utf-8").splitlines()) == len(wanted)
+        machines = {each.name for each in marks.iterdir()} - {"here"}
+        assert len(machines) == 2
+
+        left_off_and_taken_up_again(tmp_path, bundle, given, wanted)
+        without_a_file(bundle)
+        poisoned(tmp_path, bundle, photographs)
+        bereft_of_a_machine(cluster, tmp_path, bundle, photographs)
+
+
+def left_off_and_taken_up_again(
+    folder: Path, bundle: Path, given: list[str], wanted: list[dict[str, Any]]
+) -> None:
+    """What was told before a scan was left is not judged again, by whichever engine."""
+    out = folder / "left.jsonl"
+    begun = scan_with_ray(bundle, given, out, SETTINGS)
+    first = records(itertools.islice(begun, 10))
+    begun.close()  # type: ignore[attr-defined]
+    assert not out.exists()
+    judged = marked(folder)
+    assert records(scan_with_ray(bundle, given, out, SETTINGS)) == wanted
+    assert wanted[:10] == first
+    again = marked(folder) - judged
+    finished = {Path(each["file"]).name for each in first if each["reason"] != DIED}
+    assert not finished & again.keys()
+    before = marked(folder)
+    assert records(scan(bundle, given, out, SETTINGS)) == wanted
+    assert (marked(folder) - before).keys() <= {DEADLY}
+
+
+def without_a_file(bundle: Path) -> None:
+    """Standard input goes along; a bundle that no machine can judge with is refused."""
+    image = io.BytesIO()
+    Image.new("RGB", (40, 40), (255, 0, 0)).save(image, "PNG")
+    (verdict,) = scan_with_ray(bundle, ["-"], settings=SETTINGS, stdin=io.BytesIO(image.getvalue()))
+    assert (verdict.file, verdict.format) == ("-", "PNG")
+    assert verdict.sha256 == hashlib.sha256(image.getvalue()).hexdigest()
+    damaged = bundle.with_name("damaged.safetensors")
+    damaged.write_bytes(bundle.read_bytes()[:-1])
+    with pytest.raises(BundleError, match=r"damaged\.safetensors: "):
+        list(scan_with_ray(damaged, ["-"], settings=SETTINGS, stdin=io.BytesIO(b"none")))
+
+
+def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:
+    """A file that ends Ray's own processes is an error, and no other file suffers."""
+    whole = (photographs / "00.png").read_bytes()
+    (photographs / POISON).write_bytes(whole)
+    found = records(scan_with_ray(bundle, [photographs.name], None, SETTINGS))
+    clean = records(scan(bundle, [photographs.name], None, SETTINGS))
+    by_file = {each["file"]: each for each in clean}
+    for each in found:
+        if each["file"].endswith(POISON):
+            assert each["verdict"] == "error"
+            assert each["reason"].startswith("ended every process that judged it")
+        else:
+            assert each == by_file[each["file"]]
+    assert len(found) == len(clean)
+    (photographs / POISON).unlink()
+
+
+def bereft_of_a_machine(cluster: Any, folder: Path, bundle: Path, photographs: Path) -> None:
+    """What a machine was judging when it died is judged by the other."""
+    whole = (photographs / "00.png").read_bytes()
+    for number in range(12):
+        (photographs / f"{number:02}{SLOW}").write_bytes(whole)
+    wanted = records(scan(bundle, [photographs.name], None, SETTINGS))
+    other = next(iter(cluster.worker_nodes))
+    running = scan_with_ray(bundle, [photographs.name], None, SETTINGS)
+    found = [next(running)]
+    cluster.remove_node(other, allow_graceful=False)
+    found += running
+    assert records(iter(found)) == wanted
+
+
+def marked(folder: Path) -> Counter[str]:
+    """How often each file was judged, wherever."""
+    return Counter(
+        name for each in (folder / "marks").iterdir() for name in each.read_text().splitlines()
+    )
+
+
+def test_a_judgement_survives_the_way_between_machines() -> None:
+    verdict = Verdict(file="\udcff ü.png", verdict="undecided", notes=("a", "b"), score=-0.0)
+    pictures = {"heat": b"\x00\xff", "residual": b""}
+    rows = [(7, json.dumps(verdict.as_record()), True, pictures), (9, json.dumps(NONE), False, {})]
+    found = dict(ray_engine._judgements(ray_engine._table(pa, rows)))
+    assert found[7] == (verdict, True, pictures)
+    assert found[9] == (Verdict.from_record(NONE), False, None)
+
+
+def test_an_item_is_opened_by_its_absolute_path_and_keeps_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    member = Member(offset=1, packed=2, size=3, method=0, crc=4)
+    listed = [(3, Item(name="a.zip!/b", path="a.zip", inside="b", member=member))]
+    piped = [(4, Item(name="-", path="-", data=b"\x00"))]
+    block = ray_engine._block(listed + piped).to_pylist()
+    content = json.loads(block[0]["item"])
+    assert (content["name"], content["path"]) == ("a.zip!/b", str(tmp_path / "a.zip"))
+    assert Member(**content["member"]) == member
+    assert (block[1]["position"], block[1]["data"]) == (4, b"\x00")
+
+
+def test_the_main_process_loads_neither_torch_nor_ray() -> None:
+    script = (
+        "import sys, trueshot.scanning.ray_engine\n"
+        "assert not {'torch', 'ray', 'pyarrow', 'pandas'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_without_ray_it_is_said_what_to_install(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RunError, match=r"pip install 'trueshot\[ray\]'"):
+        next(scan_with_ray(bundle, ["none.jpg"]))
+
+
+@needs_ray
+def test_without_a_cluster_it_is_said_how_to_start_one(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    def refuse(**settings: Any) -> None:
+        raise ConnectionError(f"nobody at {settings['address']}")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
+    with pytest.raises(RunError, match=r"no Ray cluster at elsewhere:6379: .*ray start --head"):
+        next(scan_with_ray(bundle, ["none.jpg"]))
