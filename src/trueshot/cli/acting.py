@@ -122,7 +122,8 @@ def scan(
             check_report(report)
             ledger = ledger or (out or report).with_name(f"{(out or report).name}.ledger")
         course = _course(engine, address)
-        finish = None if report is None else partial(_write_report, report, chosen, paths, out)
+        said = {"engine": engine.value, **_told(settings)}
+        finish = report and partial(_write_report, report, chosen, paths, out, said)
         verdicts = course(
             chosen, paths, out, settings, ledger=ledger, stdin=sys.stdin.buffer, finish=finish
         )
@@ -160,8 +161,24 @@ def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
     return summary.status
 
 
+def _told(settings: Any) -> dict[str, Any]:
+    """Settings as a report tells them."""
+    return {
+        "runtime": settings.runtime,
+        "most pixels": f"{settings.pixel_limit:,}",
+        "seconds for each file": f"{settings.seconds:g}",
+        "memory for each worker": f"{settings.memory // 2**20:,} MiB",
+    }
+
+
 def _write_report(
-    report: Path, detector: Path, paths: list[str], out: Path | None, ledger: Any, summary: Any
+    report: Path,
+    detector: Path,
+    paths: list[str],
+    out: Path | None,
+    settings: dict[str, Any],
+    ledger: Any,
+    summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
     from trueshot.scanning.explained import Explanations
@@ -172,6 +189,7 @@ def _write_report(
         report,
         detector,
         asked=paths,
+        settings=settings,
         results=None if out is None else str(out),
         exit_status=summary.status,
     )

@@ -1,0 +1,202 @@
+"""The commands for analysts, as they are typed: what they print, write, and exit with."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from typer.testing import CliRunner
+
+from trueshot.bundle import bundle_sha256, read_card, save_bundle
+from trueshot.calibration import Calibration, Decision
+from trueshot.card import Card, InputContract
+from trueshot.cli import app
+from trueshot.imagefiles import write_png
+from trueshot.networks import LCNN
+
+run: Callable[..., Result] = CliRunner().invoke
+
+DECISION = Decision(original_to=-10.0, recaptured_from=20.0, apcer=0.05, bpcer=0.01)
+LINE = Calibration(
+    method="logistic",
+    slope=0.1,
+    intercept=0.0,
+    lower=-1.5,
+    upper=1.5,
+    originals=50,
+    recaptured=50,
+    sources=10,
+)
+
+
+def photograph(path: Path, level: int, seed: int = 0) -> Path:
+    random = np.random.default_rng([level, seed])
+    write_png(path, random.integers(level - 15, level + 16, (64, 64, 3)).astype(np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector whose score is the brightness of green, less 128."""
+    path = tmp_path_factory.mktemp("bundle") / "bright.safetensors"
+    card = Card(
+        network={"name": "lcnn", "filters": [1] * 5, "front": "none"},
+        side=32,
+        title="bright",
+        contract=InputContract(side=32, crops=4),
+        calibration=LINE,
+        decision=DECISION,
+    )
+    detector = card.new_detector().eval()
+    network = detector.network
+    assert isinstance(network, LCNN)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name.endswith("weight") and value.ndim == 4:
+                value.zero_()
+                value[0, 1 if value.shape[1] == 3 else 0, 1, 1] = 1.0
+        network.state_dict()["units.0.1.bias"].fill_(10.0)  # so that no ReLU cuts
+        network.classifier.weight[:] = torch.tensor([[0.0], [1.0]])
+        network.classifier.bias[:] = 0.0
+        dark, bright = (float(detector(torch.full((1, 3, 32, 32), v))[0, 1]) for v in (28.0, 228.0))
+        gain = 200.0 / (bright - dark)
+        network.classifier.weight[1] *= gain
+        network.classifier.bias[1] = -gain * (dark + bright) / 2
+    save_bundle(path, detector, card)
+    return path
+
+
+def scan(bundle: Path, *arguments: object) -> Result:
+    return run(app, ["scan", *map(str, arguments), "--bundle", str(bundle), "--workers", "1"])
+
+
+@pytest.mark.parametrize(
+    ("level", "status", "verdict"),
+    [(60, 0, "ORIGINAL"), (200, 1, "RECAPTURED"), (135, 2, "UNDECIDED")],
+)
+def test_one_photograph_gets_a_clear_answer(
+    bundle: Path, tmp_path: Path, level: int, status: int, verdict: str
+) -> None:
+    answer = scan(bundle, photograph(tmp_path / "a.png", level))
+    assert answer.exit_code == status, answer.output
+    assert answer.stdout.splitlines()[1].strip() == verdict
+    assert "likelihood ratio" in answer.stdout
+    assert "rather than that the photograph" in " ".join(answer.stdout.split()) or level == 135
+
+
+def test_a_folder_gets_a_line_a_file_and_a_sum(bundle: Path, tmp_path: Path) -> None:
+    photograph(tmp_path / "a.png", 60)
+    photograph(tmp_path / "b.png", 200)
+    (tmp_path / "c.jpg").write_bytes(b"no photograph")
+    answer = scan(bundle, tmp_path)
+    assert answer.exit_code == 2
+    lines = answer.stdout.splitlines()
+    assert [each.split()[0] for each in lines] == ["original", "recaptured", "error"]
+    assert "c.jpg" in lines[2]
+    assert "is no JPEG" in lines[2]
+    assert "3 files: 1 original, 1 recaptured, 0 undecided, 1 error" in answer.stderr
+    assert scan(bundle, tmp_path, "--exit-zero").exit_code == 0
+
+
+def test_results_and_report_agree_and_a_second_scan_judges_nothing_again(
+    bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    photograph(folder / "a.png", 60)
+    with zipfile.ZipFile(folder / "b.zip", "w") as archive:
+        archive.writestr("inner.png", photograph(tmp_path / "inner.png", 200).read_bytes())
+    out, report = tmp_path / "out.jsonl", tmp_path / "report.html"
+    answer = scan(bundle, folder, "--out", out, "--report", report)
+    assert answer.exit_code == 1, answer.output
+    assert answer.stdout == ""
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [each["verdict"] for each in records] == ["original", "recaptured"]
+    assert {each["detector"] for each in records} == {bundle_sha256(bundle)}
+    page = report.read_text()
+    for record in records:
+        assert record["sha256"] in page
+        assert record["file"].rpartition("/")[2] in page
+    assert page.count("data:image/") >= 4  # a picture and its evidence of each
+    assert "4,096 MiB" in page  # the settings
+    first = out.read_bytes()
+    assert scan(bundle, folder, "--out", out, "--report", report).exit_code == 1
+    assert out.read_bytes() == first  # the times too: nothing was judged again
+
+
+def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "a.png", 60)
+    answer = scan(bundle, photo, "--report", tmp_path / "r.html")
+    assert answer.exit_code == 0, answer.output
+    assert "a.png" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--bundle", "/none.safetensors"], "/none.safetensors: no such file"),
+        (["--out", "results.txt"], "results.txt"),
+        (["--report", "report.doc"], "report.doc: a report ends in"),
+        (["--bundle", "robusto"], "robusto: no such file"),
+    ],
+)
+def test_a_scan_that_cannot_begin_never_looks_like_a_verdict(
+    bundle: Path, tmp_path: Path, arguments: list[str], reason: str
+) -> None:
+    photo = str(photograph(tmp_path / "a.png", 60))
+    base = [] if "--bundle" in arguments else ["--bundle", str(bundle)]
+    answer = run(app, ["scan", photo, *base, *arguments])
+    assert answer.exit_code == 2
+    assert reason in answer.stderr
+
+
+def test_inspect_tells_what_the_card_says(bundle: Path) -> None:
+    told = run(app, ["inspect", str(bundle)])
+    assert told.exit_code == 0
+    assert told.stdout.startswith("bright")
+    assert bundle_sha256(bundle) in told.stdout
+    card = run(app, ["inspect", str(bundle), "--json"]).stdout
+    assert Card.model_validate_json(card) == read_card(bundle)
+
+
+def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(40):
+        for label, middle in (("original", 100), ("recaptured", 160)):
+            level = int(np.clip(random.normal(middle, 20), 20, 235))
+            photograph(tmp_path / "photos" / label / f"{number:02}.png", level, number + 1)
+    made = tmp_path / "mine.safetensors"
+    answer = run(
+        app,
+        [
+            *("bundle", str(bundle), "--calibrate", str(tmp_path / "photos"), "--out", str(made)),
+            *("--apcer", "0.1", "--bpcer", "0.1", "--title", "mine", "--limit", "It knows green."),
+        ],
+    )
+    assert answer.exit_code == 0, answer.output
+    card = read_card(made)
+    assert (card.title, card.limits[0]) == ("mine", "It knows green.")
+    assert card.calibrated_on is not None
+    assert card.calibrated_on.originals == card.calibrated_on.recaptured == 40
+    assert scan(made, photograph(tmp_path / "bright.png", 190)).exit_code == 1
+
+
+def test_an_exported_detector_scans_as_its_bundle_does(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    bundle, exported = tmp_path / "plain.safetensors", tmp_path / "plain.onnx"
+    card = Card(network={"name": "lcnn", "filters": [4] * 5}, side=32, title="as it began")
+    torch.manual_seed(0)
+    save_bundle(bundle, card.new_detector(), card)
+    answer = run(app, ["export", str(bundle), "--out", str(exported)])
+    assert answer.exit_code == 0, answer.output
+    assert "200 photographs judged alike" in answer.stdout
+    photo = photograph(tmp_path / "a.png", 200)
+    told, wanted = (scan(each, photo).stdout.splitlines() for each in (exported, bundle))
+    assert told == wanted
+    assert scan(exported, photo, "--report", tmp_path / "r.html").exit_code in (0, 1)
+    assert "as it began" in (tmp_path / "r.html").read_text()
