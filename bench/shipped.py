@@ -1,0 +1,72 @@
+"""How the shipped detectors were made and measured: docs/detectors.md has what came out.
+
+    trueshot simulate --photos PHOTOS --size 64 --size 128 --per-class 64000 \
+        --fractions 0.8 0.1 0.1 --seed 11 --out runs/shipped/data
+    python bench/shipped.py photographs --photos PHOTOS     # to calibrate on and to test on
+    python bench/shipped.py train NAME...                   # rows of RECIPES, below
+    python bench/shipped.py choose NAME@SIDE...             # on photographs of the validation part
+    python bench/shipped.py bundle accurate NAME@SIDE       # contract, calibration, thresholds
+    python bench/shipped.py measure accurate --real MANIFEST.csv   # what the card says
+    python bench/shipped.py install accurate robust         # into the package, with their sums
+    python bench/shipped.py tables                          # of docs/detectors.md, from the cards
+
+`photographs` draws whole photographs whose scenes, cameras and media are those of the validation
+part of that simulation (calibration) and of its test part (test), and checks that nothing of them
+is in the training part. `choose` never sees the test part, nor a real photograph.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from shipping.bundling import bundle, install
+from shipping.choosing import choose
+from shipping.measuring import measure_all
+from shipping.photographs import photographs
+from shipping.recipes import train_all
+from shipping.tables import print_tables
+
+from trueshot.detectors import NAMES
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    arguments = parse()
+    arguments.run(arguments)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("photographs")
+    command.add_argument("--photos", type=Path, required=True)
+    command.add_argument("--workers", type=int)
+    command.set_defaults(run=lambda a: photographs(a.photos, a.workers))
+    command = commands.add_parser("train")
+    command.add_argument("names", nargs="+")
+    command.set_defaults(run=lambda a: train_all(a.names))
+    command = commands.add_parser("choose")
+    command.add_argument("names", nargs="+")
+    command.add_argument("--every", type=int, default=8, help="attack each so manieth pair")
+    command.add_argument("--budget", type=float, action="append", default=[])
+    command.set_defaults(run=lambda a: choose(a.names, a.every, a.budget))
+    command = commands.add_parser("bundle")
+    command.add_argument("name", choices=NAMES)
+    command.add_argument("chosen")
+    command.set_defaults(run=lambda a: bundle(a.name, a.chosen))
+    command = commands.add_parser("install")
+    command.add_argument("names", nargs="+", choices=NAMES)
+    command.set_defaults(run=lambda a: install(a.names))
+    command = commands.add_parser("tables")
+    command.set_defaults(run=lambda a: print_tables())
+    command = commands.add_parser("measure")
+    command.add_argument("names", nargs="+")
+    command.add_argument("--real", type=Path, required=True, help="manifest of real photographs")
+    command.set_defaults(run=lambda a: measure_all(a.names, a.real))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What bench/shipped.py does, a step a file."""

@@ -1,0 +1,77 @@
+"""Photographs to judge, and what is done to them before: nothing, an attack, an everyday change."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trueshot.attacks import PGD, as_filed, perturb
+from trueshot.channels.base import Channel
+from trueshot.datasets import LABELS
+from trueshot.detector import Detector
+from trueshot.judging import Judge
+from trueshot.judging.placing import cut, place
+from trueshot.pixels import Bytes, to_bytes, to_levels
+
+STEPS = 10  # of PGD
+Change = Callable[[Bytes, str], Bytes]  # pixels of a photograph and its label to other pixels
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A photograph to judge."""
+
+    path: Path
+    label: str
+    source: str = ""
+    kind: str = ""
+
+
+def in_manifest(path: Path) -> list[Shown]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            Shown(
+                path=path.parent / row["path"],
+                label=row["label"],
+                source=row["source"],
+                kind=(row.get("kind") or row.get("medium", ""))
+                if row["label"] == LABELS[1]
+                else "",
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def pairs_of(photos: Sequence[Shown], every: int) -> list[Shown]:
+    """Each so manieth pair, whole."""
+    return [photo for number, photo in enumerate(photos) if number // 2 % every == 0]
+
+
+def changed_by(channel: Channel | None) -> Change:
+    return lambda pixels, label: pixels if channel is None else channel.changed(pixels)
+
+
+def attacked(judge: Judge, detector: Detector, budget: float, pixels: Bytes, label: str) -> Bytes:
+    """The photograph away from its class, as a file holds it: PGD on the crops that are judged.
+
+    Crops do not overlap and their mean is what counts, so that each may be attacked by itself. An
+    attack may move the places; those that it moves to are attacked then, three times at most.
+    """
+    side, done = judge.contract.side, set[tuple[int, int]]()
+    changed = pixels.copy()
+    for _ in range(3):
+        new = tuple(c for c in place(changed, side, judge.contract.crops).corners if c not in done)
+        if not new:
+            break
+        images = to_levels(cut(pixels, new, side))
+        attack = PGD(budget=budget, steps=STEPS)
+        labels = torch.full((len(images),), LABELS.index(label))
+        found = to_bytes(as_filed(attack, images, perturb(attack, detector, images, labels)))
+        for (y, x), crop in zip(new, found, strict=True):
+            changed[y : y + side, x : x + side] = crop
+        done.update(new)
+    return changed

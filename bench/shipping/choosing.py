@@ -1,0 +1,73 @@
+"""Detectors side by side on photographs of the validation part."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from shipping.changing import Change, Shown, attacked, pairs_of
+from shipping.places import RUNS
+from trueshot.bundle import load_bundle
+from trueshot.card import InputContract
+from trueshot.datasets import LABELS
+from trueshot.detector import Detector
+from trueshot.evaluation.metrics import area_under_curve
+from trueshot.imagefiles import read_image
+from trueshot.judging import Judge
+from trueshot.judging.runtime import with_torch
+
+
+def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
+    """A row per NAME@SIDE or NAME@SIDExCROPS: AUC of whole photographs, clean and attacked."""
+    photos = validation_photos()
+    few = pairs_of(photos, every)
+    print(f"{len(photos)} photographs, {len(few)} of them attacked")
+    print("| detector | crops | ms | clean |" + "".join(f" PGD {b:g} |" for b in budgets))
+    print("|---|---|---|---|" + "---|" * len(budgets))
+    for name in chosen:
+        judge, detector = judge_of(name)
+        began = time.monotonic()
+        clean = area(judge, photos, lambda pixels, label: pixels)
+        spent = 1000 * (time.monotonic() - began) / len(photos)
+        cells = [f"{clean:.4f}"]
+        for budget in budgets:
+            change = partial(attacked, judge, detector, budget)
+            cells.append(f"{area(judge, few, change):.4f}")
+        contract = judge.contract
+        print(f"| {name} | {contract.crops} | {spent:.1f} | {' | '.join(cells)} |", flush=True)
+
+
+def validation_photos() -> list[Shown]:
+    """Those that the crops of the validation part were cut from, in pairs."""
+    found = sorted((RUNS / "data/photos/validation").glob("*.jpg"))
+    return [Shown(path, path.stem.split("-")[1]) for path in found]
+
+
+def judge_of(name: str) -> tuple[Judge, Detector]:
+    """The detector of `contract_of`, and a judge by it that calibrates nothing."""
+    path, contract = contract_of(name)
+    detector, card = load_bundle(path)
+    return Judge(card.model_copy(update={"contract": contract}), with_torch(detector)), detector
+
+
+def contract_of(name: str) -> tuple[Path, InputContract]:
+    """A run or a bundle, @, the side of its crops; as many of them as 16 of 128 px hold."""
+    run, _, size = name.rpartition("@")
+    side, _, crops = size.partition("x")
+    path = RUNS / run / "detector.safetensors"
+    most = int(crops or 16 * 128**2 // int(side) ** 2)
+    return path if path.is_file() else Path(run), InputContract(side=int(side), crops=most)
+
+
+def area(judge: Judge, photos: Sequence[Shown], change: Change) -> float:
+    scores, labels = [], []
+    for photo in photos:
+        judged = judge.judge(change(read_image(photo.path).pixels, photo.label))
+        if judged.score is not None:
+            scores.append(judged.score)
+            labels.append(LABELS.index(photo.label))
+    return area_under_curve(np.array(scores), np.array(labels))

@@ -1,0 +1,124 @@
+"""What a card says of its detector, measured on photographs of the test part and on real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from shipping.changing import STEPS, Change, Shown, attacked, changed_by, in_manifest, pairs_of
+from shipping.places import RUNS
+from trueshot.bundle import load_bundle, save_bundle
+from trueshot.bundling.evidence import Evidence, Finding
+from trueshot.bundling.measuring import Answers, Kind
+from trueshot.bundling.measuring import measure as rates_of
+from trueshot.bundling.photographs import Photograph
+from trueshot.card import Measurement, Rate
+from trueshot.channels import EVERYDAY
+from trueshot.datasets import LABELS
+from trueshot.imagefiles import read_image
+from trueshot.judging import Judge, Judged
+
+BUDGETS = (1.0, 2.0, 5.0)
+ATTACKED_EVERY, CHANGED_EVERY = 20, 8  # pairs: attacked, and changed in everyday ways
+ATTACKED = f"{STEPS} steps in L∞ on the crops that are judged, rounded to whole levels."
+REAL = (
+    "Cut out of real photographs, 512 px. Each counts as a source of its own: the intervals are "
+    "those of photographs from this phone, not of other phones."
+)
+HEAD = """| photographs | how many | AUC | APCER | BPCER | undecided recaptures | originals | Cllr |
+|---|---|---|---|---|---|---|---|"""
+
+
+def measure_all(chosen: Sequence[str], real: Path) -> None:
+    for name in chosen:
+        print(f"\n{name}\n\n{HEAD}")
+        measure(name, real)
+
+
+def measure(name: str, real: Path) -> None:
+    """Judge with a bundle of `bundle` and write what came of it into its card."""
+    path = RUNS / f"{name}.safetensors"
+    judge, (detector, card) = Judge.load(path), load_bundle(path)
+    test, command = in_manifest(RUNS / "whole/test.csv"), f"python bench/shipped.py measure {name}"
+    measured = [one for one in card.measured if one.kind == "clean"]
+    print("\n".join(map(row_of, measured)), flush=True)
+    few = pairs_of(test, ATTACKED_EVERY)
+    measured += [
+        measurement(judge, few, "attacked", f"PGD, ε = {budget:g}", command, change, ATTACKED)
+        for budget in BUDGETS
+        for change in [partial(attacked, judge, detector, budget)]
+    ]
+    few = pairs_of(test, CHANGED_EVERY)
+    measured += [
+        measurement(judge, few, "everyday", name_of, command, changed_by(channel))
+        for channel in (None, *EVERYDAY)
+        for name_of in ["unchanged" if channel is None else channel.name]
+    ]
+    photos = in_manifest(real)
+    for source in sorted({photo.source for photo in photos}):
+        here = [replace(photo, source="") for photo in photos if photo.source == source]
+        measured.append(
+            measurement(judge, here, "real", source, f"{command} --real {real.name}", note=REAL)
+        )
+    save_bundle(path, detector, card.model_copy(update={"measured": tuple(measured)}))
+
+
+def measurement(
+    judge: Judge,
+    photos: Sequence[Shown],
+    kind: Kind,
+    name: str,
+    command: str,
+    change: Change = lambda pixels, label: pixels,
+    note: str = "",
+) -> Measurement:
+    """What became of these photographs; one without a source is a source of its own."""
+    found = [judge.judge(change(read_image(one.path).pixels, one.label)) for one in photos]
+    findings = [finding_of(*both) for both in zip(photos, found, strict=True)]
+    ratios = [np.nan if one.log10_lr is None else one.log10_lr for one in found]
+    result = rates_of(
+        Evidence(findings=tuple(findings), unread=()),
+        Answers(verdicts=[one.verdict for one in found], log10_lrs=np.array(ratios)),
+        kind=kind,
+        name=name,
+        command=command,
+        note=note,
+    )
+    print(row_of(result), flush=True)
+    return result
+
+
+def finding_of(photo: Shown, judged: Judged) -> Finding:
+    known = Photograph(
+        name=photo.path.name,
+        path=photo.path,
+        label=LABELS.index(photo.label),
+        source=photo.source,
+        kind=photo.kind,
+    )
+    return Finding(
+        photograph=known,
+        sha256=str(photo.path),
+        score=judged.score,
+        crops=len(judged.corners),
+        features=judged.features,
+    )
+
+
+def row_of(one: Measurement) -> str:
+    """A row of the tables in docs/detectors.md."""
+
+    def cell(rate: Rate | None) -> str:
+        if rate is None:
+            return ""
+        return f"{100 * rate.value:.1f} ({100 * rate.low:.0f} to {100 * rate.high:.0f})"
+
+    auc = one.auc
+    area = "" if auc is None else f"{auc.value:.3f} ({auc.low:.2f} to {auc.high:.2f})"
+    rates = (one.apcer, one.bpcer, one.undecided_recaptures, one.undecided_originals)
+    cells = " | ".join(cell(rate) for rate in rates)
+    return f"| {one.name} | {one.photographs} | {area} | {cells} | {one.cllr:.2f} |"

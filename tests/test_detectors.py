@@ -1,0 +1,81 @@
+"""The detectors that come along: whole, small, and refused where their files have changed."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+import trueshot.detectors
+from trueshot.bundle import read_card
+from trueshot.detectors import NAMES, SUMS, shipped
+from trueshot.errors import BundleError
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the folder, in the place of the real one."""
+    folder = tmp_path / "detectors"
+    shutil.copytree(Path(trueshot.detectors.__file__).parent, folder)
+    monkeypatch.setattr(trueshot.detectors, "_FOLDER", folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_detector_is_small_and_has_the_sum_that_sha256sum_would_check(name: str) -> None:
+    path = shipped(name)
+    assert path.stat().st_size < 2_000_000
+    line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}"
+    assert line in (path.parent / SUMS).read_text("utf-8").splitlines()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_detector_says_all_that_judging_needs_and_what_it_cannot_do(name: str) -> None:
+    card = read_card(shipped(name))
+    wanted = ("contract", "calibration", "decision", "domain", "calibrated_on", "title", "task")
+    assert all(getattr(card, name) for name in wanted)
+    assert "CC BY-SA 4.0" in card.licence
+    assert any("without one real recapture" in limit for limit in card.limits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_card_tells_errors_clean_attacked_changed_and_in_the_world(name: str) -> None:
+    measured = read_card(shipped(name)).measured
+    assert {one.kind for one in measured} == {"clean", "attacked", "everyday", "real"}
+    assert {f"phone{i}" for i in (1, 2, 3, 4)} <= {one.name for one in measured}
+    assert all(one.command and one.apcer and one.bpcer for one in measured)
+
+
+def test_the_robust_detector_withstands_what_breaks_the_accurate_one() -> None:
+    def errors(name: str) -> float:
+        attacked = {
+            one.name: one for one in read_card(shipped(name)).measured if one.kind == "attacked"
+        }
+        rates = attacked["PGD, ε = 2"]
+        return sum(rate.value for rate in (rates.apcer, rates.bpcer) if rate is not None)
+
+    assert errors("robust") < errors("accurate") / 2
+
+
+def test_a_file_that_changed_by_one_bit_is_refused_by_name(copied: Path) -> None:
+    path = copied / "accurate.safetensors"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"accurate\.safetensors: not as it was shipped"):
+        shipped("accurate")
+    assert shipped("robust").is_file()
+
+
+@pytest.mark.parametrize("lost", ["robust.safetensors", SUMS])
+def test_what_is_missing_is_told_with_what_to_do(copied: Path, lost: str) -> None:
+    (copied / lost).unlink()
+    with pytest.raises(BundleError, match="install it again"):
+        shipped("robust")
+
+
+def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
+    with pytest.raises(BundleError, match="accurate, robust"):
+        shipped("../accurate")
