@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
-from trueshot.bundling import Wishes, describe, evidence, make_bundle
-from trueshot.bundling.evidence import numbered
+from trueshot.bundling import Wishes, describe, evidence, make_bundle, making
+from trueshot.bundling.evidence import Evidence, Finding, numbered
+from trueshot.bundling.measuring import Answers, answer_crosswise, measure, settle
 from trueshot.bundling.photographs import Photograph, has_test_part, photographs_of
 from trueshot.calibration import Calibration, cllr
 from trueshot.card import Card, InputContract, Measurement, Rate
@@ -102,6 +104,7 @@ def test_the_rates_on_the_card_are_what_the_written_bundle_does(bundle: Path, ne
     (found,) = judge.card.measured
     photos = photos_in_manifest(new)
     judged = [judge.judge(read_image(photo.path).pixels) for photo in photos]
+    kinds = [kind(int(photo.name.split("-")[1].split(".")[0])) for photo in photos]
     counts: dict[tuple[str, str], int] = {}
     for photo, each in zip(photos, judged, strict=True):
         counts[photo.label, each.verdict] = counts.get((photo.label, each.verdict), 0) + 1
@@ -109,16 +112,17 @@ def test_the_rates_on_the_card_are_what_the_written_bundle_does(bundle: Path, ne
     assert found.bpcer is not None
     assert found.undecided_originals is not None
     assert found.undecided_recaptures is not None
-    assert counts.get(("recaptured", "original"), 0) == found.apcer.count
+    missed = dict.fromkeys(kinds, (0, 0))
+    for photo, name, each in zip(photos, kinds, judged, strict=True):
+        if photo.label == "recaptured":
+            missed[name] = (missed[name][0] + (each.verdict == "original"), missed[name][1] + 1)
+    rates = found.apcer_by_kind
+    assert {name: (rate.count, rate.total) for name, rate in rates.items()} == missed
+    assert found.apcer.value == max(wrong / total for wrong, total in missed.values())
     assert counts.get(("original", "recaptured"), 0) == found.bpcer.count
     assert counts.get(("original", "undecided"), 0) == found.undecided_originals.count
     assert counts.get(("recaptured", "undecided"), 0) == found.undecided_recaptures.count
-    assert (found.apcer.total, found.bpcer.total, found.photographs, found.sources) == (
-        25,
-        25,
-        50,
-        25,
-    )
+    assert (found.bpcer.total, found.photographs, found.sources) == (25, 50, 25)
     assert {name: rate.total for name, rate in found.apcer_by_kind.items()} == {
         "print": 7,
         "screen": 18,
@@ -418,8 +422,10 @@ def test_the_account_of_a_bundle_says_rates_kinds_bounds_and_limits() -> None:
             Measurement(
                 kind="real",
                 name="phone1",
-                apcer=RATE,
+                apcer=RATE.model_copy(update={"value": 0.1}),
                 apcer_by_kind={"print": RATE, "screen": RATE.model_copy(update={"value": 0.1})},
+                equal_error_rate=RATE,
+                auc=RATE,
                 cllr=0.5,
                 cllr_min=0.4,
                 photographs=100,
@@ -436,8 +442,10 @@ def test_the_account_of_a_bundle_says_rates_kinds_bounds_and_limits() -> None:
         "  likelihood ratio        logistic; the data supports 0.1 to 100",
         "Error rates: phone1 (photographs from the world)",
         "  photographs             100 of 10 sources",
-        "  APCER                        5 %   95 %: 1 % to 12.5 %   (5 of 100)",
-        "  APCER, screen (worst)       10 %   95 %: 1 % to 12.5 %   (5 of 100)",
+        "  APCER, worst kind (screen)     10 %   95 %: 1 % to 12.5 %   (5 of 100)",
+        "  APCER, print                    5 %   95 %: 1 % to 12.5 %   (5 of 100)",
+        "  equal error rate                5 %   95 %: 1 % to 12.5 %",
+        "  area under the curve            5 %   95 %: 1 % to 12.5 %",
         "  Cllr                    0.500 bits (least possible 0.400)",
         "  - Not for scans.",
     ):
@@ -445,6 +453,111 @@ def test_the_account_of_a_bundle_says_rates_kinds_bounds_and_limits() -> None:
     bare = describe(Card(network={"name": "lcnn"}), "0")
     assert "no contract. Make a bundle" in bare
     assert "none were measured" in bare
+
+
+def test_a_rate_of_all_recaptures_is_not_called_that_of_the_worst_kind() -> None:
+    found = Measurement(
+        kind="clean",
+        name="a",
+        apcer=RATE,
+        apcer_by_kind={"print": RATE, "screen": RATE.model_copy(update={"value": 0.1})},
+        photographs=100,
+    )
+    text = describe(Card(network={"name": "lcnn"}, measured=(found,)), "0")
+    assert "  APCER                        5 %" in text
+    assert "APCER, print" in text
+    assert "APCER, screen" in text
+    assert "worst" not in text
+
+
+def evidence_of(
+    scores: list[float], labels: list[int], sources: list[str], kinds: list[str]
+) -> Evidence:
+    rows = enumerate(zip(scores, labels, sources, kinds, strict=True))
+    return Evidence(
+        findings=tuple(
+            Finding(
+                photograph=Photograph(
+                    name=str(n), path=Path(str(n)), label=label, source=source, kind=kind
+                ),
+                sha256=str(n),
+                score=score,
+                crops=4,
+                features={"brightness": 100.0 + score + n % 5},
+            )
+            for n, (score, label, source, kind) in rows
+        ),
+        unread=(),
+    )
+
+
+def test_the_apcer_of_a_measurement_is_that_of_the_worst_kind() -> None:
+    labels = [0] * 10 + [1] * 20
+    kinds = [""] * 10 + ["print"] * 5 + ["screen"] * 15
+    verdicts = ["original"] * 12 + ["recaptured"] * 18  # 2 of 5 prints, none of 15 screens
+    given = evidence_of([float(n) for n in range(30)], labels, [str(n) for n in range(30)], kinds)
+    ratios = np.arange(30.0) - 10
+    found = measure(given, Answers(verdicts=verdicts, log10_lrs=ratios), kind="clean", name="a")
+    assert found.apcer == found.apcer_by_kind["print"]
+    assert (found.apcer.count, found.apcer.total) == (2, 5)
+    alone = evidence_of([float(n) for n in range(30)], labels, given.sources, [""] * 30)
+    found = measure(alone, Answers(verdicts=verdicts, log10_lrs=ratios), kind="clean", name="a")
+    assert found.apcer is not None
+    assert (found.apcer.count, found.apcer.total, found.apcer_by_kind) == (2, 20, {})
+
+
+def test_of_very_many_kinds_the_worst_are_named_and_long_texts_are_cut() -> None:
+    kinds = [""] * 4 + [f"display {n:02}" for n in range(25)]
+    verdicts = ["original"] * 4 + ["recaptured"] * 20 + ["original"] * 5
+    given = evidence_of(
+        [float(n) for n in range(29)], [0] * 4 + [1] * 25, [f"s{n}" for n in range(29)], kinds
+    )
+    answers = Answers(verdicts=verdicts, log10_lrs=np.arange(29.0) - 4)
+    found = measure(given, answers, kind="clean", name="a", command="b" * 5000, note="c")
+    assert len(found.apcer_by_kind) == 20
+    assert {f"display {n}" for n in range(20, 25)} <= set(found.apcer_by_kind)
+    assert found.note == "c Of 25 kinds of recapture the 20 with the highest APCER are named."
+    assert found.command == "b" * 999 + "…"
+    found = measure(given, answers, kind="clean", name="a", note="c" * 2000)
+    assert len(found.note) == 1000
+
+
+def test_perfect_scores_of_few_sources_are_not_sure_and_the_note_says_why() -> None:
+    scores, labels = [0.0] * 8 + [9.0] * 8, [0] * 8 + [1] * 8
+    answers = Answers(
+        verdicts=["original"] * 8 + ["recaptured"] * 8, log10_lrs=np.array(scores) - 4
+    )
+    four = [f"phone {n % 4}" for n in range(16)]
+    found = measure(evidence_of(scores, labels, four, [""] * 16), answers, kind="real", name="a")
+    assert found.equal_error_rate is not None
+    assert found.auc is not None
+    assert found.equal_error_rate.high == pytest.approx(1 - 0.025 ** (1 / 4))
+    assert found.auc.low == pytest.approx(0.025 ** (1 / 4))
+    mixed = [float(n % 2) for n in range(16)]
+    for count, note in ((3, "only 3 sources: the interval is too narrow"), (1, "only 1 source")):
+        sources = [f"phone {n % count}" for n in range(16)]
+        found = measure(
+            evidence_of(mixed, labels, sources, [""] * 16), answers, kind="real", name="a"
+        )
+        assert f"Equal error rate and area under the curve: {note}" in found.note
+    assert found.equal_error_rate is not None
+    assert (found.equal_error_rate.low, found.equal_error_rate.high) == (0, 1)
+
+
+def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
+    """Nine sources keep one in ten for new ones; a fold leaves eight, and 72 photographs."""
+    random = np.random.default_rng(0)
+    labels = [n % 2 for n in range(180)]
+    scores = (random.normal(size=180) + 2 * np.array(labels)).tolist()
+    given = evidence_of(scores, labels, [f"scene {n % 9}" for n in range(180)], [""] * 180)
+    calibrated = partial(settle, side=32, method="logistic", apcer=0.1, bpcer=0.1)
+    whole = calibrated(given)
+    assert whole.of_new_sources
+    with pytest.raises(CalibrationError, match="needs 9 original sources"):
+        answer_crosswise(given, partial(calibrated, of_new_sources=True))
+    measured, missing = making._measured(calibrated, whole, given, None, None, Wishes(), "")
+    assert measured == ()
+    assert "Its error rates were not measured: BPCER 0.1 needs 9 original sources" in missing[0]
 
 
 def test_no_sign_on_a_card_steers_a_terminal() -> None:

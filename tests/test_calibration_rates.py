@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -18,6 +20,7 @@ from trueshot.calibration import (
     equal_error_rate,
     probit,
     rate_with_interval,
+    share_with_interval,
     shares,
     worst,
 )
@@ -218,6 +221,48 @@ def test_draws_without_a_class_are_left_out_and_few_sources_are_told() -> None:
     found = cluster_bootstrap(share_of_recaptured, ["a", "b", "c"], draws=200)
     assert 0 <= found.low < 2 / 3 == pytest.approx(found.value)
     assert found.note == "only 3 sources: the interval is too narrow"
+
+
+def test_an_error_that_was_seen_leaves_no_interval_that_begins_at_nought() -> None:
+    """One of five sources failed, and half the draws of sources are without it."""
+    hits = np.repeat([True, False, False, False, False], 20)
+    sources = np.repeat(np.arange(5), 20).tolist()
+    found = rate_with_interval(hits, sources)
+    assert 0 < found.low < 0.02
+    mirrored = rate_with_interval(~hits, sources)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low))
+
+
+def error_rate(scores: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], float]:
+    def rate(chosen: np.ndarray) -> float:
+        both = 0 < labels[chosen].sum() < len(chosen)
+        return equal_error_rate(scores[chosen], labels[chosen])[0] if both else float("nan")
+
+    return rate
+
+
+def test_classes_perfectly_apart_get_the_interval_of_as_many_trials_as_sources() -> None:
+    labels = np.tile([0, 1], 40)
+    sources = np.repeat(np.arange(10), 8).tolist()
+    found = share_with_interval(error_rate(labels * 9.0, labels), sources, draws=100)
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 10))
+    fewer = share_with_interval(error_rate(labels * 9.0, labels), sources, trials=3, draws=100)
+    assert fewer.high == pytest.approx(1 - 0.025 ** (1 / 3))
+
+
+def test_an_equal_error_rate_of_one_source_says_nothing_of_others() -> None:
+    scores, labels = np.array([0.0, 2, 1, 3]), np.array([0, 0, 1, 1])
+    found = share_with_interval(error_rate(scores, labels), ["phone"] * 4, draws=50)
+    assert (found.value, found.low, found.high) == (0.5, 0, 1)
+    assert found.note == "only 1 source: it says nothing of others"
+
+
+def test_sources_that_are_all_alike_do_not_make_an_interval_of_no_width() -> None:
+    scores, labels = np.tile([0.0, 2, 1, 3], 6), np.tile([0, 0, 1, 1], 6)
+    sources = np.repeat(np.arange(6), 4).tolist()
+    found = share_with_interval(error_rate(scores, labels), sources, draws=100)
+    assert (found.low, found.high) == clopper_pearson(3, 6)
 
 
 def test_no_photographs_have_no_rate() -> None:

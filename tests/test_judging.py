@@ -20,7 +20,7 @@ from trueshot.errors import BundleError
 from trueshot.judging import Judge
 from trueshot.judging.features import features_of
 from trueshot.judging.judge import aggregate
-from trueshot.judging.placing import BLOCK, cut, place
+from trueshot.judging.placing import BLOCK, FLAT_DEVIATION, cut, place
 from trueshot.networks.many_crops import ManyCrops
 from trueshot.pixels import to_levels
 
@@ -101,6 +101,42 @@ def test_of_a_cell_the_crop_that_shows_the_most_is_taken() -> None:
     pixels = np.full((96, 96, 3), 90, np.uint8)
     pixels[64:, 64:] = noise(32, 32)
     assert place(pixels, 32, 1).corners == ((64, 64),)
+
+
+def pattern(kind: str, period: int, shift: int, size: int = 64) -> Bytes:
+    """A grid of two levels, as displays and printing screens leave them."""
+    ys, xs = np.indices((size, size)) + shift
+    half = period // 2
+    bright = {
+        "chequerboard": (ys // half + xs // half) % 2 == 0,
+        "rows": ys % period < half,
+        "columns": xs % period < half,
+        "thin lines": (ys % period == 0) | (xs % period == 0),
+    }[kind]
+    return np.where(bright, 160, 100).astype(np.uint8)[..., None].repeat(3, 2)
+
+
+@pytest.mark.parametrize("kind", ["chequerboard", "rows", "columns", "thin lines"])
+@pytest.mark.parametrize("period", [2, 4, 8, 16])
+def test_no_grid_is_flat_whatever_its_period_and_wherever_it_begins(kind: str, period: int) -> None:
+    for shift in range(period):
+        placed = place(pattern(kind, period, shift), 32, 4)
+        assert (len(placed.corners), placed.flat) == (4, 0.0), shift
+
+
+def test_of_a_cell_a_fine_grid_is_taken_before_a_little_grain() -> None:
+    pixels = noise(96, 96, low=90, high=103)
+    pixels[64:, 64:] = pattern("chequerboard", 2, 0, 32)
+    assert place(pixels, 32, 1).corners == ((64, 64),)
+
+
+@given(st.integers(0, 40), st.integers(1, 12), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_what_is_called_flat_is_flat_on_all_its_pixels(low: int, spread: int, seed: int) -> None:
+    pixels = noise(32, 32, seed, low, low + spread)
+    pixels[::4, ::4] = low  # no spread where it is sampled
+    is_flat = float(pixels[..., 1].std()) < FLAT_DEVIATION
+    assert place(pixels, 32, 1).flat == float(is_flat)
 
 
 def test_features_of_known_pictures() -> None:

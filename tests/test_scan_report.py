@@ -24,7 +24,8 @@ from chromium import CHROMIUM, Page, chromium
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueshot.calibration import PROPOSITIONS, Calibration, Decision
+from trueshot.calibration import PROPOSITIONS, Calibration, Decision, support
+from trueshot.calibration.words import BETWEEN_THRESHOLDS, beside_verdict, in_figures
 from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
 from trueshot.errors import RunError
 from trueshot.files import plain
@@ -35,7 +36,9 @@ from trueshot.reports.pdf import write_pdf
 from trueshot.reports.scan_chart import BINS, Histogram, draw, histogram_for
 from trueshot.reports.scan_report import ScanReport, write_scan_report
 from trueshot.reports.scan_summary import WORDS, summarise
-from trueshot.reports.scan_text import NBSP, ratio_text, share_text
+from trueshot.reports.scan_text import NBSP, ratio_text, share_text, worst_kinds
+from trueshot.scanning.telling import account, line
+from trueshot.scanning.verdicts import Verdict
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "src/trueshot/reports/templates"
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -62,6 +65,12 @@ CARD = Card(
             kind="real",
             name="phone7",
             apcer=Rate(value=0.25, low=0.1, high=0.5, count=5, total=20),
+            apcer_by_kind={
+                "print": Rate(value=0.0, low=0.0, high=0.2, count=0, total=12),
+                "screen": Rate(value=0.25, low=0.1, high=0.5, count=5, total=20),
+            },
+            equal_error_rate=Rate(value=0.125, low=0.0625, high=0.375, count=5, total=40),
+            auc=Rate(value=0.9375, low=0.84375, high=0.96875, count=20, total=40),
             photographs=40,
         ),
     ),
@@ -256,14 +265,64 @@ def test_each_card_states_ratio_score_and_both_propositions(tmp_path: Path) -> N
 
 def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
     outside = record(35, "undecided", reason="noise 9: above the 1 to 2 that was calibrated")
-    between = record(21)
-    assert between["verdict"] == "undecided"
-    cards = Reader(page(tmp_path, [outside, between])).cards
-    assert "must not be relied on" in cards["image-1"]
-    assert "outside of what the detector was calibrated for" in cards["image-1"]
-    assert "noise 9" in cards["image-1"]
-    assert "must not be relied on" not in cards["image-2"]
-    assert "between the two thresholds" in cards["image-2"]
+    weak = record(21, reason=BETWEEN_THRESHOLDS)
+    both = record(21, reason="brightness 15.9: below the 20 to 200 that was calibrated")
+    silent = record(21, reason=None)
+    assert {each["verdict"] for each in (weak, both, silent)} == {"undecided"}
+    records = [outside, both, weak, silent]
+    cards = list(Reader(page(tmp_path, records)).cards.items())
+    assert len(cards) == 4
+    for name, text in cards:
+        reason = records[int(name.removeprefix("image-")) - 1]["reason"]
+        unlike = reason in (outside["reason"], both["reason"])
+        assert ("must not be relied on" in text) == unlike
+        assert ("outside of what the detector was calibrated for" in text) == unlike
+        assert ("between the two thresholds" in text) != unlike
+        assert reason is None or reason in text
+
+
+def test_what_could_not_be_scored_says_so(tmp_path: Path) -> None:
+    flat = record(21, "undecided", score=None, log10_lr=None, crops=0, reason="flat all over")
+    (text,) = Reader(page(tmp_path, [flat])).cards.values()
+    assert "No verdict: there is no score." in text
+    assert "flat all over" in text
+    assert "thresholds." not in text
+
+
+# Scores of 0 and below are ratios of 1 and below here, and their verdicts follow these thresholds.
+LOOSE = CARD.model_copy(
+    update={"decision": Decision(original_to=-3.0, recaptured_from=-1.0, apcer=0.05, bpcer=0.01)}
+)
+
+
+@pytest.mark.parametrize(
+    ("score", "verdict", "said"),
+    [
+        (0.1, "recaptured", "such findings support neither proposition."),
+        (-0.9, "recaptured", "such findings support the other proposition."),
+        (1.0, "recaptured", None),
+        (-1.5, "undecided", None),
+        (-3.5, "original", None),
+    ],
+)
+def test_a_verdict_beyond_the_words_of_its_ratio_is_explained(
+    tmp_path: Path, score: float, verdict: str, said: str | None
+) -> None:
+    log10_lr = float(LINE.log10_lr(score))
+    one = record(21, verdict, score=score, log10_lr=log10_lr, likelihood_ratio=10**log10_lr)
+    (card,) = Reader(page(tmp_path, [one], card=LOOSE)).cards.values()
+    for text in (card, account(Verdict.from_record(one))):
+        assert ("follows a threshold chosen for its error rates" in text) == (said is not None)
+        assert said is None or said in text
+    bare = LOOSE.model_copy(update={"decision": None})
+    assert "error rates; by" not in page(tmp_path, [one], card=bare)
+
+
+@given(st.floats(-20, 20), st.sampled_from(["original", "recaptured"]))
+def test_words_and_verdict_never_differ_without_a_word(log10_lr: float, verdict: str) -> None:
+    agrees = support(log10_lr) is not None and (log10_lr > 0) == (verdict == "recaptured")
+    assert (beside_verdict(verdict, log10_lr) == "") == agrees
+    assert beside_verdict("undecided", log10_lr) == beside_verdict("error", log10_lr) == ""
 
 
 def test_where_calibration_comes_from_is_said(tmp_path: Path) -> None:
@@ -287,6 +346,8 @@ def test_the_detectors_error_rates_stand_in_the_page(tmp_path: Path) -> None:
         "25.0 % (10.0–50.0; 5 of 20)", "phone7", "It looks for recaptures alone.", "ab" * 32,
         "chosen for 5 % of recaptures called original and 1 % of originals called recaptured",
         "trueshot 9.8.7", "2026-01-02 03:04:05", "f" * 64, "not the probability",
+        "APCER (worst kind)", "screen (worst): 25.0 %", "print: 0.0 %", "EER",
+        "12.5 % (6.2–37.5)", "0.938 (0.844–0.969)",
     ):  # fmt: skip
         assert words in text
 
@@ -351,11 +412,77 @@ def test_nothing_in_a_plain_text_hides_or_turns_other_text(text: str) -> None:
     assert plain(shown) == shown
 
 
-@given(st.floats(-3.9, 3.9))
-def test_a_ratio_in_text_is_the_ratio(log10_lr: float) -> None:
-    text = ratio_text(log10_lr).replace(",", "")
-    value = 1 / float(text[2:]) if text.startswith("1/") else float(text)
-    assert value == pytest.approx(10**log10_lr, rel=0.06)
+def read(figure: str) -> float:
+    """The decimal logarithm of a ratio in figures."""
+    if figure.startswith("10^"):
+        return float(figure[3:])
+    sign, size = (-1, figure[2:]) if figure.startswith("1/") else (1, figure)
+    return sign * math.log10(float(size.replace(",", "")))
+
+
+STEPS = [math.log10(ratio) for ratio in (1, 2, 10, 100, 1000, 10_000, 1_000_000)]
+NEAR_STEPS = st.builds(
+    lambda step, sign, off: sign * (step + off),
+    st.sampled_from(STEPS),
+    st.sampled_from([-1, 1]),
+    st.sampled_from([0, 1e-16, 1e-15, -1e-16, -1e-15, -1e-9, 1e-9]) | st.floats(-0.05, 0.05),
+)
+
+
+@given(st.floats(-12, 12) | NEAR_STEPS)
+def test_a_ratio_in_figures_is_the_ratio_and_has_its_word(log10_lr: float) -> None:
+    shown = read(in_figures(log10_lr))
+    assert shown == pytest.approx(log10_lr, abs=math.log10(1.06) if abs(shown) < 4 else 0.1)
+    assert support(shown) == support(log10_lr)
+    assert shown * log10_lr >= 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "figure"),
+    [
+        (1, "1"),
+        (33.4, "33"),
+        (1 / 14, "1/14"),
+        (1.96, "1.9"),
+        (1 / 1.96, "1/1.9"),
+        (2, "2"),
+        (9.96, "9.9"),
+        (10, "10"),
+        (9960, "9,900"),
+        (20_000, "10^4.3"),
+        (999_999, "10^5.9"),
+        (1e-6, "10^-6.0"),
+    ],
+)
+def test_page_and_terminal_write_a_ratio_alike(ratio: float, figure: str) -> None:
+    assert ratio_text(math.log10(ratio)) == figure
+    one = Verdict(file="a.jpg", verdict="undecided", log10_lr=math.log10(ratio))
+    assert line(one).split()[1:] == ["LR", figure, "a.jpg"]
+    assert f"likelihood ratio {figure}. " in account(one)
+
+
+def test_no_kind_is_the_worst_where_all_are_alike() -> None:
+    def rate(count: int) -> Rate:
+        return Rate(value=count / 10, low=0, high=1, count=count, total=10)
+
+    assert worst_kinds({}) == worst_kinds({"print": rate(1)}) == set()
+    assert worst_kinds({"print": rate(1), "screen": rate(1)}) == set()
+    assert worst_kinds({"print": rate(1), "screen": rate(0), "film": rate(1)}) == {"print", "film"}
+
+
+def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> None:
+    settings = {
+        "runtime": "torch", "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
+        "most pixels": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
+    }  # fmt: skip
+    html = page(tmp_path, settings=settings)
+    asked = html[html.index('id="request"') : html.index('id="summary"')]
+    for name, value in (
+        ("Runtime", "torch"), ("Seconds for each file", "30"), ("Engine", "local"),
+        ("Memory for each worker", "2,048 MiB"), ("Most pixels", "200,000,000"),
+        ("Resumed", "no"), ("Cluster", "none"),
+    ):  # fmt: skip
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in asked
 
 
 @pytest.mark.parametrize(
@@ -522,11 +649,12 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Page, str]
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
     place = tmp_path_factory.mktemp("report") / "report.html"
-    written(place)
+    written(place, [*RECORDS[:39], LONG])
     with chromium() as new_page:
         yield new_page(), place.as_uri()
 
 
+LONG = RECORDS[39] | {"reason": "word " * 60 + "MiddleWord" + " word" * 60}
 SEEN = "[...document.querySelectorAll('#table tbody tr')].filter(r => r.offsetParent)"
 CARDS = "[...document.querySelectorAll('.card')].filter(c => c.offsetParent).length"
 
@@ -576,6 +704,12 @@ def test_in_a_browser_the_filter_leaves_what_was_asked_for(shown: tuple[Page, st
     assert sorted(names) == [each["file"] for each in RECORDS[10:20]]
     assert browser.run(CARDS) == sum(each["score"] is not None for each in RECORDS[10:20])
     assert browser.run("document.getElementById('shown').textContent") == "10 of 40 rows"
+    for words in (RECORDS[12]["sha256"], f" {RECORDS[12]['sha256'].upper()} "):
+        browser.run(typed(words))
+        assert browser.run(f"{SEEN}.map(r => r.cells[0].textContent)") == [RECORDS[12]["file"]]
+        assert browser.run(CARDS) == 1
+    browser.run(typed("middleword"))
+    assert browser.run(f"{SEEN}.map(r => r.cells[0].textContent)") == [LONG["file"]]
     browser.run(typed(""))
     browser.run("document.querySelector('[value=recaptured]').click()")
     verdicts = browser.run(f"{SEEN}.map(r => r.dataset.verdict)")

@@ -62,8 +62,9 @@ class Measurement(_Part):
             noise; `everyday`: changed as messengers and editors do; `real`: photographs from
             the world, none of which it was trained or calibrated on.
         name: What was judged, such as "PGD, ε = 2" or "phone1".
-        apcer: Recaptures called original.
-        apcer_by_kind: The same per kind of recapture, such as screen and print.
+        apcer: Recaptures called original, of the kind of which most are, as the standard has it;
+            of all of them where kinds are not known.
+        apcer_by_kind: The same per kind of recapture, such as screen and print; of the 20 worst.
         bpcer: Originals called recaptured.
         undecided_originals: Originals on which no verdict was given.
         undecided_recaptures: Recaptures on which no verdict was given.

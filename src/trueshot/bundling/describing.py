@@ -8,7 +8,7 @@ from textwrap import wrap
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, Measurement, Rate
 
-_WIDTH = 24
+_WIDTH, _WIDEST = 24, 40
 _FITS = 100
 _PASSES = {
     "clean": "photographs like those it was calibrated for",
@@ -109,29 +109,38 @@ def _measurements(card: Card) -> Iterator[str]:
         yield from ("", f"Error rates: {found.name} ({_PASSES[found.kind]})")
         sources = "" if found.sources is None else f" of {found.sources} sources"
         yield _row("photographs", f"{found.photographs}{sources}")
-        yield from (_row(name, _rate(rate)) for name, rate in _rates(found))
+        rates = dict(_rates(found))
+        width = min(max([_WIDTH, *(len(name) + 1 for name in rates)]), _WIDEST)
+        yield from (_row(name, text, width) for name, text in rates.items())
         if found.cllr is not None:
             least = "" if found.cllr_min is None else f" (least possible {found.cllr_min:.3f})"
             yield _row("Cllr", f"{found.cllr:.3f} bits{least}")
         yield from (f"  {text}" for text in (found.note, found.command) if text)
 
 
-def _rates(found: Measurement) -> Iterator[tuple[str, Rate]]:
-    """Names and rates, those that were not measured left out; the worst kind is marked."""
+def _rates(found: Measurement) -> Iterator[tuple[str, str]]:
+    """Names of rates and what they are, those that were not measured left out."""
     rates = {
-        "APCER": found.apcer,
-        **{f"APCER, {kind}": rate for kind, rate in found.apcer_by_kind.items()},
+        **_apcers(found),
         "BPCER": found.bpcer,
         "undecided originals": found.undecided_originals,
         "undecided recaptures": found.undecided_recaptures,
-        "equal error rate": found.equal_error_rate,
     }
-    worst = max(found.apcer_by_kind.items(), key=lambda pair: pair[1].value, default=("", None))
-    for name, rate in rates.items():
-        if rate is not None:
-            yield name + (" (worst)" if worst[0] and name == f"APCER, {worst[0]}" else ""), rate
+    yield from ((name, _counted(rate)) for name, rate in rates.items() if rate is not None)
+    if found.equal_error_rate is not None:
+        yield "equal error rate", _rate(found.equal_error_rate)
     if found.auc is not None:
-        yield "area under the curve", found.auc
+        yield "area under the curve", _rate(found.auc)
+
+
+def _apcers(found: Measurement) -> dict[str, Rate | None]:
+    """That of the worst kind first, then those of the others."""
+    kinds = found.apcer_by_kind
+    most = max((rate.value for rate in kinds.values()), default=0.0)
+    named = [kind for kind, rate in kinds.items() if rate == found.apcer and rate.value == most]
+    first = f"APCER, worst kind ({named[0]})" if named else "APCER"
+    others = {f"APCER, {kind}": rate for kind, rate in kinds.items() if kind not in named[:1]}
+    return {first: found.apcer, **others}
 
 
 def _limits(card: Card) -> Iterator[str]:
@@ -139,17 +148,20 @@ def _limits(card: Card) -> Iterator[str]:
     yield from (f"  - {limit}" for limit in card.limits or ("none were named",))
 
 
+def _counted(rate: Rate) -> str:
+    return f"{_rate(rate)}   ({rate.count} of {rate.total})"
+
+
 def _rate(rate: Rate) -> str:
-    interval = f"{_percent(rate.low)} to {_percent(rate.high)}"
-    return f"{_percent(rate.value):>8}   95 %: {interval}   ({rate.count} of {rate.total})"
+    return f"{_percent(rate.value):>8}   95 %: {_percent(rate.low)} to {_percent(rate.high)}"
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _row(name: str, text: str) -> str:
-    return f"  {name:<{_WIDTH}}{text}"
+def _row(name: str, text: str, width: int = _WIDTH) -> str:
+    return f"  {name:<{width}}{text}"
 
 
 def _folded(line: str) -> list[str]:

@@ -197,7 +197,7 @@ def _judge(card: Card, detector: Detector, bundle: Path) -> Judge:
 
 
 def _measured(
-    calibrated: Callable[[Evidence], Settled],
+    calibrated: Callable[..., Settled],
     settled: Settled,
     known: Evidence,
     new: Evidence | None,
@@ -214,7 +214,8 @@ def _measured(
         )
         return (found,), ()
     try:
-        answers = answer_crosswise(known, calibrated)
+        crosswise = partial(calibrated, of_new_sources=settled.of_new_sources)
+        answers = answer_crosswise(known, crosswise)
     except CalibrationError as error:
         return (), (f"Its error rates were not measured: {error}.",)
     folds = min(FOLDS, len(set(known.sources)))

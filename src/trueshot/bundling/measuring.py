@@ -17,20 +17,21 @@ from trueshot.calibration import (
     choose_thresholds,
     cllr,
     cllr_min,
-    cluster_bootstrap,
     equal_error_rate,
     fit,
     fit_domain,
     needed,
     rate_with_interval,
+    share_with_interval,
 )
+from trueshot.calibration.intervals import Interval
 from trueshot.calibration.rates import of_kinds
 from trueshot.calibration.samples import Floats, Labels
 from trueshot.card import Measurement, Rate
 from trueshot.errors import CalibrationError
 
 FOLDS = 10
-_MOST_KINDS = 20  # as many as a card holds
+_MOST_KINDS, _LONGEST = 20, 1000  # kinds, and signs of a note or a command, that a card holds
 _DRAWS = 1000
 
 Flags = NDArray[np.bool_]
@@ -67,8 +68,25 @@ class Answers:
     log10_lrs: Floats
 
 
-def settle(evidence: Evidence, side: int, method: str, *, apcer: float, bpcer: float) -> Settled:
+def settle(
+    evidence: Evidence,
+    side: int,
+    method: str,
+    *,
+    apcer: float,
+    bpcer: float,
+    of_new_sources: bool | None = None,
+) -> Settled:
     """Calibrate on photographs that have scores.
+
+    Args:
+        evidence: The photographs.
+        side: Of their crops, in pixels.
+        method: `logistic` or `isotonic`.
+        apcer: Wanted, see `choose_thresholds`.
+        bpcer: Wanted.
+        of_new_sources: Whether the rates are to be kept for sources that were not seen; by
+            default where there are enough sources for that.
 
     Raises:
         CalibrationError: There are too few for these rates.
@@ -80,14 +98,16 @@ def settle(evidence: Evidence, side: int, method: str, *, apcer: float, bpcer: f
             f"only {len(scores)} of {len(evidence.findings)} photographs have a crop of {side} px "
             "with texture, and not of both classes"
         )
-    enough = _sources_of(sources, labels, 0) >= needed(bpcer)
-    enough = enough and _sources_of(sources, labels, 1) >= needed(apcer)
+    if of_new_sources is None:
+        of_new_sources = _sources_of(sources, labels, 0) >= needed(bpcer) and _sources_of(
+            sources, labels, 1
+        ) >= needed(apcer)
     return Settled(
         calibration=fit(method, scores, labels, sources),
         decision=choose_thresholds(
             scores,
             labels,
-            sources if enough else None,
+            sources if of_new_sources else None,
             scored.kinds,
             apcer=apcer,
             bpcer=bpcer,
@@ -97,7 +117,7 @@ def settle(evidence: Evidence, side: int, method: str, *, apcer: float, bpcer: f
             [each.crops for each in scored.findings],
             side=side,
         ),
-        of_new_sources=enough,
+        of_new_sources=of_new_sources,
     )
 
 
@@ -143,41 +163,45 @@ def measure(
     command: str = "",
     note: str = "",
 ) -> Measurement:
-    """All error rates, with intervals that draw sources."""
+    """All error rates, with intervals that draw sources.
+
+    Command and note are cut to what a card holds.
+    """
     verdicts, labels = np.array(answers.verdicts), evidence.labels
     sources = np.array(evidence.sources, dtype=object)
 
     def rate(what: str, among: Flags) -> Rate:
         return _rate(verdicts[among] == what, sources[among].tolist())
 
-    kinds = of_kinds(labels, evidence.kinds)
+    by_kind = {k: rate("original", of) for k, of in of_kinds(labels, evidence.kinds).items()}
+    worst = sorted(by_kind, key=lambda k: (by_kind[k].value, by_kind[k].high))[-_MOST_KINDS:]
     scored = evidence.scored()
+    over_all, few = _over_all_thresholds(scored)
     has_ratio = ~np.isnan(answers.log10_lrs)
+    notes = (note, few, _note_on_kinds(len(by_kind)))
     return Measurement(
         kind=kind,
         name=name,
-        apcer=rate("original", labels == 1),
-        apcer_by_kind={k: rate("original", of) for k, of in kinds.items()}
-        if 1 < len(kinds) <= _MOST_KINDS
-        else {},
+        apcer=by_kind[worst[-1]],
+        apcer_by_kind={k: by_kind[k] for k in sorted(worst)} if len(by_kind) > 1 else {},
         bpcer=rate("recaptured", labels == 0),
         undecided_originals=rate("undecided", labels == 0),
         undecided_recaptures=rate("undecided", labels == 1),
-        **_over_all_thresholds(scored),
+        **over_all,
         cllr=cllr(answers.log10_lrs[has_ratio], labels[has_ratio]),
         cllr_min=cllr_min(scored.scores, scored.labels),
         photographs=len(labels),
         sources=len(set(evidence.sources)),
-        command=command,
-        note=note,
+        command=_cut(command),
+        note=_cut(" ".join(filter(None, notes))),
     )
 
 
-def _over_all_thresholds(scored: Evidence) -> dict[str, Rate]:
-    """Equal error rate and area under the curve, with cluster bootstraps."""
+def _over_all_thresholds(scored: Evidence) -> tuple[dict[str, Rate], str]:
+    """Equal error rate and area under the curve, and what must be known of their intervals."""
     from scipy.stats import rankdata
 
-    scores, labels = scored.scores, scored.labels
+    scores, labels, sources = scored.scores, scored.labels, scored.sources
 
     def both(chosen: Labels) -> bool:
         return 0 < int(labels[chosen].sum()) < len(chosen)
@@ -191,20 +215,32 @@ def _over_all_thresholds(scored: Evidence) -> dict[str, Rate]:
         below = rankdata(scores[chosen])[recaptured].sum() - ones * (ones + 1) / 2
         return float(below) / (ones * (len(chosen) - ones)) if both(chosen) else np.nan
 
+    trials = min(_sources_of(sources, labels, label) for label in (0, 1))
+    equal_error, area_under = (
+        share_with_interval(statistic, sources, trials=trials, draws=_DRAWS)
+        for statistic in (equal, area)
+    )
     _, threshold = equal_error_rate(scores, labels)
     wrong = int(((scores >= threshold) != (labels == 1)).sum())
+    note = equal_error.note or area_under.note
     return {
-        "equal_error_rate": _drawn(equal, scored.sources, wrong, len(labels)),
-        "auc": _drawn(area, scored.sources, int(labels.sum()), len(labels)),
-    }
+        "equal_error_rate": _as_rate(equal_error, wrong, len(labels)),
+        "auc": _as_rate(area_under, int(labels.sum()), len(labels)),
+    }, f"Equal error rate and area under the curve: {note}." if note else ""
 
 
-def _drawn(
-    statistic: Callable[[Labels], float], sources: Sequence[str], count: int, total: int
-) -> Rate:
-    found = cluster_bootstrap(statistic, sources, draws=_DRAWS)
-    low, high = max(0.0, found.low), min(1.0, found.high)
-    return Rate(value=found.value, low=low, high=high, count=count, total=total)
+def _as_rate(found: Interval, count: int, total: int) -> Rate:
+    return Rate(value=found.value, low=found.low, high=found.high, count=count, total=total)
+
+
+def _note_on_kinds(count: int) -> str:
+    if count <= _MOST_KINDS:
+        return ""
+    return f"Of {count} kinds of recapture the {_MOST_KINDS} with the highest APCER are named."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _rate(hits: Flags, sources: Sequence[str]) -> Rate:

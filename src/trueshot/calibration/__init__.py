@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.calibration.cllr import cllr, cllr_cal, cllr_min
+    from trueshot.calibration.bounds import elub
+    from trueshot.calibration.cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
     from trueshot.calibration.domain import Domain
     from trueshot.calibration.domain_fitting import fit_domain
-    from trueshot.calibration.elub import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
         CountedRate,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         clopper_pearson,
         cluster_bootstrap,
         rate_with_interval,
+        share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
     from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
@@ -47,13 +48,13 @@ _HOMES = {
     "bpcer": "rates",
     "bpcer_at": "tradeoff",
     "choose_thresholds": "decision",
-    "cllr": "cllr",
-    "cllr_cal": "cllr",
-    "cllr_min": "cllr",
+    "cllr": "cost",
+    "cllr_cal": "cost",
+    "cllr_min": "cost",
     "clopper_pearson": "intervals",
     "cluster_bootstrap": "intervals",
     "det_curve": "tradeoff",
-    "elub": "elub",
+    "elub": "bounds",
     "equal_error_rate": "tradeoff",
     "fit": "fitting",
     "fit_domain": "domain_fitting",
@@ -63,6 +64,7 @@ _HOMES = {
     "needed": "decision",
     "probit": "tradeoff",
     "rate_with_interval": "intervals",
+    "share_with_interval": "intervals",
     "shares": "rates",
     "support": "words",
     "worst": "rates",
@@ -97,6 +99,7 @@ __all__ = [
     "needed",
     "probit",
     "rate_with_interval",
+    "share_with_interval",
     "shares",
     "support",
     "worst",

@@ -56,17 +56,14 @@ class Domain(BaseModel):
             features: Its features by name; others than those calibrated are not looked at.
             crops: Number of crops that its score rests on.
         """
-        found = []
-        if crops < self.fewest_crops:
-            found.append(_too_few(crops, self.fewest_crops, self.side))
+        few = [_too_few(crops, self.fewest_crops, self.side)] if crops < self.fewest_crops else []
+        outside = []
         for name, (low, high) in self.features.items():
             if name not in features:
-                found.append(f"{name}: was calibrated and is not known of this photograph")
+                outside.append(f"{name}: was calibrated and is not known of this photograph")
             elif not low <= features[name] <= high:
-                found.append(_beyond(name, features[name], low, high))
-        if not any(reason for reason in found if not reason.startswith("only ")):
-            found += self._unusual_together(features)
-        return found
+                outside.append(_beyond(name, features[name], low, high))
+        return few + (outside or self._unusual_together(features))
 
     def distance(self, features: Mapping[str, float]) -> float:
         """Mahalanobis distance of a photograph to the mean of those calibrated.

@@ -15,7 +15,10 @@ from trueshot.errors import CalibrationError
 REFUSED = 1 / 200  # of photographs like those calibrated, over all reasons
 FEWEST_PHOTOGRAPHS = 20
 _TAIL = 0.1  # share of photographs from which the way on beyond the last of them is told
+_FARTHEST = 0.1  # of the range of nearly all: never farther beyond the last of them than this
+_NEARLY_ALL = (0.01, 0.99)  # what that range is
 _LEAST_ROOM = 0.05  # on the compressed scale: 5 % of a large value, 0.05 of a share
+_DEVIATIONS = 4.0  # that one feature is away from its mean at most: shares mostly nought are more
 
 
 def fit_domain(
@@ -31,10 +34,12 @@ def fit_domain(
     combination: a Mahalanobis distance on a scale on which factors count, with a covariance shrunk
     towards independence (Ledoit and Wolf 2004). Each photograph's distance is measured to all the
     others, as that of a new one will be. A quantile farther out than there are photographs for is
-    reached from the outer tenth, by an exponential tail, and never lies within what was seen. From
-    a few hundred photographs on that keeps the share; fewer than a hundred refuse more, as they
-    should: they have not seen what is usual. A photograph may have half as many crops as nearly
-    all of these had.
+    reached from the outer tenth, by an exponential tail. It never lies within what was seen, and
+    beyond that by a tenth of the range of nearly all at most: where no photograph was, nothing was
+    calibrated. Of what was never nought, no less than half of the least is accepted. From a few
+    hundred photographs on that keeps the share, or nearly; fewer than a hundred refuse more, as
+    they should: they have not seen what is usual. A photograph may have half as many crops as all
+    but one in 200 of these had.
 
     Args:
         features: Of each calibration photograph, the same names in all; finite.
@@ -56,29 +61,34 @@ def fit_domain(
         mean=tuple(mean.tolist()),
         precision=tuple(map(tuple, precision.tolist())),
         limit=beyond(distances, refused / 2) if names else 0.0,
-        fewest_crops=_fewest(crops, tail),
+        fewest_crops=_fewest(crops),
         side=side,
     )
 
 
 def beyond(values: ArrayLike, share: float) -> float:
-    """A bound that at most this share of values like these exceeds.
+    """A bound that at most this share of values like these exceeds, or not many more.
 
-    Where share * (n + 1) is 1 or more, the conformal quantile of the values. Else the greatest of
-    them or the end of an exponential tail through the outer tenth, whichever is greater.
+    Where share * (n + 1) is 1 or more, the conformal quantile of the values. Else the end of an
+    exponential tail through the outer tenth, but no less than the greatest of them, and no more
+    than a tenth of the range from the first to the last hundredth beyond it.
 
     Args:
         values: Shape (n,).
         share: In (0, 1).
     """
     ranked = np.sort(np.asarray(values, dtype=np.float64))
-    count = len(ranked)
+    count, greatest = len(ranked), float(ranked[-1])
     if share * (count + 1) >= 1:
         return float(ranked[count - math.floor(share * (count + 1) + 1e-9)])
     start = float(np.quantile(ranked, 1 - _TAIL))
     excess = ranked[ranked > start] - start
-    scale = float(excess.mean()) if len(excess) else 0.0
-    return max(float(ranked[-1]), start + scale * math.log(_TAIL / share))
+    if not len(excess):
+        return greatest
+    # With ties at its start the tail holds less than a tenth of the values.
+    tail = start + float(excess.mean()) * math.log(len(excess) / count / share)
+    low, high = np.quantile(ranked, _NEARLY_ALL)
+    return min(max(greatest, tail), greatest + _FARTHEST * float(high - low))
 
 
 def _table(
@@ -102,24 +112,30 @@ def _table(
 
 
 def _range(column: Floats, tail: float) -> tuple[float, float]:
-    """Least and greatest value that is accepted; nothing below 0 where nothing was."""
-    high = max(beyond(column, tail), float(column.max()) + _LEAST_ROOM)
-    low = min(-beyond(-column, tail), float(column.min()) - _LEAST_ROOM)
-    low = max(low, 0.0) if column.min() >= 0 else low
+    """Least and greatest value that is accepted."""
+    least, greatest = float(column.min()), float(column.max())
+    high = max(beyond(column, tail), greatest + _LEAST_ROOM)
+    low = min(-beyond(-column, tail), least - _LEAST_ROOM)
+    if least >= 0:  # what is never below 0 cannot be, and what is never 0 is so by its nature
+        low = max(low, least / 2)
     return float(expanded(low)), float(expanded(high))
 
 
 def _precision(table: Floats) -> Floats:
-    """Inverse of the shrunk covariance; a feature that never varies gets a small variance."""
+    """Inverse of the shrunk covariance.
+
+    A feature that hardly ever varies, and then much, as a share that is mostly nought, gets a
+    variance of its own on top: else all others would be lost beside its few large distances.
+    """
     from sklearn.covariance import ledoit_wolf
 
     if not table.shape[1]:
         return np.zeros((0, 0))
-    scale = np.maximum(table.std(axis=0), _LEAST_ROOM / 2)
-    correlation = ledoit_wolf(table / scale)[0] + 1e-6 * np.eye(len(scale))
-    for at in range(len(scale)):
-        correlation[at, at] = max(correlation[at, at], 0.5)
-    precision = np.linalg.inv(correlation) / np.outer(scale, scale)
+    away = np.abs(table - table.mean(axis=0)).max(axis=0) / _DEVIATIONS
+    scale = np.maximum(np.maximum(table.std(axis=0), away), _LEAST_ROOM / 2)
+    shrunk = ledoit_wolf(table / scale)[0]
+    own = np.maximum(1 - np.diag(shrunk), 0) + 1e-6
+    precision = np.linalg.inv(shrunk + np.diag(own)) / np.outer(scale, scale)
     return np.asarray((precision + precision.T) / 2)
 
 
@@ -130,7 +146,7 @@ def _to_the_others(table: Floats, precision: Floats) -> Floats:
     return np.asarray(np.sqrt(np.maximum(squared, 0)) * len(table) / (len(table) - 1))
 
 
-def _fewest(crops: Sequence[int], tail: float) -> int:
+def _fewest(crops: Sequence[int]) -> int:
     """Half of what nearly all had, but at least one: the mean of half as many is little worse."""
-    usual = -beyond(-np.asarray(crops, dtype=np.float64), tail)
+    usual = float(np.quantile(np.asarray(crops, dtype=np.float64), REFUSED, method="lower"))
     return max(1, math.ceil(usual / 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -93,7 +93,8 @@ def cluster_bootstrap(
 
     Its ends are quantiles of the drawn statistics, taken farther out the fewer the sources are:
     plain quantiles cover too seldom then. Draws of which the statistic is not a number, because a
-    class is missing from them, are left out.
+    class is missing from them, are left out. One source says nothing of others: the interval is
+    all numbers.
 
     Args:
         statistic: Takes the numbers of photographs, from 0, some more than once; returns a number.
@@ -119,13 +120,44 @@ def cluster_bootstrap(
         ]
     )
     low, high = _ends(drawn[~np.isnan(drawn)], value, len(members), confidence)
-    note = f"only {len(members)} sources: the interval is too narrow"
     return Interval(
-        value=value,
-        low=low,
-        high=high,
-        sources=len(members),
-        note=note if len(members) < FEW else "",
+        value=value, low=low, high=high, sources=len(members), note=_note_on(len(members))
+    )
+
+
+def share_with_interval(
+    statistic: Callable[[Labels], float],
+    sources: Sequence[object],
+    *,
+    trials: int | None = None,
+    draws: int = _DRAWS,
+    confidence: float = 0.95,
+) -> Interval:
+    """The interval of a statistic in [0, 1] that is no plain share, such as an equal error rate.
+
+    The cluster bootstrap, but where all draws are the same, as when the classes lie perfectly
+    apart, and for an end at 0 or 1 of a value that is not there: there it is Clopper-Pearson with
+    sources as trials. With one source it is 0 to 1.
+
+    Args:
+        statistic: See `cluster_bootstrap`.
+        sources: What each photograph comes from.
+        trials: Sources that count; by default all. A statistic of two classes is no surer than
+            that class is which has fewer.
+        draws: How often to draw.
+        confidence: Of the interval, in (0, 1).
+    """
+    found = cluster_bootstrap(statistic, sources, draws=draws, confidence=confidence)
+    if found.sources < 2:
+        return replace(found, low=0.0, high=1.0)
+    trials = found.sources if trials is None else trials
+    low, high = clopper_pearson(found.value * trials, trials, confidence)
+    if found.low == found.high or found.value in (0, 1):
+        return replace(found, low=min(low, found.value), high=max(high, found.value), note="")
+    return replace(
+        found,
+        low=min(_unless_at(0, found.low, low), found.value),
+        high=max(_unless_at(1, found.high, high), found.value),
     )
 
 
@@ -138,7 +170,8 @@ def rate_with_interval(
     - Every photograph is a source of its own: Clopper-Pearson.
     - Else the wider of two: the cluster bootstrap, and Clopper-Pearson with the effective number
       of photographs, which is smaller the more those of one source agree. Where sources are few,
-      the bootstrap alone would cover 80 to 90 times in a hundred and not 95.
+      the bootstrap alone would cover 80 to 90 times in a hundred and not 95. Its end has no part
+      where it is 0 after an error was seen, or 1 after a hit.
     - One source only: it says nothing about another; with hits and misses in it, 0 to 1.
 
     Args:
@@ -180,7 +213,7 @@ def _interval(wrong: Floats, photographs: Labels, confidence: float) -> tuple[fl
     times = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_DRAWS)
     drawn = (times @ wrong) / (times @ photographs)
     lower, upper = _ends(drawn, share, count, confidence)
-    return min(low, lower), max(high, upper)
+    return min(low, _unless_at(0, lower, low)), max(high, _unless_at(1, upper, high))
 
 
 def _effective(wrong: Floats, photographs: Labels, confidence: float) -> float:
@@ -199,11 +232,26 @@ def _ends(drawn: Floats, value: float, sources: int, confidence: float) -> tuple
     from scipy.stats import norm
 
     if sources < 2 or not drawn.size:
-        return value, value
+        return -np.inf, np.inf
     reach = np.sqrt(sources / (sources - 1)) * _student(confidence, sources - 1)
     tail = float(norm.cdf(-reach))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return min(float(low), value), max(float(high), value)
+
+
+def _unless_at(edge: int, end: float, exact: float) -> float:
+    """The end of a bootstrap, or the exact one where it is an edge that the value is not at.
+
+    A draw without the few sources that failed is no evidence that nothing ever fails.
+    """
+    beyond = end <= edge if edge == 0 else end >= edge
+    return exact if beyond else end
+
+
+def _note_on(sources: int) -> str:
+    if sources == 1:
+        return "only 1 source: it says nothing of others"
+    return f"only {sources} sources: the interval is too narrow" if sources < FEW else ""
 
 
 def _normal(confidence: float) -> float:

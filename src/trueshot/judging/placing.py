@@ -12,7 +12,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 8  # crops lie on the grid of JPEG blocks, so that what a grid looks like is always the same
 FLAT_DEVIATION = 3.0  # as in data sets: clear sky, a white wall, a black border
-_SPARSE = 4  # texture is measured on each so manieth pixel
+_SPARSE = 4  # texture is measured on each so manieth pixel, unless that would call a crop flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,5 +96,18 @@ def _five(ys: tuple[int, ...], xs: tuple[int, ...]) -> set[tuple[int, int]]:
 
 
 def _texture(pixels: Bytes, y: int, x: int, side: int) -> float:
-    """Standard deviation of green, in levels."""
-    return float(pixels[y : y + side : _SPARSE, x : x + side : _SPARSE, 1].std())
+    """Standard deviation of green, in levels.
+
+    A grid whose period divides the sparse step looks flat on it, and grids are what is looked for:
+    what looks flat is measured again on all pixels.
+    """
+    green = pixels[y : y + side, x : x + side, 1]
+    sparse = float(green[::_SPARSE, ::_SPARSE].std())
+    return sparse if sparse >= FLAT_DEVIATION else _deviation(green)
+
+
+def _deviation(green: Bytes) -> float:
+    """As `std`, in a third of the time: sums of so many squares of bytes are exact."""
+    values = green.astype(np.float64).ravel()
+    mean = float(values.sum()) / values.size
+    return math.sqrt(max(0.0, float(values @ values) / values.size - mean**2))

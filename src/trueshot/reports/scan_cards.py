@@ -7,7 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trueshot.calibration import PROPOSITIONS, in_words
+from trueshot.calibration.words import (
+    BETWEEN_THRESHOLDS,
+    PROPOSITIONS,
+    beside_verdict,
+    in_words,
+)
 from trueshot.card import Card
 from trueshot.reports.scan_summary import Row
 from trueshot.reports.scan_text import number_text, times_text
@@ -83,15 +88,23 @@ def data_uri(picture: bytes) -> str:
 
 
 def rests_on_score(row: Row, card: Card) -> bool:
-    """Whether the verdict is what the thresholds make of the score, and nothing else speaks."""
+    """Whether the verdict is what the thresholds make of the score, and nothing else speaks.
+
+    The record's reason tells: a photograph unlike those calibrated may have a score between the
+    thresholds, too. Only where a record gives no reason the thresholds are asked.
+    """
+    if row.verdict != "undecided" or row.reason:
+        return row.verdict != "undecided" or row.reason == BETWEEN_THRESHOLDS
     if row.score is None or card.decision is None:
-        return row.verdict != "undecided"
-    return card.decision.verdict(row.score) == row.verdict
+        return False
+    return card.decision.verdict(row.score) == "undecided"
 
 
 def _verdict(row: Row, card: Card) -> str:
     if row.verdict == "undecided" and rests_on_score(row, card):
         return "No verdict: the score lies between the two thresholds."
+    if row.verdict == "undecided" and row.score is None:
+        return "No verdict: there is no score."
     if row.verdict == "undecided":
         return "No verdict: outside of what the detector was calibrated for."
     where = "" if card.decision is None else " by the thresholds of this detector"
@@ -111,7 +124,9 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
     said = f"about {times} times as probable if {likelier} is true as if {other} is{bound}"
     if times == "1":
         said = "about as probable if H1 is true as if H2 is"
-    return (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr))
+    beside = beside_verdict(row.verdict, row.log10_lr) if card.decision is not None else ""
+    told = (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr))
+    return (*told, beside) if beside else told
 
 
 def _caution(row: Row, card: Card) -> str:

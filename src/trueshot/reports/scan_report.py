@@ -17,14 +17,17 @@ from trueshot.card import Card
 from trueshot.files import plain, printable, write_atomically
 from trueshot.reports.scan_cards import data_uri, hypotheses, image_cards
 from trueshot.reports.scan_chart import draw, histogram_for
-from trueshot.reports.scan_summary import WORDS, summarise
+from trueshot.reports.scan_summary import WORDS, Row, summarise
 from trueshot.reports.scan_text import (
+    area_text,
     bytes_text,
     flat,
     number_text,
     rate_text,
     ratio_text,
     share_text,
+    span_text,
+    worst_kinds,
 )
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ MOST_ROWS = 10_000
 MOST_BYTES = 48 * 2**20
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_ROW = 700  # bytes of a row of the table, about
+_ROW = 700  # bytes of a row of the table besides what it is found by, about
 _MOST_REASONS = 500
 _EXIT = {
     0: "everything was judged, and all of it is original",
@@ -95,7 +98,7 @@ def scan_report(
         explanations: By SHA-256 of the image file; only those that are shown are asked for, so a
             mapping that reads them one by one will do. It may raise ValueError for a damaged one.
         versions: Of the libraries that judged.
-        settings: Of the scan, by name.
+        settings: Of the scan, by name, such as "runtime" or "seconds for each file".
         asked: What was to be scanned, as it was given.
         results: Where the full results are, as the reader is to be told.
         exit_status: Of the scan.
@@ -117,7 +120,7 @@ def scan_report(
         explanations or {},
         card,
         most_cards,
-        most_bytes - _ROW * len(summary.rows),
+        most_bytes - sum(map(_row_bytes, summary.rows)),
     )
     text = _render(
         summary=summary,
@@ -142,6 +145,12 @@ def scan_report(
         rows=len(summary.rows),
         cards=len(shown),
     )
+
+
+def _row_bytes(row: Row) -> int:
+    """What a row takes in the page, about."""
+    found_by = (row.file, row.sha256, row.reason, *row.notes)
+    return _ROW + sum(map(len, found_by))
 
 
 def _facts(card: Card) -> dict[str, Any]:
@@ -186,11 +195,15 @@ def _environment() -> jinja2.Environment:
         "ratio": ratio_text,
         "number": number_text,
         "rate": rate_text,
+        "span": span_text,
+        "area": area_text,
+        "worst": worst_kinds,
         "uri": data_uri,
         "size": bytes_text,
         "name": lambda text: plain(text, 160),
         "clean": plain,
         "count": lambda number: f"{number:,}",
+        "begun": lambda text: text[:1].upper() + text[1:],
     }
     found.globals |= {"share": share_text}
     return found

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from trueshot.calibration.words import in_figures
 from trueshot.card import Rate
 from trueshot.files import plain
 
@@ -14,13 +15,8 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 def ratio_text(log10_lr: float | None) -> str:
-    """A likelihood ratio as people write it: 33, 1/14; in exponents where it is beyond 10,000."""
-    if log10_lr is None:
-        return DASH
-    if abs(log10_lr) >= 4:
-        return f"10^{log10_lr:.1f}"
-    larger = _two_digits(10 ** abs(log10_lr))
-    return larger if log10_lr >= 0 or larger == "1" else f"1/{larger}"
+    """A likelihood ratio in figures, or a dash."""
+    return DASH if log10_lr is None else in_figures(log10_lr)
 
 
 def times_text(log10_lr: float) -> str:
@@ -47,6 +43,29 @@ def rate_text(rate: Rate | None) -> str:
     return f"{value:.1f}{NBSP}% ({low:.1f}–{high:.1f}; {counted})"
 
 
+def span_text(rate: Rate | None) -> str:
+    """A share with its interval, where nothing was counted out: an equal error rate."""
+    if rate is None:
+        return DASH
+    low, value, high = (100 * part for part in (rate.low, rate.value, rate.high))
+    return f"{value:.1f}{NBSP}% ({low:.1f}–{high:.1f})"
+
+
+def area_text(rate: Rate | None) -> str:
+    """An area under the ROC curve with its interval."""
+    if rate is None:
+        return DASH
+    return f"{rate.value:.3f} ({rate.low:.3f}–{rate.high:.3f})"
+
+
+def worst_kinds(rates: Mapping[str, Rate]) -> set[str]:
+    """The kinds with the highest rate; none where all kinds have the same."""
+    values = [rate.value for rate in rates.values()]
+    if not values or min(values) == max(values):
+        return set()
+    return {kind for kind, rate in rates.items() if rate.value == max(values)}
+
+
 def number_text(value: float | None, digits: int = 2) -> str:
     """A number with a true minus sign, or a dash."""
     if value is None or not math.isfinite(value):
@@ -63,10 +82,12 @@ def bytes_text(count: int) -> str:
 
 def flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as pairs of texts."""
-    return [(plain(str(name)), plain(str(value))) for name, value in settings.items()]
+    return [(plain(str(name)), plain(_value_text(value))) for name, value in settings.items()]
 
 
-def _two_digits(value: float) -> str:
-    if value >= 99.5:
-        return f"{float(f'{value:.1e}'):,.0f}"
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}".removesuffix(".0")
+def _value_text(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

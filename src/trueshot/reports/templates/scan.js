@@ -4,7 +4,8 @@
   const table = document.getElementById("table");
   const body = table.tBodies[0];
   const rows = [...body.rows];
-  const texts = rows.map((row) => row.textContent.toLowerCase());
+  // In full: the table shortens names, reasons and hashes.
+  const texts = rows.map((row) => row.dataset.find.toLowerCase());
   const cards = [...document.querySelectorAll(".card")];
   const said = cards.map((card) => card.dataset.find.toLowerCase());
   const find = document.getElementById("find");

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 
 from trueshot.calibration.samples import Floats, Labels, checked, groups
 
+_SURE = 0.95  # that photographs of one source are no more alike than is taken for granted
+
 
 def elub(
     log10_lrs: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
@@ -24,7 +26,8 @@ def elub(
     Photographs of one source hang together: a hundred of one scene support far less than a hundred
     scenes. With `sources`, a class counts as many photographs as it holds independent ones, from
     as many as it has sources, where the ratios of one source are all alike, to all, where they
-    differ as much as any; the ratio added is one more independent one.
+    differ as much as any. How alike they are is taken at its worst that the data allows: with few
+    sources it is luck when they differ little. The ratio added is one more independent one.
 
     Args:
         log10_lrs: Ratios before any bounds, shape (n,); may be infinite.
@@ -54,14 +57,17 @@ def weighted_elub(log10_lrs: Floats, labels: Labels, weights: Floats) -> tuple[f
 def independence(scores: Floats, labels: Labels, sources: Sequence[object] | None = None) -> Floats:
     """How much of an independent photograph each one is, shape (n,), in (0, 1].
 
-    1 / (1 + (m - 1) r), where m photographs of its class are of its source, and r is the
-    correlation of ranks within sources, by an analysis of variance of the class. With a single
-    source, or where nothing varies, r is 1.
+    1 / (1 + (m - 1) r), where m photographs of its class are of its source, and r is the upper 95 %
+    confidence limit of the correlation of ranks within sources, by an analysis of variance of the
+    class. With a single source, or where nothing varies, r is 1.
 
     Args:
         scores: Or ratios: only their ranks matter; shape (n,), may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
         sources: What each comes from; None: each is a source of its own.
+
+    Source: Shrout and Fleiss 1979, "Intraclass correlations", for the limit: exact for normal
+        values and sources of one size.
     """
     from scipy.stats import rankdata
 
@@ -75,7 +81,9 @@ def independence(scores: Floats, labels: Labels, sources: Sequence[object] | Non
 
 
 def _within(ranks: Floats, place: Labels, sizes: Labels) -> float:
-    """Intraclass correlation, in [0, 1]."""
+    """The greatest intraclass correlation that the ranks still allow, in [0, 1]."""
+    from scipy.stats import f
+
     count, total = len(sizes), len(ranks)
     if count in (1, total):
         return 1.0  # alone in their sources, it has no effect on them
@@ -83,6 +91,7 @@ def _within(ranks: Floats, place: Labels, sizes: Labels) -> float:
     between = float(np.sum(sizes * (means - ranks.mean()) ** 2)) / (count - 1)
     rest = float(np.sum((ranks - means[place]) ** 2)) / (total - count)
     typical = (total - float(np.sum(sizes**2)) / total) / (count - 1)
+    between /= float(f.ppf(1 - _SURE, count - 1, total - count))
     whole = between + (typical - 1) * rest
     return 1.0 if whole <= 0 else min(1.0, max(0.0, (between - rest) / whole))
 
