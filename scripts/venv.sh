@@ -1,4 +1,4 @@
-# Sourced by scripts/demo, scripts/test, scripts/check and .ci/run. Makes .venv hold what they need,
+# Sourced by the other scripts and .ci/run. Makes .venv hold what they need,
 # or finds at once that it already does. Keeps to what bash 3.2 and both Linux and macOS have.
 # shellcheck shell=bash
 
