@@ -29,6 +29,7 @@ from PIL import Image
 
 from trueshot.detectors import shipped
 from trueshot.imagefiles import find_images, write_jpeg
+from trueshot.memory import keep_freed_memory
 from trueshot.scanning.errand import Settings
 from trueshot.scanning.pool import Pool, cores
 from trueshot.scanning.runner import open_pool, scan
@@ -49,7 +50,8 @@ def main() -> None:
         print(f"{len(files)} files, {megabytes / len(files):.1f} MB each, {workers} processes")
         settings = Settings(workers=workers)
         with (
-            multiprocessing.get_context("fork").Pool(workers) as decoders,
+            # The workers of a scan keep freed memory, too.
+            multiprocessing.get_context("fork").Pool(workers, keep_freed_memory) as decoders,
             open_pool(options.bundle or shipped("accurate"), settings) as judges,
         ):
             measure(files, decoders, judges, settings, options, Path(folder))

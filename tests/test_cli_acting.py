@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +20,10 @@ from typer.testing import CliRunner
 from trueshot.bundle import bundle_sha256, read_card, save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
-from trueshot.cli import app
+from trueshot.cli import acting, app, main
+from trueshot.errors import RunError
 from trueshot.imagefiles import write_png
+from trueshot.judging.judge import UNCALIBRATED
 from trueshot.networks import LCNN
 
 run: Callable[..., Result] = CliRunner().invoke
@@ -143,6 +149,11 @@ def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> N
         (["--out", "results.txt"], "results.txt"),
         (["--report", "report.doc"], "report.doc: a report ends in"),
         (["--bundle", "robusto"], "robusto: no such file"),
+        (["--timeout", "inf"], "a file may take inf s"),
+        (["--timeout", "1e300"], "a file may take 1e+300 s"),
+        (["--out", "/proc/none/r.csv"], "/proc/none/r.csv: cannot be written"),
+        (["--report", "/proc/none/r.html"], "/proc/none/r.html: cannot be written"),
+        (["--report", "r.html", "--ledger", "./r.html"], "r.html: is wanted for two things"),
     ],
 )
 def test_a_scan_that_cannot_begin_never_looks_like_a_verdict(
@@ -153,6 +164,88 @@ def test_a_scan_that_cannot_begin_never_looks_like_a_verdict(
     answer = run(app, ["scan", photo, *base, *arguments])
     assert answer.exit_code == 2
     assert reason in answer.stderr
+    assert len(answer.stderr.splitlines()) == 1
+
+
+def test_a_fault_of_ours_never_looks_like_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Iterator[Any]:
+        raise ZeroDivisionError("by\nnothing\x1b[2J")
+
+    monkeypatch.setattr(acting, "_course", lambda *_: broken)
+    for name in ("a.png", "x" * 300):  # of such a name, the system says more than that it is none
+        answer = run(app, ["scan", str(tmp_path / name)])
+        assert answer.exit_code == 2
+        assert answer.stderr == "error: ZeroDivisionError: by; nothing\\x1b[2J\n"
+
+
+def test_a_scan_needs_no_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(
+        acting, "_course", lambda *_: lambda *_, stdin, **__: asked.append(stdin) or []
+    )
+    monkeypatch.setattr(sys, "argv", ["trueshot", "scan", "a.png"])
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2, "for there is nothing"
+    assert asked == [None]
+    assert capsys.readouterr().err.startswith("0 files")
+
+
+def test_a_scan_without_streams_says_what_it_can_and_exits_as_ever(
+    bundle: Path, tmp_path: Path
+) -> None:
+    photograph(tmp_path / "日本.png", 60)
+    photograph(tmp_path / "b.png", 60)
+    command = f"{sys.executable} -m trueshot scan . --workers 1 --bundle {bundle}"
+    known = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    closed = subprocess.run(
+        ["sh", "-c", f"{command} <&- 2>&-"], cwd=tmp_path, env=known, stdout=subprocess.PIPE
+    )
+    lines = closed.stdout.decode("latin-1").splitlines()
+    assert [line.split()[-1] for line in lines] == ["./b.png", r"./\u65e5\u672c.png"]
+    assert closed.returncode == 0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="as Linux has it")
+def test_a_scan_whose_verdicts_cannot_be_printed_never_looks_like_a_verdict(
+    bundle: Path, tmp_path: Path
+) -> None:
+    photo = photograph(tmp_path / "b.png", 60)
+    command = f"{sys.executable} -m trueshot scan {photo} --workers 1 --bundle {bundle}"
+    full = subprocess.run(["sh", "-c", f"{command} >/dev/full"], capture_output=True, text=True)
+    assert full.returncode == 2
+    assert full.stderr == "error: [Errno 28] No space left on device\n"
+
+
+def test_modules_among_the_photographs_are_not_imported(tmp_path: Path) -> None:
+    for name in ("typer", "rich", "numpy", "trueshot_evil"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run by a file')")
+    command = [sys.executable, "-m", "trueshot", "--version"]
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    said = subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout.startswith("trueshot ")
+
+
+def test_a_pdf_takes_the_place_of_no_page(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plutoprint")
+    photo = photograph(tmp_path / "in" / "a.png", 60)
+    (tmp_path / "notes.html").write_text("of somebody else")
+    answer = scan(bundle, photo, "--report", tmp_path / "notes.pdf")
+    assert answer.exit_code == 0, answer.output
+    assert (tmp_path / "notes.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "notes.html").read_text() == "of somebody else"
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"in", "notes.html", "notes.pdf", "notes.pdf.ledger"}
+    assert answer.stderr.splitlines()[-2:] == [
+        f"report: {tmp_path / 'notes.pdf'}",
+        "1 files: 1 original, 0 recaptured, 0 undecided, 0 error",
+    ]
 
 
 def test_inspect_tells_what_the_card_says(bundle: Path) -> None:
@@ -198,5 +291,20 @@ def test_an_exported_detector_scans_as_its_bundle_does(tmp_path: Path) -> None:
     photo = photograph(tmp_path / "a.png", 200)
     told, wanted = (scan(each, photo).stdout.splitlines() for each in (exported, bundle))
     assert told == wanted
+    assert f"  note: {UNCALIBRATED}" in told
     assert scan(exported, photo, "--report", tmp_path / "r.html").exit_code in (0, 1)
     assert "as it began" in (tmp_path / "r.html").read_text()
+    assert UNCALIBRATED in (tmp_path / "r.html").read_text()
+    shown = run(app, ["inspect", str(exported)])
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.startswith("as it began")
+    assert bundle_sha256(exported) in shown.stdout
+    served = run(app, ["serve", "--port", "0", "--bundle", str(exported)])
+    assert "an ONNX file has no gradient" in str(served.exception)
+    assert "give the bundle" in str(served.exception)
+
+
+@pytest.mark.parametrize("wrong", [["--timeout", "nan"], ["--max-upload-mb", "inf"]])
+def test_wrong_limits_of_the_service_are_told_without_a_traceback(wrong: list[str]) -> None:
+    pytest.importorskip("fastapi")
+    assert isinstance(run(app, ["serve", "--port", "0", *wrong]).exception, RunError)

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from trueshot.scanning.pool import Answer
 from trueshot.scanning.runner import judge_item, open_pool
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdicts import COLUMNS, WORDS
+from trueshot.scanning.worker import examiner
 
 HERE = Path(__file__).parent
 FAKE = Settings(loader="scanning_workers:load", workers=2, seconds=20)
@@ -99,7 +101,7 @@ def test_verdicts_say_what_the_judge_said_and_of_which_bytes(judges: Pool, tmp_p
     assert bright.score == pytest.approx(12.25)
     assert bright.likelihood_ratio == pytest.approx(10**2.45)
     assert (dark.width, dark.height, dark.format, dark.crops) == (24, 24, "PNG", 1)
-    assert grey.reason == "the evidence is too weak either way"
+    assert grey.reason == "its score lies between the thresholds"
     assert "damaged or cut PNG" in str(cut.reason)
     assert len({v.sha256 for v in (dark, bright, grey, cut)} - {None}) == 4
     assert {v.detector for v in (dark, bright, grey, cut)} == {judges.facts["detector"]}
@@ -219,6 +221,49 @@ def test_errors_of_the_hour_are_tried_again_and_damage_is_not(judges: Pool, tmp_
     assert list(scan("quick", [folder], out, slow, pool=judges)) == [whole, cut]
 
 
+def test_what_was_refused_by_a_limit_is_judged_once_the_limit_is_higher(
+    judges: Pool, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 1), tmp_path / "out.jsonl"
+    (folder / "large.png").write_bytes(picture(255, side=24))
+    narrow = replace(FAKE, pixel_limit=300)
+    _, refused = scan("quick", [folder], out, narrow)
+    assert "declares 24×24 pixels" in str(refused.reason)
+    _, judged = scan("quick", [folder], out, FAKE, pool=judges)
+    assert judged.verdict == "recaptured"
+    assert list(scan("quick", [folder], out, narrow))[1] == judged, "what was reached stands"
+
+
+def test_what_no_decoder_is_installed_for_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    handle = examiner(object(), "0" * 64)  # type: ignore[arg-type]
+    request = {"name": "a", "path": "a", "member": None}
+    answer, _ = handle(request, {"data": b"\0\0\0\x18ftypheic" + bytes(16)})
+    assert "trueshot[heic]" in answer["verdict"]["reason"]
+    assert not answer["final"]
+    answer, _ = handle(request, {"data": b"no image"})
+    assert answer["final"]
+
+
+def test_a_file_is_known_again_by_whatever_name_and_told_of_by_the_present_one(
+    judges: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, out = photographs(tmp_path / "in", 2), tmp_path / "out.jsonl"
+    other = photographs(tmp_path / "other", 3)
+    for place, level in ((folder, 0), (other, 255)):  # told apart by their places alone
+        (place / "000.png").write_bytes(picture(level, "BMP"))
+        os.utime(place / "000.png", ns=(1, 1))
+    first = list(scan("quick", [folder], out, FAKE, pool=judges))
+    monkeypatch.chdir(folder)
+    again = list(scan("quick", ["000.png", "001.png"], out, FAKE, pool=judges))
+    assert [verdict.file for verdict in again] == ["000.png", "001.png"]
+    assert [replace(v, file="") for v in again] == [replace(v, file="") for v in first]
+    assert [line["file"] for line in lines(out)] == ["000.png", "001.png"]
+    monkeypatch.chdir(other)
+    (verdict,) = scan("quick", ["000.png"], out, FAKE)
+    assert verdict.verdict == "recaptured"
+
+
 def test_explanations_are_kept_and_asked_for_later_they_are_made(
     judges: Pool, tmp_path: Path
 ) -> None:
@@ -291,7 +336,7 @@ def test_outputs_of_all_kinds_say_the_same(tmp_path: Path) -> None:
     verdicts = [
         verdict_of(1, score=-1.25, log10_lr=2.5, notes=("a", "ü | b"), width=7, seconds=0.5),
         verdict_of(3, reason='is "cut", =1+1'),
-        verdict_of(0, sha256="0" * 64, crops=16, format="JPEG", height=3, detector="d"),
+        verdict_of(0, sha256="0" * 64, crops=16, format="JPEG", height=3, detector="d" * 64),
     ]
     for suffix in ("jsonl", "csv", "parquet"):
         write_output(tmp_path / f"r.{suffix}", iter(verdicts))
@@ -333,6 +378,50 @@ def test_a_writer_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> N
         write_output(out, failing())
     assert out.read_bytes() == before
     assert os.listdir(tmp_path) == ["r.jsonl"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize(
+    ("out", "ledger", "reason"),
+    [
+        ("folder.jsonl", None, "is a folder"),
+        ("file/r.jsonl", None, "cannot be written"),
+        ("file/below/r.jsonl", None, "cannot be written"),
+        ("x" * 300 + ".jsonl", None, "cannot be written"),
+        ("r.jsonl", "r.jsonl", "wanted for two things at once"),
+        ("r.jsonl", "link/r.jsonl", "wanted for two things at once"),
+        ("r.jsonl", "folder.jsonl", "is a folder"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, out: str, ledger: str | None, reason: str
+) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    book = None if ledger is None else tmp_path / ledger
+    with pytest.raises(RunError, match=reason):
+        next(scan("none", [tmp_path], tmp_path / out, FAKE, ledger=book))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), 1e300])
+def test_a_time_that_no_clock_can_wait_for_is_refused(seconds: float) -> None:
+    with pytest.raises(RunError, match="give a number of at most 1,000,000"):
+        Settings(seconds=seconds)
+
+
+def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
+    class Judge:
+        def judge(self, pixels: np.ndarray) -> Any:
+            return SimpleNamespace(
+                verdict="original", score=1.0, log10_lr=None, scores=np.zeros(1), reasons=()
+            )
+
+    handle = examiner(Judge(), "0" * 64, notes=("beware",))  # type: ignore[arg-type]
+    request = {"name": "a", "path": "a", "member": None}
+    answer, _ = handle(request, {"data": picture(9)})
+    assert answer["verdict"]["notes"] == ["beware"]
 
 
 def test_an_output_that_says_no_format_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -377,8 +466,9 @@ def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(
 
 def test_standard_input_is_judged_once_and_kept(judges: Pool, tmp_path: Path) -> None:
     out = tmp_path / "r.jsonl"
-    for level, word in ((255, "recaptured"), (0, "original")):
-        data = io.BytesIO(picture(level))
+    levels = [picture(level, "BMP") for level in (255, 0)]
+    assert len(levels[0]) == len(levels[1]), "so that size does not tell them apart"
+    for data, word in zip(map(io.BytesIO, levels), ("recaptured", "original"), strict=True):
         (verdict,) = scan("quick", ["-"], out, FAKE, pool=judges, stdin=data)
         assert (verdict.file, verdict.verdict) == ("-", word)
     with pytest.raises(RunError, match="no standard input"):
@@ -418,11 +508,22 @@ def test_members_of_archives_get_verdicts_and_hashes_of_their_own(
 def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here() -> None:
     class Liar:
         def run(self, *_: Any, **__: Any) -> Any:
-            record = Verdict(file="other", verdict="error", reason="\x1b[2J", notes=("\n",))
-            return Answer({"verdict": record.as_record(), "final": True}, {})
+            record = Verdict(
+                file="other", verdict="error", reason="\x1b[2J", notes=("\n",), format="\x07"
+            )
+            attached = {"explanation": b"1", "\udcff": b"2"}
+            return Answer({"verdict": record.as_record(), "final": True}, attached)
 
-    verdict, _, _ = judge_item(Liar(), Item(name="a", path="a"), seconds=1)  # type: ignore[arg-type]
-    assert verdict == Verdict(file="a", verdict="error", reason="\\x1b[2J", notes=("\\n",))
+    item = Item(name="a", path="a", note="known here")
+    verdict, _, pictures = judge_item(Liar(), item, seconds=1, explain=True)  # type: ignore[arg-type]
+    assert verdict == Verdict(
+        file="a",
+        verdict="error",
+        reason="\\x1b[2J",
+        notes=("\\n", "known here"),
+        format="\\x07",
+    )
+    assert pictures == {"explanation": b"1"}
 
 
 @pytest.mark.parametrize(
@@ -434,6 +535,16 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here() ->
         {"file": "a", "verdict": "error", "reason": 5},
         {"file": "a", "verdict": "original", "score": "x"},
         {"file": "a", "verdict": "original", "score": float("nan")},
+        {"file": "a", "verdict": "original", "score": 10**400},
+        {"file": "a", "verdict": "original", "log10_lr": 101.0},
+        {"file": "a", "verdict": "original", "log10_lr": -(10**400)},
+        {"file": "a", "verdict": "original", "crops": -1},
+        {"file": "a", "verdict": "original", "width": 2**31},
+        {"file": "a", "verdict": "original", "height": 1.5},
+        {"file": "a", "verdict": "original", "crops": True},
+        {"file": "a", "verdict": "original", "sha256": "../../evil"},
+        {"file": "a", "verdict": "original", "detector": "g" * 64},
+        {"file": "a", "verdict": "original", "notes": ["n"] * 101},
         {"file": "a", "verdict": "original", "notes": [1]},
         {"file": "a", "verdict": "original", "notes": "text"},
         {"verdict": "original"},

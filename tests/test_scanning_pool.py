@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from trueshot.errors import BundleError, RunError
-from trueshot.scanning.pool import Pool, WorkerError
+from trueshot.scanning.frames import receive
+from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
 
 HERE = Path(__file__).parent
 TRICKS = "scanning_workers:tricks"
@@ -91,7 +93,17 @@ def test_what_goes_wrong_is_said_and_the_next_request_does_not_notice(
     with pytest.raises(WorkerError) as caught:
         pool.run(request_, timeout=0.2)
     assert str(caught.value) == reason
+    assert isinstance(caught.value, WorkerTimeoutError) == (request_["do"] == "hang")
     assert pool.run({"do": "echo", "text": "on"}).content["text"] == "on"
+
+
+def test_a_message_deeper_than_recursion_goes_is_no_message() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        text = b'{"content":' + b"[" * 100_000
+        theirs.sendall(len(text).to_bytes(4, "big") + text)
+        with pytest.raises(ValueError, match="no message of ours"):
+            receive(ours)
 
 
 @LINUX

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from trueshot.errors import TruncatedImageError
-from trueshot.files import plain
+from trueshot.files import plain, unmistakable
 from trueshot.imagefiles import find_images
 from trueshot.scanning import archives
 from trueshot.scanning.archives import read_member
@@ -109,10 +109,60 @@ def test_links_are_followed_inside_a_folder_and_not_out_of_it(tmp_path: Path) ->
     found = {Path(item.path).name: item.reason for item in items([tmp_path / "in"])}
     assert found["a.jpg"] is found["inner.jpg"] is None
     assert "is a link out of the folder" in str(found["outer.jpg"])
+    assert "is a link out of the folder" in str(found["folder"]), "or 0 could hide what lies there"
     assert "cannot be read" in str(found["nowhere.jpg"])
-    assert len(found) == 4
+    assert len(found) == 5
+    (tmp_path / "in" / "within").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "text").symlink_to("/etc/passwd")
+    assert len(list(items([tmp_path / "in"]))) == 5, "what is found without it, and no photograph"
+    assert str(tmp_path / "in" / "folder") in names(tmp_path / "in/**/*")
     (tmp_path / "named").symlink_to(tmp_path / "out")
     assert names(tmp_path / "named") == [f"{tmp_path}/named/b.jpg"], "a link that is named is meant"
+
+
+@pytest.mark.parametrize("named", ["", "link.jpg", "link", "*"])
+def test_a_link_that_cannot_be_followed_is_an_item_and_ends_nothing(
+    tmp_path: Path, named: str
+) -> None:
+    touch(tmp_path, "z.jpg")
+    for link in ("link.jpg", "link"):  # asked about, the system does not say that there is nothing
+        (tmp_path / link).symlink_to("x" * 300)
+    found = {item.path: item.reason for item in items([tmp_path / "z.jpg", tmp_path / named])}
+    assert found.pop(str(tmp_path / "z.jpg")) is None
+    wanted = {"link.jpg"} if named == "" else {"link", "link.jpg"} if named == "*" else {named}
+    assert {Path(path).name for path in found} == wanted
+    assert all("cannot be read (File name too long)" in str(why) for why in found.values())
+
+
+def test_two_stars_at_the_end_of_a_pattern_stand_for_all_files_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "d/4.jpg", "d/e/5.jpg", "d/e/.6.jpg", "f/e/7.txt")
+    (tmp_path / "empty" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("d/**", "d/**/", "d/**/*", "d/**/**"):
+        assert names(pattern) == ["d/4.jpg", "d/e/5.jpg"], pattern
+    for pattern in ("empty/**", "empty/**/*", "d/**/e"):
+        assert reasons(pattern) == ["nothing matches this pattern; check it"], pattern
+
+
+def test_a_file_has_one_identity_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.jpg", "d/b.jpg", "d/-", "d/a.jpg", "e/f/c.jpg")
+    (tmp_path / "link").symlink_to("e/f")
+    monkeypatch.chdir(tmp_path / "d")
+    (near,), (far,), (round_about,) = (
+        items([name]) for name in ("b.jpg", tmp_path / "d" / "b.jpg", "../d/./b.jpg")
+    )
+    assert near.identity == far.identity == round_about.identity
+    (piped,), (other,), (file,) = items(["-"], piped=b"1"), items(["-"], piped=b"2"), items(["./-"])
+    assert len({piped.identity, other.identity, file.identity}) == 3
+    assert len(list(items(["-", "./-"], piped=b"1"))) == 2
+    # After a link, .. leads to another folder than in the text.
+    touch(tmp_path, "e/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert names("link/../a.jpg", "a.jpg") == ["link/../a.jpg", "a.jpg"]
 
 
 def test_what_is_missing_empty_or_closed_is_an_item_with_a_reason(tmp_path: Path) -> None:
@@ -167,6 +217,17 @@ def test_standard_input_is_one_photograph_or_a_list_of_names(tmp_path: Path) -> 
     ]
 
 
+def test_names_with_a_zero_byte_after_each_are_taken_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a.jpg\r", " ", "\n")
+    found = list(items(["-"], piped=b"a.jpg\r\0 \0\n\0", piped_names=True))
+    assert [(item.path, item.reason) for item in found] == [
+        (n, None) for n in ("a.jpg\r", " ", "\n")
+    ]
+
+
 def test_names_are_printable_and_files_are_found_by_their_true_ones(tmp_path: Path) -> None:
     evil = [b"a\x1b[31m.jpg", b"b\nc.jpg", b"d\xff.jpg", "e\u202egpj.jpg".encode()]
     for name in evil:
@@ -190,6 +251,24 @@ def test_plain_text_has_one_line_and_no_control_character(text: str) -> None:
     assert not any(ord(each) < 32 or 0x7F <= ord(each) < 0xA0 for each in shown)
     shown.encode("utf-8")
     assert plain(shown) == shown
+
+
+TRICKY = some.text(some.sampled_from(["\\", "x", "1", "b", "n", "u", "2", "0", "e", "\x1b", "\n"]))
+
+
+@given(TRICKY | some.text(), TRICKY | some.text())
+def test_no_two_names_are_shown_alike(one: str, other: str) -> None:
+    assert (unmistakable(one) == unmistakable(other)) == (one == other)
+    assert plain(unmistakable(one)) == unmistakable(one)
+
+
+def test_a_name_that_looks_like_an_escaped_one_is_told_from_it(tmp_path: Path) -> None:
+    touch(tmp_path, "a\x1b.jpg", r"a\x1b.jpg", r"folder\photo.jpg")
+    assert [name.rpartition("/")[2] for name in names(tmp_path)] == [
+        r"a\x1b.jpg",
+        r"a\\x1b.jpg",
+        r"folder\photo.jpg",
+    ]
 
 
 def test_members_of_an_archive_are_read_without_unpacking_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import photo_pixels
+from fastapi import Response
 from PIL import Image
 from web_service import (
     Served,
@@ -34,10 +35,11 @@ from web_service import (
 )
 
 from trueshot.calibration.words import PROPOSITIONS, in_words
-from trueshot.errors import BundleError
+from trueshot.errors import BundleError, RunError
 from trueshot.imagefiles import read_image
 from trueshot.judging import Judge
-from trueshot.scanning.verdicts import COLUMNS
+from trueshot.scanning.pool import Answer
+from trueshot.scanning.verdicts import COLUMNS, Verdict
 from trueshot.web import serving
 from trueshot.web.answers import VerdictAnswer
 from trueshot.web.headers import HEADERS
@@ -341,8 +343,43 @@ def test_who_leaves_the_queue_is_not_judged(folder: Path) -> None:
             wait_until(lambda: service.app.state.service.taken == 1)
             assert hanging.result().status_code == 504
         assert service.send(bright(250)).is_success
-        (line,) = (folder / "left" / "verdicts.jsonl").read_text().splitlines()
-        assert json.loads(line)["verdict"] == "recaptured"
+        late, judged = kept_in(folder / "left")
+        assert "took longer" in late["reason"]
+        assert judged["verdict"] == "recaptured"
+
+
+def kept_in(folder: Path) -> list[dict[str, Any]]:
+    """Verdicts that a service kept."""
+    return [json.loads(line) for line in (folder / "verdicts.jsonl").read_text().splitlines()]
+
+
+def receive_slowly(service: Served, path: str, pause: float, times: int) -> int:
+    """Bytes of an answer that come to a client that reads a little, so many times, and then all."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", service.port))
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        got = 0
+        for _ in range(times):
+            time.sleep(pause)
+            got += len(connection.recv(200_000, socket.MSG_WAITALL))
+        with suppress(ConnectionResetError):
+            while got < LARGE and (piece := connection.recv(2**20)):
+                got += len(piece)
+    return got
+
+
+LARGE = 24 * 2**20  # more than the system's own buffers hold
+
+
+def test_a_large_answer_is_read_as_slowly_as_one_likes_but_not_left_lying(
+    quick: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick.app.add_api_route("/large", lambda: Response(bytes(LARGE)))
+    monkeypatch.setattr(serving, "_SECONDS_BETWEEN", 0.5)
+    assert receive_slowly(quick, "/large", pause=0.1, times=15) >= LARGE
+    assert receive_slowly(quick, "/large", pause=2.0, times=1) < LARGE
 
 
 def wait_until(true: Any, seconds: float = 20.0) -> None:
@@ -457,6 +494,8 @@ def test_pages_of_other_sites_may_not_post(quick: Served) -> None:
         {"origin": "null"},
         {"origin": "http://127.0.0.1:1"},
         {"origin": "https://evil.example"},
+        {"origin": "http://["},
+        {"origin": "http://[::1"},
         {"origin": own, "sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
     ]
@@ -517,13 +556,77 @@ def test_what_is_kept_is_kept_under_its_hash_with_its_verdict(tmp_path: Path) ->
     sha256 = hashlib.sha256(data).hexdigest()
     assert names == {sha256, hashlib.sha256(b"no image").hexdigest(), "verdicts.jsonl"}
     assert (tmp_path / "kept" / sha256).read_bytes() == data
-    lines = (tmp_path / "kept" / "verdicts.jsonl").read_text().splitlines()
-    assert [json.loads(line)["file"] for line in lines] == [
-        "evil.png",
-        "passwd",
-        "twice.png",
-        "upload",
-    ]
+    files = [line["file"] for line in kept_in(tmp_path / "kept")]
+    assert files == ["evil.png", "passwd", "twice.png", "upload"]
+
+
+def test_what_its_decoder_dies_of_or_is_attacked_is_kept_too(tmp_path: Path) -> None:
+    with served(keep=tmp_path, seconds=1.0) as service:
+        sent = [b"DIE!", b"HANG"]
+        assert [service.send(data).status_code for data in sent] == [422, 504]
+        sent.append(b"DIE!" + bright(9))
+        how = {"params": {"method": "fgsm", "budget": 1}, "headers": BYTES}
+        assert service.shared.post("/v1/attacks", content=sent[-1], **how).status_code == 422
+    hashes = [hashlib.sha256(data).hexdigest() for data in sent]
+    assert {path.name for path in tmp_path.iterdir()} == {*hashes, "verdicts.jsonl"}
+    assert [line["sha256"] for line in kept_in(tmp_path)] == hashes[:2]
+    assert [line["verdict"] for line in kept_in(tmp_path)] == ["error"] * 2
+
+
+def test_a_disk_that_takes_nothing_costs_no_verdict(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with served(keep=tmp_path / "file" / "kept") as service:
+        answer = service.send(bright(250))
+    assert answer.status_code == 200
+    (said,) = answer.json()["verdicts"]
+    assert said["verdict"] == "recaptured"
+    assert said["notes"] == ["the file could not be kept", "the verdict could not be kept"]
+    assert caplog.text.count("Not a directory") == 2
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        [],
+        {"file": "a", "verdict": "yes"},
+        {"file": "a", "verdict": "original", "log10_lr": 1e9},
+        {"file": "a", "verdict": "original", "sha256": "../../evil"},
+        {"file": "a", "verdict": "original", "width": 2**40},
+    ],
+)
+def test_nonsense_of_a_worker_is_an_error_of_its_file(
+    quick: Served, monkeypatch: pytest.MonkeyPatch, record: Any
+) -> None:
+    say(quick, monkeypatch, {"verdict": record, "status": 200})
+    said = assert_problem(quick.send(bright(9), name="a.png"), 422, "a.png: ")
+    assert said["verdict"]["verdict"] == "error"
+
+
+def say(service: Served, monkeypatch: pytest.MonkeyPatch, content: dict[str, Any]) -> None:
+    """Have the workers of a service say this, as one could that was taken over by what it read."""
+
+    async def ask(*_: Any) -> Answer:
+        return Answer(content, {"explanation": b"nonsense"})
+
+    monkeypatch.setattr(service.app.state.service, "_ask", ask)
+
+
+def test_what_a_worker_says_bears_the_name_and_hash_known_here_and_is_printable(
+    quick: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = Verdict(file="other", verdict="error", sha256="0" * 64, reason="\x1b[2J").as_record()
+    say(quick, monkeypatch, {"verdict": record, "status": 999})
+    said = assert_problem(quick.send(b"data", name="a.png"), 422, r"a.png: \x1b[2J")
+    assert said["verdict"]["sha256"] == hashlib.sha256(b"data").hexdigest()
+    for content in ({}, {"refused": "\x1b", "status": "x"}, {"before": 1}):
+        say(quick, monkeypatch, content)
+        how = {"params": {"method": "fgsm", "budget": 1}, "headers": BYTES}
+        answer = quick.shared.post("/v1/attacks", content=b"data", **how)
+        assert_problem(answer, 422)
+        assert "\\u001b" not in answer.text
 
 
 # ---- Starting ----
@@ -539,10 +642,14 @@ def test_what_is_kept_is_kept_under_its_hash_with_its_verdict(tmp_path: Path) ->
         {"max_files": 0},
         {"port": 70_000},
         {"max_megapixels": float("nan")},
+        {"max_upload_mb": float("inf")},
+        {"seconds": float("inf")},
+        {"upload_seconds": 1e300},
     ],
 )
-def test_limits_that_let_nothing_through_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"\w+"):
+def test_limits_that_let_nothing_through_or_are_none_are_refused(wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(RunError, match=f"^{name.replace('_', ' ')}: .* wanted, got "):
         ServiceSettings(**wrong)
 
 
@@ -599,9 +706,21 @@ def test_a_detector_that_cannot_be_loaded_is_named_and_nothing_is_left_running(
         serving.serve(good, broad, ServiceSettings(port=0))
 
 
-def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
-    from trueshot.errors import RunError
+def test_a_host_that_can_be_none_is_named(tmp_path: Path) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    with pytest.raises(RunError, match=r"cannot be listened on"):
+        serving.serve(good, good, ServiceSettings(host="a" * 64, port=0))
 
+
+def test_a_detector_that_cannot_be_attacked_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    with pytest.raises(
+        BundleError, match=r"x\.onnx: an ONNX file has no gradient.* give the bundle"
+    ):
+        serving.serve(tmp_path / "x.onnx", good, ServiceSettings(port=0))
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
     good = small_bundle(tmp_path / "good.safetensors", 1)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -58,6 +58,13 @@ def judged(page: Page, count: int) -> None:
     page.wait(f"{said} == {count}")
 
 
+def stands_still(selector: str) -> str:
+    """An expression: nothing that came in meanwhile moves an element away from a click."""
+    place = f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())"
+    later = f"setTimeout(() => done(before == {place}), 300)"
+    return f"new Promise(done => {{ const before = {place}; {later} }})"
+
+
 def assert_clean(page: Page, service: Served) -> None:
     """It asked nobody else, and nothing was complained of."""
     assert page.complaints == []
@@ -92,6 +99,7 @@ def test_photographs_are_dropped_and_get_the_verdicts_of_the_service(
     page.click(".list li:nth-child(3) .pick")
     assert "convert it to one of these" in text(page, "#reason")
     assert "nothing in this file" in text(page, ".side[data-detector=robust] .outcome")
+    page.wait(stands_still(".list li:nth-child(3) .remove"))
     page.click(".list li:nth-child(3) .remove")
     page.wait("document.querySelectorAll('.list li').length == 2")
     assert_clean(page, service)

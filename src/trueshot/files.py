@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 from trueshot.errors import RunError
 
 _JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
+_ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -33,6 +35,39 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
+
+
+def check_destinations(*paths: Path | None) -> None:
+    """See to it, before hours of work, that files can be written where they are wanted.
+
+    Folders on the way are made.
+
+    Args:
+        paths: The files; None for one that is not wanted.
+
+    Raises:
+        RunError: One of them is a folder, or the folder that it is to lie in cannot be made or
+            written; or two of them are the same file.
+    """
+    met: dict[str, Path] = {}
+    for path in filter(None, paths):
+        if os.path.isdir(path):  # noqa: PTH112 - which does not raise
+            raise RunError(f"{path}: is a folder; give the name of a file")
+        other = met.setdefault(os.path.realpath(path), path)
+        if other is not path:
+            raise RunError(f"{path}: is wanted for two things at once; give another name")
+        try:
+            _try_to_write(path)
+        except OSError as error:
+            reason = f"cannot be written ({error.strerror or error})"
+            raise RunError(f"{path}: {reason}; check the folder, or give another") from error
+
+
+def _try_to_write(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    Path(name).unlink()
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -93,6 +128,18 @@ def plain(text: str, most: int = 10_000) -> str:
         half = (most - 3) // 2
         text = f"{text[:half]} … {text[-half:]}"
     return text if text.isprintable() else "".join(map(_escaped, text))
+
+
+def unmistakable(name: str, most: int = 10_000) -> str:
+    r"""A name from a stranger, as `plain` shows it, and such that no other name is shown alike.
+
+    A file may really be called `a\x1b.jpg`, with a backslash. So where something is escaped, or
+    could be taken for an escape, backslashes are escaped too. `plain` leaves the result as it is;
+    names longer than `most` lose their middle, and may be shown alike.
+    """
+    if plain(name, most) == name and not _ESCAPE.search(name):
+        return name
+    return plain(name.replace("\\", r"\\"), most)
 
 
 def _escaped(character: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
@@ -16,7 +18,6 @@ from trueshot.reports.leaderboard import board
 from trueshot.reports.report import write_leaderboard, write_report
 
 if TYPE_CHECKING:
-    from trueshot.card import Card
     from trueshot.judging.evidence import Explanation
 
 PAGES, PDF = (".html", ".htm"), ".pdf"
@@ -91,13 +92,13 @@ def scan_report(
     out: Path,
     detector: Path,
     **said: Any,
-) -> list[Path]:
-    """Write the report of a scan: an HTML page, and for a name that ends in .pdf that too.
+) -> None:
+    """Write the report of a scan: an HTML page, or that page printed, for a name in .pdf.
 
     Args:
         records: As in the results file.
         explanations: By SHA-256 of the image file.
-        out: The file; with .pdf, the page lies beside it under the same name.
+        out: The file; no other is written.
         detector: The bundle, or ONNX file, that judged.
         said: What else is known of the scan, see `write_scan_report`.
 
@@ -106,22 +107,39 @@ def scan_report(
         BundleError: The detector cannot be read any more.
     """
     from trueshot.bundle import bundle_sha256
-    from trueshot.reports.pdf import write_pdf
+    from trueshot.judging.onnx_reading import card_of
     from trueshot.reports.scan_report import write_scan_report
     from trueshot.versions import versions
 
     check_report(out)
-    page = out.with_suffix(".html") if out.suffix.lower() == PDF else out
-    write_scan_report(
-        records,
-        _card_of(detector),
-        page,
-        bundle_sha256=bundle_sha256(detector),
-        explanations=explanations,
-        versions=versions(),
-        **said,
-    )
-    return [page, write_pdf(page, out)] if out.suffix.lower() == PDF else [page]
+    with _page_of(out) as page:
+        write_scan_report(
+            records,
+            card_of(detector),
+            page,
+            bundle_sha256=bundle_sha256(detector),
+            explanations=explanations,
+            versions=versions(),
+            **said,
+        )
+
+
+@contextmanager
+def _page_of(out: Path) -> Iterator[Path]:
+    """Where the page is to be written; for a PDF that is printed from it, out of the way."""
+    if out.suffix.lower() != PDF:
+        yield out
+        return
+    from trueshot.reports.pdf import write_pdf
+
+    with TemporaryDirectory(prefix="trueshot-") as folder:
+        page = Path(folder) / "report.html"
+        yield page
+        try:
+            write_pdf(page, out)
+        except RunError as error:
+            reason = str(error).removeprefix(f"{page}: ")
+            raise RunError(f"{out}: {reason}; ask for .html instead") from error
 
 
 def check_report(out: Path) -> None:
@@ -134,10 +152,3 @@ def check_report(out: Path) -> None:
         raise RunError(f"{out}: a report ends in {', '.join(PAGES)} or {PDF}")
     if out.suffix.lower() == PDF and not find_spec("plutoprint"):
         raise RunError(f"{out}: PDF needs the extra pdf: pip install 'trueshot[pdf]'; or ask .html")
-
-
-def _card_of(detector: Path) -> Card:
-    from trueshot.bundle import read_card
-    from trueshot.judging.onnx_reading import SUFFIX, read_facts
-
-    return read_facts(detector).card if detector.suffix.lower() == SUFFIX else read_card(detector)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +62,7 @@ for _command in _COMMANDS:
 
 def main() -> None:
     """Run the command line; errors that a user can act on are printed without a traceback."""
+    _mend_streams()
     try:
         app()
     except (TrueshotError, OSError) as error:
@@ -69,3 +72,33 @@ def main() -> None:
         if ended.code == _INTERRUPTED:
             print("interrupted; the same command goes on where it was", file=sys.stderr)
         raise
+    finally:
+        _let_go_of_streams()
+
+
+def _mend_streams() -> None:
+    """Open to nowhere what a daemon or `2>&-` closed, and let no name be one that cannot be shown.
+
+    The next file that is opened would take the number of a closed stream, and what a library says
+    of its troubles would go into it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _let_go_of_streams() -> None:
+    """What cannot be written any more would have Python exit with a status of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable
-from dataclasses import replace
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ import typer
 
 from trueshot.cli.options import AggregationName
 from trueshot.errors import TrueshotError
-from trueshot.files import printable
+from trueshot.files import plain, printable
 
 
 class RuntimeName(StrEnum):
@@ -99,40 +100,61 @@ def scan(
     ] = False,
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
-    from trueshot.scanning.errand import Settings
-
-    alone = out is None and report is None and len(paths) == 1 and Path(paths[0]).is_file()
-    settings = Settings(
-        workers=workers,
-        runtime=runtime.value if runtime else "torch",
-        seconds=timeout,
-        memory=memory * 2**20,
-        pixel_limit=pixel_limit,
-        explain=report is not None,
-        piped_names=names,
-        show_progress=not alone,
-    )
     try:
-        chosen = _bundle(bundle)
-        if runtime is None and chosen.suffix.lower() == ".onnx":
-            settings = replace(settings, runtime="onnx")
-        if report is not None:
-            from trueshot.publish import check_report
+        from trueshot.scanning.errand import Settings
 
-            check_report(report)
-            ledger = ledger or (out or report).with_name(f"{(out or report).name}.ledger")
-        course = _course(engine, address)
+        wanted = out is not None or report is not None
+        alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
+        chosen = _bundle(bundle)
+        is_onnx = runtime is None and chosen.suffix.lower() == ".onnx"
+        settings = Settings(
+            workers=workers,
+            runtime="onnx" if is_onnx else runtime.value if runtime else "torch",
+            seconds=timeout,
+            memory=memory * 2**20,
+            pixel_limit=pixel_limit,
+            explain=report is not None,
+            piped_names=names,
+            show_progress=not alone,
+        )
+        ledger = _destinations(out, report, ledger)
         said = {"engine": engine.value, **_told(settings)}
         finish = report and partial(_write_report, report, chosen, paths, out, said)
-        verdicts = course(
-            chosen, paths, out, settings, ledger=ledger, stdin=sys.stdin.buffer, finish=finish
-        )
-        status = _follow(verdicts, alone=alone, shown=out is None and report is None)
-    except (TrueshotError, OSError) as error:  # 1 would say that some are recaptured
-        typer.echo(printable(f"error: {error}"), err=True)
+        stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
+        course = _course(engine, address)
+        verdicts = course(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        status = _follow(verdicts, alone=alone, shown=not wanted)
+    except Exception as error:  # 1, as for any other, would say that some are recaptured
+        _tell(error)
         raise typer.Exit(2) from None
     if not exit_zero:
         raise typer.Exit(status)
+
+
+def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
+    """See that all can be written before the work begins; where the ledger is to lie."""
+    from trueshot.files import check_destinations
+    from trueshot.scanning.errand import ledger_beside
+    from trueshot.scanning.output import check_output
+
+    if out is not None:
+        check_output(out)
+    if report is not None:
+        from trueshot.publish import check_report
+
+        check_report(report)
+    first = out or report
+    ledger = ledger or (first and ledger_beside(first))
+    check_destinations(out, report, ledger)
+    return ledger
+
+
+def _tell(error: Exception) -> None:
+    """What went wrong, on one line; if nobody can be told, that is not worse than it is."""
+    is_known = isinstance(error, TrueshotError | OSError)
+    said = str(error) if is_known else f"{type(error).__name__}: {error}"
+    with suppress(OSError, ValueError):
+        typer.echo(plain(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
 def _course(engine: EngineName, address: str | None) -> Any:
@@ -183,7 +205,7 @@ def _write_report(
     from trueshot.publish import scan_report
     from trueshot.scanning.explained import Explanations
 
-    made = scan_report(
+    scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
         Explanations(ledger),
         report,
@@ -193,8 +215,7 @@ def _write_report(
         results=None if out is None else str(out),
         exit_status=summary.status,
     )
-    for path in made:
-        typer.echo(f"report: {printable(str(path))}", err=True)
+    typer.echo(f"report: {plain(str(report))}", err=True)
 
 
 def bundle(
@@ -265,11 +286,12 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
-    from trueshot.bundle import bundle_sha256, read_card
+    from trueshot.bundle import bundle_sha256
     from trueshot.bundling import describe
+    from trueshot.judging.onnx_reading import card_of
 
     path = _bundle(bundle)
-    card = read_card(path)
+    card = card_of(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:

@@ -51,11 +51,17 @@ def features_of(crops: Bytes, flat: float) -> dict[str, float]:
         "contrast": float(np.median(deviations)),
         "sharpness": float(np.median(across.mean(1))),
         "noise": float(np.quantile(noise, 0.25)),
-        "saturation": float(np.abs(crops[..., ::2].astype(np.int16) - green[..., None]).mean()),
+        "saturation": _saturation(crops, green),
         "clipped share": float(((green <= low) | (green >= high)).mean()),
         "flat share": float(flat),
         "blockiness": _blockiness(across.mean(0)),
     }
+
+
+def _saturation(crops: Bytes, green: npt.NDArray[np.int16]) -> float:
+    """Colour by colour: a step of two through memory costs five times as much."""
+    distances = (np.abs(crops[..., colour].astype(np.int16) - green) for colour in (0, 2))
+    return float(sum(int(each.sum(dtype=np.int64)) for each in distances) / (2 * green.size))
 
 
 def _blockiness(steps: npt.NDArray[np.float64]) -> float:

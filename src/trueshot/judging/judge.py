@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,7 +13,7 @@ from trueshot.bundle import load_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.judging.features import features_of
-from trueshot.judging.onnx_reading import SUFFIX
+from trueshot.judging.onnx_reading import is_onnx
 from trueshot.judging.onnx_runtime import with_onnx
 from trueshot.judging.placing import Placed, cut, place
 from trueshot.judging.runtime import Margins, Runtime, with_torch
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 
 Answer = Literal["original", "recaptured", "undecided"]
 Bytes = npt.NDArray[np.uint8]
+
+UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
 
 _TRIMMED = 0.2  # as in `ManyCrops`
 
@@ -85,11 +86,11 @@ class Judge:
         Raises:
             BundleError: It cannot be read, or does not judge photographs.
         """
-        is_onnx = Path(bundle).suffix.lower() == SUFFIX
-        if is_onnx and runtime == "torch":
+        onnx = is_onnx(bundle)
+        if onnx and runtime == "torch":
             raise BundleError(f"{bundle}: an ONNX file is not run by torch; give its bundle")
         try:
-            if is_onnx or runtime == "onnx":
+            if onnx or runtime == "onnx":
                 return cls(*with_onnx(bundle))
             detector, card = load_bundle(bundle)
             return cls(card, with_torch(detector), detector.folded())
@@ -120,6 +121,11 @@ class Judge:
             features=features,
             reasons=tuple(reasons),
         )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of all its verdicts."""
+        return () if self.card.decision is not None else (UNCALIBRATED,)
 
     def _verdict(self, score: float) -> Answer:
         if self.card.decision is not None:

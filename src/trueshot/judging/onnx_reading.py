@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trueshot.bundle import read_card
 from trueshot.card import READABLE, Card
 from trueshot.errors import BundleError
 
@@ -58,6 +59,23 @@ def read_facts(path: str | os.PathLike[str]) -> Facts:
         BundleError: As `with_onnx`.
     """
     return facts_of(read_bytes(path), path)
+
+
+def card_of(path: str | os.PathLike[str]) -> Card:
+    """The card of a detector's file, whichever kind it is, once it was found to be whole.
+
+    Args:
+        path: A bundle, or an ONNX file that `trueshot export` wrote.
+
+    Raises:
+        BundleError: As `read_card`, or as `with_onnx`.
+    """
+    return read_facts(path).card if is_onnx(path) else read_card(path)
+
+
+def is_onnx(path: str | os.PathLike[str]) -> bool:
+    """Whether a detector's file is to be read as ONNX: by its suffix."""
+    return Path(path).suffix.lower() == SUFFIX
 
 
 def facts_of(data: bytes, path: object) -> Facts:

@@ -102,7 +102,7 @@ def _texture(pixels: Bytes, y: int, x: int, side: int) -> float:
     what looks flat is measured again on all pixels.
     """
     green = pixels[y : y + side, x : x + side, 1]
-    sparse = float(green[::_SPARSE, ::_SPARSE].std())
+    sparse = _deviation(green[::_SPARSE, ::_SPARSE])
     return sparse if sparse >= FLAT_DEVIATION else _deviation(green)
 
 

@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trueshot.scanning.errand import Settings, Summary
-    from trueshot.scanning.pool import Pool, WorkerError
+    from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
     from trueshot.scanning.runner import scan
     from trueshot.scanning.verdicts import Verdict, exit_status
 
-__all__ = ["Pool", "Settings", "Summary", "Verdict", "WorkerError", "exit_status", "scan"]
+__all__ = [
+    "Pool",
+    "Settings",
+    "Summary",
+    "Verdict",
+    "WorkerError",
+    "WorkerTimeoutError",
+    "exit_status",
+    "scan",
+]
 
 _HOMES = {
     "Pool": "pool",
@@ -22,6 +31,7 @@ _HOMES = {
     "Summary": "errand",
     "Verdict": "verdicts",
     "WorkerError": "pool",
+    "WorkerTimeoutError": "pool",
     "exit_status": "verdicts",
     "scan": "runner",
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trueshot.errors import RunError
+from trueshot.files import check_destinations
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import check_output, write_output
-from trueshot.scanning.pool import DEFAULT_MEMORY, DEFAULT_SECONDS
+from trueshot.scanning.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
 from trueshot.scanning.verdicts import WORDS, Verdict, exit_status
 
@@ -37,6 +40,9 @@ class Settings:
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
         loader: What the workers run, as `Pool` takes it.
+
+    Raises:
+        RunError: The seconds are no number, or more than `MOST_SECONDS`.
     """
 
     workers: int | None = None
@@ -48,6 +54,12 @@ class Settings:
     piped_names: bool = False
     show_progress: bool = False
     loader: str = _LOADER
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.seconds) and self.seconds <= MOST_SECONDS):
+            raise RunError(
+                f"a file may take {self.seconds:g} s: give a number of at most {MOST_SECONDS:,.0f}"
+            )
 
 
 @dataclass
@@ -103,6 +115,7 @@ class Errand:
     def __post_init__(self) -> None:
         if self.out is not None:
             check_output(self.out)
+        check_destinations(self.out, self._place_of_ledger())
 
     def run(self, detector: str, course: Course) -> Iterator[Verdict]:
         """Send the items on their course, and write what came of it.
@@ -118,7 +131,7 @@ class Errand:
             return items(self.paths, piped=read, piped_names=self.settings.piped_names)
 
         with contextlib.ExitStack() as stack:
-            shown = self.settings.show_progress
+            shown = self.settings.show_progress and sys.stderr is not None
             advance = stack.enter_context(_progress(found)) if shown else _silent
             claim = {"detector": detector, "runtime": self.settings.runtime}
             place = self._place_of_ledger()
@@ -136,7 +149,12 @@ class Errand:
     def _place_of_ledger(self) -> Path | None:
         if self.ledger is not None or self.out is None:
             return self.ledger
-        return self.out.with_name(f"{self.out.name}.ledger")
+        return ledger_beside(self.out)
+
+
+def ledger_beside(results: Path) -> Path:
+    """Where the ledger of these results lies, if nothing else is said."""
+    return results.with_name(f"{results.name}.ledger")
 
 
 def _read(stdin: BinaryIO | None) -> bytes:

@@ -65,13 +65,14 @@ def receive(
     (length,) = _HEAD.unpack(_read(connection, _HEAD.size, deadline))
     if length > _MOST_JSON:
         raise ValueError(f"a message of {length} bytes")
-    message = json.loads(_read(connection, length, deadline))
+    text = _read(connection, length, deadline)
     try:
+        message = json.loads(text)
         content, lengths = dict(message["content"]), dict(message["attached"])
         if min(lengths.values(), default=0) < 0 or sum(lengths.values()) > most:
             raise ValueError("a message of an impossible length")
         return content, {name: _read(connection, size, deadline) for name, size in lengths.items()}
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no message of ours: {error}") from error
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -96,10 +97,10 @@ class Ledger:
             ).fetchone()
             if row is None:
                 return None
-            verdict = _verdict(row[1])
+            verdict = replace(_verdict(row[1]), file=item.name)  # it may be named otherwise now
             self._database.execute(
-                "UPDATE items SET turn = ?, position = ? WHERE id = ?",
-                (self._turn, position, row[0]),
+                "UPDATE items SET turn = ?, position = ?, record = ? WHERE id = ?",
+                (self._turn, position, _text(verdict), row[0]),
             )
             return verdict
 
@@ -121,8 +122,7 @@ class Ledger:
             final: Whether it need not be judged again as long as the file is unchanged.
             explanations: Pictures, by name, if they were asked for.
         """
-        record = json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False)
-        row = (item.identity, *_state(item), final, explanations is not None, record)
+        row = (item.identity, *_state(item), final, explanations is not None, _text(verdict))
         with _errors_with_a_name(self.path), self._together():
             (number,) = self._database.execute(_KEEP, (*row, self._turn, position)).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
@@ -237,6 +237,10 @@ class Ledger:
 def _state(item: Item) -> tuple[int, int, int]:
     """What is another when the file is another."""
     return item.size, item.mtime_ns, -1 if item.member is None else item.member.crc
+
+
+def _text(verdict: Verdict) -> str:
+    return json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False)
 
 
 def _verdict(text: str) -> Verdict:

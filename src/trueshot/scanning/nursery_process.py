@@ -143,7 +143,7 @@ def _restrict(parent: int, memory: int | None) -> None:
 
 
 def _limit(kind: int, value: int) -> None:
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, OverflowError):
         resource.setrlimit(kind, (value, value))
 
 

@@ -19,10 +19,15 @@ from trueshot.scanning.nursery import Nursery, Worker
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_SECONDS = 60.0
+MOST_SECONDS = 1_000_000.0  # what is longer no socket waits for
 
 
 class WorkerError(TrueshotError):
     """A request that got no answer, for want of time, memory or a whole decoder."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """A worker took longer than it may."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ class Pool:
             timeout: Seconds that a worker may take.
 
         Raises:
-            WorkerError: It took longer, died, or raised.
+            WorkerTimeoutError: It took longer.
+            WorkerError: It died, or raised.
             RunError: The pool is closed.
         """
         death = WorkerError("its decoder died")
@@ -144,7 +150,7 @@ class Pool:
             place = None
             self._refuse_if_closed()
             if late:
-                raise WorkerError(f"took longer than {timeout:g} s") from None
+                raise WorkerTimeoutError(f"took longer than {timeout:g} s") from None
             raise _DeathError(_death(status)) from None
         except BaseException:
             self._end(place, at_once=True)
@@ -156,7 +162,7 @@ class Pool:
                 place = None
             self._idle.put(place)
         if "failed" in content:
-            raise WorkerError(self._failure(str(content["failed"])))
+            raise WorkerError(self._failure(content["failed"]))
         return Answer(content, blobs)
 
     def _new_worker(self) -> tuple[Nursery, Worker]:
@@ -180,7 +186,9 @@ class Pool:
             return nursery.end(worker, at_once=at_once)
         return None
 
-    def _failure(self, what: str) -> str:
+    def _failure(self, what: object) -> str:
+        if not isinstance(what, str):  # a worker may have been taken over by what it read
+            return "could not be judged, and its decoder says nothing sensible"
         if what != "memory":
             return f"could not be judged ({what})"
         memory = self._start[2]

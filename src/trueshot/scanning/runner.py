@@ -6,9 +6,8 @@ import contextlib
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +16,12 @@ from trueshot.scanning.errand import Errand, Settings, Summary
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.pool import Pool, WorkerError
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdicts import Verdict, checked
 
 # For each worker: items in its queue, and verdicts that wait for one before them, which may hang
 # until its time is up.
 _AT_ONCE, _AHEAD = 4, 2048
+_PICTURES = ("explanation",)  # that of `worker`, whose import would take time here
 
 Judgement = tuple[Verdict, bool, dict[str, bytes] | None]
 """A verdict, whether it is final, and pictures if they were asked for."""
@@ -118,26 +118,15 @@ def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False)
         request = item.request() | {"explain": explain}
         attached = {} if item.data is None else {"data": item.data}
         answer = pool.run(request, attached, timeout=seconds)
-        verdict = _checked(answer.content.get("verdict"), item)
+        notes = [item.note] if item.note else []
+        verdict = checked(answer.content.get("verdict"), item.name, *notes)
     except (WorkerError, ValueError) as error:
         spent = round(time.perf_counter() - started, 6)
         reason = plain(str(error))
         return Verdict(file=item.name, verdict="error", reason=reason, seconds=spent), False, None
-    return verdict, answer.content.get("final") is True, answer.attached if explain else None
-
-
-def _checked(record: object, item: Item) -> Verdict:
-    """A worker's verdict, with the name that is known here, and texts that are safe to print."""
-    if not isinstance(record, Mapping):
-        raise ValueError("its decoder gave no verdict")
-    verdict = Verdict.from_record(record)
-    notes = (*verdict.notes, *([item.note] if item.note else []))
-    return replace(
-        verdict,
-        file=item.name,
-        notes=tuple(map(plain, notes)),
-        reason=None if verdict.reason is None else plain(verdict.reason),
-    )
+    # By names of ours: a worker that was taken over may attach anything.
+    pictures = {name: answer.attached[name] for name in _PICTURES if name in answer.attached}
+    return verdict, answer.content.get("final") is True, pictures if explain else None
 
 
 class _Course:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import glob
+import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import plain
+from trueshot.files import plain, unmistakable
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
+_LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wanted"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,7 +26,7 @@ class Item:
     """One thing to judge, or why it cannot be.
 
     Args:
-        name: What it is called in the results: printable, on one line.
+        name: What it is called in the results: printable, on one line, and no other path alike.
         path: The file to open, as the system wants it.
         size: Of the file in bytes, as it was found; -1 if there is none.
         mtime_ns: When it was last changed.
@@ -45,9 +49,14 @@ class Item:
 
     @property
     def identity(self) -> bytes:
-        """What tells it from all other items of a scan, whatever they hold."""
+        """What tells it from all other items of a scan, however its file is named.
+
+        Of a file, its absolute path, whatever it holds; of standard input, a hash of its bytes.
+        """
+        if self.data is not None:
+            return os.fsencode(self.path) + hashlib.sha256(self.data).digest()
         inside = f"\0{self.inside}" if self.inside else ""
-        return os.fsencode(self.path) + inside.encode("utf-8", "surrogatepass")
+        return os.fsencode(_absolute(self.path)) + inside.encode("utf-8", "surrogatepass")
 
     def request(self) -> dict[str, Any]:
         """What a worker must know to read it."""
@@ -62,9 +71,10 @@ def items(
 
     A file that is named is judged, whatever its suffix. In folders and archives, those files are
     found that bear the suffix of a photograph or of an archive, hidden ones left out; links to
-    folders are not followed, nor links to files outside of the folder. A pattern (`*`, `?`, `[`,
-    `**`) that is no file's name stands for what the shell would have found. What cannot be found
-    or listed becomes an item with a reason.
+    folders are not followed, nor links to files outside of the folder, and links that lead out of
+    it become items with a reason. A pattern (`*`, `?`, `[`, `**`) that is no file's name stands for
+    what the shell would have found, so folders that cannot be listed have nothing that matches.
+    What else cannot be found or listed becomes an item with a reason, too.
 
     Args:
         paths: Files, folders, patterns; `-` for standard input.
@@ -84,11 +94,17 @@ def _all(
         if path != STANDARD_INPUT:
             yield from _named(path, _pattern)
         elif piped_names:
-            for line in piped.split(b"\0" if b"\0" in piped else b"\n"):
-                if line.strip():
-                    yield from _named(os.fsdecode(line.removesuffix(b"\r")), _missing)
+            for line in _lines(piped):
+                yield from _named(os.fsdecode(line), _missing)
         else:
             yield Item(name=STANDARD_INPUT, path=STANDARD_INPUT, size=len(piped), data=piped)
+
+
+def _lines(piped: bytes) -> list[bytes]:
+    """Names with a zero byte after each, as they are; or, without any such byte, lines."""
+    if b"\0" in piped:
+        return [name for name in piped.split(b"\0") if name]
+    return [line.removesuffix(b"\r") for line in piped.split(b"\n") if line.strip()]
 
 
 def _named(path: str, otherwise: Callable[[str], Iterator[Item]]) -> Iterator[Item]:
@@ -99,7 +115,7 @@ def _named(path: str, otherwise: Callable[[str], Iterator[Item]]) -> Iterator[It
         return otherwise(path)
     except OSError as error:
         return iter([_problem(path, f"cannot be found ({error.strerror}); check the path")])
-    return _folder(path) if Path(path).is_dir() else _file(path)
+    return _folder(path) if os.path.isdir(path) else _file(path)  # noqa: PTH112 - never raises
 
 
 def _missing(path: str) -> Iterator[Item]:
@@ -114,18 +130,26 @@ def _pattern(path: str) -> Iterator[Item]:
     parts = Path(path).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     root, rest = Path(*parts[:fixed]), str(Path(*parts[fixed:]))
+    if parts[-1] == "**":  # which finds folders alone, or files too, by the version of Python
+        rest += "/*"
     try:
         # Not the module glob, whose ** goes round in circles of links.
         matches = sorted(match for match in root.glob(rest) if not _is_hidden(match, root))
     except (ValueError, OSError, NotImplementedError) as error:
         yield _problem(path, f"is no pattern that can be followed ({error}); check it")
         return
-    deep = "**" in parts
-    if not matches:
+    empty = True
+    for match in map(str, matches):
+        if "**" in parts and os.path.isdir(match):  # noqa: PTH112
+            # What lies in it was matched, as far as it was meant; links are not walked through.
+            found = _link_to_folder(match, os.path.realpath(root))
+        else:
+            found = _named(match, _missing)
+        for item in found:
+            empty = False
+            yield item
+    if empty:
         yield _problem(path, "nothing matches this pattern; check it")
-    for match in matches:
-        if not (deep and match.is_dir()):  # what lies in it was matched, as far as it was meant
-            yield from _named(str(match), _missing)
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
@@ -146,7 +170,8 @@ def _file(path: str) -> Iterator[Item]:
     except OSError as error:
         yield _problem(path, f"cannot be read ({error.strerror}); check it, and where it leads")
         return
-    yield Item(name=plain(path), path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    name = unmistakable(path)
+    yield Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _archive(path: str) -> Iterator[Item]:
@@ -158,7 +183,7 @@ def _archive(path: str) -> Iterator[Item]:
         for listed in members(path, SUFFIXES):
             empty = False
             yield Item(
-                name=plain(f"{path}!/{listed.name}"),
+                name=unmistakable(f"{path}!/{listed.name}"),
                 path=path,
                 size=status.st_size,
                 mtime_ns=status.st_mtime_ns,
@@ -193,15 +218,14 @@ def _folder(folder: str) -> Iterator[Item]:
                 yield _problem(place, f"cannot be listed ({error.strerror}); check its permissions")
         else:
             empty = False
-            yield from _link(place, root) if Path(place).is_symlink() else _file(place)
+            is_link = os.path.islink(place)  # noqa: PTH114 - never raises
+            yield from _link(place, root) if is_link else _file(place)
     if empty:
         yield _problem(folder, "holds no photograph; check the path, or name files one by one")
 
 
 def _names_in(folder: str) -> list[str]:
-    """Paths of folders, with a slash at the end, and of files whose suffix is of interest."""
-    from trueshot.imagefiles import SUFFIXES
-
+    """Paths of folders, with a slash at the end, and of files and links of interest."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -209,29 +233,69 @@ def _names_in(folder: str) -> list[str]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 found.append(entry.name + os.sep)
-            elif os.path.splitext(entry.name)[1].lower() in {*SUFFIXES, _ARCHIVE}:  # noqa: PTH122
+            elif _has_suffix(entry.name) or (entry.is_symlink() and _may_be_folder(entry.path)):
                 found.append(entry.name)
     return [os.path.join(folder, name) for name in sorted(found)]  # noqa: PTH118
 
 
 def _link(path: str, root: str) -> Iterator[Item]:
-    """A link in a folder, by the name of a photograph: judged if it stays inside."""
-    target = os.path.realpath(path)
-    if os.path.commonpath([root, target]) == root:
+    """A link in a folder: by the name of a photograph, it is judged if it stays inside."""
+    if not _has_suffix(path):
+        yield from _link_to_folder(path, root)
+    elif _lies_in(path, root):
         yield from _file(path)
     else:
-        yield _problem(path, "is a link out of the folder; name what it leads to, if it is wanted")
+        yield _problem(path, _LEADS_OUT)
+
+
+def _link_to_folder(path: str, root: str) -> Iterator[Item]:
+    """Not followed: what lies inside is found without it, and the rest is told of."""
+    if not _lies_in(path, root):
+        yield _problem(path, _LEADS_OUT)
+
+
+def _lies_in(path: str, root: str) -> bool:
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
+
+
+def _has_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in _suffixes()  # noqa: PTH122
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    from trueshot.imagefiles import SUFFIXES  # a moment to import
+
+    return SUFFIXES | {_ARCHIVE}
+
+
+def _may_be_folder(link: str) -> bool:
+    """Whether a link leads to a folder, or to where this cannot be told."""
+    try:
+        return stat.S_ISDIR(os.stat(link).st_mode)  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+
+
+def _absolute(path: str) -> str:
+    """One path for all ways to name a file; after a link, `..` leads where the link leads."""
+    if ".." in Path(path).parts and "\0" not in path:
+        above, name = os.path.split(path)
+        path = os.path.join(os.path.realpath(above), name)  # noqa: PTH118
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def _problem(path: str, reason: str) -> Item:
-    return Item(name=plain(path), path=path, reason=plain(reason))
+    return Item(name=unmistakable(path), path=path, reason=plain(reason))
 
 
 def _once(found: Iterable[Item]) -> Iterator[Item]:
     """Leave out what was met before, by whatever way it was named."""
     seen: set[int] = set()
     for item in found:
-        number = hash((os.path.abspath(item.path), item.inside))  # noqa: PTH100
+        number = hash(item.identity)
         if number not in seen:
             seen.add(number)
             yield item

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from trueshot.calibration.words import in_words
+from trueshot.calibration.words import beside_verdict, in_figures, in_words
 from trueshot.scanning.verdicts import Verdict
 
 
 def line(verdict: Verdict) -> str:
     """A verdict on one line: what, how strongly, of which file, and why not."""
-    ratio = ratio_of(verdict)
-    parts = [f"{verdict.verdict:10}", f"{ratio and f'LR {ratio}':10}", verdict.file]
+    ratio = "" if verdict.log10_lr is None else f"LR {in_figures(verdict.log10_lr)}"
+    parts = [f"{verdict.verdict:10}", f"{ratio:10}", verdict.file]
     said = verdict.reason or "; ".join(verdict.notes)
     return "  ".join([*parts, *([f"({said})"] if said else [])])
 
@@ -20,7 +20,10 @@ def account(verdict: Verdict) -> str:
     if verdict.reason:
         told.append(f"  because: {verdict.reason}")
     if verdict.log10_lr is not None:
-        told.append(f"  likelihood ratio {ratio_of(verdict)}. {in_words(verdict.log10_lr)}")
+        ratio = in_figures(verdict.log10_lr)
+        told.append(f"  likelihood ratio {ratio}. {in_words(verdict.log10_lr)}")
+        beside = beside_verdict(verdict.verdict, verdict.log10_lr)
+        told += [f"  {beside}"] if beside else []
     if verdict.score is not None:
         told.append(
             f"  score {verdict.score:.2f} from {verdict.crops} crops; "
@@ -30,11 +33,3 @@ def account(verdict: Verdict) -> str:
     if verdict.sha256:
         told.append(f"  SHA-256 {verdict.sha256}")
     return "\n".join(told)
-
-
-def ratio_of(verdict: Verdict) -> str:
-    """The likelihood ratio as people write it: 31, or 1/31 where it speaks for an original."""
-    if verdict.log10_lr is None:
-        return ""
-    size = f"{10 ** abs(verdict.log10_lr):.3g}"
-    return size if verdict.log10_lr >= 0 or size == "1" else f"1/{size}"

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from trueshot.files import plain
 
 Word = Literal["original", "recaptured", "undecided", "error"]
 
 WORDS: tuple[Word, ...] = ("original", "recaptured", "undecided", "error")
 
-# more than the longest path, less than what could choke a terminal
+# What comes from a worker may come from a file that took it over, and is to harm no table, no
+# terminal and no report.
+MOST_LOG10_LR = 100.0
+_MOST_WHOLE, _MOST_NUMBER, _MOST_NOTES = 2**31 - 1, 1e12, 100
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,19 +71,21 @@ class Verdict:
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Verdict:
-        """The verdict that a record was made of.
+        """The verdict that a record was made of; what is told in it is made safe to print.
 
         Raises:
             ValueError: It is no such record.
         """
         fields = {name: value for name, value in record.items() if name in _KINDS}
-        wrong = [name for name, value in fields.items() if not _is_of_kind(value, _KINDS[name])]
+        wrong = [name for name, value in fields.items() if not _is_in_order(name, value)]
         if record.keys() - {*COLUMNS} or wrong or fields.get("verdict") not in WORDS:
             raise ValueError(f"no record of a verdict: {wrong or sorted(record)}")
-        if not all(isinstance(note, str) for note in fields.get("notes") or ()):
-            raise ValueError("no record of a verdict: notes are texts")
+        notes = fields.get("notes") or ()
+        if len(notes) > _MOST_NOTES or not all(isinstance(note, str) for note in notes):
+            raise ValueError("no record of a verdict: notes are texts, and few")
         try:
-            return cls(**fields | {"notes": tuple(fields.get("notes") or ())})
+            told = {name: plain(fields[name]) for name in ("reason", "format") if fields.get(name)}
+            return cls(**fields | told | {"notes": tuple(map(plain, notes))})
         except TypeError as error:
             raise ValueError(f"no record of a verdict: {error}") from None
 
@@ -100,7 +109,8 @@ COLUMNS = (
 
 _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(COLUMNS, (str,))
 _KINDS |= dict.fromkeys(("log10_lr", "score", "seconds"), (float, int))
-_KINDS |= dict.fromkeys(("crops", "width", "height"), (int,))
+_WHOLE = ("crops", "width", "height")
+_KINDS |= dict.fromkeys(_WHOLE, (int,))
 _KINDS["notes"] = (list, tuple)
 del _KINDS["likelihood_ratio"]  # which follows from its logarithm
 
@@ -120,7 +130,33 @@ def exit_status(counts: Mapping[str, int]) -> int:
     return 1 if counts.get("recaptured") else 0
 
 
-def _is_of_kind(value: object, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, float) and not math.isfinite(value):
+def checked(record: object, name: str, *notes: str) -> Verdict:
+    """What a worker says of a file, if it is a verdict at all.
+
+    Args:
+        record: Its answer.
+        name: Of the file, as it is known here, whatever the worker calls it.
+        notes: To be added to the worker's.
+
+    Raises:
+        ValueError: It is no record of a verdict.
+    """
+    if not isinstance(record, Mapping):
+        raise ValueError("its decoder gave no verdict")
+    verdict = Verdict.from_record(record)
+    return replace(verdict, file=name, notes=(*verdict.notes, *notes))
+
+
+def _is_in_order(name: str, value: Any) -> bool:
+    """Whether a field may have this value."""
+    if value is None:
+        return True
+    if isinstance(value, bool) or not isinstance(value, _KINDS[name]):
         return False
-    return value is None or (isinstance(value, kinds) and not isinstance(value, bool))
+    if name in ("sha256", "detector"):
+        return bool(_HASH.fullmatch(str(value)))
+    if isinstance(value, int) and name in _WHOLE:
+        return 0 <= value <= _MOST_WHOLE
+    if isinstance(value, int | float):  # false for NaN, too
+        return abs(value) <= (MOST_LOG10_LR if name == "log10_lr" else _MOST_NUMBER)
+    return True

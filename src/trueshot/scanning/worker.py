@@ -10,7 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trueshot.errors import ImageFileError
+from trueshot.calibration.words import BETWEEN_THRESHOLDS
+from trueshot.errors import (
+    EmptyFileError,
+    ImageFileError,
+    NotAnImageError,
+    TruncatedImageError,
+)
 from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.imagefiles.opening import read_bytes
 from trueshot.scanning.archives import Member, read_member
@@ -23,6 +29,10 @@ if TYPE_CHECKING:
 
 # Where an object lay in memory, in what a library says: other in each run.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+# Errors of the bytes themselves. Others have to do with limits, with memory and with what is
+# installed, and a file may be judged once these are others.
+_FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
 
 Explain = Callable[[ImageFile, "Judged"], Mapping[str, bytes]]
 
@@ -55,7 +65,8 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
         return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
 
-    return examiner(judge, detector, settings["pixel_limit"], explained), {"detector": detector}
+    handler = examiner(judge, detector, settings["pixel_limit"], explained, judge.notes)
+    return handler, {"detector": detector}
 
 
 def _judge(bundle: Path, runtime: str) -> Judge:
@@ -73,19 +84,21 @@ def examiner(
     detector: str,
     pixel_limit: int = DEFAULT_PIXEL_LIMIT,
     explain: Explain | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Handler:
     """Make what handles requests with this judge.
 
     A request says `name`, which stands in the verdict; `path`; `member`, the place in the archive
     `path` or None; and `explain`, whether what shows why is wanted, too. An attached `data` is
     judged in place of the file. The answer has `verdict`, a record, and `final`: whether the same
-    bytes will always get it.
+    bytes will always get it, whatever the limits are.
 
     Args:
         judge: Judges pixels.
         detector: SHA-256 of its bundle.
         pixel_limit: As in `read_image`.
         explain: Makes what shows why, as bytes by name, for whoever asks for it.
+        notes: What must be known of every verdict.
     """
 
     def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
@@ -94,20 +107,30 @@ def examiner(
         final, blobs = False, dict[str, bytes]()
         try:
             data = attached["data"] if "data" in attached else _read(request, pixel_limit)
-            said["sha256"] = hashlib.sha256(data).hexdigest()
             final = True
-            image = read_image_bytes(data, request["name"], pixel_limit=pixel_limit)
+            image = _image(data, request["name"], pixel_limit, said)
             judged = judge.judge(image.pixels)
-            said |= _findings(image, judged)
+            said |= _findings(image, judged) | {"notes": image.notes + notes}
             if request.get("explain") and explain is not None:
                 blobs = dict(explain(image, judged))
         except ImageFileError as error:
-            final = final and not isinstance(error.__cause__, MemoryError)
+            final = final and isinstance(error, _FINAL)
             said |= {"verdict": "error", "reason": _ADDRESS.sub("", error.reason)}
         verdict = Verdict(**said, seconds=round(time.perf_counter() - started, 6))
         return {"verdict": verdict.as_record(), "final": final}, blobs
 
     return handle
+
+
+def _image(data: bytes, name: str, pixel_limit: int, said: dict[str, Any]) -> ImageFile:
+    """The photograph; what is said of it has the hash of its bytes, whatever comes of them."""
+    try:
+        image = read_image_bytes(data, name, pixel_limit=pixel_limit)
+    except ImageFileError:
+        said["sha256"] = hashlib.sha256(data).hexdigest()
+        raise
+    said["sha256"] = image.facts.sha256
+    return image
 
 
 def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
@@ -119,13 +142,12 @@ def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
 def _findings(image: ImageFile, judged: Judged) -> dict[str, Any]:
     reason = "; ".join(judged.reasons) or None
     if judged.verdict == "undecided" and reason is None:
-        reason = "the evidence is too weak either way"
+        reason = BETWEEN_THRESHOLDS
     return {
         "verdict": judged.verdict,
         "log10_lr": judged.log10_lr,
         "score": judged.score if math.isfinite(judged.score or 0) else None,
         "crops": len(judged.scores),
-        "notes": image.notes,
         "reason": reason,
         "width": image.facts.width,
         "height": image.facts.height,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from trueshot.calibration.words import PROPOSITIONS, in_words, support
 from trueshot.card import Card
+from trueshot.files import plain
 from trueshot.judging.evidence import Explanation, Spot, Telling
 from trueshot.scanning.pool import Answer
 
@@ -118,7 +119,7 @@ class Said(_Model):
     verdict: Word
     score: float | None
     log10_lr: float | None
-    reason: str | None
+    reason: Annotated[str, AfterValidator(plain)] | None
 
 
 class AttackAnswer(_Model):
@@ -202,9 +203,13 @@ def verdict_answer(record: dict[str, Any], explanation: Explanation | None) -> V
 
 
 def attack_answer(answer: Answer, **asked: Any) -> AttackAnswer:
-    """What a worker said of an attack, and what it was asked for."""
+    """What a worker said of an attack, and what it was asked for.
+
+    Raises:
+        ValueError: What it said is nothing of the kind.
+    """
     shown = {name: data_uri(data) for name, data in answer.attached.items()}
-    return AttackAnswer(**answer.content, **asked, pictures=shown)  # type: ignore[arg-type]
+    return AttackAnswer.model_validate({**answer.content, **asked, "pictures": shown})
 
 
 def data_uri(data: bytes) -> str:

@@ -46,7 +46,7 @@ class Guard:
         if method in _HARMLESS:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        elsewhere = origin is not None and urlsplit(origin).netloc.lower() != asked[0].lower()
+        elsewhere = origin is not None and _place_of(origin) != asked[0].lower()
         if elsewhere or site not in (None, "same-origin", "none"):
             return ProblemError(403, "origin", "pages of other sites may not ask this server")
         return None
@@ -56,6 +56,14 @@ def host_name(host: str) -> str:
     """The name in a Host header, without port and brackets, in small letters; "" if it is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _place_of(origin: str) -> str:
+    """Host and port of an origin, in small letters; "" if it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
 

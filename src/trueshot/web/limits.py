@@ -5,10 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trueshot.scanning.pool import DEFAULT_MEMORY, cores
+from trueshot.errors import RunError
+from trueshot.scanning.pool import DEFAULT_MEMORY, MOST_SECONDS, cores
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("", "0.0.0.0", "::")
+_MOST = {  # beyond all sense, and small enough to be reckoned and waited with
+    "max_upload_mb": 1e6,
+    "max_megapixels": 1e6,
+    "max_files": 1e6,
+    "seconds": MOST_SECONDS,
+    "upload_seconds": MOST_SECONDS,
+    "workers": 1e6,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +40,7 @@ class ServiceSettings:
         keep: Folder in which uploads and verdicts are kept; by default nothing is.
 
     Raises:
-        ValueError: A limit that lets nothing through.
+        RunError: A limit that lets nothing through, or that is none.
     """
 
     host: str = "127.0.0.1"
@@ -48,18 +57,15 @@ class ServiceSettings:
     keep: Path | None = None
 
     def __post_init__(self) -> None:
-        least = {
-            "max_upload_mb": self.max_upload_mb,
-            "max_megapixels": self.max_megapixels,
-            "max_files": self.max_files,
-            "seconds": self.seconds,
-            "upload_seconds": self.upload_seconds,
-            "workers": self.at_once,
-        }
-        wrong = [name for name, value in least.items() if not value > 0]
-        if wrong or self.queue < 0 or not 0 <= self.port < 2**16:
-            names = ", ".join(wrong) or ("queue" if self.queue < 0 else "port")
-            raise ValueError(f"{names}: more than nothing wanted, and a port below 65536")
+        for name, most in _MOST.items():
+            value = self.at_once if name == "workers" else getattr(self, name)
+            if not 0 < value <= most:  # false for NaN, too
+                option = name.replace("_", " ")
+                raise RunError(f"{option}: more than 0 and at most {most:,.0f} wanted, got {value}")
+        if self.queue < 0:
+            raise RunError(f"queue: 0 or more wanted, got {self.queue}")
+        if not 0 <= self.port < 2**16:
+            raise RunError(f"port: 0 to 65535 wanted, got {self.port}")
 
     @property
     def upload_bytes(self) -> int:

@@ -111,7 +111,11 @@ async def attacks(
         answer = await while_wanted(
             request, lambda: service.attack(upload, detector, method, budget)
         )
-        return attack_answer(answer, method=method, budget=budget, detector=detector)
+        try:
+            return attack_answer(answer, method=method, budget=budget, detector=detector)
+        except ValueError:
+            detail = f"{upload.name}: its decoder gave no answer that can be understood"
+            raise ProblemError(422, "file", detail) from None
 
 
 @router.post(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,10 +15,10 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from trueshot.files import append_line, write_atomically
+from trueshot.files import append_line, plain, write_atomically
 from trueshot.judging.evidence import Explanation
-from trueshot.scanning.pool import Answer, Pool, WorkerError
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
+from trueshot.scanning.verdicts import Verdict, checked
 from trueshot.web.answers import EXPLANATION, PLAIN, ROBUST
 from trueshot.web.limits import ServiceSettings
 from trueshot.web.problems import ProblemError, busy
@@ -26,7 +29,9 @@ Outcome = TypeVar("Outcome")
 
 LOADER = "trueshot.web.work:load"
 
-_LATE = "took longer"
+_REFUSALS = (413, 415, 422)
+
+_log = logging.getLogger(__name__)
 
 
 class Service:
@@ -120,15 +125,20 @@ class Service:
             HTTP that fits a file that is all of a request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
+        explanation, status = None, 200
+        sha256 = await self._keep_upload(upload)
         try:
             answer = await self._ask(request, upload.data)
-        except WorkerError as error:
-            return self._lost(upload, detector, error)
-        verdict = Verdict.from_record(answer.content["verdict"])
-        await self._keep(upload, verdict)
-        data = answer.attached.get(EXPLANATION)
-        explanation = None if data is None else Explanation.from_bytes(data)
-        return verdict, explanation, answer.content.get("status", 200)
+            verdict = checked(answer.content.get("verdict"), upload.name)
+            if explained and EXPLANATION in answer.attached:
+                explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
+            status = _refusal(answer) if verdict.verdict == "error" else 200
+        except (WorkerError, ValueError) as error:  # ValueError: it talks nonsense
+            reason, bundle = plain(str(error)), self.pool.facts[detector]["sha256"]
+            verdict = Verdict(file=upload.name, verdict="error", reason=reason, detector=bundle)
+            status = _status(error)
+        verdict = replace(verdict, sha256=sha256)
+        return await self._keep_verdict(verdict), explanation, status
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
         """Attack a file with the detector known.
@@ -137,14 +147,15 @@ class Service:
             ProblemError: It cannot be read, has nothing to attack, or takes too long.
         """
         request = {"do": "attack", "detector": detector, "name": upload.name}
+        await self._keep_upload(upload)
         try:
             answer = await self._ask(request | {"method": method, "budget": budget}, upload.data)
         except WorkerError as error:
             status = _status(error)
             raise ProblemError(status, "file", f"{upload.name}: {error}") from error
         if "refused" in answer.content:
-            detail = f"{upload.name}: {answer.content['refused']}"
-            raise ProblemError(answer.content["status"], "file", detail)
+            detail = f"{upload.name}: {plain(str(answer.content['refused']))}"
+            raise ProblemError(_refusal(answer), "file", detail)
         return answer
 
     async def report(self, uploads: Sequence[Upload], detector: str) -> bytes:
@@ -165,15 +176,18 @@ class Service:
         )
         return await anyio.to_thread.run_sync(ask, limiter=self._turns)
 
-    def _lost(self, upload: Upload, detector: str, error: WorkerError) -> tuple[Verdict, None, int]:
-        sha256 = self.pool.facts[detector]["sha256"]
-        verdict = Verdict(file=upload.name, verdict="error", reason=str(error), detector=sha256)
-        return verdict, None, _status(error)
+    async def _keep_upload(self, upload: Upload) -> str:
+        """Keep a file, if files are kept, before a worker sees it; its SHA-256 is returned.
 
-    async def _keep(self, upload: Upload, verdict: Verdict) -> None:
-        folder = self.settings.keep
-        if folder is not None and verdict.sha256 is not None:
-            await anyio.to_thread.run_sync(_write, folder, upload.data, verdict)
+        What cannot be kept is judged all the same: the log says so, and the answer.
+        """
+        return await anyio.to_thread.run_sync(_write, self.settings.keep, upload)
+
+    async def _keep_verdict(self, verdict: Verdict) -> Verdict:
+        """Keep a verdict, if they are kept; a note is added to it if it, or its file, was not."""
+        if self.settings.keep is None:
+            return verdict
+        return await anyio.to_thread.run_sync(_enter, self.settings.keep, verdict)
 
 
 async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
@@ -208,14 +222,35 @@ async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]])
     return done[0]
 
 
-def _status(error: WorkerError) -> int:
-    return 504 if str(error).startswith(_LATE) else 422
+def _status(error: Exception) -> int:
+    return 504 if isinstance(error, WorkerTimeoutError) else 422
 
 
-def _write(folder: Path, data: bytes, verdict: Verdict) -> None:
+def _refusal(answer: Answer) -> int:
+    """The status that a worker says; one that was taken over may say anything."""
+    status = answer.content.get("status")
+    return status if status in _REFUSALS else 422
+
+
+def _write(folder: Path | None, upload: Upload) -> str:
     """Under its hash: no name that was sent becomes part of a path."""
-    assert verdict.sha256 is not None
-    path = folder / verdict.sha256
-    if not path.exists():
-        write_atomically(path, data)
-    append_line(folder / "verdicts.jsonl", verdict.as_record())
+    sha256 = hashlib.sha256(upload.data).hexdigest()
+    if folder is None or (folder / sha256).exists():
+        return sha256
+    try:
+        write_atomically(folder / sha256, upload.data)
+    except OSError as error:
+        _log.error("%s: an upload could not be kept (%s)", folder / sha256, error)
+    return sha256
+
+
+def _enter(folder: Path, verdict: Verdict) -> Verdict:
+    """A line of its own; the note is in it, too, unless it is about the line itself."""
+    if not (folder / str(verdict.sha256)).exists():
+        verdict = replace(verdict, notes=(*verdict.notes, "the file could not be kept"))
+    try:
+        append_line(folder / "verdicts.jsonl", verdict.as_record())
+    except OSError as error:
+        _log.error("%s: a verdict could not be kept (%s)", folder / "verdicts.jsonl", error)
+        return replace(verdict, notes=(*verdict.notes, "the verdict could not be kept"))
+    return verdict

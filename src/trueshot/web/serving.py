@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import socket
 import sys
+import termios
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +16,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trueshot.bundle import read_card
-from trueshot.errors import RunError
+from trueshot.errors import BundleError, RunError
+from trueshot.judging.onnx_reading import is_onnx
 from trueshot.web.app import create_app
 from trueshot.web.limits import ServiceSettings
 from trueshot.web.service import Service
@@ -44,6 +47,9 @@ def serve(
         RunError: The address cannot be listened on.
     """
     for bundle in (plain, robust):
+        if is_onnx(bundle):
+            reason = "an ONNX file has no gradient, so that the page could not attack it"
+            raise BundleError(f"{bundle}: {reason}; give the bundle that it was exported from")
         read_card(bundle)
     with _listening(settings) as listener, suppress(KeyboardInterrupt):
         port = listener.getsockname()[1]
@@ -78,9 +84,13 @@ def config(app: Any, settings: ServiceSettings) -> uvicorn.Config:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's, which waits without end for the head of a request, and for who does not read."""
+    """uvicorn's, which waits without end for the head of a request, and for who does not read.
+
+    Who reads slowly is waited for as long as something was read since the last look.
+    """
 
     _patience: asyncio.TimerHandle | None = None
+    _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -100,13 +110,31 @@ class PatientProtocol(H11Protocol):
             self._wait_no_more()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next, and for the rest of this one, which nobody needs."""
+        """Begin to wait for the next; first, for as long as it goes on, for this one to be read."""
         self._wait()
         super().on_response_complete()
 
     def _wait(self) -> None:
         self._wait_no_more()
-        self._patience = self.loop.call_later(_SECONDS_BETWEEN, self.transport.abort)
+        self._unread = self._left_to_read()
+        self._patience = self.loop.call_later(_SECONDS_BETWEEN, self._look)
+
+    def _look(self) -> None:
+        before, self._unread = self._unread, self._left_to_read()
+        if self._unread < before:
+            self._patience = self.loop.call_later(_SECONDS_BETWEEN, self._look)
+        else:
+            self.transport.abort()
+
+    def _left_to_read(self) -> int:
+        """Bytes of answers that the client has not taken, where the system tells; else not sent."""
+        left = self.transport.get_write_buffer_size()
+        connection = self.transport.get_extra_info("socket")
+        # The system's own buffer holds megabytes, and may take no more for a while.
+        with suppress(OSError, ValueError, AttributeError):
+            held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            left += int.from_bytes(held, sys.byteorder)
+        return left
 
     def _wait_no_more(self) -> None:
         if self._patience is not None:
@@ -121,10 +149,11 @@ def _listening(settings: ServiceSettings) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host.strip("[]"), settings.port))
         listener.listen(_BACKLOG)  # who comes before the server runs waits for it
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # of a host whose name can be none
         listener.close()
+        reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"{settings.host}:{settings.port}: cannot be listened on ({error.strerror or error}); "
+            f"{settings.host}:{settings.port}: cannot be listened on ({reason}); "
             "give another --host or --port"
         ) from error
     return listener

@@ -97,7 +97,7 @@ def _bench(bundle: str, sha256: str, pixel_limit: int) -> Bench:
     def explained(image: ImageFile, judged: Judged) -> dict[str, bytes]:
         return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
 
-    examine = examiner(judge, sha256, pixel_limit, explained)
+    examine = examiner(judge, sha256, pixel_limit, explained, judge.notes)
     return Bench(judge, sheet_detector(judge.detector, judge.card), examine, pixel_limit)
 
 
