@@ -55,7 +55,7 @@ def test_a_truncated_bundle_is_refused_by_name(saved: tuple[Path, Detector], sha
     whole = saved[0].read_bytes()
     cut = saved[0].with_name("cut")
     cut.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(BundleError, match="cut"):
+    with pytest.raises(BundleError, match="cut: truncated"):
         load_bundle(cut)
 
 

@@ -584,3 +584,8 @@ def test_every_bundle_that_is_made_can_be_told(bundle: Path) -> None:
     text = describe(read_card(bundle), bundle_sha256(bundle))
     for part in ("small", "chosen for", "APCER 10 %, BPCER 10 % at most", "40 originals", "Cllr"):
         assert part in text
+
+
+def test_an_exported_detector_is_not_calibrated_anew(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"mine\.onnx: an exported detector keeps"):
+        make_bundle(tmp_path / "mine.onnx", tmp_path, tmp_path / "out.safetensors")

@@ -34,7 +34,7 @@ from web_service import (
     small_bundle,
 )
 
-from trueshot.calibration.words import PROPOSITIONS, in_words
+from trueshot.calibration.words import PROPOSITIONS, in_figures, in_words
 from trueshot.errors import BundleError, RunError
 from trueshot.imagefiles import read_image
 from trueshot.judging import Judge
@@ -112,7 +112,8 @@ def test_a_verdict_is_that_of_the_judge_with_all_that_a_scan_says(
     assert said["log10_lr"] == pytest.approx(judged.log10_lr, abs=1e-6)
     assert (said["verdict"], said["crops"]) == (judged.verdict, len(judged.scores))
     assert said["likelihood_ratio"] == pytest.approx(10 ** said["log10_lr"])
-    assert said["in_words"] == in_words(said["log10_lr"])
+    assert said["in_words"].startswith(in_words(said["log10_lr"]))
+    assert said["in_figures"] == in_figures(said["log10_lr"])
     assert said["propositions"] == list(PROPOSITIONS)
     assert (said["file"], said["format"], said["width"]) == ("photo.png", "PNG", 128)
     assert said["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

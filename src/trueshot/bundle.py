@@ -69,10 +69,12 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     """
     try:
         data = Path(path).read_bytes()
-        metadata = dict(_header(data).get("__metadata__") or {})
+        header = _header(data)
+        metadata = dict(header.pop("__metadata__", None) or {})
+        _refuse_cut(header, data)
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
     if _KEY not in metadata:
         raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
@@ -139,6 +141,13 @@ def _header(data: bytes) -> dict[str, Any]:
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
     return header
+
+
+def _refuse_cut(header: dict[str, Any], data: bytes) -> None:
+    """Raise ValueError where bytes are missing; what else is wrong the digest finds."""
+    wanted = max((each["data_offsets"][1] for each in header.values()), default=0)
+    if len(data) < 8 + int.from_bytes(data[:8], "little") + wanted:
+        raise ValueError("it is cut")
 
 
 def _divided(text: str) -> tuple[str, str]:

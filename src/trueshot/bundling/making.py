@@ -26,6 +26,7 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import printable
 from trueshot.judging import Judge
+from trueshot.judging.onnx_reading import is_onnx
 from trueshot.judging.runtime import with_torch
 
 _DETECTOR = "detector.safetensors"  # as a run leaves it
@@ -165,7 +166,13 @@ def make_bundle(
 
 
 def detector_in(run: Path) -> Path:
-    """The bundle in the folder of a training run, or the bundle itself."""
+    """The bundle in the folder of a training run, or the bundle itself.
+
+    Raises:
+        BundleError: An ONNX file.
+    """
+    if is_onnx(run):
+        raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
     return run / _DETECTOR if run.is_dir() else run
 
 

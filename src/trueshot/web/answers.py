@@ -5,9 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field
 
-from trueshot.calibration.words import PROPOSITIONS, in_words, support
+from trueshot.calibration.words import (
+    PROPOSITIONS,
+    beside_verdict,
+    in_figures,
+    in_words,
+    support,
+)
 from trueshot.card import Card
 from trueshot.files import plain
 from trueshot.judging.evidence import Explanation, Spot, Telling
@@ -39,6 +45,7 @@ _EXAMPLE: dict[str, Any] = {
     "seconds": 0.21,
     "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     "support": "moderate",
+    "in_figures": in_figures(1.33),
     "in_words": in_words(1.33),
     "propositions": PROPOSITIONS,
     "pictures": None,
@@ -100,6 +107,7 @@ class VerdictAnswer(_Model):
     support: Annotated[
         str | None, Field(description="Verbal scale of ENFSI 2015; null: none, or no ratio.")
     ]
+    in_figures: Annotated[str | None, Field(description="The ratio as people write it: 33, 1/14.")]
     in_words: str | None
     propositions: Annotated[
         tuple[str, str], Field(description="What the ratio weighs: the first against the second.")
@@ -120,6 +128,11 @@ class Said(_Model):
     score: float | None
     log10_lr: float | None
     reason: Annotated[str, AfterValidator(plain)] | None
+
+    @computed_field(description="The ratio as people write it: 33, 1/14.")  # type: ignore[prop-decorator]
+    @property
+    def in_figures(self) -> str | None:
+        return None if self.log10_lr is None else in_figures(self.log10_lr)
 
 
 class AttackAnswer(_Model):
@@ -192,14 +205,19 @@ class Problem(BaseModel):
 
 def verdict_answer(record: dict[str, Any], explanation: Explanation | None) -> VerdictAnswer:
     """A record of a scan with words and pictures."""
-    log10_lr = record["log10_lr"]
     return VerdictAnswer(
         **record,
-        support=None if log10_lr is None else support(log10_lr),
-        in_words=None if log10_lr is None else in_words(log10_lr),
+        **_in_words(record["verdict"], record["log10_lr"]),
         propositions=PROPOSITIONS,
         pictures=None if explanation is None else _pictures(explanation),
     )
+
+
+def _in_words(verdict: str, log10_lr: float | None) -> dict[str, Any]:
+    if log10_lr is None:
+        return {"support": None, "in_figures": None, "in_words": None}
+    words = f"{in_words(log10_lr)} {beside_verdict(verdict, log10_lr)}".rstrip()
+    return {"support": support(log10_lr), "in_figures": in_figures(log10_lr), "in_words": words}
 
 
 def attack_answer(answer: Answer, **asked: Any) -> AttackAnswer:

@@ -206,8 +206,8 @@ function renderRatio(found) {
   const judgedOnly = found.score != null;
   const ratio = $("ratio");
   ratio.replaceChildren();
-  if (found.likelihood_ratio != null) {
-    ratio.append("Likelihood ratio ", element("b", {}, times(found.likelihood_ratio)));
+  if (found.in_figures != null) {
+    ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)));
   } else if (judgedOnly) {
     ratio.append("No likelihood ratio: this detector is not calibrated.");
   }
@@ -216,14 +216,8 @@ function renderRatio(found) {
   $("propositions").replaceChildren(...(known ? found.propositions.map((each) => element("li", {}, sentence(each))) : []));
 }
 
-function times(ratio) {
-  const [more, which] = ratio >= 1 ? [ratio, "for a recapture"] : [1 / ratio, "for an original"];
-  return `${significant(more)} ${which}`;
-}
-
-function significant(value) {
-  if (value >= 1e6) return value.toExponential(1);
-  return Number(value.toPrecision(value < 10 ? 2 : 3)).toLocaleString("en");
+function times(figures) {
+  return figures.startsWith("1/") ? `${figures.slice(2)} for an original` : `${figures} for a recapture`;
 }
 
 const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
@@ -438,10 +432,8 @@ function renderRow(row, said) {
   verdict.textContent = said.verdict;
   verdict.className = said.verdict;
   score.textContent = said.score == null ? "–" : fixed(said.score);
-  ratio.textContent = said.log10_lr == null ? "–" : ratioOf(said.log10_lr);
+  ratio.textContent = said.in_figures ?? "–";
 }
-
-const ratioOf = (log10) => log10 >= 0 ? significant(10 ** log10) : `1/${significant(10 ** -log10)}`;
 
 function factsOf(found) {
   const [y, x] = found.corner;
