@@ -93,7 +93,8 @@ def scan(
         EngineName, typer.Option(help="ray: many machines (extra ray).")
     ] = EngineName.local,
     address: Annotated[
-        str | None, typer.Option(help="Of a Ray cluster; by default one is started here.")
+        str | None,
+        typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
     ] = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
