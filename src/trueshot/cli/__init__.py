@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from trueshot import __version__
-from trueshot.cli import acting, data, learning, security
+from trueshot.cli import bundles, data, learning, scanning, security
 from trueshot.errors import TrueshotError
 from trueshot.files import printable
 
@@ -24,11 +24,11 @@ app = typer.Typer(
 
 _INTERRUPTED = 130
 _COMMANDS = (
-    acting.scan,
-    acting.inspect,
-    acting.bundle,
-    acting.export,
-    acting.serve,
+    scanning.scan,
+    bundles.inspect,
+    bundles.bundle,
+    bundles.export,
+    bundles.serve,
     data.prepare,
     data.simulate,
     learning.train,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,3 +53,15 @@ def recipe_named(name: str, iterations: int | None) -> Any:
 
     found = load_recipe(name)
     return found if iterations is None else found.shortened(iterations)
+
+
+Bundle = Annotated[
+    str, typer.Option(help="accurate or robust, which come along; or the file of another detector.")
+]
+
+
+def bundle_named(name: str) -> Path:
+    """The file of a detector: one that comes along, or any other."""
+    from trueshot import detectors
+
+    return detectors.shipped(name) if name in detectors.NAMES else Path(name)

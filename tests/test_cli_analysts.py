@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from trueshot.bundle import bundle_sha256, read_card, save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
-from trueshot.cli import acting, app, main
+from trueshot.cli import app, main, scanning
 from trueshot.errors import RunError
 from trueshot.imagefiles import write_png
 from trueshot.judging.judge import UNCALIBRATED
@@ -173,7 +173,7 @@ def test_a_fault_of_ours_never_looks_like_a_verdict(
     def broken(*_: Any, **__: Any) -> Iterator[Any]:
         raise ZeroDivisionError("by\nnothing\x1b[2J")
 
-    monkeypatch.setattr(acting, "_course", lambda *_: broken)
+    monkeypatch.setattr(scanning, "_course", lambda *_: broken)
     for name in ("a.png", "x" * 300):  # of such a name, the system says more than that it is none
         answer = run(app, ["scan", str(tmp_path / name)])
         assert answer.exit_code == 2
@@ -185,7 +185,7 @@ def test_a_scan_needs_no_standard_input(
 ) -> None:
     asked: list[Any] = []
     monkeypatch.setattr(
-        acting, "_course", lambda *_: lambda *_, stdin, **__: asked.append(stdin) or []
+        scanning, "_course", lambda *_: lambda *_, stdin, **__: asked.append(stdin) or []
     )
     monkeypatch.setattr(sys, "argv", ["trueshot", "scan", "a.png"])
     monkeypatch.setattr(sys, "stdin", None)

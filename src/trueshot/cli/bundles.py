@@ -1,0 +1,170 @@
+"""Commands that make detectors into bundles, show, export and serve them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trueshot.cli.options import AggregationName, Bundle, bundle_named
+from trueshot.files import printable
+
+
+class MethodName(StrEnum):
+    """How scores become likelihood ratios."""
+
+    logistic = "logistic"
+    isotonic = "isotonic"
+
+
+class FormatName(StrEnum):
+    """What a detector is exported to."""
+
+    onnx = "onnx"
+
+
+def bundle(
+    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a bundle.")],
+    calibrate: Annotated[
+        Path,
+        typer.Option(
+            help="Photographs of known class: a manifest (path, label, source, kind), a folder "
+            "with original and recaptured in it, or a data set."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The bundle.")],
+    test: Annotated[
+        Path | None,
+        typer.Option(help="Others to measure error rates on; by default sources are left out."),
+    ] = None,
+    apcer: Annotated[
+        float, typer.Option(help="Share of recaptures that may be called original.")
+    ] = 0.05,
+    bpcer: Annotated[
+        float, typer.Option(help="Share of originals that may be called recaptured.")
+    ] = 0.01,
+    method: Annotated[MethodName, typer.Option(help="Of calibration.")] = MethodName.logistic,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the crops; by default as it was trained.")
+    ] = None,
+    crops: Annotated[int, typer.Option(min=1, help="At most so many of a photograph.")] = 16,
+    aggregation: Annotated[
+        AggregationName, typer.Option(help="How the scores of crops become one.")
+    ] = AggregationName.mean,
+    title: Annotated[str, typer.Option(help="For people.")] = "",
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    limit: Annotated[
+        list[str] | None, typer.Option(help="What it cannot do, a sentence; repeatable.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+) -> None:
+    """Calibrate a detector, measure its error rates, and write it as one file."""
+    from trueshot.bundling import Wishes, describe, make_bundle
+
+    made = make_bundle(
+        run,
+        calibrate,
+        out,
+        test=test,
+        wishes=Wishes(
+            apcer=apcer,
+            bpcer=bpcer,
+            method=method.value,
+            crops=crops,
+            aggregation=aggregation.value,
+            side=size,
+            title=title,
+            licence=licence,
+            limits=tuple(limit or ()),
+        ),
+        workers=workers,
+        command=shlex.join(["trueshot", *sys.argv[1:]]),
+    )
+    for name, reason in made.unread.items():
+        typer.echo(printable(f"passed over {name}: {reason}"), err=True)
+    typer.echo(describe(made.card, made.sha256), nl=False)
+    typer.echo(f"bundle: {printable(str(made.path))}")
+
+
+def inspect(
+    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
+) -> None:
+    """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
+    from trueshot.bundle import bundle_sha256
+    from trueshot.bundling import describe
+    from trueshot.judging.onnx_reading import card_of
+
+    path = bundle_named(bundle)
+    card = card_of(path)
+    if as_json:
+        typer.echo(card.model_dump_json(indent=2))
+    else:
+        typer.echo(describe(card, bundle_sha256(path)), nl=False)
+
+
+def export(
+    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    out: Annotated[Path, typer.Option(help="The file.")],
+    to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
+) -> None:
+    """Write a detector for other runtimes, once it was found to judge alike there."""
+    from trueshot.export import export_onnx
+
+    made = export_onnx(bundle_named(bundle), out)
+    typer.echo(
+        f"{printable(str(made.path))}: {made.images} photographs judged alike, scores within "
+        f"{made.difference:.1e}; SHA-256 {made.sha256}"
+    )
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    bundle: Bundle = "accurate",
+    robust: Annotated[
+        str, typer.Option(help="The detector that is attacked beside it; as --bundle.")
+    ] = "robust",
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another name under which it is asked; repeatable.")
+    ] = None,
+    max_upload_mb: Annotated[float, typer.Option(help="Of one request.")] = 50.0,
+    max_megapixels: Annotated[float, typer.Option(help="Of one photograph.")] = 100.0,
+    max_files: Annotated[int, typer.Option(min=1, help="Of one request.")] = 20,
+    timeout: Annotated[float, typer.Option(help="Seconds that a photograph may take.")] = 60.0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default as many as processors.")
+    ] = None,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = 16,
+    keep: Annotated[
+        Path | None, typer.Option(help="Folder to keep uploads and verdicts in; else nothing is.")
+    ] = None,
+) -> None:
+    """Serve the page and the REST interface (extra web)."""
+    from trueshot.errors import RunError
+
+    try:
+        from trueshot.web.limits import ServiceSettings
+        from trueshot.web.serving import serve as run
+    except ImportError as error:
+        raise RunError(
+            f"the service needs the extra web: pip install 'trueshot[web]' ({error})"
+        ) from error
+
+    settings = ServiceSettings(
+        host=host,
+        port=port,
+        allowed_hosts=tuple(allow_host or ()),
+        max_upload_mb=max_upload_mb,
+        max_megapixels=max_megapixels,
+        max_files=max_files,
+        seconds=timeout,
+        workers=workers,
+        queue=queue,
+        keep=keep,
+    )
+    run(bundle_named(bundle), bundle_named(robust), settings)
