@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 
 from trueshot.attacks import Attack
-from trueshot.bundle import load_bundle
+from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.datasets import LABELS, Dataset
 from trueshot.errors import RunError
 from trueshot.evaluation import (
@@ -176,7 +175,7 @@ def evaluate_bundle(
     """
     detector, card = load_bundle(bundle)
     side = side or card.side or dataset.only_side()
-    sha256 = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    sha256 = bundle_sha256(bundle)
     name = str((card.recipe or {}).get("name", bundle.stem))
     with only_run_in(out):
         result = evaluate(

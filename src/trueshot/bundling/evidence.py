@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,12 +184,6 @@ def _collected(findings: Sequence[Finding]) -> Evidence:
         unread=tuple(each for each in findings if each.error),
         twins=len(read) - len(first),
     )
-
-
-def drop(journal: Path) -> None:
-    """Delete a journal whose bundle is finished."""
-    with suppress(FileNotFoundError):
-        journal.unlink()
 
 
 def numbered(groups: Sequence[str], folds: int) -> Iterator[Labels]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from trueshot.bundle import bundle_sha256, load_bundle, save_bundle
-from trueshot.bundling.evidence import Evidence, drop, gather
+from trueshot.bundling.evidence import Evidence, gather
 from trueshot.bundling.measuring import (
     FOLDS,
     Kind,
@@ -155,7 +155,7 @@ def make_bundle(
     }
     card = updated(card, said, bundle)
     save_bundle(out, detector, card)
-    drop(journal)
+    journal.unlink(missing_ok=True)
     unread = (*known.unread, *(new.unread if new else ()))
     return Bundled(
         path=out,

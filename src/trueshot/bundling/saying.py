@@ -56,6 +56,7 @@ def limits_of(settled: Settled, known: Evidence) -> list[str]:
 
 
 def facts_of(evidence: Evidence, dataset: Path) -> DataFacts:
+    """What a card says of these photographs, which lie there."""
     originals, recaptured = np.bincount(evidence.labels, minlength=2).tolist()
     return DataFacts(
         name=printable(dataset.resolve().name)[:200],

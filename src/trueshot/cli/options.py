@@ -49,6 +49,7 @@ Device = Annotated[
 
 
 def recipe_named(name: str, iterations: int | None) -> Any:
+    """A recipe of ours, or of a YAML file, shortened if so wanted."""
     from trueshot.training.recipe import load_recipe
 
     found = load_recipe(name)

@@ -171,10 +171,8 @@ def attack(
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
-    import hashlib
-
     from trueshot.attacks import BY_NAME
-    from trueshot.bundle import load_bundle
+    from trueshot.bundle import bundle_sha256, load_bundle
     from trueshot.evaluation.saved import attack_files
 
     detector, card = load_bundle(bundle)
@@ -183,7 +181,7 @@ def attack(
         raise typer.BadParameter("this detector does not say the size of its crops: give --size")
     if label is not None and label.value not in detector.classes:
         raise BundleError(f"{bundle}: has no class {label.value}, only {detector.classes}")
-    weights = hashlib.sha256(bundle.read_bytes()).hexdigest()[:8]
+    weights = bundle_sha256(bundle)[:8]
     failed = 0
     for record in attack_files(
         detector,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from trueshot.bundle import load_bundle
+from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.card import Card
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
@@ -233,7 +232,7 @@ def _candidate(source: Source, dataset: Dataset, side: int | None) -> Candidate:
     return Candidate(
         subject=Subject(
             name=name,
-            bundle_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            bundle_sha256=bundle_sha256(path),
             recipe=card.recipe,
         ),
         detector=detector,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from trueshot.bundle import bundle_sha256, read_card
 from trueshot.card import Card
 from trueshot.errors import BundleError
-from trueshot.judging.onnx_reading import SUFFIX, check_installed, facts_of, read_bytes
+from trueshot.judging.onnx_reading import check_installed, facts_of, is_onnx, read_bytes
 from trueshot.judging.runtime import Margins
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def with_onnx(path: str | os.PathLike[str]) -> tuple[Card, Margins]:
         ValueError: It has another number of classes, or does not say the size of a crop.
     """
     check_installed(path)
-    if Path(path).suffix.lower() == SUFFIX:
+    if is_onnx(path):
         data = read_bytes(path)
         card = facts_of(data, path).card
     else:

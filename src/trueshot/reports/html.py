@@ -13,6 +13,7 @@ from trueshot.evaluation.results import CLEAN, load_experiments
 from trueshot.files import printable, write_atomically
 from trueshot.imagefiles import inspect_image
 from trueshot.reports.content import sizes_of
+from trueshot.reports.environment import strict_environment
 from trueshot.reports.story import NBSP, percent
 from trueshot.reports.tables import ATTACK_NAMES
 
@@ -48,13 +49,7 @@ def write_page(out: Path) -> Path:
 
 def environment(out: Path) -> jinja2.Environment:
     """For templates of pages whose pictures lie in or below a folder."""
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    found = strict_environment(_TEMPLATES)
     found.filters |= {
         "attack": lambda name: ATTACK_NAMES.get(name, name.upper()),
         "epsilon": lambda budget: f"ε{NBSP}={NBSP}{budget:g}",

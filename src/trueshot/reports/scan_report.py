@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from trueshot.card import Card
 from trueshot.files import plain, printable, write_atomically
+from trueshot.reports.environment import strict_environment
 from trueshot.reports.scan_cards import data_uri, hypotheses, image_cards
 from trueshot.reports.scan_chart import draw, histogram_for
 from trueshot.reports.scan_summary import WORDS, Row, summarise
@@ -184,13 +185,7 @@ def _hash(text: str) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    found = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    found = strict_environment(_TEMPLATES)
     found.filters |= {
         "ratio": ratio_text,
         "number": number_text,

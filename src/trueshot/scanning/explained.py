@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.worker import EXPLANATION
+from trueshot.scanning.verdicts import EXPLANATION
 
 if TYPE_CHECKING:
     from trueshot.judging.evidence import Explanation

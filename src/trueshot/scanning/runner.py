@@ -16,12 +16,11 @@ from trueshot.scanning.errand import Errand, Settings, Summary
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.pool import Pool, WorkerError
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict, checked
+from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
 
 # For each worker: items in its queue, and verdicts that wait for one before them, which may hang
 # until its time is up.
 _AT_ONCE, _AHEAD = 4, 2048
-_PICTURES = ("explanation",)  # that of `worker`, whose import would take time here
 
 Judgement = tuple[Verdict, bool, dict[str, bytes] | None]
 """A verdict, whether it is final, and pictures if they were asked for."""
@@ -124,8 +123,8 @@ def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False)
         spent = round(time.perf_counter() - started, 6)
         reason = plain(str(error))
         return Verdict(file=item.name, verdict="error", reason=reason, seconds=spent), False, None
-    # By names of ours: a worker that was taken over may attach anything.
-    pictures = {name: answer.attached[name] for name in _PICTURES if name in answer.attached}
+    # By our name alone: a worker that was taken over may attach anything.
+    pictures = {name: data for name, data in answer.attached.items() if name == EXPLANATION}
     return verdict, answer.content.get("final") is True, pictures if explain else None
 
 

@@ -12,6 +12,9 @@ from trueshot.files import plain
 
 Word = Literal["original", "recaptured", "undecided", "error"]
 
+EXPLANATION = "explanation"
+"""Under what name a worker attaches the bytes that `judging.evidence.Explanation` reads."""
+
 WORDS: tuple[Word, ...] = ("original", "recaptured", "undecided", "error")
 
 # What comes from a worker may come from a file that took it over, and is to harm no table, no

@@ -7,9 +7,9 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trueshot.bundle import bundle_sha256
 from trueshot.calibration.words import BETWEEN_THRESHOLDS
 from trueshot.errors import (
     EmptyFileError,
@@ -20,7 +20,7 @@ from trueshot.errors import (
 from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.imagefiles.opening import read_bytes
 from trueshot.scanning.archives import Member, read_member
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdicts import EXPLANATION, Verdict
 
 if TYPE_CHECKING:
     from trueshot.judging import Judge, Judged
@@ -35,9 +35,6 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
 
 Explain = Callable[[ImageFile, "Judged"], Mapping[str, bytes]]
-
-EXPLANATION = "explanation"
-"""Name of the attached bytes that `judging.evidence.Explanation` reads."""
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
@@ -56,20 +53,24 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     if settings.get("explain"):  # once, for all workers
         import trueshot.judging.explanation  # noqa: F401
-    bundle = Path(settings["bundle"])
-    judge = _judge(bundle, settings["runtime"])
-    detector = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    judge = _judge(settings["bundle"], settings["runtime"])
+    detector = bundle_sha256(settings["bundle"])
+    handler = examiner(judge, detector, settings["pixel_limit"], explainer(judge), judge.notes)
+    return handler, {"detector": detector}
+
+
+def explainer(judge: Judge) -> Explain:
+    """What makes the explanation of what this judge said, as bytes by name."""
 
     def explained(image: ImageFile, judged: Judged) -> dict[str, bytes]:
         from trueshot.judging.explanation import explain
 
         return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
 
-    handler = examiner(judge, detector, settings["pixel_limit"], explained, judge.notes)
-    return handler, {"detector": detector}
+    return explained
 
 
-def _judge(bundle: Path, runtime: str) -> Judge:
+def _judge(bundle: str, runtime: str) -> Judge:
     from trueshot.judging import Judge
 
     if runtime == "torch":

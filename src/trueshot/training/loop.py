@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import FGSM, perturb
-from trueshot.bundle import is_finite, load_bundle, save_bundle
+from trueshot.bundle import bundle_sha256, is_finite, load_bundle, save_bundle
 from trueshot.card import Card
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
@@ -293,7 +293,7 @@ def _weights(start: Path, recipe: Recipe) -> tuple[Detector, str]:
     blank = blank_card(recipe)
     if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
         raise RunError(f"{start}: another network than the recipe's, or other inputs")
-    return detector, hashlib.sha256(start.read_bytes()).hexdigest()
+    return detector, bundle_sha256(start)
 
 
 def _count(at: Progress, parts: dict[str, Tensor], seconds: float) -> None:

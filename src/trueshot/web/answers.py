@@ -24,7 +24,6 @@ Method = Literal["fgsm", "llcm", "pgd"]
 MOST_LEVELS = 15
 PLAIN: DetectorName = "plain"
 ROBUST: DetectorName = "robust"
-EXPLANATION = "explanation"  # what a worker's is attached as
 
 Word = Literal["original", "recaptured", "undecided", "error"]
 Picture = Annotated[str, Field(description="A data URI.")]

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
+from trueshot.reports.environment import strict_environment
 from trueshot.web.answers import MOST_LEVELS, PLAIN, ROBUST
 from trueshot.web.guarding import Guard
 from trueshot.web.limits import ServiceSettings
@@ -66,7 +66,7 @@ def create_app(
 async def _page(request: Request) -> HTMLResponse:
     service: Service = request.app.state.service
     cards = {name: service.pool.facts[name] for name in (PLAIN, ROBUST)}
-    template = _templates().get_template("page.html.jinja")
+    template = strict_environment(_HERE / "templates").get_template("page.html.jinja")
     text = template.render(
         summary=_SUMMARY,
         settings=service.settings,
@@ -75,16 +75,6 @@ async def _page(request: Request) -> HTMLResponse:
         version=__version__,
     )
     return HTMLResponse(text)
-
-
-def _templates() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _described(app: FastAPI) -> None:

@@ -18,8 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from trueshot.files import append_line, plain, write_atomically
 from trueshot.judging.evidence import Explanation
 from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
-from trueshot.scanning.verdicts import Verdict, checked
-from trueshot.web.answers import EXPLANATION, PLAIN, ROBUST
+from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
+from trueshot.web.answers import PLAIN, ROBUST
 from trueshot.web.limits import ServiceSettings
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of

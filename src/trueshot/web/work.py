@@ -20,12 +20,11 @@ from trueshot.errors import (
     ImageTooLargeError,
     NotAnImageError,
 )
-from trueshot.imagefiles import ImageFile, read_image_bytes
+from trueshot.imagefiles import read_image_bytes
 from trueshot.imagefiles.opening import opened
 from trueshot.judging import Judge, Judged
-from trueshot.judging.explanation import explain
-from trueshot.scanning.worker import examiner
-from trueshot.web.answers import EXPLANATION, PLAIN, ROBUST
+from trueshot.scanning.worker import examiner, explainer
+from trueshot.web.answers import PLAIN, ROBUST
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
@@ -66,6 +65,8 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     import torch
 
+    import trueshot.judging.explanation  # noqa: F401 (once, for all workers)
+
     torch.set_num_threads(1)
     benches: dict[str, Bench] = {}
     facts: dict[str, Any] = {}
@@ -94,10 +95,7 @@ def _bench(bundle: str, sha256: str, pixel_limit: int) -> Bench:
     if judge.detector is None:
         raise BundleError(f"{bundle}: has no gradient, so it cannot be attacked; give its bundle")
 
-    def explained(image: ImageFile, judged: Judged) -> dict[str, bytes]:
-        return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
-
-    examine = examiner(judge, sha256, pixel_limit, explained, judge.notes)
+    examine = examiner(judge, sha256, pixel_limit, explainer(judge), judge.notes)
     return Bench(judge, sheet_detector(judge.detector, judge.card), examine, pixel_limit)
 
 

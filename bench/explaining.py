@@ -1,0 +1,50 @@
+"""What it takes to explain a verdict, beside reading and judging: milliseconds a photograph.
+
+    python bench/explaining.py PHOTOS [--bundle FILE] [--rounds 3]
+
+One thread; medians over photographs and rounds; and the size of an explanation in the ledger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+from trueshot.detectors import shipped
+from trueshot.imagefiles import find_images, read_image
+from trueshot.judging import Judge
+from trueshot.judging.explanation import explain
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    judge = Judge.load(options.bundle or shipped("accurate"))
+    times: dict[str, list[float]] = {"read": [], "judge": [], "explain": []}
+    sizes = []
+    for path in find_images(options.photos) * options.rounds:
+        moments = [time.perf_counter()]
+        pixels = read_image(path).pixels
+        moments.append(time.perf_counter())
+        judged = judge.judge(pixels)
+        moments.append(time.perf_counter())
+        sizes.append(len(explain(judge, pixels, judged).to_bytes()))
+        moments.append(time.perf_counter())
+        for name, start, end in zip(times, moments, moments[1:], strict=False):
+            times[name].append(1000 * (end - start))
+    for name, values in times.items():
+        print(f"{name}: {statistics.median(values):.0f} ms")
+    print(f"an explanation: {min(sizes) / 1000:.0f} to {max(sizes) / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
