@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from trueshot.judging.heat import assemble, heat_png
 from trueshot.judging.placing import cut, place
 
 if TYPE_CHECKING:
+    from trueshot.calibration import Calibration
     from trueshot.card import Card
     from trueshot.detector import Detector
     from trueshot.judging.judge import Judge, Judged
@@ -65,9 +67,12 @@ def scale_of(card: Card) -> tuple[float, float]:
         the farther of the two scores lies, from which on the ratio is as extreme as the
         calibration supports. Without calibration, 0 and 4.
     """
-    if card.calibration is None:
-        return 0.0, _SPAN
-    ratios = card.calibration.log10_lr(_SCORES)
+    return (0.0, _SPAN) if card.calibration is None else _scale(card.calibration)
+
+
+@functools.lru_cache(maxsize=8)  # once for a detector, not for each of its photographs
+def _scale(calibration: Calibration) -> tuple[float, float]:
+    ratios = calibration.log10_lr(_SCORES)
     neutral = _middle(ratios)
     moving = _SCORES[(ratios > ratios[0]) & (ratios < ratios[-1])]
     span = float(np.abs(moving - neutral).max()) if len(moving) else 0.0
