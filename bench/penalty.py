@@ -26,7 +26,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation import evaluate
 from trueshot.memory import keep_freed_memory
 from trueshot.training import Recipe, differentiate, load_recipe, train
-from trueshot.training.defences import Objective
+from trueshot.training.objective_settings import Objective
 from trueshot.training.steps import draw_budgets, new_detector
 
 STEPS = (0.01, 0.1, 0.5, 1.0, 2.0)

@@ -25,8 +25,8 @@ import torch
 from trueshot.bundle import save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.export.photographs import photographs
-from trueshot.judging.onnx_runtime import with_onnx
-from trueshot.judging.runtime import Margins, with_torch
+from trueshot.inference.backends import ScoreFunction, with_torch
+from trueshot.inference.onnx_runtime import with_onnx
 
 CROPS, ROUNDS, STARTS = 16, 60, 9
 NETWORKS = {
@@ -36,9 +36,9 @@ NETWORKS = {
 }
 START = """
 import numpy
-from trueshot.judging import Judge
+from trueshot.inference import Predictor
 pixels = numpy.random.default_rng(0).integers(0, 256, (1024, 1024, 3), numpy.uint8)
-print(Judge.load({path!r}, {runtime!r}).judge(pixels).verdict)
+print(Predictor.load({path!r}, {runtime!r}).judge(pixels).verdict)
 """
 
 
@@ -78,7 +78,7 @@ def judging(bundle: Path) -> tuple[list[float], list[float]]:
     return [turn[0] for turn in turns], [turn[1] for turn in turns]
 
 
-def timed(margins: Margins, crops: np.ndarray) -> float:
+def timed(margins: ScoreFunction, crops: np.ndarray) -> float:
     start = time.perf_counter()
     margins(crops)
     return time.perf_counter() - start

@@ -28,12 +28,12 @@ import simplejpeg
 from PIL import Image
 
 from trueshot.detectors import shipped
-from trueshot.imagefiles import find_images, write_jpeg
+from trueshot.images import find_images, write_jpeg
 from trueshot.memory import keep_freed_memory
-from trueshot.scanning.errand import Settings
 from trueshot.scanning.pool import Pool, cores
 from trueshot.scanning.runner import open_pool, scan
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.scan_job import Settings
+from trueshot.scanning.verdict import Verdict
 
 HEIGHT, WIDTH = 3000, 4000
 MADE = 8  # different photographs; more files are copies of them
@@ -127,7 +127,7 @@ def spread(values: list[float]) -> str:
 
 
 def decode(path: Path) -> int:
-    """Read and decode one file, as `imagefiles` does at its fastest."""
+    """Read and decode one file, as `images` does at its fastest."""
     return int(simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB", strict=True).size)
 
 

@@ -20,13 +20,13 @@ from PIL import Image
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
 from trueshot.datasets import Dataset, Photo, Settings, prepare
-from trueshot.evaluation.saved import attack_files
+from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
-from trueshot.imagefiles import read_image, write_png
-from trueshot.networks.many_crops import ManyCrops
+from trueshot.images import read_image, write_png
+from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import to_levels
 from trueshot.training import Recipe, train
-from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.recipe import Network, Schedule, recipe_names
 
 PLAIN = Recipe(
@@ -150,7 +150,7 @@ def test_attack_writes_files_reads_them_back_and_reports(bundle: Path, tmp_path:
     records = read_lines(out / "attacks.jsonl")
     assert len(records) == len(done.stdout.splitlines()) == len(photos)
     detector, _ = load_bundle(bundle)
-    detector.network = ManyCrops(detector.network, SIDE)
+    detector.network = CropAggregator(detector.network, SIDE)
     for record in records:
         before, after = (to_levels(read_image(record[name]).pixels) for name in ("path", "out"))
         change = (after - before).abs()
@@ -333,7 +333,7 @@ def test_the_verdict_after_the_file_is_that_of_the_file(
 ) -> None:
     other = np.full((128, 128, 3), 7, np.uint8)
     monkeypatch.setattr(
-        "trueshot.evaluation.saved.write_png", lambda path, _: write_png(path, other)
+        "trueshot.evaluation.attack_files.write_png", lambda path, _: write_png(path, other)
     )
     photos = write_photos(tmp_path / "in", 1)
     detector, _ = load_bundle(bundle)

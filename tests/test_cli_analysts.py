@@ -22,8 +22,8 @@ from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
 from trueshot.cli import app, main, scanning
 from trueshot.errors import RunError
-from trueshot.imagefiles import write_png
-from trueshot.judging.judge import UNCALIBRATED
+from trueshot.images import write_png
+from trueshot.inference.predictor import UNCALIBRATED
 from trueshot.networks import LCNN
 
 run: Callable[..., Result] = CliRunner().invoke

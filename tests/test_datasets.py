@@ -41,7 +41,7 @@ from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import DatasetError, LeakError, RunError
 from trueshot.files import only_run_in
-from trueshot.imagefiles import read_image
+from trueshot.images import read_image
 
 # The function of that name hides the module.
 PREPARE = importlib.import_module("trueshot.datasets.prepare")

@@ -29,7 +29,7 @@ from trueshot.detector import Detector
 from trueshot.networks import LCNN
 from trueshot.training import differentiate
 from trueshot.training.distributed import processes
-from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 
 random = torch.Generator().manual_seed(0)
 images = torch.randint(0, 256, (10, 3, 32, 32), generator=random).double()

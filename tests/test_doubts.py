@@ -20,10 +20,10 @@ from trueshot.attacks import PGD
 from trueshot.attacks.transfer import Transfer
 from trueshot.detector import Detector
 from trueshot.evaluation.doubts import FEWEST, NAMES, doubts_of, investigate
-from trueshot.evaluation.probing.chance import LEVEL, Difference, at_least, more_than
-from trueshot.evaluation.probing.compared import compared
-from trueshot.evaluation.probing.gradients import gives_gradient, slopes_of
-from trueshot.evaluation.probing.panel import GRADIENT, Broken, Panel
+from trueshot.evaluation.sanity_checks.attack_rules import compared
+from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
+from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
+from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least, more_than
 from trueshot.evaluation.security import Doubt, SecurityResult, Trial, WorstCase
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "doubts"

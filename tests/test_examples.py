@@ -17,7 +17,7 @@ from trueshot.datasets import LABELS, Dataset
 from trueshot.detector import Detector
 from trueshot.evaluation import make_examples, paper_attacks
 from trueshot.evaluation.pairs import copy_pairs
-from trueshot.imagefiles import read_image, write_png
+from trueshot.images import read_image, write_png
 from trueshot.networks import LCNN
 from trueshot.pixels import linf, share_changed, to_levels
 

@@ -20,10 +20,10 @@ from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.export import ExportError, export_onnx, onnx_file
 from trueshot.export.photographs import IMAGES, photographs
-from trueshot.judging import Judge
-from trueshot.judging.onnx_graph import VERDICTS
-from trueshot.judging.onnx_reading import read_facts
-from trueshot.judging.onnx_runtime import serialised
+from trueshot.inference import Predictor
+from trueshot.inference.onnx_graph import VERDICTS
+from trueshot.inference.onnx_reading import read_facts
+from trueshot.inference.onnx_runtime import serialised
 from trueshot.pixels import to_levels
 
 SIDE = 16
@@ -71,7 +71,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def with_card(bundle: Path, folder: Path, how: str, **changes: Any) -> Path:
-    """The same weights, judging otherwise."""
+    """The same weights, inference otherwise."""
     detector, card = load_bundle(bundle)
     contract = InputContract.model_validate({"side": SIDE, "crops": 5, "aggregation": how})
     path = folder / "detector.safetensors"
@@ -94,7 +94,10 @@ def test_the_file_alone_judges_as_the_bundle(bundle: Path, tmp_path: Path) -> No
     assert made.sha256 == bundle_sha256(made.path)
     assert read_facts(made.path).bundle == bundle_sha256(bundle)
     photograph = np.random.default_rng(4).integers(0, 256, (90, 70, 3), np.uint8)
-    wanted, found = Judge.load(bundle).judge(photograph), Judge.load(made.path).judge(photograph)
+    wanted, found = (
+        Predictor.load(bundle).predict(photograph),
+        Predictor.load(made.path).predict(photograph),
+    )
     assert found.score == pytest.approx(wanted.score, abs=1e-6)
     assert (found.verdict, found.corners) == (wanted.verdict, wanted.corners)
 
@@ -134,13 +137,13 @@ def test_the_graph_gives_all_that_the_judge_gives(
     exported.write_bytes(serialised(path, card))
     for crops in itertools.islice(photographs(SIDE, 23, seed=1), 60):
         found = run(exported, crops)
-        judged = judged_of(card, found["scores"])
-        assert found["score"] == pytest.approx(judged.score, abs=1e-12)
-        assert VERDICTS[found["verdict"]] == judged.verdict
+        prediction = judged_of(card, found["scores"])
+        assert found["score"] == pytest.approx(prediction.score, abs=1e-12)
+        assert VERDICTS[found["verdict"]] == prediction.verdict
         assert ("log10_lr" in found) == (calibration is not None)
         if calibration is not None:
-            assert found["log10_lr"] == pytest.approx(judged.log10_lr, abs=1e-12)
-        verdicts.add(judged.verdict)
+            assert found["log10_lr"] == pytest.approx(prediction.log10_lr, abs=1e-12)
+        verdicts.add(prediction.verdict)
     assert verdicts >= {"original", "recaptured"}
 
 
@@ -152,9 +155,9 @@ def judged_of(card: Card, scores: np.ndarray[Any, Any]) -> Any:
         update={"contract": card.input_contract().model_copy(update={"crops": count})}
     )
     noise = np.random.default_rng(0).integers(0, 256, (side, side * count, 3), np.uint8)
-    judged = Judge(card, lambda _: scores).judge(noise)
-    assert len(judged.corners) == count
-    return judged
+    prediction = Predictor(card, lambda _: scores).predict(noise)
+    assert len(prediction.corners) == count
+    return prediction
 
 
 def weight(model: onnx.ModelProto, factor: float) -> None:
@@ -220,9 +223,9 @@ def test_a_planted_fault_is_found_and_nothing_is_written(
         onnx_file.largest_difference(detector, card, model.SerializeToString(), "detector.onnx")
     # The same by the front door, past the digest, which such a change would not survive.
     monkeypatch.setattr(
-        "trueshot.judging.onnx_runtime.serialised", lambda *_: model.SerializeToString()
+        "trueshot.inference.onnx_runtime.serialised", lambda *_: model.SerializeToString()
     )
-    monkeypatch.setattr("trueshot.judging.onnx_reading.facts_of", lambda *_: None)
+    monkeypatch.setattr("trueshot.inference.onnx_reading.facts_of", lambda *_: None)
     out = tmp_path / "detector.onnx"
     out.write_bytes(b"as it was")
     with pytest.raises(ExportError, match=reason):

@@ -17,7 +17,7 @@ import pytest
 from hostile import SUFFIXES, make
 
 from trueshot.scanning.sources import items
-from trueshot.scanning.verdicts import WORDS, plain
+from trueshot.scanning.verdict import WORDS, plain
 
 HERE = Path(__file__).parent
 MEMORY = 2**30

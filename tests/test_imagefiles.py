@@ -34,7 +34,7 @@ from trueshot.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
-from trueshot.imagefiles import (
+from trueshot.images import (
     SUFFIXES,
     decoding,
     find_images,
@@ -673,7 +673,7 @@ def test_the_first_thread_to_finish_leaves_the_settings_of_the_others() -> None:
 def test_importing_the_module_loads_no_torch_and_changes_no_warning_filter() -> None:
     code = (
         "import sys, warnings; before = list(warnings.filters); from PIL import Image; "
-        "limit = Image.MAX_IMAGE_PIXELS; import trueshot.imagefiles; "
+        "limit = Image.MAX_IMAGE_PIXELS; import trueshot.images; "
         "assert 'torch' not in sys.modules; assert Image.MAX_IMAGE_PIXELS == limit; "
         "assert [f for f in warnings.filters if 'PIL' in str(f)] == []"
     )

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "imagefiles", "labels", "memory", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
-JUDGING = {"calibration", "card", "detectors", "judging", "evaluation", "reports", "simulation"}
-SERVING = {"scanning", "web", "bundling", "export"}
+JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
+SERVING = {"scanning", "web", "calibrating", "export"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "versions": set(),
     "memory": set(),
     "pixels": {"errors"},
-    "imagefiles": {"errors", "files", "pixels"},
+    "images": {"errors", "files", "pixels"},
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "card": BASE | {"networks", "detector", "calibration"},
     "bundle": BASE | {"networks", "detector", "card"},
     "detectors": {"errors"},
-    "judging": BASE | FILED,
+    "inference": BASE | FILED,
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
@@ -50,16 +50,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
     "reports": BASE
-    | {"calibration", "card", "judging.evidence"}
+    | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
-    "simulation": {"errors", "files", "imagefiles", "memory", "progress"},
-    "scanning": BASE | FILED | {"judging"},
-    "bundling": BASE | FILED | {"judging", "datasets"},
-    "export": BASE | FILED | {"judging"},
-    "web": BASE | FILED | {"judging", "scanning", "attacks", "reports"},
+    "simulation": {"errors", "files", "images", "memory", "progress"},
+    "scanning": BASE | FILED | {"inference"},
+    "calibrating": BASE | FILED | {"inference", "datasets"},
+    "export": BASE | FILED | {"inference"},
+    "web": BASE | FILED | {"inference", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
-    "publish": BASE | FILED | {"judging", "evaluation", "reports"},
+    "publish": BASE | FILED | {"inference", "evaluation", "reports"},
     "cli": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish"},
     "__main__": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish", "cli"},
     "__init__": {"errors"},  # on first use only
@@ -225,8 +225,8 @@ def test_a_forbidden_import_is_found_however_it_is_written(tmp_path: Path, text:
     ("module", "text"),
     [
         ("errors", "from trueshot.pixels import LEVELS"),
-        ("pixels", "from .imagefiles import read_image"),
-        ("imagefiles", "from trueshot import networks"),
+        ("pixels", "from .images import read_image"),
+        ("images", "from trueshot import networks"),
         ("attacks/__init__", "from ..datasets import Dataset"),
         ("datasets/crops", "from ..detector import Detector"),
         ("evaluation/robustness", "from trueshot.training import Recipe"),

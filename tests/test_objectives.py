@@ -19,15 +19,15 @@ from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.training import Recipe, steps, train
 from trueshot.training.adversaries import fused, n_fgsm
 from trueshot.training.checkpoints import Progress
-from trueshot.training.defences import (
+from trueshot.training.distributed import Processes
+from trueshot.training.losses import boosted_cross_entropy, divergence, misalignment, uniform
+from trueshot.training.objective_settings import (
     Alignment,
     Fusion,
     Objective,
     Penalty,
     WeightPerturbation,
 )
-from trueshot.training.distributed import Processes
-from trueshot.training.losses import boosted_cross_entropy, divergence, misalignment, uniform
 from trueshot.training.objectives import differentiate, objective_value
 from trueshot.training.penalty import gradient_norms, input_gradient
 from trueshot.training.recipe import Network, Schedule, SpectralSettings

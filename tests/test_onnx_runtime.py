@@ -23,11 +23,11 @@ from onnx import helper
 from trueshot.bundle import save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
-from trueshot.judging import Judge, onnx_networks, onnx_reading
-from trueshot.judging.onnx_graph import digest_of
-from trueshot.judging.onnx_reading import read_facts
-from trueshot.judging.onnx_runtime import serialised, with_onnx
-from trueshot.judging.runtime import with_torch
+from trueshot.inference import Predictor, onnx_networks, onnx_reading
+from trueshot.inference.backends import with_torch
+from trueshot.inference.onnx_graph import digest_of
+from trueshot.inference.onnx_reading import read_facts
+from trueshot.inference.onnx_runtime import serialised, with_onnx
 from trueshot.networks import _NETWORKS
 from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.pixels import to_levels
@@ -69,7 +69,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def exported(bundle: Path, tmp_path: Path) -> Path:
     path = tmp_path / "detector.onnx"
-    path.write_bytes(serialised(bundle, Judge.load(bundle).card))
+    path.write_bytes(serialised(bundle, Predictor.load(bundle).card))
     return path
 
 
@@ -99,9 +99,13 @@ def test_every_network_and_front_end_is_known_to_onnx() -> None:
 
 def test_a_photograph_is_judged_as_with_torch(bundle: Path, exported: Path) -> None:
     photograph = np.random.default_rng(1).integers(0, 256, (150, 200, 3), np.uint8)
-    wanted = Judge.load(bundle).judge(photograph)
-    for judge in (Judge.load(bundle, "onnx"), Judge.load(exported), Judge.load(exported, "onnx")):
-        found = judge.judge(photograph)
+    wanted = Predictor.load(bundle).predict(photograph)
+    for predictor in (
+        Predictor.load(bundle, "onnx"),
+        Predictor.load(exported),
+        Predictor.load(exported, "onnx"),
+    ):
+        found = predictor.predict(photograph)
         assert found.corners == wanted.corners
         assert found.verdict == wanted.verdict
         assert found.score == pytest.approx(wanted.score, abs=1e-5)
@@ -118,16 +122,16 @@ def test_a_crop_is_scored_the_same_in_any_company(bundle: Path) -> None:
 
 def test_an_onnx_file_is_not_run_by_torch(exported: Path) -> None:
     with pytest.raises(BundleError, match=r"detector\.onnx: .* give its bundle"):
-        Judge.load(exported, "torch")
+        Predictor.load(exported, "torch")
 
 
 def test_neither_a_bundle_nor_an_onnx_file_needs_torch(bundle: Path, exported: Path) -> None:
     script = (
         "import sys, numpy\n"
-        "from trueshot.judging import Judge\n"
+        "from trueshot.inference import Predictor\n"
         "pixels = numpy.random.default_rng(0).integers(0, 256, (99, 99, 3), 'uint8')\n"
         f"for path in ({str(bundle)!r}, {str(exported)!r}):\n"
-        "    assert Judge.load(path, 'onnx').judge(pixels).score is not None\n"
+        "    assert Predictor.load(path, 'onnx').judge(pixels).score is not None\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -137,8 +141,8 @@ def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: P
     """What is loaded before the fork must not keep what comes after from computing."""
     script = (
         "import multiprocessing, numpy, sys\n"
-        "from trueshot.judging import Judge\n"
-        f"def score(path): return Judge.load(path, 'onnx').judge(PIXELS).score\n"
+        "from trueshot.inference import Predictor\n"
+        f"def score(path): return Predictor.load(path, 'onnx').judge(PIXELS).score\n"
         "PIXELS = numpy.random.default_rng(0).integers(0, 256, (99, 99, 3), 'uint8')\n"
         "if __name__ == '__main__':\n"
         f"    paths = [{str(bundle)!r}, {str(exported)!r}]\n"
@@ -167,7 +171,7 @@ def test_a_session_computes_on_one_thread(bundle: Path, monkeypatch: pytest.Monk
 def test_what_to_install_is_said(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BundleError, match=r"detector\.safetensors: .*trueshot\[onnx\]"):
-        Judge.load(bundle, "onnx")
+        Predictor.load(bundle, "onnx")
 
 
 def external(model: onnx.ModelProto) -> None:
@@ -322,7 +326,7 @@ def test_a_hostile_file_is_refused_with_its_name_and_the_reason(
     changed = change(model)
     exported.write_bytes(changed or model.SerializeToString())
     with pytest.raises(BundleError, match=rf"detector\.onnx: .*{reason}"):
-        Judge.load(exported)
+        Predictor.load(exported)
 
 
 def test_whoever_writes_a_fitting_digest_still_gets_no_file_opened(exported: Path) -> None:
@@ -333,7 +337,7 @@ def test_whoever_writes_a_fitting_digest_still_gets_no_file_opened(exported: Pat
     model.metadata_props[0].value = json.dumps(facts)
     exported.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="another file"):
-        Judge.load(exported)
+        Predictor.load(exported)
 
 
 def test_crops_of_another_size_than_the_card_says_are_found_at_once(exported: Path) -> None:
@@ -344,7 +348,7 @@ def test_crops_of_another_size_than_the_card_says_are_found_at_once(exported: Pa
     model.metadata_props[0].value = json.dumps(facts)
     exported.write_bytes(model.SerializeToString())
     with pytest.raises(BundleError, match="fails on crops of 64 px"):
-        Judge.load(exported)
+        Predictor.load(exported)
 
 
 CONTENTS = [
@@ -361,7 +365,7 @@ def test_what_is_no_onnx_file_of_ours_is_refused(tmp_path: Path, name: str, cont
     path = tmp_path / f"{name}.onnx"
     path.write_bytes(content)
     with pytest.raises(BundleError, match=rf"{name}\.onnx: "):
-        Judge.load(path)
+        Predictor.load(path)
 
 
 def test_a_missing_file_a_folder_and_a_huge_file_are_refused(
@@ -371,10 +375,10 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(
     folder.mkdir()
     for path in (exported.with_name("none.onnx"), folder):
         with pytest.raises(BundleError, match=r"\.onnx: no such file"):
-            Judge.load(path)
+            Predictor.load(path)
     monkeypatch.setattr(onnx_reading, "_MOST_BYTES", 1000)
     with pytest.raises(BundleError, match="no detector of ours"):
-        Judge.load(exported)
+        Predictor.load(exported)
 
 
 @settings(max_examples=60, deadline=None)
@@ -382,7 +386,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(
 def test_a_damaged_file_is_refused_or_judges_the_same(
     tmp_path_factory: pytest.TempPathFactory, bundle: Path, data: st.DataObject
 ) -> None:
-    whole = serialised(bundle, Judge.load(bundle, "onnx").card)
+    whole = serialised(bundle, Predictor.load(bundle, "onnx").card)
     place = data.draw(st.integers(0, len(whole) - 1))
     kept = whole[:place]
     if data.draw(st.booleans()):  # one byte changed, and not the rest cut off
@@ -399,7 +403,7 @@ def test_a_file_says_which_bundle_it_was_made_of(bundle: Path, exported: Path) -
 
     facts = read_facts(exported)
     assert facts.bundle == bundle_sha256(bundle)
-    assert facts.card == Judge.load(bundle).card
+    assert facts.card == Predictor.load(bundle).card
 
 
 @pytest.mark.parametrize(
@@ -423,18 +427,18 @@ def test_weights_that_are_of_another_network_are_refused(
 ) -> None:
     made = LCNN if network["name"] == "lcnn" else SPECTRAL
     path = bundle_of(tmp_path / "detector.safetensors", made)
-    card = Judge.load(path).card.model_copy(update={"network": network})
+    card = Predictor.load(path).card.model_copy(update={"network": network})
     with pytest.raises(BundleError, match=rf"detector\.safetensors: .*{reason}"):
         serialised(path, card)
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     path = bundle_of(tmp_path / "detector.safetensors")
-    detector, card = torch_detector(path), Judge.load(path).card
+    detector, card = torch_detector(path), Predictor.load(path).card
     detector.network.classifier.bias.data[0] = torch.nan
     save_bundle(path, detector, card)
     with pytest.raises(BundleError, match="no finite numbers"):
-        Judge.load(path, "onnx")
+        Predictor.load(path, "onnx")
 
 
 def test_a_detector_of_three_classes_or_without_a_size_judges_no_photographs(
@@ -444,4 +448,4 @@ def test_a_detector_of_three_classes_or_without_a_size_judges_no_photographs(
     sizeless = bundle_of(tmp_path / "sizeless.safetensors", contract=None)
     for path in (three, sizeless):
         with pytest.raises(BundleError, match=rf"{path.name}: cannot judge photographs"):
-            Judge.load(path, "onnx")
+            Predictor.load(path, "onnx")

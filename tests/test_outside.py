@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, perturb
 from trueshot.detector import Detector
-from trueshot.evaluation.outside import (
-    Contract,
+from trueshot.evaluation.external import (
+    InputSpec,
     OnnxNetwork,
     OutsideDetectorError,
     TwoLogits,
@@ -31,7 +31,7 @@ MODULE = """
 import torch
 from torch import nn
 
-class Judge(nn.Module):
+class Predictor(nn.Module):
     def __init__(self, outputs=2, kind="right"):
         super().__init__()
         torch.manual_seed(0)
@@ -48,13 +48,13 @@ class Judge(nn.Module):
             return logits.detach()
         return logits[0] if self.kind == "first" else logits
 
-ready = Judge()
-def one(): return Judge(1)
-def three(): return Judge(3)
-def nan(): return Judge(kind="nan")
-def number(): return Judge(kind="number")
-def first(): return Judge(kind="first")
-def shut(): return Judge(kind="shut")
+ready = Predictor()
+def one(): return Predictor(1)
+def three(): return Predictor(3)
+def nan(): return Predictor(kind="nan")
+def number(): return Predictor(kind="number")
+def first(): return Predictor(kind="first")
+def shut(): return Predictor(kind="shut")
 def broken(): raise OSError("weights are gone")
 def nothing(): return None
 value = 7
@@ -89,7 +89,7 @@ class OneLogit(nn.Module):
 @pytest.mark.parametrize("flat", [True, False])
 def test_one_logit_gives_the_verdicts_and_attacks_of_two(flat: bool) -> None:
     images, labels = levels(9, 4), torch.arange(9) % 2
-    one, two = wrapped(OneLogit(flat), Contract()), Detector(Linear())
+    one, two = wrapped(OneLogit(flat), InputSpec()), Detector(Linear())
     torch.testing.assert_close(one.probabilities(images), two.probabilities(images))
     for attack in (FGSM(budget=3.0), PGD(budget=3.0, steps=3)):
         found = [perturb(attack, each, images, labels) for each in (one, two)]
@@ -100,7 +100,7 @@ def test_classes_in_the_other_order_are_turned_round() -> None:
     images, labels = levels(9, 4), torch.arange(9) % 2
     plain = Detector(Linear())
     for network in (Linear(), OneLogit(True)):
-        turned = wrapped(network, Contract(positive_class=0))
+        turned = wrapped(network, InputSpec(positive_class=0))
         expected = plain.probabilities(images).flip(1)
         torch.testing.assert_close(turned.probabilities(images), expected)
         found = perturb(FGSM(budget=2.0), turned, images, labels)
@@ -115,7 +115,7 @@ def test_the_network_sees_what_its_contract_says() -> None:
             seen.append(images)
             return images.flatten(1)[:, :2]
 
-    contract = Contract(offset=5, scale=255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    contract = InputSpec(offset=5, scale=255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     images = levels(2, 4)
     wrapped(Spy(), contract).probabilities(images)
     shown = images.numpy()
@@ -130,7 +130,7 @@ def test_the_network_sees_what_its_contract_says() -> None:
 )
 def test_a_contract_that_makes_no_sense_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(OutsideDetectorError):
-        Contract(**settings)  # type: ignore[arg-type]
+        InputSpec(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("attribute", ["ready", "Judge", "one"])
@@ -181,12 +181,12 @@ def test_a_module_through_which_no_gradient_leads_is_noticed(module: str) -> Non
 
 def test_the_fingerprint_is_that_of_weights_and_contract(module: str) -> None:
     detector, _ = load_outside("somebodys:ready", side=16)
-    first = fingerprint(detector, "somebodys:ready", Contract())
-    assert fingerprint(detector, "somebodys:ready", Contract()) == first
-    assert fingerprint(detector, "somebodys:ready", Contract(scale=255.0)) != first
+    first = fingerprint(detector, "somebodys:ready", InputSpec())
+    assert fingerprint(detector, "somebodys:ready", InputSpec()) == first
+    assert fingerprint(detector, "somebodys:ready", InputSpec(scale=255.0)) != first
     with torch.no_grad():
         detector.network.network.layer.bias[0] += 1e-3
-    assert fingerprint(detector, "somebodys:ready", Contract()) != first
+    assert fingerprint(detector, "somebodys:ready", InputSpec()) != first
 
 
 def write_onnx(path: Path, batch: int | str = "n", outputs: int = 2, side: int = 4) -> Linear:
@@ -282,7 +282,7 @@ def test_a_detector_of_ours_keeps_its_own_contract(
         "from conftest import Linear\nfrom trueshot.detector import Detector\n"
         "def make(): return Detector(Linear(), scale=7.0)\n"
     )
-    detector, differentiable = load_outside(f"{tmp_path}/ours.py:make", Contract(scale=3.0), 4)
+    detector, differentiable = load_outside(f"{tmp_path}/ours.py:make", InputSpec(scale=3.0), 4)
     sys.modules.pop("ours")
     assert differentiable
     assert detector.scale == 7.0

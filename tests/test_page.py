@@ -17,7 +17,7 @@ from conftest import photo_pixels
 
 from trueshot.errors import RunError
 from trueshot.evaluation import CLEAN, Cell, RobustnessResult
-from trueshot.imagefiles import write_png
+from trueshot.images import write_png
 from trueshot.reports import paper, story
 from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
 from trueshot.reports.content import sizes_of

@@ -29,11 +29,11 @@ from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError, RunError
 from trueshot.scanning import ray_engine
 from trueshot.scanning.archives import Member
-from trueshot.scanning.errand import Settings
 from trueshot.scanning.ray_engine import scan_with_ray
 from trueshot.scanning.runner import scan
+from trueshot.scanning.scan_job import Settings
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdict import Verdict
 
 # Read when ray is imported: off, it stays on loopback, as it does on other systems by default.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -143,10 +143,10 @@ def left_off_and_taken_up_again(
     first = records(itertools.islice(begun, 10))
     begun.close()  # type: ignore[attr-defined]
     assert not out.exists()
-    judged = marked(folder)
+    prediction = marked(folder)
     assert records(scan_with_ray(bundle, given, out, SETTINGS)) == wanted
     assert wanted[:10] == first
-    again = marked(folder) - judged
+    again = marked(folder) - prediction
     finished = {Path(each["file"]).name for each in first if each["reason"] != DIED}
     assert not finished & again.keys()
     before = marked(folder)
@@ -185,7 +185,7 @@ def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:
 
 
 def bereft_of_a_machine(cluster: Any, folder: Path, bundle: Path, photographs: Path) -> None:
-    """What a machine was judging when it died is judged by the other."""
+    """What a machine was inference when it died is judged by the other."""
     whole = (photographs / "00.png").read_bytes()
     for number in range(12):
         (photographs / f"{number:02}{SLOW}").write_bytes(whole)

@@ -12,7 +12,7 @@ from conftest import photo_pixels
 
 from trueshot.errors import RunError
 from trueshot.evaluation import Cell, RobustnessResult
-from trueshot.imagefiles import read_image, write_png
+from trueshot.images import read_image, write_png
 from trueshot.reports import paper
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.tables import latex, markdown, paper_tables, write_tables

@@ -26,14 +26,14 @@ from PIL import Image
 from pyarrow import parquet
 
 from trueshot.errors import RunError
-from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT
+from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.scanning import Pool, Settings, Summary, Verdict, exit_status, scan
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import write_output
 from trueshot.scanning.pool import Answer
 from trueshot.scanning.runner import judge_item, open_pool
 from trueshot.scanning.sources import Item, items
-from trueshot.scanning.verdicts import COLUMNS, WORDS
+from trueshot.scanning.verdict import COLUMNS, WORDS
 from trueshot.scanning.worker import examiner
 
 HERE = Path(__file__).parent
@@ -229,9 +229,9 @@ def test_what_was_refused_by_a_limit_is_judged_once_the_limit_is_higher(
     narrow = replace(FAKE, pixel_limit=300)
     _, refused = scan("quick", [folder], out, narrow)
     assert "declares 24×24 pixels" in str(refused.reason)
-    _, judged = scan("quick", [folder], out, FAKE, pool=judges)
-    assert judged.verdict == "recaptured"
-    assert list(scan("quick", [folder], out, narrow))[1] == judged, "what was reached stands"
+    _, prediction = scan("quick", [folder], out, FAKE, pool=judges)
+    assert prediction.verdict == "recaptured"
+    assert list(scan("quick", [folder], out, narrow))[1] == prediction, "what was reached stands"
 
 
 def test_what_no_decoder_is_installed_for_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -412,13 +412,13 @@ def test_a_time_that_no_clock_can_wait_for_is_refused(seconds: float) -> None:
 
 
 def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
-    class Judge:
-        def judge(self, pixels: np.ndarray) -> Any:
+    class Predictor:
+        def predict(self, pixels: np.ndarray) -> Any:
             return SimpleNamespace(
                 verdict="original", score=1.0, log10_lr=None, scores=np.zeros(1), reasons=()
             )
 
-    handle = examiner(Judge(), "0" * 64, notes=("beware",))  # type: ignore[arg-type]
+    handle = examiner(Predictor(), "0" * 64, notes=("beware",))  # type: ignore[arg-type]
     request = {"name": "a", "path": "a", "member": None}
     answer, _ = handle(request, {"data": picture(9)})
     assert answer["verdict"]["notes"] == ["beware"]

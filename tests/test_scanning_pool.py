@@ -147,7 +147,9 @@ def test_a_worker_cannot_write_to_a_file_or_to_the_terminal(
 
 
 @LINUX
-def test_when_the_nursery_is_killed_its_workers_end_and_another_takes_its_place(pool: Pool) -> None:
+def test_when_the_fork_server_is_killed_its_workers_end_and_another_takes_its_place(
+    pool: Pool,
+) -> None:
     worker = pool.run({"do": "echo"}).content["pid"]
     os.kill(pool.facts["pid"], signal.SIGKILL)
     assert wait_until(lambda: not is_alive(worker))
@@ -179,7 +181,7 @@ def test_a_file_of_a_modules_name_in_this_folder_is_not_imported(
 
 def test_closing_ends_all_processes_and_frees_who_waits() -> None:
     pool = Pool(TRICKS, workers=2)
-    nursery = pool.facts["pid"]
+    fork_server = pool.facts["pid"]
     with ThreadPoolExecutor(1) as threads:
         waits = threads.submit(pool.run, {"do": "hang"})
         worker = pool.run({"do": "echo"}).content["pid"]
@@ -188,7 +190,7 @@ def test_closing_ends_all_processes_and_frees_who_waits() -> None:
             waits.result(timeout=10)
     with pytest.raises(RunError, match="closed"):
         pool.run({"do": "echo"})
-    assert not is_alive(nursery)
+    assert not is_alive(fork_server)
     assert not is_alive(worker)
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from skimage.color import rgb2xyz
 
 from trueshot.errors import DatasetError, ImageFileError
-from trueshot.imagefiles import read_image, write_jpeg, write_png
+from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.simulation import scenes
-from trueshot.simulation.light import LUMA, Bytes, Linear, decode_srgb
+from trueshot.simulation.colour import LUMA, Bytes, Linear, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 from trueshot.simulation.procedural.noise import tile
 from trueshot.simulation.scenes import (

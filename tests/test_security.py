@@ -22,12 +22,18 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
-from trueshot.evaluation.hearing import Hearing
+from trueshot.evaluation.evaluator import Evaluator
+from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.journal import Journal
-from trueshot.evaluation.judging import Source, judge_all, sources_of, terms_of, training_cost
-from trueshot.evaluation.outside import Contract
 from trueshot.evaluation.robustness import Subject
-from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
+from trueshot.evaluation.run_suite import Candidate, EvaluationSettings, run_suite
+from trueshot.evaluation.runner import (
+    Source,
+    evaluate_detectors,
+    evaluation_settings,
+    sources_of,
+    training_cost,
+)
 from trueshot.evaluation.security import (
     UNBROKEN,
     WRONG_CLEAN,
@@ -36,8 +42,14 @@ from trueshot.evaluation.security import (
     load_security_result,
     save_security_result,
 )
-from trueshot.evaluation.suites import Effort, Means, l2_per_level, left_out, strong_threats
-from trueshot.evaluation.worst_case import Finding, Step, Threat, work, worst_cases
+from trueshot.evaluation.suites import (
+    AdversaryCapabilities,
+    Effort,
+    l2_per_level,
+    left_out,
+    strong_threats,
+)
+from trueshot.evaluation.worst_case import Step, Threat, ThreatResult, work, worst_cases
 from trueshot.networks import LCNN
 
 
@@ -83,8 +95,8 @@ def halved(detector: Detector, dataset: Dataset) -> Detector:
     return detector
 
 
-def hearing_of(detector: Detector, dataset: Dataset, **settings: Any) -> Hearing:
-    return Hearing(detector=detector, part=dataset.part(SIDE, "test"), **settings)
+def hearing_of(detector: Detector, dataset: Dataset, **settings: Any) -> Evaluator:
+    return Evaluator(detector=detector, part=dataset.part(SIDE, "test"), **settings)
 
 
 WEAK_STEP = Step(name="weak", make=lambda b: FGSM(budget=b - 1))
@@ -96,7 +108,7 @@ def threat_of(*steps: Step, budgets: tuple[float, ...] = (1.0, 2.0, 4.0), **more
     return Threat(name="linf", steps=steps, budgets=budgets, **more)
 
 
-def timeless(finding: Finding) -> Finding:
+def timeless(finding: ThreatResult) -> ThreatResult:
     return replace(finding, trials=tuple(replace(trial, seconds=0) for trial in finding.trials))
 
 
@@ -104,13 +116,13 @@ def test_the_worst_case_of_a_linear_detector_is_its_margin_against_the_norm_of_i
     dataset: Dataset,
 ) -> None:
     detector = linear(dataset)
-    hearing = hearing_of(detector, dataset)
-    images, labels = hearing.part.batch(slice(None))
+    evaluator = hearing_of(detector, dataset)
+    images, labels = evaluator.part.batch(slice(None))
     weight = detector.network.weight[1] - detector.network.weight[0]
     with torch.no_grad():
         logits = detector(images)
     towards = (weight * (1 - 2 * labels)[:, None]).reshape(images.shape).sign()
-    finding = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    finding = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP))
     assert len({sum(case.right) for case in finding.worst}) > 2
     for case in finding.worst:
         # Each level as far in its direction as the budget and 0 to 255 allow.
@@ -190,19 +202,19 @@ def calm(images: Tensor) -> Tensor:
 
 
 def test_what_a_channel_takes_away_counts_for_nothing(dataset: Dataset) -> None:
-    hearing = hearing_of(corner(dataset), dataset)
+    evaluator = hearing_of(corner(dataset), dataset)
     threat = Threat(name="calm", steps=(PGD_STEP,), budgets=(1.0, 4.0), channel=calm)
-    finding = worst_cases(hearing, threat)
-    images, labels = hearing.part.batch(slice(None))
-    unbroken = hearing.detector.probabilities(calm(images)).argmax(1) == labels
-    assert finding.worst[0].right == hearing.per_class(unbroken.numpy())
-    in_memory = hearing.detector.probabilities(images).argmax(1) == labels
-    assert finding.worst[0].right_before_file == hearing.per_class(in_memory.numpy())
+    finding = worst_cases(evaluator, threat)
+    images, labels = evaluator.part.batch(slice(None))
+    unbroken = evaluator.detector.probabilities(calm(images)).argmax(1) == labels
+    assert finding.worst[0].right == evaluator.per_class(unbroken.numpy())
+    in_memory = evaluator.detector.probabilities(images).argmax(1) == labels
+    assert finding.worst[0].right_before_file == evaluator.per_class(in_memory.numpy())
     for case in finding.worst[1:]:
         attack = PGD_STEP.make(case.budget)
-        arrived = calm(perturb(attack, hearing.detector, images, labels))
-        unbroken &= hearing.detector.probabilities(arrived).argmax(1) == labels
-        assert case.right == hearing.per_class(unbroken.numpy())
+        arrived = calm(perturb(attack, evaluator.detector, images, labels))
+        unbroken &= evaluator.detector.probabilities(arrived).argmax(1) == labels
+        assert case.right == evaluator.per_class(unbroken.numpy())
         assert case.right_before_file != case.right
 
 
@@ -212,15 +224,15 @@ def test_the_curve_goes_on_until_little_is_left(dataset: Dataset) -> None:
         far, PGD_STEP, budgets=(1.0,), far_budgets=(4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
     )
     advanced: list[int] = []
-    hearing = hearing_of(linear(dataset), dataset)
-    finding = worst_cases(hearing, threat, advance=lambda n, _: advanced.append(n))
+    evaluator = hearing_of(linear(dataset), dataset)
+    finding = worst_cases(evaluator, threat, advance=lambda n, _: advanced.append(n))
     *before, last = finding.worst
     assert last.accuracy <= 0.05 < before[-1].accuracy
     assert 1.0 < last.budget < 128.0
     assert [trial.attack for trial in finding.trials if trial.budget > 1] == ["fgsm"] * (
         len(finding.worst) - 2
     )
-    assert sum(advanced) == work(hearing, threat)
+    assert sum(advanced) == work(evaluator, threat)
 
 
 @pytest.mark.parametrize("budgets", [(0.0, 1.0), (2.0, 1.0), (1.0, 1.0)])
@@ -246,28 +258,28 @@ def stopping(after: int, calls: list[float]) -> Callable[[float], Attack]:
 
 
 def test_an_interrupted_cascade_goes_on_and_ends_the_same(dataset: Dataset, tmp_path: Path) -> None:
-    hearing, calls = hearing_of(corner(dataset), dataset), []
+    evaluator, calls = hearing_of(corner(dataset), dataset), []
     path = tmp_path / "journal.jsonl"
     threat = threat_of(Step(name="stop", make=stopping(2, calls)), PGD_STEP)
     with pytest.raises(KeyboardInterrupt):
-        worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+        worst_cases(evaluator, threat, Journal(path=path, key=("a",)))
     path.write_bytes(path.read_bytes() + b'{"key": ["a"], "trial": {"thr')  # cut by a crash
-    found = worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+    found = worst_cases(evaluator, threat, Journal(path=path, key=("a",)))
     assert calls == [1.0, 2.0, 2.0, 4.0]
-    assert timeless(found) == timeless(worst_cases(hearing, threat, Journal()))
-    assert worst_cases(hearing, threat, Journal(path=path, key=("a",))) == found
+    assert timeless(found) == timeless(worst_cases(evaluator, threat, Journal()))
+    assert worst_cases(evaluator, threat, Journal(path=path, key=("a",))) == found
     assert len(calls) == 7
-    worst_cases(hearing, threat, Journal(path=path, key=("b",)))
+    worst_cases(evaluator, threat, Journal(path=path, key=("b",)))
     assert len(calls) == 10
 
 
 def test_a_trial_on_other_survivors_is_not_taken_from_the_journal(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    hearing, path = hearing_of(corner(dataset), dataset), tmp_path / "journal.jsonl"
-    worst_cases(hearing, threat_of(PGD_STEP), Journal(path=path))
-    found = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP), Journal(path=path))
-    expected = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    evaluator, path = hearing_of(corner(dataset), dataset), tmp_path / "journal.jsonl"
+    worst_cases(evaluator, threat_of(PGD_STEP), Journal(path=path))
+    found = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP), Journal(path=path))
+    expected = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP))
     assert timeless(found) == timeless(expected)
 
 
@@ -314,9 +326,9 @@ def candidate_of(detector: Detector, **settings: Any) -> Candidate:
     return Candidate(subject=subject, detector=detector, side=SIDE, **settings)
 
 
-def terms(suite: str = "strong", **settings: Any) -> Terms:
+def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:
     given = {"budgets": (1.0, 2.0), "crops": 8, "effort": LITTLE, "doubts": False, **settings}
-    return Terms(suite=suite, **given)
+    return EvaluationSettings(suite=suite, **given)
 
 
 def without_time(result: SecurityResult) -> SecurityResult:
@@ -328,7 +340,7 @@ def test_a_suite_comes_back_from_its_file_and_goes_on_from_its_journal(
     suite: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate = candidate_of(lcnn(dataset))
-    result = run_suite(candidate, dataset, terms(suite), tmp_path, "name")
+    result = run_suite(candidate, dataset, settings(suite), tmp_path, "name")
     save_security_result(tmp_path / "name.json", result)
     assert load_security_result(tmp_path / "name.json") == result
     written = json.loads((tmp_path / "name.json").read_text("utf-8"))
@@ -336,13 +348,13 @@ def test_a_suite_comes_back_from_its_file_and_goes_on_from_its_journal(
         assert item["accuracy"] == sum(item["right"]) / 16
         assert item["interval95"][0] <= item["accuracy"] <= item["interval95"][1]
     monkeypatch.setattr("trueshot.evaluation.worst_case.perturb", None)  # nothing is done again
-    assert run_suite(candidate, dataset, terms(suite), tmp_path, "name") == result
+    assert run_suite(candidate, dataset, settings(suite), tmp_path, "name") == result
 
 
 def test_the_strong_suite_is_in_the_order_of_cost_and_measures_in_both_norms(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(corner(dataset)), dataset, terms())
+    result = run_suite(candidate_of(corner(dataset)), dataset, settings())
     assert result.threats == ["linf", "l2"]
     linf = [trial.attack for trial in result.trials if (trial.threat, trial.budget) == ("linf", 1)]
     assert linf == [
@@ -366,7 +378,7 @@ def test_a_suite_of_the_same_seed_ends_the_same_and_of_another_draws_otherwise(
 ) -> None:
     candidate = candidate_of(corner(dataset))
     first, again, other = (
-        without_time(run_suite(candidate, dataset, terms(seed=seed))) for seed in (3, 3, 4)
+        without_time(run_suite(candidate, dataset, settings(seed=seed))) for seed in (3, 3, 4)
     )
     assert first == again
     noise = [[t.ssim for t in r.trials if t.attack == "noise"] for r in (first, other)]
@@ -381,7 +393,7 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
             above = images.mean((1, 2, 3)) - 128
             return torch.stack([-above, above], 1)
 
-    result = run_suite(candidate_of(Detector(Bright())), dataset, terms("everyday", crops=None))
+    result = run_suite(candidate_of(Detector(Bright())), dataset, settings("everyday", crops=None))
     images, labels = dataset.part(SIDE, "test").batch(slice(None))
     changes = {change.name: change for change in result.changes}
     brighter = next(
@@ -399,11 +411,11 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
 def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(lcnn(dataset)), dataset, terms("file"))
+    result = run_suite(candidate_of(lcnn(dataset)), dataset, settings("file"))
     assert result.threats[0] == "png"
     assert {"jpeg-75", "messenger"} <= set(result.threats)
     clean = result.worst_case("png", 0.0)
-    changes = run_suite(candidate_of(lcnn(dataset)), dataset, terms("everyday")).changes
+    changes = run_suite(candidate_of(lcnn(dataset)), dataset, settings("everyday")).changes
     after = {change.name: change.right for change in changes}
     assert clean.right == after["none"]
     assert result.worst_case("jpeg-75", 0.0).right == after["jpeg-75"]
@@ -412,14 +424,14 @@ def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
 
 
 def test_an_attack_without_a_gradient_is_left_out_and_the_result_says_so(dataset: Dataset) -> None:
-    result = run_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, terms())
+    result = run_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, settings())
     assert {trial.attack for trial in result.trials} == {"noise", "square", "rays"}
     assert result.threats == ["linf"]
     (note,) = result.notes
     assert "left out: fgsm" in note
     assert "apgd-margin" in note
     assert result.boundary == {}
-    assert left_out("strong", Means()) == []
+    assert left_out("strong", AdversaryCapabilities()) == []
 
 
 class Restless(nn.Module):
@@ -439,7 +451,7 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 ) -> None:
     judge = halved(Detector(Restless()), dataset)
     found = [
-        without_time(run_suite(candidate_of(judge), dataset, terms(budgets=(1.0,))))
+        without_time(run_suite(candidate_of(judge), dataset, settings(budgets=(1.0,))))
         for _ in range(2)
     ]
     assert found[0] == found[1]
@@ -449,24 +461,24 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 
 def test_another_detector_lends_its_attacks(dataset: Dataset) -> None:
     victim, other = corner(dataset), lcnn(dataset)
-    asked = terms(transfer=replace(candidate_of(other), subject=Subject(name="other")))
+    asked = settings(transfer=replace(candidate_of(other), subject=Subject(name="other")))
     trials = run_suite(candidate_of(victim), dataset, asked).trials
     lent = [trial for trial in trials if trial.attack == "transfer"]
     assert lent
     assert all("other" in trial.settings for trial in lent)
-    same = terms(transfer=candidate_of(victim))
+    same = settings(transfer=candidate_of(victim))
     own = run_suite(candidate_of(victim), dataset, same).trials
     assert sum(sum(t.broken) for t in own if t.attack == "transfer") > 0
 
 
 def test_examples_are_files_whose_verdicts_are_those_told(dataset: Dataset, tmp_path: Path) -> None:
     detector = corner(dataset)
-    result = run_suite(candidate_of(detector), dataset, terms(crops=None), tmp_path, "name")
-    from trueshot.imagefiles import read_image
+    result = run_suite(candidate_of(detector), dataset, settings(crops=None), tmp_path, "name")
+    from trueshot.images import read_image
     from trueshot.pixels import to_levels
 
-    fates = [(one["true"], one["fate"]) for one in result.examples]
-    assert set(fates) == {
+    outcome_flags = [(one["true"], one["fate"]) for one in result.examples]
+    assert set(outcome_flags) == {
         (t, f) for t in ("original", "recaptured") for f in ("broken", "survived")
     }
     for one in result.examples:
@@ -509,7 +521,7 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
     monkeypatch.setattr("trueshot.evaluation.doubts.doubts_of", doubts_of)
     candidate = candidate_of(corner(dataset))
     for _ in range(2):
-        result = run_suite(candidate, dataset, terms(doubts=True), tmp_path, "name")
+        result = run_suite(candidate, dataset, settings(doubts=True), tmp_path, "name")
         found = [(doubt.name, doubt.finding) for doubt in result.doubts]
         assert found == [("a", "of the detector"), ("b", "more")]
     assert asked == [(16, (1.0, 2.0))]
@@ -529,11 +541,11 @@ def test_terms_that_make_no_sense_are_refused(
     settings: dict[str, Any], message: str, dataset: Dataset
 ) -> None:
     with pytest.raises(RunError, match=message):
-        run_suite(candidate_of(lcnn(dataset)), dataset, terms(**settings))
+        run_suite(candidate_of(lcnn(dataset)), dataset, settings(**settings))
 
 
 def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
-    linf, l2 = strong_threats(Means(budgets=(1.0, 16.0)))
+    linf, l2 = strong_threats(AdversaryCapabilities(budgets=(1.0, 16.0)))
     assert linf.far_budgets == (32.0, 64.0, 128.0)
     assert l2.budgets == (l2_per_level(64), 16 * l2_per_level(64))
 
@@ -551,8 +563,8 @@ def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path:
     damaged = tmp_path / "b" / "detector.safetensors"
     damaged.write_bytes(bundles[0].read_bytes()[:-9])
     sources = [Source(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
-    asked = terms("everyday", crops=3)
-    first, second, third = judge_all(sources, dataset, tmp_path / "out", asked)
+    asked = settings("everyday", crops=3)
+    first, second, third = evaluate_detectors(sources, dataset, tmp_path / "out", asked)
     assert (first.error, third.error) == ("", "")
     assert "damaged" in second.error
     assert [first.path.name, third.path.name] == [  # type: ignore[union-attr]
@@ -561,22 +573,22 @@ def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path:
     assert load_security_result(third.path).detector == "c"  # type: ignore[arg-type]
     assert second.lines() == [f"b: {second.error}"]
     with pytest.raises(TrueshotError, match="damaged"):
-        list(judge_all(sources[1:2], dataset, tmp_path / "out", asked))
+        list(evaluate_detectors(sources[1:2], dataset, tmp_path / "out", asked))
 
 
 def test_names_are_unlike_each_other_and_fit_for_files(dataset: Dataset, tmp_path: Path) -> None:
     bundles = [write_bundle(tmp_path / way, dataset) for way in ("64px/secure", "128px/secure")]
-    asked = terms("paper", crops=2)
-    sources = sources_of(bundles, [], [], Contract())
-    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    asked = settings("paper", crops=2)
+    sources = sources_of(bundles, [], [], InputSpec())
+    found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-{way}-secure-{SIDE}px.json" for way in ("64px", "128px")]
-    sources = sources_of(bundles, [], ["a b/c", "a b/c"], Contract())
-    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    sources = sources_of(bundles, [], ["a b/c", "a b/c"], InputSpec())
+    found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-a-b-c-{SIDE}px.json", f"paper-a-b-c-2-{SIDE}px.json"]
     with pytest.raises(RunError, match="3 names for 2"):
-        sources_of(bundles, [], ["a", "b", "c"], Contract())
+        sources_of(bundles, [], ["a", "b", "c"], InputSpec())
     with pytest.raises(RunError, match="--detector"):
-        sources_of([], [], [], Contract())
+        sources_of([], [], [], InputSpec())
 
 
 def test_the_cost_of_training_is_read_from_the_log_beside_the_bundle(tmp_path: Path) -> None:
@@ -598,9 +610,9 @@ def test_many_crops_judge_an_image_together(
 ) -> None:
     data = prepare(photos, tmp_path / "d", Settings(sides=(64,), per_class=20))
     bundle = write_bundle(tmp_path / "mine", dataset)
-    sources = sources_of([bundle], [], [], Contract(), many_crops="median")
-    asked = terms("everyday", crops=4)
-    (one,) = judge_all(sources, data, tmp_path / "out", asked, sides=[64])
+    sources = sources_of([bundle], [], [], InputSpec(), crop_aggregation="median")
+    asked = settings("everyday", crops=4)
+    (one,) = evaluate_detectors(sources, data, tmp_path / "out", asked, sides=[64])
     assert one.path.name == "everyday-mine-median-of-32px-64px.json"  # type: ignore[union-attr]
     images, labels = data.part(64, "test").first(4).batch(slice(None))
     tiles = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
@@ -612,7 +624,7 @@ def test_many_crops_judge_an_image_together(
     assert list(one.result.changes[0].right) == right
     assert one.result.crop_side == 32
     with pytest.raises(RunError, match="--size"):
-        list(judge_all(sources, data, tmp_path / "out", asked))
+        list(evaluate_detectors(sources, data, tmp_path / "out", asked))
 
 
 def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_failed(
@@ -621,7 +633,7 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
     bundle = write_bundle(tmp_path / "mine", dataset)
     (tmp_path / "theirs.py").write_text(
         "import torch\nfrom torch import nn\n"
-        "class Judge(nn.Module):\n"
+        "class Predictor(nn.Module):\n"
         "    def forward(self, images):\n"
         "        return images.mean((1, 2, 3)) - 0.5\n"
     )
@@ -654,10 +666,16 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
 
 
 def test_terms_are_read_from_the_command_line_in_order_of_budget() -> None:
-    asked = terms_of("strong", [5, 1, 1], "test", None, 0, False, True, "cpu")
+    asked = evaluation_settings("strong", [5, 1, 1], "test", None, 0, False, True, "cpu")
     assert asked.budgets == (1, 5)
-    assert terms_of("strong", [], "test", None, 0, False, True, "cpu").budgets == (1, 2, 3, 4, 5)
-    thorough = terms_of("strong", [], "test", None, 0, True, True, "cpu").effort
+    assert evaluation_settings("strong", [], "test", None, 0, False, True, "cpu").budgets == (
+        1,
+        2,
+        3,
+        4,
+        5,
+    )
+    thorough = evaluation_settings("strong", [], "test", None, 0, True, True, "cpu").effort
     assert thorough.square == 5000
 
 
@@ -665,9 +683,9 @@ def test_a_threat_may_be_chosen_and_its_figures_are_those_of_the_whole_suite(
     dataset: Dataset,
 ) -> None:
     candidate = candidate_of(corner(dataset))
-    whole = run_suite(candidate, dataset, terms())
-    alone = run_suite(candidate, dataset, terms(threats=("l2",)))
+    whole = run_suite(candidate, dataset, settings())
+    alone = run_suite(candidate, dataset, settings(threats=("l2",)))
     assert alone.threats == ["l2"]
     assert alone.worst == tuple(case for case in whole.worst if case.threat == "l2")
     with pytest.raises(RunError, match=r"threat 'jpeg-3': unknown here; known: linf, l2"):
-        run_suite(candidate, dataset, terms(threats=("jpeg-3",)))
+        run_suite(candidate, dataset, settings(threats=("jpeg-3",)))

@@ -37,18 +37,18 @@ from trueshot.evaluation.security import (
     WorstCase,
     save_security_result,
 )
-from trueshot.files import printable
-from trueshot.imagefiles import read_image, write_png
-from trueshot.reports.candidate import Candidate
+from trueshot.files import utf8_safe
+from trueshot.images import read_image, write_png
 from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, worst_case_chart
 from trueshot.reports.comparison import Comparison, comparisons_of
-from trueshot.reports.found import Found, find
+from trueshot.reports.detector_results import Candidate
 from trueshot.reports.grids import Figure, Grid, Rate, as_csv, as_latex, as_markdown, in_latex
 from trueshot.reports.leaderboard import board, leaderboard
-from trueshot.reports.origins import command
+from trueshot.reports.loading import LoadedResult, find
 from trueshot.reports.paper_grids import paper_tables
+from trueshot.reports.provenance import command
 from trueshot.reports.report import write_report
-from trueshot.reports.security_story import verdict
+from trueshot.reports.security_narrative import verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 CSS = ROOT / "src" / "trueshot" / "reports" / "templates" / "report.css"
@@ -206,9 +206,9 @@ def run(tmp_path: Path) -> Path:
     )
 
 
-def found(*results: SecurityResult | RobustnessResult) -> list[Found]:
+def found(*results: SecurityResult | RobustnessResult) -> list[LoadedResult]:
     return [
-        Found(
+        LoadedResult(
             path=Path("r.json"),
             result=result,
             role="plain" if result.detector == "yang" else "",
@@ -308,7 +308,9 @@ def test_the_papers_figures_stand_beside_ours(run: Path) -> None:
 def test_the_papers_figures_stand_beside_attacks_that_were_tried() -> None:
     only_pgd = comparison(paper_result("yang", pgd=0.1))
     assert [grid.title.split(".")[0] for grid in paper_tables(only_pgd)] == ["Table 1"]
-    (either,) = comparisons_of([Found(path=Path("r"), result=paper_result("mine", fgsm=0.4))])
+    (either,) = comparisons_of(
+        [LoadedResult(path=Path("r"), result=paper_result("mine", fgsm=0.4))]
+    )
     assert paper_tables(either)[0].rows[0][2] is None
 
 
@@ -900,7 +902,7 @@ def test_the_page_fits_a_phone_and_a_desk_and_is_dark_where_that_is_wanted(run: 
 
 
 def test_hostile_paths_are_printed(run: Path) -> None:
-    name = printable("a\udcff") + "\x1b[31m"
+    name = utf8_safe("a\udcff") + "\x1b[31m"
     (run / f"{name}.json").write_text("{")
     made = publish.report([run], run.parent / "out")
     assert "\x1b" not in made.faults[0]

@@ -20,7 +20,7 @@ from PIL import Image
 
 from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
 from trueshot.errors import DatasetError, ImageFileError, SimulationError
-from trueshot.imagefiles import read_image, write_jpeg, write_png
+from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.simulate import Simulation, production_of, show, simulate
 from trueshot.simulation.pairs import original, recaptured
 from trueshot.simulation.print import Print

@@ -33,8 +33,8 @@ from trueshot.training import (
     train,
 )
 from trueshot.training.augmentation import turn
-from trueshot.training.defences import Fusion, Objective, Penalty
 from trueshot.training.loop import validate_detector
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.objectives import Mixture
 from trueshot.training.recipe import Network, Schedule
 from trueshot.training.steps import draw_budgets, new_detector

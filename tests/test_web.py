@@ -34,16 +34,16 @@ from web_service import (
     small_bundle,
 )
 
-from trueshot.calibration.words import PROPOSITIONS, in_figures, in_words
+from trueshot.calibration.verbal_scale import PROPOSITIONS, in_figures, in_words
 from trueshot.errors import BundleError, RunError
-from trueshot.imagefiles import read_image
-from trueshot.judging import Judge
+from trueshot.images import read_image
+from trueshot.inference import Predictor
 from trueshot.scanning.pool import Answer
-from trueshot.scanning.verdicts import COLUMNS, Verdict
+from trueshot.scanning.verdict import COLUMNS, Verdict
 from trueshot.web import serving
-from trueshot.web.answers import VerdictAnswer
 from trueshot.web.headers import HEADERS
-from trueshot.web.limits import ServiceSettings
+from trueshot.web.schemas import VerdictAnswer
+from trueshot.web.settings import ServiceSettings
 
 HERE = Path(__file__).parent
 BYTES = {"content-type": "application/octet-stream"}
@@ -105,12 +105,12 @@ def test_a_verdict_is_that_of_the_judge_with_all_that_a_scan_says(
     answer = real.send(path.read_bytes(), name="a/b\\photo.png", detector=name)
     (said,) = answer.json()["verdicts"]
     facts = real.app.state.service.pool.facts[name]
-    judge = Judge.load(folder / {"plain": "plain.safetensors", "robust": "robust.st"}[name])
-    judged = judge.judge(read_image(path).pixels)
+    predictor = Predictor.load(folder / {"plain": "plain.safetensors", "robust": "robust.st"}[name])
+    prediction = predictor.predict(read_image(path).pixels)
     assert answer.status_code == 200
-    assert said["score"] == pytest.approx(judged.score, abs=1e-6)
-    assert said["log10_lr"] == pytest.approx(judged.log10_lr, abs=1e-6)
-    assert (said["verdict"], said["crops"]) == (judged.verdict, len(judged.scores))
+    assert said["score"] == pytest.approx(prediction.score, abs=1e-6)
+    assert said["log10_lr"] == pytest.approx(prediction.log10_lr, abs=1e-6)
+    assert (said["verdict"], said["crops"]) == (prediction.verdict, len(prediction.scores))
     assert said["likelihood_ratio"] == pytest.approx(10 ** said["log10_lr"])
     assert said["in_words"].startswith(in_words(said["log10_lr"]))
     assert said["in_figures"] == in_figures(said["log10_lr"])
@@ -126,8 +126,8 @@ def test_pictures_come_if_asked_for_and_fit_the_photograph(real: Served, folder:
     path = photograph(folder, 4, True)
     (said,) = real.send(path.read_bytes(), pictures="true").json()["verdicts"]
     shown = said["pictures"]
-    judged = Judge.load(folder / "plain.safetensors").judge(read_image(path).pixels)
-    assert tuple(map(tuple, shown["corners"])) == judged.corners
+    prediction = Predictor.load(folder / "plain.safetensors").predict(read_image(path).pixels)
+    assert tuple(map(tuple, shown["corners"])) == prediction.corners
     assert shown["side"] == 32
     for name in ("thumbnail", "heat"):
         kind, _, content = shown[name].partition(";base64,")
@@ -344,9 +344,9 @@ def test_who_leaves_the_queue_is_not_judged(folder: Path) -> None:
             wait_until(lambda: service.app.state.service.taken == 1)
             assert hanging.result().status_code == 504
         assert service.send(bright(250)).is_success
-        late, judged = kept_in(folder / "left")
+        late, prediction = kept_in(folder / "left")
         assert "took longer" in late["reason"]
-        assert judged["verdict"] == "recaptured"
+        assert prediction["verdict"] == "recaptured"
 
 
 def kept_in(folder: Path) -> list[dict[str, Any]]:
@@ -410,7 +410,7 @@ def memory_of_workers(service: Served) -> int:
     """Bytes that all workers hold."""
     if not sys.platform.startswith("linux"):
         pytest.skip("as Linux tells it")
-    parent = service.app.state.service.pool._nursery._process.pid
+    parent = service.app.state.service.pool._fork_server._process.pid
     held = 0
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -678,8 +678,8 @@ def test_it_listens_once_it_can_judge_and_ends_with_its_workers_when_interrupted
     good = small_bundle(tmp_path / "good.safetensors", 1)
     run = (
         "import sys; from pathlib import Path\n"
-        "from trueshot.web.limits import ServiceSettings\n"
-        "from trueshot.web.serving import serve\n"
+        "from trueshot.web.settings import ServiceSettings\n"
+        "from trueshot.web.server import serve\n"
         "serve(Path(sys.argv[1]), Path(sys.argv[1]), ServiceSettings(port=0, workers=1))"
     )
     command = [sys.executable, "-c", run, str(good)]

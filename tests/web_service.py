@@ -21,11 +21,11 @@ from fastapi import FastAPI
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
-from trueshot.imagefiles import write_png
+from trueshot.images import write_png
 from trueshot.web.app import create_app
-from trueshot.web.limits import ServiceSettings
+from trueshot.web.server import config
 from trueshot.web.service import LOADER
-from trueshot.web.serving import config
+from trueshot.web.settings import ServiceSettings
 
 QUICK = "web_workers:load"
 SIDE = 32
@@ -134,6 +134,6 @@ def photograph(folder: Path, seed: int = 0, recaptured: bool = False, side: int 
 
 def bright(level: int, side: int = 8) -> bytes:
     """A PNG of one level."""
-    from trueshot.web.work import png
+    from trueshot.web.worker import png
 
     return png(np.full((side, side, 3), level, np.uint8))

@@ -12,7 +12,7 @@ from scanning_workers import Brightness
 
 from trueshot.card import Card
 from trueshot.scanning.worker import examiner
-from trueshot.web.work import status_of
+from trueshot.web.worker import status_of
 
 Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from trueshot.detector import Detector
 from trueshot.networks import DEFAULT_FILTERS, LCNN
-from trueshot.training.defences import Objective
+from trueshot.training.objective_settings import Objective
 
 
 class UsualLCNN(nn.Module):

@@ -28,7 +28,7 @@ class InputContract(_Part):
     Args:
         side: Height and width of a crop, at native resolution.
         crops: At most so many of a photograph.
-        aggregation: How the scores of crops become the photograph's, as in `ManyCrops`.
+        aggregation: How the scores of crops become the photograph's, as in `CropAggregator`.
     """
 
     side: int = Field(ge=16, le=1024)

@@ -112,12 +112,12 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record) + "\n"
 
 
-def printable(text: str) -> str:
+def utf8_safe(text: str) -> str:
     """A file name as text: bytes in it that are no UTF-8 are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def plain(text: str, most: int = 10_000) -> str:
+def sanitize(text: str, most: int = 10_000) -> str:
     """A text from a stranger, on one line, with nothing in it that hides or turns other text.
 
     Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
@@ -130,16 +130,16 @@ def plain(text: str, most: int = 10_000) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def unmistakable(name: str, most: int = 10_000) -> str:
+def sanitize_unique(name: str, most: int = 10_000) -> str:
     r"""A name from a stranger, as `plain` shows it, and such that no other name is shown alike.
 
     A file may really be called `a\x1b.jpg`, with a backslash. So where something is escaped, or
     could be taken for an escape, backslashes are escaped too. `plain` leaves the result as it is;
     names longer than `most` lose their middle, and may be shown alike.
     """
-    if plain(name, most) == name and not _ESCAPE.search(name):
+    if sanitize(name, most) == name and not _ESCAPE.search(name):
         return name
-    return plain(name.replace("\\", r"\\"), most)
+    return sanitize(name.replace("\\", r"\\"), most)
 
 
 def _escaped(character: str) -> str:

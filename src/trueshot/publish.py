@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
-from trueshot.reports.candidate import LINF
 from trueshot.reports.comparison import comparisons_of
-from trueshot.reports.found import find
+from trueshot.reports.detector_results import LINF
 from trueshot.reports.leaderboard import board
+from trueshot.reports.loading import find
 from trueshot.reports.report import write_leaderboard, write_report
 
 if TYPE_CHECKING:
-    from trueshot.judging.evidence import Explanation
+    from trueshot.inference.explanation import Explanation
 
 PAGES, PDF = (".html", ".htm"), ".pdf"
 
@@ -107,7 +107,7 @@ def scan_report(
         BundleError: The detector cannot be read any more.
     """
     from trueshot.bundle import bundle_sha256
-    from trueshot.judging.onnx_reading import card_of
+    from trueshot.inference.onnx_reading import card_of
     from trueshot.reports.scan_report import write_scan_report
     from trueshot.versions import versions
 

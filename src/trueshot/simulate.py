@@ -18,8 +18,8 @@ from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import only_run_in, printable, write_json
-from trueshot.imagefiles import read_image, write_png
+from trueshot.files import only_run_in, utf8_safe, write_json
+from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
 from trueshot.simulation.production import VERSION, Production, names, produce
@@ -149,7 +149,7 @@ def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
             if not note:
                 kept[sha256] = scene
             else:
-                print(printable(f"passed over {scene.name}: {note}"), file=sys.stderr)
+                print(utf8_safe(f"passed over {scene.name}: {note}"), file=sys.stderr)
             advance(1, "")
     return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
 

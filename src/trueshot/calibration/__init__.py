@@ -10,11 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.calibration.bounds import elub
-    from trueshot.calibration.cost import cllr, cllr_cal, cllr_min
+    from trueshot.calibration.cllr import cllr, cllr_cal, cllr_min
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
     from trueshot.calibration.domain import Domain
     from trueshot.calibration.domain_fitting import fit_domain
+    from trueshot.calibration.elub import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
         CountedRate,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         equal_error_rate,
         probit,
     )
-    from trueshot.calibration.words import PROPOSITIONS, in_words, support
+    from trueshot.calibration.verbal_scale import PROPOSITIONS, in_words, support
 
 _HOMES = {
     "Calibration": "likelihood",

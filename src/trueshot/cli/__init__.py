@@ -12,7 +12,7 @@ import typer
 from trueshot import __version__
 from trueshot.cli import bundles, data, learning, scanning, security
 from trueshot.errors import TrueshotError
-from trueshot.files import printable
+from trueshot.files import utf8_safe
 
 app = typer.Typer(
     help="Tells true shots from recaptures, and goes on telling them apart under attack.",
@@ -66,7 +66,7 @@ def main() -> None:
     try:
         app()
     except (TrueshotError, OSError) as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
+        print(utf8_safe(f"error: {error}"), file=sys.stderr)
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:

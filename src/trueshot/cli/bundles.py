@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from trueshot.cli.options import AggregationName, Bundle, bundle_named
-from trueshot.files import printable
+from trueshot.files import utf8_safe
 
 
 class MethodName(StrEnum):
@@ -63,14 +63,14 @@ def bundle(
     workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, and write it as one file."""
-    from trueshot.bundling import Wishes, describe, make_bundle
+    from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 
     made = make_bundle(
         run,
         calibrate,
         out,
         test=test,
-        wishes=Wishes(
+        settings=CalibrationSettings(
             apcer=apcer,
             bpcer=bpcer,
             method=method.value,
@@ -85,9 +85,9 @@ def bundle(
         command=shlex.join(["trueshot", *sys.argv[1:]]),
     )
     for name, reason in made.unread.items():
-        typer.echo(printable(f"passed over {name}: {reason}"), err=True)
+        typer.echo(utf8_safe(f"passed over {name}: {reason}"), err=True)
     typer.echo(describe(made.card, made.sha256), nl=False)
-    typer.echo(f"bundle: {printable(str(made.path))}")
+    typer.echo(f"bundle: {utf8_safe(str(made.path))}")
 
 
 def inspect(
@@ -96,8 +96,8 @@ def inspect(
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
     from trueshot.bundle import bundle_sha256
-    from trueshot.bundling import describe
-    from trueshot.judging.onnx_reading import card_of
+    from trueshot.calibrating import describe
+    from trueshot.inference.onnx_reading import card_of
 
     path = bundle_named(bundle)
     card = card_of(path)
@@ -117,7 +117,7 @@ def export(
 
     made = export_onnx(bundle_named(bundle), out)
     typer.echo(
-        f"{printable(str(made.path))}: {made.images} photographs judged alike, scores within "
+        f"{utf8_safe(str(made.path))}: {made.images} photographs judged alike, scores within "
         f"{made.difference:.1e}; SHA-256 {made.sha256}"
     )
 
@@ -148,8 +148,8 @@ def serve(
     from trueshot.errors import RunError
 
     try:
-        from trueshot.web.limits import ServiceSettings
-        from trueshot.web.serving import serve as run
+        from trueshot.web.server import serve as run
+        from trueshot.web.settings import ServiceSettings
     except ImportError as error:
         raise RunError(
             f"the service needs the extra web: pip install 'trueshot[web]' ({error})"

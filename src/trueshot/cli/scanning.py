@@ -15,7 +15,7 @@ import typer
 
 from trueshot.cli.options import Bundle, bundle_named
 from trueshot.errors import TrueshotError
-from trueshot.files import plain
+from trueshot.files import sanitize
 
 
 class RuntimeName(StrEnum):
@@ -77,7 +77,7 @@ def scan(
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
     try:
-        from trueshot.scanning.errand import Settings
+        from trueshot.scanning.scan_job import Settings
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
@@ -110,8 +110,8 @@ def scan(
 def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
     """See that all can be written before the work begins; where the ledger is to lie."""
     from trueshot.files import check_destinations
-    from trueshot.scanning.errand import ledger_beside
     from trueshot.scanning.output import check_output
+    from trueshot.scanning.scan_job import ledger_beside
 
     if out is not None:
         check_output(out)
@@ -130,7 +130,7 @@ def _tell(error: Exception) -> None:
     is_known = isinstance(error, TrueshotError | OSError)
     said = str(error) if is_known else f"{type(error).__name__}: {error}"
     with suppress(OSError, ValueError):
-        typer.echo(plain(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
+        typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
 def _course(engine: EngineName, address: str | None) -> Any:
@@ -146,14 +146,14 @@ def _course(engine: EngineName, address: str | None) -> Any:
 
 def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
     """Print verdicts as they come, and what they add up to; the exit status is returned."""
-    from trueshot.scanning.errand import Summary
-    from trueshot.scanning.telling import account, line
+    from trueshot.scanning.scan_job import Summary
+    from trueshot.scanning.verdict_text import long_text, one_line
 
     summary = Summary()
     for verdict in verdicts:
         summary.add(verdict)
         if shown:
-            typer.echo((account if alone else line)(verdict))
+            typer.echo((long_text if alone else one_line)(verdict))
     if not alone:
         typer.echo(str(summary), err=True)
     return summary.status
@@ -179,7 +179,7 @@ def _write_report(
     summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
-    from trueshot.scanning.explained import Explanations
+    from trueshot.scanning.explanations import Explanations
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
@@ -191,4 +191,4 @@ def _write_report(
         results=None if out is None else str(out),
         exit_status=summary.status,
     )
-    typer.echo(f"report: {plain(str(report))}", err=True)
+    typer.echo(f"report: {sanitize(str(report))}", err=True)

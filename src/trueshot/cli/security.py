@@ -10,7 +10,7 @@ import typer
 
 from trueshot.cli.options import AggregationName, AttackName, Device, Sides
 from trueshot.errors import BundleError
-from trueshot.files import printable
+from trueshot.files import utf8_safe
 
 
 class Label(StrEnum):
@@ -71,7 +71,7 @@ def evaluate(
     doubts: Annotated[
         bool, typer.Option(help="Look for reasons why the figures may be false.")
     ] = True,
-    many_crops: Annotated[
+    crop_aggregation: Annotated[
         AggregationName | None,
         typer.Option(
             help="Judge, and attack, each image of --size by all crops of the detector's size: "
@@ -112,10 +112,10 @@ def evaluate(
 ) -> None:
     """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
     from trueshot.datasets import Dataset
-    from trueshot.evaluation.judging import judge_all, sources_of, terms_of
-    from trueshot.evaluation.outside import Contract
+    from trueshot.evaluation.external import InputSpec
+    from trueshot.evaluation.runner import evaluate_detectors, evaluation_settings, sources_of
 
-    contract = Contract(
+    contract = InputSpec(
         offset=input_offset,
         scale=input_scale,
         mean=input_mean,
@@ -123,17 +123,17 @@ def evaluate(
         positive_class=positive_class,
     )
     failed = 0
-    for judgement in judge_all(
+    for judgement in evaluate_detectors(
         sources_of(
             bundle or (),
             detector or (),
             name or (),
             contract,
-            many_crops and many_crops.value,
+            crop_aggregation and crop_aggregation.value,
         ),
         Dataset.open(dataset),
         out,
-        terms_of(
+        evaluation_settings(
             suite.value,
             budget or (),
             part,
@@ -173,7 +173,7 @@ def attack(
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
     from trueshot.attacks import BY_NAME
     from trueshot.bundle import bundle_sha256, load_bundle
-    from trueshot.evaluation.saved import attack_files
+    from trueshot.evaluation.attack_files import attack_files
 
     detector, card = load_bundle(bundle)
     side = size or card.side
@@ -249,8 +249,8 @@ def compare(
 
 def _print_published(made: Any) -> None:
     for path in made.files:
-        typer.echo(printable(str(path)))
+        typer.echo(utf8_safe(str(path)))
     for fault in made.faults:
-        typer.echo(printable(fault), err=True)
+        typer.echo(utf8_safe(fault), err=True)
     if made.faults:
         raise typer.Exit(2)

@@ -10,8 +10,8 @@ from typing import Any
 
 from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError
-from trueshot.files import printable
-from trueshot.imagefiles import find_images
+from trueshot.files import utf8_safe
+from trueshot.images import find_images
 
 LABELS = ("original", "recaptured")
 ORIGINS = ("scene", "first_camera", "camera", "medium")
@@ -55,7 +55,7 @@ def photos_in_folders(original: Path, recaptured: Path) -> list[Photo]:
             raise DatasetError(f"{root}: no such folder")
         found = [
             Photo(
-                name=printable(f"{label}/{path.relative_to(root).as_posix()}"),
+                name=utf8_safe(f"{label}/{path.relative_to(root).as_posix()}"),
                 path=path,
                 label=label,
             )
@@ -132,7 +132,7 @@ def _photo(manifest: Path, number: int, row: dict[str, Any]) -> Photo:
             f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(LABELS)}"
         )
     return Photo(
-        name=printable(name),
+        name=utf8_safe(name),
         path=manifest.parent / name,
         label=label,
         source=_text(row.get("source")),

@@ -47,7 +47,7 @@ from trueshot.files import (
     write_json,
     write_lines,
 )
-from trueshot.imagefiles import read_image
+from trueshot.images import read_image
 from trueshot.progress import progress
 
 # What a run leaves that is killed in its very first write, and what a simulation lays down first.

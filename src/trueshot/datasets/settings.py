@@ -7,7 +7,7 @@ from typing import Literal
 
 from trueshot.datasets.splits import PAPER_FRACTIONS
 from trueshot.errors import DatasetError
-from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT
+from trueshot.images import DEFAULT_PIXEL_LIMIT
 
 PAPER_PER_CLASS = 10_000
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096

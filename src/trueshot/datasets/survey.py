@@ -14,7 +14,7 @@ import numpy as np
 from trueshot.datasets.crops import Corners, candidate_corners, cut, is_flat
 from trueshot.datasets.photos import Photo
 from trueshot.errors import ImageFileError
-from trueshot.imagefiles import read_image
+from trueshot.images import read_image
 
 Record = dict[str, Any]
 _In = TypeVar("_In")

@@ -1,9 +1,8 @@
 """Evaluation: how often a detector is right, clean and attacked, and what that figure is worth."""
 
 from trueshot.evaluation.examples import make_examples
-from trueshot.evaluation.judging import Judgement, Source, judge_all
+from trueshot.evaluation.external import InputSpec, OutsideDetectorError, load_outside
 from trueshot.evaluation.metrics import area_under_curve, wilson_interval
-from trueshot.evaluation.outside import Contract, OutsideDetectorError, load_outside
 from trueshot.evaluation.results import (
     CLEAN,
     Cell,
@@ -19,7 +18,8 @@ from trueshot.evaluation.robustness import (
     evaluate,
     paper_attacks,
 )
-from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
+from trueshot.evaluation.run_suite import DetectorUnderTest, EvaluationSettings, run_suite
+from trueshot.evaluation.runner import DetectorSource, RunOutcome, evaluate_detectors
 from trueshot.evaluation.security import (
     Change,
     Doubt,
@@ -38,24 +38,24 @@ __all__ = [
     "QUICK",
     "SUITES",
     "THOROUGH",
-    "Candidate",
     "Cell",
     "Change",
-    "Contract",
+    "DetectorSource",
+    "DetectorUnderTest",
     "Doubt",
     "Effort",
-    "Judgement",
+    "EvaluationSettings",
+    "InputSpec",
     "OutsideDetectorError",
     "RobustnessResult",
+    "RunOutcome",
     "SecurityResult",
-    "Source",
     "Subject",
-    "Terms",
     "Trial",
     "WorstCase",
     "area_under_curve",
     "evaluate",
-    "judge_all",
+    "evaluate_detectors",
     "load_experiments",
     "load_outside",
     "load_result",

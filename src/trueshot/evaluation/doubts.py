@@ -12,17 +12,17 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from trueshot.detector import Detector
-from trueshot.evaluation.probing.behaviour import Behaviour, behaviour_of, reads
-from trueshot.evaluation.probing.compared import compared
-from trueshot.evaluation.probing.figures import from_figures
-from trueshot.evaluation.probing.gradients import Slopes, gives_gradient, slopes_of
-from trueshot.evaluation.probing.judging import random_numbers_from
-from trueshot.evaluation.probing.noticed import (
+from trueshot.evaluation.sanity_checks.attack_rules import compared
+from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
+from trueshot.evaluation.sanity_checks.detector_rules import (
     noticed_in_behaviour,
     noticed_in_sizes,
     noticed_in_slopes,
 )
-from trueshot.evaluation.probing.panel import Make, run_panel
+from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, slopes_of
+from trueshot.evaluation.sanity_checks.panel import Make, run_panel
+from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
+from trueshot.evaluation.sanity_checks.result_rules import from_figures
 from trueshot.evaluation.security import Doubt, SecurityResult
 
 NAMES = {
@@ -84,7 +84,7 @@ def investigate(
     core.
 
     Args:
-        detector: Judged in evaluation mode; left as it was.
+        detector: Prediction in evaluation mode; left as it was.
         images: Whole levels as files gave them, shape (n, 3, h, w); some 50 to 200, which need not
             be judged rightly.
         labels: True classes, shape (n,).

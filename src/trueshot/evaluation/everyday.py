@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from trueshot.channels import EVERYDAY, Channel
-from trueshot.evaluation.hearing import Hearing
+from trueshot.evaluation.evaluator import Evaluator
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.evaluation.security import Change
 from trueshot.progress import Advance
@@ -17,7 +17,7 @@ NONE = "none"
 
 
 def everyday_changes(
-    hearing: Hearing,
+    evaluator: Evaluator,
     channels: Sequence[Channel] = EVERYDAY,
     advance: Advance = lambda steps, note: None,
 ) -> tuple[Change, ...]:
@@ -33,28 +33,28 @@ def everyday_changes(
         First `none`, the images as they are; then the changes in order. The threshold is that of
         the detector, a recapture score of 0, and is not fitted to any of them.
     """
-    found = [_change(hearing, NONE, "None", lambda images: images, advance)]
-    found += [_change(hearing, each.name, repr(each), each, advance) for each in channels]
+    found = [_change(evaluator, NONE, "None", lambda images: images, advance)]
+    found += [_change(evaluator, each.name, repr(each), each, advance) for each in channels]
     return tuple(found)
 
 
 def _change(
-    hearing: Hearing,
+    evaluator: Evaluator,
     name: str,
     settings: str,
     channel: Callable[[Tensor], Tensor],
     advance: Advance,
 ) -> Change:
     scores = []
-    for images, _ in hearing.everything():
-        scores.append(hearing.scores(channel(images)))
+    for images, _ in evaluator.everything():
+        scores.append(evaluator.scores(channel(images)))
         advance(len(images), name)
     every = np.concatenate(scores)
-    labels = hearing.part.labels
+    labels = evaluator.part.labels
     return Change(
         name=name,
         settings=settings,
-        right=hearing.per_class((every > 0) == (labels == 1)),
-        total=hearing.total,
+        right=evaluator.per_class((every > 0) == (labels == 1)),
+        total=evaluator.total,
         auc=area_under_curve(every, labels),
     )

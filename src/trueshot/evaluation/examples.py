@@ -16,8 +16,8 @@ from trueshot.datasets import LABELS, Dataset, Part
 from trueshot.detector import Detector
 from trueshot.evaluation.pairs import copy_pairs
 from trueshot.evaluation.robustness import PAPER_ATTACKS
-from trueshot.files import printable
-from trueshot.imagefiles import read_image, write_png
+from trueshot.files import utf8_safe
+from trueshot.images import read_image, write_png
 from trueshot.pixels import to_bytes, to_levels
 
 FIGURE_2_CROPS = 4
@@ -72,7 +72,7 @@ def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
     """What the card says of a data set, as far as a reader of results wants to know it."""
     card, labels = dataset.card, dataset.photos["label"].to_pylist()
     return {
-        "folder": printable(str(dataset.folder)),
+        "folder": utf8_safe(str(dataset.folder)),
         "simulated": (dataset.folder / "simulation.json").is_file(),
         "photos": {label: labels.count(label) for label in LABELS},
         "sources": len({source for source in dataset.photos["source"].to_pylist() if source}),

@@ -30,12 +30,12 @@ class Outcome:
     """
 
     trial: Trial
-    fates: str
+    outcome_flags: str
 
     @property
     def tried(self) -> Flags:
         """Which images were attacked, shape (n,)."""
-        return np.array([fate != NOT_TRIED for fate in self.fates], bool)
+        return np.array([fate != NOT_TRIED for fate in self.outcome_flags], bool)
 
     @property
     def broken(self) -> Flags:
@@ -48,10 +48,12 @@ class Outcome:
         return self._those(_BROKEN_BEFORE_FILE)
 
     def _those(self, bit: int) -> Flags:
-        return np.array([fate != NOT_TRIED and bool(int(fate) & bit) for fate in self.fates], bool)
+        return np.array(
+            [fate != NOT_TRIED and bool(int(fate) & bit) for fate in self.outcome_flags], bool
+        )
 
 
-def fates(tried: Flags, broken: Flags, broken_before_file: Flags) -> str:
+def outcome_flags(tried: Flags, broken: Flags, broken_before_file: Flags) -> str:
     """What became of each image, as `Outcome` wants it."""
     bits = _BROKEN * broken + _BROKEN_BEFORE_FILE * broken_before_file
     pairs = zip(tried.tolist(), bits.tolist(), strict=True)
@@ -86,14 +88,14 @@ class Journal:
             fields = line.get("trial", {})
             names = (fields.get("threat"), fields.get("attack"), fields.get("settings"))
             if names == (threat, attack, settings):
-                found = Outcome(trial=_trial(fields), fates=line["fates"])
+                found = Outcome(trial=_trial(fields), outcome_flags=line["fates"])
                 if np.array_equal(found.tried, tried):
                     return found
         return None
 
     def enter_outcome(self, outcome: Outcome) -> None:
         """Add a finished trial."""
-        self._enter({"trial": asdict(outcome.trial), "fates": outcome.fates})
+        self._enter({"trial": asdict(outcome.trial), "fates": outcome.outcome_flags})
 
     def note(self, name: str) -> Any:
         """What was entered under a name, or None."""

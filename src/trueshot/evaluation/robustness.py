@@ -69,7 +69,7 @@ def evaluate(
     verdicts are the ones that count.
 
     Args:
-        detector: Judged in evaluation mode, and left as it was.
+        detector: Prediction in evaluation mode, and left as it was.
         dataset: As `prepare` made it.
         attacks: By short name and budget.
         side: Which of the data set's sizes; may be left out if there is one.

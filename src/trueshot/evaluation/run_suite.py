@@ -16,24 +16,24 @@ from trueshot.channels import EVERYDAY
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
 from trueshot.errors import RunError
+from trueshot.evaluation.evaluator import Evaluator
 from trueshot.evaluation.everyday import everyday_changes
-from trueshot.evaluation.hearing import Hearing
+from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.journal import Journal
 from trueshot.evaluation.metrics import area_under_curve
-from trueshot.evaluation.panels import panels
 from trueshot.evaluation.robustness import Subject
 from trueshot.evaluation.security import Doubt, SecurityResult
 from trueshot.evaluation.suites import (
     BUDGETS,
     QUICK,
+    AdversaryCapabilities,
     Effort,
-    Means,
     l2_per_level,
     left_out,
     threats_of,
     transferred,
 )
-from trueshot.evaluation.worst_case import Finding, Threat, work, worst_cases
+from trueshot.evaluation.worst_case import Threat, ThreatResult, work, worst_cases
 from trueshot.progress import progress
 from trueshot.versions import versions
 
@@ -41,7 +41,7 @@ _FEW = 50  # of each class: for the distance to the boundary, and for doubts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Candidate:
+class DetectorUnderTest:
     """A detector to be judged, and what is known of it.
 
     Args:
@@ -49,7 +49,7 @@ class Candidate:
         detector: In evaluation mode.
         side: Height and width of the images.
         crop_side: Of the crops by whose mean logits the detector judges an image, if it does; its
-            network is then a `ManyCrops`.
+            network is then a `CropAggregator`.
         differentiable: Whether gradients lead through it.
         cost: Of its training, as of `SecurityResult`.
     """
@@ -63,7 +63,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class EvaluationSettings:
     """How a suite is to be run.
 
     Args:
@@ -89,14 +89,18 @@ class Terms:
     effort: Effort = QUICK
     threats: tuple[str, ...] = ()
     doubts: bool = True
-    transfer: Candidate | None = None
+    transfer: DetectorUnderTest | None = None
     opinions: bool = False
     device: str | torch.device = "cpu"
     batch: int = 128
 
 
 def run_suite(
-    candidate: Candidate, dataset: Dataset, terms: Terms, root: Path | None = None, stem: str = ""
+    tested: DetectorUnderTest,
+    dataset: Dataset,
+    settings: EvaluationSettings,
+    root: Path | None = None,
+    stem: str = "",
 ) -> SecurityResult:
     """Run one suite on one detector.
 
@@ -111,47 +115,47 @@ def run_suite(
         RunError: No such suite or budgets, the part lacks a class, the detector has not two
             classes or says no numbers, or a journal is wanted for weights without a hash.
     """
-    subject, side = candidate.subject, candidate.side
-    _check(candidate, terms, root)
-    part = chosen_part(dataset, side, terms.part, terms.crops)
-    hearing = Hearing(
-        detector=candidate.detector.to(terms.device),
+    subject, side = tested.subject, tested.side
+    _check(tested, settings, root)
+    part = chosen_part(dataset, side, settings.part, settings.crops)
+    evaluator = Evaluator(
+        detector=tested.detector.to(settings.device),
         part=part,
-        device=terms.device,
-        batch=terms.batch,
-        seed=terms.seed,
+        device=settings.device,
+        batch=settings.batch,
+        seed=settings.seed,
     )
-    transfer = terms.transfer and terms.transfer.subject.bundle_sha256
+    transfer = settings.transfer and settings.transfer.subject.bundle_sha256
     key = (
         subject.bundle_sha256,
-        candidate.crop_side,
+        tested.crop_side,
         dataset.fingerprint(side),
-        terms.part,
+        settings.part,
         len(part),
-        terms.seed,
+        settings.seed,
         transfer,
     )
     journal = Journal(path=root / f"{stem}.jsonl" if root else None, key=key)
     result = SecurityResult(
-        suite=terms.suite,
+        suite=settings.suite,
         detector=subject.name,
         bundle_sha256=subject.bundle_sha256,
         side=side,
-        part=terms.part,
+        part=settings.part,
         data=dataset.fingerprint(side),
         split_by=str(dataset.card["split_by"]),
-        seed=terms.seed,
-        auc=_auc(hearing),
+        seed=settings.seed,
+        auc=_auc(evaluator),
         recipe=subject.recipe,
-        cost=candidate.cost,
-        crop_side=candidate.crop_side,
+        cost=tested.cost,
+        crop_side=tested.crop_side,
         versions=versions(),
     )
-    if terms.suite == "everyday":
-        result = replace(result, changes=_changes(hearing, subject.name))
+    if settings.suite == "everyday":
+        result = replace(result, changes=_changes(evaluator, subject.name))
     else:
-        result = _attacked(result, hearing, candidate, terms, journal, root, stem)
-    return _doubted(result, hearing, candidate, terms, journal) if terms.doubts else result
+        result = _attacked(result, evaluator, tested, settings, journal, root, stem)
+    return _doubted(result, evaluator, tested, settings, journal) if settings.doubts else result
 
 
 def _chosen(threats: Sequence[Threat], names: Sequence[str]) -> tuple[Threat, ...]:
@@ -175,73 +179,77 @@ def chosen_part(dataset: Dataset, side: int, name: str, crops: int | None) -> Pa
     return part
 
 
-def _check(candidate: Candidate, terms: Terms, root: Path | None) -> None:
-    name, classes = candidate.subject.name, candidate.detector.classes
-    if terms.suite not in ("strong", "file", "everyday"):
-        raise RunError(f"suite {terms.suite!r}: unknown; known: strong, file, everyday")
+def _check(tested: DetectorUnderTest, settings: EvaluationSettings, root: Path | None) -> None:
+    name, classes = tested.subject.name, tested.detector.classes
+    if settings.suite not in ("strong", "file", "everyday"):
+        raise RunError(f"suite {settings.suite!r}: unknown; known: strong, file, everyday")
     if len(classes) != 2:
         raise RunError(f"{name}: has {len(classes)} classes; two are judged here")
-    if root is not None and not candidate.subject.bundle_sha256:
+    if root is not None and not tested.subject.bundle_sha256:
         raise RunError("a journal goes with a subject whose bundle is known by its SHA-256")
-    rising = sorted({0.0, *terms.budgets})
-    if not terms.budgets or rising != [0.0, *terms.budgets] or rising[-1] > 255:
-        raise RunError(f"budgets that rise from above 0 to 255 wanted, got {terms.budgets}")
+    rising = sorted({0.0, *settings.budgets})
+    if not settings.budgets or rising != [0.0, *settings.budgets] or rising[-1] > 255:
+        raise RunError(f"budgets that rise from above 0 to 255 wanted, got {settings.budgets}")
 
 
 def _attacked(
     result: SecurityResult,
-    hearing: Hearing,
-    candidate: Candidate,
-    terms: Terms,
+    evaluator: Evaluator,
+    tested: DetectorUnderTest,
+    settings: EvaluationSettings,
     journal: Journal,
     root: Path | None,
     stem: str,
 ) -> SecurityResult:
-    means = _means(hearing, candidate, terms)
-    threats = _chosen(threats_of(terms.suite, means), terms.threats)
-    findings: dict[str, Finding] = {}
-    total = sum(work(hearing, threat) for threat in threats)
-    name = f"{terms.suite} {candidate.subject.name} {candidate.side} px"
+    adversary = _means(evaluator, tested, settings)
+    threats = _chosen(threats_of(settings.suite, adversary), settings.threats)
+    findings: dict[str, ThreatResult] = {}
+    total = sum(work(evaluator, threat) for threat in threats)
+    name = f"{settings.suite} {tested.subject.name} {tested.side} px"
     with progress(name, total) as advance:
         for threat in threats:
-            findings[threat.name] = worst_cases(hearing, threat, journal, advance)
-    strong = terms.suite == "strong"
+            findings[threat.name] = worst_cases(evaluator, threat, journal, advance)
+    strong = settings.suite == "strong"
     return replace(
         result,
         worst=tuple(case for finding in findings.values() for case in finding.worst),
         trials=tuple(trial for finding in findings.values() for trial in finding.trials),
-        boundary=_boundary(hearing, means, journal) if strong and means.differentiable else {},
-        examples=_examples(hearing, threats[0], findings, candidate, root, stem),
+        boundary=_boundary(evaluator, adversary, journal)
+        if strong and adversary.differentiable
+        else {},
+        examples=_examples(evaluator, threats[0], findings, tested, root, stem),
         per_epsilon={
-            threat.name: l2_per_level(candidate.side) if threat.name == "l2" else 1.0
+            threat.name: l2_per_level(tested.side) if threat.name == "l2" else 1.0
             for threat in threats
         },
-        notes=_notes(terms.suite, means),
+        notes=_notes(settings.suite, adversary),
     )
 
 
-def _means(hearing: Hearing, candidate: Candidate, terms: Terms) -> Means:
-    other = terms.transfer
-    return Means(
-        budgets=terms.budgets,
-        effort=terms.effort,
-        seed=terms.seed,
-        side=candidate.side,
-        differentiable=candidate.differentiable,
-        random=hearing.is_random(),
-        opinions=terms.opinions,
-        other=None if other is None else (other.subject.name, other.detector.to(terms.device)),
+def _means(
+    evaluator: Evaluator, tested: DetectorUnderTest, settings: EvaluationSettings
+) -> AdversaryCapabilities:
+    other = settings.transfer
+    return AdversaryCapabilities(
+        budgets=settings.budgets,
+        effort=settings.effort,
+        seed=settings.seed,
+        side=tested.side,
+        differentiable=tested.differentiable,
+        random=evaluator.is_random(),
+        opinions=settings.opinions,
+        other=None if other is None else (other.subject.name, other.detector.to(settings.device)),
     )
 
 
-def _notes(suite: str, means: Means) -> tuple[str, ...]:
+def _notes(suite: str, adversary: AdversaryCapabilities) -> tuple[str, ...]:
     notes = []
-    if missing := left_out(suite, means):
+    if missing := left_out(suite, adversary):
         notes.append(
             "No gradient leads through this detector, so only attacks that ask it were tried; "
             f"left out: {', '.join(missing)}. Its worst case is worse than these figures."
         )
-    if means.random:
+    if adversary.random:
         notes.append(
             "This detector draws random numbers: every verdict is one draw, of one fixed seed, "
             "and an attack on the mean of many was added."
@@ -249,35 +257,37 @@ def _notes(suite: str, means: Means) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _auc(hearing: Hearing) -> float:
+def _auc(evaluator: Evaluator) -> float:
     import numpy as np
 
-    scores = np.concatenate([hearing.scores(images) for images, _ in hearing.everything()])
-    return area_under_curve(scores, hearing.part.labels)
+    scores = np.concatenate([evaluator.scores(images) for images, _ in evaluator.everything()])
+    return area_under_curve(scores, evaluator.part.labels)
 
 
-def _changes(hearing: Hearing, name: str) -> Any:
-    total = len(hearing.part) * (1 + len(EVERYDAY))
-    with progress(f"everyday {name} {hearing.part.side} px", total) as advance:
-        return everyday_changes(hearing, EVERYDAY, advance)
+def _changes(evaluator: Evaluator, name: str) -> Any:
+    total = len(evaluator.part) * (1 + len(EVERYDAY))
+    with progress(f"everyday {name} {evaluator.part.side} px", total) as advance:
+        return everyday_changes(evaluator, EVERYDAY, advance)
 
 
-def _boundary(hearing: Hearing, means: Means, journal: Journal) -> dict[str, float | None]:
+def _boundary(
+    evaluator: Evaluator, adversary: AdversaryCapabilities, journal: Journal
+) -> dict[str, float | None]:
     """Median distance to the boundary of the first images that are judged rightly, by norm."""
-    name = f"boundary of {means.effort.boundary} steps"
+    name = f"boundary of {adversary.effort.boundary} steps"
     found: dict[str, float | None] | None = journal.note(name)
     if found is not None:
         return found
-    part = hearing.part.first(_FEW)
-    images, labels = part.batch(slice(None), hearing.device)
-    right = torch.from_numpy(~hearing.wrong(images, labels)).to(labels.device)
+    part = evaluator.part.first(_FEW)
+    images, labels = part.batch(slice(None), evaluator.device)
+    right = torch.from_numpy(~evaluator.wrong(images, labels)).to(labels.device)
     if not bool(right.any()):
         return {}
     found = {}
     norms: tuple[Norm, ...] = ("linf", "l2")
     for norm in norms:
-        attack = FMN(norm=norm, steps=means.effort.boundary)
-        away = boundary_distance(hearing.detector, images[right], labels[right], attack)
+        attack = FMN(norm=norm, steps=adversary.effort.boundary)
+        away = boundary_distance(evaluator.detector, images[right], labels[right], attack)
         median = float(away.double().quantile(0.5))
         found[norm] = median if math.isfinite(median) else None
     journal.enter_note(name, found)
@@ -285,20 +295,20 @@ def _boundary(hearing: Hearing, means: Means, journal: Journal) -> dict[str, flo
 
 
 def _examples(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
-    findings: Mapping[str, Finding],
-    candidate: Candidate,
+    findings: Mapping[str, ThreatResult],
+    tested: DetectorUnderTest,
     root: Path | None,
     stem: str,
 ) -> tuple[Mapping[str, Any], ...]:
     if root is None:
         return ()
     return panels(
-        hearing,
+        evaluator,
         threat,
         findings[threat.name],
-        candidate.subject.name,
+        tested.subject.name,
         root,
         f"examples/{stem}",
     )
@@ -306,28 +316,28 @@ def _examples(
 
 def _doubted(
     result: SecurityResult,
-    hearing: Hearing,
-    candidate: Candidate,
-    terms: Terms,
+    evaluator: Evaluator,
+    tested: DetectorUnderTest,
+    settings: EvaluationSettings,
     journal: Journal,
 ) -> SecurityResult:
     """The result with reasons why it may be false: of the detector itself, and of the figures."""
     from trueshot.evaluation.doubts import doubts_of, investigate
 
     found: list[Doubt] = []
-    if terms.suite == "strong":
-        name = f"doubts at {', '.join(f'{budget:g}' for budget in terms.budgets)}"
+    if settings.suite == "strong":
+        name = f"doubts at {', '.join(f'{budget:g}' for budget in settings.budgets)}"
         lines = journal.note(name)
         if lines is None:
-            images, labels = hearing.part.first(_FEW).batch(slice(None), hearing.device)
-            lent = transferred(_means(hearing, candidate, terms))
+            images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
+            lent = transferred(_means(evaluator, tested, settings))
             found = list(
                 investigate(
-                    hearing.detector,
+                    evaluator.detector,
                     images,
                     labels,
-                    budgets=terms.budgets,
-                    seed=terms.seed,
+                    budgets=settings.budgets,
+                    seed=settings.seed,
                     unusual=[step.make for step in lent],
                 )
             )

@@ -84,7 +84,7 @@ THOROUGH = Effort(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class AdversaryCapabilities:
     """What attackers have.
 
     Args:
@@ -127,58 +127,60 @@ def l2_per_level(side: int) -> float:
     return float((3 * side * side) ** 0.5 / 4)
 
 
-def threats_of(suite: str, means: Means) -> tuple[Threat, ...]:
+def threats_of(suite: str, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
     """The threat models of a suite.
 
     Raises:
         KeyError: No such suite; `paper` and `everyday` have none.
     """
-    return {"strong": strong_threats, "file": file_threats}[suite](means)
+    return {"strong": strong_threats, "file": file_threats}[suite](adversary)
 
 
-def strong_threats(means: Means) -> tuple[Threat, ...]:
+def strong_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
     """`linf`, on to where accuracy reaches 5 %, and `l2`, if gradients lead through the detector.
 
     Both are written as PNG.
     """
     linf = Threat(
         name="linf",
-        steps=means.usable(
-            [*_linf_steps(means), *_dear_linf_steps(means), *_second_opinions(means)]
+        steps=adversary.usable(
+            [*_linf_steps(adversary), *_dear_linf_steps(adversary), *_second_opinions(adversary)]
         ),
-        budgets=means.budgets,
-        far_budgets=means.far,
+        budgets=adversary.budgets,
+        far_budgets=adversary.far,
     )
-    if not means.differentiable:
+    if not adversary.differentiable:
         return (linf,)  # in L2 there would be nothing but noise without aim
-    scale = l2_per_level(means.side)
-    budgets = tuple(scale * budget for budget in means.budgets)
-    return linf, Threat(name="l2", steps=tuple(_l2_steps(means)), budgets=budgets)
+    scale = l2_per_level(adversary.side)
+    budgets = tuple(scale * budget for budget in adversary.budgets)
+    return linf, Threat(name="l2", steps=tuple(_l2_steps(adversary)), budgets=budgets)
 
 
-def file_threats(means: Means, channels: Sequence[Channel] = FILES) -> tuple[Threat, ...]:
+def file_threats(
+    adversary: AdversaryCapabilities, channels: Sequence[Channel] = FILES
+) -> tuple[Threat, ...]:
     """`png`, and every other file that an attacked image is sent as, which the attacker knows."""
     return tuple(
         Threat(
             name=channel.name,
-            steps=means.usable(_file_steps(means, channel, channels)),
-            budgets=means.budgets,
+            steps=adversary.usable(_file_steps(adversary, channel, channels)),
+            budgets=adversary.budgets,
             channel=None if isinstance(channel, Png) else channel,
         )
         for channel in channels
     )
 
 
-def left_out(suite: str, means: Means) -> list[str]:
+def left_out(suite: str, adversary: AdversaryCapabilities) -> list[str]:
     """Attacks that a detector without gradients cannot be tried with, by name."""
-    if means.differentiable or suite not in ("strong", "file"):
+    if adversary.differentiable or suite not in ("strong", "file"):
         return []
-    steps = [*_linf_steps(means), *_dear_linf_steps(means), *_l2_steps(means)]
+    steps = [*_linf_steps(adversary), *_dear_linf_steps(adversary), *_l2_steps(adversary)]
     return list(dict.fromkeys(step.name for step in steps if step.wants_gradient))
 
 
-def _linf_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
     return [
         Step(
             name="noise",
@@ -194,8 +196,8 @@ def _linf_steps(means: Means) -> list[Step]:
             on_all=True,
             far=True,
         ),
-        *transferred(means),
-        *_averaged(means),
+        *transferred(adversary),
+        *_averaged(adversary),
         Step(
             name="apgd-margin",
             make=lambda b: APGD(
@@ -206,8 +208,8 @@ def _linf_steps(means: Means) -> list[Step]:
     ]
 
 
-def _dear_linf_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _dear_linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
     return [
         Step(name="apgd-ce", make=lambda b: APGD(budget=b, steps=effort.again, seed=seed + 1)),
         Step(
@@ -227,21 +229,21 @@ def _dear_linf_steps(means: Means) -> list[Step]:
             name="square",
             make=lambda b: Square(budget=b, queries=effort.square, seed=seed),
             wants_gradient=False,
-            far=not means.differentiable,
+            far=not adversary.differentiable,
         ),
         Step(
             name="rays",
             make=lambda b: RayS(budget=b, queries=effort.rays),
             wants_gradient=False,
-            far=not means.differentiable,
+            far=not adversary.differentiable,
         ),
     ]
 
 
-def _second_opinions(means: Means) -> list[Step]:
-    if not means.opinions:
+def _second_opinions(adversary: AdversaryCapabilities) -> list[Step]:
+    if not adversary.opinions:
         return []
-    effort, seed = means.effort, means.seed
+    effort, seed = adversary.effort, adversary.seed
     return [
         Step(
             name="pyautoattack-apgd",
@@ -254,8 +256,8 @@ def _second_opinions(means: Means) -> list[Step]:
     ]
 
 
-def _l2_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _l2_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
     return [
         Step(
             name="noise-l2",
@@ -286,19 +288,19 @@ def _l2_steps(means: Means) -> list[Step]:
     ]
 
 
-def transferred(means: Means) -> list[Step]:
+def transferred(adversary: AdversaryCapabilities) -> list[Step]:
     """The attack that is lent by another detector, if there is one."""
-    if means.other is None:
+    if adversary.other is None:
         return []
-    name, source = means.other
+    name, source = adversary.other
 
     def make(budget: float) -> Transfer:
         attack = APGD(
             budget=budget,
-            steps=means.effort.apgd,
+            steps=adversary.effort.apgd,
             loss="margin",
             random_start=False,
-            seed=means.seed,
+            seed=adversary.seed,
             early_exit=False,  # as far to the wrong side as it gets: it has to last elsewhere
         )
         return Transfer(attack=attack, source=source, name=name)
@@ -306,24 +308,26 @@ def transferred(means: Means) -> list[Step]:
     return [Step(name="transfer", make=make, wants_gradient=False, on_all=True)]
 
 
-def _averaged(means: Means) -> list[Step]:
-    if not means.random:
+def _averaged(adversary: AdversaryCapabilities) -> list[Step]:
+    if not adversary.random:
         return []
-    effort = means.effort
+    effort = adversary.effort
     return [
         Step(
             name="pgd-mean",
             make=lambda b: Expectation(
-                PGD(budget=b, steps=effort.pgd), draws=effort.draws, seed=means.seed
+                PGD(budget=b, steps=effort.pgd), draws=effort.draws, seed=adversary.seed
             ),
         )
     ]
 
 
-def _file_steps(means: Means, channel: Channel, channels: Sequence[Channel]) -> list[Step]:
+def _file_steps(
+    adversary: AdversaryCapabilities, channel: Channel, channels: Sequence[Channel]
+) -> list[Step]:
     """Attacks in memory, then those that know the channel, or only that there will be one."""
-    effort, seed = means.effort, means.seed
-    plain = [step for step in _linf_steps(means) if step.name in ("fgsm", "pgd", "apgd-margin")]
+    effort, seed = adversary.effort, adversary.seed
+    plain = [step for step in _linf_steps(adversary) if step.name in ("fgsm", "pgd", "apgd-margin")]
     # Levels that have to last get as far to the wrong side as the budget allows.
     to_the_end = Step(
         name="pgd", make=lambda b: PGD(budget=b, steps=effort.pgd), on_all=True, far=True
@@ -333,7 +337,7 @@ def _file_steps(means: Means, channel: Channel, channels: Sequence[Channel]) -> 
         make=lambda b: Square(budget=b, queries=effort.square, seed=seed),
         wants_gradient=False,
     )
-    last = [] if means.differentiable else [asking]
+    last = [] if adversary.differentiable else [asking]
     if isinstance(channel, Png):
         return [*plain, *last]
     lossy = tuple(each for each in channels if not isinstance(each, Png))

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from trueshot.attacks import Attack, as_filed, counted, perturb
-from trueshot.evaluation.hearing import Hearing
-from trueshot.evaluation.journal import Flags, Journal, Outcome, fates
+from trueshot.evaluation.evaluator import Evaluator
+from trueshot.evaluation.journal import Flags, Journal, Outcome, outcome_flags
 from trueshot.evaluation.security import UNBROKEN, WRONG_CLEAN, Trial, WorstCase
 from trueshot.pixels import psnr, ssim
 from trueshot.progress import Advance
@@ -85,7 +85,7 @@ class Threat:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ThreatResult:
     """What came of one threat: worst cases in order of budget, and the trials on the way."""
 
     worst: tuple[WorstCase, ...]
@@ -110,23 +110,23 @@ class _Standing:
         if same_in_memory:
             self.wrong_in_memory[outcome.broken] = True
 
-    def worst_case(self, hearing: Hearing, threat: str, budget: float) -> WorstCase:
+    def worst_case(self, evaluator: Evaluator, threat: str, budget: float) -> WorstCase:
         return WorstCase(
             threat=threat,
             budget=budget,
-            right=hearing.per_class(self.unbroken),
-            right_before_file=hearing.per_class(~self.wrong_in_memory),
-            total=hearing.total,
+            right=evaluator.per_class(self.unbroken),
+            right_before_file=evaluator.per_class(~self.wrong_in_memory),
+            total=evaluator.total,
             broken_by=tuple(self.broken_by.tolist()),
         )
 
 
 def worst_cases(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
     journal: Journal | None = None,
     advance: Advance = lambda steps, note: None,
-) -> Finding:
+) -> ThreatResult:
     """Try to break every image at every budget, upwards.
 
     Args:
@@ -141,42 +141,44 @@ def worst_cases(
         comes in between, what breaks it in the file could be done in memory, and counts there too.
     """
     journal = journal or Journal()
-    standing = _clean(hearing, threat.channel)
-    advance(len(hearing.part), f"{threat.name} clean")
+    standing = _clean(evaluator, threat.channel)
+    advance(len(evaluator.part), f"{threat.name} clean")
     right_clean = standing.unbroken
-    worst = [standing.worst_case(hearing, threat.name, 0.0)]
+    worst = [standing.worst_case(evaluator, threat.name, 0.0)]
     trials: list[Trial] = []
     for budget, steps in threat.plan:
         if budget in threat.far_budgets and worst[-1].accuracy <= LOW_ENOUGH:
-            advance(len(hearing.part) * len(steps), "")
+            advance(len(evaluator.part) * len(steps), "")
             continue
         for step in steps:
             tried = right_clean if step.on_all else standing.unbroken
-            outcome = _outcome(hearing, threat, step, budget, tried, journal, advance)
+            outcome = _outcome(evaluator, threat, step, budget, tried, journal, advance)
             if outcome is not None:
                 trials.append(outcome.trial)
                 standing.take(outcome, step.name, same_in_memory=threat.channel is None)
-        worst.append(standing.worst_case(hearing, threat.name, budget))
-    return Finding(worst=tuple(worst), trials=tuple(trials))
+        worst.append(standing.worst_case(evaluator, threat.name, budget))
+    return ThreatResult(worst=tuple(worst), trials=tuple(trials))
 
 
-def work(hearing: Hearing, threat: Threat) -> int:
+def work(evaluator: Evaluator, threat: Threat) -> int:
     """Images to advance by in `worst_cases`."""
-    return len(hearing.part) * (1 + sum(len(steps) for _, steps in threat.plan))
+    return len(evaluator.part) * (1 + sum(len(steps) for _, steps in threat.plan))
 
 
-def _clean(hearing: Hearing, channel: Channel | None) -> _Standing:
+def _clean(evaluator: Evaluator, channel: Channel | None) -> _Standing:
     """How the images stand before any attack, in memory and after the channel."""
     in_memory, arrived = [], []
-    for images, labels in hearing.everything():
-        in_memory.append(hearing.wrong(images, labels))
-        arrived.append(in_memory[-1] if channel is None else hearing.wrong(channel(images), labels))
+    for images, labels in evaluator.everything():
+        in_memory.append(evaluator.wrong(images, labels))
+        arrived.append(
+            in_memory[-1] if channel is None else evaluator.wrong(channel(images), labels)
+        )
     names = np.where(np.concatenate(arrived), WRONG_CLEAN, UNBROKEN).astype("<U64")
     return _Standing(broken_by=names, wrong_in_memory=np.concatenate(in_memory))
 
 
 def _outcome(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
     step: Step,
     budget: float,
@@ -186,21 +188,21 @@ def _outcome(
 ) -> Outcome | None:
     """What an attack does: from the journal, or tried now; None if there is nobody to attack."""
     if not tried.any():
-        advance(len(hearing.part), "")
+        advance(len(evaluator.part), "")
         return None
     attack = step.make(budget)
     outcome = journal.outcome(threat.name, step.name, repr(attack), tried)
     if outcome is not None:
-        advance(len(hearing.part), "")
+        advance(len(evaluator.part), "")
         return outcome
-    outcome = _attack(hearing, threat, step.name, attack, budget, tried, advance)
+    outcome = _attack(evaluator, threat, step.name, attack, budget, tried, advance)
     journal.enter_outcome(outcome)
-    advance(len(hearing.part) - int(tried.sum()), "")
+    advance(len(evaluator.part) - int(tried.sum()), "")
     return outcome
 
 
 def _attack(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
     name: str,
     attack: Attack,
@@ -215,15 +217,15 @@ def _attack(
     noise: list[float] = []
     likeness: list[float] = []
     spent = np.zeros(2)
-    for images, labels in hearing.batches(places):
+    for images, labels in evaluator.batches(places):
         here = places[len(noise) : len(noise) + len(images)]
         with counted(len(images)) as calls:
-            attacked = perturb(attack, hearing.detector, images, labels)
+            attacked = perturb(attack, evaluator.detector, images, labels)
         spent += int(calls.forward.sum()), int(calls.backward.sum())
         filed = as_filed(attack, images, attacked)
         arrived = filed if threat.channel is None else threat.channel(filed)
-        broken[here] = hearing.wrong(arrived, labels)
-        broken_before_file[here] = hearing.wrong(attacked, labels)
+        broken[here] = evaluator.wrong(arrived, labels)
+        broken_before_file[here] = evaluator.wrong(attacked, labels)
         seen = arrived if arrived.shape == images.shape else filed
         noise += psnr(images, seen).clamp(max=_MOST_PSNR).tolist()
         few = max(0, _SSIM_IMAGES - len(likeness))
@@ -234,12 +236,12 @@ def _attack(
         threat=threat.name,
         budget=budget,
         settings=repr(attack),
-        tried=hearing.per_class(tried),
-        broken=hearing.per_class(broken),
-        broken_before_file=hearing.per_class(broken_before_file),
+        tried=evaluator.per_class(tried),
+        broken=evaluator.per_class(broken),
+        broken_before_file=evaluator.per_class(broken_before_file),
         psnr=float(np.mean(noise)),
         ssim=float(np.mean(likeness)),
         calls=(float(spent[0]) / len(places), float(spent[1]) / len(places)),
         seconds=round(time.monotonic() - started, 3),
     )
-    return Outcome(trial=trial, fates=fates(tried, broken, broken_before_file))
+    return Outcome(trial=trial, outcome_flags=outcome_flags(tried, broken, broken_before_file))

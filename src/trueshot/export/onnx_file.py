@@ -57,8 +57,8 @@ def export_onnx(bundle: str | os.PathLike[str], out: str | os.PathLike[str]) -> 
         ExportError: They do not judge alike, or `out` does not end in .onnx.
     """
     from trueshot.bundle import load_bundle
-    from trueshot.judging.onnx_reading import SUFFIX, facts_of
-    from trueshot.judging.onnx_runtime import serialised
+    from trueshot.inference.onnx_reading import SUFFIX, facts_of
+    from trueshot.inference.onnx_runtime import serialised
 
     if Path(out).suffix.lower() != SUFFIX:
         raise ExportError(f"{out}: an ONNX file is known by its name; end it in {SUFFIX}")
@@ -89,8 +89,8 @@ def largest_difference(detector: Any, card: Card, data: bytes, path: object) -> 
     Raises:
         ExportError: A score, a likelihood ratio or a verdict is another.
     """
-    from trueshot.judging.onnx_runtime import session_of
-    from trueshot.judging.runtime import with_torch
+    from trueshot.inference.backends import with_torch
+    from trueshot.inference.onnx_runtime import session_of
 
     contract, session, margins = card.input_contract(), session_of(data, path), with_torch(detector)
     names = [each.name for each in session.get_outputs()]
@@ -104,8 +104,8 @@ def largest_difference(detector: Any, card: Card, data: bytes, path: object) -> 
 
 def _answers(card: Card, scores: npt.NDArray[np.float64]) -> dict[str, Any]:
     """All that a graph gives, without it."""
-    from trueshot.judging.judge import aggregate
-    from trueshot.judging.onnx_graph import VERDICTS
+    from trueshot.inference.onnx_graph import VERDICTS
+    from trueshot.inference.predictor import aggregate
 
     score = aggregate(scores, card.input_contract().aggregation)
     untold = "recaptured" if score > 0 else "original"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from trueshot.reports.candidate import L2, threat_name
 from trueshot.reports.charts import is_wide
+from trueshot.reports.detector_results import L2, threat_name
 from trueshot.reports.figures import new_figure, save_figure
 from trueshot.reports.grids import one_line
 from trueshot.reports.leaderboard import DOUBTED, Board
 from trueshot.reports.security_grids import epsilon
-from trueshot.reports.security_story import Standing
+from trueshot.reports.security_narrative import Standing
 
 _MARKERS = "osD^vPX*"
 
@@ -50,7 +50,7 @@ def draw_board(made: Board, out: Path) -> Path:
 
 
 def _draw_curve(axes: Any, made: Board, standing: Standing, place: int) -> None:
-    cases = standing.candidate.curve(made.threat)
+    cases = standing.detector.curve(made.threat)
     colour, marker = f"C{place % 10}", _MARKERS[place % len(_MARKERS)]
     budgets = [case.budget for case in cases]
     axes.fill_between(
@@ -62,8 +62,8 @@ def _draw_curve(axes: Any, made: Board, standing: Standing, place: int) -> None:
         linewidth=0,
     )
     shares = [100 * case.accuracy for case in cases]
-    mark = DOUBTED if standing.candidate.doubts else ""
-    label = _drawable(standing.candidate.name) + mark
+    mark = DOUBTED if standing.detector.doubts else ""
+    label = _drawable(standing.detector.name) + mark
     axes.plot(budgets, shares, color=colour, marker=marker, markersize=5, label=label)
 
 
@@ -79,7 +79,7 @@ def _draw_point(axes: Any, standing: Standing, place: int) -> None:
         marker=_MARKERS[place % len(_MARKERS)],
         markersize=7,
         linewidth=1,
-        markerfacecolor="none" if standing.candidate.doubts else None,
+        markerfacecolor="none" if standing.detector.doubts else None,
     )
 
 

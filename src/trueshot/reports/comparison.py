@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trueshot.reports.candidate import ROUNDING, Candidate, crop_side
-from trueshot.reports.found import PAPER, Found
+from trueshot.reports.detector_results import ROUNDING, DetectorResults, crop_side
+from trueshot.reports.loading import PAPER, LoadedResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Comparison:
     data: str
     split_by: str
     alone: bool
-    candidates: tuple[Candidate, ...]
+    detectors: tuple[DetectorResults, ...]
 
     @property
     def title(self) -> str:
@@ -45,11 +45,11 @@ class Comparison:
     @property
     def threats(self) -> list[str]:
         """Threat models under which the worst case of any is known."""
-        return list(dict.fromkeys(t for d in self.candidates for t in d.threats))
+        return list(dict.fromkeys(t for d in self.detectors for t in d.threats))
 
     def budgets(self, threat: str) -> list[float]:
         """All budgets above 0 at which the worst case of any is known."""
-        return sorted({c.budget for d in self.candidates for c in d.curve(threat)} - {0.0})
+        return sorted({c.budget for d in self.detectors for c in d.curve(threat)} - {0.0})
 
     def budget(self, threat: str, wanted: float | None = None) -> float | None:
         """At which to compare.
@@ -65,19 +65,19 @@ class Comparison:
         if wanted is not None:
             near = [b for b in self.budgets(threat) if math.isclose(b, wanted, rel_tol=ROUNDING)]
             return next(iter(near), None)
-        having = [one.budgets(threat) for one in self.candidates if one.curve(threat)]
+        having = [one.budgets(threat) for one in self.detectors if one.curve(threat)]
         known = [budget for budget in self.budgets(threat) if any(budget in one for one in having)]
         return max(
             known, key=lambda budget: (sum(budget in o for o in having), budget), default=None
         )
 
 
-def comparisons_of(results: Sequence[Found]) -> list[Comparison]:
+def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
     """Put results together: those of the same data, part and size, and of the same detector.
 
     Results of other data, of another part or at another size never stand in one table.
     """
-    places: dict[tuple[int, str, str], list[Found]] = {}
+    places: dict[tuple[int, str, str], list[LoadedResult]] = {}
     for found in results:
         result = found.result
         places.setdefault((result.side, result.part, result.data), []).append(found)
@@ -90,15 +90,15 @@ def comparisons_of(results: Sequence[Found]) -> list[Comparison]:
             data=data,
             split_by=mine[0].result.split_by,
             alone=plain.count((side, part)) == 1,
-            candidates=tuple(_numbered(one, numbers) for one in _candidates(mine)),
+            detectors=tuple(_numbered(one, numbers) for one in _candidates(mine)),
         )
         for (side, part, data), mine in sorted(places.items(), key=lambda item: item[0])
     ]
 
 
-def _candidates(results: Sequence[Found]) -> list[Candidate]:
+def _candidates(results: Sequence[LoadedResult]) -> list[DetectorResults]:
     """Suites of the same weights together; a suite that is there already begins another one."""
-    gathered: list[tuple[tuple[str, int | None], dict[str, Found]]] = []
+    gathered: list[tuple[tuple[str, int | None], dict[str, LoadedResult]]] = []
     for found in results:
         key = found.result.bundle_sha256 or found.result.detector, crop_side(found.result)
         free = (s for k, s in gathered if k == key and found.suite not in s)
@@ -109,12 +109,12 @@ def _candidates(results: Sequence[Found]) -> list[Candidate]:
         suites[found.suite] = found
     names = _distinct([_named(suites) for _, suites in gathered])
     return [
-        Candidate(name=name, suites=suites)
+        DetectorResults(name=name, suites=suites)
         for name, (_, suites) in zip(names, gathered, strict=True)
     ]
 
 
-def _named(suites: Mapping[str, Found]) -> tuple[str, str]:
+def _named(suites: Mapping[str, LoadedResult]) -> tuple[str, str]:
     """Name and weights; the paper suite may know a detector by its recipe only."""
     last = sorted(suites.values(), key=lambda found: found.suite == PAPER)[0].result
     crops = crop_side(last)
@@ -133,7 +133,7 @@ def _distinct(keys: Sequence[tuple[str, str]]) -> list[str]:
     return names
 
 
-def _numbered(one: Candidate, numbers: dict[str, int]) -> Candidate:
+def _numbered(one: DetectorResults, numbers: dict[str, int]) -> DetectorResults:
     return replace(one, number=numbers.setdefault(one.name, len(numbers)))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.evaluation.results import CLEAN, RobustnessResult
-from trueshot.imagefiles import read_image
+from trueshot.images import read_image
 
 _DPI = 150
 _COLOURS = ("#b42318", "#175cd3", "#1a7f37", "#7a5af8")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from trueshot.evaluation.metrics import wilson_interval
-from trueshot.files import printable
+from trueshot.files import utf8_safe
 
 NOTHING = "–"
 _LATEX = {
@@ -119,7 +119,7 @@ class Grid:
 
 def one_line(text: str) -> str:
     """A text without line breaks, control characters and bytes that no file can hold."""
-    kept = "".join(c if c.isprintable() else " " for c in printable(text))
+    kept = "".join(c if c.isprintable() else " " for c in utf8_safe(text))
     return " ".join(kept.split())
 
 

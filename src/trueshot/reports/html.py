@@ -10,11 +10,11 @@ import yaml
 
 from trueshot.errors import ImageFileError, RunError
 from trueshot.evaluation.results import CLEAN, load_experiments
-from trueshot.files import printable, write_atomically
-from trueshot.imagefiles import inspect_image
+from trueshot.files import utf8_safe, write_atomically
+from trueshot.images import inspect_image
 from trueshot.reports.content import sizes_of
 from trueshot.reports.environment import strict_environment
-from trueshot.reports.story import NBSP, percent
+from trueshot.reports.narrative import NBSP, percent
 from trueshot.reports.tables import ATTACK_NAMES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -43,7 +43,7 @@ def write_page(out: Path) -> Path:
     except (jinja2.TemplateError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: cannot be told as a page: {error!r}; run again") from error
     page = out / "page.html"
-    write_atomically(page, printable(text).lstrip())
+    write_atomically(page, utf8_safe(text).lstrip())
     return page
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from trueshot.evaluation.results import CLEAN, RobustnessResult
 from trueshot.reports import paper
-from trueshot.reports.candidate import Candidate, cell_of, rate
 from trueshot.reports.comparison import Comparison
+from trueshot.reports.detector_results import DetectorResults, cell_of, rate
 from trueshot.reports.grids import Cell, Figure, Grid, Rate
 from trueshot.reports.security_grids import WILSON, at, attack_name
 from trueshot.reports.tables import ATTACK_NAMES, BUDGETS
@@ -15,7 +15,7 @@ from trueshot.reports.tables import ATTACK_NAMES, BUDGETS
 
 def paper_tables(comparison: Comparison) -> list[Grid]:
     """Tables 1, 2 and 3 beside the paper's own figures; none without the paper's suite."""
-    tried = [(one, one.paper) for one in comparison.candidates if one.paper is not None]
+    tried = [(one, one.paper) for one in comparison.detectors if one.paper is not None]
     named = [(one, result) for one, result in tried if one.role]
     first = [
         (
@@ -43,7 +43,9 @@ def paper_tables(comparison: Comparison) -> list[Grid]:
 
 
 def _paper_table(
-    comparison: Comparison, number: int, detectors: Sequence[tuple[Candidate, RobustnessResult]]
+    comparison: Comparison,
+    number: int,
+    detectors: Sequence[tuple[DetectorResults, RobustnessResult]],
 ) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for one, result in detectors:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trueshot.files import printable, write_atomically
+from trueshot.files import utf8_safe, write_atomically
 from trueshot.reports.board_figure import draw_board
-from trueshot.reports.candidate import threat_name
-from trueshot.reports.chapters import Chapter, chapters_of
 from trueshot.reports.comparison import comparisons_of
-from trueshot.reports.found import Findings
+from trueshot.reports.detector_results import threat_name
 from trueshot.reports.grids import (
     Grid,
     Rate,
@@ -22,6 +20,8 @@ from trueshot.reports.grids import (
 )
 from trueshot.reports.html import environment
 from trueshot.reports.leaderboard import Board, leaderboard
+from trueshot.reports.loading import Findings
+from trueshot.reports.sections import Section, chapters_of
 from trueshot.reports.security_grids import attack_name
 
 TITLE = "What detectors are worth under attack"
@@ -51,7 +51,7 @@ def write_report(
         **{f"tables/{name}.csv": as_csv(grid) for name, grid in grids.items()},
     }
     for name, text in texts.items():
-        write_atomically(out / name, printable(text))
+        write_atomically(out / name, utf8_safe(text))
     return [out / name for name in texts], faults
 
 
@@ -68,7 +68,7 @@ def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
     return paths
 
 
-def page(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
+def page(chapters: Sequence[Section], faults: Sequence[str]) -> str:
     """The page; it needs no other file and no network."""
     found = environment(Path())
     found.tests["rate"] = lambda value: isinstance(value, Rate)
@@ -77,7 +77,7 @@ def page(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
     return template.render(title=TITLE, chapters=chapters, faults=faults).lstrip()
 
 
-def _markdown(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
+def _markdown(chapters: Sequence[Section], faults: Sequence[str]) -> str:
     parts = [f"# {TITLE}"]
     for chapter in chapters:
         told = chapter.verdict
@@ -93,7 +93,7 @@ def _markdown(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _doubts_in_markdown(chapter: Chapter) -> list[str]:
+def _doubts_in_markdown(chapter: Section) -> list[str]:
     lines = []
     for detector, doubts in chapter.doubts.items():
         if not doubts:
@@ -104,7 +104,7 @@ def _doubts_in_markdown(chapter: Chapter) -> list[str]:
     return ["### Doubts", "\n".join(lines)] if lines else []
 
 
-def _origin_in_markdown(chapter: Chapter) -> list[str]:
+def _origin_in_markdown(chapter: Section) -> list[str]:
     notes = [
         f"- {in_markdown(f'{n}: {note}')}" for n, each in chapter.notes.items() for note in each
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from trueshot.calibration.words import (
+from trueshot.calibration.verbal_scale import (
     BETWEEN_THRESHOLDS,
     PROPOSITIONS,
     beside_verdict,
@@ -18,7 +18,7 @@ from trueshot.reports.scan_summary import Row
 from trueshot.reports.scan_text import number_text, times_text
 
 if TYPE_CHECKING:
-    from trueshot.judging.evidence import Explanation
+    from trueshot.inference.explanation import Explanation
 
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _FRAME = 4000  # bytes of a card besides its pictures, about

@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from trueshot.card import Card
-from trueshot.files import plain, printable, write_atomically
+from trueshot.files import sanitize, utf8_safe, write_atomically
 from trueshot.reports.environment import strict_environment
 from trueshot.reports.scan_cards import data_uri, hypotheses, image_cards
 from trueshot.reports.scan_chart import draw, histogram_for
@@ -32,7 +32,7 @@ from trueshot.reports.scan_text import (
 )
 
 if TYPE_CHECKING:
-    from trueshot.judging.evidence import Explanation
+    from trueshot.inference.explanation import Explanation
 
 MOST_CARDS = 200
 MOST_ROWS = 10_000
@@ -129,11 +129,11 @@ def scan_report(
         numbers={one.row.number for one in shown},
         card=card,
         chart=draw(summary.histogram, card),
-        bundle_sha256=plain(bundle_sha256, 64),
+        bundle_sha256=sanitize(bundle_sha256, 64),
         versions=flat(versions or {}),
         settings=flat(settings or {}),
-        asked=[plain(each, 300) for each in asked],
-        results=plain(results) if results else "",
+        asked=[sanitize(each, 300) for each in asked],
+        results=sanitize(results) if results else "",
         exit_status=exit_status,
         exit_words=_EXIT.get(exit_status if exit_status is not None else -1, ""),
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
@@ -141,7 +141,7 @@ def scan_report(
         most_reasons=_MOST_REASONS,
     )
     return ScanReport(
-        html=printable(text).lstrip().encode(),
+        html=utf8_safe(text).lstrip().encode(),
         files=summary.total,
         rows=len(summary.rows),
         cards=len(shown),
@@ -195,8 +195,8 @@ def _environment() -> jinja2.Environment:
         "worst": worst_kinds,
         "uri": data_uri,
         "size": bytes_text,
-        "name": lambda text: plain(text, 160),
-        "clean": plain,
+        "name": lambda text: sanitize(text, 160),
+        "clean": sanitize,
         "count": lambda number: f"{number:,}",
         "begun": lambda text: text[:1].upper() + text[1:],
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueshot.errors import RunError
-from trueshot.files import plain
+from trueshot.files import sanitize
 from trueshot.reports.scan_chart import Histogram
 
 WORDS = ("recaptured", "undecided", "error", "original")
@@ -98,7 +98,7 @@ def summarise(
         if row.reason and (row.reason in reasons or len(reasons) < most_rows):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         if record.get("detector"):
-            detectors[plain(str(record["detector"]), 80)] = None
+            detectors[sanitize(str(record["detector"]), 80)] = None
         _keep(best[row.verdict], row, most_rows)
     ranked = [entry[2] for word in WORDS for entry in sorted(best[word], reverse=True)]
     return Summary(
@@ -118,20 +118,22 @@ def row_of(record: Mapping[str, Any], number: int) -> Row:
         RunError: It has no file or no verdict.
     """
     if record.get("verdict") not in WORDS or "file" not in record:
-        raise RunError(f"result {number} is no verdict on a file: {plain(str(dict(record)), 200)}")
+        raise RunError(
+            f"result {number} is no verdict on a file: {sanitize(str(dict(record)), 200)}"
+        )
     return Row(
         number=number,
-        file=plain(str(record["file"]), _LONGEST),
+        file=sanitize(str(record["file"]), _LONGEST),
         verdict=str(record["verdict"]),
-        sha256=plain(str(record.get("sha256") or ""), 64),
+        sha256=sanitize(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
         score=_finite(record.get("score")),
         crops=_whole(record.get("crops")),
-        notes=tuple(plain(str(note), _LONGEST) for note in record.get("notes") or ()),
-        reason=plain(str(record.get("reason") or ""), _LONGEST),
+        notes=tuple(sanitize(str(note), _LONGEST) for note in record.get("notes") or ()),
+        reason=sanitize(str(record.get("reason") or ""), _LONGEST),
         width=_whole(record.get("width")),
         height=_whole(record.get("height")),
-        format=plain(str(record.get("format") or ""), 40),
+        format=sanitize(str(record.get("format") or ""), 40),
         seconds=_finite(record.get("seconds")),
     )
 

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from trueshot.evaluation.security import Change, WorstCase
-from trueshot.reports.candidate import L2, LINF, NO_CHANGE, Candidate, of_class, rate, threat_name
 from trueshot.reports.comparison import Comparison
+from trueshot.reports.detector_results import (
+    L2,
+    LINF,
+    NO_CHANGE,
+    DetectorResults,
+    of_class,
+    rate,
+    threat_name,
+)
 from trueshot.reports.grids import Cell as GridCell
 from trueshot.reports.grids import Figure, Grid, Rate
 from trueshot.reports.tables import ATTACK_NAMES
@@ -49,9 +57,9 @@ def epsilon(budget: float, threat: str = LINF) -> str:
 
 def first_table(comparison: Comparison) -> Grid:
     """Clean, under each attack whose own figures are known, and in the worst case."""
-    budgets = sorted({b for one in comparison.candidates for b in one.budgets(LINF)})
+    budgets = sorted({b for one in comparison.detectors for b in one.budgets(LINF)})
     rows: list[tuple[GridCell, ...]] = []
-    for one in comparison.candidates:
+    for one in comparison.detectors:
         for name in one.attacks_alone():
             cells = (one.alone(name, budget) for budget in budgets)
             rows.append((one.name, attack_name(name), one.clean, *cells))
@@ -73,7 +81,7 @@ def strong_table(comparison: Comparison, threat: str) -> Grid:
     """The worst case at every budget, and each direction apart."""
     budgets = [0.0, *comparison.budgets(threat)]
     rows: list[tuple[GridCell, ...]] = []
-    for one in comparison.candidates:
+    for one in comparison.detectors:
         cases = [one.case(threat, budget) for budget in budgets]
         for words, share in _DIRECTIONS if any(cases) else ():
             rows.append((one.name, words, *_shares(share, cases)))
@@ -98,11 +106,11 @@ def file_tables(comparison: Comparison) -> list[Grid]:
 
 
 def _file_table(comparison: Comparison, threats: Sequence[str]) -> Grid:
-    found = {b for one in comparison.candidates for t in threats for b in _tried(one, t)}
+    found = {b for one in comparison.detectors for t in threats for b in _tried(one, t)}
     budgets = sorted(found)
     apart = ", budgets in L2" if L2 in threats else ""
     rows: list[tuple[GridCell, ...]] = []
-    for one in comparison.candidates:
+    for one in comparison.detectors:
         for threat in filter(one.curve, threats):
             cases = [one.case(threat, budget) for budget in [0.0, *budgets]]
             place = one.name, threat_name(threat)
@@ -119,13 +127,13 @@ def _file_table(comparison: Comparison, threats: Sequence[str]) -> Grid:
     )
 
 
-def _tried(one: Candidate, threat: str) -> list[float]:
+def _tried(one: DetectorResults, threat: str) -> list[float]:
     return one.budgets(threat) if one.curve(threat) else []
 
 
 def everyday_table(comparison: Comparison) -> Grid:
     """Changes that are nobody's attack, a column a detector."""
-    found = {one.name: _changes(one) for one in comparison.candidates if _changes(one)}
+    found = {one.name: _changes(one) for one in comparison.detectors if _changes(one)}
     names = dict.fromkeys(name for changes in found.values() for name in changes)
     rows = [
         (
@@ -149,7 +157,7 @@ def everyday_table(comparison: Comparison) -> Grid:
 
 def boundary_table(comparison: Comparison) -> Grid:
     """Median distance to the boundary of the images judged rightly."""
-    found = {one.name: _boundary(one) for one in comparison.candidates if _boundary(one)}
+    found = {one.name: _boundary(one) for one in comparison.detectors if _boundary(one)}
     norms = list(dict.fromkeys(norm for one in found.values() for norm in one))
     rows = [
         (name, *(None if d is None else Figure(value=d, digits=2) for d in map(one.get, norms)))
@@ -165,7 +173,7 @@ def boundary_table(comparison: Comparison) -> Grid:
 
 
 def _goes_with(comparison: Comparison, threat: str) -> str:
-    scale = max((one.per_epsilon(threat) for one in comparison.candidates), default=1.0)
+    scale = max((one.per_epsilon(threat) for one in comparison.detectors), default=1.0)
     return f" {scale:.4g} levels in L2 go with ε = 1 in L∞." if threat == L2 and scale != 1 else ""
 
 
@@ -177,7 +185,7 @@ def _before(case: WorstCase) -> Rate:
     return Rate(right=sum(case.right_before_file), total=sum(case.total))
 
 
-def _changes(one: Candidate) -> dict[str, Change]:
+def _changes(one: DetectorResults) -> dict[str, Change]:
     return {change.name: change for result in one.security for change in result.changes}
 
 
@@ -191,5 +199,5 @@ def _auc(change: Change | None) -> Figure | None:
     return None if change is None else Figure(value=change.auc, digits=3)
 
 
-def _boundary(one: Candidate) -> dict[str, float | None]:
+def _boundary(one: DetectorResults) -> dict[str, float | None]:
     return {norm: value for r in one.security for norm, value in r.boundary.items()}

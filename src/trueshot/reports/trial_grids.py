@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from trueshot.evaluation.security import Trial
-from trueshot.reports.candidate import Candidate, threat_name
 from trueshot.reports.comparison import Comparison
+from trueshot.reports.detector_results import DetectorResults, threat_name
 from trueshot.reports.grids import Cell, Figure, Grid
 from trueshot.reports.security_grids import attack_name
 
@@ -13,7 +13,7 @@ def price_table(comparison: Comparison) -> Grid:
     """Which attack broke how many images, and at what price."""
     rows = [
         (one.name, threat_name(threat), attack_name(name), *_price(one, threat, name))
-        for one in comparison.candidates
+        for one in comparison.detectors
         for threat in one.threats
         for name in dict.fromkeys(t.attack for t in _trials(one, threat))
     ]
@@ -31,7 +31,7 @@ def price_table(comparison: Comparison) -> Grid:
     )  # fmt: skip
 
 
-def trial_table(comparison: Comparison, one: Candidate) -> Grid:
+def trial_table(comparison: Comparison, one: DetectorResults) -> Grid:
     """Every trial of a detector, in the order in which they were run."""
     rows = [_trial(trial) for result in one.security for trial in result.trials]
     return Grid(
@@ -46,12 +46,12 @@ def trial_table(comparison: Comparison, one: Candidate) -> Grid:
     )  # fmt: skip
 
 
-def _trials(one: Candidate, threat: str) -> list[Trial]:
+def _trials(one: DetectorResults, threat: str) -> list[Trial]:
     results = (result for result in one.security if threat in result.threats)
     return [t for result in results for t in result.trials if t.threat == threat]
 
 
-def _price(one: Candidate, threat: str, attack: str) -> tuple[Cell, ...]:
+def _price(one: DetectorResults, threat: str, attack: str) -> tuple[Cell, ...]:
     trials = [t for t in _trials(one, threat) if t.attack == attack]
     tried = sum(sum(t.tried) for t in trials)
     calls = [sum(t.calls[i] * sum(t.tried) for t in trials) / max(tried, 1) for i in (0, 1)]

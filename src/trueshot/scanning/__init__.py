@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.scanning.errand import Settings, Summary
     from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
     from trueshot.scanning.runner import scan
-    from trueshot.scanning.verdicts import Verdict, exit_status
+    from trueshot.scanning.scan_job import Settings, Summary
+    from trueshot.scanning.verdict import Verdict, exit_status
 
 __all__ = [
     "Pool",

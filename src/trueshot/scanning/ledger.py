@@ -12,7 +12,7 @@ from types import TracebackType
 
 from trueshot.errors import RunError
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdict import Verdict
 
 VERSION = 1
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database

@@ -14,8 +14,8 @@ from types import TracebackType
 from typing import Any
 
 from trueshot.errors import RunError, TrueshotError
+from trueshot.scanning.fork_server import ForkServer, Worker
 from trueshot.scanning.frames import Attached
-from trueshot.scanning.nursery import Nursery, Worker
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_SECONDS = 60.0
@@ -68,8 +68,8 @@ class Pool:
         self._start = (loader, dict(settings or {}), memory)
         self._lock = threading.Lock()
         self._closed = False
-        self._nursery = Nursery(*self._start)
-        self._idle: queue.LifoQueue[tuple[Nursery, Worker] | None] = queue.LifoQueue()
+        self._fork_server = ForkServer(*self._start)
+        self._idle: queue.LifoQueue[tuple[ForkServer, Worker] | None] = queue.LifoQueue()
         for _ in range(self.workers):
             self._idle.put(None)  # a place, taken by a process when it is needed
 
@@ -80,7 +80,7 @@ class Pool:
         Raises:
             TrueshotError: It could not be loaded; the error that the loader raised.
         """
-        return self._nursery.facts()
+        return self._fork_server.facts()
 
     def run(
         self,
@@ -113,7 +113,7 @@ class Pool:
         """End all processes; whoever still waits for an answer gets a `RunError`."""
         with self._lock:
             self._closed = True
-        self._nursery.close()
+        self._fork_server.close()
         places = []
         with contextlib.suppress(queue.Empty):
             while True:
@@ -165,25 +165,25 @@ class Pool:
             raise WorkerError(self._failure(content["failed"]))
         return Answer(content, blobs)
 
-    def _new_worker(self) -> tuple[Nursery, Worker]:
-        nursery = self._nursery
+    def _new_worker(self) -> tuple[ForkServer, Worker]:
+        fork_server = self._fork_server
         try:
-            return nursery, nursery.fork()
+            return fork_server, fork_server.fork()
         except OSError:
             with self._lock:
-                if self._nursery is nursery and not self._closed:  # the first to notice
-                    nursery.close()
-                    self._nursery = Nursery(*self._start)
-                nursery = self._nursery
+                if self._fork_server is fork_server and not self._closed:  # the first to notice
+                    fork_server.close()
+                    self._fork_server = ForkServer(*self._start)
+                fork_server = self._fork_server
             self._refuse_if_closed()
-            return nursery, nursery.fork()
+            return fork_server, fork_server.fork()
 
-    def _end(self, place: tuple[Nursery, Worker] | None, *, at_once: bool) -> int | None:
+    def _end(self, place: tuple[ForkServer, Worker] | None, *, at_once: bool) -> int | None:
         if place is None:
             return None
-        nursery, worker = place
+        fork_server, worker = place
         with contextlib.suppress(OSError):
-            return nursery.end(worker, at_once=at_once)
+            return fork_server.end(worker, at_once=at_once)
         return None
 
     def _failure(self, what: object) -> str:
@@ -200,7 +200,7 @@ class Pool:
             raise RunError("the pool of workers is closed")
 
 
-def _let_go(place: tuple[Nursery, Worker] | None) -> None:
+def _let_go(place: tuple[ForkServer, Worker] | None) -> None:
     if place is not None:
         place[1].connection.close()
 

@@ -26,12 +26,12 @@ from trueshot import errors
 from trueshot.bundle import bundle_sha256
 from trueshot.errors import RunError, TrueshotError
 from trueshot.scanning.archives import Member
-from trueshot.scanning.errand import Errand, Settings, Summary
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.pool import Pool
-from trueshot.scanning.runner import Judgement, judge_item, open_pool
+from trueshot.scanning.runner import RunOutcome, judge_item, open_pool
+from trueshot.scanning.scan_job import ScanJob, Settings, Summary
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdict import Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +78,7 @@ def scan_with_ray(
         RunError: Ray is not installed, there is no cluster, or as `scan`.
         BundleError: The detector cannot be loaded.
     """
-    errand = Errand(
+    job = ScanJob(
         paths=paths,
         out=None if out is None else Path(out),
         ledger=None if ledger is None else Path(ledger),
@@ -88,12 +88,12 @@ def scan_with_ray(
     )
     detector = bundle_sha256(bundle)
     with _connected(address):
-        machines = _Machines.prepared(bundle, detector, errand.settings)
+        machines = _Machines.prepared(bundle, detector, job.settings)
 
         def course(found: Iterator[Item], book: Ledger | None) -> Iterator[Verdict]:
-            return _verdicts(machines, enumerate(found), book, explain=errand.settings.explain)
+            return _verdicts(machines, enumerate(found), book, explain=job.settings.explain)
 
-        yield from errand.run(detector, course)
+        yield from job.run(detector, course)
 
 
 def _verdicts(
@@ -160,7 +160,7 @@ class _Machines:
             explain=settings.explain,
         )
 
-    def judge(self, wanted: Mapping[int, Item]) -> Iterator[tuple[int, Judgement]]:
+    def judge(self, wanted: Mapping[int, Item]) -> Iterator[tuple[int, RunOutcome]]:
         """Judgements, as they come in; every item gets one.
 
         Raises:
@@ -178,7 +178,7 @@ class _Machines:
             reason = "ended every process that judged it, on whatever machine"
             yield item_number, _error(item, reason)
 
-    def _spread(self, wanted: Mapping[int, Item], most: int) -> Iterator[tuple[int, Judgement]]:
+    def _spread(self, wanted: Mapping[int, Item], most: int) -> Iterator[tuple[int, RunOutcome]]:
         """Judgements of all blocks that were not lost."""
         if not wanted:
             return
@@ -330,7 +330,7 @@ def _table(pa: Any, rows: Sequence[tuple[int, str, bool, Mapping[str, bytes]]]) 
     )
 
 
-def _judgements(table: pa.Table) -> Iterator[tuple[int, Judgement]]:
+def _judgements(table: pa.Table) -> Iterator[tuple[int, RunOutcome]]:
     for row in table.to_pylist():
         record = json.loads(row["record"])
         if row["position"] == _FAULT:
@@ -339,7 +339,7 @@ def _judgements(table: pa.Table) -> Iterator[tuple[int, Judgement]]:
         yield row["position"], (Verdict.from_record(record), row["final"], pictures or None)
 
 
-def _error(item: Item, reason: str) -> Judgement:
+def _error(item: Item, reason: str) -> RunOutcome:
     return Verdict(file=item.name, verdict="error", reason=reason), False, None
 
 

@@ -11,18 +11,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from trueshot.files import plain
-from trueshot.scanning.errand import Errand, Settings, Summary
+from trueshot.files import sanitize
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.pool import Pool, WorkerError
+from trueshot.scanning.scan_job import ScanJob, Settings, Summary
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
+from trueshot.scanning.verdict import EXPLANATION, Verdict, checked
 
 # For each worker: items in its queue, and verdicts that wait for one before them, which may hang
 # until its time is up.
 _AT_ONCE, _AHEAD = 4, 2048
 
-Judgement = tuple[Verdict, bool, dict[str, bytes] | None]
+RunOutcome = tuple[Verdict, bool, dict[str, bytes] | None]
 """A verdict, whether it is final, and pictures if they were asked for."""
 
 
@@ -61,7 +61,7 @@ def scan(
         RunError: The results or the ledger cannot be used as asked.
         BundleError: The detector cannot be loaded.
     """
-    errand = Errand(
+    job = ScanJob(
         paths=paths,
         out=None if out is None else Path(out),
         ledger=None if ledger is None else Path(ledger),
@@ -71,13 +71,13 @@ def scan(
     )
     with contextlib.ExitStack() as stack:
         if pool is None:  # first of all: it loads while files are looked for
-            pool = stack.enter_context(open_pool(bundle, errand.settings))
+            pool = stack.enter_context(open_pool(bundle, job.settings))
         workers = pool
 
         def course(found: Iterator[Item], book: Ledger | None) -> Iterator[Verdict]:
-            return _Course(workers, book, errand.settings).verdicts(found)
+            return _Course(workers, book, job.settings).verdicts(found)
 
-        yield from errand.run(str(pool.facts["detector"]), course)
+        yield from job.run(str(pool.facts["detector"]), course)
 
 
 def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
@@ -95,7 +95,7 @@ def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
     )
 
 
-def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False) -> Judgement:
+def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False) -> RunOutcome:
     """Have one item judged; whatever goes wrong with it is a verdict.
 
     Args:
@@ -121,7 +121,7 @@ def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False)
         verdict = checked(answer.content.get("verdict"), item.name, *notes)
     except (WorkerError, ValueError) as error:
         spent = round(time.perf_counter() - started, 6)
-        reason = plain(str(error))
+        reason = sanitize(str(error))
         return Verdict(file=item.name, verdict="error", reason=reason, seconds=spent), False, None
     # By our name alone: a worker that was taken over may attach anything.
     pictures = {name: data for name, data in answer.attached.items() if name == EXPLANATION}
@@ -134,7 +134,7 @@ class _Course:
     def __init__(self, pool: Pool, ledger: Ledger | None, settings: Settings) -> None:
         self._pool, self._ledger, self._settings = pool, ledger, settings
         self._threads = ThreadPoolExecutor(pool.workers, "scan")
-        self._done: queue.SimpleQueue[tuple[int, Item, Future[Judgement]]] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, Item, Future[RunOutcome]]] = queue.SimpleQueue()
         self._ready: dict[int, Verdict] = {}
         self._told = self._taken = self._busy = 0  # numbers of items
 
@@ -178,7 +178,7 @@ class _Course:
         judgement.add_done_callback(lambda future: self._done.put((position, item, future)))
         return True
 
-    def _collect(self, done: tuple[int, Item, Future[Judgement]]) -> None:
+    def _collect(self, done: tuple[int, Item, Future[RunOutcome]]) -> None:
         position, item, future = done
         self._busy -= 1
         if future.cancelled():

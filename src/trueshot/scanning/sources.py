@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import plain, unmistakable
+from trueshot.files import sanitize, sanitize_unique
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
@@ -170,12 +170,12 @@ def _file(path: str) -> Iterator[Item]:
     except OSError as error:
         yield _problem(path, f"cannot be read ({error.strerror}); check it, and where it leads")
         return
-    name = unmistakable(path)
+    name = sanitize_unique(path)
     yield Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _archive(path: str) -> Iterator[Item]:
-    from trueshot.imagefiles import SUFFIXES
+    from trueshot.images import SUFFIXES
 
     empty = True
     try:
@@ -183,7 +183,7 @@ def _archive(path: str) -> Iterator[Item]:
         for listed in members(path, SUFFIXES):
             empty = False
             yield Item(
-                name=unmistakable(f"{path}!/{listed.name}"),
+                name=sanitize_unique(f"{path}!/{listed.name}"),
                 path=path,
                 size=status.st_size,
                 mtime_ns=status.st_mtime_ns,
@@ -264,7 +264,7 @@ def _has_suffix(name: str) -> bool:
 
 @functools.cache
 def _suffixes() -> frozenset[str]:
-    from trueshot.imagefiles import SUFFIXES  # a moment to import
+    from trueshot.images import SUFFIXES  # a moment to import
 
     return SUFFIXES | {_ARCHIVE}
 
@@ -288,7 +288,7 @@ def _absolute(path: str) -> str:
 
 
 def _problem(path: str, reason: str) -> Item:
-    return Item(name=unmistakable(path), path=path, reason=plain(reason))
+    return Item(name=sanitize_unique(path), path=path, reason=sanitize(reason))
 
 
 def _once(found: Iterable[Item]) -> Iterator[Item]:

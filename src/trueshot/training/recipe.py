@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from trueshot.errors import RecipeError
 from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
-from trueshot.training.defences import Objective, Settings
+from trueshot.training.objective_settings import Objective, Settings
 
 PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0

@@ -13,12 +13,12 @@ from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
 from trueshot.reports.environment import strict_environment
-from trueshot.web.answers import MOST_LEVELS, PLAIN, ROBUST
-from trueshot.web.guarding import Guard
-from trueshot.web.limits import ServiceSettings
+from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router
+from trueshot.web.schemas import MOST_LEVELS, PLAIN, ROBUST
 from trueshot.web.service import LOADER, Service
+from trueshot.web.settings import ServiceSettings
 
 _HERE = Path(__file__).parent
 _SUMMARY = "Tells true shots from recaptures, with likelihood ratios and reasons."
@@ -57,7 +57,7 @@ def create_app(
     app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False, response_class=HTMLResponse)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(Guard, hosts=settings.hosts)
+    app.add_middleware(SameOriginGuard, hosts=settings.hosts)
     answer_with_problems(app)
     _described(app)
     return app

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, as_filed, perturb
 from trueshot.card import Card
 from trueshot.detector import Detector
-from trueshot.judging import Judge, Judged
-from trueshot.judging.placing import cut
+from trueshot.inference import Prediction, Predictor
+from trueshot.inference.crops import cut
 from trueshot.labels import CLASSES
-from trueshot.networks.many_crops import ManyCrops
+from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, to_bytes, to_levels
-from trueshot.web.answers import MOST_LEVELS, Method
+from trueshot.web.schemas import MOST_LEVELS, Method
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -40,8 +40,8 @@ class AttackedPhotograph:
     """
 
     away_from: str
-    before: Judged
-    after: Judged
+    before: Prediction
+    after: Prediction
     pixels: Bytes
     corner: tuple[int, int]
     decibels: float | None
@@ -79,7 +79,7 @@ def sheet_detector(detector: Detector, card: Card) -> Detector:
         card: How crops make a photograph's score, and from which score on it is recaptured.
     """
     contract = card.input_contract()
-    whole = ManyCrops(detector, contract.side, aggregation=contract.aggregation)
+    whole = CropAggregator(detector, contract.side, aggregation=contract.aggregation)
     return Detector(Decided(whole, threshold_of(card)), classes=detector.classes).eval()
 
 
@@ -103,7 +103,7 @@ def attack_named(method: Method, budget: float) -> Attack:
 
 
 def attack_photograph(
-    judge: Judge, sheets: Detector, pixels: Bytes, attack: Attack
+    predictor: Predictor, sheets: Detector, pixels: Bytes, attack: Attack
 ) -> AttackedPhotograph:
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
@@ -119,10 +119,10 @@ def attack_photograph(
     Raises:
         ValueError: There is no crop in it that could be attacked.
     """
-    before = judge.judge(pixels)
+    before = predictor.predict(pixels)
     if not before.corners or before.score is None:
         raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
-    label = int(before.score > threshold_of(judge.card))
+    label = int(before.score > threshold_of(predictor.card))
     side = before.side
     sheet = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
     filed = as_filed(
@@ -134,7 +134,7 @@ def attack_photograph(
     return AttackedPhotograph(
         away_from=CLASSES[label],
         before=before,
-        after=judge.judge(attacked),
+        after=predictor.predict(attacked),
         pixels=attacked,
         corner=before.corners[int(told.argmax())],
         decibels=ratio if np.isfinite(ratio) else None,
@@ -143,11 +143,11 @@ def attack_photograph(
     )
 
 
-def _pasted(pixels: Bytes, sheet: Bytes, judged: Judged) -> Bytes:
+def _pasted(pixels: Bytes, sheet: Bytes, prediction: Prediction) -> Bytes:
     """The photograph with the crops of a sheet in their places."""
-    side = judged.side
+    side = prediction.side
     changed = pixels.copy()
     crops = sheet.reshape(-1, side, side, 3)
-    for (top, left), crop in zip(judged.corners, crops, strict=True):
+    for (top, left), crop in zip(prediction.corners, crops, strict=True):
         changed[top : top + side, left : left + side] = crop
     return changed

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from trueshot import __version__
-from trueshot.web.answers import (
+from trueshot.web.problems import MEDIA_TYPE, ProblemError
+from trueshot.web.schemas import (
     MOST_LEVELS,
     PLAIN,
     ROBUST,
@@ -22,7 +23,6 @@ from trueshot.web.answers import (
     attack_answer,
     verdict_answer,
 )
-from trueshot.web.problems import MEDIA_TYPE, ProblemError
 from trueshot.web.service import Service, while_wanted
 from trueshot.web.uploads import Upload, media_type, read_uploads
 
@@ -81,7 +81,7 @@ async def verdicts(
         async def judged() -> Verdicts:
             answers = []
             for upload in uploads:
-                verdict, explanation, status = await service.judge(upload, detector, pictures)
+                verdict, explanation, status = await service.predict(upload, detector, pictures)
                 answers.append(verdict_answer(verdict.as_record(), explanation))
                 if is_one and verdict.verdict == "error":
                     detail = f"{verdict.file}: {verdict.reason}"

@@ -15,19 +15,19 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from trueshot.files import append_line, plain, write_atomically
-from trueshot.judging.evidence import Explanation
+from trueshot.files import append_line, sanitize, write_atomically
+from trueshot.inference.explanation import Explanation
 from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
-from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
-from trueshot.web.answers import PLAIN, ROBUST
-from trueshot.web.limits import ServiceSettings
+from trueshot.scanning.verdict import EXPLANATION, Verdict, checked
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
+from trueshot.web.schemas import PLAIN, ROBUST
+from trueshot.web.settings import ServiceSettings
 from trueshot.web.uploads import Upload
 
 Outcome = TypeVar("Outcome")
 
-LOADER = "trueshot.web.work:load"
+LOADER = "trueshot.web.worker:load"
 
 _REFUSALS = (413, 415, 422)
 
@@ -45,12 +45,12 @@ class Service:
     """
 
     def __init__(
-        self, plain: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+        self, sanitize: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
     ) -> None:
         self.settings = settings
         self.places = settings.at_once + settings.queue
         self.taken = 0
-        self._bundles = {PLAIN: str(plain.absolute()), ROBUST: str(robust.absolute())}
+        self._bundles = {PLAIN: str(sanitize.absolute()), ROBUST: str(robust.absolute())}
         self._loader = loader
         self._pool: Pool | None = None
         self._turns = anyio.CapacityLimiter(settings.at_once)
@@ -115,7 +115,7 @@ class Service:
         finally:
             self.taken -= 1
 
-    async def judge(
+    async def predict(
         self, upload: Upload, detector: str, explained: bool
     ) -> tuple[Verdict, Explanation | None, int]:
         """Judge a file.
@@ -134,7 +134,7 @@ class Service:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
             status = _refusal(answer) if verdict.verdict == "error" else 200
         except (WorkerError, ValueError) as error:  # ValueError: it talks nonsense
-            reason, bundle = plain(str(error)), self.pool.facts[detector]["sha256"]
+            reason, bundle = sanitize(str(error)), self.pool.facts[detector]["sha256"]
             verdict = Verdict(file=upload.name, verdict="error", reason=reason, detector=bundle)
             status = _status(error)
         verdict = replace(verdict, sha256=sha256)
@@ -154,7 +154,7 @@ class Service:
             status = _status(error)
             raise ProblemError(status, "file", f"{upload.name}: {error}") from error
         if "refused" in answer.content:
-            detail = f"{upload.name}: {plain(str(answer.content['refused']))}"
+            detail = f"{upload.name}: {sanitize(str(answer.content['refused']))}"
             raise ProblemError(_refusal(answer), "file", detail)
         return answer
 
@@ -162,7 +162,7 @@ class Service:
         """Judge files, and tell of them on one page."""
         verdicts, explanations = [], {}
         for upload in uploads:
-            verdict, explanation, _ = await self.judge(upload, detector, explained=True)
+            verdict, explanation, _ = await self.predict(upload, detector, explained=True)
             verdicts.append(verdict)
             if explanation is not None and verdict.sha256 is not None:
                 explanations[verdict.sha256] = explanation
