@@ -26,7 +26,7 @@ from trueshot.calibration import (
     fit_isotonic,
     fit_logistic,
 )
-from trueshot.calibration.elub import independence, weighted_elub
+from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.fitting import pooled
 from trueshot.calibration.likelihood import MOST_KNOTS
 from trueshot.errors import CalibrationError

@@ -26,7 +26,7 @@ from trueshot.evaluation.evaluator import Evaluator
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.journal import Journal
 from trueshot.evaluation.robustness import Subject
-from trueshot.evaluation.run_suite import Candidate, EvaluationSettings, run_suite
+from trueshot.evaluation.run_suite import DetectorUnderTest, EvaluationSettings, run_suite
 from trueshot.evaluation.runner import (
     Source,
     evaluate_detectors,
@@ -321,9 +321,9 @@ def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
     return detector
 
 
-def candidate_of(detector: Detector, **settings: Any) -> Candidate:
+def candidate_of(detector: Detector, **settings: Any) -> DetectorUnderTest:
     subject = Subject(name="mine", bundle_sha256="abc", recipe={"name": "mine"})
-    return Candidate(subject=subject, detector=detector, side=SIDE, **settings)
+    return DetectorUnderTest(subject=subject, detector=detector, side=SIDE, **settings)
 
 
 def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:

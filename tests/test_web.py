@@ -40,7 +40,7 @@ from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.scanning.pool import Answer
 from trueshot.scanning.verdict import COLUMNS, Verdict
-from trueshot.web import serving
+from trueshot.web import server
 from trueshot.web.headers import HEADERS
 from trueshot.web.schemas import VerdictAnswer
 from trueshot.web.settings import ServiceSettings
@@ -311,7 +311,7 @@ def test_a_client_that_sends_too_slowly_is_told_so(quick: Served) -> None:
 def test_a_client_that_says_nothing_is_not_waited_for(
     quick: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(serving, "_SECONDS_BETWEEN", 0.3)
+    monkeypatch.setattr(server, "_SECONDS_BETWEEN", 0.3)
     for beginning in (b"", b"GET / HT"):
         with socket.create_connection(("127.0.0.1", quick.port), timeout=30) as connection:
             connection.sendall(beginning)
@@ -378,7 +378,7 @@ def test_a_large_answer_is_read_as_slowly_as_one_likes_but_not_left_lying(
     quick: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick.app.add_api_route("/large", lambda: Response(bytes(LARGE)))
-    monkeypatch.setattr(serving, "_SECONDS_BETWEEN", 0.5)
+    monkeypatch.setattr(server, "_SECONDS_BETWEEN", 0.5)
     assert receive_slowly(quick, "/large", pause=0.1, times=15) >= LARGE
     assert receive_slowly(quick, "/large", pause=2.0, times=1) < LARGE
 
@@ -454,7 +454,7 @@ def test_what_was_not_foreseen_is_told_without_the_inside(
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(quick.app.state.service, "judge", broken)
+    monkeypatch.setattr(quick.app.state.service, "predict", broken)
     answer = quick.send(bright(9))
     assert_problem(answer, 500)
     assert "secret" not in answer.text
@@ -659,7 +659,7 @@ def test_limits_that_let_nothing_through_or_are_none_are_refused(wrong: dict[str
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
 def test_a_warning_is_given_where_other_machines_can_ask(host: str, is_private: bool) -> None:
-    said = serving.warnings_of(ServiceSettings(host=host))
+    said = server.warnings_of(ServiceSettings(host=host))
     assert bool(said) != is_private
     assert "" not in ServiceSettings(host=host).hosts
     assert "0.0.0.0" not in ServiceSettings(host=host).hosts
@@ -669,7 +669,7 @@ def test_a_bundle_that_is_none_is_refused_before_anything_listens(tmp_path: Path
     good = small_bundle(tmp_path / "good.safetensors", 1)
     (tmp_path / "bad.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(BundleError, match=r"bad\.safetensors"):
-        serving.serve(good, tmp_path / "bad.safetensors", ServiceSettings(port=0))
+        server.serve(good, tmp_path / "bad.safetensors", ServiceSettings(port=0))
 
 
 def test_it_listens_once_it_can_judge_and_ends_with_its_workers_when_interrupted(
@@ -704,13 +704,13 @@ def test_a_detector_that_cannot_be_loaded_is_named_and_nothing_is_left_running(
     good = small_bundle(tmp_path / "good.safetensors", 1)
     broad = small_bundle(tmp_path / "bare.safetensors", 1, contract=None, side=None)
     with pytest.raises(BundleError, match=r"bare\.safetensors"):
-        serving.serve(good, broad, ServiceSettings(port=0))
+        server.serve(good, broad, ServiceSettings(port=0))
 
 
 def test_a_host_that_can_be_none_is_named(tmp_path: Path) -> None:
     good = small_bundle(tmp_path / "good.safetensors", 1)
     with pytest.raises(RunError, match=r"cannot be listened on"):
-        serving.serve(good, good, ServiceSettings(host="a" * 64, port=0))
+        server.serve(good, good, ServiceSettings(host="a" * 64, port=0))
 
 
 def test_a_detector_that_cannot_be_attacked_is_refused_with_what_to_give(tmp_path: Path) -> None:
@@ -718,7 +718,7 @@ def test_a_detector_that_cannot_be_attacked_is_refused_with_what_to_give(tmp_pat
     with pytest.raises(
         BundleError, match=r"x\.onnx: an ONNX file has no gradient.* give the bundle"
     ):
-        serving.serve(tmp_path / "x.onnx", good, ServiceSettings(port=0))
+        server.serve(tmp_path / "x.onnx", good, ServiceSettings(port=0))
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
@@ -728,7 +728,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(RunError, match=f"127.0.0.1:{port}: cannot be listened on"):
-            serving.serve(good, good, ServiceSettings(port=port))
+            server.serve(good, good, ServiceSettings(port=port))
 
 
 def test_photographs_and_names_of_any_kind_come_back_printable(quick: Served) -> None:
