@@ -215,7 +215,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     monkeypatch.setattr(Photograph, "read", stopping)
     out = tmp_path / "small.safetensors"
     journal = tmp_path / "small.safetensors.journal.jsonl"
-    ask = {"test": new, "wishes": WISHES, "workers": 1, "command": "trueshot bundle"}
+    ask = {"test": new, "settings": WISHES, "workers": 1, "command": "trueshot bundle"}
     with pytest.raises(KeyboardInterrupt):
         make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
     stopped = len(names)
