@@ -16,6 +16,7 @@ import pytest
 import torch
 from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
+from processes import Forked
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
@@ -42,16 +43,9 @@ SECURE = PLAIN.model_copy(
 )
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "trueshot", *(str(argument) for argument in arguments)]
-
-
-def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == status, done.stderr
+def run(*arguments: object, status: int = 0) -> Forked:
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == status, done.stderr
     return done
 
 
@@ -97,13 +91,8 @@ def test_two_folders_become_tables_and_figures(
 def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command("reproduce", dataset.folder, "--out", out, *recipes, "--crops", 40),
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+    def start(out: Path) -> Forked:
+        return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, "--crops", 8)
 
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(2), 0, tmp_path / "killed"
@@ -114,9 +103,7 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
             time.sleep(0.01)
         if process.poll() is not None:
             break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
+        kills += process.kill() != 0
     assert start(out).wait() == 0
     assert kills >= 2
     for name in ("results.json", "tables.md", "figure-2-32px.png", "figure-5-32px.png"):
@@ -244,7 +231,10 @@ def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
     schedule = PLAIN.schedule.model_copy(update={"iterations": 40_000})
     recipe.write_text(PLAIN.model_copy(update={"schedule": schedule}).to_yaml(), "utf-8")
     process = subprocess.Popen(
-        command("train", dataset.folder, "--recipe", recipe, "--out", tmp_path / "run"),
+        [
+            *(sys.executable, "-m", "trueshot", "train", dataset.folder),
+            *("--recipe", recipe, "--out", tmp_path / "run"),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},

@@ -7,9 +7,6 @@ import importlib
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -26,6 +23,7 @@ from conftest import SIDE, photo_pixels, write_photos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from processes import Forked
 
 from trueshot.datasets import (
     PARTS,
@@ -140,9 +138,8 @@ def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
     )
     folder = photos[0].path.parent.parent
 
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        inputs = [str(folder / "original"), str(folder / "recaptured"), str(out)]
-        return subprocess.Popen([sys.executable, "-c", script, *inputs], stderr=subprocess.DEVNULL)
+    def start(out: Path) -> Forked:
+        return Forked(script, folder / "original", folder / "recaptured", out)
 
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(1), 0, tmp_path / "killed"
@@ -153,9 +150,7 @@ def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
             time.sleep(0.005)
         if process.poll() is not None:
             break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
+        kills += process.kill() != 0
     assert start(out).wait() == 0
     assert kills >= 2
     assert contents(out) == contents(tmp_path / "whole")
