@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import SIDE, Linear
+from processes import Forked
 from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
@@ -644,14 +642,8 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
         "--detector", f"{tmp_path}/theirs.py:Predictor", "--input-scale", 255, "--name", "mine",
         "--name", "none", "--name", "theirs",
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "trueshot", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 2, done.stderr
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == 2, done.stderr
     assert f"result: {out}/everyday-mine-{SIDE}px.json" in done.stdout
     assert f"result: {out}/everyday-theirs-{SIDE}px.json" in done.stdout
     assert any(

@@ -881,7 +881,6 @@ def in_chromium(html: str, folder: Path) -> Iterator[list[Any]]:
         [CHROMIUM, *QUIET, profile, "--virtual-time-budget=5000", "--dump-dom", address],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
         check=True,
     )
     yield from json.loads(re.sub(r"<[^>]*>", "", done.stdout.partition("<body>")[2]))
