@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress"}
+BASE |= {"proportion", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "labels": set(),
+    "proportion": set(),
     "versions": set(),
     "memory": set(),
     "pixels": {"errors"},
