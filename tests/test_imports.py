@@ -21,9 +21,9 @@ IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
 BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
-FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
+FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"scanning", "web", "calibrating", "export"}
+SERVING = {"scanning", "web", "calibrating", "graph", "onnx"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -40,8 +40,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detector": BASE | {"networks"},
     "calibration": {"errors"},
     "card": BASE | {"networks", "detector", "calibration"},
-    "bundle": BASE | {"networks", "detector", "card"},
+    "graph": {"errors"},
+    "onnx": BASE | {"networks", "detector", "calibration", "card", "graph"},
     "detectors": {"errors"},
+    "bundle": BASE | {"networks", "detector", "card", "graph", "onnx", "detectors"},
     "inference": BASE | FILED,
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
@@ -55,7 +57,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"errors", "files", "images", "memory", "progress"},
     "scanning": BASE | FILED | {"inference"},
     "calibrating": BASE | FILED | {"inference", "datasets"},
-    "export": BASE | FILED | {"inference"},
     "web": BASE | FILED | {"inference", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},

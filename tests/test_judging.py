@@ -20,7 +20,6 @@ from trueshot.errors import BundleError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import BLOCK, FLAT_DEVIATION, cut, select_crops
 from trueshot.inference.features import features_of
-from trueshot.inference.predictor import aggregate
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import to_levels
 
@@ -178,7 +177,8 @@ def test_scores_become_one_as_in_many_crops(how: str, count: int) -> None:
     logits = torch.tensor(np.stack([np.zeros(count), scores], 1))[None]
     whole = CropAggregator(torch.nn.Identity(), 8, aggregation=how)  # type: ignore[arg-type]
     expected = whole._aggregated(logits)[0]
-    assert aggregate(scores, how) == pytest.approx(float(expected[1] - expected[0]))
+    contract = InputContract(side=32, aggregation=how)  # type: ignore[arg-type]
+    assert contract.aggregate(scores) == pytest.approx(float(expected[1] - expected[0]))
 
 
 @pytest.mark.parametrize(

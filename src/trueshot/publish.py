@@ -106,8 +106,7 @@ def scan_report(
         RunError: No report has such a name, or the extra pdf is not installed.
         BundleError: The detector cannot be read any more.
     """
-    from trueshot.bundle import bundle_sha256
-    from trueshot.inference.onnx_reading import card_of
+    from trueshot.bundle import bundle_sha256, read_card
     from trueshot.reports.scan_report import write_scan_report
     from trueshot.versions import versions
 
@@ -115,7 +114,7 @@ def scan_report(
     with _page_of(out) as page:
         write_scan_report(
             records,
-            card_of(detector),
+            read_card(detector),
             page,
             bundle_sha256=bundle_sha256(detector),
             explanations=explanations,

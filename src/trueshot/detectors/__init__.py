@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from trueshot.errors import BundleError
@@ -38,6 +39,15 @@ def shipped(name: str) -> Path:
             f"{path}: not as it was shipped (SHA-256 {found}, not {wanted}); install it again"
         )
     return path
+
+
+def located(bundle: str | os.PathLike[str]) -> Path:
+    """The file of a bundle: that of its name, if it comes along, or the file itself.
+
+    Raises:
+        BundleError: As `shipped`.
+    """
+    return shipped(bundle) if isinstance(bundle, str) and bundle in NAMES else Path(bundle)
 
 
 def _sums() -> dict[str, str]:
