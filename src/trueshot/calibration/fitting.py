@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trueshot.calibration.elub import independence, weighted_elub
+from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.likelihood import MOST_KNOTS, Calibration
 from trueshot.calibration.samples import Floats, Labels, balanced, checked, groups
 
