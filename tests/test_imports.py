@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -325,7 +326,9 @@ def wanted(*extras: str) -> list[Requirement]:
     """What the project needs to run, and with these extras."""
     optional = PROJECT["project"]["optional-dependencies"]
     groups = [PROJECT["project"]["dependencies"], *(optional[extra] for extra in extras)]
-    return [Requirement(line) for group in groups for line in group]
+    found = [Requirement(line) for group in groups for line in group]
+    own = [wanted(*each.extras) for each in found if each.name == "trueshot"]
+    return [*(each for each in found if each.name != "trueshot"), *itertools.chain(*own)]
 
 
 def pins() -> dict[str, Requirement]:

@@ -241,7 +241,7 @@ def test_what_no_decoder_is_installed_for_is_tried_again(monkeypatch: pytest.Mon
     handle = examiner(object(), "0" * 64)  # type: ignore[arg-type]
     request = {"name": "a", "path": "a", "member": None}
     answer, _ = handle(request, {"data": b"\0\0\0\x18ftypheic" + bytes(16)})
-    assert "trueshot[heic]" in answer["verdict"]["reason"]
+    assert "pip install pillow-heif" in answer["verdict"]["reason"]
     assert not answer["final"]
     answer, _ = handle(request, {"data": b"no image"})
     assert answer["final"]

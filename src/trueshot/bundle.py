@@ -201,7 +201,11 @@ def check_torch(path: object) -> None:
     Raises:
         BundleError: It is not.
     """
-    if importlib.util.find_spec("torch") is None:
+    try:
+        found = importlib.util.find_spec("torch")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
         raise BundleError(f"{path}: this needs PyTorch: pip install 'trueshot[train]'")
 
 

@@ -11,11 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
-from trueshot.reports.comparison import comparisons_of
-from trueshot.reports.detector_results import LINF
-from trueshot.reports.leaderboard import board
-from trueshot.reports.loading import find
-from trueshot.reports.report import write_leaderboard, write_report
 
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
@@ -46,28 +41,37 @@ def report(paths: Sequence[Path], out: Path) -> Published:
     Raises:
         RunError: There is no result.
     """
+    from trueshot.reports.loading import find
+    from trueshot.reports.report import write_report
+
     files, faults = write_report(find(paths), out, _meanings())
     return Published(files=files, faults=faults)
 
 
 def compare(
-    paths: Sequence[Path], out: Path, threat: str = LINF, budget: float | None = None
+    paths: Sequence[Path], out: Path, threat: str | None = None, budget: float | None = None
 ) -> Published:
     """Write a leaderboard sorted by worst case, one for each data set, part and size.
 
     Args:
         paths: Results, and folders that hold some.
         out: Folder of the leaderboard.
-        threat: Threat model of the worst cases.
+        threat: Threat model of the worst cases; by default L∞.
         budget: By whose worst case to sort, in levels; by default the largest that all detectors
             of a table have, at most 5.
 
     Raises:
         RunError: There is no result, or none of that threat model, or at that budget.
     """
+    from trueshot.reports.comparison import comparisons_of
+    from trueshot.reports.detector_results import LINF
+    from trueshot.reports.leaderboard import board
+    from trueshot.reports.loading import find
+    from trueshot.reports.report import write_leaderboard
+
     findings = find(paths)
     comparisons = comparisons_of(findings.results)
-    boards = [board(each, threat, budget) for each in comparisons]
+    boards = [board(each, threat or LINF, budget) for each in comparisons]
     if not any(made.ranked for made in boards):
         raise RunError(_nothing(sorted({t for c in comparisons for t in c.threats}), budget))
     return Published(files=write_leaderboard(boards, out), faults=findings.faults)

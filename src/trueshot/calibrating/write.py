@@ -22,6 +22,7 @@ from trueshot.calibrating.photographs import has_test_part, photographs_of
 from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_leak, updated
 from trueshot.card import Card, Measurement
+from trueshot.detectors import located
 from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import utf8_safe
 from trueshot.inference import Predictor
@@ -172,6 +173,7 @@ def detector_in(run: Path) -> Path:
     """
     if is_onnx(run):
         raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
+    run = located(run)
     return run / _DETECTOR if run.is_dir() else run
 
 

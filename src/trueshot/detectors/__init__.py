@@ -47,7 +47,8 @@ def located(bundle: str | os.PathLike[str]) -> Path:
     Raises:
         BundleError: As `shipped`.
     """
-    return shipped(bundle) if isinstance(bundle, str) and bundle in NAMES else Path(bundle)
+    name = os.fspath(bundle)
+    return shipped(name) if name in NAMES else Path(name)
 
 
 def _sums() -> dict[str, str]:

@@ -169,6 +169,19 @@ class Predictor:
         return self.card.domain.reasons(features, len(selection.corners))
 
 
+def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
+    """Read a detector that judges photographs.
+
+    Args:
+        bundle: `accurate` or `robust`, which come along; or a bundle, or an ONNX file that
+            `trueshot export` wrote.
+
+    Raises:
+        BundleError: It cannot be read, or does not judge photographs.
+    """
+    return Predictor.load(bundle)
+
+
 def _pixels(photograph: Bytes | bytes | str | os.PathLike[str]) -> Bytes:
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
