@@ -28,9 +28,9 @@ import simplejpeg
 from PIL import Image
 
 from trueshot.detectors import shipped
+from trueshot.engines.pool import Pool, cores
 from trueshot.images import find_images, write_jpeg
 from trueshot.memory import keep_freed_memory
-from trueshot.scanning.pool import Pool, cores
 from trueshot.scanning.runner import open_pool, scan
 from trueshot.scanning.scan_job import Settings
 from trueshot.scanning.verdict import Verdict

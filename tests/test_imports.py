@@ -23,7 +23,7 @@ BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"scanning", "web", "calibrating", "export"}
+SERVING = {"engines", "scanning", "web", "calibrating", "export"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -53,10 +53,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "images", "memory", "progress"},
-    "scanning": BASE | FILED | {"inference"},
+    "engines": {"errors"},
+    "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE | FILED | {"inference", "datasets"},
     "export": BASE | FILED | {"inference"},
-    "web": BASE | FILED | {"inference", "scanning", "attacks", "reports"},
+    "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
     "publish": BASE | FILED | {"inference", "evaluation", "reports"},

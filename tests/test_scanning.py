@@ -25,12 +25,12 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from trueshot.engines.pool import Answer, Pool
 from trueshot.errors import RunError
 from trueshot.images import DEFAULT_PIXEL_LIMIT
-from trueshot.scanning import Pool, Settings, Summary, Verdict, exit_status, scan
+from trueshot.scanning import Settings, Summary, Verdict, exit_status, scan
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import write_output
-from trueshot.scanning.pool import Answer
 from trueshot.scanning.runner import judge_item, open_pool
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdict import COLUMNS, WORDS
@@ -575,7 +575,7 @@ def test_the_limit_of_pixels_is_that_of_imagefiles() -> None:
 
 def test_the_main_process_of_a_scan_never_imports_torch_or_decodes() -> None:
     program = (
-        "import sys; from trueshot.scanning import scan, Pool, Summary\n"
+        "import sys; from trueshot.scanning import scan, Summary\nimport trueshot.scanning.runner\n"
         "print([name for name in ('torch', 'numpy', 'PIL', 'pyarrow') if name in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trueshot import errors
 from trueshot.bundle import bundle_sha256
+from trueshot.engines.pool import Pool
 from trueshot.errors import RunError, TrueshotError
 from trueshot.scanning.archives import Member
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.pool import Pool
 from trueshot.scanning.runner import RunOutcome, judge_item, open_pool
 from trueshot.scanning.scan_job import ScanJob, Settings, Summary
 from trueshot.scanning.sources import Item

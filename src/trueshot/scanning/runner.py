@@ -11,9 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from trueshot.engines.pool import Pool, WorkerError
 from trueshot.files import sanitize
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.pool import Pool, WorkerError
 from trueshot.scanning.scan_job import ScanJob, Settings, Summary
 from trueshot.scanning.sources import Item
 from trueshot.scanning.verdict import EXPLANATION, Verdict, checked

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS
 from trueshot.errors import RunError
 from trueshot.files import check_destinations
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import check_output, write_output
-from trueshot.scanning.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
 from trueshot.scanning.verdict import WORDS, Verdict, exit_status
 

@@ -23,9 +23,8 @@ from trueshot.scanning.archives import Member, read_member
 from trueshot.scanning.verdict import EXPLANATION, Verdict
 
 if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Attached, Handler
     from trueshot.inference import Prediction, Predictor
-    from trueshot.scanning.fork_server_process import Handler
-    from trueshot.scanning.frames import Attached
 
 # Where an object lay in memory, in what a library says: other in each run.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")

@@ -15,9 +15,9 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
+from trueshot.engines.pool import Answer, Pool, WorkerError, WorkerTimeoutError
 from trueshot.files import append_line, sanitize, write_atomically
 from trueshot.inference.explanation import Explanation
-from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
 from trueshot.scanning.verdict import EXPLANATION, Verdict, checked
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
