@@ -28,7 +28,12 @@ class Brightness:
         score = (float(pixels.mean()) - 127.5) / 10
         verdict = "recaptured" if score > 5 else "original" if score < -5 else "undecided"
         return SimpleNamespace(
-            verdict=verdict, score=score, log10_lr=score / 5, scores=np.array([score]), reasons=()
+            verdict=verdict,
+            score=score,
+            log10_lr=score / 5,
+            scores=np.array([score]),
+            reasons=(),
+            features={},
         )
 
 
@@ -103,10 +108,10 @@ def _write(request: dict[str, Any]) -> dict[str, Any]:
 
 def _say_half(request: dict[str, Any]) -> dict[str, Any]:
     """What a worker that was taken over may do: the head of a message, and then nothing."""
-    for name in os.listdir("/proc/self/fd"):
+    for place in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                os.write(int(name), b"\0\0\1\0half")
+            if stat.S_ISSOCK(os.fstat(int(place.name)).st_mode):
+                os.write(int(place.name), b"\0\0\1\0half")
     time.sleep(600)
     return {}
 

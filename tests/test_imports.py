@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "scanning": BASE | FILED | {"inference", "engines"},
-    "calibrating": BASE | FILED | {"inference", "datasets"},
+    "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning"},
     "export": BASE | FILED | {"inference"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,

@@ -9,8 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.scanning.runner import scan
-    from trueshot.scanning.scan_job import Settings, Summary
+    from trueshot.scanning.runner import Settings, Summary, scan
     from trueshot.scanning.verdict import Verdict, exit_status
 
 __all__ = [
@@ -22,8 +21,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Settings": "scan_job",
-    "Summary": "scan_job",
+    "Settings": "runner",
+    "Summary": "runner",
     "Verdict": "verdict",
     "exit_status": "verdict",
     "scan": "runner",
