@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         photos_in_folders,
         photos_in_manifest,
     )
-    from trueshot.datasets.prepare import prepare
+    from trueshot.datasets.preparation import prepare
     from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
     from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
     from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
@@ -36,7 +36,7 @@ _HOME = {
     "audit_shortcuts": "shortcuts",
     "photos_in_folders": "photos",
     "photos_in_manifest": "photos",
-    "prepare": "prepare",
+    "prepare": "preparation",
 }
 
 __all__ = [
