@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Sides
+from trueshot.cli.options import Address, EngineName, EngineOption, Sides
 
 
 class SplitBy(StrEnum):
@@ -93,6 +93,8 @@ def simulate(
     ] = ConditionsName.everyday,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Make true shots and recaptures by physics, and a data set of them."""
     from trueshot import simulate as simulation
@@ -115,7 +117,10 @@ def simulate(
         simulation.show(photos, show, settings)
         typer.echo(f"sheet: {show}")
     elif out is not None:
-        _print_dataset(simulation.simulate(photos, out, settings, workers))
+        made = simulation.simulate(
+            photos, out, settings, workers, engine=engine.value, address=address
+        )
+        _print_dataset(made)
 
 
 def _print_dataset(dataset: Any) -> None:
