@@ -26,9 +26,9 @@ from trueshot.calibration import (
     fit_isotonic,
     fit_logistic,
 )
-from trueshot.calibration.elub import independence, weighted_elub
 from trueshot.calibration.fitting import pooled
 from trueshot.calibration.likelihood import MOST_KNOTS
+from trueshot.calibration.lr_bounds import independence, weighted_elub
 from trueshot.errors import CalibrationError
 
 # Score sets and what NFI's lir 1.3.1 makes of them, in an environment of its own: read as log10

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "images", "labels", "memory", "pixels", "plugins", "progress", "tasks"}
+BASE |= {"versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
@@ -31,6 +32,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "labels": set(),
+    "plugins": {"errors", "files"},
+    "tasks": {"errors", "plugins", "channels"},
     "versions": set(),
     "memory": set(),
     "pixels": {"errors"},
@@ -38,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "calibration": {"errors"},
+    "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "bundle": BASE | {"networks", "detector", "card"},
     "detectors": {"errors"},

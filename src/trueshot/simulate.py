@@ -8,13 +8,13 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import ImageFileError, SimulationError
@@ -30,6 +30,8 @@ from trueshot.simulation.scenes import (
     procedural_scenes,
 )
 from trueshot.simulation.sheet import describe, draw_sheet
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 CAMERAS, MEDIA = 100, 100  # over all parts
 SHOWN_PAIRS = 8
@@ -49,6 +51,8 @@ class Simulation:
         procedural: Share of the scenes that are made by rule, not photographed.
         conditions: How people recapture.
         seed: Of everything that is drawn.
+        task: Recapture; or one that makes its examples of true shots, which then are files as
+            their cameras left them, and no recaptures are made.
     """
 
     sides: tuple[int, ...] = (64,)
@@ -58,19 +62,39 @@ class Simulation:
     procedural: float = 0.3
     conditions: Conditions = EVERYDAY
     seed: int = 0
+    task: Task = RECAPTURE
 
     def __post_init__(self) -> None:
         self.settings()
+        if not self.recaptures and self.task.examples is None:
+            raise SimulationError(
+                f"{self.task.name}: makes no examples of photographs; prepare takes yours"
+            )
         if self.crops_per_photo < 1:
             raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
+    @property
+    def recaptures(self) -> bool:
+        """Whether recaptures are made, or true shots alone."""
+        return self.task == RECAPTURE
+
     def settings(self) -> Settings:
         """How crops are cut from the photographs."""
         return Settings(
-            sides=self.sides, per_class=self.per_class, fractions=self.fractions, seed=self.seed
+            sides=self.sides,
+            per_class=self.per_class,
+            fractions=self.fractions,
+            seed=self.seed,
+            task=self.task,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """The settings as JSON has them; of recapture, as before there were other tasks."""
+        facts = asdict(replace(self, task=RECAPTURE))
+        del facts["task"]
+        return facts if self.recaptures else {**facts, "task": self.task.facts()}
 
     def photo_side(self) -> int:
         """Height and width of the photographs."""
@@ -89,7 +113,7 @@ def simulate(
     simulation: Simulation,
     workers: int | None = None,
 ) -> Dataset:
-    """Make originals and recaptures of scenes, and a data set of them.
+    """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
 
     Scenes, cameras, displays and prints of one part of the split are in no other. The result
     depends on the photographs and the settings alone; a run that was stopped goes on.
@@ -111,8 +135,12 @@ def simulate(
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
         produce(production, root / _PHOTOS, workers)
-        write_json(root / "pairs.json", {"pairs": _shown(production)})
-        return prepare(_photos(root, production), root, simulation.settings(), workers)
+        photographs = _photos(root, production)
+        if simulation.recaptures:
+            write_json(root / "pairs.json", {"pairs": _shown(production)})
+        else:
+            photographs = examples_of(photographs, simulation.task)
+        return prepare(photographs, root, simulation.settings(), workers)
 
 
 def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
@@ -180,19 +208,25 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
             raise SimulationError(f"too few scenes for a {part} part: give more photographs")
     casts = {part: _cast(parts[part], simulation, number) for number, part in enumerate(PARTS)}
     return Production(
-        casts=casts, counts=counts, side=simulation.photo_side(), seed=simulation.seed
+        casts=casts,
+        counts=counts,
+        side=simulation.photo_side(),
+        seed=simulation.seed,
+        recaptures=simulation.recaptures,
     )
 
 
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
-    share = simulation.fractions[part]
+    share, conditions = simulation.fractions[part], simulation.conditions
+    if not simulation.recaptures:  # class 0 is what the camera wrote, and nothing came after
+        conditions = replace(conditions, kept=1.0, sent=0.0)
     return draw_cast(
         scenes,
         simulation.seed,
         part,
         cameras=max(2, round(CAMERAS * share)),
         media=max(2, round(MEDIA * share)),
-        conditions=simulation.conditions,
+        conditions=conditions,
     )
 
 
@@ -206,7 +240,7 @@ def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequenc
 
 
 def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
-    content = {"version": VERSION, "simulation": asdict(simulation), "scenes": files}
+    content = {"version": VERSION, "simulation": simulation.facts(), "scenes": files}
     content = json.loads(json.dumps(content))
     claim = root / "simulation.json"
     if claim.is_file():
@@ -228,15 +262,15 @@ def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
 def _photos(root: Path, production: Production) -> list[Photo]:
     photos = []
     for part, number in production.places():
-        origins = [_origins(production.pair(part, number), label) for label in LABELS]
-        for name, label, origin in zip(names(part, number), LABELS, origins, strict=True):
+        pair = production.pair(part, number)
+        for name, label in zip(production.files(part, number), RECAPTURE.classes, strict=False):
             photos.append(
                 Photo(
                     name=f"{_PHOTOS}/{name}",
                     path=root / _PHOTOS / name,
                     label=label,
                     part=part,
-                    origins=origin,
+                    origins=_origins(pair, label),
                 )
             )
     return photos

@@ -96,7 +96,9 @@ def photographs_of(dataset: Path, part: str) -> list[Photograph]:
                 f"{dataset}: neither a data set of `trueshot prepare` nor a folder with "
                 f"{' and '.join(LABELS)}; name one, or a manifest"
             )
-        found = [_of_photo(photo, {}) for photo in photos_in_folders(*two)]
+        found = [
+            _of_photo(photo, {}) for photo in photos_in_folders(dict(zip(LABELS, two, strict=True)))
+        ]
     else:
         photos = photos_in_manifest(dataset)
         kinds = _kinds(dataset)

@@ -10,11 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.calibration.cllr import cllr, cllr_cal, cllr_min
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
     from trueshot.calibration.domain import Domain
     from trueshot.calibration.domain_fitting import fit_domain
-    from trueshot.calibration.elub import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
         CountedRate,
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
         share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
+    from trueshot.calibration.lr_bounds import elub
+    from trueshot.calibration.lr_cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
     from trueshot.calibration.tradeoff import (
         Tradeoff,
@@ -41,32 +41,32 @@ _HOMES = {
     "Decision": "decision",
     "Domain": "domain",
     "Interval": "intervals",
-    "PROPOSITIONS": "words",
+    "PROPOSITIONS": "verbal_scale",
     "Shares": "rates",
     "Tradeoff": "tradeoff",
     "apcer": "rates",
     "bpcer": "rates",
     "bpcer_at": "tradeoff",
     "choose_thresholds": "decision",
-    "cllr": "cost",
-    "cllr_cal": "cost",
-    "cllr_min": "cost",
+    "cllr": "lr_cost",
+    "cllr_cal": "lr_cost",
+    "cllr_min": "lr_cost",
     "clopper_pearson": "intervals",
     "cluster_bootstrap": "intervals",
     "det_curve": "tradeoff",
-    "elub": "bounds",
+    "elub": "lr_bounds",
     "equal_error_rate": "tradeoff",
     "fit": "fitting",
     "fit_domain": "domain_fitting",
     "fit_isotonic": "fitting",
     "fit_logistic": "fitting",
-    "in_words": "words",
+    "in_words": "verbal_scale",
     "needed": "decision",
     "probit": "tradeoff",
     "rate_with_interval": "intervals",
     "share_with_interval": "intervals",
     "shares": "rates",
-    "support": "words",
+    "support": "verbal_scale",
     "worst": "rates",
 }
 

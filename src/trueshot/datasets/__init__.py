@@ -2,7 +2,15 @@
 
 from trueshot.datasets.batches import Batches, Part
 from trueshot.datasets.manifest import Dataset
-from trueshot.datasets.photos import LABELS, ORIGINS, Photo, photos_in_folders, photos_in_manifest
+from trueshot.datasets.photos import (
+    LABELS,
+    ORIGINS,
+    Photo,
+    examples_of,
+    photos_at,
+    photos_in_folders,
+    photos_in_manifest,
+)
 from trueshot.datasets.prepare import prepare
 from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
@@ -21,6 +29,8 @@ __all__ = [
     "Settings",
     "ShortcutAudit",
     "audit_shortcuts",
+    "examples_of",
+    "photos_at",
     "photos_in_folders",
     "photos_in_manifest",
     "prepare",

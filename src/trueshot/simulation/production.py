@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -34,12 +34,14 @@ class Production:
         counts: Pairs, per part of the split.
         side: Height and width of the photographs, in pixels.
         seed: Of everything that is drawn.
+        recaptures: Whether the recapture of each pair is made, or its true shot alone.
     """
 
     casts: Mapping[str, Cast]
     counts: Mapping[str, int]
     side: int
     seed: int
+    recaptures: bool = True
 
     def pair(self, part: str, number: int) -> Pair:
         """Pair `number` of a part: it depends on these settings alone."""
@@ -48,6 +50,11 @@ class Production:
     def places(self) -> list[tuple[str, int]]:
         """Part and number of every pair."""
         return [(part, number) for part, count in self.counts.items() for number in range(count)]
+
+    def files(self, part: str, number: int) -> Mapping[str, Callable[[Pair, int], bytes]]:
+        """What is made of a pair, by its path below the folder of the production."""
+        true_shot, recapture = names(part, number)
+        return {true_shot: original} | ({recapture: recaptured} if self.recaptures else {})
 
 
 def names(part: str, number: int) -> tuple[str, str]:
@@ -72,7 +79,11 @@ def produce(production: Production, folder: Path, workers: int | None = None) ->
     for part in production.counts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / part)
-    left = [place for place in places if not all((folder / n).is_file() for n in names(*place))]
+    left = [
+        place
+        for place in places
+        if not all((folder / name).is_file() for name in production.files(*place))
+    ]
     workers = min(workers or os.cpu_count() or 1, max(1, len(left)))
     with progress("pairs", len(places), len(places) - len(left)) as advance:
         if workers == 1:
@@ -123,5 +134,5 @@ def _write_here(place: tuple[str, int]) -> None:
 
 def _write(production: Production, folder: Path, place: tuple[str, int]) -> None:
     pair = production.pair(*place)
-    for name, take in zip(names(*place), (original, recaptured), strict=True):
+    for name, take in production.files(*place).items():
         write_atomically(folder / name, take(pair, production.side))
