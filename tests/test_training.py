@@ -265,6 +265,8 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: a\ninput: {offset: .nan}", "input.offset"),
         ("name: a\nnetwork: {name: spectral, floor: .inf}", "network.spectral.floor"),
         ("name: a\nnetwork: {filters: [8, 8]}", "network.lcnn.filters"),
+        ("name: a\nnetwork: {name: unknown}", "network: no such network; known: lcnn"),
+        ("name: a\nnetwork: none.py:Net", "network.own.sha256"),
         ("- a list", "mapping"),
         ("name: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
-from trueshot.labels import CLASSES
+from trueshot.tasks import Task, Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import DecisionRule
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
 
-FORMAT = 2
-READABLE = (1, 2)  # format 1 had no contract, calibration, decision, domain and measurements
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""1 had no contract, calibration, decision, domain and measurements; 2 no task but recapture."""
 
 Share = Field(ge=0, le=1)
 
@@ -122,6 +125,9 @@ class Card(_Part):
         offset: See `Detector`.
         scale: See `Detector`.
         classes: Names of the classes in the order of the logits.
+        task_name: Name of the task that it was trained for.
+        decision_rule: As of `Task`.
+        wording: Words of its verdicts, if they are not those made of the names of its classes.
         side: Height and width of the crops that it was trained on.
         recipe: The settings of the training run.
         data: Fingerprint of the data set that it was trained on.
@@ -143,7 +149,10 @@ class Card(_Part):
     network: dict[str, Any]
     offset: FiniteFloat = 0.0
     scale: FiniteFloat = Field(default=1.0, gt=0)
-    classes: tuple[str, ...] = Field(default=CLASSES, min_length=2, max_length=100)
+    classes: tuple[str, ...] = Field(default=RECAPTURE.classes, min_length=2, max_length=100)
+    task_name: str = Field(default=RECAPTURE.name, max_length=100)
+    decision_rule: DecisionRule = "against-class-0"
+    wording: Wording | None = None
     side: int | None = Field(default=None, ge=16, le=4096)
     recipe: dict[str, Any] | None = None
     data: str | None = None
@@ -159,6 +168,30 @@ class Card(_Part):
     calibrated_on: DataFacts | None = None
     measured: tuple[Measurement, ...] = Field(default=(), max_length=200)
     limits: tuple[str, ...] = Field(default=(), max_length=50)
+
+    @model_validator(mode="after")
+    def _of_a_task(self) -> Card:
+        if len(self.words.propositions) != len(self.classes):
+            raise ValueError("wording: one proposition for each class wanted")
+        return self
+
+    @property
+    def words(self) -> Wording:
+        """The words of its verdicts."""
+        if self.wording is None and self.classes == RECAPTURE.classes:
+            return RECAPTURE.words
+        return self.wording or Wording.of(self.classes)
+
+    @classmethod
+    def of_task(cls, task: Task, **more: Any) -> Card:
+        """A card for detectors of a task."""
+        return cls(
+            classes=task.classes,
+            task_name=task.name,
+            decision_rule=task.decision,
+            wording=task.wording,
+            **more,
+        )
 
     def new_detector(self) -> Detector:
         """A detector of this architecture with fresh weights.

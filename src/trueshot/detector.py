@@ -9,8 +9,8 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from trueshot.labels import CLASSES
 from trueshot.networks.folding import folded
+from trueshot.tasks.recapture import RECAPTURE
 
 
 @final
@@ -36,7 +36,7 @@ class Detector(nn.Module):
         *,
         offset: float = 0.0,
         scale: float = 1.0,
-        classes: tuple[str, ...] = CLASSES,
+        classes: tuple[str, ...] = RECAPTURE.classes,
     ) -> None:
         super().__init__()
         if scale <= 0:

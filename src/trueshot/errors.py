@@ -56,7 +56,7 @@ class PluginError(TrueshotError):
     """A file of the user's own code that is missing, fails, or does not define what it should."""
 
 
-class TaskError(TrueshotError):
+class TaskError(TrueshotError, ValueError):
     """A task that is not known, or does not say what it decides."""
 
 

@@ -17,8 +17,9 @@ Examples = Callable[[Pixels, int, np.random.Generator], Pixels]
 DecisionRule = Literal["against-class-0", "top-class"]
 
 UNDECIDED, FAILED = "undecided", "error"  # what a verdict may be for every task
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,59}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}")
 _MOST_CLASSES = 100
+_LONGEST = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,16 @@ class Wording:
     verdicts: tuple[str, str]
     plurals: tuple[str, str]
     errors: tuple[str, str] = ("false alarm rate", "miss rate")
+
+    def __post_init__(self) -> None:
+        """Words come out of bundles, too: they are short, and of one line."""
+        texts = (*self.propositions, self.alternative, *self.plurals, *self.errors)
+        if not all(0 < len(text) <= _LONGEST and text.isprintable() for text in texts):
+            raise TaskError("wording: texts of one line, up to 300 characters, wanted")
+        if not all(_NAME.fullmatch(word) for word in self.verdicts):
+            raise TaskError(f"wording: {self.verdicts} cannot be the words of verdicts")
+        if {*self.verdicts} & {UNDECIDED, FAILED} or self.verdicts[0] == self.verdicts[1]:
+            raise TaskError(f"wording: two words wanted, none of them {UNDECIDED} or {FAILED}")
 
     @classmethod
     def of(cls, classes: tuple[str, ...]) -> Wording:
