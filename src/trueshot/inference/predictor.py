@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,7 @@ from trueshot.inference.onnx_runtime import with_onnx
 if TYPE_CHECKING:
     from trueshot.detector import Detector
 
-Answer = Literal["original", "recaptured", "undecided"]
+Answer = str
 Bytes = npt.NDArray[np.uint8]
 
 UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"

@@ -5,9 +5,12 @@ Strengths are drawn for each photograph, so that a detector learns the kind and 
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from trueshot.tasks.task import Examples, Pixels, Task
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _QUALITY = (60, 95)
 _WINDOWS = (3, 5)
@@ -17,7 +20,8 @@ def _median_filtered(pixels: Pixels, random: np.random.Generator) -> Pixels:
     from scipy.ndimage import median_filter
 
     window = int(random.choice(_WINDOWS))
-    return np.asarray(median_filter(pixels, (window, window, 1), mode="nearest"), np.uint8)
+    filtered: Pixels = median_filter(pixels, (window, window, 1), mode="nearest")
+    return filtered
 
 
 def _blurred(pixels: Pixels, random: np.random.Generator) -> Pixels:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from trueshot.errors import TaskError
 
-Pixels = npt.NDArray[np.uint8]
-Examples = Callable[[Pixels, int, np.random.Generator], Pixels]
+if TYPE_CHECKING:  # words are wanted where no NumPy is
+    import numpy as np
+    import numpy.typing as npt
+
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"
+Examples: TypeAlias = "Callable[[Pixels, int, np.random.Generator], Pixels]"
 DecisionRule = Literal["against-class-0", "top-class"]
 
 UNDECIDED, FAILED = "undecided", "error"  # what a verdict may be for every task
@@ -138,6 +139,8 @@ class Task:
         """
         if self.examples is None:
             raise TaskError(f"{self.name}: makes no examples; its photographs come with labels")
+        import numpy as np
+
         random = np.random.default_rng([seed, label, int(sha256[:16], 16)])
         try:
             made = self.examples(pixels.copy(), label, random)
