@@ -21,7 +21,7 @@ Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dic
 class Brightness:
     """Takes what is bright for a recapture; levels around the middle leave it undecided."""
 
-    def judge(self, pixels: np.ndarray) -> SimpleNamespace:
+    def predict(self, pixels: np.ndarray) -> SimpleNamespace:
         score = (float(pixels.mean()) - 127.5) / 10
         verdict = "recaptured" if score > 5 else "original" if score < -5 else "undecided"
         return SimpleNamespace(

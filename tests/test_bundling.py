@@ -17,10 +17,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
-from trueshot.calibrating import CalibrationSettings, describe, evidence, make_bundle, making
+from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 from trueshot.calibrating.error_rates import Answers, cross_validate, fit_all, measure
 from trueshot.calibrating.photographs import Photograph, has_test_part, photographs_of
-from trueshot.calibrating.scores import PhotographScore, Scores, group_folds
+from trueshot.calibrating.scores import PhotographScore, Scores, gather, group_folds
+from trueshot.calibrating.write import _measured
 from trueshot.calibration import Calibration, cllr
 from trueshot.card import Card, InputContract, Measurement, Rate
 from trueshot.datasets import Settings, photos_in_manifest, prepare
@@ -176,9 +177,9 @@ def test_without_a_test_set_each_source_is_judged_by_the_others(
     run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[set[str], set[str]]] = []
-    from trueshot.calibrating import measuring
+    from trueshot.calibrating import error_rates
 
-    fit_all, predict_all = measuring.fit_all, measuring.predict_all
+    fit_all, predict_all = error_rates.fit_all, error_rates.predict_all
 
     def fitted(given: Any, *args: Any, **more: Any) -> Any:
         seen.append((set(given.sources), set()))
@@ -188,8 +189,8 @@ def test_without_a_test_set_each_source_is_judged_by_the_others(
         seen[-1][1].update(given.sources)
         return predict_all(fitted, given)
 
-    monkeypatch.setattr("trueshot.calibrating.write.settle", fitted)
-    monkeypatch.setattr("trueshot.calibrating.error_rates.answer", answered)
+    monkeypatch.setattr("trueshot.calibrating.write.fit_all", fitted)
+    monkeypatch.setattr("trueshot.calibrating.error_rates.predict_all", answered)
     (found,) = make_bundle(run, known, tmp_path / "b", settings=WISHES).card.measured
     assert found.name == "cross-validation over sources"
     assert "left out in turn (10 folds)" in found.note
@@ -214,7 +215,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     monkeypatch.setattr(Photograph, "read", stopping)
     out = tmp_path / "small.safetensors"
     journal = tmp_path / "small.safetensors.journal.jsonl"
-    ask = {"test": new, "wishes": WISHES, "workers": 1, "command": "trueshot bundle"}
+    ask = {"test": new, "settings": WISHES, "workers": 1, "command": "trueshot bundle"}
     with pytest.raises(KeyboardInterrupt):
         make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
     stopped = len(names)
@@ -396,7 +397,7 @@ def test_scores_that_are_no_finite_numbers_are_no_scores(
         Card(network=NETWORK, side=SIDE),
         lambda crops: np.where(crops.mean((1, 2, 3)) > 128, np.inf, 1.0),
     )
-    found = evidence.gather(predictor, photographs_of(known, "validation"), tmp_path / "j", {}, 1)
+    found = gather(predictor, photographs_of(known, "validation"), tmp_path / "j", {}, 1)
     scores = found.scores
     assert 0 < np.isnan(scores).sum() < len(scores)
     assert set(scores[~np.isnan(scores)].tolist()) == {1.0}
@@ -557,9 +558,7 @@ def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
     assert whole.of_new_sources
     with pytest.raises(CalibrationError, match="needs 9 original sources"):
         cross_validate(given, partial(calibrated, of_new_sources=True))
-    measured, missing = making._measured(
-        calibrated, whole, given, None, None, CalibrationSettings(), ""
-    )
+    measured, missing = _measured(calibrated, whole, given, None, None, CalibrationSettings(), "")
     assert measured == ()
     assert "Its error rates were not measured: BPCER 0.1 needs 9 original sources" in missing[0]
 

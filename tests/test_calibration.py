@@ -26,9 +26,9 @@ from trueshot.calibration import (
     fit_isotonic,
     fit_logistic,
 )
+from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.fitting import pooled
 from trueshot.calibration.likelihood import MOST_KNOTS
-from trueshot.calibration.lr_bounds import independence, weighted_elub
 from trueshot.errors import CalibrationError
 
 # Score sets and what NFI's lir 1.3.1 makes of them, in an environment of its own: read as log10
@@ -391,6 +391,6 @@ def test_words_load_none_of_the_libraries_that_only_fitting_needs() -> None:
         "print(*{'numpy', 'scipy', 'sklearn', 'torch'} & set(sys.modules))"
     )
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == ""

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE, photo_pixels, write_photos
+from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
+from processes import Forked
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
@@ -42,16 +43,9 @@ SECURE = PLAIN.model_copy(
 )
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "trueshot", *(str(argument) for argument in arguments)]
-
-
-def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == status, done.stderr
+def run(*arguments: object, status: int = 0) -> Forked:
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == status, done.stderr
     return done
 
 
@@ -97,36 +91,28 @@ def test_two_folders_become_tables_and_figures(
 def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command("reproduce", dataset.folder, "--out", out, *recipes, "--crops", 40),
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+    def start(out: Path) -> Forked:
+        return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, "--crops", 8)
 
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(2), 0, tmp_path / "killed"
     for _ in range(4):
-        process, before = start(out), written(out)
-        while process.poll() is None and written(out) == before:
+        kept = 40 * len([*out.rglob("detector.safetensors")]) + lines(out, "cells.jsonl")
+        process, enough = start(out), kept + moments.randint(5, 30)  # of 102
+        while process.poll() is None and lines(out, "*.jsonl") < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
         if process.poll() is not None:
             break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
+        kills += process.kill() != 0
     assert start(out).wait() == 0
     assert kills >= 2
     for name in ("results.json", "tables.md", "figure-2-32px.png", "figure-5-32px.png"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def written(out: Path) -> int:
-    """Bytes in the journals and checkpoints: it changes whenever something has been done."""
-    files = [*out.rglob("*.jsonl"), *out.rglob("*.safetensors")] if out.is_dir() else []
-    return sum(path.stat().st_mtime_ns for path in files if path.exists())
+def lines(out: Path, name: str) -> int:
+    """Steps of training and of evaluation that are told in files of this name."""
+    return sum(len(read_lines(path)) for path in out.rglob(name))
 
 
 def test_train_and_evaluate_are_the_parts_of_reproduce(
@@ -241,17 +227,22 @@ def test_a_wrong_call_is_refused_with_status_2() -> None:
 def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
     dataset: Dataset, tmp_path: Path
 ) -> None:
+    recipe = tmp_path / "long.yaml"
+    schedule = PLAIN.schedule.model_copy(update={"iterations": 40_000})
+    recipe.write_text(PLAIN.model_copy(update={"schedule": schedule}).to_yaml(), "utf-8")
     process = subprocess.Popen(
-        command("train", dataset.folder, "--recipe", "yang", "--out", tmp_path / "run"),
+        [
+            *(sys.executable, "-m", "trueshot", "train", dataset.folder),
+            *("--recipe", recipe, "--out", tmp_path / "run"),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    while not (tmp_path / "run" / "recipe.yaml").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+    log = tmp_path / "run" / "log.jsonl"
+    wait_until(lambda: read_lines(log) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted; the same command goes on where it was"
     assert "Traceback" not in errors

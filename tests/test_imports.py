@@ -293,7 +293,6 @@ def loaded_by(*arguments: str) -> set[str]:
         [sys.executable, "-X", "importtime", *arguments],
         capture_output=True,
         encoding="utf-8",
-        timeout=120,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-1000:]

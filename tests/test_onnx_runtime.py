@@ -131,10 +131,10 @@ def test_neither_a_bundle_nor_an_onnx_file_needs_torch(bundle: Path, exported: P
         "from trueshot.inference import Predictor\n"
         "pixels = numpy.random.default_rng(0).integers(0, 256, (99, 99, 3), 'uint8')\n"
         f"for path in ({str(bundle)!r}, {str(exported)!r}):\n"
-        "    assert Predictor.load(path, 'onnx').judge(pixels).score is not None\n"
+        "    assert Predictor.load(path, 'onnx').predict(pixels).score is not None\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: P
     script = (
         "import multiprocessing, numpy, sys\n"
         "from trueshot.inference import Predictor\n"
-        f"def score(path): return Predictor.load(path, 'onnx').judge(PIXELS).score\n"
+        f"def score(path): return Predictor.load(path, 'onnx').predict(PIXELS).score\n"
         "PIXELS = numpy.random.default_rng(0).integers(0, 256, (99, 99, 3), 'uint8')\n"
         "if __name__ == '__main__':\n"
         f"    paths = [{str(bundle)!r}, {str(exported)!r}]\n"
@@ -152,7 +152,7 @@ def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: P
     )
     file = exported.with_name("forks.py")
     file.write_text(script, "utf-8")
-    subprocess.run([sys.executable, str(file)], check=True, timeout=60)
+    subprocess.run([sys.executable, str(file)], check=True)
 
 
 def test_a_session_computes_on_one_thread(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

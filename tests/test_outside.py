@@ -31,7 +31,7 @@ MODULE = """
 import torch
 from torch import nn
 
-class Predictor(nn.Module):
+class Judge(nn.Module):
     def __init__(self, outputs=2, kind="right"):
         super().__init__()
         torch.manual_seed(0)
@@ -48,13 +48,13 @@ class Predictor(nn.Module):
             return logits.detach()
         return logits[0] if self.kind == "first" else logits
 
-ready = Predictor()
-def one(): return Predictor(1)
-def three(): return Predictor(3)
-def nan(): return Predictor(kind="nan")
-def number(): return Predictor(kind="number")
-def first(): return Predictor(kind="first")
-def shut(): return Predictor(kind="shut")
+ready = Judge()
+def one(): return Judge(1)
+def three(): return Judge(3)
+def nan(): return Judge(kind="nan")
+def number(): return Judge(kind="number")
+def first(): return Judge(kind="first")
+def shut(): return Judge(kind="shut")
 def broken(): raise OSError("weights are gone")
 def nothing(): return None
 value = 7

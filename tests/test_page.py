@@ -18,7 +18,7 @@ from conftest import photo_pixels
 from trueshot.errors import RunError
 from trueshot.evaluation import CLEAN, Cell, RobustnessResult
 from trueshot.images import write_png
-from trueshot.reports import paper, story
+from trueshot.reports import narrative, paper
 from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
 from trueshot.reports.content import sizes_of
 from trueshot.reports.html import write_page
@@ -232,7 +232,7 @@ def test_table_1_holds_clean_accuracy_and_auc_of_every_size(run: Path) -> None:
 def test_the_truth_depends_on_the_figures(
     run: Path, secure: RobustnessResult, kind: str, words: str
 ) -> None:
-    told = story.truth(PLAIN, secure)
+    told = narrative.truth(PLAIN, secure)
     assert (told.kind, words in told.headline) == (kind, True)
     assert ("--more-attack pgd" in " ".join(told.sentences)) == ("measured" in words)
     reader = Reader(page(run, [PLAIN, secure], {}))
@@ -243,7 +243,7 @@ def test_the_truth_depends_on_the_figures(
 
 
 def test_the_truth_names_what_fgsm_and_pgd_leave() -> None:
-    found = story.truth(PLAIN, SECURE).sentences[0]
+    found = narrative.truth(PLAIN, SECURE).sentences[0]
     assert "84.5 to 84.9\N{NO-BREAK SPACE}%" in found
     assert "16.9 to 18.1\N{NO-BREAK SPACE}%, less than guessing gives" in found
 
@@ -252,13 +252,13 @@ def test_an_accuracy_that_rises_with_the_budget_is_called_label_leaking() -> Non
     cells = [cell(CLEAN, 0.0, 0.80), cell("fgsm", 1.0, 0.70), cell("fgsm", 5.0, 0.78)]
     rising = replace(SECURE, cells=tuple(cells))
     assert "70.0\N{NO-BREAK SPACE}% at ε = 1, 78.0\N{NO-BREAK SPACE}% at ε = 5" in (
-        story.leaking(rising)
+        narrative.leaking(rising)
     )
     above = replace(SECURE, cells=(*cells[:2], cell("fgsm", 5.0, 0.99)))
-    assert "at ε = 1, 99.0\N{NO-BREAK SPACE}% at ε = 5" in story.leaking(above)
+    assert "at ε = 1, 99.0\N{NO-BREAK SPACE}% at ε = 5" in narrative.leaking(above)
     chance = [cell(CLEAN, 0.0, 0.80, 50), cell("fgsm", 1.0, 0.70, 50), cell("fgsm", 5.0, 0.78, 50)]
     for steady in (chance, [*cells[:2], cell("fgsm", 5.0, 0.60)]):
-        assert story.leaking(replace(SECURE, cells=tuple(steady))) == ""
+        assert narrative.leaking(replace(SECURE, cells=tuple(steady))) == ""
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, worst_case_chart
 from trueshot.reports.comparison import Comparison, comparisons_of
-from trueshot.reports.detector_results import Candidate
+from trueshot.reports.detector_results import DetectorResults
 from trueshot.reports.grids import Figure, Grid, Rate, as_csv, as_latex, as_markdown, in_latex
 from trueshot.reports.leaderboard import board, leaderboard
 from trueshot.reports.loading import LoadedResult, find
@@ -262,7 +262,7 @@ def test_the_first_table_holds_single_attacks_and_the_worst_case(run: Path) -> N
 
 
 def test_an_attack_that_met_survivors_only_has_no_figure_of_its_own() -> None:
-    (one,) = comparison(ROBUST).candidates
+    (one,) = comparison(ROBUST).detectors
     assert one.alone("fab", 1.0) is None
     assert one.alone("fgsm", 1.0) == Rate(right=2 * 360 - 50, total=2 * PER_CLASS)
     assert one.attacks_alone() == ["fgsm"]
@@ -291,7 +291,7 @@ def test_prices_count_what_was_tried_and_broken(run: Path) -> None:
     rows = Reader(report(run)).table("at what price")
     fgsm = next(row for row in rows[1:] if row[0] == "plain")
     assert fgsm[2:] == ["FGSM", "3,680", "750", "300", "0", "11.0", "10.0", "62.5"]
-    pgd = comparison(PLAIN).candidates[0].broken_first_by("linf", 5.0)
+    pgd = comparison(PLAIN).detectors[0].broken_first_by("linf", 5.0)
     assert pgd == {"pgd": PER_CLASS - 4}
 
 
@@ -628,10 +628,10 @@ def test_another_budget_may_be_another_order() -> None:
     early = replace(PLAIN, worst=tuple(curve("linf", 390, 10, (1.0, 5.0))))
     steady = replace(ROBUST, worst=tuple(curve("linf", 300, 100, (1.0, 5.0))))
     either = comparison(early, steady)
-    late = [s.candidate.name for s in board(either, budget=5.0).ranked]
+    late = [s.detector.name for s in board(either, budget=5.0).ranked]
     assert late == ["robust", "plain"]
     middle = replace(early, worst=(early.worst[0], worst_case("linf", 1.0, 380, 380)))
-    assert [s.candidate.name for s in board(comparison(middle, steady)).ranked] == [
+    assert [s.detector.name for s in board(comparison(middle, steady)).ranked] == [
         "plain", "robust",
     ]  # fmt: skip
 
@@ -686,7 +686,7 @@ def test_other_data_part_or_size_never_stand_in_one_table(
 def test_many_crops_of_a_photograph_are_another_detector_than_one() -> None:
     whole = replace(PLAIN, crop_side=32)
     both = comparison(PLAIN, whole)
-    assert [one.name for one in both.candidates] == ["plain", "plain by crops of 32"]
+    assert [one.name for one in both.detectors] == ["plain", "plain by crops of 32"]
     assert "--many-crops" in command(found(whole)[0])
     assert "--many-crops" not in command(found(PLAIN)[0])
 
@@ -702,12 +702,12 @@ def test_a_command_names_what_is_not_the_default() -> None:
 
 def test_detectors_of_one_name_are_told_apart() -> None:
     twins = [replace(PLAIN, bundle_sha256=letter * 64) for letter in "ab"]
-    assert [one.name for one in comparison(*twins).candidates] == [
+    assert [one.name for one in comparison(*twins).detectors] == [
         "plain (aaaaaa)", "plain (bbbbbb)",
     ]  # fmt: skip
     again = comparison(PLAIN, replace(PLAIN, seed=4), everyday(PLAIN))
-    assert [one.name for one in again.candidates] == ["plain", "plain #2"]
-    assert [list(one.suites) for one in again.candidates] == [["strong", "everyday"], ["strong"]]
+    assert [one.name for one in again.detectors] == ["plain", "plain #2"]
+    assert [list(one.suites) for one in again.detectors] == [["strong", "everyday"], ["strong"]]
 
 
 def test_compare_prints_its_table_and_names_its_files(run: Path) -> None:
@@ -794,9 +794,9 @@ def test_what_one_attack_flatters_is_said() -> None:
 
 
 def test_clean_accuracy_is_that_before_any_file() -> None:
-    (one,) = comparison(filed(PLAIN)).candidates
+    (one,) = comparison(filed(PLAIN)).detectors
     assert one.clean == Rate(right=363 + 360, total=800)
-    assert isinstance(one, Candidate)
+    assert isinstance(one, DetectorResults)
 
 
 def test_the_page_refers_to_nothing_outside_itself(run: Path) -> None:
@@ -881,7 +881,6 @@ def in_chromium(html: str, folder: Path) -> Iterator[list[Any]]:
         [CHROMIUM, *QUIET, profile, "--virtual-time-budget=5000", "--dump-dom", address],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
         check=True,
     )
     yield from json.loads(re.sub(r"<[^>]*>", "", done.stdout.partition("<body>")[2]))

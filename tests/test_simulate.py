@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
+from processes import Forked
 
 from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
 from trueshot.errors import DatasetError, ImageFileError, SimulationError
@@ -147,20 +149,16 @@ def test_killed_at_random_moments_it_ends_as_one_that_was_not(tmp_path: Path) ->
     whole = simulate(None, tmp_path / "whole", SMALL, workers=2)
     moments, kills = random.Random(1), 0
     arguments = ["--per-class", "40", "--procedural", "0.9", "--seed", "3", "--workers", "2"]
-    line = [sys.executable, "-m", "trueshot", "simulate", "--embedded", *arguments]
-    line += ["--out", str(tmp_path / "killed")]
+    line = ["trueshot", "simulate", "--embedded", *arguments, "--out", tmp_path / "killed"]
     shots = tmp_path / "killed" / "photos"
     for _ in range(3):
-        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        before = len(list(shots.rglob("*.jpg")))
-        while process.poll() is None and len(list(shots.rglob("*.jpg"))) == before:
+        process = Forked(*line)
+        enough = len(list(shots.rglob("*.jpg"))) + moments.randint(1, 10)
+        while process.poll() is None and len(list(shots.rglob("*.jpg"))) < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += process.kill() != 0
     assert kills >= 2
-    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
+    assert Forked(*line).wait() == 0
     assert Dataset.open(tmp_path / "killed").fingerprint(64) == whole.fingerprint(64)
     assert not list((tmp_path / "killed").rglob("*.part"))
 
@@ -174,14 +172,15 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    for _ in range(100):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail("processes go on without the one that started them")
+    wait_until(lambda: not is_group(process.pid))
+
+
+def is_group(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIDE
+from processes import Forked
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle, read_safetensors
@@ -103,27 +100,21 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bits(
         " checkpoint_seconds=0)\n"
     )
 
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", script, str(recipe), str(dataset.folder), str(out)]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    def start(out: Path) -> Forked:
+        return Forked(script, recipe, dataset.folder, out)
 
     assert start(tmp_path / "whole").wait() == 0
     moments = random.Random(0)
     kills = 0
-    for _ in range(40):
+    for _ in range(3):
         process = start(tmp_path / "killed")
-        seen = tmp_path / "killed" / "checkpoint.safetensors"
-        began = seen.stat().st_mtime_ns if seen.exists() else 0
-        while process.poll() is None and (not seen.exists() or seen.stat().st_mtime_ns == began):
+        log = tmp_path / "killed" / "log.jsonl"
+        enough = len(read_lines(log)) + moments.randint(2, 12)
+        while process.poll() is None and len(read_lines(log)) < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
-        if process.poll() is not None or kills == 3:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert process.wait() == 0
+        kills += process.kill() != 0
     assert kills >= 2
+    assert start(tmp_path / "killed").wait() == 0
     killed, whole = (tmp_path / name / "detector.safetensors" for name in ("killed", "whole"))
     assert killed.read_bytes() == whole.read_bytes()
     logs = [read_lines(tmp_path / name / "log.jsonl") for name in ("killed", "whole")]

@@ -26,7 +26,7 @@ _HOME = {
     "PGD": "attacks",
     "prepare": "datasets",
     "RayS": "attacks",
-    "read_image": "imagefiles",
+    "read_image": "images",
     "Recipe": "training",
     "reproduce": "reproduce",
     "RobustnessResult": "evaluation",

@@ -18,6 +18,6 @@ __all__ = ["Bundled", "CalibrationSettings", "describe", "make_bundle"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'trueshot.calibrating' has no attribute {name!r}")
-    from trueshot.calibrating import making
+    from trueshot.calibrating import write
 
-    return getattr(making, name)
+    return getattr(write, name)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
     from trueshot.calibration.domain import Domain
     from trueshot.calibration.domain_fitting import fit_domain
+    from trueshot.calibration.elub_bounds import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
         CountedRate,
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
         share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
-    from trueshot.calibration.lr_bounds import elub
-    from trueshot.calibration.lr_cost import cllr, cllr_cal, cllr_min
+    from trueshot.calibration.llr_cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
     from trueshot.calibration.tradeoff import (
         Tradeoff,
@@ -48,13 +48,13 @@ _HOMES = {
     "bpcer": "rates",
     "bpcer_at": "tradeoff",
     "choose_thresholds": "decision",
-    "cllr": "lr_cost",
-    "cllr_cal": "lr_cost",
-    "cllr_min": "lr_cost",
+    "cllr": "llr_cost",
+    "cllr_cal": "llr_cost",
+    "cllr_min": "llr_cost",
     "clopper_pearson": "intervals",
     "cluster_bootstrap": "intervals",
     "det_curve": "tradeoff",
-    "elub": "lr_bounds",
+    "elub": "elub_bounds",
     "equal_error_rate": "tradeoff",
     "fit": "fitting",
     "fit_domain": "domain_fitting",

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.likelihood import MOST_KNOTS, Calibration
-from trueshot.calibration.lr_bounds import independence, weighted_elub
 from trueshot.calibration.samples import Floats, Labels, balanced, checked, groups
 
 _STRENGTH = 1000.0  # the penalty is (slope * deviation of scores)^2 / (2 * this)

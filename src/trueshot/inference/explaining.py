@@ -40,7 +40,7 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
 
     Args:
         judge: That has judged it.
-        pixels: RGB bytes, shape (h, w, 3), as given to `judge.judge`.
+        pixels: RGB bytes, shape (h, w, 3), as given to `predictor.predict`.
         judged: What came of it.
 
     Returns:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
-from trueshot.reports import paper, story
+from trueshot.reports import narrative, paper
 from trueshot.reports.charts import Chart, chart
 from trueshot.reports.tables import ATTACK_NAMES, BUDGETS
 
@@ -96,24 +96,24 @@ class Size:
         return chart(list(self.detectors.values()), ["fgsm", *self.further_attacks])
 
     @property
-    def works(self) -> story.Statement:
+    def works(self) -> narrative.Statement:
         """Of section 1."""
-        return story.works(self.detectors["plain"])
+        return narrative.works(self.detectors["plain"])
 
     @property
-    def collapse(self) -> story.Statement:
+    def collapse(self) -> narrative.Statement:
         """Of section 2."""
-        return story.collapse(self.detectors["plain"])
+        return narrative.collapse(self.detectors["plain"])
 
     @property
-    def defence(self) -> story.Statement:
+    def defence(self) -> narrative.Statement:
         """Of section 3."""
-        return story.defence(self.detectors["plain"], self.detectors["secure"])
+        return narrative.defence(self.detectors["plain"], self.detectors["secure"])
 
     @property
-    def truth(self) -> story.Statement:
+    def truth(self) -> narrative.Statement:
         """Of section 4."""
-        return story.truth(self.detectors["plain"], self.detectors["secure"])
+        return narrative.truth(self.detectors["plain"], self.detectors["secure"])
 
     def cell(self, role: str, attack: str, budget: float) -> Cell | None:
         """A cell, or None where it was not measured."""

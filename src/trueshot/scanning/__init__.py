@@ -27,12 +27,12 @@ __all__ = [
 
 _HOMES = {
     "Pool": "pool",
-    "Settings": "errand",
-    "Summary": "errand",
-    "Verdict": "verdicts",
+    "Settings": "scan_job",
+    "Summary": "scan_job",
+    "Verdict": "verdict",
     "WorkerError": "pool",
     "WorkerTimeoutError": "pool",
-    "exit_status": "verdicts",
+    "exit_status": "verdict",
     "scan": "runner",
 }
 

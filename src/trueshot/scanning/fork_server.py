@@ -1,4 +1,4 @@
-"""The main process's side of the nursery: workers are had from it, and sent back to die."""
+"""The main process's side of the fork server: it starts workers and ends them."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class ForkServer:
         """A new worker.
 
         Raises:
-            OSError: The nursery is gone.
+            OSError: The fork server is gone.
             TrueshotError: As for `facts`.
         """
         from trueshot.scanning.fork_server_process import COMMAND, FORK
@@ -125,14 +125,14 @@ class ForkServer:
         """Have a worker end, and hear how it did.
 
         Args:
-            worker: One of this nursery.
+            worker: One of this server.
             at_once: Kill it; otherwise it is given a moment to end of what it has.
 
         Returns:
             Its exit status, or minus the signal that ended it.
 
         Raises:
-            OSError: The nursery is gone.
+            OSError: The fork server is gone.
         """
         from trueshot.scanning.fork_server_process import COMMAND, KILL, REAP
 
