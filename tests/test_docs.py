@@ -19,7 +19,9 @@ PATHS = re.compile(
 LINKS = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 # Written by commands, or on the reader's machine.
-_THEIRS = re.compile(r"^(?:path|runs|RUN|DIR|OUT|DATASET|PHOTOS|RESULT|ROBUST|build|recapture-\w+|photos)/")
+_THEIRS = re.compile(
+    r"^(?:path|runs|RUN|DIR|OUT|DATASET|PHOTOS|RESULT|ROBUST|build|recapture-\w+|photos)/"
+)
 
 
 def named(page: Path) -> Iterator[str]:

@@ -10,6 +10,8 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +20,7 @@ from typing import Any
 from trueshot.errors import PluginError
 from trueshot.files import utf8_safe
 
+_PREFIX = "trueshot_plugin_"
 _SPEC = re.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
 
 
@@ -80,7 +83,7 @@ def load_plugin(spec: str) -> Plugin:
 def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
     """The module of a file, under a name of its own: two files `task.py` do not meet."""
     place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    name = f"trueshot_plugin_{path.stem}_{place}_{sha256[:16]}"
+    name = f"{_PREFIX}{path.stem}_{place}_{sha256[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)
@@ -89,9 +92,44 @@ def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up while they are made
     try:
         # What was hashed is what runs, whatever happens to the file meanwhile.
-        exec(compile(source, str(path), "exec"), module.__dict__)
+        with _neighbours_of(path):
+            exec(compile(source, str(path), "exec"), module.__dict__)
     except Exception as error:  # foreign code: whatever it raises is its fault
         del sys.modules[name]
         line = utf8_safe((str(error).strip().splitlines() or [""])[0][:300])
         raise PluginError(f"{spec}: {path} fails: {type(error).__name__}: {line}") from error
     return module
+
+
+@contextmanager
+def _neighbours_of(path: Path) -> Iterator[None]:
+    """What a file imports inside is what lies beside it first, whatever else has that name.
+
+    Afterwards those modules go by no short name, so that the neighbours of another file are not
+    taken for them.
+    """
+    folder = path.parent.resolve()
+    names = {each.stem for each in folder.glob("*.py")}
+    names |= {each.parent.name for each in folder.glob("*/__init__.py")} - {"trueshot"}
+    others = {
+        name: module
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in names and not _lies_in(module, folder)
+    }
+    for name in others:
+        del sys.modules[name]
+    sys.path.insert(0, str(folder))
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] in names and _lies_in(sys.modules[name], folder):
+                del sys.modules[name]
+        sys.modules.update(others)
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    return bool(file) and folder in Path(str(file)).resolve().parents
