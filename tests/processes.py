@@ -21,12 +21,14 @@ from pathlib import Path
 
 _LONG_TO_IMPORT = (
     "torch",
+    "torch._dynamo",  # which an optimiser imports
     "torch.distributed",
     "scipy.optimize",
     "scipy.stats",
+    "sklearn.discriminant_analysis",
+    "sklearn.ensemble",
     "sklearn.metrics",
-    "sklearn.linear_model",
-    "skimage.metrics",
+    "skimage.metrics._structural_similarity",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "pyarrow.parquet",

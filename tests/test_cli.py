@@ -70,18 +70,18 @@ def test_two_folders_become_tables_and_figures(
     folder = photos[0].path.parent.parent
     prepared = run(
         "prepare", "--original", folder / "original", "--recaptured", folder / "recaptured",
-        "--out", tmp_path / "d", "--size", 32, "--size", 16, "--per-class", 60,
+        "--out", tmp_path / "d", "--size", 32, "--size", 16, "--per-class", 20,
     )  # fmt: skip
-    assert "32 px: crops per class: train 24, validation 6, test 30" in prepared.stdout
+    assert "32 px: crops per class: train 8, validation 2, test 10" in prepared.stdout
     assert "shortcut audit" in prepared.stdout
-    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 10)
+    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 4)
     results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
     assert [(r["side"], r["detector"]) for r in results] == [
         (16, "plain"), (16, "safe"), (32, "plain"), (32, "safe"),
     ]  # fmt: skip
     for result in results:
         assert len(result["cells"]) == 11
-        assert all(sum(cell["total"]) == 60 for cell in result["cells"])
+        assert all(sum(cell["total"]) == 20 for cell in result["cells"])
     for name in ("tables.md", "tables.tex", "figure-2-16px.png", "figure-5-32px.png"):
         assert str(tmp_path / "r" / name) in done.stdout
         assert (tmp_path / "r" / name).stat().st_size > 500
@@ -92,13 +92,14 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
     def start(out: Path) -> Forked:
-        return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, "--crops", 8)
+        short = ("--iterations", 12, "--crops", 8)
+        return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, *short)
 
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(2), 0, tmp_path / "killed"
     for _ in range(4):
-        kept = 40 * len([*out.rglob("detector.safetensors")]) + lines(out, "cells.jsonl")
-        process, enough = start(out), kept + moments.randint(5, 30)  # of 102
+        kept = 12 * len([*out.rglob("detector.safetensors")]) + lines(out, "cells.jsonl")
+        process, enough = start(out), kept + moments.randint(3, 14)  # of 46
         while process.poll() is None and lines(out, "*.jsonl") < enough:
             time.sleep(0.01)
         if process.poll() is not None:
@@ -118,10 +119,11 @@ def lines(out: Path, name: str) -> int:
 def test_train_and_evaluate_are_the_parts_of_reproduce(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
-    trained = run("train", dataset.folder, "--recipe", recipes[1], "--out", tmp_path / "run")
+    few = ("--iterations", 8)
+    trained = run("train", dataset.folder, "--recipe", recipes[1], "--out", tmp_path / "run", *few)
     bundle = tmp_path / "run" / "detector.safetensors"
     assert f"detector: {bundle}" in trained.stdout
-    run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes)
+    run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes, *few)
     judged = run("evaluate", bundle, "--dataset", dataset.folder, "--out", tmp_path / "e")
     assert "clean AUC" in judged.stdout
     alone = json.loads((tmp_path / "e" / "result.json").read_text())
