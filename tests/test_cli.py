@@ -25,14 +25,15 @@ from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
 from trueshot.images import read_image, write_png
 from trueshot.networks.crop_aggregation import CropAggregator
+from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_levels
 from trueshot.training import Recipe, train
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
-from trueshot.training.recipe import Network, Schedule, recipe_names
+from trueshot.training.recipe import Schedule, recipe_names
 
 PLAIN = Recipe(
     name="plain",
-    network=Network(filters=(4, 4, 4, 4, 4)),
+    network=LCNNSettings(filters=(4, 4, 4, 4, 4)),
     schedule=Schedule(iterations=40, batch=16, learning_rate=1e-2),
 )
 SECURE = PLAIN.model_copy(

@@ -44,7 +44,7 @@ from trueshot.files import only_run_in, read_lines
 from trueshot.images import read_image
 
 # The function of that name hides the module.
-PREPARE = importlib.import_module("trueshot.datasets.prepare")
+PREPARE = importlib.import_module("trueshot.datasets.preparation")
 SURVEY = importlib.import_module("trueshot.datasets.survey")
 SMALL = Settings(sides=(SIDE, 16), per_class=50)
 
@@ -129,8 +129,8 @@ def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
 ) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from trueshot import datasets\nfrom trueshot.datasets import survey, prepare as _\n"
-        "import importlib\nmodule = importlib.import_module('trueshot.datasets.prepare')\n"
+        "from trueshot import datasets\nfrom trueshot.datasets import survey, preparation as _\n"
+        "import importlib\nmodule = importlib.import_module('trueshot.datasets.preparation')\n"
         # Slow reading, so that there is something to interrupt.
         "def slow(read):\n    def reading(*a, **k):\n        time.sleep(0.02)\n"
         "        return read(*a, **k)\n    return reading\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
@@ -22,9 +23,9 @@ IMPORTER = re.compile(r"\b(import_module|__import__)$")
 BASE = {"errors", "files", "images", "labels", "memory", "pixels", "plugins", "progress"}
 BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
-FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
+FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"scanning", "web", "calibrating", "export"}
+SERVING = {"scanning", "web", "calibrating", "graph", "onnx"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -44,8 +45,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detector": BASE | {"networks"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
-    "bundle": BASE | {"networks", "detector", "card"},
+    "graph": {"errors"},
+    "onnx": BASE | {"networks", "detector", "calibration", "card", "graph"},
     "detectors": {"errors"},
+    "bundle": BASE | {"networks", "detector", "card", "graph", "onnx", "detectors"},
     "inference": BASE | FILED,
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
@@ -59,7 +62,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulation": {"errors", "files", "images", "memory", "progress"},
     "scanning": BASE | FILED | {"inference"},
     "calibrating": BASE | FILED | {"inference", "datasets"},
-    "export": BASE | FILED | {"inference"},
     "web": BASE | FILED | {"inference", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
@@ -328,7 +330,9 @@ def wanted(*extras: str) -> list[Requirement]:
     """What the project needs to run, and with these extras."""
     optional = PROJECT["project"]["optional-dependencies"]
     groups = [PROJECT["project"]["dependencies"], *(optional[extra] for extra in extras)]
-    return [Requirement(line) for group in groups for line in group]
+    found = [Requirement(line) for group in groups for line in group]
+    own = [wanted(*each.extras) for each in found if each.name == "trueshot"]
+    return [*(each for each in found if each.name != "trueshot"), *itertools.chain(*own)]
 
 
 def pins() -> dict[str, Requirement]:

@@ -39,7 +39,7 @@ from trueshot.scanning.verdict import Verdict
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-SETTINGS = Settings(loader="ray_workers:load", workers=2, runtime="onnx", seconds=30)
+SETTINGS = Settings(loader="ray_workers:load", workers=2, seconds=30)
 DIED = "its decoder died (signal 11, SIGSEGV)"
 MACHINE: dict[str, Any] = {
     "num_cpus": 1,

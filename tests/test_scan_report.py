@@ -478,7 +478,7 @@ def test_no_kind_is_the_worst_where_all_are_alike() -> None:
 
 def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> None:
     settings = {
-        "runtime": "torch", "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
+        "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
         "most pixels": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
     }  # fmt: skip
     html = page(tmp_path, settings=settings)

@@ -20,6 +20,7 @@ from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
 from trueshot.files import only_run_in, read_lines
+from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
     Recipe,
@@ -33,7 +34,7 @@ from trueshot.training.augmentation import turn
 from trueshot.training.loop import validate_detector
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.objectives import Mixture
-from trueshot.training.recipe import Network, Schedule
+from trueshot.training.recipe import Schedule
 from trueshot.training.steps import draw_budgets, new_detector
 
 
@@ -41,7 +42,7 @@ def small(iterations: int = 12, **settings: object) -> Recipe:
     """The secure recipe, small enough for a test."""
     return Recipe(
         name="small",
-        network=Network(filters=(2, 2, 4, 4, 4)),
+        network=LCNNSettings(filters=(2, 2, 4, 4, 4)),
         objective=Objective(penalty=Penalty(weight=5.0), fusion=Fusion(adversarial=4)),
         schedule=Schedule(iterations=iterations, batch=8, learning_rate=1e-3, decay_every=3),
     ).model_copy(update=settings)
@@ -347,7 +348,7 @@ def test_a_run_may_start_from_the_weights_of_another(dataset: Dataset, tmp_path:
     assert load_bundle(runs[0])[1].start == hashlib.sha256(first.read_bytes()).hexdigest()
     with pytest.raises(RunError, match="another start"):
         train(still, dataset, tmp_path / "warm", start=runs[2])
-    other = still.model_copy(update={"network": Network(filters=(2, 2, 4, 4, 8))})
+    other = still.model_copy(update={"network": LCNNSettings(filters=(2, 2, 4, 4, 8))})
     with pytest.raises(RunError, match="another network"):
         train(other, dataset, tmp_path / "other", start=first)
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from trueshot import errors
 from trueshot.bundle import bundle_sha256
+from trueshot.detectors import located
 from trueshot.errors import RunError, TrueshotError
 from trueshot.scanning.archives import Member
 from trueshot.scanning.ledger import Ledger
@@ -143,14 +144,13 @@ class _Machines:
     ) -> _Machines:
         orders = {
             "detector": detector,
-            "name": Path(bundle).name,
-            "runtime": settings.runtime,
+            "name": located(bundle).name,
             "memory": settings.memory,
             "pixel_limit": settings.pixel_limit,
             "loader": settings.loader,
         }
         ray = _ray()
-        data = ray.put(Path(bundle).read_bytes())
+        data = ray.put(located(bundle).read_bytes())
         counted = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Attempts)
         return cls(
             bundle=data,
@@ -268,7 +268,6 @@ def _pool(reference: Any, orders: str) -> Pool:
         path.write_bytes(_ray().get(reference))
         settings = Settings(
             workers=1,
-            runtime=wanted["runtime"],
             memory=wanted["memory"],
             pixel_limit=wanted["pixel_limit"],
             loader=wanted["loader"],

@@ -86,7 +86,6 @@ def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
         settings.loader,
         {
             "bundle": os.fsdecode(bundle),
-            "runtime": settings.runtime,
             "pixel_limit": settings.pixel_limit,
             "explain": settings.explain,
         },

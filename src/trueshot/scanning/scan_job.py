@@ -32,7 +32,6 @@ class Settings:
 
     Args:
         workers: Processes; all cores, if not said.
-        runtime: What computes: "torch" or "onnx".
         seconds: That a file may take.
         memory: Bytes that a worker may take beyond what is loaded; None for no limit.
         pixel_limit: Larger photographs are refused.
@@ -46,7 +45,6 @@ class Settings:
     """
 
     workers: int | None = None
-    runtime: str = "torch"
     seconds: float = DEFAULT_SECONDS
     memory: int | None = DEFAULT_MEMORY
     pixel_limit: int = _PIXEL_LIMIT
@@ -133,7 +131,7 @@ class ScanJob:
         with contextlib.ExitStack() as stack:
             shown = self.settings.show_progress and sys.stderr is not None
             advance = stack.enter_context(_progress(found)) if shown else _silent
-            claim = {"detector": detector, "runtime": self.settings.runtime}
+            claim = {"detector": detector}
             place = self._place_of_ledger()
             book = None if place is None else stack.enter_context(Ledger(place, claim))
             summary = Summary()

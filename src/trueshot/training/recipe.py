@@ -19,8 +19,10 @@ from pydantic import (
 )
 
 from trueshot.errors import RecipeError
-from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
+from trueshot.networks.lcnn import LCNNSettings
 from trueshot.networks.own import give, is_given
+from trueshot.networks.registry import NetworkSettings
+from trueshot.networks.spectral import SpectralSettings
 from trueshot.plugins import is_plugin
 from trueshot.training.objective_settings import Objective, Settings
 
@@ -28,33 +30,7 @@ PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0
 
 
-class Network(Settings):
-    """The LCNN and its arguments."""
-
-    name: Literal["lcnn"] = "lcnn"
-    filters: tuple[int, int, int, int, int] = Field(
-        default=DEFAULT_FILTERS,
-        description="Filters of the five convolutions: an assumption, the paper gives none.",
-    )
-    front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
-        default="laplacian", description="What stands before the first convolution."
-    )
-
-
-class SpectralSettings(Settings):
-    """The network of local power spectra, and its arguments."""
-
-    name: Literal["spectral"]
-    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
-    floor: float = Field(
-        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
-    )
-    filters: tuple[int, ...] = Field(
-        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
-    )
-
-
-class OwnNetwork(Settings):
+class OwnNetworkSettings(NetworkSettings):
     """A network of the user's own, with the arguments that it takes beside `classes`."""
 
     model_config = ConfigDict(extra="allow")
@@ -134,10 +110,10 @@ class Recipe(Settings):
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
     network: (
-        Annotated[Network, Tag("lcnn")]
+        Annotated[LCNNSettings, Tag("lcnn")]
         | Annotated[SpectralSettings, Tag("spectral")]
-        | Annotated[OwnNetwork, Tag("own")]
-    ) = Field(default=Network(), discriminator=_BY_NAME)
+        | Annotated[OwnNetworkSettings, Tag("own")]
+    ) = Field(default=LCNNSettings(), discriminator=_BY_NAME)
     input: InputContract = InputContract()
     augmentation: Literal["none", "symmetries"] = Field(
         default="none",
