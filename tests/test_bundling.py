@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
+import os
+import struct
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
 from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 from trueshot.calibrating.error_rates import Answers, cross_validate, fit_all, measure
 from trueshot.calibrating.photographs import Photograph, has_test_part, photographs_of
-from trueshot.calibrating.scores import PhotographScore, Scores, gather, group_folds
+from trueshot.calibrating.scores import PhotographScore, Scores, group_folds
 from trueshot.calibrating.write import _measured
 from trueshot.calibration import Calibration, cllr
 from trueshot.card import Card, InputContract, Measurement, Rate
@@ -33,9 +36,13 @@ from trueshot.errors import (
     LeakError,
     TruncatedImageError,
 )
-from trueshot.images import read_image
+from trueshot.images import read_image, read_image_bytes
 from trueshot.inference import Predictor
 from trueshot.networks import build_network
+from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.sources import Item
+from trueshot.scanning.verdict import Verdict
+from trueshot.scanning.worker import examiner
 
 SIDE = 32
 WISHES = CalibrationSettings(
@@ -204,42 +211,73 @@ def test_without_a_test_set_each_source_is_judged_by_the_others(
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     run: Path, known: Path, new: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, names = Photograph.read, []
+    keep, kept = Ledger.keep, []
 
-    def stopping(self: Photograph) -> Any:
-        names.append(self.name)
-        if len(names) == 30:
+    def stopping(self: Ledger, item: Item, *rest: Any, **more: Any) -> None:
+        keep(self, item, *rest, **more)
+        kept.append(item.name)
+        if len(kept) == 30:
             raise KeyboardInterrupt
-        return read(self)
 
-    monkeypatch.setattr(Photograph, "read", stopping)
+    monkeypatch.setattr(Ledger, "keep", stopping)
     out = tmp_path / "small.safetensors"
-    journal = tmp_path / "small.safetensors.journal.jsonl"
     ask = {"test": new, "settings": WISHES, "workers": 1, "command": "trueshot bundle"}
     with pytest.raises(KeyboardInterrupt):
         make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
-    stopped = len(names)
     assert not out.exists()
-    journal.write_bytes(journal.read_bytes()[:-9])  # its last line cut, as by a kill
-    kept = len(journal.read_text().splitlines()) - 2
-    assert kept >= 20
+    assert list(tmp_path.glob("small.safetensors.*.ledger"))
     make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
-    assert len(names) - stopped == 80 + 50 - kept
+    assert len(kept) == len(set(kept)) == 80 + 50
     assert out.read_bytes() == bundle.read_bytes()
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_a_journal_of_other_settings_is_put_aside(run: Path, known: Path, tmp_path: Path) -> None:
+def test_scores_of_other_crops_are_others_and_those_of_other_rates_are_kept(
+    run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, kept = Ledger.keep, []
+
+    def counting(self: Ledger, item: Item, *rest: Any, **more: Any) -> None:
+        kept.append(item.name)
+        keep(self, item, *rest, **more)
+
+    monkeypatch.setattr(Ledger, "keep", counting)
     too_much = CalibrationSettings(apcer=0.1, bpcer=0.01, crops=4)
     with pytest.raises(CalibrationError, match=r"BPCER 0\.01 needs 99 original photographs"):
         make_bundle(run, known, tmp_path / "b", settings=too_much)
-    journal = tmp_path / "b.journal.jsonl"
-    assert len(journal.read_text().splitlines()) == 81
-    before = journal.read_bytes()
+    assert len(kept) == 80
+    with pytest.raises(CalibrationError):
+        make_bundle(run, known, tmp_path / "b", settings=replace(too_much, title="Another"))
+    assert len(kept) == 80
     with pytest.raises(CalibrationError):
         make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(crops=2))
-    assert (tmp_path / "b.journal.jsonl.before").read_bytes() == before
-    assert json.loads(journal.read_text().splitlines()[0])["key"]["contract"]["crops"] == 2
+    assert len(kept) == 160
+
+
+def test_hostile_photographs_of_a_calibration_meet_the_walls_of_a_scan(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    """What hangs, or takes all memory, is passed over like what is damaged."""
+    manifest = tmp_path / "manifest.csv"
+    rows = list(csv.DictReader(known.read_text("utf-8").splitlines()))
+    for row in rows:
+        row["path"] = str(known.parent / row["path"])
+    os.mkfifo(tmp_path / "pipe.png")
+    large = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    head = b"IHDR" + large
+    (tmp_path / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + struct.pack(">I", zlib.crc32(head)) + bytes(99)
+    )
+    for name in ("pipe.png", "bomb.png"):
+        rows.append({**rows[0], "path": str(tmp_path / name)})
+    with manifest.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows(rows)
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
+    reasons = [made.unread[name] for name in made.unread]
+    assert sorted(Path(name).name for name in made.unread) == ["bomb.png", "pipe.png"]
+    assert all(reasons)
 
 
 def test_unreadable_photographs_are_reported_and_counted(
@@ -333,13 +371,14 @@ def test_parts_divide_a_manifest_and_a_prepared_data_set(tmp_path: Path) -> None
     assert has_test_part(dataset.folder)
     assert [each.label for each in crops] == part_of_it.labels.tolist()
     assert {each.source for each in crops} <= {f"scene {n}" for n in (1, 4, 7, 10)}
-    pixels, sha256 = crops[3].read()
+    data = crops[3].item().data or b""
+    pixels = read_image_bytes(data, "crop").pixels
     assert np.array_equal(pixels, part_of_it.crops(np.array([3]))[0])
-    assert len(sha256) == 64
     for path in manifest.parent.glob("*.png"):
         path.rename(dataset.folder / path.name)  # as in simulated data sets: photographs beside
     whole = photographs_of(dataset.folder, "test")
-    assert all(each.row is None and each.read()[0].shape == (64, 64, 3) for each in whole)
+    assert all(each.row is None for each in whole)
+    assert all(read_image(each.item().path).pixels.shape == (64, 64, 3) for each in whole)
     assert {each.name for each in whole} == {
         f"{label}-{n}.png" for label in ("original", "recaptured") for n in (2, 5, 8, 11)
     }
@@ -390,17 +429,16 @@ def test_folds_are_even_and_divide_no_source() -> None:
     assert len(list(group_folds(["a", "b"], 10))) == 2
 
 
-def test_scores_that_are_no_finite_numbers_are_no_scores(
-    run: Path, known: Path, tmp_path: Path
-) -> None:
+def test_scores_that_are_no_finite_numbers_are_no_scores(known: Path) -> None:
     predictor = Predictor(
-        Card(network=NETWORK, side=SIDE),
-        lambda crops: np.where(crops.mean((1, 2, 3)) > 128, np.inf, 1.0),
+        Card(network=NETWORK, side=SIDE), lambda crops: np.full(len(crops), np.inf)
     )
-    found = gather(predictor, photographs_of(known, "validation"), tmp_path / "j", {}, 1)
-    scores = found.scores
-    assert 0 < np.isnan(scores).sum() < len(scores)
-    assert set(scores[~np.isnan(scores)].tolist()) == {1.0}
+    handle = examiner(predictor, "0" * 64)
+    photograph = photographs_of(known, "validation")[0]
+    answer, _ = handle(photograph.item().request(), {})
+    verdict = Verdict.from_record(answer["verdict"])
+    assert (verdict.score, verdict.verdict) == (None, "undecided")
+    assert verdict.reason == "its score is no finite number"
 
 
 RATE = Rate(value=0.05, low=0.01, high=0.125, count=5, total=100)

@@ -25,7 +25,7 @@ BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"scanning", "web", "calibrating", "graph", "onnx"}
+SERVING = {"engines", "scanning", "web", "calibrating", "graph", "onnx"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -60,9 +60,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
     "simulation": {"errors", "files", "images", "memory", "progress"},
-    "scanning": BASE | FILED | {"inference"},
-    "calibrating": BASE | FILED | {"inference", "datasets"},
-    "web": BASE | FILED | {"inference", "scanning", "attacks", "reports"},
+    "engines": {"errors"},
+    "scanning": BASE | FILED | {"inference", "engines"},
+    "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning"},
+    "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "simulation"},
     "publish": BASE | FILED | {"inference", "evaluation", "reports"},

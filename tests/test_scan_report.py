@@ -43,8 +43,7 @@ from trueshot.reports.scan_summary import (
     summarise,
 )
 from trueshot.reports.scan_text import NBSP, ratio_text, share_text, worst_kinds
-from trueshot.scanning.verdict import Verdict
-from trueshot.scanning.verdict_text import long_text, one_line
+from trueshot.scanning.verdict import Verdict, long_text, one_line
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "src/trueshot/reports/templates"
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
 from conftest import wait_until
 
+from trueshot.engines.fork_server import receive
+from trueshot.engines.pool import Pool, WorkerError, WorkerTimeoutError
 from trueshot.errors import BundleError, RunError
-from trueshot.scanning.frames import receive
-from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
 
 HERE = Path(__file__).parent
 TRICKS = "scanning_workers:tricks"
@@ -89,12 +90,29 @@ def test_what_goes_wrong_is_said_and_the_next_request_does_not_notice(
 
 
 def test_a_message_deeper_than_recursion_goes_is_no_message() -> None:
-    ours, theirs = socket.socketpair()
+    ours, theirs = Pipe()
     with ours, theirs:
         text = b'{"content":' + b"[" * 100_000
-        theirs.sendall(len(text).to_bytes(4, "big") + text)
+        sender = threading.Thread(target=theirs.send_bytes, args=(text,))
+        sender.start()
         with pytest.raises(ValueError, match="no message of ours"):
             receive(ours)
+        sender.join()
+
+
+@pytest.mark.parametrize("header", [b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff" + b"\x7f" * 8])
+def test_a_message_that_claims_more_than_it_may_is_not_waited_for(header: bytes) -> None:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        os.write(theirs.fileno(), header)
+        with pytest.raises(OSError, match="length"):
+            receive(ours)
+
+
+def test_a_worker_that_says_half_a_message_is_late_and_no_riddle(pool: Pool) -> None:
+    with pytest.raises(WorkerTimeoutError):
+        pool.run({"do": "half a message"}, timeout=0.3)
+    assert pool.run({"do": "echo", "text": "on"}).content["text"] == "on"
 
 
 @LINUX
@@ -196,7 +214,7 @@ def test_a_pool_that_is_closed_at_once_leaves_nothing(monkeypatch: pytest.Monkey
 @LINUX
 def test_nobody_is_left_when_the_main_process_is_killed() -> None:
     program = (
-        "import threading; from trueshot.scanning.pool import Pool\n"
+        "import threading; from trueshot.engines.pool import Pool\n"
         "pool = Pool('scanning_workers:tricks', workers=2)\n"
         "print(pool.facts['pid'], pool.run({'do': 'echo'}).content['pid'], flush=True)\n"
         "pool.run({'do': 'hang'}, timeout=600)"
@@ -208,3 +226,23 @@ def test_nobody_is_left_when_the_main_process_is_killed() -> None:
         assert all(map(is_alive, family))
         main.kill()
     wait_until(lambda: not any(map(is_alive, family)))
+
+
+@LINUX
+@pytest.mark.parametrize("moment", ["before it runs", "while it loads"])
+def test_nobody_is_left_when_the_main_process_is_killed_at_start(
+    tmp_path: Path, moment: str
+) -> None:
+    mark = tmp_path / "loading"
+    program = (
+        "import os, signal, sys, time; from trueshot.engines import fork_server\n"
+        "server = fork_server.ForkServer('scanning_workers:slow', {'mark': sys.argv[1]}, None)\n"
+        "print(server._process.pid, flush=True)\n"
+        "while sys.argv[2] == 'while it loads' and not os.path.exists(sys.argv[1]):\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", program, str(mark), moment]
+    said = subprocess.run(command, capture_output=True, timeout=120)
+    assert said.returncode == -signal.SIGKILL
+    wait_until(lambda: not is_alive(int(said.stdout)))

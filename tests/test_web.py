@@ -36,10 +36,10 @@ from web_service import (
 )
 
 from trueshot.calibration.verbal_scale import PROPOSITIONS, in_figures, in_words
+from trueshot.engines.pool import Answer
 from trueshot.errors import BundleError, RunError
 from trueshot.images import read_image
 from trueshot.inference import Predictor
-from trueshot.scanning.pool import Answer
 from trueshot.scanning.verdict import COLUMNS, Verdict
 from trueshot.web import server
 from trueshot.web.headers import HEADERS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import io
 import json
 import re
 from dataclasses import dataclass
@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+from PIL import Image
 
 from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
 from trueshot.errors import DatasetError
-from trueshot.files import utf8_safe
-from trueshot.images import read_image
+from trueshot.files import sanitize_unique, utf8_safe
+from trueshot.scanning.sources import Item, file_item
 
 if TYPE_CHECKING:
     from trueshot.datasets import Dataset
-
-Bytes = npt.NDArray[np.uint8]
 
 _NUMBERED = re.compile(r"\s+\S*\d\S*$")  # "display validation.3" is a display
 
@@ -46,27 +44,15 @@ class Photograph:
     source: str = ""
     kind: str = ""
 
-    def read(self) -> tuple[Bytes, str]:
-        """Its pixels, shape (h, w, 3), and the SHA-256 of its file or crop.
-
-        Raises:
-            ImageFileError: It cannot be read.
-        """
+    def item(self) -> Item:
+        """What a scan judges; a crop is a file that lies in memory."""
         if self.row is None:
-            image = read_image(self.path)
-            return image.pixels, image.facts.sha256
+            return file_item(str(self.path), self.name)
         crops = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        pixels = np.array(crops[self.row], dtype=np.uint8)
-        return pixels, hashlib.sha256(pixels.tobytes()).hexdigest()
-
-    def mark(self) -> list[Any]:
-        """Path, row, size and time of change: by these a journal knows it again."""
-        where = utf8_safe(str(self.path.absolute()))
-        try:
-            facts = self.path.stat()
-        except OSError:
-            return [where, self.row, -1, -1]
-        return [where, self.row, facts.st_size, facts.st_mtime_ns]
+        file = io.BytesIO()
+        Image.fromarray(np.array(crops[self.row], dtype=np.uint8)).save(file, "BMP")
+        data, name = file.getvalue(), sanitize_unique(self.name)
+        return Item(name=name, path=f"{self.path}/{self.row}", size=len(data), data=data)
 
 
 def photographs_of(dataset: Path, part: str) -> list[Photograph]:

@@ -1,23 +1,21 @@
-"""Scores of photographs of known class, kept in a journal so that a stopped run goes on."""
+"""Scores of photographs of known class: a scan of them, with labels."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibration.samples import Floats, Labels
-from trueshot.datasets.survey import in_threads
-from trueshot.errors import DatasetError, ImageFileError
-from trueshot.files import append_line, read_lines, write_lines
-from trueshot.inference import Predictor
+from trueshot.errors import DatasetError
 from trueshot.progress import progress
+from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.runner import Settings, judge_items
+from trueshot.scanning.verdict import Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +27,7 @@ class PhotographScore:
         sha256: Of its file; empty if it could not be read.
         score: None if it was not read, or is too small or flat all over.
         crops: That the score rests on.
-        features: As `judging.features_of` gives them.
+        features: As `inference.features_of` gives them.
         error: Why it could not be read, or nothing.
     """
 
@@ -92,75 +90,43 @@ class Scores:
 
 
 def gather(
-    predictor: Predictor,
-    photographs: Sequence[Photograph],
-    journal: Path,
-    key: dict[str, Any],
-    workers: int | None = None,
+    bundle: Path, photographs: Sequence[Photograph], ledger: Path, workers: int | None = None
 ) -> Scores:
-    """Score photographs; what the journal holds already is not done again.
+    """Score photographs in the guarded processes of a scan; what the ledger holds is not done anew.
 
     Args:
-        judge: Of the bundle, without calibration, decision and domain.
+        bundle: Judges them: without calibration, decision and domain.
         photographs: Of known class.
-        journal: JSONL file. One that was begun with another key is put aside under a name that
-            ends in `.before`.
-        key: What the scores depend on beside the photographs.
-        workers: Threads; by default as many as there are processors.
+        ledger: Of these scores; a run that was stopped goes on.
+        workers: Processes; by default as many as there are processors.
 
     Raises:
         DatasetError: No photograph of a class could be read, or one is said to be of both.
+        RunError: The ledger is damaged, or another run is at work with it.
     """
-    _open(journal, key)
-    known = {str(line["mark"]): line for line in read_lines(journal)[1:]}
-    marks = [str(photograph.mark()) for photograph in photographs]
-    left = [p for p, mark in zip(photographs, marks, strict=True) if mark not in known]
-    done = len(photographs) - len(left)
     with (
-        progress("judge", len(photographs), done) as advance,
-        in_threads(_Look(predictor), left, workers or os.cpu_count() or 1) as found,
+        Settings(workers=workers).open(bundle) as engine,
+        progress("judge", len(photographs)) as advance,
+        Ledger(ledger, {"detector": str(engine.facts["detector"])}) as kept,
     ):
-        for line in found:
-            append_line(journal, line)
-            known[str(line["mark"])] = line
+        found = []
+        verdicts = judge_items(engine, (each.item() for each in photographs), kept)
+        for photograph, verdict in zip(photographs, verdicts, strict=True):
+            found.append(_score(photograph, verdict))
             advance(1, "")
-    return _collected(
-        [_finding(p, known[mark]) for p, mark in zip(photographs, marks, strict=True)]
+    return _collected(found)
+
+
+def _score(photograph: Photograph, verdict: Verdict) -> PhotographScore:
+    is_read = verdict.verdict != "error"
+    return PhotographScore(
+        photograph=photograph,
+        sha256=verdict.sha256 or "",
+        score=verdict.score,
+        crops=verdict.crops or 0,
+        features=dict(verdict.features),
+        error="" if is_read else verdict.reason or "could not be judged",
     )
-
-
-@dataclass(frozen=True)
-class _Look:
-    predictor: Predictor
-
-    def __call__(self, photograph: Photograph) -> dict[str, Any]:
-        said: dict[str, Any] = {"mark": photograph.mark()}
-        try:
-            pixels, sha256 = photograph.read()
-        except ImageFileError as error:
-            return {**said, "error": error.reason}
-        prediction = self.predictor.predict(pixels)
-        finite = prediction.score is not None and np.isfinite(prediction.score)
-        return {
-            **said,
-            "sha256": sha256,
-            "score": prediction.score if finite else None,
-            "crops": len(prediction.scores),
-            "features": prediction.features,
-        }
-
-
-def _open(journal: Path, key: dict[str, Any]) -> None:
-    """Make ready to append: whole lines only, and those of other settings out of the way."""
-    lines = read_lines(journal)
-    if lines and lines[0] != {"key": key}:
-        journal.replace(journal.with_name(f"{journal.name}.before"))
-        lines = []
-    write_lines(journal, lines or [{"key": key}])
-
-
-def _finding(photograph: Photograph, line: dict[str, Any]) -> PhotographScore:
-    return PhotographScore(photograph=photograph, **{k: v for k, v in line.items() if k != "mark"})
 
 
 def _collected(findings: Sequence[PhotographScore]) -> Scores:

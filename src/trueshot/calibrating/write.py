@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,20 +100,21 @@ def make_bundle(
     the test set; without one, on the test part of a data set that is divided into parts; without
     that, sources are left out in turn, the others calibrate, and those left out are judged.
 
-    Scores are kept in `OUT.journal.jsonl` until the bundle is written: a run that was stopped goes
-    on, and one that failed for want of data costs little to repeat with other wishes.
+    Photographs are judged as by a scan, in guarded processes. Their scores are kept in a ledger
+    beside the bundle until that is written: a run that was stopped goes on, and one that failed for
+    want of data costs little to repeat with other settings.
 
     Args:
         run: Folder of a training run, or a bundle.
         calibrate: Photographs of known class; see `photographs_of`.
         out: The bundle to write.
         test: Others to measure on.
-        wishes: Rates, crops and words.
-        workers: Threads; by default as many as there are processors.
+        settings: Rates, crops and words.
+        workers: Processes; by default as many as there are processors.
         command: What was run, for the card.
 
     Raises:
-        BundleError: The run holds no detector of two classes, or a wish does not fit in a card.
+        BundleError: The run holds no detector of two classes, or something does not fit in a card.
         DatasetError: Photographs that cannot be used.
         LeakError: A photograph or a source is in the test set and in the calibration.
         CalibrationError: Too few photographs for the wanted rates.
@@ -121,19 +123,18 @@ def make_bundle(
     read = read_bundle(bundle)
     card = _with_contract(read.card, settings, bundle)
     read = with_graph(replace(read, card=card), bundle)
-    journal = out.with_name(f"{out.name}.journal.jsonl")
+    _check(read, bundle)
     out.parent.mkdir(parents=True, exist_ok=True)
-    score = partial(
-        gather,
-        _predictor(read, bundle),
-        journal=journal,
-        key={"detector": bundle_sha256(bundle), "contract": card.input_contract().model_dump()},
-        workers=workers,
-    )
-    known = score(photographs_of(Path(calibrate), "validation"))
-    if test is None and has_test_part(Path(calibrate)):
-        test = calibrate
-    new = None if test is None else score(photographs_of(Path(test), "test"))
+    with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
+        bare = Path(folder) / _DETECTOR  # what the scores depend on, and none of the words
+        wordless = updated(card, {"title": "", "task": "", "licence": ""}, bundle)
+        write_bundle(bare, replace(read, card=wordless))
+        ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
+        score = partial(gather, bare, ledger=ledger, workers=workers)
+        known = score(photographs_of(Path(calibrate), "validation"))
+        if test is None and has_test_part(Path(calibrate)):
+            test = calibrate
+        new = None if test is None else score(photographs_of(Path(test), "test"))
     if new is not None:
         refuse_leak(known, new)
     calibrated = partial(
@@ -155,7 +156,7 @@ def make_bundle(
     }
     card = updated(card, said, bundle)
     write_bundle(out, replace(read, card=card))
-    journal.unlink(missing_ok=True)
+    ledger.unlink()
     unread = (*known.unread, *(new.unread if new else ()))
     return Bundled(
         path=out,
@@ -197,9 +198,10 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     return updated(card, said, bundle)
 
 
-def _predictor(bundle: Bundle, path: Path) -> Predictor:
+def _check(bundle: Bundle, path: Path) -> None:
+    """Refuse, before the work, what cannot judge photographs."""
     try:
-        return Predictor(bundle.card, CropModel.of(bundle, path))
+        Predictor(bundle.card, CropModel.of(bundle, path))
     except ValueError as error:
         raise BundleError(f"{path}: cannot judge photographs: {error}") from error
 

@@ -67,7 +67,7 @@ def scan(
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
     try:
-        from trueshot.scanning.scan_job import Settings
+        from trueshot.scanning.runner import Settings, scan
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
@@ -80,13 +80,14 @@ def scan(
             explain=report is not None,
             piped_names=names,
             show_progress=not alone,
+            engine=engine.value,
+            address=address,
         )
         ledger = _destinations(out, report, ledger)
-        said = {"engine": engine.value, **_told(settings)}
-        finish = report and partial(_write_report, report, chosen, paths, out, said)
+        said = _told(settings)
+        finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        course = _course(engine, address)
-        verdicts = course(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
         status = _follow(verdicts, alone=alone, shown=not wanted)
     except Exception as error:  # 1, as for any other, would say that some are recaptured
         _tell(error)
@@ -99,7 +100,7 @@ def _destinations(out: Path | None, report: Path | None, ledger: Path | None) ->
     """See that all can be written before the work begins; where the ledger is to lie."""
     from trueshot.files import check_destinations
     from trueshot.scanning.output import check_output
-    from trueshot.scanning.scan_job import ledger_beside
+    from trueshot.scanning.runner import ledger_beside
 
     if out is not None:
         check_output(out)
@@ -121,21 +122,10 @@ def _tell(error: Exception) -> None:
         typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
-def _course(engine: EngineName, address: str | None) -> Any:
-    """What scans."""
-    if engine is EngineName.ray:
-        from trueshot.scanning.ray_engine import scan_with_ray
-
-        return partial(scan_with_ray, address=address)
-    from trueshot.scanning.runner import scan
-
-    return scan
-
-
 def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
     """Print verdicts as they come, and what they add up to; the exit status is returned."""
-    from trueshot.scanning.scan_job import Summary
-    from trueshot.scanning.verdict_text import long_text, one_line
+    from trueshot.scanning.runner import Summary
+    from trueshot.scanning.verdict import long_text, one_line
 
     summary = Summary()
     for verdict in verdicts:
@@ -150,6 +140,7 @@ def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
 def _told(settings: Any) -> dict[str, Any]:
     """Settings as a report tells them."""
     return {
+        "engine": settings.engine,
         "most pixels": f"{settings.pixel_limit:,}",
         "seconds for each file": f"{settings.seconds:g}",
         "memory for each worker": f"{settings.memory // 2**20:,} MiB",
@@ -166,7 +157,7 @@ def _write_report(
     summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
-    from trueshot.scanning.explanations import Explanations
+    from trueshot.scanning.ledger import Explanations
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),

@@ -9,29 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
-    from trueshot.scanning.runner import scan
-    from trueshot.scanning.scan_job import Settings, Summary
+    from trueshot.scanning.runner import Settings, Summary, scan
     from trueshot.scanning.verdict import Verdict, exit_status
 
 __all__ = [
-    "Pool",
     "Settings",
     "Summary",
     "Verdict",
-    "WorkerError",
-    "WorkerTimeoutError",
     "exit_status",
     "scan",
 ]
 
 _HOMES = {
-    "Pool": "pool",
-    "Settings": "scan_job",
-    "Summary": "scan_job",
+    "Settings": "runner",
+    "Summary": "runner",
     "Verdict": "verdict",
-    "WorkerError": "pool",
-    "WorkerTimeoutError": "pool",
     "exit_status": "verdict",
     "scan": "runner",
 }

@@ -59,9 +59,10 @@ class Item:
         return os.fsencode(_absolute(self.path)) + inside.encode("utf-8", "surrogatepass")
 
     def request(self) -> dict[str, Any]:
-        """What a worker must know to read it."""
+        """What a worker must know to read it, wherever it works."""
         member = None if self.member is None else asdict(self.member)
-        return {"name": self.name, "path": self.path, "member": member}
+        path = self.path if self.data is not None else _absolute(self.path)
+        return {"name": self.name, "path": path, "member": member}
 
 
 def items(
@@ -164,14 +165,19 @@ def _file(path: str) -> Iterator[Item]:
     """A file that exists, or a link that leads nowhere; an archive is taken apart."""
     if path.lower().endswith(_ARCHIVE) and is_archive(path):
         yield from _archive(path)
-        return
+    else:
+        yield file_item(path, path)
+
+
+def file_item(path: str, name: str) -> Item:
+    """A file as one photograph, whatever is in it; of another name in the results, if wanted."""
+    name = sanitize_unique(name)
     try:
         status = Path(path).stat()
     except OSError as error:
-        yield _problem(path, f"cannot be read ({error.strerror}); check it, and where it leads")
-        return
-    name = sanitize_unique(path)
-    yield Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        reason = f"cannot be read ({error.strerror}); check it, and where it leads"
+        return Item(name=name, path=path, reason=sanitize(reason))
+    return Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _archive(path: str) -> Iterator[Item]:

@@ -20,12 +20,11 @@ from trueshot.errors import (
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.images.opening import read_bytes
 from trueshot.scanning.archives import Member, read_member
-from trueshot.scanning.verdict import EXPLANATION, Verdict
+from trueshot.scanning.verdict import EXPLANATION
 
 if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Attached, Handler
     from trueshot.inference import Prediction, Predictor
-    from trueshot.scanning.fork_server_process import Handler
-    from trueshot.scanning.frames import Attached
 
 # Where an object lay in memory, in what a library says: other in each run.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -64,7 +63,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def explainer(predictor: Predictor) -> Explain:
-    """What makes the explanation of what this judge said, as bytes by name."""
+    """What explains a prediction, as bytes by name."""
 
     def explained(image: ImageFile, prediction: Prediction) -> dict[str, bytes]:
         from trueshot.inference.explaining import explain
@@ -89,10 +88,10 @@ def examiner(
     bytes will always get it, whatever the limits are.
 
     Args:
-        judge: Judges pixels.
+        predictor: Judges pixels.
         detector: SHA-256 of its bundle.
         pixel_limit: As in `read_image`.
-        explain: Makes what shows why, as bytes by name, for whoever asks for it.
+        explain: Makes what shows why, as bytes by name.
         notes: What must be known of every verdict.
     """
 
@@ -111,8 +110,8 @@ def examiner(
         except ImageFileError as error:
             final = final and isinstance(error, _FINAL)
             said |= {"verdict": "error", "reason": _ADDRESS.sub("", error.reason)}
-        verdict = Verdict(**said, seconds=round(time.perf_counter() - started, 6))
-        return {"verdict": verdict.as_record(), "final": final}, blobs
+        said["seconds"] = round(time.perf_counter() - started, 6)
+        return {"verdict": said, "final": final}, blobs
 
     return handle
 
@@ -143,6 +142,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "log10_lr": prediction.log10_lr,
         "score": prediction.score if math.isfinite(prediction.score or 0) else None,
         "crops": len(prediction.scores),
+        "features": prediction.features,
         "reason": reason,
         "width": image.facts.width,
         "height": image.facts.height,

@@ -15,9 +15,9 @@ from trueshot.calibration.verbal_scale import (
     support,
 )
 from trueshot.card import Card
+from trueshot.engines.pool import Answer
 from trueshot.files import sanitize
 from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
-from trueshot.scanning.pool import Answer
 
 DetectorName = Literal["plain", "robust"]
 Method = Literal["fgsm", "llcm", "pgd"]

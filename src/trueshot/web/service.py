@@ -15,10 +15,10 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
+from trueshot.engines.pool import Answer, Pool, WorkerError, WorkerTimeoutError
 from trueshot.files import append_line, sanitize, write_atomically
 from trueshot.inference.explanation import Explanation
-from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
-from trueshot.scanning.verdict import EXPLANATION, Verdict, checked
+from trueshot.scanning.verdict import EXPLANATION, Verdict
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
 from trueshot.web.schemas import PLAIN, ROBUST
@@ -129,7 +129,7 @@ class Service:
         sha256 = await self._keep_upload(upload)
         try:
             answer = await self._ask(request, upload.data)
-            verdict = checked(answer.content.get("verdict"), upload.name)
+            verdict = Verdict.from_record(answer.content.get("verdict"), upload.name)
             if explained and EXPLANATION in answer.attached:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
             status = _refusal(answer) if verdict.verdict == "error" else 200

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from trueshot.engines.pool import DEFAULT_MEMORY, MOST_SECONDS, cores
 from trueshot.errors import RunError
-from trueshot.scanning.pool import DEFAULT_MEMORY, MOST_SECONDS, cores
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("", "0.0.0.0", "::")

@@ -28,8 +28,7 @@ from trueshot.web.schemas import PLAIN, ROBUST
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
-    from trueshot.scanning.fork_server_process import Handler
-    from trueshot.scanning.frames import Attached
+    from trueshot.engines.fork_server import Attached, Handler
     from trueshot.web.attacking import AttackedPhotograph
 
 Bytes = npt.NDArray[np.uint8]

@@ -7,15 +7,13 @@ import os
 import queue
 import signal
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
+from trueshot.engines.fork_server import Attached, ForkServer, Worker
 from trueshot.errors import RunError, TrueshotError
-from trueshot.scanning.fork_server import ForkServer, Worker
-from trueshot.scanning.frames import Attached
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_SECONDS = 60.0
@@ -140,7 +138,7 @@ class Pool:
         try:
             self._refuse_if_closed()
             place = place or self._new_worker()
-            content, blobs = place[1].ask(request, attached, time.monotonic() + timeout)
+            content, blobs = place[1].ask(request, attached, timeout)
             if content.get("failed") == "memory":  # who knows what it left undone
                 self._end(place, at_once=True)
                 place = None
