@@ -41,7 +41,7 @@ from trueshot.datasets.survey import Record, in_threads, survey
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
-    only_run_in,
+    claim,
     read_lines,
     remove_leftovers,
     write_json,
@@ -81,7 +81,7 @@ def prepare(
     workers = workers or os.cpu_count() or 1
     _check_given_split(photos)
     _claim(root, photos, settings)
-    with only_run_in(root):
+    with claim(root):
         if not _is_finished(root):
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
                 remove_leftovers(folder)

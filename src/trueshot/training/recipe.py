@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from trueshot.errors import RecipeError
+from trueshot.files import parse_yaml, sanitize
 from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
 from trueshot.training.objective_settings import Objective, Settings
 
@@ -181,8 +182,8 @@ def parse_recipe(text: str, name: str) -> Recipe:
         RecipeError: No YAML, or a setting that is unknown or out of range.
     """
     try:
-        settings: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        settings: Any = parse_yaml(text)
+    except ValueError as error:
         raise RecipeError(f"{name}: not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of settings, this is none")
@@ -193,4 +194,4 @@ def parse_recipe(text: str, name: str) -> Recipe:
             f"{'.'.join(str(place) for place in item['loc']) or 'recipe'}: {item['msg']}"
             for item in error.errors()
         )
-        raise RecipeError(f"{name}: {problems}") from error
+        raise RecipeError(f"{name}: {sanitize(problems, 1000)}") from error
