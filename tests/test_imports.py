@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress", "versions"}
+BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress"}
+BASE |= {"proportion", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "labels": set(),
+    "proportion": set(),
     "versions": set(),
     "memory": set(),
     "pixels": {"errors"},
@@ -230,8 +232,8 @@ def test_a_forbidden_import_is_found_however_it_is_written(tmp_path: Path, text:
         ("attacks/__init__", "from ..datasets import Dataset"),
         ("datasets/crops", "from ..detector import Detector"),
         ("evaluation/robustness", "from trueshot.training import Recipe"),
-        ("reports/tables", "from trueshot.attacks import FGSM"),
-        ("reports/tables", "from trueshot.evaluation import evaluate"),
+        ("reports/table", "from trueshot.attacks import FGSM"),
+        ("reports/table", "from trueshot.evaluation import evaluate"),
         ("simulation/camera", "from ..detector import Detector"),
         ("scanning/runner", "from ..attacks import FGSM"),
         ("reproduce", "from trueshot import cli"),
@@ -253,7 +255,7 @@ def test_imports_that_the_table_allows_are_let_through(tmp_path: Path) -> None:
         "attacks/__init__": "from .base import Attack",
         "attacks/base": "from trueshot import __version__, pixels\nimport trueshot_plugins",
         "attacks/gradient": "from . import base\nfrom ..detector import Detector\nimport numpy.fft",
-        "reports/tables": "from trueshot.evaluation.results import Cell",
+        "reports/table": "from trueshot.evaluation.results import Cell",
         "training/loop": "from trueshot.attacks import FGSM\nfrom .recipe import Recipe",
     }
     assert faults(plant(tmp_path, files)) == []

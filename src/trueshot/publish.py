@@ -130,7 +130,7 @@ def _page_of(out: Path) -> Iterator[Path]:
     if out.suffix.lower() != PDF:
         yield out
         return
-    from trueshot.reports.pdf import write_pdf
+    from trueshot.reports.page import write_pdf
 
     with TemporaryDirectory(prefix="trueshot-") as folder:
         page = Path(folder) / "report.html"

@@ -1,4 +1,4 @@
-"""Tables whose cells keep their numbers: as Markdown, LaTeX and CSV; the page draws them itself."""
+"""Tables whose cells keep their numbers: as Markdown, LaTeX, CSV; pages.html.jinja has HTML."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from trueshot.evaluation.metrics import wilson_interval
 from trueshot.files import utf8_safe
+from trueshot.proportion import Proportion
 
 NOTHING = "–"
 _LATEX = {
@@ -31,34 +31,7 @@ _FORMULA = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rate:
-    """A share of images, with what it is worth.
-
-    Args:
-        right: Images judged rightly.
-        total: Images judged, at least one.
-    """
-
-    right: int
-    total: int
-
-    @property
-    def share(self) -> float:
-        """In [0, 1]."""
-        return self.right / self.total
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Wilson interval at 95 %."""
-        return wilson_interval(self.right, self.total)
-
-    def __str__(self) -> str:
-        low, high = self.interval
-        return f"{100 * self.share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
+class Number:
     """A number, with how it is written.
 
     Args:
@@ -78,11 +51,11 @@ class Figure:
         return f"{self.value:,.{self.digits}f}" if self.known else NOTHING
 
 
-Cell = str | Rate | Figure | None
+Cell = str | Proportion | Number | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Table:
     """A table.
 
     Args:
@@ -133,28 +106,28 @@ def in_latex(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
-def as_markdown(grid: Grid) -> str:
+def as_markdown(table: Table) -> str:
     """A table as GitHub shows it."""
-    rows = [[in_markdown(_text(cell)) for cell in row] for row in grid.rows]
-    lines = [in_markdown(grid.title).join(("**", "**")), ""]
-    lines += [in_markdown(grid.note), ""] if grid.note else []
-    header = [in_markdown(text) for text in grid.header]
-    rule = ["---"] * grid.stubs + ["---:"] * (len(grid.header) - grid.stubs)
+    rows = [[in_markdown(text_of(cell)) for cell in row] for row in table.rows]
+    lines = [in_markdown(table.title).join(("**", "**")), ""]
+    lines += [in_markdown(table.note), ""] if table.note else []
+    header = [in_markdown(text) for text in table.header]
+    rule = ["---"] * table.stubs + ["---:"] * (len(table.header) - table.stubs)
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in (header, rule, *rows))])
 
 
-def as_latex(grid: Grid) -> str:
+def as_latex(table: Table) -> str:
     """A table for booktabs."""
-    rows = [" & ".join(in_latex(_text(cell)) for cell in row) + r" \\" for row in grid.rows]
-    columns = "l" * grid.stubs + "r" * (len(grid.header) - grid.stubs)
-    caption = " ".join(filter(None, [f"{grid.title}.", grid.note]))
+    rows = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
+    columns = "l" * table.stubs + "r" * (len(table.header) - table.stubs)
+    caption = " ".join(filter(None, [f"{table.title}.", table.note]))
     return "\n".join(
         [
             r"\begin{table}",
             rf"\caption{{{in_latex(caption)}}}",
             rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            " & ".join(in_latex(text) for text in grid.header) + r" \\",
+            " & ".join(in_latex(text) for text in table.header) + r" \\",
             r"\midrule",
             *rows,
             r"\bottomrule",
@@ -164,15 +137,15 @@ def as_latex(grid: Grid) -> str:
     )
 
 
-def as_csv(grid: Grid) -> str:
+def as_csv(table: Table) -> str:
     """A table for a computer: a share becomes four columns, in full precision."""
-    columns = list(zip(*grid.rows, strict=True)) or [()] * len(grid.header)
-    wide = [any(isinstance(cell, Rate) for cell in column) for column in columns]
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.header)
+    wide = [any(isinstance(cell, Proportion) for cell in column) for column in columns]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    heads = [_heads(text, rates) for text, rates in zip(grid.header, wide, strict=True)]
+    heads = [_heads(text, rates) for text, rates in zip(table.header, wide, strict=True)]
     writer.writerow(chain.from_iterable(heads))
-    for row in grid.rows:
+    for row in table.rows:
         fields = [_fields(cell, rates) for cell, rates in zip(row, wide, strict=True)]
         writer.writerow(chain.from_iterable(fields))
     return out.getvalue()
@@ -184,14 +157,14 @@ def _heads(text: str, rates: bool) -> list[str]:
 
 
 def _fields(cell: Cell, rates: bool) -> list[str]:
-    if isinstance(cell, Rate):
-        numbers = (cell.share, *cell.interval)
+    if isinstance(cell, Proportion):
+        numbers = (cell.share, *cell.interval95)
         return [*(f"{number:.6g}" for number in numbers), str(cell.total)]
     return [_field(cell), *([""] * 3 if rates else [])]
 
 
-def _field(cell: str | Figure | None) -> str:
-    if isinstance(cell, Figure):
+def _field(cell: str | Number | None) -> str:
+    if isinstance(cell, Number):
         return f"{cell.value:.8g}" if cell.known else ""
     return "" if cell is None else _harmless(one_line(cell))
 
@@ -201,17 +174,21 @@ def _harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def _text(cell: Cell) -> str:
-    return NOTHING if cell is None else str(cell)
+def text_of(cell: Cell) -> str:
+    """A cell as text; a proportion is written in per cent, with its 95 % interval."""
+    if not isinstance(cell, Proportion):
+        return NOTHING if cell is None else str(cell)
+    low, high = cell.interval95
+    return f"{100 * cell.share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def names_in_full(grids: Sequence[Grid]) -> dict[str, Grid]:
+def names_in_full(tables: Sequence[Table]) -> dict[str, Table]:
     """Grids by name; a second one of a name is numbered."""
-    found: dict[str, Grid] = {}
-    for grid in grids:
-        name, number = grid.name, 1
+    found: dict[str, Table] = {}
+    for table in tables:
+        name, number = table.name, 1
         while name in found:
             number += 1
-            name = f"{grid.name}-{number}"
-        found[name] = grid
+            name = f"{table.name}-{number}"
+        found[name] = table
     return found
