@@ -55,6 +55,12 @@ class Tally:
         """Wilson interval of the accuracy at 95 %."""
         return self.proportion.interval()
 
+    @property
+    def others(self) -> Proportion | None:
+        """All classes but 0 together; None if they have no image."""
+        total = sum(self.total[1:])
+        return Proportion(sum(self.right[1:]), total) if total else None
+
     def of_class(self, label: int) -> Proportion | None:
         """One class; None if it has no image."""
         return Proportion(self.right[label], self.total[label]) if self.total[label] else None
@@ -166,7 +172,7 @@ class Change(Tally):
     """
 
     name: str
-    settings: str = ""
+    settings: str
     auc: float
 
 

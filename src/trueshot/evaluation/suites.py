@@ -450,7 +450,7 @@ def _step(
 
 def _linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
     effort, seed = adversary.effort, adversary.seed
-    margin = {"loss": "margin", "random_start": False, "seed": seed}
+    margin: dict[str, Any] = {"loss": "margin", "random_start": False, "seed": seed}
     return [
         _step("noise", UniformNoise, on="right", asks=True, draws=effort.noise, seed=seed),
         _step("fgsm", FGSM, on="right", far=True),
@@ -466,9 +466,9 @@ def _dear_linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
     effort, seed = adversary.effort, adversary.seed
     steps = [_step("apgd-ce", APGD, steps=effort.again, seed=seed + 1)]
     if effort.restarts:
-        starts = {"random_start": True, "restarts": effort.restarts, "seed": seed + 2}
-        settings = {"steps": effort.restarted, "loss": "cross_entropy", "early_exit": True}
-        steps.append(_step("pgd-restarts", PGD, **starts, **settings))
+        starts: dict[str, Any] = {"restarts": effort.restarts, "seed": seed + 2}
+        starts |= {"random_start": True, "early_exit": True, "loss": "cross_entropy"}
+        steps.append(_step("pgd-restarts", PGD, steps=effort.restarted, **starts))
     if effort.fab:
         steps.append(_step("fab", FAB, steps=effort.fab, seed=seed, filed=True))
     if effort.always_ask or not adversary.differentiable:
@@ -487,7 +487,7 @@ def _asking(adversary: AdversaryCapabilities) -> list[Step]:
 def _second_opinions(adversary: AdversaryCapabilities) -> list[Step]:
     if not adversary.opinions:
         return []
-    settings = {"steps": adversary.effort.apgd, "seed": adversary.seed}
+    settings: dict[str, Any] = {"steps": adversary.effort.apgd, "seed": adversary.seed}
     return [
         _step("pyautoattack-apgd", PyAutoAttackAPGD, **settings),
         _step("foolbox-pgd", FoolboxPGD, **settings),
@@ -496,8 +496,8 @@ def _second_opinions(adversary: AdversaryCapabilities) -> list[Step]:
 
 def _l2_steps(adversary: AdversaryCapabilities) -> list[Step]:
     effort, seed = adversary.effort, adversary.seed
-    margin = {"loss": "margin", "random_start": False, "seed": seed}
-    noise = {"draws": effort.noise, "seed": seed}
+    margin: dict[str, Any] = {"loss": "margin", "random_start": False, "seed": seed}
+    noise: dict[str, Any] = {"draws": effort.noise, "seed": seed}
     return [
         _step("noise-l2", UniformNoise, on="right", asks=True, norm="l2", **noise),
         _step("pgd-l2", PGD, on="right", norm="l2", steps=effort.pgd, early_exit=True),

@@ -292,7 +292,8 @@ def _trial(
 
 
 def _from_record(record: dict[str, Any]) -> Trial:
-    return Trial(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    return Trial(**fields)
 
 
 def _attack(
