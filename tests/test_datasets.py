@@ -40,7 +40,7 @@ from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import DatasetError, LeakError, RunError
-from trueshot.files import only_run_in, read_lines
+from trueshot.files import claim, read_lines
 from trueshot.images import read_image
 
 # The function of that name hides the module.
@@ -806,7 +806,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(
     photos: list[Photo], tmp_path: Path
 ) -> None:
     expected = prepare(photos, tmp_path / "whole", SMALL).fingerprint(SIDE)
-    with only_run_in(tmp_path / "d"), pytest.raises(RunError, match="another run"):
+    with claim(tmp_path / "d"), pytest.raises(RunError, match="another run"):
         prepare(photos, tmp_path / "d", SMALL)
     assert prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE) == expected
 

@@ -55,10 +55,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": BASE,
     "training": BASE | {"networks", "detector", "card", "bundle", "attacks", "datasets"},
     "evaluation": BASE
-    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
+    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
-    | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
+    | {"evaluation.metrics", "evaluation.result"},
     "simulation": {"errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "scanning": BASE | FILED | {"inference", "engines"},
@@ -236,7 +236,7 @@ def test_a_forbidden_import_is_found_however_it_is_written(tmp_path: Path, text:
         ("images", "from trueshot import networks"),
         ("attacks/__init__", "from ..datasets import Dataset"),
         ("datasets/crops", "from ..detector import Detector"),
-        ("evaluation/robustness", "from trueshot.training import Recipe"),
+        ("evaluation/evaluate", "from trueshot.training import Recipe"),
         ("reports/table", "from trueshot.attacks import FGSM"),
         ("reports/table", "from trueshot.evaluation import evaluate"),
         ("simulation/camera", "from ..detector import Detector"),
@@ -260,7 +260,7 @@ def test_imports_that_the_table_allows_are_let_through(tmp_path: Path) -> None:
         "attacks/__init__": "from .base import Attack",
         "attacks/base": "from trueshot import __version__, pixels\nimport trueshot_plugins",
         "attacks/gradient": "from . import base\nfrom ..detector import Detector\nimport numpy.fft",
-        "reports/table": "from trueshot.evaluation.results import Cell",
+        "reports/table": "from trueshot.evaluation.result import Tally",
         "training/loop": "from trueshot.attacks import FGSM\nfrom .recipe import Recipe",
     }
     assert faults(plant(tmp_path, files)) == []

@@ -18,7 +18,7 @@ from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import only_run_in, utf8_safe, write_json
+from trueshot.files import claim, utf8_safe, write_json
 from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
@@ -130,7 +130,7 @@ def simulate(
         DatasetError: As `prepare` raises it.
     """
     root = Path(out)
-    with only_run_in(root / _PHOTOS):
+    with claim(root / _PHOTOS):
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)

@@ -41,7 +41,7 @@ from trueshot.datasets.survey import Record, example_of, in_threads, pixels_sha2
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
-    only_run_in,
+    claim,
     read_lines,
     remove_leftovers,
     write_json,
@@ -83,7 +83,7 @@ def prepare(
     check_labels(photos, settings.task)
     _check_given_split(photos)
     _claim(root, photos, settings)
-    with only_run_in(root):
+    with claim(root):
         if not _is_finished(root):
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
                 remove_leftovers(folder)

@@ -22,7 +22,7 @@ from trueshot.detector import Detector, evaluating
 from trueshot.errors import RecipeError, RunError
 from trueshot.files import (
     append_line,
-    only_run_in,
+    claim,
     read_lines,
     remove_leftovers,
     write_atomically,
@@ -216,7 +216,7 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
     with ExitStack() as held:
         try:
             _claim(run, resume)
-            held.enter_context(only_run_in(run.folder))
+            held.enter_context(claim(run.folder))
             remove_leftovers(run.folder)
             state = None if (run.folder / BUNDLE).is_file() else _begun(run)
         except BaseException:

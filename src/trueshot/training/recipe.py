@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from trueshot.errors import RecipeError
+from trueshot.files import parse_yaml, sanitize
 from trueshot.networks.lcnn import LCNNSettings
 from trueshot.networks.own import give, is_given
 from trueshot.networks.registry import NetworkSettings
@@ -224,8 +225,8 @@ def _with_own_network(settings: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
-        settings: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        settings: Any = parse_yaml(text)
+    except ValueError as error:
         raise RecipeError(f"{name}: not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of settings, this is none")
@@ -240,4 +241,4 @@ def _validated(settings: dict[str, Any], name: str) -> Recipe:
             f"{'.'.join(str(place) for place in item['loc']) or 'recipe'}: {item['msg']}"
             for item in error.errors()
         )
-        raise RecipeError(f"{name}: {problems}") from error
+        raise RecipeError(f"{name}: {sanitize(problems, 1000)}") from error
