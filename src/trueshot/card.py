@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -188,16 +189,24 @@ class Card(_Part):
 
     @model_validator(mode="after")
     def _of_a_task(self) -> Card:
-        if len(self.words.propositions) != len(self.classes):
-            raise ValueError("wording: one proposition for each class wanted")
+        _ = self.decides  # a ValueError where there is no such task
         return self
+
+    @cached_property
+    def decides(self) -> Task:
+        """The task, without what makes its examples."""
+        words = RECAPTURE.wording if self.classes == RECAPTURE.classes else None
+        return Task(
+            name=self.task_name,
+            classes=self.classes,
+            decision=self.decision_rule,
+            wording=self.wording or words,
+        )
 
     @property
     def words(self) -> Wording:
         """The words of its verdicts."""
-        if self.wording is None and self.classes == RECAPTURE.classes:
-            return RECAPTURE.words
-        return self.wording or Wording.of(self.classes)
+        return self.decides.words
 
     @classmethod
     def of_task(cls, task: Task, **more: Any) -> Card:
@@ -223,7 +232,7 @@ class Card(_Part):
         return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
 
     def verdict(self, score: float) -> str:
-        """What a score means; without calibration its sign decides."""
+        """What a score means; without thresholds its sign decides."""
         if self.decision is not None:
             return self.decision.verdict(score, self.words)
         return self.words.verdicts[score > 0]

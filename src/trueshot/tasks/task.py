@@ -115,6 +115,11 @@ class Task:
         """The wording, given or made of the names of the classes."""
         return self.wording or Wording.of(self.classes)
 
+    @property
+    def verdict_words(self) -> tuple[str, ...]:
+        """What a photograph may be called beside undecided; the first is that of class 0."""
+        return self.classes if self.decision == "top-class" else self.words.verdicts
+
     def label(self, name: str) -> int:
         """The number of a class.
 
