@@ -129,7 +129,7 @@ def judged(arguments: argparse.Namespace, dataset: Dataset, weight: float, metho
         result = evaluate(
             detector, dataset, ATTACKS, side=arguments.size, part="validation", crops=1000
         )
-        rows.append([100 * cell.accuracy for cell in result.cells])
+        rows.append([100 * cell.accuracy for cell in result.singles()])
     means, deviations = np.mean(rows, 0), np.std(rows, 0, ddof=1)
     return " | ".join(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True))
 

@@ -81,8 +81,8 @@ def test_two_folders_become_tables_and_figures(
         (16, "plain"), (16, "safe"), (32, "plain"), (32, "safe"),
     ]  # fmt: skip
     for result in results:
-        assert len(result["cells"]) == 11
-        assert all(sum(cell["total"]) == 20 for cell in result["cells"])
+        assert len(result["trials"]) == 10
+        assert all(sum(trial["tried"]) == 60 for trial in result["trials"])
     for name in ("tables.md", "tables.tex", "figure-2-16px.png", "figure-5-32px.png"):
         assert str(tmp_path / "r" / name) in done.stdout
         assert (tmp_path / "r" / name).stat().st_size > 500
@@ -99,8 +99,8 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(2), 0, tmp_path / "killed"
     for _ in range(4):
-        kept = 12 * len([*out.rglob("detector.safetensors")]) + lines(out, "cells.jsonl")
-        process, enough = start(out), kept + moments.randint(3, 14)  # of 46
+        kept = 40 * len([*out.rglob("detector.safetensors")]) + lines(out, "result.jsonl")
+        process, enough = start(out), kept + moments.randint(5, 30)  # of 102
         while process.poll() is None and lines(out, "*.jsonl") < enough:
             time.sleep(0.01)
         if process.poll() is not None:

@@ -40,13 +40,17 @@ from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
 from trueshot.errors import DatasetError, LeakError, RunError
-from trueshot.files import only_run_in, read_lines
+from trueshot.files import claim, read_lines
 from trueshot.images import read_image
 
 # The function of that name hides the module.
 PREPARE = importlib.import_module("trueshot.datasets.preparation")
 SURVEY = importlib.import_module("trueshot.datasets.survey")
 SMALL = Settings(sides=(SIDE, 16), per_class=50)
+
+
+def in_two_folders(original: Path, recaptured: Path) -> list[Photo]:
+    return photos_in_folders({"original": original, "recaptured": recaptured})
 
 
 def rows(dataset: Dataset, side: int = SIDE) -> list[dict[str, object]]:
@@ -125,14 +129,15 @@ def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
 ) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\n"
-        "from trueshot import datasets\nfrom trueshot.datasets import survey, prepare as _\n"
+        "from trueshot import datasets\nfrom trueshot.datasets import survey, preparation as _\n"
         "import importlib\nmodule = importlib.import_module('trueshot.datasets.preparation')\n"
         # Slow reading, so that there is something to interrupt.
         "def slow(read):\n    def reading(*a, **k):\n        time.sleep(0.02)\n"
         "        return read(*a, **k)\n    return reading\n"
         "survey.read_image = slow(survey.read_image)\n"
         "module.read_image = slow(module.read_image)\n"
-        "photos = datasets.photos_in_folders(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "photos = datasets.photos_in_folders("
+        "{'original': Path(sys.argv[1]), 'recaptured': Path(sys.argv[2])})\n"
         "settings = datasets.Settings(sides=(32, 16), per_class=50)\n"
         "module.prepare(photos, sys.argv[3], settings, workers=1)\n"
     )
@@ -403,7 +408,7 @@ def test_bad_files_are_passed_over_by_name_and_the_rest_goes_on(tmp_path: Path) 
     (folder / "text.jpg").write_text("no image")
     (folder / "twin.png").write_bytes(whole)
     Image.fromarray(photo_pixels(99, True, 16)).save(folder / "tiny.png")
-    found = photos_in_folders(folder, tmp_path / "photos" / "recaptured")
+    found = in_two_folders(folder, tmp_path / "photos" / "recaptured")
     assert len(found) == len(photos) + 5
     made = prepare(found, tmp_path / "d", Settings(sides=(SIDE,)))
     reasons = made.card["passed_over"]
@@ -624,7 +629,7 @@ def test_folders_give_all_their_images_with_labels(tmp_path: Path) -> None:
     write_photos(tmp_path, 2)
     (tmp_path / "original" / "deep").mkdir()
     Image.fromarray(photo_pixels(5, False)).save(tmp_path / "original" / "deep" / "a.jpg")
-    found = photos_in_folders(tmp_path / "original", tmp_path / "recaptured")
+    found = in_two_folders(tmp_path / "original", tmp_path / "recaptured")
     assert [(p.name, p.label) for p in found] == [
         ("original/000.png", "original"),
         ("original/001.png", "original"),
@@ -639,7 +644,7 @@ def test_folders_that_are_missing_empty_or_nested_are_refused(tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     for other, reason in (("none", "no such folder"), ("empty", "no image"), (".", "within")):
         with pytest.raises(DatasetError, match=reason):
-            photos_in_folders(tmp_path / "original", tmp_path / other)
+            in_two_folders(tmp_path / "original", tmp_path / other)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
@@ -801,7 +806,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(
     photos: list[Photo], tmp_path: Path
 ) -> None:
     expected = prepare(photos, tmp_path / "whole", SMALL).fingerprint(SIDE)
-    with only_run_in(tmp_path / "d"), pytest.raises(RunError, match="another run"):
+    with claim(tmp_path / "d"), pytest.raises(RunError, match="another run"):
         prepare(photos, tmp_path / "d", SMALL)
     assert prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE) == expected
 
@@ -852,7 +857,7 @@ def test_a_name_that_is_no_utf_8_is_written_as_escapes(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("this file system takes no such name")
     folders = (tmp_path / "photos" / "original", tmp_path / "photos" / "recaptured")
-    made = prepare(photos_in_folders(*folders), tmp_path / "d", Settings(sides=(SIDE,)))
+    made = prepare(in_two_folders(*folders), tmp_path / "d", Settings(sides=(SIDE,)))
     assert len(made.photos) == len(photos) + 1
     assert "original/b\\udce9d.png" in made.photos["path"].to_pylist()
     assert not made.card["passed_over"]

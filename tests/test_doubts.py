@@ -20,11 +20,11 @@ from trueshot.attacks import PGD
 from trueshot.attacks.transfer import Transfer
 from trueshot.detector import Detector
 from trueshot.evaluation.doubts import FEWEST, NAMES, doubts_of, investigate
+from trueshot.evaluation.result import Doubt, EvaluationResult, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.attack_rules import compared
 from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
 from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least, more_than
-from trueshot.evaluation.security import Doubt, SecurityResult, Trial, WorstCase
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "doubts"
 IMAGES = 32
@@ -310,10 +310,11 @@ def case(budget: float, right: int, before: int | None = None, total: int = 1000
     )
 
 
-def result(worst: tuple[WorstCase, ...] = (), trials: tuple[Trial, ...] = ()) -> SecurityResult:
-    return SecurityResult(
+def result(worst: tuple[WorstCase, ...] = (), trials: tuple[Trial, ...] = ()) -> EvaluationResult:
+    return EvaluationResult(
         suite="strong",
         detector="ours",
+        classes=("original", "recaptured"),
         bundle_sha256="",
         side=64,
         part="test",
@@ -372,7 +373,7 @@ GOOD = (case(0, 480), case(1, 470), case(5, 450), case(128, 0))
     ],
 )
 def test_doubts_are_read_from_the_figures_of_a_result(
-    changed: SecurityResult, names: set[str]
+    changed: EvaluationResult, names: set[str]
 ) -> None:
     assert raised(doubts_of(changed)) == names
 

@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "images", "labels", "memory", "pixels", "progress"}
-BASE |= {"proportion", "versions"}
+BASE = {"errors", "files", "images", "labels", "memory", "pixels", "plugins", "progress"}
+BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
@@ -33,6 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "labels": set(),
+    "plugins": {"errors", "files"},
+    "tasks": {"errors", "plugins", "channels"},
     "proportion": set(),
     "versions": set(),
     "memory": set(),
@@ -41,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "calibration": {"errors"},
+    "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},
     "onnx": BASE | {"networks", "detector", "calibration", "card", "graph"},
@@ -53,10 +55,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "datasets": BASE,
     "training": BASE | {"networks", "detector", "card", "bundle", "attacks", "datasets"},
     "evaluation": BASE
-    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
+    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
-    | {"evaluation.metrics", "evaluation.results", "evaluation.security"},
+    | {"evaluation.metrics", "evaluation.result"},
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "scanning": BASE | FILED | {"inference", "engines"},
@@ -234,7 +236,7 @@ def test_a_forbidden_import_is_found_however_it_is_written(tmp_path: Path, text:
         ("images", "from trueshot import networks"),
         ("attacks/__init__", "from ..datasets import Dataset"),
         ("datasets/crops", "from ..detector import Detector"),
-        ("evaluation/robustness", "from trueshot.training import Recipe"),
+        ("evaluation/evaluate", "from trueshot.training import Recipe"),
         ("reports/table", "from trueshot.attacks import FGSM"),
         ("reports/table", "from trueshot.evaluation import evaluate"),
         ("simulation/camera", "from ..detector import Detector"),
@@ -258,7 +260,7 @@ def test_imports_that_the_table_allows_are_let_through(tmp_path: Path) -> None:
         "attacks/__init__": "from .base import Attack",
         "attacks/base": "from trueshot import __version__, pixels\nimport trueshot_plugins",
         "attacks/gradient": "from . import base\nfrom ..detector import Detector\nimport numpy.fft",
-        "reports/table": "from trueshot.evaluation.results import Cell",
+        "reports/table": "from trueshot.evaluation.result import Tally",
         "training/loop": "from trueshot.attacks import FGSM\nfrom .recipe import Recipe",
     }
     assert faults(plant(tmp_path, files)) == []

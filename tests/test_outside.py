@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, PGD, perturb
 from trueshot.detector import Detector
 from trueshot.evaluation.external import (
+    AdaptedNetwork,
     InputSpec,
     OnnxNetwork,
     OutsideDetectorError,
-    TwoLogits,
     fingerprint,
     load_outside,
     wrapped,
@@ -150,7 +150,7 @@ def test_a_module_is_found_by_its_import_path(module: str, attribute: str, suffi
         ("somebodys", "module:attribute wanted"),
         ("somebodys:", "module:attribute wanted"),
         ("nowhere.at.all:ready", "cannot import nowhere.at.all: ModuleNotFoundError"),
-        ("nowhere.py:ready", "no such file"),
+        ("nowhere.py:ready", "No such file"),
         ("faulty:ready", "No module named 'no_such_thing'"),
         ("somebodys:missing", "has no missing"),
         ("somebodys:value", "an nn.Module, or what returns one, wanted; got 7"),
@@ -187,6 +187,62 @@ def test_the_fingerprint_is_that_of_weights_and_contract(module: str) -> None:
     with torch.no_grad():
         detector.network.network.layer.bias[0] += 1e-3
     assert fingerprint(detector, "somebodys:ready", InputSpec()) != first
+
+
+def test_the_fingerprint_of_a_file_changes_with_its_code(tmp_path: Path) -> None:
+    found = []
+    for factor in (1, 2):
+        (tmp_path / "net.py").write_text(
+            MODULE.replace("self.layer(images", f"{factor} * self.layer(images")
+        )
+        source = f"{tmp_path}/net.py:ready"
+        found.append(fingerprint(load_outside(source, side=16)[0], source))
+    assert found[0] != found[1]
+
+
+def test_files_of_one_name_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
+    """Nor are their helpers of one name, one of which has that of a standard module."""
+    said = []
+    for number in (1.0, 2.0):
+        folder = tmp_path / f"{number:g}"
+        folder.mkdir()
+        (folder / "statistics.py").write_text("import layer\nBIAS = layer.BIAS")
+        (folder / "layer.py").write_text(f"BIAS = {number}")
+        (folder / "net.py").write_text(
+            "import statistics\nfrom torch import nn\n"
+            "class Net(nn.Module):\n"
+            "    def forward(self, images):\n"
+            "        return images.mean((1, 2, 3)) * 0 + statistics.BIAS\n"
+        )
+        detector, _ = load_outside(f"{folder}/net.py:Net", side=16)
+        said.append(float(detector(levels(1, 16))[0, 1]))
+    assert said == [1.0, 2.0]
+    import statistics
+
+    assert statistics.mean([1, 3]) == 2
+
+
+def test_the_fingerprint_of_an_onnx_file_is_that_of_its_weights_beside_it(tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 1):
+        path = tmp_path / "net.onnx"
+        write_onnx(path)
+        model = onnx.load(path)
+        onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=0)
+        data = bytearray((tmp_path / "net.data").read_bytes())
+        data[0] ^= seed
+        (tmp_path / "net.data").write_bytes(bytes(data))
+        found.append(fingerprint(load_outside(str(path), side=4)[0], str(path)))
+    assert found[0] != found[1]
+
+
+def test_a_network_of_more_classes_keeps_them(module: str) -> None:
+    spec = InputSpec(classes=("original", "blurred", "noisy"))
+    detector, _ = load_outside("somebodys:three", spec, side=16)
+    assert detector.classes == spec.classes
+    assert detector(levels(2, 16)).shape == (2, 3)
+    with pytest.raises(OutsideDetectorError, match="3 logits for each image wanted"):
+        load_outside("somebodys:one", spec, side=16)
 
 
 def write_onnx(path: Path, batch: int | str = "n", outputs: int = 2, side: int = 4) -> Linear:
@@ -259,7 +315,7 @@ def test_an_onnx_file_that_is_none_or_of_other_shapes_is_refused(tmp_path: Path)
     with pytest.raises(OutsideDetectorError, match=r"text\.onnx: no ONNX network"):
         load_outside(str(tmp_path / "text.onnx"), side=4)
     write_onnx(tmp_path / "three.onnx", outputs=3)
-    with pytest.raises(OutsideDetectorError, match=r"three\.onnx: one logit or two"):
+    with pytest.raises(OutsideDetectorError, match=r"three\.onnx: 2 logits for each image, or one"):
         load_outside(str(tmp_path / "three.onnx"), side=4)
     write_onnx(tmp_path / "small.onnx", side=4)
     with pytest.raises(OutsideDetectorError, match=r"small\.onnx.*refuses images of shape"):
@@ -283,7 +339,6 @@ def test_a_detector_of_ours_keeps_its_own_contract(
         "def make(): return Detector(Linear(), scale=7.0)\n"
     )
     detector, differentiable = load_outside(f"{tmp_path}/ours.py:make", InputSpec(scale=3.0), 4)
-    sys.modules.pop("ours")
     assert differentiable
     assert detector.scale == 7.0
-    assert not isinstance(detector.network, TwoLogits)
+    assert not isinstance(detector.network, AdaptedNetwork)

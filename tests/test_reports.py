@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import photo_pixels
+from conftest import Cell, one_by_one, photo_pixels
 
 from trueshot.errors import RunError
-from trueshot.evaluation import Cell, RobustnessResult
+from trueshot.evaluation import EvaluationResult
 from trueshot.images import read_image, write_png
 from trueshot.proportion import Proportion
 from trueshot.reports import paper
@@ -23,29 +23,13 @@ from trueshot.reproduce import render
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
-def result(name: str, side: int, first: int) -> RobustnessResult:
+def result(name: str, side: int, first: int) -> EvaluationResult:
     """A result whose cells count up from `first` of 100 crops."""
     attacks = [("clean", 0.0), *((a, b) for a in ("fgsm", "llcm") for b in BUDGETS)]
-    cells = tuple(
-        Cell(
-            attack=attack,
-            budget=budget,
-            right=(first + i, 0),
-            total=(50, 50),
-            right_unrounded=(first + i, 0),
-        )
-        for i, (attack, budget) in enumerate(attacks)
-    )
-    return RobustnessResult(
-        detector=name,
-        bundle_sha256="f" * 64,
-        side=side,
-        part="test",
-        data="d" * 64,
-        split_by="photo",
-        auc=0.75,
-        cells=cells,
-    )
+    cells: list[Cell] = [
+        (attack, budget, (first + i, 0), (50, 50)) for i, (attack, budget) in enumerate(attacks)
+    ]
+    return one_by_one(*cells, detector=name, side=side)
 
 
 RESULTS = [
@@ -89,7 +73,8 @@ def test_attacks_that_the_paper_did_not_try_stand_in_a_table_of_their_own() -> N
     assert len(reproduction_tables(RESULTS)) == 3
     more = [
         replace(
-            r, cells=(*r.cells, *(replace(c, attack="pgd") for c in r.cells if c.attack == "llcm"))
+            r,
+            trials=(*r.trials, *(replace(t, attack="pgd") for t in r.trials if t.attack == "llcm")),
         )
         for r in RESULTS
     ]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +21,42 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
-from trueshot.evaluation.evaluator import Evaluator
+from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
 from trueshot.evaluation.external import InputSpec
-from trueshot.evaluation.journal import Journal
-from trueshot.evaluation.robustness import Subject
-from trueshot.evaluation.run_suite import DetectorUnderTest, EvaluationSettings, run_suite
+from trueshot.evaluation.result import (
+    CLEAN,
+    UNBROKEN,
+    Doubt,
+    EvaluationResult,
+    load_result,
+    save_result,
+)
 from trueshot.evaluation.runner import (
     DetectorSource,
     evaluate_detectors,
-    evaluation_settings,
     sources_of,
+    suite_named,
     training_cost,
 )
-from trueshot.evaluation.security import (
-    UNBROKEN,
-    WRONG_CLEAN,
-    Doubt,
-    SecurityResult,
-    load_security_result,
-    save_security_result,
-)
 from trueshot.evaluation.suites import (
+    THOROUGH,
     AdversaryCapabilities,
     Effort,
     l2_per_level,
-    left_out,
+    load_suite,
+    planned,
     strong_threats,
+    without_gradient,
 )
-from trueshot.evaluation.worst_case import Step, Threat, ThreatResult, work, worst_cases
+from trueshot.evaluation.worst_case import (
+    Evaluator,
+    Step,
+    Threat,
+    ThreatResult,
+    work,
+    worst_cases,
+)
+from trueshot.files import Journal
 from trueshot.networks import LCNN
 
 
@@ -152,7 +161,7 @@ def test_the_cascade_breaks_what_its_attacks_break_one_by_one(dataset: Dataset) 
 
 
 def test_only_survivors_go_on_unless_an_attack_is_tried_on_all(dataset: Dataset) -> None:
-    on_all = replace(FGSM_STEP, on_all=True)
+    on_all = replace(FGSM_STEP, on="right")
     finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(on_all, PGD_STEP))
     clean, first, second, _ = finding.worst
     fgsm, pgd, fgsm_again, pgd_again = finding.trials[:4]
@@ -178,7 +187,7 @@ def test_the_size_of_the_batch_does_not_change_a_worst_case(dataset: Dataset) ->
 def test_each_image_keeps_the_name_of_the_first_attack_that_broke_it(dataset: Dataset) -> None:
     finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(WEAK_STEP, FGSM_STEP))
     before = finding.worst[0].broken_by
-    assert set(before) == {UNBROKEN, WRONG_CLEAN}
+    assert set(before) == {UNBROKEN, CLEAN}
     for case in finding.worst[1:]:
         assert len(case.broken_by) == sum(case.total)
         for old, new in zip(before, case.broken_by, strict=True):
@@ -304,8 +313,9 @@ def test_a_detector_that_says_no_numbers_is_refused(dataset: Dataset) -> None:
 
 
 LITTLE = Effort(
-    noise=2, pgd=2, apgd=3, again=2, restarted=2, fab=2, square=8, rays=8, through=2, boundary=40
-)
+    noise=2, pgd=2, apgd=3, again=2, restarts=1, restarted=2, fab=2, fab_l2=2, square=8, rays=8,
+    always_ask=True, through=2, boundary=40,
+)  # fmt: skip
 
 
 def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
@@ -320,8 +330,8 @@ def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
 
 
 def candidate_of(detector: Detector, **settings: Any) -> DetectorUnderTest:
-    subject = Subject(name="mine", bundle_sha256="abc", recipe={"name": "mine"})
-    return DetectorUnderTest(subject=subject, detector=detector, side=SIDE, **settings)
+    known: dict[str, Any] = {"name": "mine", "bundle_sha256": "abc", "recipe": {"name": "mine"}}
+    return DetectorUnderTest(detector=detector, side=SIDE, **known, **settings)
 
 
 def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:
@@ -329,7 +339,7 @@ def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:
     return EvaluationSettings(suite=suite, **given)
 
 
-def without_time(result: SecurityResult) -> SecurityResult:
+def without_time(result: EvaluationResult) -> EvaluationResult:
     return replace(result, trials=tuple(replace(t, seconds=0) for t in result.trials))
 
 
@@ -338,21 +348,21 @@ def test_a_suite_comes_back_from_its_file_and_goes_on_from_its_journal(
     suite: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate = candidate_of(lcnn(dataset))
-    result = run_suite(candidate, dataset, settings(suite), tmp_path, "name")
-    save_security_result(tmp_path / "name.json", result)
-    assert load_security_result(tmp_path / "name.json") == result
+    result = evaluate_suite(candidate, dataset, settings(suite), tmp_path, "name")
+    save_result(tmp_path / "name.json", result)
+    assert load_result(tmp_path / "name.json") == result
     written = json.loads((tmp_path / "name.json").read_text("utf-8"))
     for item in (*written["worst"], *written["changes"]):
         assert item["accuracy"] == sum(item["right"]) / 16
         assert item["interval95"][0] <= item["accuracy"] <= item["interval95"][1]
     monkeypatch.setattr("trueshot.evaluation.worst_case.perturb", None)  # nothing is done again
-    assert run_suite(candidate, dataset, settings(suite), tmp_path, "name") == result
+    assert evaluate_suite(candidate, dataset, settings(suite), tmp_path, "name") == result
 
 
 def test_the_strong_suite_is_in_the_order_of_cost_and_measures_in_both_norms(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(corner(dataset)), dataset, settings())
+    result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings())
     assert result.threats == ["linf", "l2"]
     linf = [trial.attack for trial in result.trials if (trial.threat, trial.budget) == ("linf", 1)]
     assert linf == [
@@ -376,7 +386,7 @@ def test_a_suite_of_the_same_seed_ends_the_same_and_of_another_draws_otherwise(
 ) -> None:
     candidate = candidate_of(corner(dataset))
     first, again, other = (
-        without_time(run_suite(candidate, dataset, settings(seed=seed))) for seed in (3, 3, 4)
+        without_time(evaluate_suite(candidate, dataset, settings(seed=seed))) for seed in (3, 3, 4)
     )
     assert first == again
     noise = [[t.ssim for t in r.trials if t.attack == "noise"] for r in (first, other)]
@@ -391,7 +401,9 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
             above = images.mean((1, 2, 3)) - 128
             return torch.stack([-above, above], 1)
 
-    result = run_suite(candidate_of(Detector(Bright())), dataset, settings("everyday", crops=None))
+    result = evaluate_suite(
+        candidate_of(Detector(Bright())), dataset, settings("everyday", crops=None)
+    )
     images, labels = dataset.part(SIDE, "test").batch(slice(None))
     changes = {change.name: change for change in result.changes}
     brighter = next(
@@ -409,11 +421,11 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
 def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(lcnn(dataset)), dataset, settings("file"))
+    result = evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings("file"))
     assert result.threats[0] == "png"
     assert {"jpeg-75", "messenger"} <= set(result.threats)
     clean = result.worst_case("png", 0.0)
-    changes = run_suite(candidate_of(lcnn(dataset)), dataset, settings("everyday")).changes
+    changes = evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings("everyday")).changes
     after = {change.name: change.right for change in changes}
     assert clean.right == after["none"]
     assert result.worst_case("jpeg-75", 0.0).right == after["jpeg-75"]
@@ -422,14 +434,14 @@ def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
 
 
 def test_an_attack_without_a_gradient_is_left_out_and_the_result_says_so(dataset: Dataset) -> None:
-    result = run_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, settings())
+    result = evaluate_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, settings())
     assert {trial.attack for trial in result.trials} == {"noise", "square", "rays"}
     assert result.threats == ["linf"]
     (note,) = result.notes
     assert "left out: fgsm" in note
     assert "apgd-margin" in note
     assert result.boundary == {}
-    assert left_out("strong", AdversaryCapabilities()) == []
+    assert without_gradient("strong", AdversaryCapabilities()) == []
 
 
 class Restless(nn.Module):
@@ -449,7 +461,7 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 ) -> None:
     judge = halved(Detector(Restless()), dataset)
     found = [
-        without_time(run_suite(candidate_of(judge), dataset, settings(budgets=(1.0,))))
+        without_time(evaluate_suite(candidate_of(judge), dataset, settings(budgets=(1.0,))))
         for _ in range(2)
     ]
     assert found[0] == found[1]
@@ -459,24 +471,24 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 
 def test_another_detector_lends_its_attacks(dataset: Dataset) -> None:
     victim, other = corner(dataset), lcnn(dataset)
-    asked = settings(transfer=replace(candidate_of(other), subject=Subject(name="other")))
-    trials = run_suite(candidate_of(victim), dataset, asked).trials
+    asked = settings(transfer=replace(candidate_of(other), name="other", bundle_sha256=""))
+    trials = evaluate_suite(candidate_of(victim), dataset, asked).trials
     lent = [trial for trial in trials if trial.attack == "transfer"]
     assert lent
     assert all("other" in trial.settings for trial in lent)
     same = settings(transfer=candidate_of(victim))
-    own = run_suite(candidate_of(victim), dataset, same).trials
+    own = evaluate_suite(candidate_of(victim), dataset, same).trials
     assert sum(sum(t.broken) for t in own if t.attack == "transfer") > 0
 
 
 def test_examples_are_files_whose_verdicts_are_those_told(dataset: Dataset, tmp_path: Path) -> None:
     detector = corner(dataset)
-    result = run_suite(candidate_of(detector), dataset, settings(crops=None), tmp_path, "name")
+    result = evaluate_suite(candidate_of(detector), dataset, settings(crops=None), tmp_path, "name")
     from trueshot.images import read_image
     from trueshot.pixels import to_levels
 
-    outcome_flags = [(one["true"], one["fate"]) for one in result.examples]
-    assert set(outcome_flags) == {
+    shown = [(one["true"], one["fate"]) for one in result.examples]
+    assert set(shown) == {
         (t, f) for t in ("original", "recaptured") for f in ("broken", "survived")
     }
     for one in result.examples:
@@ -511,7 +523,7 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
         asked.append((len(images), more["budgets"]))
         return (Doubt(name="a", finding="of the detector", evidence={"share": 0.5}),)
 
-    def doubts_of(result: SecurityResult) -> Any:
+    def doubts_of(result: EvaluationResult) -> Any:
         assert result.worst
         return (Doubt(name="a", finding="of the figures"), Doubt(name="b", finding="more"))
 
@@ -519,7 +531,7 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
     monkeypatch.setattr("trueshot.evaluation.doubts.doubts_of", doubts_of)
     candidate = candidate_of(corner(dataset))
     for _ in range(2):
-        result = run_suite(candidate, dataset, settings(doubts=True), tmp_path, "name")
+        result = evaluate_suite(candidate, dataset, settings(doubts=True), tmp_path, "name")
         found = [(doubt.name, doubt.finding) for doubt in result.doubts]
         assert found == [("a", "of the detector"), ("b", "more")]
     assert asked == [(16, (1.0, 2.0))]
@@ -539,7 +551,7 @@ def test_terms_that_make_no_sense_are_refused(
     changed: dict[str, Any], message: str, dataset: Dataset
 ) -> None:
     with pytest.raises(RunError, match=message):
-        run_suite(candidate_of(lcnn(dataset)), dataset, settings(**changed))
+        evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings(**changed))
 
 
 def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
@@ -568,7 +580,7 @@ def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path:
     assert [first.path.name, third.path.name] == [  # type: ignore[union-attr]
         f"everyday-{name}-{SIDE}px.json" for name in "ac"
     ]
-    assert load_security_result(third.path).detector == "c"  # type: ignore[arg-type]
+    assert load_result(third.path).detector == "c"  # type: ignore[arg-type]
     assert second.lines() == [f"b: {second.error}"]
     with pytest.raises(TrueshotError, match="damaged"):
         list(evaluate_detectors(sources[1:2], dataset, tmp_path / "out", asked))
@@ -618,7 +630,7 @@ def test_many_crops_judge_an_image_together(
         logits = torch.stack([lcnn(dataset)(tile) for tile in tiles])
     middle = (logits[:, :, 1] - logits[:, :, 0]).sort(0).values[1:3].mean(0)
     right = [int((((middle > 0) == c) & (labels == c)).sum()) for c in (0, 1)]
-    assert isinstance(one.result, SecurityResult)
+    assert isinstance(one.result, EvaluationResult)
     assert list(one.result.changes[0].right) == right
     assert one.result.crop_side == 32
     with pytest.raises(RunError, match="--size"):
@@ -650,34 +662,216 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
         line.startswith("none: ") and "no such file" in line for line in done.stderr.splitlines()
     )
     assert "Traceback" not in done.stderr
-    theirs = load_security_result(out / f"everyday-theirs-{SIDE}px.json")
+    theirs = load_result(out / f"everyday-theirs-{SIDE}px.json")
     images, labels = dataset.part(SIDE, "test").first(4).batch(slice(None))
     verdicts = (images.mean((1, 2, 3)) > 127.5).long()
     expected = [int(((verdicts == c) & (labels == c)).sum()) for c in (0, 1)]
     assert list(theirs.changes[0].right) == expected
 
 
-def test_terms_are_read_from_the_command_line_in_order_of_budget() -> None:
-    asked = evaluation_settings("strong", [5, 1, 1], "test", None, 0, False, True, "cpu")
-    assert asked.budgets == (1, 5)
-    assert evaluation_settings("strong", [], "test", None, 0, False, True, "cpu").budgets == (
-        1,
-        2,
-        3,
-        4,
-        5,
-    )
-    thorough = evaluation_settings("strong", [], "test", None, 0, True, True, "cpu").effort
-    assert thorough.square == 5000
+def test_what_broke_next_to_nothing_is_left_to_the_thorough_suite() -> None:
+    quick, _ = strong_threats(AdversaryCapabilities())
+    thorough, _ = strong_threats(AdversaryCapabilities(effort=THOROUGH))
+    added = {step.name for step in thorough.steps} - {step.name for step in quick.steps}
+    assert added == {"pgd-restarts", "fab", "square", "rays"}
+    assert [step.name for step in quick.steps][-2:] == ["apgd-margin", "apgd-ce"]
+    (blind,) = strong_threats(AdversaryCapabilities(differentiable=False))
+    assert [step.name for step in blind.steps] == ["noise", "square", "rays"]
+
+
+def test_every_suite_goes_on_to_its_budgets_and_a_file_names_one(tmp_path: Path) -> None:
+    assert suite_named("strong") == "strong"
+    with pytest.raises(RunError, match="everyday, and a YAML file"):
+        suite_named("magic")
+    (tmp_path / "mine.yaml").write_text("threats: [{attacks: [fgsm]}]")
+    suite = suite_named(str(tmp_path / "mine.yaml"))
+    assert not isinstance(suite, str)
+    assert suite.name == "mine"
 
 
 def test_a_threat_may_be_chosen_and_its_figures_are_those_of_the_whole_suite(
     dataset: Dataset,
 ) -> None:
     candidate = candidate_of(corner(dataset))
-    whole = run_suite(candidate, dataset, settings())
-    alone = run_suite(candidate, dataset, settings(threats=("l2",)))
+    whole = evaluate_suite(candidate, dataset, settings())
+    alone = evaluate_suite(candidate, dataset, settings(threats=("l2",)))
     assert alone.threats == ["l2"]
     assert alone.worst == tuple(case for case in whole.worst if case.threat == "l2")
     with pytest.raises(RunError, match=r"threat 'jpeg-3': unknown here; known: linf, l2"):
-        run_suite(candidate, dataset, settings(threats=("jpeg-3",)))
+        evaluate_suite(candidate, dataset, settings(threats=("jpeg-3",)))
+
+
+SUITE = """
+name: mine
+threats:
+  - norm: linf
+    budgets: [1, 4]
+    attacks:
+      - {attack: fgsm, images: right}
+      - {attack: pgd, name: long, settings: {steps: 12, seed: 3, random_start: true}}
+      - {attack: shift.py:Shift, images: all, settings: {share: 1.0}}
+  - norm: l2
+    attacks: [pgd]
+  - channel: jpeg-75
+    budgets: [2]
+    attacks: [{attack: pgd, through: true, settings: {steps: 2}}]
+"""
+SHIFT = """
+from dataclasses import dataclass
+import helper
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    budget: float
+    share: float = 0.5
+
+    def __call__(self, detector, images, labels):
+        return (images + helper.SIGN * self.share * self.budget).clamp(0, 255)
+"""
+
+
+def shifting(folder: Path, sign: int) -> Path:
+    folder.mkdir()
+    (folder / "shift.py").write_text(SHIFT)
+    (folder / "helper.py").write_text(f"SIGN = {sign}")
+    return folder / "shift.py"
+
+
+def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = shifting(tmp_path / "suite", 1).parent
+    (folder / "mine.yaml").write_text(SUITE)
+    tested = candidate_of(corner(dataset))
+    suite = load_suite(folder / "mine.yaml")
+    result = evaluate_suite(tested, dataset, settings(suite, crops=None, seed=4))
+    assert result.suite == "mine"
+    assert result.threats == ["linf", "l2", "jpeg-75"]
+    linf = [t for t in result.trials if t.threat == "linf"]
+    assert [(t.attack, t.budget) for t in linf] == [
+        (name, budget) for budget in (1, 4) for name in ("fgsm", "long", "Shift")
+    ]
+    assert "steps=12" in linf[1].settings
+    assert "seed=7" in linf[1].settings
+    scale = l2_per_level(SIDE)
+    assert [c.budget for c in result.curve("l2")] == pytest.approx([0, scale, 2 * scale])
+    images, labels = dataset.part(SIDE, "test").batch(slice(None))
+    with torch.no_grad():
+        wrong = tested.detector((images + 4).clamp(0, 255)).argmax(1) != labels
+    assert result.trial("Shift", 4.0).was_broken.tolist() == wrong.tolist()
+    assert result.single("Shift", 4.0).right == tuple(
+        int((~wrong & (labels == c)).sum()) for c in (0, 1)
+    )
+    assert "shift.py" in result.trial("Shift", 4.0).settings
+
+
+def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:
+    images = torch.full((1, 3, 4, 4), 100.0)
+    for folder, sign in (("a", 1), ("b", -1)):
+        attack = planned(f"{shifting(tmp_path / folder, sign)}:Shift").step().make(2.0)
+        moved = attack(None, images, None) - images  # type: ignore[arg-type]
+        assert float(moved.mean()) == sign
+    assert "shift" not in sys.modules
+    assert "helper" not in sys.modules
+
+
+def test_an_attack_whose_code_changed_is_tried_again(dataset: Dataset, tmp_path: Path) -> None:
+    path = shifting(tmp_path / "mine", 1)
+    tested = candidate_of(corner(dataset))
+    journal, found = tmp_path / "out", []
+    for code in (SHIFT, SHIFT.replace("+ helper", "- helper")):
+        path.write_text(code)
+        asked = settings("paper", attacks=(planned(f"{path}:Shift"),))
+        found.append(evaluate_suite(tested, dataset, asked, journal, "name").trials)
+    assert [t.settings for t in found[0]] != [t.settings for t in found[1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "mapping"),
+        ("threats: [{attacks: [magic]}]", "'magic': unknown; known: noise, fgsm"),
+        ("threats: [{attacks: [fgsm], channel: pigeon}]", "'pigeon': unknown; known: png"),
+        ("threats: [{attacks: [{attack: pgd, settings: {stps: 3}}]}]", "stps"),
+        ("threats: [{attacks: [{attack: pgd, settings: {budget: 3}}]}]", "budget"),
+        ("threats: [{attacks: [fgsm], budgets: [2, 1]}]", "rise"),
+        ("threats: [{attack: fgsm}]", r"threats\.0\.attacks: Field required"),
+        ("threats: [{attacks: ['none.py:A']}]", "none.py"),
+        ("a: &a [x, x]\nb: [*a, *a]", "alias"),
+        ("x: " + "[" * 5000, "nested|recursion|parsing"),
+        ("x" * 200_000, "at most 100,000"),
+    ],
+)
+def test_a_suite_that_says_nothing_sensible_is_refused_in_a_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(TrueshotError, match=message) as error:
+        load_suite(tmp_path / "mine.yaml")
+    assert str(error.value).startswith(f"{tmp_path}")
+    assert len(str(error.value)) < 1500
+
+
+FOUR = ("original", "blurred", "noisy", "resampled")
+
+
+def four_classes(dataset: Dataset, tmp_path: Path) -> tuple[Detector, Dataset]:
+    """A linear detector of four classes, and the test crops labelled as it sees most of them."""
+    detector = Detector(Linear(side=SIDE, classes=4, scale=0.002), classes=FOUR)
+    part = dataset.part(SIDE, "test")
+    images, _ = part.batch(slice(None))
+    with torch.no_grad():
+        logits = detector(images)
+        detector.network.bias -= logits.median(0).values
+        labels = detector(images).argmax(1).numpy()
+    labels[::7] = (labels[::7] + 1) % 4
+
+    class Labelled(Dataset):
+        def part(self, side: int, name: str) -> Any:
+            return replace(part, labels=labels)
+
+    return detector, Labelled(
+        **{each.name: getattr(dataset, each.name) for each in fields(dataset)}
+    )
+
+
+@pytest.mark.parametrize("suite", ["paper", "strong", "file", "everyday"])
+def test_four_classes_are_judged_by_every_suite(
+    suite: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    detector, data = four_classes(dataset, tmp_path)
+    images, labels = data.part(SIDE, "test").batch(slice(None))
+    tested = candidate_of(detector)
+    result = evaluate_suite(tested, data, settings(suite, crops=None), tmp_path, "name")
+    save_result(tmp_path / "name.json", result)
+    assert load_result(tmp_path / "name.json") == result
+    assert result.classes == FOUR
+    assert result.labels == tuple(labels.tolist())
+    with torch.no_grad():
+        logits = detector(images).double()
+    clean = tuple(int(((logits.argmax(1) == labels) & (labels == c)).sum()) for c in range(4))
+    assert (result.changes or result.worst)[0].right == clean
+    score = logits[:, 1:].exp().sum(1).log() - logits[:, 0]
+    pairs = score[labels > 0][:, None] - score[labels == 0]
+    auc = ((pairs > 0).double() + (pairs == 0).double() / 2).mean()
+    assert result.auc == pytest.approx(float(auc))
+    if suite == "strong":
+        assert sum(result.curve("linf")[-1].right) < sum(clean)
+        assert {one["true"] for one in result.examples} <= set(FOUR)
+        assert result.trial("llcm", 2.0).broken != result.trial("fgsm", 2.0).broken
+
+
+def test_each_image_keeps_its_source_and_what_became_of_it(dataset: Dataset) -> None:
+    result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings(crops=None))
+    part = dataset.part(SIDE, "test")
+    paths = [dataset.crops[SIDE]["path"].to_pylist()[row] for row in part.rows]
+    pairs = set(zip(paths, result.sources, strict=True))
+    assert len(pairs) == len(set(paths)) == len(set(result.sources))
+    for trial in result.trials:
+        assert len(trial.flags) == len(part)
+        for counts, flags in (
+            (trial.tried, trial.was_tried),
+            (trial.broken, trial.was_broken),
+            (trial.broken_before_file, trial.was_broken_before_file),
+        ):
+            assert counts == tuple(int((flags & (part.labels == c)).sum()) for c in (0, 1))

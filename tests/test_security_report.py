@@ -26,16 +26,14 @@ from typer.testing import CliRunner
 
 from trueshot import cli, publish
 from trueshot.errors import RunError
-from trueshot.evaluation import wilson_interval
 from trueshot.evaluation.doubts import NAMES
-from trueshot.evaluation.results import RobustnessResult, save_result
-from trueshot.evaluation.security import (
+from trueshot.evaluation.result import (
     Change,
     Doubt,
-    SecurityResult,
+    EvaluationResult,
     Trial,
     WorstCase,
-    save_security_result,
+    save_result,
 )
 from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
@@ -107,7 +105,7 @@ def trial(attack: str, budget: float, tried: tuple[int, int], broken: tuple[int,
     )
 
 
-def strong(name: str, clean: int = 368, last: int = 20, **more: Any) -> SecurityResult:
+def strong(name: str, clean: int = 368, last: int = 20, **more: Any) -> EvaluationResult:
     """A result of the strong suite, in L∞ to 64 levels and in L2."""
     worst = curve("linf", clean, last, BUDGETS)
     worst += [worst_case("linf", budget, last // 2, last // 4) for budget in FAR]
@@ -118,6 +116,7 @@ def strong(name: str, clean: int = 368, last: int = 20, **more: Any) -> Security
     given: dict[str, Any] = {
         "suite": "strong",
         "detector": name,
+        "classes": ("original", "recaptured"),
         "bundle_sha256": name.encode().hex().ljust(64, "0")[:64],
         "side": 64,
         "part": "test",
@@ -133,7 +132,7 @@ def strong(name: str, clean: int = 368, last: int = 20, **more: Any) -> Security
         "versions": {"torch": "2.13.0"},
         "per_epsilon": {"linf": 1.0, "l2": 27.7128},
     }
-    return SecurityResult(**given | more)
+    return EvaluationResult(**given | more)
 
 
 DOUBT = Doubt(
@@ -146,13 +145,13 @@ FALSE = strong("false-friend", clean=372, last=330, doubts=(DOUBT,))
 ROBUST = strong("robust", clean=360, last=320, notes=("Tried without: fab",))
 
 
-def filed(result: SecurityResult) -> SecurityResult:
+def filed(result: EvaluationResult) -> EvaluationResult:
     """The same detector under the file suite."""
     worst = curve("png", 360, 250, BUDGETS) + curve("jpeg-75", 351, 300, BUDGETS)
     return replace(result, suite="file", worst=tuple(worst), trials=(), doubts=(), boundary={})
 
 
-def everyday(result: SecurityResult, blur: int = 300) -> SecurityResult:
+def everyday(result: EvaluationResult, blur: int = 300) -> EvaluationResult:
     """The same detector under the everyday suite."""
     total = (PER_CLASS, PER_CLASS)
     changes = tuple(
@@ -185,15 +184,11 @@ def examples(name: str) -> tuple[dict[str, Any], ...]:
     )
 
 
-def save(folder: Path, *results: SecurityResult | RobustnessResult) -> Path:
+def save(folder: Path, *results: EvaluationResult) -> Path:
     """Results as trueshot evaluate leaves them."""
     folder.mkdir(exist_ok=True, parents=True)
     for number, result in enumerate(results):
-        if isinstance(result, SecurityResult):
-            name = f"{result.suite}-{number}-{result.side}px.json"
-            save_security_result(folder / name, result)
-        else:
-            save_result(folder / f"{number}" / "result.json", result)
+        save_result(folder / f"{result.suite}-{number}-{result.side}px.json", result)
     return folder
 
 
@@ -215,7 +210,7 @@ def run(tmp_path: Path) -> Path:
     )
 
 
-def found(*results: SecurityResult | RobustnessResult) -> list[LoadedResult]:
+def found(*results: EvaluationResult) -> list[LoadedResult]:
     return [
         LoadedResult(
             path=Path("r.json"),
@@ -226,7 +221,7 @@ def found(*results: SecurityResult | RobustnessResult) -> list[LoadedResult]:
     ]
 
 
-def comparison(*results: SecurityResult | RobustnessResult) -> Comparison:
+def comparison(*results: EvaluationResult) -> Comparison:
     (one,) = comparisons_of(found(*results))
     return one
 
@@ -240,7 +235,7 @@ def report(run: Path) -> str:
 
 def of(right: int, total: int) -> str:
     """A share as the page writes it, computed apart."""
-    low, high = wilson_interval(right, total)
+    low, high = Proportion(right, total).interval()
     return f"{100 * right / total:.1f} {100 * low:.1f}–{100 * high:.1f}"
 
 
@@ -263,7 +258,7 @@ def test_the_first_table_holds_single_attacks_and_the_worst_case(run: Path) -> N
         "FGSM", "LLCM (TGSM)", "PGD", "worst case", "FGSM", "worst case", "FGSM", "worst case",
     ]  # fmt: skip
     by_paper = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
-    assert rows[3][-5:] == [ours(by_paper.cell("pgd", b)) for b in BUDGETS]
+    assert rows[3][-5:] == [ours(by_paper.single("pgd", b)) for b in BUDGETS]
     assert rows[4][-5:] == [
         of(sum(PLAIN.worst_case("linf", b).right), 2 * PER_CLASS) for b in BUDGETS
     ]
@@ -307,9 +302,9 @@ def test_prices_count_what_was_tried_and_broken(run: Path) -> None:
 def test_the_papers_figures_stand_beside_ours(run: Path) -> None:
     reader = Reader(report(run))
     plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
-    assert reader.table("Table 1")[1:] == [["plain", ours(plain.cell("clean")), "96.7", "0.950"]]
+    assert reader.table("Table 1")[1:] == [["plain", ours(plain.single("clean")), "96.7", "0.950"]]
     rows = reader.table("Table 2")[1:]
-    assert rows[0][2:] == ["ours", *(ours(plain.cell("fgsm", b)) for b in BUDGETS)]
+    assert rows[0][2:] == ["ours", *(ours(plain.single("fgsm", b)) for b in BUDGETS)]
     assert rows[1][-6:] == ["paper, %", "2.8", "0.9", "0.5", "0.6", "2.6"]
     assert not any("Table 3" in each[0][0] for each in reader.tables.values())
 
@@ -337,7 +332,9 @@ def test_markdown_latex_csv_and_page_hold_the_same_tables(run: Path) -> None:
     last = next(r for r in rows if (r["detector"], r["images"]) == ("robust", "recaptures"))
     case = ROBUST.worst_case("linf", 5.0)
     assert float(last["ε = 5"]) == pytest.approx(case.right[1] / PER_CLASS)
-    assert float(last["ε = 5 low"]) == pytest.approx(wilson_interval(case.right[1], 400)[0], 1e-5)
+    assert float(last["ε = 5 low"]) == pytest.approx(
+        Proportion(case.right[1], 400).interval()[0], 1e-5
+    )
     assert last["ε = 5 images"] == "400"
 
 
@@ -390,7 +387,7 @@ def test_panels_show_what_is_on_disk_and_what_survives_a_file(run: Path) -> None
 def test_a_missing_picture_is_named_and_the_rest_is_shown(run: Path) -> None:
     (run / "examples" / "2.png").unlink()
     bad = [{"detector": "plain"}, *examples("plain")]
-    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(bad)))
+    save_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(bad)))
     made = publish.report([run], run.parent / "out")
     assert len(made.faults) == 2
     assert "example 1 cannot be shown" in made.faults[0]
@@ -406,7 +403,7 @@ def test_no_file_but_an_image_of_the_run_comes_into_the_page(run: Path, file: st
     (run / "text.png").write_text("no image at all")
     (one, *_) = examples("plain")
     one["clean"]["file"] = file.format(run.parent)
-    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=(one,)))
+    save_result(run / "strong-0-64px.json", replace(PLAIN, examples=(one,)))
     made = publish.report([run], run.parent / "out")
     assert len(made.faults) == 1
     assert made.files[0].read_text("utf-8").count("<img") == 3
@@ -419,7 +416,7 @@ def test_the_page_shows_a_few_examples_of_each_kind_and_counts_the_rest(run: Pat
         for threat in ("linf", "png", "jpeg-75")
         for one in examples("p")
     ]
-    save_security_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(many)))
+    save_result(run / "strong-0-64px.json", replace(PLAIN, examples=tuple(many)))
     text = Reader(report(run)).text
     assert "8 further examples of plain" in text  # those of png are those of linf
     for threat in ("L∞, written as PNG", "jpeg-75"):
@@ -514,7 +511,7 @@ def test_the_experiments_of_reproduce_are_read_with_their_pictures(run: Path) ->
 
 
 def test_hostile_names_are_shown_as_text(run: Path) -> None:
-    kept = {"suite": "strong", "kind": "trueshot-security", "threat": "linf"}
+    kept = {"suite": "strong", "kind": "trueshot-evaluation", "threat": "linf"}
     for path in run.glob("*.json"):
         content = json.loads(path.read_text("utf-8"))
         bad = hostile(content) | {name: kept[name] for name in kept if name in content}
@@ -580,7 +577,7 @@ def test_any_text_stays_one_cell_of_its_table(texts: list[str]) -> None:
 
 def test_shares_keep_their_interval_in_each_form() -> None:
     rate = Proportion(count=81, total=100)
-    low, high = wilson_interval(81, 100)
+    low, high = Proportion(81, 100).interval()
     rows = ((rate, Number(value=float("nan"))), (None, Number(value=1234.5)))
     table = Table(name="g", title="t", header=("a", "b"), rows=rows, stubs=0)
     assert f"| 81.0 % \\[{100 * low:.1f}, {100 * high:.1f}] | – |" in as_markdown(table)
@@ -785,7 +782,7 @@ def test_the_curves_stand_where_the_worst_cases_are() -> None:
     ],
 )
 def test_the_headline_claims_no_more_than_the_figures(
-    results: list[SecurityResult], kind: str, words: str
+    results: list[EvaluationResult], kind: str, words: str
 ) -> None:
     told = verdict(comparison(*results))
     assert (told.kind, words in told.headline) == (kind, True)

@@ -19,7 +19,7 @@ from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
-from trueshot.files import only_run_in, read_lines
+from trueshot.files import claim, read_lines
 from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
@@ -257,6 +257,8 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: a\ninput: {offset: .nan}", "input.offset"),
         ("name: a\nnetwork: {name: spectral, floor: .inf}", "network.spectral.floor"),
         ("name: a\nnetwork: {filters: [8, 8]}", "network.lcnn.filters"),
+        ("name: a\nnetwork: {name: unknown}", "network: no such network; known: lcnn"),
+        ("name: a\nnetwork: none.py:Net", "network.own.sha256"),
         ("- a list", "mapping"),
         ("name: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
@@ -473,5 +475,5 @@ def test_weights_that_are_no_numbers_are_not_made_a_bundle(
 
 
 def test_a_second_run_in_the_same_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    with only_run_in(tmp_path / "run"), pytest.raises(RunError, match="another run"):
+    with claim(tmp_path / "run"), pytest.raises(RunError, match="another run"):
         train(small(1), dataset, tmp_path / "run")

@@ -9,9 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from trueshot.labels import CLASSES
 from trueshot.networks.folding import folded
 from trueshot.networks.registry import Explained, Network
+from trueshot.tasks.recapture import RECAPTURE
 
 
 @final
@@ -37,7 +37,7 @@ class Detector(nn.Module):
         *,
         offset: float = 0.0,
         scale: float = 1.0,
-        classes: tuple[str, ...] = CLASSES,
+        classes: tuple[str, ...] = RECAPTURE.classes,
     ) -> None:
         super().__init__()
         if scale <= 0:

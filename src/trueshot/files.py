@@ -102,6 +102,65 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
         file.write(_line(record))
 
 
+def parse_yaml(text: str, most: int = 100_000) -> Any:
+    """Plain data from YAML that people write by hand.
+
+    Raises:
+        ValueError: It is no YAML, longer than `most` characters, or holds an alias, by which a few
+            lines become megabytes.
+    """
+    import yaml
+
+    if len(text) > most:
+        raise ValueError(f"{len(text):,} characters; at most {most:,} are read")
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("an alias (*name) is not read here: write out what it stands for")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(sanitize(str(error) or "nested too deeply", 500)) from error
+
+
+class Journal:
+    """Finished work in a file, so that a run that was stopped at any moment goes on.
+
+    A key line says what the records after it belong to; a run with another key adds its own key
+    line, and takes nothing from the records of the others.
+
+    Args:
+        path: The file; None keeps nothing.
+        key: All that the records depend on, as JSON holds it.
+
+    Attributes:
+        records: Those of this key, in the order in which they were added.
+    """
+
+    def __init__(self, path: Path | None = None, key: Any = None) -> None:
+        self.path = path
+        self.key = json.loads(json.dumps(key))
+        self.records: list[dict[str, Any]] = []
+        self._is_open = False
+        if path is not None and path.is_file():
+            lines = read_lines(path)
+            write_lines(path, lines)  # without a line that a crash has cut
+            for line in lines:
+                if line.keys() == {"key"}:
+                    self._is_open = line["key"] == self.key
+                elif self._is_open:
+                    self.records.append(line)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record, which holds more than a key."""
+        self.records.append(record)
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_open:
+            append_line(self.path, {"key": self.key})
+            self._is_open = True
+        append_line(self.path, record)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what writers that were killed in this folder, not below it, left half written."""
     for path in folder.glob(".*.part"):
@@ -149,7 +208,7 @@ def _escaped(character: str) -> str:
 
 
 @contextlib.contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
+def claim(folder: Path) -> Iterator[None]:
     """Hold a folder against a second run; a run that is killed holds it no longer.
 
     Raises:

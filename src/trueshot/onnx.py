@@ -41,11 +41,12 @@ from trueshot.graph import (
 )
 from trueshot.networks.registry import Network
 from trueshot.pixels import to_levels
+from trueshot.tasks.task import UNDECIDED
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-VERDICTS = ("original", "recaptured", "undecided")  # as the graph numbers them
+VERDICTS = 3  # as the graph numbers them: class 0, any other, undecided
 KEY = "trueshot"
 FILE_FORMAT = 2  # 1 was written by hand and had neither evidence nor a first layer
 
@@ -57,7 +58,7 @@ _SHOWN = 1e-3  # of the largest value of a picture, which has 255 shades
 _OPSET = 17  # known to every onnxruntime since 1.12
 _TRIMMED = 0.2  # as in `CropAggregator`
 _FARTHEST = 1e100  # as in `Calibration`
-_BY_CROP = ("scores", "evidence", "filtered", "spectrum")
+_BY_CROP = ("scores", "logits", "evidence", "filtered", "spectrum")
 _EXPLAINING = _BY_CROP[1:]
 _DETECTOR = re.compile(r"^module\.(crops\.)?detector\.")
 _VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
@@ -82,13 +83,36 @@ class Crops(nn.Module):
         """By the names of the graph's outputs."""
         found = self.detector.explained(crops.permute(0, 3, 1, 2).to(torch.float32))
         given = {"scores": scores_of(found.logits.double())}
+        if found.logits.shape[1] > 2:
+            given["logits"] = found.logits.double()
         if found.evidence is not None:
-            given["evidence"] = scores_of(found.evidence.double())
+            given["evidence"] = evidence_of(found.logits.double(), found.evidence.double())
         if found.first_layer is not None:
             assert isinstance(self.detector.network, Network)
             assert self.detector.network.picture is not None
             given[self.detector.network.picture] = found.first_layer
         return given
+
+
+def evidence_of(logits: Tensor, places: Tensor) -> Tensor:
+    """What each place adds to the score of its image: their mean is the score.
+
+    A logsumexp is the mean of its terms, by their softmax, plus the entropy of that: so the score,
+    which is none of means over places, is one of what is linear in them.
+
+    Args:
+        logits: Shape (n, classes), the means of `places`.
+        places: Logits of each place, shape (n, classes, rows, columns).
+
+    Returns:
+        Shape (n, rows, columns).
+    """
+    if logits.shape[1] == 2:
+        return scores_of(places)
+    logs = logits[:, 1:].log_softmax(1)
+    weights, entropy = logs.exp(), -(logs.exp() * logs).sum(1)
+    others = (weights[:, :, None, None] * places[:, 1:]).sum(1)
+    return others + entropy[:, None, None] - places[:, 0]
 
 
 class Photograph(nn.Module):
@@ -145,7 +169,7 @@ class Photograph(nn.Module):
 
     def _verdict(self, score: Tensor) -> Tensor:
         decision = self.card.decision
-        original, recaptured, undecided = (torch.tensor([k]) for k in range(len(VERDICTS)))
+        original, recaptured, undecided = (torch.tensor([k]) for k in range(VERDICTS))
         if decision is None:
             return torch.where(score > _double(0.0), recaptured, original)
         below = torch.where(score <= _double(decision.original_to), original, undecided)
@@ -291,7 +315,11 @@ def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
 def _answers(card: Card, scores: Floats) -> dict[str, Any]:
     """All that a graph says of a photograph, without it."""
     score = card.input_contract().aggregate(scores)
-    answers = {"scores": scores, "score": score, "verdict": VERDICTS.index(card.verdict(score))}
+    answers = {
+        "scores": scores,
+        "score": score,
+        "verdict": (*card.words.verdicts, UNDECIDED).index(card.verdict(score)),
+    }
     ratio = card.log10_lr(score)
     return answers if ratio is None else {**answers, "log10_lr": ratio}
 

@@ -8,19 +8,19 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import TypeAdapter
 
-from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
 from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import only_run_in, utf8_safe, write_json
+from trueshot.files import claim, utf8_safe, write_json
 from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
@@ -32,6 +32,8 @@ from trueshot.simulation.scenes import (
     procedural_scenes,
 )
 from trueshot.simulation.sheet import describe, draw_sheet
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Handler
@@ -55,6 +57,8 @@ class Simulation:
         procedural: Share of the scenes that are made by rule, not photographed.
         conditions: How people recapture.
         seed: Of everything that is drawn.
+        task: Recapture; or one that makes its examples of true shots, which then are files as
+            their cameras left them, and no recaptures are made.
     """
 
     sides: tuple[int, ...] = (64,)
@@ -64,19 +68,39 @@ class Simulation:
     procedural: float = 0.3
     conditions: Conditions = EVERYDAY
     seed: int = 0
+    task: Task = RECAPTURE
 
     def __post_init__(self) -> None:
         self.settings()
+        if not self.recaptures and self.task.examples is None:
+            raise SimulationError(
+                f"{self.task.name}: makes no examples of photographs; prepare takes yours"
+            )
         if self.crops_per_photo < 1:
             raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
+    @property
+    def recaptures(self) -> bool:
+        """Whether recaptures are made, or true shots alone."""
+        return self.task == RECAPTURE
+
     def settings(self) -> Settings:
         """How crops are cut from the photographs."""
         return Settings(
-            sides=self.sides, per_class=self.per_class, fractions=self.fractions, seed=self.seed
+            sides=self.sides,
+            per_class=self.per_class,
+            fractions=self.fractions,
+            seed=self.seed,
+            task=self.task,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """The settings as JSON has them; of recapture, as before there were other tasks."""
+        facts = asdict(replace(self, task=RECAPTURE))
+        del facts["task"]
+        return facts if self.recaptures else {**facts, "task": self.task.facts()}
 
     def photo_side(self) -> int:
         """Height and width of the photographs."""
@@ -98,7 +122,7 @@ def simulate(
     engine: str = "local",
     address: str | None = None,
 ) -> Dataset:
-    """Make originals and recaptures of scenes, and a data set of them.
+    """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
 
     Scenes, cameras, displays and prints of one part of the split are in no other. The result
     depends on the photographs and the settings alone; a run that was stopped goes on.
@@ -118,7 +142,7 @@ def simulate(
         DatasetError: As `prepare` raises it.
     """
     root = Path(out)
-    with only_run_in(root / _PHOTOS):
+    with claim(root / _PHOTOS):
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
@@ -128,8 +152,12 @@ def simulate(
             work = work_of(photos, scenes, simulation)
             with open_engine(engine, work, workers=workers, address=address) as made_by:
                 produce(production, root / _PHOTOS, made_by)
-        write_json(root / "pairs.json", {"pairs": _shown(production)})
-        return prepare(_photos(root, production), root, simulation.settings(), workers)
+        photographs = _photos(root, production)
+        if simulation.recaptures:
+            write_json(root / "pairs.json", {"pairs": _shown(production)})
+        else:
+            photographs = examples_of(photographs, simulation.task)
+        return prepare(photographs, root, simulation.settings(), workers)
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
@@ -141,7 +169,9 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     photos = settings["photos"]
     known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
     simulation = TypeAdapter(Simulation).validate_python(settings["simulation"])
-    return maker(_production([known[name] for name in settings["scenes"]], simulation)), {}
+    scenes = [known[name] for name in settings["scenes"]]
+    production = _production(scenes, simulation)
+    return maker(replace(production, recaptures=settings["recaptures"])), {}
 
 
 def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation) -> Work:
@@ -151,7 +181,10 @@ def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation
         settings={
             "photos": None if photos is None else str(photos.absolute()),
             "scenes": [scene.name for scene in scenes],
-            "simulation": asdict(simulation),
+            "simulation": replace(
+                simulation, task=RECAPTURE, conditions=_conditions(simulation)
+            ).facts(),
+            "recaptures": simulation.recaptures,
         },
         memory=None,
         seconds=_SECONDS,
@@ -223,19 +256,30 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
             raise SimulationError(f"too few scenes for a {part} part: give more photographs")
     casts = {part: _cast(parts[part], simulation, number) for number, part in enumerate(PARTS)}
     return Production(
-        casts=casts, counts=counts, side=simulation.photo_side(), seed=simulation.seed
+        casts=casts,
+        counts=counts,
+        side=simulation.photo_side(),
+        seed=simulation.seed,
+        recaptures=simulation.recaptures,
     )
 
 
+def _conditions(simulation: Simulation) -> Conditions:
+    if simulation.recaptures:
+        return simulation.conditions
+    # Class 0 is what the camera wrote, and nothing came after.
+    return replace(simulation.conditions, kept=1.0, sent=0.0)
+
+
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
-    share = simulation.fractions[part]
+    share, conditions = simulation.fractions[part], _conditions(simulation)
     return draw_cast(
         scenes,
         simulation.seed,
         part,
         cameras=max(2, round(CAMERAS * share)),
         media=max(2, round(MEDIA * share)),
-        conditions=simulation.conditions,
+        conditions=conditions,
     )
 
 
@@ -249,7 +293,7 @@ def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequenc
 
 
 def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
-    content = {"version": VERSION, "simulation": asdict(simulation), "scenes": files}
+    content = {"version": VERSION, "simulation": simulation.facts(), "scenes": files}
     content = json.loads(json.dumps(content))
     claim = root / "simulation.json"
     if claim.is_file():
@@ -271,15 +315,15 @@ def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
 def _photos(root: Path, production: Production) -> list[Photo]:
     photos = []
     for part, number in production.places():
-        origins = [_origins(production.pair(part, number), label) for label in LABELS]
-        for name, label, origin in zip(names(part, number), LABELS, origins, strict=True):
+        pair = production.pair(part, number)
+        for name, label in zip(production.files(part, number), RECAPTURE.classes, strict=False):
             photos.append(
                 Photo(
                     name=f"{_PHOTOS}/{name}",
                     path=root / _PHOTOS / name,
                     label=label,
                     part=part,
-                    origins=origin,
+                    origins=_origins(pair, label),
                 )
             )
     return photos

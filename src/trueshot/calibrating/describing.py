@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, Measurement, Rate
+from trueshot.tasks import Wording
 
 _WIDTH, _WIDEST = 24, 40
 _FITS = 100
@@ -43,7 +44,8 @@ def _lines(card: Card, sha256: str) -> Iterator[str]:
         yield from _ratios(card.calibration)
     if card.calibrated_on is not None:
         facts = card.calibrated_on
-        counts = f"{facts.originals} originals and {facts.recaptured} recaptures"
+        first, other = card.words.plurals
+        counts = f"{facts.originals} {first} and {facts.recaptured} {other}"
         yield _row("calibrated on", f"{facts.name}: {counts} of {facts.sources} sources")
         yield _row("its fingerprint", facts.fingerprint)
     yield from _measurements(card)
@@ -67,10 +69,13 @@ def _judging(card: Card) -> Iterator[str]:
         return
     crops = "one crop" if contract.crops == 1 else f"up to {contract.crops} crops"
     yield _row("crops", f"{crops} of {contract.side} px, scores made one by {contract.aggregation}")
-    if card.decision is None:
-        yield _row("verdict", "recaptured above 0, else original; no thresholds were chosen")
+    first, other = card.words.verdicts
+    if card.decision_rule == "top-class":
+        yield _row("verdict", "the likeliest class")
+    elif card.decision is None:
+        yield _row("verdict", f"{other} above 0, else {first}; no thresholds were chosen")
     else:
-        yield from _decision(card.decision)
+        yield from _decision(card.decision, card.words)
     if card.domain is not None:
         least = card.domain.fewest_crops
         fewer = f"with fewer than {least} crops, or " if least > 1 else ""
@@ -78,17 +83,18 @@ def _judging(card: Card) -> Iterator[str]:
         yield _row("undecided, too", f"{fewer}unlike the photographs calibrated in {names}")
 
 
-def _decision(decision: Decision) -> Iterator[str]:
+def _decision(decision: Decision, words: Wording) -> Iterator[str]:
+    first, other = words.verdicts
+    false, missed = words.errors
     low, high = decision.original_to, decision.recaptured_from
     if low == high:
-        yield _row("original", f"score below {low:.4g}")
+        yield _row(first, f"score below {low:.4g}")
     else:
-        yield _row("original", f"score up to {low:.4g}")
+        yield _row(first, f"score up to {low:.4g}")
         yield _row("undecided", "between")
-    yield _row("recaptured", f"score from {high:.4g} on")
-    yield _row(
-        "chosen for", f"APCER {_percent(decision.apcer)}, BPCER {_percent(decision.bpcer)} at most"
-    )
+    yield _row(other, f"score from {high:.4g} on")
+    wanted = f"{missed} {_percent(decision.apcer)}, {false} {_percent(decision.bpcer)} at most"
+    yield _row("chosen for", wanted)
 
 
 def _ratios(calibration: Calibration) -> Iterator[str]:
@@ -109,7 +115,7 @@ def _measurements(card: Card) -> Iterator[str]:
         yield from ("", f"Error rates: {found.name} ({_PASSES[found.kind]})")
         sources = "" if found.sources is None else f" of {found.sources} sources"
         yield _row("photographs", f"{found.photographs}{sources}")
-        rates = dict(_rates(found))
+        rates = dict(_rates(found, card.words))
         width = min(max([_WIDTH, *(len(name) + 1 for name in rates)]), _WIDEST)
         yield from (_row(name, text, width) for name, text in rates.items())
         if found.cllr is not None:
@@ -118,13 +124,14 @@ def _measurements(card: Card) -> Iterator[str]:
         yield from (f"  {text}" for text in (found.note, found.command) if text)
 
 
-def _rates(found: Measurement) -> Iterator[tuple[str, str]]:
+def _rates(found: Measurement, words: Wording) -> Iterator[tuple[str, str]]:
     """Names of rates and what they are, those that were not measured left out."""
+    first, other = words.plurals
     rates = {
-        **_apcers(found),
-        "BPCER": found.bpcer,
-        "undecided originals": found.undecided_originals,
-        "undecided recaptures": found.undecided_recaptures,
+        **_apcers(found, words.errors[1]),
+        words.errors[0]: found.bpcer,
+        f"undecided {first}": found.undecided_originals,
+        f"undecided {other}": found.undecided_recaptures,
     }
     yield from ((name, _counted(rate)) for name, rate in rates.items() if rate is not None)
     if found.equal_error_rate is not None:
@@ -133,13 +140,13 @@ def _rates(found: Measurement) -> Iterator[tuple[str, str]]:
         yield "area under the curve", _rate(found.auc)
 
 
-def _apcers(found: Measurement) -> dict[str, Rate | None]:
+def _apcers(found: Measurement, missed: str) -> dict[str, Rate | None]:
     """That of the worst kind first, then those of the others."""
     kinds = found.apcer_by_kind
     most = max((rate.value for rate in kinds.values()), default=0.0)
     named = [kind for kind, rate in kinds.items() if rate == found.apcer and rate.value == most]
-    first = f"APCER, worst kind ({named[0]})" if named else "APCER"
-    others = {f"APCER, {kind}": rate for kind, rate in kinds.items() if kind not in named[:1]}
+    first = f"{missed}, worst kind ({named[0]})" if named else missed
+    others = {f"{missed}, {kind}": rate for kind, rate in kinds.items() if kind not in named[:1]}
     return {first: found.apcer, **others}
 
 

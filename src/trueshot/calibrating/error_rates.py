@@ -29,6 +29,9 @@ from trueshot.calibration.rates import of_kinds
 from trueshot.calibration.samples import Floats, Labels
 from trueshot.card import Measurement, Rate
 from trueshot.errors import CalibrationError
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
 FOLDS = 10
 _MOST_KINDS, _LONGEST = 20, 1000  # kinds, and signs of a note or a command, that a card holds
@@ -60,7 +63,7 @@ class Answers:
     """What was said of photographs, in the order of their evidence.
 
     Args:
-        verdicts: "original", "recaptured" or "undecided".
+        verdicts: Words of the task, or "undecided".
         log10_lrs: Not a number where there is no score.
     """
 
@@ -76,6 +79,7 @@ def fit_all(
     apcer: float,
     bpcer: float,
     of_new_sources: bool | None = None,
+    wording: Wording = RECAPTURE.words,
 ) -> FittedCalibration:
     """Calibrate on photographs that have scores.
 
@@ -87,6 +91,7 @@ def fit_all(
         bpcer: Wanted.
         of_new_sources: Whether the rates are to be kept for sources that were not seen; by
             default where there are enough sources for that.
+        wording: What errors call classes and rates.
 
     Raises:
         CalibrationError: There are too few for these rates.
@@ -111,6 +116,7 @@ def fit_all(
             scored.kinds,
             apcer=apcer,
             bpcer=bpcer,
+            wording=wording,
         ),
         domain=fit_domain(
             [each.features for each in scored.findings],
@@ -121,20 +127,26 @@ def fit_all(
     )
 
 
-def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
+def predict_all(
+    fitted: FittedCalibration, evidence: Scores, wording: Wording = RECAPTURE.words
+) -> Answers:
     """What a bundle calibrated like that says of photographs, as `Predictor` does."""
     verdicts: list[str] = []
     ratios: list[float] = []
     for each in evidence.findings:
         inside = each.score is not None and not fitted.domain.reasons(each.features, each.crops)
-        verdicts.append(fitted.decision.verdict(each.score or 0.0) if inside else "undecided")
+        said = fitted.decision.verdict(each.score or 0.0, wording) if inside else UNDECIDED
+        verdicts.append(said)
         ratio = np.nan if each.score is None else fitted.calibration.log10_lr(each.score).item()
         ratios.append(ratio)
     return Answers(verdicts=verdicts, log10_lrs=np.array(ratios, dtype=np.float64))
 
 
 def cross_validate(
-    evidence: Scores, calibrate: Callable[[Scores], FittedCalibration], folds: int = FOLDS
+    evidence: Scores,
+    calibrate: Callable[[Scores], FittedCalibration],
+    folds: int = FOLDS,
+    wording: Wording = RECAPTURE.words,
 ) -> Answers:
     """Answers on each photograph by a calibration on other sources than its own.
 
@@ -145,11 +157,12 @@ def cross_validate(
         raise CalibrationError(
             "all photographs are of one source: nothing can be measured on others; name a test set"
         )
-    verdicts = np.full(len(evidence.findings), "undecided", dtype=object)
+    verdicts = np.full(len(evidence.findings), UNDECIDED, dtype=object)
     ratios = np.full(len(evidence.findings), np.nan)
     for fold in group_folds(evidence.sources, folds):
         rest = np.setdiff1d(np.arange(len(verdicts)), fold)
-        answers = predict_all(calibrate(evidence.subset(rest)), evidence.subset(fold))
+        fitted = calibrate(evidence.subset(rest))
+        answers = predict_all(fitted, evidence.subset(fold), wording)
         verdicts[fold], ratios[fold] = answers.verdicts, answers.log10_lrs
     return Answers(verdicts=verdicts.tolist(), log10_lrs=ratios)
 
@@ -162,6 +175,7 @@ def measure(
     name: str,
     command: str = "",
     note: str = "",
+    wording: Wording = RECAPTURE.words,
 ) -> Measurement:
     """All error rates, with intervals that draw sources.
 
@@ -173,20 +187,22 @@ def measure(
     def rate(what: str, among: Flags) -> Rate:
         return _rate(verdicts[among] == what, sources[among].tolist())
 
-    by_kind = {k: rate("original", of) for k, of in of_kinds(labels, evidence.kinds).items()}
+    first, other = wording.verdicts
+    kinds = of_kinds(labels, evidence.kinds, other)
+    by_kind = {name: rate(first, of) for name, of in kinds.items()}
     worst = sorted(by_kind, key=lambda k: (by_kind[k].value, by_kind[k].high))[-_MOST_KINDS:]
     scored = evidence.scored()
     over_all, few = _over_all_thresholds(scored)
     has_ratio = ~np.isnan(answers.log10_lrs)
-    notes = (note, few, _note_on_kinds(len(by_kind)))
+    notes = (note, few, _note_on_kinds(len(by_kind), wording))
     return Measurement(
         kind=kind,
         name=name,
         apcer=by_kind[worst[-1]],
         apcer_by_kind={k: by_kind[k] for k in sorted(worst)} if len(by_kind) > 1 else {},
-        bpcer=rate("recaptured", labels == 0),
-        undecided_originals=rate("undecided", labels == 0),
-        undecided_recaptures=rate("undecided", labels == 1),
+        bpcer=rate(other, labels == 0),
+        undecided_originals=rate(UNDECIDED, labels == 0),
+        undecided_recaptures=rate(UNDECIDED, labels == 1),
         **over_all,
         cllr=cllr(answers.log10_lrs[has_ratio], labels[has_ratio]),
         cllr_min=cllr_min(scored.scores, scored.labels),
@@ -233,10 +249,11 @@ def _as_rate(found: Interval, count: int, total: int) -> Rate:
     return Rate(value=found.value, low=found.low, high=found.high, count=count, total=total)
 
 
-def _note_on_kinds(count: int) -> str:
+def _note_on_kinds(count: int, wording: Wording) -> str:
     if count <= _MOST_KINDS:
         return ""
-    return f"Of {count} kinds of recapture the {_MOST_KINDS} with the highest APCER are named."
+    kinds, missed = f"{count} kinds of {wording.plurals[1]}", wording.errors[1]
+    return f"Of {kinds} the {_MOST_KINDS} with the highest {missed} are named."
 
 
 def _cut(text: str) -> str:

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
+from trueshot.datasets.photos import Photo, photos_in_folders, photos_in_manifest
 from trueshot.errors import DatasetError
 from trueshot.files import sanitize_unique, utf8_safe
 from trueshot.scanning.sources import Item, file_item
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 if TYPE_CHECKING:
     from trueshot.datasets import Dataset
@@ -32,9 +34,9 @@ class Photograph:
         name: What it is called.
         path: Its file, or the file of crops that it is one of.
         row: Its row in the file of crops; None for a file of its own.
-        label: 0 original, 1 recaptured.
+        label: Number of its class; 0 is the untouched image.
         source: What it comes from, if that is known.
-        kind: Kind of recapture, if that is known.
+        kind: Kind of recapture, if that is known; of a task of more classes, the class.
     """
 
     name: str
@@ -55,8 +57,8 @@ class Photograph:
         return Item(name=name, path=f"{self.path}/{self.row}", size=len(data), data=data)
 
 
-def photographs_of(dataset: Path, part: str) -> list[Photograph]:
-    """The photographs of a manifest, of a folder with two folders, or of a prepared data set.
+def photographs_of(dataset: Path, part: str, task: Task = RECAPTURE) -> list[Photograph]:
+    """Photographs of a manifest, of a folder with one for each class, or of a prepared data set.
 
     Of a prepared data set only the given part is taken: its photographs, where they lie in its
     folder (as simulated ones do), else its crops of the largest size, each as a photograph. A
@@ -65,33 +67,35 @@ def photographs_of(dataset: Path, part: str) -> list[Photograph]:
     Args:
         dataset: CSV or Parquet file, or folder.
         part: `validation` to calibrate on, `test` to measure on.
+        task: Whose classes they are of.
 
     Raises:
-        DatasetError: It is none of these, is damaged, or holds no photograph of a class.
+        DatasetError: It is none of these, is damaged, of other classes, or holds no photograph of
+            a class.
     """
     if (dataset / "dataset.json").is_file():
         from trueshot.datasets import Dataset  # prepared ones are of Parquet
 
-        found = _of_prepared(Dataset.open(dataset), part)
+        found = _of_prepared(Dataset.open(dataset), part, task)
     elif dataset.is_dir():
-        two = [dataset / label for label in LABELS]
-        if not all(folder.is_dir() for folder in two):
+        folders = {name: dataset / name for name in task.classes}
+        if not all(folder.is_dir() for folder in folders.values()):
             raise DatasetError(
                 f"{dataset}: neither a data set of `trueshot prepare` nor a folder with "
-                f"{' and '.join(LABELS)}; name one, or a manifest"
+                f"{' and '.join(task.classes)}; name one, or a manifest"
             )
-        found = [_of_photo(photo, {}) for photo in photos_in_folders(*two)]
+        found = [_of_photo(photo, {}, task) for photo in photos_in_folders(folders)]
     else:
-        photos = photos_in_manifest(dataset)
+        photos = photos_in_manifest(dataset, task)
         kinds = _kinds(dataset)
-        found = [_of_photo(p, kinds) for p in photos if p.part in ("", part)]
-    for label, name in enumerate(LABELS):
+        found = [_of_photo(p, kinds, task) for p in photos if p.part in ("", part)]
+    for label, name in enumerate(task.classes):
         if not any(photograph.label == label for photograph in found):
             raise DatasetError(f"{dataset}: no {name} photograph to take for {part}")
     return found
 
 
-def has_test_part(dataset: Path) -> bool:
+def has_test_part(dataset: Path, task: Task = RECAPTURE) -> bool:
     """Whether a prepared data set, or a manifest with parts, keeps photographs for testing.
 
     Raises:
@@ -101,25 +105,31 @@ def has_test_part(dataset: Path) -> bool:
         from trueshot.datasets import Dataset
 
         return "test" in Dataset.open(dataset).photos["part"].to_pylist()
-    return dataset.is_file() and any(p.part == "test" for p in photos_in_manifest(dataset))
+    return dataset.is_file() and any(p.part == "test" for p in photos_in_manifest(dataset, task))
 
 
-def _of_prepared(dataset: Dataset, part: str) -> list[Photograph]:
+def _of_prepared(dataset: Dataset, part: str, task: Task) -> list[Photograph]:
     from trueshot.datasets.manifest import crops_file  # it reads Parquet
+
+    if dataset.task.classes != task.classes:
+        raise DatasetError(
+            f"{dataset.folder}: of the classes {', '.join(dataset.task.classes)}, and the detector "
+            f"tells {', '.join(task.classes)} apart"
+        )
 
     rows = [row for row in dataset.photos.to_pylist() if row["part"] == part]
     photos = [_of_row(dataset.folder, row) for row in rows]
     if all(photo.path.is_file() for photo in photos):
-        return [_of_photo(photo, {}) for photo in photos]
+        return [_of_photo(photo, {}, task) for photo in photos]
     side = max(dataset.sides)
-    by_name = {photo.name: _of_photo(photo, {}) for photo in photos}
+    by_name = {photo.name: _of_photo(photo, {}, task) for photo in photos}
     pixels = crops_file(dataset.folder, side)
     return [
         Photograph(
             name=f"{crop['path']} at ({crop['y']}, {crop['x']})",
             path=pixels,
             row=number,
-            label=LABELS.index(crop["label"]),
+            label=task.label(crop["label"]),
             source=by_name[crop["path"]].source or crop["path"],
             kind=by_name[crop["path"]].kind,
         )
@@ -138,15 +148,22 @@ def _of_row(folder: Path, row: dict[str, Any]) -> Photo:
     )
 
 
-def _of_photo(photo: Photo, kinds: dict[str, str]) -> Photograph:
-    """A listed photograph: its source, or else its scene; its kind, or else its medium's."""
+def _of_photo(photo: Photo, kinds: dict[str, str], task: Task) -> Photograph:
+    """A listed photograph: its source, or else its scene; its kind, or else its medium's.
+
+    Of a task of more than two classes the kinds are the classes; of an example, the source is the
+    photograph that it is made of.
+    """
     kind = kinds.get(photo.name, "") or _NUMBERED.sub("", photo.origins.get("medium", ""))
+    kind = kind if len(task.classes) == 2 else photo.label
+    label = task.label(photo.label)
+    known = (photo.source, photo.origins.get("scene"), photo.origins.get("photograph"))
     return Photograph(
         name=photo.name,
         path=photo.path,
-        label=LABELS.index(photo.label),
-        source=photo.source or photo.origins.get("scene", ""),
-        kind=kind if photo.label == LABELS[1] else "",
+        label=label,
+        source=next(filter(None, known), ""),
+        kind=kind if label else "",
     )
 
 

@@ -55,8 +55,8 @@ class Scores:
 
     @property
     def labels(self) -> Labels:
-        """Classes, shape (n,)."""
-        return np.array([each.photograph.label for each in self.findings], dtype=np.int64)
+        """Whether they are of class 0, shape (n,): 0 if so, 1 if of any other."""
+        return np.array([each.photograph.label > 0 for each in self.findings], dtype=np.int64)
 
     @property
     def scores(self) -> Floats:
@@ -71,7 +71,7 @@ class Scores:
 
     @property
     def kinds(self) -> list[str]:
-        """Kinds of recapture; empty for originals and where not known."""
+        """Kinds of recapture, or classes; empty for class 0 and where not known."""
         return [each.photograph.kind for each in self.findings]
 
     @property
@@ -138,9 +138,9 @@ def _collected(findings: Sequence[PhotographScore]) -> Scores:
         if other.photograph.label != each.photograph.label:
             raise DatasetError(
                 f"{each.photograph.name} and {other.photograph.name}: the same bytes, said to be "
-                "of both classes; remove one"
+                "of two classes; remove one"
             )
-    if len({each.photograph.label for each in first.values()}) < 2:
+    if len({each.photograph.label > 0 for each in first.values()}) < 2:
         raise DatasetError(
             f"{len(read)} of {len(findings)} photographs could be read, and they are not of both "
             "classes"

@@ -28,12 +28,10 @@ from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import utf8_safe
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
+from trueshot.tasks import Task, Wording
+from trueshot.tasks.recapture import RECAPTURE
 
 _DETECTOR = "detector.safetensors"  # as a run leaves it
-_TASK = (
-    "Tells originals, photographs straight from a camera, from recaptures: photos of a screen or "
-    "of a print."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +46,7 @@ class CalibrationSettings:
         aggregation: How the scores of crops become one, as in `CropAggregator`.
         side: Of the crops; by default as the detector was trained.
         title: The detector's name, for people.
-        task: What it decides, in a sentence.
+        task: What it decides, in a sentence; by default what its classes say.
         licence: Of the weights.
         limits: What it cannot do, a sentence each.
         test_kind: Of photographs the test set is of, see `Measurement`.
@@ -61,7 +59,7 @@ class CalibrationSettings:
     aggregation: str = "mean"
     side: int | None = None
     title: str = ""
-    task: str = _TASK
+    task: str = ""
     licence: str = ""
     limits: tuple[str, ...] = ()
     test_kind: Kind = "clean"
@@ -114,7 +112,7 @@ def make_bundle(
         command: What was run, for the card.
 
     Raises:
-        BundleError: The run holds no detector of two classes, or something does not fit in a card.
+        BundleError: The run holds no detector, or something does not fit in a card.
         DatasetError: Photographs that cannot be used.
         LeakError: A photograph or a source is in the test set and in the calibration.
         CalibrationError: Too few photographs for the wanted rates.
@@ -122,6 +120,7 @@ def make_bundle(
     settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
     read = read_bundle(bundle)
     card = _with_contract(read.card, settings, bundle)
+    task = card.decides
     read = with_graph(replace(read, card=card), bundle)
     _check(read, bundle)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -131,10 +130,10 @@ def make_bundle(
         write_bundle(bare, replace(read, card=wordless))
         ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
         score = partial(gather, bare, ledger=ledger, workers=workers)
-        known = score(photographs_of(Path(calibrate), "validation"))
-        if test is None and has_test_part(Path(calibrate)):
+        known = score(photographs_of(Path(calibrate), "validation", task))
+        if test is None and has_test_part(Path(calibrate), task):
             test = calibrate
-        new = None if test is None else score(photographs_of(Path(test), "test"))
+        new = None if test is None else score(photographs_of(Path(test), "test", task))
     if new is not None:
         refuse_leak(known, new)
     calibrated = partial(
@@ -143,9 +142,12 @@ def make_bundle(
         method=settings.method,
         apcer=settings.apcer,
         bpcer=settings.bpcer,
+        wording=task.words,
     )
     fitted = calibrated(known)
-    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
+    measured, missing = _measured(
+        calibrated, fitted, known, new, test, settings, command, task.words
+    )
     said = {
         "calibration": fitted.calibration,
         "decision": fitted.decision,
@@ -186,7 +188,7 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     said = {
         "contract": {"side": side, "crops": settings.crops, "aggregation": settings.aggregation},
         "title": settings.title or card.title,
-        "task": settings.task or card.task,
+        "task": settings.task or card.task or _sentence(card.decides),
         "licence": settings.licence or card.licence,
         "calibration": None,
         "decision": None,
@@ -196,6 +198,16 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
         "limits": (),
     }
     return updated(card, said, bundle)
+
+
+def _sentence(task: Task) -> str:
+    """What a detector of a task decides, for people."""
+    if task.classes == RECAPTURE.classes:
+        return (
+            "Tells originals, photographs straight from a camera, from recaptures: photos of a "
+            "screen or of a print."
+        )
+    return f"{task.name}: tells {', '.join(task.classes[1:])} from {task.classes[0]}."
 
 
 def _check(bundle: Bundle, path: Path) -> None:
@@ -214,6 +226,7 @@ def _measured(
     test: str | os.PathLike[str] | None,
     settings: CalibrationSettings,
     command: str,
+    wording: Wording,
 ) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
     """The measurement, or a sentence that says why there is none."""
     if new is not None and test is not None:
@@ -221,16 +234,17 @@ def _measured(
         name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
         found = measure(
             new,
-            predict_all(fitted, new),
+            predict_all(fitted, new, wording),
             kind=settings.test_kind,
             name=name,
             command=command,
             note=note,
+            wording=wording,
         )
         return (found,), ()
     try:
         crosswise = partial(calibrated, of_new_sources=fitted.of_new_sources)
-        answers = cross_validate(known, crosswise)
+        answers = cross_validate(known, crosswise, wording=wording)
     except CalibrationError as error:
         return (), (f"Its error rates were not measured: {error}.",)
     folds = min(FOLDS, len(set(known.sources)))
@@ -239,4 +253,7 @@ def _measured(
         f"those left out are judged by a calibration on the others. {note_on(known)}"
     ).strip()
     name = "cross-validation over sources"
-    return (measure(known, answers, kind="clean", name=name, command=command, note=note),), ()
+    found = measure(
+        known, answers, kind="clean", name=name, command=command, note=note, wording=wording
+    )
+    return (found,), ()

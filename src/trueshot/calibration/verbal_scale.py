@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 
-PROPOSITIONS = (
-    "the photograph is a recapture: a photo of a screen or of a print",
-    "the photograph is an original: taken of the scene itself",
-)
-"""What the findings are weighed under: the first, and against it the second."""
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+
+
+def propositions(wording: Wording) -> tuple[str, str]:
+    """What the findings are weighed under: the first, and against it the second."""
+    return wording.alternative, wording.propositions[0]
+
+
+PROPOSITIONS = propositions(RECAPTURE.words)
 
 SCALE = (
     (2.0, "weak"),
@@ -23,11 +28,10 @@ SCALE = (
 BETWEEN_THRESHOLDS = "its score lies between the thresholds"
 """Why a photograph is undecided on which nothing but its score leaves it so."""
 
-_SPOKEN_FOR = {"recaptured": 1.0, "original": -1.0}
 _FROM_POWERS = 4  # of ten: larger ratios are written as such
 
 
-def in_words(log10_lr: float) -> str:
+def in_words(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
     """What a likelihood ratio says, in a sentence about the findings.
 
     It says how much more probable the findings are under one proposition than under the other. It
@@ -35,6 +39,7 @@ def in_words(log10_lr: float) -> str:
 
     Args:
         log10_lr: Log10 likelihood ratio of recapture against original.
+        wording: Of the task, whose propositions are weighed.
 
     Raises:
         ValueError: It is not a number.
@@ -43,7 +48,7 @@ def in_words(log10_lr: float) -> str:
     """
     if math.isnan(log10_lr):
         raise ValueError("the likelihood ratio is not a number")
-    first, other = PROPOSITIONS if log10_lr >= 0 else PROPOSITIONS[::-1]
+    first, other = propositions(wording)[:: 1 if log10_lr >= 0 else -1]
     strength = support(log10_lr)
     if strength is None:
         return (
@@ -62,7 +67,7 @@ def support(log10_lr: float) -> str | None:
     return reached[-1] if reached else None
 
 
-def beside_verdict(verdict: str, log10_lr: float) -> str:
+def beside_verdict(verdict: str, log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
     """What a reader must be told where a verdict goes further than the words of its ratio.
 
     Thresholds are chosen for error rates, the scale of words is one of likelihood ratios: they
@@ -71,14 +76,16 @@ def beside_verdict(verdict: str, log10_lr: float) -> str:
     Args:
         verdict: "original", "recaptured", or what decides nothing.
         log10_lr: Log10 likelihood ratio of recapture against original.
+        wording: Of the task, whose words the verdict is in.
 
     Returns:
         A sentence; empty where the words support what the verdict says, or nothing was decided.
     """
-    if verdict not in _SPOKEN_FOR:
+    if verdict not in wording.verdicts:
         return ""
     strength = support(log10_lr)
-    if strength is not None and log10_lr * _SPOKEN_FOR[verdict] > 0:
+    towards = 1.0 if verdict == wording.verdicts[1] else -1.0
+    if strength is not None and log10_lr * towards > 0:
         return ""
     said = "neither proposition" if strength is None else "the other proposition"
     return (

@@ -48,6 +48,25 @@ Device = Annotated[
 ]
 
 
+def _give(specs: list[str] | None) -> list[str] | None:
+    from trueshot.networks.own import give
+
+    for spec in specs or ():
+        give(spec)
+    return specs
+
+
+OwnNetworks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        is_eager=True,
+        callback=_give,
+        help="path/to/file.py:Name of a network of your own, which is run; repeatable.",
+    ),
+]
+
+
 def recipe_named(name: str, iterations: int | None) -> Any:
     """A recipe of ours, or of a YAML file, shortened if so wanted."""
     from trueshot.training.recipe import load_recipe

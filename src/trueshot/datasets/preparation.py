@@ -24,7 +24,7 @@ from trueshot.datasets.manifest import (
     write_card,
     write_tables,
 )
-from trueshot.datasets.photos import LABELS, Photo, check_parts
+from trueshot.datasets.photos import Photo, check_labels, check_parts
 from trueshot.datasets.plan import (
     Crop,
     crops_table_of,
@@ -37,11 +37,11 @@ from trueshot.datasets.plan import (
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
 from trueshot.datasets.splits import PARTS, check_origins
-from trueshot.datasets.survey import Record, in_threads, survey
+from trueshot.datasets.survey import Record, example_of, in_threads, pixels_sha256, survey
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
-    only_run_in,
+    claim,
     read_lines,
     remove_leftovers,
     write_json,
@@ -49,6 +49,7 @@ from trueshot.files import (
 )
 from trueshot.images import read_image
 from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
 
 # What a run leaves that is killed in its very first write, and what a simulation lays down first.
 _OURS = (".lock", ".prepare.json.", "photos", "simulation.json", "pairs.json")
@@ -67,7 +68,7 @@ def prepare(
     counted.
 
     Args:
-        photos: What to cut; see `photos_in_folders` and `photos_in_manifest`.
+        photos: What to cut; see `photos_in_folders`, `photos_in_manifest` and `examples_of`.
         out: Folder of the data set; a run that was stopped goes on there.
         settings: Sizes, numbers, split, seed.
         workers: Threads; by default as many as there are processors.
@@ -79,9 +80,10 @@ def prepare(
     """
     root = Path(out)
     workers = workers or os.cpu_count() or 1
+    check_labels(photos, settings.task)
     _check_given_split(photos)
     _claim(root, photos, settings)
-    with only_run_in(root):
+    with claim(root):
         if not _is_finished(root):
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
                 remove_leftovers(folder)
@@ -126,7 +128,10 @@ def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: i
 
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     listed = [_listed(photo) for photo in photos]
-    content = json.loads(json.dumps({"settings": asdict(settings), "photos": listed}))
+    facts = settings.facts()
+    if settings.task == RECAPTURE:  # a claim of before there were other tasks goes on as well
+        del facts["task"]
+    content = json.loads(json.dumps({"settings": facts, "photos": listed}))
     claim = root / "prepare.json"
     if claim.is_file():
         try:
@@ -161,9 +166,7 @@ def _survey_all(
     pairs = zip(read_lines(journal), photos, strict=False)
     records = [r for r, _ in takewhile(lambda pair: pair[0].get("name") == pair[1].name, pairs)]
     write_lines(journal, records)
-    look = partial(
-        survey, sides=settings.sides, seed=settings.seed, pixel_limit=settings.pixel_limit
-    )
+    look = partial(survey, settings=settings)
     left = photos[len(records) :]
     with (
         progress("survey", len(photos), len(records)) as advance,
@@ -215,8 +218,14 @@ def _cut_all(
         image = read_image(photos[i].path, pixel_limit=settings.pixel_limit)
         if image.facts.sha256 != records[i]["facts"]["sha256"]:
             raise DatasetError(f"{photos[i].path}: changed while the data set was being prepared")
+        pixels = example_of(image, photos[i], settings)
+        if pixels is not image.pixels and pixels_sha256(pixels) != records[i]["pixels_sha256"]:
+            raise DatasetError(
+                f"{photos[i].name}: the task {settings.task.name} made another example than "
+                "before; let it draw from the generator that it is given, and from nothing else"
+            )
         for side, row, corner in wanted[i]:
-            targets[side][row] = cut(image.pixels, corner, side)
+            targets[side][row] = cut(pixels, corner, side)
         return i
 
     done = read_lines(journal)
@@ -272,7 +281,7 @@ def _audit(
     usable = [i for i, part in enumerate(parts) if part]
     return audit_shortcuts(
         [records[i]["facts"] for i in usable],
-        [LABELS.index(records[i]["label"]) for i in usable],
+        [settings.task.label(records[i]["label"]) for i in usable],
         [groups[i] for i in usable],
         settings.seed,
     )
@@ -285,19 +294,19 @@ def _card(
     tables: dict[int, Any],
     audit: ShortcutAudit,
 ) -> dict[str, Any]:
-    sides = {}
+    sides, classes = {}, len(settings.task.classes)
     for side, table in tables.items():
         parts, flat = table["part"].to_pylist(), table["flat"].to_pylist()
         sides[str(side)] = {
             "fingerprint": fingerprint(photos, table),
-            "crops_per_class": {part: parts.count(part) // 2 for part in PARTS},
+            "crops_per_class": {part: parts.count(part) // classes for part in PARTS},
             "flat": sum(flat),
             "too_small": sum(not r["error"] and not r["flat"][str(side)] for r in records),
         }
     # Where no source is known, a split by source is one by photo.
     drawn_by = settings.split_by if any(r["source"] for r in records) else "photo"
     return {
-        **asdict(settings),
+        **settings.facts(),
         "split_by": "manifest" if split_is_given(records) else drawn_by,
         "sides": sides,
         "photos": len(records),

@@ -12,14 +12,7 @@ import torch
 from trueshot.attacks import Attack, as_filed, perturb
 from trueshot.detector import Detector
 from trueshot.errors import ImageFileError
-from trueshot.files import (
-    append_line,
-    only_run_in,
-    read_lines,
-    remove_leftovers,
-    utf8_safe,
-    write_lines,
-)
+from trueshot.files import Journal, claim, remove_leftovers, utf8_safe
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, find_images, read_image, write_png
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, ssim, to_bytes, to_levels
@@ -99,7 +92,7 @@ def attack_files(
         One record per photograph, in order.
     """
     folder = Path(out)
-    with only_run_in(folder):
+    with claim(folder):
         yield from _attack_all(
             detector, side, attack, paths, folder, name, label, device, pixel_limit
         )
@@ -117,10 +110,8 @@ def _attack_all(
     pixel_limit: int,
 ) -> Iterator[AttackedFile]:
     remove_leftovers(folder)
-    journal = folder / JOURNAL
-    lines = read_lines(journal)
-    write_lines(journal, lines)
-    done = {(line["path"], line["sha256"]): line for line in lines if line["name"] == name}
+    journal = Journal(folder / JOURNAL, {"attack": name})
+    done = {(record["path"], record["sha256"]): record for record in journal.records}
     whole = Detector(
         CropAggregator(detector.network, side),
         offset=detector.offset,
@@ -140,7 +131,7 @@ def _attack_all(
                 continue
             out_file = folder / f"{utf8_safe(path.stem)}-{image.facts.sha256[:8]}-{name}.png"
             record = _attack_file(whole, attack, image, out_file, label, device)
-            append_line(journal, {"name": name, **asdict(record)})
+            journal.append(asdict(record))
         except ImageFileError as error:
             yield AttackedFile(path=utf8_safe(str(path)), error=error.reason)
             continue
@@ -168,7 +159,7 @@ def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
     if line is None or not Path(str(line["out"])).is_file():
         return None
-    fields = {key: value for key, value in line.items() if key != "name"}
+    fields = dict(line)
     for key in ("before", "in_memory", "after_file"):
         fields[key] = Verdict(**fields[key])  # type: ignore[arg-type]
     return AttackedFile(**fields)  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from trueshot.detector import Detector
+from trueshot.evaluation.result import Doubt, EvaluationResult
 from trueshot.evaluation.sanity_checks.attack_rules import compared
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
 from trueshot.evaluation.sanity_checks.detector_rules import (
@@ -23,7 +24,6 @@ from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, 
 from trueshot.evaluation.sanity_checks.panel import Make, run_panel
 from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
 from trueshot.evaluation.sanity_checks.result_rules import from_figures
-from trueshot.evaluation.security import Doubt, SecurityResult
 
 NAMES = {
     "one-step-beats-iterative": "One step breaks more images than many: the gradient is bent, and "
@@ -125,7 +125,7 @@ def investigate(
     return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 
-def doubts_of(result: SecurityResult) -> tuple[Doubt, ...]:
+def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
     """Doubts that can be read from the figures of a result, without the detector.
 
     Args:

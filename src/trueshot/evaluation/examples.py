@@ -14,8 +14,8 @@ from torch import Tensor
 from trueshot.attacks import BY_NAME, FGSM, Attack, as_filed, perturb
 from trueshot.datasets import LABELS, Dataset, Part
 from trueshot.detector import Detector
+from trueshot.evaluation.evaluate import PAPER_ATTACKS
 from trueshot.evaluation.pairs import copy_pairs
-from trueshot.evaluation.robustness import PAPER_ATTACKS
 from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.pixels import to_bytes, to_levels

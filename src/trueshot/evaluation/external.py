@@ -19,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from trueshot.detector import Detector, evaluating
-from trueshot.errors import TrueshotError
+from trueshot.errors import PluginError, TrueshotError
 from trueshot.files import utf8_safe
 from trueshot.labels import CLASSES
+from trueshot.plugins import is_plugin, load_plugin, split_spec
 
 
 class OutsideDetectorError(TrueshotError):
@@ -43,6 +44,8 @@ class InputSpec:
         std: Per channel, by which it is divided then.
         positive_class: Which of its classes is `recaptured`: 1, or 0 for the other order. Of one
             logit, 1 says that a positive one means recaptured.
+        classes: Names of its classes, in the order of its logits; 0 is the untouched image. Of
+            more than two the order is that of the data set.
 
     Raises:
         OutsideDetectorError: Numbers that make no contract.
@@ -53,6 +56,7 @@ class InputSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     positive_class: int = 1
+    classes: tuple[str, ...] = CLASSES
 
     def __post_init__(self) -> None:
         if self.positive_class not in (0, 1):
@@ -61,11 +65,11 @@ class InputSpec:
             raise OutsideDetectorError(f"scale {self.scale} and std {self.std}: above 0 wanted")
 
 
-class TwoLogits(nn.Module):
-    """A network from elsewhere as one of ours: two logits, original and recaptured.
+class AdaptedNetwork(nn.Module):
+    """A network from elsewhere as one of ours: a logit for each class.
 
     Args:
-        network: Takes images (n, 3, h, w); returns (n, 2), (n, 1) or (n,).
+        network: Takes images (n, 3, h, w); returns (n, classes); for two classes also (n, 1), (n,).
         contract: See `InputSpec`; `offset` and `scale` are left to `Detector`.
 
     Raises:
@@ -78,29 +82,31 @@ class TwoLogits(nn.Module):
     def __init__(self, network: nn.Module, contract: InputSpec) -> None:
         super().__init__()
         self.network = network
-        self.positive_class = contract.positive_class
+        self.classes = len(contract.classes)
+        self.turned = contract.positive_class == 0
         self.plain = contract.mean == (0, 0, 0) and contract.std == (1, 1, 1)
         for name in ("mean", "std"):
             value = torch.tensor(getattr(contract, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, h, w) to logits (n, 2)."""
+        """Images (n, 3, h, w) to logits (n, classes)."""
         seen = images if self.plain else (images - self.mean) / self.std
         logits = self.network(seen)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
             raise OutsideDetectorError(f"a float tensor of logits wanted, got {found}")
         count = len(images)
-        if logits.shape in ((count,), (count, 1)):
+        if self.classes == 2 and logits.shape in ((count,), (count, 1)):
             zs = logits.reshape(count, 1)
             logits = torch.cat([torch.zeros_like(zs), zs], 1)
-        if logits.shape != (count, 2):
+        if logits.shape != (count, self.classes):
+            single = ", or one, (n,) or (n, 1)," if self.classes == 2 else ""
             raise OutsideDetectorError(
-                f"one logit or two for each image wanted, (n,), (n, 1) or (n, 2); "
+                f"{self.classes} logits for each image{single} wanted; "
                 f"got {tuple(logits.shape)} for {count} images"
             )
-        return logits if self.positive_class == 1 else logits.flip(1)
+        return logits.flip(1) if self.turned else logits
 
 
 class OnnxNetwork(nn.Module):
@@ -179,26 +185,38 @@ def load_outside(
 def wrapped(network: nn.Module, contract: InputSpec) -> Detector:
     """A network from elsewhere as a detector."""
     return Detector(
-        TwoLogits(network, contract),
+        AdaptedNetwork(network, contract),
         offset=contract.offset,
         scale=contract.scale,
-        classes=CLASSES,
+        classes=contract.classes,
     )
 
 
 def fingerprint(detector: Detector, source: str, contract: InputSpec | None = None) -> str:
-    """SHA-256 of what is known of a detector from elsewhere: its weights, or its file.
+    """SHA-256 of what is known of a detector from elsewhere: its weights, and its file.
 
-    Of a module's code nothing is hashed: whoever changes it without its weights takes another
-    folder for the results.
+    Of a file of code the file itself is hashed, of an ONNX file also those that it names, such as
+    weights beside it. Of a module with an import path no code is hashed: whoever changes that
+    without its weights takes another folder for the results.
     """
     found = hashlib.sha256(f"{source} {contract!r}".encode())
-    if source.endswith(".onnx"):
-        found.update(Path(source).read_bytes())
+    for file in _files_of(source):
+        found.update(hashlib.sha256(file.read_bytes()).digest())
     for name, value in sorted(detector.state_dict().items()):
         found.update(name.encode())
         found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return found.hexdigest()
+
+
+def _files_of(source: str) -> list[Path]:
+    """The files that say what a detector does, as far as that can be told."""
+    if source.endswith(".onnx"):
+        path = Path(source)
+        content = path.read_bytes()
+        beside = sorted(file for file in path.parent.rglob("*") if file.is_file() and file != path)
+        names = ((file, file.relative_to(path.parent).as_posix()) for file in beside)
+        return [path, *(file for file, name in names if name.encode("utf-8", "ignore") in content)]
+    return [split_spec(source)[0]] if is_plugin(source) else []
 
 
 def _imported(source: str) -> nn.Module:
@@ -207,12 +225,7 @@ def _imported(source: str) -> nn.Module:
         raise OutsideDetectorError(
             f"{source}: module:attribute wanted, path/to/file.py:attribute, or a .onnx file"
         )
-    found: Any = _module(place, source)
-    try:
-        for name in attribute.split("."):
-            found = getattr(found, name)
-    except AttributeError as error:
-        raise OutsideDetectorError(f"{source}: {place} has no {attribute}") from error
+    found = _attribute(source, place, attribute)
     if isinstance(found, nn.Module):
         return found
     if callable(found):
@@ -222,18 +235,26 @@ def _imported(source: str) -> nn.Module:
     )
 
 
-def _module(place: str, source: str) -> Any:
-    path = Path(place)
-    folder, name = (path.parent, path.stem) if place.endswith(".py") else (Path.cwd(), place)
-    if place.endswith(".py") and not path.is_file():
-        raise OutsideDetectorError(f"{source}: {path}: no such file")
-    with _found_in(folder.resolve()):
+def _attribute(source: str, place: str, attribute: str) -> Any:
+    """What a file, or a module, calls by that name."""
+    if place.endswith(".py"):
         try:
-            return importlib.import_module(name)
-        except Exception as error:  # the module's code is foreign: whatever it raises is its fault
-            raise OutsideDetectorError(
-                f"{source}: cannot import {name}: {type(error).__name__}: {_line(error)}"
-            ) from error
+            return load_plugin(source).value
+        except PluginError as error:
+            raise OutsideDetectorError(str(error)) from error
+    try:
+        with _found_in(Path.cwd()):
+            found: Any = importlib.import_module(place)
+    except Exception as error:  # the module's code is foreign: whatever it raises is its fault
+        raise OutsideDetectorError(
+            f"{source}: cannot import {place}: {type(error).__name__}: {_line(error)}"
+        ) from error
+    try:
+        for name in attribute.split("."):
+            found = getattr(found, name)
+    except AttributeError as error:
+        raise OutsideDetectorError(f"{source}: {place} has no {attribute}") from error
+    return found
 
 
 def _called(found: Callable[[], Any], source: str) -> nn.Module:
@@ -280,8 +301,11 @@ def _try(detector: Detector, side: int) -> None:
             f"fails on images of shape (2, 3, {side}, {side}): "
             f"{type(error).__name__}: {_line(error)}"
         ) from error
-    if both.shape != (2, 2) or one.shape != (1, 2):
-        raise OutsideDetectorError(f"returns {tuple(both.shape)} for 2 images; (2, 2) wanted")
+    classes = len(detector.classes)
+    if both.shape != (2, classes) or one.shape != (1, classes):
+        raise OutsideDetectorError(
+            f"returns {tuple(both.shape)} for 2 images; (2, {classes}) wanted"
+        )
     if not bool(torch.isfinite(both).all()):
         raise OutsideDetectorError("returns logits that are no finite numbers")
 

@@ -12,10 +12,8 @@ from torch import Tensor
 
 from trueshot.attacks import as_filed, perturb
 from trueshot.channels import FILES, Channel
-from trueshot.datasets import LABELS
-from trueshot.evaluation.evaluator import Evaluator
-from trueshot.evaluation.security import UNBROKEN, WRONG_CLEAN, WorstCase
-from trueshot.evaluation.worst_case import Step, Threat, ThreatResult
+from trueshot.evaluation.result import CLEAN, UNBROKEN, WorstCase
+from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult
 from trueshot.images import read_image, write_png
 from trueshot.pixels import to_bytes, to_levels
 
@@ -41,7 +39,7 @@ def panels(
     that broke most. Those with the most to see are taken.
 
     Args:
-        hearing: Detector and images.
+        evaluator: Detector and images.
         threat: That was tried.
         finding: What came of it.
         detector_name: For the record.
@@ -56,8 +54,9 @@ def panels(
         `predicted`, `probability`.
     """
     steps = {step.name: step for step in threat.steps}
+    classes = evaluator.detector.classes
     found = []
-    for label in range(len(LABELS)):
+    for label, true in enumerate(classes):
         for fate, place, budget, name in _chosen(evaluator, threat, finding, label):
             step = steps[name]
             shown = _panel(evaluator, step, budget, place, root, f"{folder}/{place}", channels)
@@ -67,7 +66,7 @@ def panels(
                     "threat": threat.name,
                     "attack": name,
                     "budget": budget,
-                    "true": LABELS[label],
+                    "true": true,
                     "fate": fate,
                     **shown,
                 }
@@ -84,7 +83,7 @@ def _chosen(
     chosen = []
     for case in cases[1:]:
         names = np.array(case.broken_by)
-        broken = np.flatnonzero(mine & (names != UNBROKEN) & (names != WRONG_CLEAN))
+        broken = np.flatnonzero(mine & (names != UNBROKEN) & (names != CLEAN))
         if len(broken):
             shown = _most_to_see(evaluator, broken, BROKEN_SHOWN)
             chosen += [(BROKEN, place, case.budget, str(names[place])) for place in shown]
@@ -162,7 +161,10 @@ def _judged(evaluator: Evaluator, root: Path, name: str, image: Tensor) -> dict[
 def _verdict(evaluator: Evaluator, image: Tensor) -> dict[str, Any]:
     probabilities = evaluator.logits(image).double().softmax(1)[0]
     index = int(probabilities.argmax())
-    return {"predicted": LABELS[index], "probability": float(probabilities[index])}
+    return {
+        "predicted": evaluator.detector.classes[index],
+        "probability": float(probabilities[index]),
+    }
 
 
 def _write(root: Path, name: str, image: Tensor) -> str:

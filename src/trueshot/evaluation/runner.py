@@ -15,16 +15,13 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.errors import RunError
+from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
 from trueshot.evaluation.external import InputSpec, fingerprint, load_outside
-from trueshot.evaluation.results import RobustnessResult, save_result
-from trueshot.evaluation.robustness import PAPER_ATTACKS, Subject, evaluate, paper_attacks
-from trueshot.evaluation.run_suite import DetectorUnderTest, EvaluationSettings, run_suite
-from trueshot.evaluation.security import SecurityResult, save_security_result
-from trueshot.evaluation.suites import BUDGETS, QUICK, SUITES, THOROUGH
-from trueshot.files import only_run_in, read_lines, remove_leftovers, utf8_safe
+from trueshot.evaluation.result import PAPER, EvaluationResult, Tally, save_result
+from trueshot.evaluation.suites import SUITES, Suite, load_suite
+from trueshot.files import claim, read_lines, remove_leftovers, utf8_safe
 from trueshot.networks.crop_aggregation import Aggregation, CropAggregator
 
-PAPER = "paper"
 RESULT = "result.json"
 
 
@@ -61,22 +58,15 @@ class RunOutcome:
     name: str
     side: int | None = None
     path: Path | None = None
-    result: RobustnessResult | SecurityResult | None = None
+    result: EvaluationResult | None = None
     error: str = ""
 
     def lines(self) -> list[str]:
         """What to print of it."""
-        if self.error:
+        if self.result is None:
             return [f"{self.name}: {self.error}"]
-        shown: list[str] = []
-        if isinstance(self.result, RobustnessResult):
-            shown = [
-                f"{cell.attack:6} ε = {cell.budget:g}  {_rate(cell)}" for cell in self.result.cells
-            ]
-        elif self.result is not None:
-            shown = _security_lines(self.result)
-        auc = "" if self.result is None else f"clean AUC {self.result.auc:.4f}"
-        return [*shown, auc, f"result: {self.path}"]
+        shown = [*_result_lines(self.result), f"clean AUC {self.result.auc:.4f}"]
+        return [*shown, f"result: {self.path}"]
 
 
 def sources_of(
@@ -108,31 +98,17 @@ def sources_of(
     return [replace(source, name=name) for source, name in zip(found, given, strict=True)]
 
 
-def evaluation_settings(
-    suite: str,
-    budgets: Sequence[float],
-    part: str,
-    crops: int | None,
-    seed: int,
-    thorough: bool,
-    doubts: bool,
-    device: str,
-    threats: Sequence[str] = (),
-    opinions: bool = False,
-) -> EvaluationSettings:
-    """How a suite is to be run, as the command line says it; see `Terms`."""
-    return EvaluationSettings(
-        suite=suite,
-        budgets=tuple(budgets if suite == PAPER else sorted(set(budgets))) or BUDGETS,
-        part=part,
-        crops=crops,
-        seed=seed,
-        effort=THOROUGH if thorough else QUICK,
-        threats=tuple(threats),
-        opinions=opinions,
-        doubts=doubts,
-        device=device,
-    )
+def suite_named(name: str) -> str | Suite:
+    """A suite of ours by its name, or one from a YAML file.
+
+    Raises:
+        RunError: No such suite, or the file does not say one.
+    """
+    if name in SUITES:
+        return name
+    if not name.endswith((".yaml", ".yml")):
+        raise RunError(f"suite {name!r}: unknown; known: {', '.join(SUITES)}, and a YAML file")
+    return load_suite(Path(name))
 
 
 def evaluate_detectors(
@@ -142,7 +118,6 @@ def evaluate_detectors(
     settings: EvaluationSettings,
     *,
     sides: Sequence[int] = (),
-    attacks: Sequence[str] = (),
     transfer: Path | None = None,
 ) -> Iterator[RunOutcome]:
     """Judge detectors and write a result for each; one that fails does not end the others.
@@ -152,38 +127,37 @@ def evaluate_detectors(
         dataset: As `prepare` made it.
         out: Folder of the results: SUITE-NAME-SIDEpx.json; of one bundle under the paper's suite,
             result.json.
-        settings: Which suite, and how; `paper` is a suite here.
+        settings: Which suite, and how.
         sides: Sizes of crops; by default each detector's own.
-        attacks: Of the paper's suite, by short name.
         transfer: Detector from which attacks are transferred.
 
     Yields:
-        A judgement per detector and size, in order.
+        What came of each detector and size, in order.
 
     Raises:
         TrueshotError: There is one detector only, and it cannot be judged.
     """
-    if settings.suite not in SUITES:
-        raise RunError(f"suite {settings.suite!r}: unknown; known: {', '.join(SUITES)}")
     named = list(_named(sources))
     alone = len(named) == 1 and len(sides) < 2
     # One bundle under the paper's suite: as this command has always written it.
     given = [source for source in sources if source.name or source.contract is not None]
-    as_ever = alone and settings.suite == PAPER and not given and named[0].crop_aggregation is None
-    with only_run_in(out):
+    as_ever = alone and settings.name == PAPER and not given and named[0].crop_aggregation is None
+    with claim(out):
         remove_leftovers(out)
         if transfer is not None:
             other = DetectorSource(path=str(transfer))
-            found = _candidate(replace(other, name=_name(other)), dataset, None)
+            found = load_detector(replace(other, name=_name(other)), dataset, None)
             settings = replace(settings, transfer=found)
         for source in named:
             for side in sides or (None,):
                 try:
-                    tested = _candidate(source, dataset, side)
+                    tested = load_detector(source, dataset, side)
                     if as_ever:
                         tested = _as_its_recipe(tested, source)
-                    path = out / (RESULT if as_ever else _file(settings.suite, tested))
-                    result = _judge(tested, dataset, settings, path, tuple(attacks))
+                    name = f"{settings.name}-{tested.name}-{tested.side}px.json"
+                    path = out / (RESULT if as_ever else name)
+                    result = evaluate_suite(tested, dataset, settings, path.parent, path.stem)
+                    save_result(path, result)
                     yield RunOutcome(name=source.name, side=tested.side, path=path, result=result)
                 except Exception as error:  # whatever is wrong with one, the others go on
                     if alone:
@@ -191,43 +165,22 @@ def evaluate_detectors(
                     yield RunOutcome(name=source.name, side=side, error=_reason(error))
 
 
-def _judge(
-    tested: DetectorUnderTest,
-    dataset: Dataset,
-    settings: EvaluationSettings,
-    path: Path,
-    attacks: tuple[str, ...],
-) -> RobustnessResult | SecurityResult:
-    if settings.suite != PAPER:
-        found = run_suite(tested, dataset, settings, path.parent, path.stem)
-        save_security_result(path, found)
-        return found
-    if not tested.differentiable:
-        raise RunError("the paper's attacks follow a gradient, and none leads through it")
-    result = evaluate(
-        tested.detector,
-        dataset,
-        paper_attacks(attacks or PAPER_ATTACKS, settings.budgets),
-        side=tested.side,
-        part=settings.part,
-        crops=settings.crops,
-        subject=tested.subject,
-        journal=path.with_name("cells.jsonl" if path.name == RESULT else f"{path.stem}.jsonl"),
-        device=settings.device,
-        batch=settings.batch,
-    )
-    save_result(path, result)
-    return result
+def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) -> DetectorUnderTest:
+    """The detector of a source, for images of one size of a data set.
 
-
-def _candidate(source: DetectorSource, dataset: Dataset, side: int | None) -> DetectorUnderTest:
+    Raises:
+        TrueshotError: It cannot be read, or judges other images.
+    """
     if source.contract is not None:
         side = side or dataset.only_side()
         detector, differentiable = load_outside(source.path, source.contract, side)
         sha256 = fingerprint(detector, source.path, source.contract)
-        subject = Subject(name=source.name, bundle_sha256=sha256)
         return DetectorUnderTest(
-            subject=subject, detector=detector, side=side, differentiable=differentiable
+            detector=detector,
+            name=source.name,
+            side=side,
+            bundle_sha256=sha256,
+            differentiable=differentiable,
         )
     path = Path(source.path)
     detector, card = load_bundle(path)
@@ -236,13 +189,11 @@ def _candidate(source: DetectorSource, dataset: Dataset, side: int | None) -> De
         detector = _of_many_crops(path, detector, card, side, source.crop_aggregation)
         name = f"{name}-{source.crop_aggregation}-of-{card.side}px"
     return DetectorUnderTest(
-        subject=Subject(
-            name=name,
-            bundle_sha256=bundle_sha256(path),
-            recipe=card.recipe,
-        ),
         detector=detector,
+        name=name,
         side=side or card.side or dataset.only_side(),
+        bundle_sha256=bundle_sha256(path),
+        recipe=card.recipe,
         crop_side=card.side if source.crop_aggregation else None,
         cost=training_cost(path, card.recipe),
     )
@@ -316,13 +267,7 @@ def _name(source: DetectorSource, depth: int = 1) -> str:
 
 
 def _as_its_recipe(tested: DetectorUnderTest, source: DetectorSource) -> DetectorUnderTest:
-    recipe = tested.subject.recipe or {}
-    name = str(recipe.get("name", Path(source.path).stem))
-    return replace(tested, subject=replace(tested.subject, name=name))
-
-
-def _file(suite: str, tested: DetectorUnderTest) -> str:
-    return f"{suite}-{tested.subject.name}-{tested.side}px.json"
+    return replace(tested, name=str((tested.recipe or {}).get("name", Path(source.path).stem)))
 
 
 def _reason(error: Exception) -> str:
@@ -331,22 +276,23 @@ def _reason(error: Exception) -> str:
     return text if known else f"{type(error).__name__}: {text}"
 
 
-def _rate(item: Any) -> str:
+def _rate(item: Tally) -> str:
     low, high = item.interval
     return f"{100 * item.accuracy:6.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def _security_lines(result: SecurityResult) -> list[str]:
+def _result_lines(result: EvaluationResult) -> list[str]:
+    doubts = [f"doubt: {doubt.name}: {doubt.finding}" for doubt in result.doubts]
+    if result.suite == PAPER:
+        singles = result.singles()
+        return [*(f"{s.attack:6} ε = {s.budget:g}  {_rate(s)}" for s in singles), *doubts]
     lines = [f"{result.detector}, {result.side} px, {result.suite} suite"]
     for threat in result.threats:
         unit = result.per_epsilon.get(threat, 1.0)
-        lines += [
-            f"{threat:10} ε = {case.budget / unit:g}  {_rate(case)}"
-            for case in result.curve(threat)
-        ]
+        cases = result.curve(threat)
+        lines += [f"{threat:10} ε = {case.budget / unit:g}  {_rate(case)}" for case in cases]
     lines += [f"{change.name:16} {_rate(change)} AUC {change.auc:.4f}" for change in result.changes]
     for norm, distance in result.boundary.items():
         shown = "not found" if distance is None else f"{distance:.2f} levels"
         lines.append(f"median distance to the boundary, {norm}: {shown}")
-    lines += [f"note: {note}" for note in result.notes]
-    return [*lines, *(f"doubt: {doubt.name}: {doubt.finding}" for doubt in result.doubts)]
+    return [*lines, *(f"note: {note}" for note in result.notes), *doubts]

@@ -20,7 +20,7 @@ _VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the
 
 
 class CropModel:
-    """A graph with its weights, on one thread: called with crops it gives their scores.
+    """A graph with its weights, on one thread: called with crops it gives what they are judged by.
 
     Args:
         graph: Whole, from crops to scores and what explains them.
@@ -33,7 +33,8 @@ class CropModel:
     def __init__(self, graph: Message, name: object) -> None:
         self._graph, self._name = graph, name
         self.side = side_of(graph)
-        self._scores = session(graph, ["scores"], name)
+        self._output = "logits" if "logits" in outputs_of(graph) else "scores"
+        self._judging = session(graph, [self._output], name)
         self(np.zeros((2, self.side, self.side, 3), np.uint8))  # what does not fit is found at once
 
     @classmethod
@@ -49,9 +50,12 @@ class CropModel:
         return cls(with_weights(graph, bundle.weights), name)
 
     def __call__(self, crops: Bytes) -> Floats:
-        """Scores, shape (n,), of crops, shape (n, side, side, 3)."""
-        parts = [self._run(self._scores, "scores", part, 1) for part in self._parts(crops)]
-        return np.concatenate([np.zeros(0), *parts])
+        """Of crops, shape (n, side, side, 3): scores (n,), or logits (n, classes) of over two."""
+        dimensions = 1 if self._output == "scores" else 2
+        parts = [
+            self._run(self._judging, self._output, part, dimensions) for part in self._parts(crops)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, 2)[:dimensions])
 
     def maps(self, crops: Bytes) -> Floats | None:
         """Scores by place, shape (n, rows, columns), whose mean is the score of a crop.

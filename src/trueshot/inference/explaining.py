@@ -100,7 +100,7 @@ def _with_evidence(
     maps = None if model is None else model.maps(crops)
     within = maps is not None
     if maps is None:
-        maps = predictor.scores(crops)[:, None, None]
+        maps = predictor.crop_scores(crops)[:, None, None]
     cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
     return replace(
         explanation,

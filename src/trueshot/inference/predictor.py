@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.bundle import load_bundle, read_bundle
-from trueshot.card import Answer, Card, InputContract
+from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import CropSelection, cut, select_crops
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
+from trueshot.tasks.task import UNDECIDED
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Bytes = npt.NDArray[np.uint8]
 
 ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
-"""Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,)."""
+"""Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,), or logits (n, classes)."""
 
 UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
 
@@ -35,9 +36,9 @@ class Prediction:
     """What came of one photograph.
 
     Args:
-        verdict: original, recaptured or undecided.
-        score: Of the photograph, logit of recaptured minus logit of original; None without crops.
-        log10_lr: Bounded likelihood ratio of recaptured against original; None without
+        verdict: A word of the task, such as original or recaptured; or undecided.
+        score: Of the photograph: log odds that it is not of class 0; None without crops.
+        log10_lr: Bounded likelihood ratio, not of class 0 against class 0; None without
             calibration or score. It stands, with its reasons beside it, on undecided
             photographs too.
         side: Of the crops, in pixels.
@@ -45,9 +46,11 @@ class Prediction:
         scores: Of the crops, shape (n,).
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
+        top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
+            decided by it, the likeliest of all; None without crops.
     """
 
-    verdict: Answer
+    verdict: str
     score: float | None
     log10_lr: float | None
     side: int
@@ -55,10 +58,11 @@ class Prediction:
     scores: npt.NDArray[np.float64]
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
+    top_class: str | None = None
 
     @property
     def likelihood_ratio(self) -> float | None:
-        """How many times likelier the evidence is if it is a recapture than if it is original."""
+        """How many times likelier the evidence is if it is not of class 0 than if it is."""
         return None if self.log10_lr is None else 10.0**self.log10_lr
 
     @property
@@ -73,18 +77,16 @@ class Predictor:
 
     Args:
         card: What the bundle says of itself.
-        scores: Of crops.
+        scores: Of crops; of more than two classes, their logits.
         bundle: Where the detector comes from, for those who look into it.
 
     Raises:
-        ValueError: The card does not say the size of a crop, or is not of two classes.
+        ValueError: The card does not say the size of a crop.
     """
 
     def __init__(
         self, card: Card, scores: ScoreFunction, bundle: str | os.PathLike[str] | None = None
     ) -> None:
-        if len(card.classes) != 2:
-            raise ValueError(f"two classes wanted, got {card.classes}")
         self.card = card
         self.contract: InputContract = card.input_contract()
         self.scores = scores
@@ -132,13 +134,14 @@ class Predictor:
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
         crops = cut(pixels, selection.corners, side)
-        scores = self.scores(crops)
+        scores, logits = self._judged(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
         score = self.contract.aggregate(scores) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
+        top_class = self._top_class(logits) if finite else None
         return Prediction(
-            verdict="undecided" if reasons or score is None else self.card.verdict(score),
+            verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
             log10_lr=None if score is None else self.card.log10_lr(score),
             side=side,
@@ -146,7 +149,36 @@ class Predictor:
             scores=scores,
             features=features,
             reasons=tuple(reasons),
+            top_class=top_class,
         )
+
+    def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
+        """Scores of crops, shape (n,)."""
+        return self._judged(crops)[0]
+
+    def _judged(
+        self, crops: Bytes
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+        """Scores, shape (n,), and of more than two classes the logits, shape (n, classes)."""
+        found, classes = self.scores(crops), len(self.card.classes)
+        if found.ndim == 1:
+            return found, None
+        if len(found) and found.shape[1] != classes:
+            raise BundleError(f"gives {found.shape[1]} logits for {classes} classes")
+        return log_odds(found), found
+
+    def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
+        """The class whose logits, made one over the crops, are largest."""
+        if logits is None:
+            return None
+        first = 0 if self.card.decision_rule == "top-class" else 1
+        over = [self.contract.aggregate(column) for column in (logits - logits[:, :1]).T[first:]]
+        return self.card.classes[first + int(np.argmax(over))]
+
+    def _verdict(self, score: float, top_class: str | None) -> str:
+        if self.card.decision_rule == "against-class-0":
+            return self.card.verdict(score)
+        return top_class or self.card.classes[int(score > 0)]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -167,6 +199,14 @@ class Predictor:
         if self.card.domain is None:
             return []
         return self.card.domain.reasons(features, len(selection.corners))
+
+
+def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logits (n, classes) as scores (n,): log odds that a crop is not of class 0."""
+    if not len(logits):
+        return np.zeros(0)
+    others = np.logaddexp.reduce(logits[:, 1:], axis=1)
+    return np.asarray(others - logits[:, 0], np.float64)
 
 
 def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from trueshot.errors import RecipeError
+from trueshot.networks.own import own_network
 
 Picture = Literal["filtered", "spectrum"]
 
@@ -86,12 +87,15 @@ def load(name: str) -> type[nn.Module]:
 def build_network(settings: Mapping[str, Any]) -> nn.Module:
     """Build a network from `{"name": "lcnn", ...}`, the other keys being its arguments.
 
+    With a `sha256` the name is `file.py:Name`: of a file that the user gave, see `own`.
+
     Raises:
         RecipeError: No network of that name, or arguments that it does not take.
     """
     arguments = dict(settings)
     name = arguments.pop("name", None)
-    network = load(name if isinstance(name, str) else repr(name))
+    sha256 = arguments.pop("sha256", None)
+    network = load(str(name)) if sha256 is None else own_network(str(name), str(sha256))
     try:
         return network(**arguments)
     except (TypeError, ValueError) as error:

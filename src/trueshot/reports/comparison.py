@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trueshot.evaluation.security import WorstCase
+from trueshot.evaluation.result import PAPER, WorstCase
 from trueshot.proportion import Proportion
-from trueshot.reports.detector_results import ROUNDING, DetectorResults, crop_side
-from trueshot.reports.loading import PAPER, LoadedResult
+from trueshot.reports.detector_results import ROUNDING, DetectorResults
+from trueshot.reports.loading import LoadedResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
     """Suites of the same weights together; a suite that is there already begins another one."""
     gathered: list[tuple[tuple[str, int | None], dict[str, LoadedResult]]] = []
     for found in results:
-        key = found.result.bundle_sha256 or found.result.detector, crop_side(found.result)
+        key = found.result.bundle_sha256 or found.result.detector, found.result.crop_side
         free = (s for k, s in gathered if k == key and found.suite not in s)
         suites = next(free, None)
         if suites is None:
@@ -151,7 +151,7 @@ def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
 def _named(suites: Mapping[str, LoadedResult]) -> tuple[str, str]:
     """Name and weights; the paper suite may know a detector by its recipe only."""
     last = sorted(suites.values(), key=lambda found: found.suite == PAPER)[0].result
-    crops = crop_side(last)
+    crops = last.crop_side
     name = f"{last.detector} by crops of {crops}" if crops else last.detector
     return name, last.bundle_sha256
 

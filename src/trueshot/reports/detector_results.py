@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
-from trueshot.evaluation.security import UNBROKEN, SecurityResult, WorstCase
+from trueshot.evaluation.result import (
+    CLEAN,
+    PAPER,
+    UNBROKEN,
+    EvaluationResult,
+    SingleAttack,
+    WorstCase,
+)
 from trueshot.proportion import Proportion
-from trueshot.reports.loading import PAPER, LoadedResult
+from trueshot.reports.loading import LoadedResult
 
 LINF, L2 = "linf", "l2"
 NO_CHANGE = "none"
@@ -39,17 +45,15 @@ class DetectorResults:
         return next(result.auc for result in (*self.security, self.paper) if result)
 
     @property
-    def security(self) -> list[SecurityResult]:
+    def security(self) -> list[EvaluationResult]:
         """Its results but the paper suite's, the strong suite's first."""
         ordered = sorted(self.suites, key=lambda s: _SUITES.index(s) if s in _SUITES else 9)
-        results = [self.suites[suite].result for suite in ordered]
-        return [result for result in results if isinstance(result, SecurityResult)]
+        return [self.suites[suite].result for suite in ordered if suite != PAPER]
 
     @property
-    def paper(self) -> RobustnessResult | None:
+    def paper(self) -> EvaluationResult | None:
         """Its result of the paper's attacks."""
-        result = self.suites[PAPER].result if PAPER in self.suites else None
-        return result if isinstance(result, RobustnessResult) else None
+        return self.suites[PAPER].result if PAPER in self.suites else None
 
     @property
     def role(self) -> str:
@@ -75,8 +79,8 @@ class DetectorResults:
         for threat in [LINF, *self.threats]:
             if case := self.case(threat, 0.0):
                 return Proportion(count=sum(case.right_before_file), total=sum(case.total))
-        if self.paper and (cell := cell_of(self.paper, CLEAN, 0.0)):
-            return rate(cell)
+        if self.paper and (cell := single_of(self.paper, CLEAN, 0.0)):
+            return cell.proportion
         changes = (c for r in self.security for c in r.changes if c.name == NO_CHANGE)
         return next((Proportion(count=sum(c.right), total=sum(c.total)) for c in changes), None)
 
@@ -106,22 +110,15 @@ class DetectorResults:
         Of the paper suite; or of a trial for whose turn nothing had been broken yet: then the
         images that were wrong before it count as wrong.
         """
-        if self.paper and (cell := cell_of(self.paper, attack, budget)):
-            return rate(cell)
-        for result in self.security:
-            for trial in result.trials:
-                clean = next((c for c in result.curve(trial.threat) if c.budget == 0), None)
-                mine = (trial.attack, trial.budget, trial.threat) == (attack, budget, LINF)
-                if mine and clean and tuple(trial.tried) == tuple(clean.right):
-                    return Proportion(
-                        count=sum(clean.right) - sum(trial.broken), total=sum(clean.total)
-                    )
+        for result in (self.paper, *self.security):
+            if result and (single := single_of(result, attack, budget)):
+                return single.proportion
         return None
 
     def attacks_alone(self) -> list[str]:
         """Attacks whose own figures are known at half of the budgets or more."""
         names = [t.attack for r in self.security for t in r.trials if t.threat == LINF]
-        names += [c.attack for c in self.paper.cells if c.attack != CLEAN] if self.paper else []
+        names += [c.attack for c in self.paper.singles() if c.attack != CLEAN] if self.paper else []
         budgets = self.budgets(LINF)
         known = {n: sum(self.alone(n, b) is not None for b in budgets) for n in names}
         return [name for name, count in known.items() if 2 * count >= len(budgets)]
@@ -133,7 +130,7 @@ class DetectorResults:
         """
         found = {case.budget for case in self.curve(threat)}
         if threat == LINF and self.paper:
-            found |= {cell.budget for cell in self.paper.cells}
+            found |= {cell.budget for cell in self.paper.singles()}
         most = LARGEST * self.per_epsilon(threat) * (1 + ROUNDING)
         return sorted({b for b in found if b <= most} - {0.0}) or sorted(found - {0.0})
 
@@ -153,26 +150,9 @@ class DetectorResults:
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
-def rate(counted: WorstCase | Cell) -> Proportion:
-    """Both classes together."""
-    return Proportion(count=sum(counted.right), total=sum(counted.total))
-
-
-def of_class(counted: WorstCase | Cell, label: int) -> Proportion | None:
-    """One class; None if it holds no image."""
-    if not counted.total[label]:
-        return None
-    return Proportion(count=counted.right[label], total=counted.total[label])
-
-
-def crop_side(result: SecurityResult | RobustnessResult) -> int | None:
-    """Of the crops by whose mean an image was judged; None if it was judged as it is."""
-    return result.crop_side if isinstance(result, SecurityResult) else None
-
-
-def cell_of(result: RobustnessResult, attack: str, budget: float) -> Cell | None:
-    """A cell, or None where it was not measured."""
-    cells = (cell for cell in result.cells if (cell.attack, cell.budget) == (attack, budget))
+def single_of(result: EvaluationResult, attack: str, budget: float) -> SingleAttack | None:
+    """What one attack alone leaves, or None where it was not measured."""
+    cells = (cell for cell in result.singles() if (cell.attack, cell.budget) == (attack, budget))
     return next(cells, None)
 
 

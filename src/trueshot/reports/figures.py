@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
-from trueshot.evaluation.security import WorstCase
+from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
 from trueshot.images import read_image
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import is_wide
 from trueshot.reports.comparison import Standing
-from trueshot.reports.detector_results import L2, rate, threat_name
+from trueshot.reports.detector_results import L2, threat_name
 from trueshot.reports.leaderboard import DOUBTED, Board
 from trueshot.reports.security_tables import epsilon
 from trueshot.reports.table import one_line
@@ -65,7 +64,7 @@ def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) ->
     return _save(figure, out)
 
 
-def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
+def draw_curves(results: Sequence[EvaluationResult], out: Path) -> Path:
     """Accuracy against budget, a panel per size, a line per detector and attack.
 
     Args:
@@ -78,7 +77,7 @@ def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
         detectors = [result for result in results if result.side == side]
         for colour, result in zip(_COLOURS, detectors, strict=False):
             for style, attack in zip(_STYLES, _attacks(result), strict=False):
-                cells = [c for c in result.cells if c.attack in (CLEAN, attack)]
+                cells = [c for c in result.singles() if c.attack in (CLEAN, attack)]
                 label = f"{result.detector}, {attack.upper()}"
                 _plot(axis, cells, color=colour, linestyle=style, marker="o", label=label)
         axis.axhline(50, color="#999999", linewidth=0.8)
@@ -89,8 +88,8 @@ def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
     return _save(figure, out)
 
 
-def _attacks(result: RobustnessResult) -> list[str]:
-    return [name for name in dict.fromkeys(c.attack for c in result.cells) if name != CLEAN]
+def _attacks(result: EvaluationResult) -> list[str]:
+    return [name for name in dict.fromkeys(c.attack for c in result.singles()) if name != CLEAN]
 
 
 def _panels(columns: int) -> tuple[Any, Any]:
@@ -175,16 +174,18 @@ def _draw_curve(axes: Any, made: Board, standing: Standing, place: int) -> None:
     )
 
 
-def _plot(axes: Any, cells: Sequence[Cell] | Sequence[WorstCase], color: str, **style: Any) -> None:
+def _plot(
+    axes: Any, cells: Sequence[SingleAttack] | Sequence[WorstCase], color: str, **style: Any
+) -> None:
     """Accuracy against budget, with its interval as a band."""
-    budgets, found = [cell.budget for cell in cells], [rate(cell) for cell in cells]
+    budgets, found = [cell.budget for cell in cells], [cell.proportion for cell in cells]
     low, high = ([100 * each.interval95[end] for each in found] for end in (0, 1))
     axes.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
     axes.plot(budgets, [100 * each.share for each in found], color=color, **style)
 
 
 def _draw_point(axes: Any, standing: Standing, place: int) -> None:
-    clean, worst = standing.clean, rate(standing.worst)
+    clean, worst = standing.clean, standing.worst.proportion
     axes.errorbar(
         100 * clean.share,
         100 * worst.share,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trueshot.proportion import Proportion
 from trueshot.reports.comparison import Comparison, Standing, standings
-from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults, of_class, rate
+from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults
 from trueshot.reports.detector_results import threat_name as in_words
 from trueshot.reports.provenance import cost
 from trueshot.reports.security_tables import epsilon
@@ -104,8 +104,8 @@ def _row(
     chosen = None if made.budget is None else one.case(made.threat, made.budget)
     return (
         one.name + (DOUBTED if one.doubts else ""),
-        *(None if case is None else rate(case) for case in cases),
-        None if chosen is None else of_class(chosen, 1),
+        *(None if case is None else case.proportion for case in cases),
+        None if chosen is None else chosen.others,
         one.clean,
         Number(value=one.auc, digits=3),
         None if one.clean is None else Number(value=one.clean.total, digits=0),

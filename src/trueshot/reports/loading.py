@@ -7,22 +7,18 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter
 
 from trueshot.errors import RunError
-from trueshot.evaluation.results import RobustnessResult, load_experiments
-from trueshot.evaluation.security import KIND, SecurityResult
+from trueshot.evaluation.result import KIND, PAPER, EvaluationResult, load_experiments
 from trueshot.files import utf8_safe
 from trueshot.reports.table import one_line
 
-PAPER = "paper"
+KINDS = (KIND, "trueshot-security")  # the second in format 1
 _ROLES = ("plain", "secure")
 _LONGEST = 200  # characters of a reason
-
-Result = SecurityResult | RobustnessResult
-_AnyResult = TypeVar("_AnyResult", SecurityResult, RobustnessResult)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +33,14 @@ class LoadedResult:
     """
 
     path: Path
-    result: Result
+    result: EvaluationResult
     role: str = ""
     examples: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def suite(self) -> str:
         """Of attacks: `paper`, `strong`, `file`, `everyday`."""
-        return self.result.suite if isinstance(self.result, SecurityResult) else PAPER
+        return self.result.suite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +103,17 @@ def _results(path: Path, content: Any) -> Iterator[LoadedResult]:
     """Those that a JSON file holds; none if it is about something else."""
     if not isinstance(content, dict):
         return
-    if content.get("kind") == KIND:
-        result = _checked(SecurityResult, SecurityResult.from_json(content))
-        yield LoadedResult(path=path, result=result, examples=result.examples)
-    elif {"results", "examples"} <= content.keys():
+    if {"results", "examples"} <= content.keys():
         yield from _experiments(path)
-    elif {"cells", "detector"} <= content.keys():
-        robustness = _checked(RobustnessResult, RobustnessResult.from_json(content))
-        yield LoadedResult(path=path, result=robustness, role=_role(robustness))
+    elif content.get("kind") in KINDS or {"cells", "detector"} <= content.keys():
+        result = _checked(EvaluationResult.from_json(content))
+        yield LoadedResult(path=path, result=result, role=_role(result), examples=result.examples)
 
 
 def _experiments(path: Path) -> Iterator[LoadedResult]:
     results, examples = load_experiments(path)
     for number, result in enumerate(results):
-        checked = _checked(RobustnessResult, result)
+        checked = _checked(result)
         role = _ROLES[number % 2] if len(results) % 2 == 0 else _role(checked)
         shown = _of(examples.get(str(checked.side)), "triples")
         mine = [t for t in shown if isinstance(t, dict) and t.get("detector") == checked.detector]
@@ -132,31 +125,32 @@ def _of(content: Any, name: str) -> Iterable[Any]:
     return found if isinstance(found, list) else []
 
 
-def _role(result: RobustnessResult) -> str:
+def _role(result: EvaluationResult) -> str:
     """Only detectors of the paper's two recipes stand beside the paper's figures."""
+    if result.suite != PAPER:
+        return ""
     name = (result.recipe or {}).get("name", result.detector)
     return {"yang": "plain", "secure": "secure"}.get(str(name), "")
 
 
-def _checked(kind: type[_AnyResult], result: _AnyResult) -> _AnyResult:
+def _checked(result: EvaluationResult) -> EvaluationResult:
     """The same result, after a look at every field: a file is data, and may be anything.
 
     Raises:
         ValueError: A field is of another type, or a count cannot be one.
     """
-    sound = TypeAdapter(kind).validate_python(asdict(result))
-    if isinstance(sound, SecurityResult):
-        rated = [(w.budget, w.right, w.total) for w in sound.worst]
-        rated += [(w.budget, w.right_before_file, w.total) for w in sound.worst]
-        rated += [(0.0, c.right, c.total) for c in sound.changes]
-        rated += [(t.budget, t.broken, t.tried) for t in sound.trials if sum(t.tried)]
-        if not all(0 < each < math.inf for each in sound.per_epsilon.values()):
-            raise ValueError(f"per_epsilon {dict(sound.per_epsilon)}")
-    else:
-        rated = [(c.budget, c.right, c.total) for c in sound.cells]
+    sound = TypeAdapter(EvaluationResult).validate_python(asdict(result))
+    rated = [(w.budget, w.right, w.total) for w in sound.worst]
+    rated += [(w.budget, w.right_before_file, w.total) for w in sound.worst]
+    rated += [(0.0, c.right, c.total) for c in sound.changes]
+    rated += [(t.budget, t.broken, t.tried) for t in sound.trials if sum(t.tried)]
+    if not all(0 < each < math.inf for each in sound.per_epsilon.values()):
+        raise ValueError(f"per_epsilon {dict(sound.per_epsilon)}")
     for budget, right, total in rated:
         if not (math.isfinite(budget) and budget >= 0):
             raise ValueError(f"a budget of {budget} levels")
+        if len(total) != len(sound.classes) or len(right) != len(total):
+            raise ValueError(f"{right} of {total} images of {len(sound.classes)} classes")
         if sum(total) < 1 or not all(0 <= r <= t for r, t in zip(right, total, strict=True)):
             raise ValueError(f"{right} of {total} images is no count")
     return sound

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
-from trueshot.evaluation.security import WorstCase
+from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
 from trueshot.reports.comparison import Comparison, Standing, standings
 from trueshot.reports.detector_results import LINF, threat_name
 from trueshot.reports.security_tables import NOISE, attack_name
@@ -42,9 +41,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}{NBSP}%"
 
 
-def works(plain: RobustnessResult) -> Statement:
+def works(plain: EvaluationResult) -> Statement:
     """Whether the plain detector has learnt the task: without that, nothing else says anything."""
-    clean = plain.cell(CLEAN)
+    clean = plain.single(CLEAN)
     found = (
         f"It judges {percent(clean.accuracy)} of clean test crops rightly, where guessing gives "
         f"{percent(_guessing(clean))}. Its AUC is {plain.auc:.3f}: the chance that of a recapture "
@@ -59,12 +58,12 @@ def works(plain: RobustnessResult) -> Statement:
     return Statement(kind="good", headline="The detector works", sentences=(found,))
 
 
-def collapse(plain: RobustnessResult) -> Statement:
+def collapse(plain: EvaluationResult) -> Statement:
     """What FGSM at one level leaves of the plain detector."""
-    clean, attacked = plain.cell(CLEAN), plain.cell("fgsm", 1.0)
+    clean, attacked = plain.single(CLEAN), plain.single("fgsm", 1.0)
     original, recaptured = (
-        percent(right / total) if total else "none"
-        for right, total in zip(attacked.right, attacked.total, strict=True)
+        percent(share.share) if share else "none"
+        for share in (attacked.of_class(0), attacked.others)
     )
     left = f"{percent(attacked.accuracy)}{_below_guessing(attacked)}"
     found = (
@@ -79,12 +78,12 @@ def collapse(plain: RobustnessResult) -> Statement:
     return Statement(kind="open", headline="One grey level does little to it", sentences=(found,))
 
 
-def defence(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
+def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
     """What the paper's training gains against the paper's attacks, and what it costs."""
     held = f"{_range(cells_of(secure, 'fgsm'))} of the crops under FGSM"
     if cells_of(secure, "llcm"):
         held += f" and {_range(cells_of(secure, 'llcm'))} under LLCM"
-    before, after = plain.cell(CLEAN).accuracy, secure.cell(CLEAN).accuracy
+    before, after = plain.single(CLEAN).accuracy, secure.single(CLEAN).accuracy
     points = 100 * abs(before - after)
     change = f"{points:.1f} points {'less' if after < before else 'more'} than the plain detector"
     return Statement(
@@ -98,7 +97,7 @@ def defence(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
     )
 
 
-def truth(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
+def truth(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
     """What PGD leaves of the paper's defence inside the budgets in which FGSM was tried."""
     budgets = [cell.budget for cell in cells_of(secure, "pgd")]
     shared = [cell for cell in cells_of(secure, "fgsm") if cell.budget in budgets]
@@ -113,7 +112,7 @@ def truth(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
                 "measures it; do not rely on the figures above until it has.",
             ),
         )
-    pgd = [secure.cell("pgd", cell.budget) for cell in shared]
+    pgd = [secure.single("pgd", cell.budget) for cell in shared]
     found = (
         f"Inside the same budgets (ε = {_budgets(shared)}), FGSM leaves the secure detector "
         f"{_range(shared)}, and PGD leaves it {_range(pgd)}{_below_guessing(*pgd)}."
@@ -123,14 +122,14 @@ def truth(plain: RobustnessResult, secure: RobustnessResult) -> Statement:
     return Statement(kind=kind, headline=headline, sentences=tuple(filter(None, sentences)))
 
 
-def _verdict(secure: RobustnessResult, fgsm: float, pgd: float) -> tuple[Kind, str, str]:
+def _verdict(secure: EvaluationResult, fgsm: float, pgd: float) -> tuple[Kind, str, str]:
     if not _has_learnt(secure):
         return (
             "open",
             "Nothing can be said of the defence yet",
             "The secure detector has not learnt to judge clean crops: train it for longer.",
         )
-    if secure.cell(CLEAN).accuracy - fgsm >= MUCH:
+    if secure.single(CLEAN).accuracy - fgsm >= MUCH:
         return (
             "bad",
             "There is no defence here",
@@ -157,9 +156,9 @@ def _verdict(secure: RobustnessResult, fgsm: float, pgd: float) -> tuple[Kind, s
     )
 
 
-def leaking(secure: RobustnessResult) -> str:
+def leaking(secure: EvaluationResult) -> str:
     """That accuracy rises with the budget, if it does by more than chance; otherwise nothing."""
-    cells = [secure.cell(CLEAN), *cells_of(secure, "fgsm")]
+    cells = [secure.single(CLEAN), *cells_of(secure, "fgsm")]
     rises = [
         (more.accuracy - less.accuracy, less, more)
         for number, less in enumerate(cells)
@@ -178,42 +177,42 @@ def leaking(secure: RobustnessResult) -> str:
     )
 
 
-def cells_of(result: RobustnessResult, attack: str) -> list[Cell]:
+def cells_of(result: EvaluationResult, attack: str) -> list[SingleAttack]:
     """The cells of an attack that may change something, by growing budget."""
-    cells = [cell for cell in result.cells if cell.attack == attack and cell.budget > 0]
+    cells = [cell for cell in result.singles() if cell.attack == attack and cell.budget > 0]
     return sorted(cells, key=lambda cell: cell.budget)
 
 
-def _beside(plain: RobustnessResult, budgets: Sequence[float]) -> str:
+def _beside(plain: EvaluationResult, budgets: Sequence[float]) -> str:
     cells = [cell for cell in cells_of(plain, "pgd") if cell.budget in budgets]
     return f"The plain detector keeps {_range(cells)} under PGD." if cells else ""
 
 
-def _has_learnt(result: RobustnessResult) -> bool:
-    clean = result.cell(CLEAN)
+def _has_learnt(result: EvaluationResult) -> bool:
+    clean = result.single(CLEAN)
     return clean.interval[0] > _guessing(clean) and result.auc >= _LEARNT_AUC
 
 
-def _guessing(cell: Cell) -> float:
+def _guessing(cell: SingleAttack) -> float:
     """Accuracy of always naming the larger class."""
     return max(cell.total) / sum(cell.total)
 
 
-def _below_guessing(*cells: Cell) -> str:
+def _below_guessing(*cells: SingleAttack) -> str:
     if all(cell.interval[1] < _guessing(cell) for cell in cells):
         return ", less than guessing gives"
     return ""
 
 
-def _mean(cells: Sequence[Cell]) -> float:
+def _mean(cells: Sequence[SingleAttack]) -> float:
     return sum(cell.accuracy for cell in cells) / len(cells)
 
 
-def _budgets(cells: Sequence[Cell]) -> str:
+def _budgets(cells: Sequence[SingleAttack]) -> str:
     return ", ".join(f"{cell.budget:g}" for cell in cells)
 
 
-def _range(cells: Sequence[Cell]) -> str:
+def _range(cells: Sequence[SingleAttack]) -> str:
     low, high = (percent(f(cell.accuracy for cell in cells)) for f in (min, max))
     return low if low == high else f"{low.split(NBSP)[0]} to {high}"
 
@@ -264,7 +263,10 @@ def _direction(case: WorstCase) -> str:
     """Each class apart: what an attacker wants is a recapture that passes."""
     if not all(case.total):
         return ""
-    originals, recaptures = (percent(r / t) for r, t in zip(case.right, case.total, strict=True))
+    untouched, others = case.of_class(0), case.others
+    assert untouched is not None
+    assert others is not None
+    originals, recaptures = percent(untouched.share), percent(others.share)
     return (
         f"In the direction that matters, a recapture made to look original, it still finds "
         f"{recaptures} of the recaptures; of the originals it keeps {originals}."

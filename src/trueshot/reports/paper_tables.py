@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trueshot.evaluation.results import CLEAN, RobustnessResult
+from trueshot.evaluation.result import CLEAN, EvaluationResult
 from trueshot.files import write_atomically
 from trueshot.proportion import Proportion
 from trueshot.reports import paper
 from trueshot.reports.comparison import Comparison
-from trueshot.reports.detector_results import DetectorResults, cell_of, rate
+from trueshot.reports.detector_results import DetectorResults, single_of
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
 from trueshot.reports.security_tables import WILSON, at, attack_name
 from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown
 
 _ROLES = {"plain": "Yang", "secure": "Prop"}
-Results = Sequence[RobustnessResult]
+Results = Sequence[EvaluationResult]
 
 
-def check_pairs(results: Results) -> tuple[list[RobustnessResult], list[RobustnessResult]]:
+def check_pairs(results: Results) -> tuple[list[EvaluationResult], list[EvaluationResult]]:
     """Take apart results that come per size, the plain detector's and then the secure one's.
 
     Raises:
@@ -71,7 +71,7 @@ def provenance(results: Results) -> str:
     ]
     for r in results:
         iterations = r.recipe["schedule"]["iterations"] if r.recipe else "?"
-        crops = sum(r.cell(CLEAN).total)
+        crops = sum(r.single(CLEAN).total)
         lines.append(
             f"- {r.detector}, {r.side} px: {iterations} iterations, {crops} {r.part} crops, split "
             f"by {r.split_by}, clean AUC {r.auc:.3f}, data {r.data[:12]}, "
@@ -108,10 +108,10 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def cell(result: RobustnessResult, attack: str, budget: float) -> Proportion | None:
+def cell(result: EvaluationResult, attack: str, budget: float) -> Proportion | None:
     """Judged rightly under an attack, or None where it was not measured."""
-    found = cell_of(result, attack, budget)
-    return None if found is None else rate(found)
+    found = single_of(result, attack, budget)
+    return None if found is None else found.proportion
 
 
 def printed(value: float | None) -> Number | None:
@@ -156,7 +156,7 @@ def _further_table(results: Results) -> Table:
             *(cell(r, attack, budget) for budget in BUDGETS),
         )
         for r in results
-        for attack in dict.fromkeys(each.attack for each in r.cells)
+        for attack in dict.fromkeys(each.attack for each in r.singles())
         if attack not in (CLEAN, *ATTACK_NAMES)
     ]
     return Table(
@@ -171,7 +171,7 @@ def _further_table(results: Results) -> Table:
 def _compared(
     comparison: Comparison,
     number: int,
-    detectors: Sequence[tuple[DetectorResults, RobustnessResult]],
+    detectors: Sequence[tuple[DetectorResults, EvaluationResult]],
 ) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for one, result in detectors:
@@ -190,7 +190,7 @@ def _compared(
 
 
 def _both(
-    stub: tuple[str, str], result: RobustnessResult, role: str, attack: str
+    stub: tuple[str, str], result: EvaluationResult, role: str, attack: str
 ) -> list[tuple[Cell, ...]]:
     """Our figures at each budget, and those of the paper."""
     theirs = paper.ATTACKED[role].get((result.side, attack), (None,) * len(BUDGETS))

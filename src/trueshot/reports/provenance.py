@@ -7,8 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trueshot.evaluation.results import CLEAN, RobustnessResult
-from trueshot.evaluation.security import PerClass, SecurityResult
+from trueshot.evaluation.result import CLEAN, PAPER, EvaluationResult
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import L2, LARGEST, DetectorResults
 from trueshot.reports.loading import LoadedResult
@@ -82,12 +81,12 @@ def command(found: LoadedResult) -> str:
     words = ["trueshot", "evaluate", f"{one_line(result.detector)}.safetensors"]
     words += ["--dataset", "DATASET", "--suite", one_line(found.suite), "--size", str(result.side)]
     words += ["--part", one_line(result.part)] if result.part != "test" else []
-    words += ["--crops", str(most)] if (most := max(_total(result))) else []
-    words += _secure_words(result) if isinstance(result, SecurityResult) else _paper_words(result)
+    words += ["--crops", str(most)] if (most := max(result.total)) else []
+    words += _paper_words(result) if result.suite == PAPER else _secure_words(result)
     return shlex.join([*words, "--out", "RESULT"])
 
 
-def _secure_words(result: SecurityResult) -> list[str]:
+def _secure_words(result: EvaluationResult) -> list[str]:
     words = ["--many-crops"] if result.crop_side else []
     words += ["--seed", str(result.seed)] if result.seed else []
     near = [c.budget for t in result.threats if t != L2 for c in result.curve(t)]
@@ -95,9 +94,9 @@ def _secure_words(result: SecurityResult) -> list[str]:
     return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
 
 
-def _paper_words(result: RobustnessResult) -> list[str]:
-    attacks = dict.fromkeys(one_line(c.attack) for c in result.cells if c.attack != CLEAN)
-    budgets = sorted({c.budget for c in result.cells if c.attack != CLEAN})
+def _paper_words(result: EvaluationResult) -> list[str]:
+    attacks = dict.fromkeys(one_line(c.attack) for c in result.singles() if c.attack != CLEAN)
+    budgets = sorted({c.budget for c in result.singles() if c.attack != CLEAN})
     words = [] if list(attacks) == list(ATTACK_NAMES) else _repeated("--attack", list(attacks))
     return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
 
@@ -107,10 +106,10 @@ def _repeated(option: str, values: Sequence[str | float]) -> list[str]:
     return [word for text in texts for word in (option, text)]
 
 
-def _origin(result: SecurityResult | RobustnessResult) -> tuple[Cell, ...]:
-    secure = result if isinstance(result, SecurityResult) else None
+def _origin(result: EvaluationResult) -> tuple[Cell, ...]:
+    secure = None if result.suite == PAPER else result
     return (
-        _count(sum(_total(result))),
+        _count(sum(result.total)),
         Number(value=result.auc, digits=3),
         Number(value=secure.threshold, digits=4) if secure else None,
         str(secure.seed) if secure else None,
@@ -118,13 +117,6 @@ def _origin(result: SecurityResult | RobustnessResult) -> tuple[Cell, ...]:
         result.data[:12],
         result.bundle_sha256[:12] or None,
     )
-
-
-def _total(result: SecurityResult | RobustnessResult) -> PerClass:
-    counted: Sequence[Any] = (
-        [*result.worst, *result.changes] if isinstance(result, SecurityResult) else result.cells
-    )
-    return max((tuple(each.total) for each in counted), key=sum, default=(0, 0))
 
 
 def _training(one: DetectorResults) -> tuple[Cell, ...]:

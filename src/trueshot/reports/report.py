@@ -12,7 +12,7 @@ import yaml
 from trueshot.files import utf8_safe, write_atomically
 from trueshot.reports.chart import COLOURS, DASHES, Chart, Curve, line_chart
 from trueshot.reports.comparison import Comparison, comparisons_of, standings
-from trueshot.reports.detector_results import L2, LINF, DetectorResults, rate, threat_name
+from trueshot.reports.detector_results import L2, LINF, DetectorResults, threat_name
 from trueshot.reports.figures import draw_board
 from trueshot.reports.gallery import Panels, panels
 from trueshot.reports.leaderboard import Board, leaderboard
@@ -209,7 +209,7 @@ def _curve(one: DetectorResults, threat: str) -> Curve:
     return Curve(
         name=one.name,
         tone=f"c{one.number % COLOURS}",
-        points=tuple((case.budget, rate(case)) for case in one.curve(threat)),
+        points=tuple((case.budget, case.proportion) for case in one.curve(threat)),
         dash=DASHES[one.number // COLOURS % len(DASHES)],
     )
 

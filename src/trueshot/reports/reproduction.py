@@ -12,12 +12,11 @@ import jinja2
 import yaml
 
 from trueshot.errors import RunError
-from trueshot.evaluation.results import CLEAN, RobustnessResult, load_experiments
+from trueshot.evaluation.result import CLEAN, EvaluationResult, load_experiments
 from trueshot.files import write_atomically
 from trueshot.proportion import Proportion
 from trueshot.reports import narrative, paper
 from trueshot.reports.chart import DASHES, Chart, Curve, line_chart
-from trueshot.reports.detector_results import rate
 from trueshot.reports.narrative import NBSP, percent
 from trueshot.reports.page import picture, render
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
@@ -60,7 +59,7 @@ class Size:
     """
 
     side: int
-    detectors: Mapping[str, RobustnessResult]
+    detectors: Mapping[str, EvaluationResult]
     shown: Mapping[str, Any]
     command: str
     limits: list[str]
@@ -74,7 +73,7 @@ class Size:
     @property
     def attacks(self) -> list[str]:
         """Those that either detector went through."""
-        cells = (found for result in self.detectors.values() for found in result.cells)
+        cells = (found for result in self.detectors.values() for found in result.singles())
         return [name for name in dict.fromkeys(found.attack for found in cells) if name != CLEAN]
 
     @property
@@ -185,7 +184,7 @@ class Size:
 
     def budgets(self, attacks: Sequence[str]) -> list[float]:
         """All budgets at which either detector went through any of these attacks."""
-        cells = (found for result in self.detectors.values() for found in result.cells)
+        cells = (found for result in self.detectors.values() for found in result.singles())
         return sorted({found.budget for found in cells if found.attack in attacks})
 
     def triples(self, role: str, attack: str) -> list[Mapping[str, Any]]:
@@ -197,7 +196,7 @@ class Size:
         return [{**triple, "role": role} for triple in wanted]
 
 
-def sizes_of(results: Sequence[RobustnessResult], examples: Mapping[str, Any]) -> list[Size]:
+def sizes_of(results: Sequence[EvaluationResult], examples: Mapping[str, Any]) -> list[Size]:
     """Everything the page says, a `Size` for each pair of results.
 
     Args:
@@ -246,7 +245,7 @@ def _filters(out: Path) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _size(plain: RobustnessResult, secure: RobustnessResult, example: Mapping[str, Any]) -> Size:
+def _size(plain: EvaluationResult, secure: EvaluationResult, example: Mapping[str, Any]) -> Size:
     shown = _NOTHING_SHOWN | dict(example)
     detectors = {"plain": plain, "secure": secure}
     return Size(
@@ -279,7 +278,7 @@ def _clean_table(sizes: Sequence[Size]) -> Table:
     )
 
 
-def _chart(detectors: Mapping[str, RobustnessResult], attacks: Sequence[str]) -> Chart:
+def _chart(detectors: Mapping[str, EvaluationResult], attacks: Sequence[str]) -> Chart:
     """Accuracy against budget; a colour for each detector, dashes for each attack."""
     curves = [
         Curve(
@@ -290,18 +289,18 @@ def _chart(detectors: Mapping[str, RobustnessResult], attacks: Sequence[str]) ->
         )
         for role, result in detectors.items()
         for number, attack in enumerate(attacks)
-        if any(found.attack == attack for found in result.cells)
+        if any(found.attack == attack for found in result.singles())
     ]
     return line_chart(curves)
 
 
-def _points(result: RobustnessResult, attack: str) -> tuple[tuple[float, Proportion], ...]:
-    cells = [found for found in result.cells if found.attack in (CLEAN, attack)]
-    return tuple((each.budget, rate(each)) for each in sorted(cells, key=lambda c: c.budget))
+def _points(result: EvaluationResult, attack: str) -> tuple[tuple[float, Proportion], ...]:
+    cells = [found for found in result.singles() if found.attack in (CLEAN, attack)]
+    return tuple((each.budget, each.proportion) for each in sorted(cells, key=lambda c: c.budget))
 
 
 def _both(
-    role: str, result: RobustnessResult, attack: str, budget: float
+    role: str, result: EvaluationResult, attack: str, budget: float
 ) -> tuple[Proportion | None, Number | None]:
     """Our figure and the paper's."""
     figures = paper.ATTACKED[role].get((result.side, attack), ())
@@ -309,24 +308,24 @@ def _both(
     return cell(result, attack, budget), printed(theirs)
 
 
-def _title(role: str, result: RobustnessResult) -> str:
+def _title(role: str, result: EvaluationResult) -> str:
     return role if result.detector == role else f"{role} ({result.detector})"
 
 
-def _training(result: RobustnessResult) -> tuple[str, ...]:
+def _training(result: EvaluationResult) -> tuple[str, ...]:
     recipe = result.recipe or {}
     schedule = recipe.get("schedule") or {}
     found = (schedule.get("iterations"), schedule.get("batch"), recipe.get("seed"))
     return (*("?" if each is None else str(each) for each in found), result.bundle_sha256[:12])
 
 
-def _iterations(result: RobustnessResult) -> int | None:
+def _iterations(result: EvaluationResult) -> int | None:
     found = ((result.recipe or {}).get("schedule") or {}).get("iterations")
     return None if found is None else int(found)
 
 
 def _command(
-    plain: RobustnessResult, secure: RobustnessResult, data: Mapping[str, Any] | None
+    plain: EvaluationResult, secure: EvaluationResult, data: Mapping[str, Any] | None
 ) -> str:
     """What makes these results again, as far as they say so themselves."""
     words = ["trueshot", "reproduce", str(data["folder"]) if data else "DATASET"]
@@ -336,16 +335,16 @@ def _command(
     iterations = _iterations(plain)
     if iterations not in (None, PAPER_ITERATIONS):
         words += ["--iterations", str(iterations)]
-    judged = min(plain.cell(CLEAN).total)
+    judged = min(plain.single(CLEAN).total)
     if data and judged < int(data["crops_per_class"]["test"]):
         words += ["--crops", str(judged)]
-    more = dict.fromkeys(cell.attack for cell in plain.cells)
+    more = dict.fromkeys(cell.attack for cell in plain.singles())
     for attack in (name for name in more if name not in (CLEAN, "fgsm", "llcm")):
         words += ["--more-attack", attack]
     return shlex.join(words)
 
 
-def _limits(plain: RobustnessResult, data: Mapping[str, Any] | None) -> list[str]:
+def _limits(plain: EvaluationResult, data: Mapping[str, Any] | None) -> list[str]:
     """What narrows these results, as far as they say so themselves."""
     side, iterations = plain.side, _iterations(plain)
     limits = [

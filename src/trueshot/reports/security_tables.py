@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from trueshot.evaluation.security import Change, Trial, WorstCase
+from trueshot.evaluation.result import Change, Trial, WorstCase
 from trueshot.proportion import Proportion
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import (
@@ -12,8 +12,6 @@ from trueshot.reports.detector_results import (
     LINF,
     NO_CHANGE,
     DetectorResults,
-    of_class,
-    rate,
     threat_name,
 )
 from trueshot.reports.paper import ATTACK_NAMES
@@ -32,9 +30,9 @@ _NAMES = {
 WILSON = "Share of images judged rightly, with its 95 % Wilson interval"
 _Share = Callable[[WorstCase], Proportion | None]
 _DIRECTIONS: tuple[tuple[str, _Share], ...] = (
-    ("both", rate),
-    ("originals", lambda case: of_class(case, 0)),
-    ("recaptures", lambda case: of_class(case, 1)),
+    ("both", lambda case: case.proportion),
+    ("originals", lambda case: case.of_class(0)),
+    ("recaptures", lambda case: case.others),
 )
 
 
@@ -65,7 +63,7 @@ def first_table(comparison: Comparison) -> Table:
             rows.append((one.name, attack_name(name), one.clean, *cells))
         if one.curve(LINF):
             cases = [one.case(LINF, budget) for budget in budgets]
-            rows.append((one.name, WORST, one.clean, *_shares(rate, cases)))
+            rows.append((one.name, WORST, one.clean, *_shares(_DIRECTIONS[0][1], cases)))
     return Table(
         name=f"{comparison.slug}-first",
         title=f"One attack, and the worst of all of them. {comparison.title}",
@@ -115,7 +113,7 @@ def _file_table(comparison: Comparison, threats: Sequence[str]) -> Table:
             cases = [one.case(threat, budget) for budget in [0.0, *budgets]]
             place = one.name, threat_name(threat)
             rows.append((*place, "before", *_shares(_before, cases)))
-            rows.append((*place, "after", *_shares(rate, cases)))
+            rows.append((*place, "after", *_shares(_DIRECTIONS[0][1], cases)))
     return Table(
         name=f"{comparison.slug}-files{'-l2' if L2 in threats else ''}",
         title=f"What survives a file{apart}. {comparison.title}",
@@ -248,12 +246,13 @@ def _trials(one: DetectorResults, threat: str) -> list[Trial]:
 def _price(one: DetectorResults, threat: str, attack: str) -> tuple[Cell, ...]:
     trials = [t for t in _trials(one, threat) if t.attack == attack]
     tried = sum(sum(t.tried) for t in trials)
-    calls = [sum(t.calls[i] * sum(t.tried) for t in trials) / max(tried, 1) for i in (0, 1)]
+    asked = [(t.calls or (0.0, 0.0), sum(t.tried)) for t in trials]
+    calls = [sum(each[i] * images for each, images in asked) / max(tried, 1) for i in (0, 1)]
     largest = max(one.budgets(threat), default=0.0)
     return (
         _count(tried),
         _count(sum(sum(t.broken) for t in trials)),
-        _count(sum(t.broken[1] for t in trials)),
+        _count(sum(sum(t.broken[1:]) for t in trials)),
         _count(one.broken_first_by(threat, largest).get(attack, 0)),
         *(Number(value=value) for value in calls),
         Number(value=sum(t.seconds for t in trials)),
@@ -267,11 +266,11 @@ def _trial(trial: Trial) -> tuple[Cell, ...]:
         attack_name(trial.attack),
         _count(sum(trial.tried)),
         _count(sum(trial.broken)),
-        _count(trial.broken[1]),
+        _count(sum(trial.broken[1:])),
         _count(sum(trial.broken_before_file)),
         None if trial.psnr is None else Number(value=trial.psnr),
         None if trial.ssim is None else Number(value=trial.ssim, digits=4),
-        *(Number(value=value) for value in trial.calls),
+        *(None if n is None else Number(value=n) for n in trial.calls or (None, None)),
         Number(value=trial.seconds),
         trial.settings,
     )

@@ -260,7 +260,7 @@ def _row(verdict: Verdict) -> Iterator[Any]:
 def _verdict(row: tuple[Any, ...], name: str | None = None) -> Verdict:
     fields = dict(zip(_FIELDS, row, strict=True))
     fields |= {part: json.loads(fields[part] or "null") for part in ("notes", "features")}
-    return Verdict.from_record(fields, name)
+    return Verdict.from_record(fields, name, task=None)
 
 
 def _short(value: str) -> str:

@@ -21,7 +21,10 @@ from trueshot.files import check_destinations, sanitize
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import check_output, write_output
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdict import EXPLANATION, WORDS, Verdict, exit_status
+from trueshot.scanning.verdict import EXPLANATION, Verdict, exit_status, words_of
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED
 
 _LOADER = "trueshot.scanning.worker:load"
 _PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
@@ -91,12 +94,14 @@ class Settings:
 class Summary:
     """What a scan has come to so far: add each verdict to it."""
 
-    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(WORDS, 0)))
+    counts: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
+    task: Task = RECAPTURE
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
         self.counts[verdict.verdict] += 1
+        self.task = verdict.task
 
     @property
     def total(self) -> int:
@@ -111,10 +116,10 @@ class Summary:
     @property
     def status(self) -> int:
         """See `exit_status`."""
-        return exit_status(self.counts)
+        return exit_status(self.counts, self.task)
 
     def __str__(self) -> str:
-        parts = [f"{self.counts[word]} {word}" for word in WORDS]
+        parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
         return f"{self.total} files: {', '.join(parts)}"
 
 
@@ -198,16 +203,20 @@ def judge_items(
         Verdicts, in the order of the items.
     """
 
+    task = Task.of_facts(engine.facts["task"]) if "task" in engine.facts else RECAPTURE
+
     def ask(position: int, item: Item) -> Request | Verdict:
         if item.reason is not None:
-            verdict = Verdict(file=item.name, verdict="error", reason=item.reason)
+            verdict = Verdict(file=item.name, verdict=FAILED, reason=item.reason, task=task)
             return keep(position, item, verdict, final=False)
-        known = ledger and ledger.find(item, position, explained=explain)
+        known = None if ledger is None else ledger.find(item, position, explained=explain)
+        if known is not None:
+            return replace(known, task=task)
         data = {} if item.data is None else {"data": item.data}
-        return known or Request(item.request() | {"explain": explain}, data)
+        return Request(item.request() | {"explain": explain}, data)
 
     def done(position: int, item: Item, reply: Reply) -> Verdict:
-        verdict = verdict_of(reply, item.name)
+        verdict = verdict_of(reply, item.name, task)
         if item.note:
             verdict = replace(verdict, notes=(*verdict.notes, item.note))
         if isinstance(reply, WorkerError):
@@ -232,19 +241,20 @@ def judge_items(
     return engine.map(found, ask, done)
 
 
-def verdict_of(reply: Reply, name: str) -> Verdict:
+def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
     """The verdict in a reply; an error if there is none in it.
 
     Args:
         reply: Of a worker.
         name: Of the file, as it is known here, whatever the worker calls it.
+        task: What the detector decides.
     """
     try:
         if isinstance(reply, WorkerError):
             raise reply
-        return Verdict.from_record(reply.content.get("verdict"), name)
+        return Verdict.from_record(reply.content.get("verdict"), name, task)
     except (WorkerError, ValueError) as error:
-        return Verdict(file=name, verdict="error", reason=sanitize(str(error)))
+        return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
 
 
 def ledger_beside(results: Path) -> Path:

@@ -21,6 +21,7 @@ from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.images.opening import read_bytes
 from trueshot.scanning.archives import Member, read_member
 from trueshot.scanning.verdict import EXPLANATION
+from trueshot.tasks.task import FAILED, UNDECIDED
 
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Attached, Handler
@@ -45,7 +46,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
     Returns:
         A handler of the requests that `examiner` describes, and facts: `detector`, SHA-256 of the
-        bundle.
+        bundle, and `task`, what it decides.
 
     Raises:
         BundleError: The bundle cannot be read, or cannot judge photographs.
@@ -59,7 +60,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     handler = examiner(
         predictor, detector, settings["pixel_limit"], explainer(predictor), predictor.notes
     )
-    return handler, {"detector": detector}
+    return handler, {"detector": detector, "task": predictor.card.decides.facts()}
 
 
 def explainer(predictor: Predictor) -> Explain:
@@ -109,7 +110,7 @@ def examiner(
                 blobs = dict(explain(image, prediction))
         except ImageFileError as error:
             final = final and isinstance(error, _FINAL)
-            said |= {"verdict": "error", "reason": _ADDRESS.sub("", error.reason)}
+            said |= {"verdict": FAILED, "reason": _ADDRESS.sub("", error.reason)}
         said["seconds"] = round(time.perf_counter() - started, 6)
         return {"verdict": said, "final": final}, blobs
 
@@ -135,10 +136,11 @@ def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
 
 def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
     reason = "; ".join(prediction.reasons) or None
-    if prediction.verdict == "undecided" and reason is None:
+    if prediction.verdict == UNDECIDED and reason is None:
         reason = BETWEEN_THRESHOLDS
     return {
         "verdict": prediction.verdict,
+        "top_class": prediction.top_class,
         "log10_lr": prediction.log10_lr,
         "score": prediction.score if math.isfinite(prediction.score or 0) else None,
         "crops": len(prediction.scores),

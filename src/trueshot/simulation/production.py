@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,12 +32,14 @@ class Production:
         counts: Pairs, per part of the split.
         side: Height and width of the photographs, in pixels.
         seed: Of everything that is drawn.
+        recaptures: Whether the recapture of each pair is made, or its true shot alone.
     """
 
     casts: Mapping[str, Cast]
     counts: Mapping[str, int]
     side: int
     seed: int
+    recaptures: bool = True
 
     def pair(self, part: str, number: int) -> Pair:
         """Pair `number` of a part: it depends on these settings alone."""
@@ -46,6 +48,11 @@ class Production:
     def places(self) -> list[Place]:
         """Part and number of every pair."""
         return [(part, number) for part, count in self.counts.items() for number in range(count)]
+
+    def files(self, part: str, number: int) -> Mapping[str, Callable[[Pair, int], bytes]]:
+        """What is made of a pair, by its path below the folder of the production."""
+        true_shot, recapture = names(part, number)
+        return {true_shot: original} | ({recapture: recaptured} if self.recaptures else {})
 
 
 def names(part: str, number: int) -> tuple[str, str]:
@@ -70,7 +77,11 @@ def produce(production: Production, folder: Path, engine: Engine | None = None) 
     for part in production.counts:
         (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / part)
-    left = [place for place in places if not all((folder / n).is_file() for n in names(*place))]
+    left = [
+        place
+        for place in places
+        if not all((folder / name).is_file() for name in production.files(*place))
+    ]
 
     def ask(_: int, place: Place) -> Request:
         return Request({"part": place[0], "number": place[1]})
@@ -84,7 +95,7 @@ def produce(production: Production, folder: Path, engine: Engine | None = None) 
         write(place, reply.attached)
 
     def write(place: Place, files: Mapping[str, bytes]) -> None:
-        for name in names(*place):
+        for name in production.files(*place):
             write_atomically(folder / name, files[name])
 
     with progress("pairs", len(places), len(places) - len(left)) as advance:
@@ -109,5 +120,5 @@ def maker(production: Production) -> Handler:
 def made(production: Production, part: str, number: int) -> dict[str, bytes]:
     """The files of a pair, by name."""
     pair = production.pair(part, number)
-    takes = zip(names(part, number), (original, recaptured), strict=True)
-    return {name: take(pair, production.side) for name, take in takes}
+    files = production.files(part, number)
+    return {name: take(pair, production.side) for name, take in files.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 
+from trueshot.evaluation.result import Doubt
 from trueshot.evaluation.sanity_checks.panel import (
     ELSEWHERE,
     FAR_BUDGET,
@@ -15,7 +16,6 @@ from trueshot.evaluation.sanity_checks.panel import (
     Panel,
 )
 from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least
-from trueshot.evaluation.security import Doubt
 
 LOST = 0.2
 """Share of an attack's success that rounding has to undo before it is called lost."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from trueshot.evaluation.result import Doubt
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour
 from trueshot.evaluation.sanity_checks.gradients import FAR, NEAR, TURNED, Slopes
 from trueshot.evaluation.sanity_checks.significance import Flags, more_than
-from trueshot.evaluation.security import Doubt
 
 HARDLY_ANY = 0.01  # of images: what is rare on an honest detector, too
 SOME = 0.1  # of images: for what rounded corners of an honest one can bring about here and there

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 
+from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.attack_rules import LOST, Case, significant
 from trueshot.evaluation.sanity_checks.panel import FAR_BUDGET
 from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least, more_than
-from trueshot.evaluation.security import UNBROKEN, Doubt, SecurityResult, Trial, WorstCase
 
 WIDEST = 0.1
 """Width of a 95 % interval up to which a rate is worth being given to the percent."""
@@ -21,7 +21,7 @@ _LEFT_BY_GRADIENTS = 0.05  # of survivors: what a blind attack may find that the
 _EXACT_FILES = frozenset({"linf", "l2", "png"})
 
 
-def from_figures(result: SecurityResult) -> Iterator[Doubt]:
+def from_figures(result: EvaluationResult) -> Iterator[Doubt]:
     """Doubts about a result."""
     found = [
         _without_gradients(result),
@@ -49,7 +49,7 @@ def _difference(first: Trial, second: Trial) -> Difference:
     return Difference.at_most(sum(first.broken), sum(second.broken), sum(first.tried))
 
 
-def _without_gradients(result: SecurityResult) -> Doubt | None:
+def _without_gradients(result: EvaluationResult) -> Doubt | None:
     if not result.trials or any(kind_of(trial) not in BLIND for trial in result.trials):
         return None
     names = sorted({trial.attack for trial in result.trials})
@@ -59,7 +59,7 @@ def _without_gradients(result: SecurityResult) -> Doubt | None:
     )
 
 
-def _one_step(result: SecurityResult) -> Doubt | None:
+def _one_step(result: EvaluationResult) -> Doubt | None:
     cases = {
         (f"{first.attack} than {second.attack}, {first.threat}", first.budget): (first, second)
         for first in result.trials
@@ -72,7 +72,7 @@ def _one_step(result: SecurityResult) -> Doubt | None:
     return _stronger("one-step-beats-iterative", *cases[found[0]], found) if found else None
 
 
-def _rising(result: SecurityResult) -> Doubt | None:
+def _rising(result: EvaluationResult) -> Doubt | None:
     cases = {
         (f"{low.attack} {low.threat} {low.budget:g}", high.budget): (low, high)
         for low, high in combinations(sorted(result.trials, key=lambda trial: trial.budget), 2)
@@ -117,7 +117,7 @@ def _rates(low: Trial, high: Trial) -> tuple[float, float]:
     return 1 - sum(low.broken) / total, 1 - sum(high.broken) / total
 
 
-def _far_from_chance(result: SecurityResult) -> Doubt | None:
+def _far_from_chance(result: EvaluationResult) -> Doubt | None:
     for case in result.worst:
         if case.threat not in ("linf", "png") or case.budget < FAR_BUDGET:
             continue
@@ -134,7 +134,7 @@ def _far_from_chance(result: SecurityResult) -> Doubt | None:
     return None
 
 
-def _blind(result: SecurityResult) -> Doubt | None:
+def _blind(result: EvaluationResult) -> Doubt | None:
     """A blind attack breaks more than one along the gradient, or much of what all of them left."""
     cases: dict[Case, tuple[Trial, Trial]] = {}
     for first, second in combinations(result.trials, 2):
@@ -183,7 +183,7 @@ def _stronger(name: str, first: Trial, second: Trial, found: tuple[Case, Differe
     )
 
 
-def _lost(result: SecurityResult) -> Doubt | None:
+def _lost(result: EvaluationResult) -> Doubt | None:
     differences = {}
     for case in result.worst:
         if case.threat not in _EXACT_FILES or case.budget == 0:
@@ -208,7 +208,7 @@ def _lost(result: SecurityResult) -> Doubt | None:
     )
 
 
-def _too_few(result: SecurityResult) -> Doubt | None:
+def _too_few(result: EvaluationResult) -> Doubt | None:
     rated = [(sum(case.total), case.interval) for case in result.worst]
     rated += [(sum(change.total), change.interval) for change in result.changes]
     if not rated:
