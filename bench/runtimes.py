@@ -21,12 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-
-from trueshot.bundle import save_bundle
-from trueshot.card import Card, InputContract
 from trueshot.export.photographs import photographs
 from trueshot.inference.backends import ScoreFunction, with_torch
 from trueshot.inference.onnx_runtime import with_onnx
+
+from trueshot.bundle import save_bundle
+from trueshot.card import Card, InputContract
 
 CROPS, ROUNDS, STARTS = 16, 60, 9
 NETWORKS = {

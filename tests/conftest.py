@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import Tensor, nn
 
@@ -14,9 +17,22 @@ from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 
 SIDE = 32
+HANGS = 600.0  # seconds after which something hangs: no machine is so busy
+
+# That examples are drawn slowly says that the machine is busy, and nothing of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # The tensors of the tests are small: a second thread would only wait.
 torch.set_num_threads(1)
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Wait for what will come about, however busy the machine is."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < HANGS, "it never came about"
+        time.sleep(0.01)
 
 
 class Linear(nn.Module):

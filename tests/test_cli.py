@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SIDE, photo_pixels, write_photos
+from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
+from processes import Forked
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
@@ -24,14 +25,15 @@ from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
 from trueshot.images import read_image, write_png
 from trueshot.networks.crop_aggregation import CropAggregator
+from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_levels
 from trueshot.training import Recipe, train
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
-from trueshot.training.recipe import Network, Schedule, recipe_names
+from trueshot.training.recipe import Schedule, recipe_names
 
 PLAIN = Recipe(
     name="plain",
-    network=Network(filters=(4, 4, 4, 4, 4)),
+    network=LCNNSettings(filters=(4, 4, 4, 4, 4)),
     schedule=Schedule(iterations=40, batch=16, learning_rate=1e-2),
 )
 SECURE = PLAIN.model_copy(
@@ -42,16 +44,9 @@ SECURE = PLAIN.model_copy(
 )
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "trueshot", *(str(argument) for argument in arguments)]
-
-
-def run(*arguments: object, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == status, done.stderr
+def run(*arguments: object, status: int = 0) -> Forked:
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == status, done.stderr
     return done
 
 
@@ -76,18 +71,18 @@ def test_two_folders_become_tables_and_figures(
     folder = photos[0].path.parent.parent
     prepared = run(
         "prepare", "--original", folder / "original", "--recaptured", folder / "recaptured",
-        "--out", tmp_path / "d", "--size", 32, "--size", 16, "--per-class", 60,
+        "--out", tmp_path / "d", "--size", 32, "--size", 16, "--per-class", 20,
     )  # fmt: skip
-    assert "32 px: crops per class: train 24, validation 6, test 30" in prepared.stdout
+    assert "32 px: crops per class: train 8, validation 2, test 10" in prepared.stdout
     assert "shortcut audit" in prepared.stdout
-    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 10)
+    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 4)
     results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
     assert [(r["side"], r["detector"]) for r in results] == [
         (16, "plain"), (16, "safe"), (32, "plain"), (32, "safe"),
     ]  # fmt: skip
     for result in results:
         assert len(result["cells"]) == 11
-        assert all(sum(cell["total"]) == 60 for cell in result["cells"])
+        assert all(sum(cell["total"]) == 20 for cell in result["cells"])
     for name in ("tables.md", "tables.tex", "figure-2-16px.png", "figure-5-32px.png"):
         assert str(tmp_path / "r" / name) in done.stdout
         assert (tmp_path / "r" / name).stat().st_size > 500
@@ -97,45 +92,39 @@ def test_two_folders_become_tables_and_figures(
 def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            command("reproduce", dataset.folder, "--out", out, *recipes, "--crops", 40),
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+    def start(out: Path) -> Forked:
+        short = ("--iterations", 12, "--crops", 8)
+        return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, *short)
 
     assert start(tmp_path / "whole").wait() == 0
     moments, kills, out = random.Random(2), 0, tmp_path / "killed"
     for _ in range(4):
-        process, before = start(out), written(out)
-        while process.poll() is None and written(out) == before:
+        kept = 12 * len([*out.rglob("detector.safetensors")]) + lines(out, "cells.jsonl")
+        process, enough = start(out), kept + moments.randint(3, 14)  # of 46
+        while process.poll() is None and lines(out, "*.jsonl") < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
         if process.poll() is not None:
             break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
+        kills += process.kill() != 0
     assert start(out).wait() == 0
     assert kills >= 2
     for name in ("results.json", "tables.md", "figure-2-32px.png", "figure-5-32px.png"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
-def written(out: Path) -> int:
-    """Bytes in the journals and checkpoints: it changes whenever something has been done."""
-    files = [*out.rglob("*.jsonl"), *out.rglob("*.safetensors")] if out.is_dir() else []
-    return sum(path.stat().st_mtime_ns for path in files if path.exists())
+def lines(out: Path, name: str) -> int:
+    """Steps of training and of evaluation that are told in files of this name."""
+    return sum(len(read_lines(path)) for path in out.rglob(name))
 
 
 def test_train_and_evaluate_are_the_parts_of_reproduce(
     dataset: Dataset, recipes: list[str], tmp_path: Path
 ) -> None:
-    trained = run("train", dataset.folder, "--recipe", recipes[1], "--out", tmp_path / "run")
+    few = ("--iterations", 8)
+    trained = run("train", dataset.folder, "--recipe", recipes[1], "--out", tmp_path / "run", *few)
     bundle = tmp_path / "run" / "detector.safetensors"
     assert f"detector: {bundle}" in trained.stdout
-    run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes)
+    run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes, *few)
     judged = run("evaluate", bundle, "--dataset", dataset.folder, "--out", tmp_path / "e")
     assert "clean AUC" in judged.stdout
     alone = json.loads((tmp_path / "e" / "result.json").read_text())
@@ -241,17 +230,22 @@ def test_a_wrong_call_is_refused_with_status_2() -> None:
 def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
     dataset: Dataset, tmp_path: Path
 ) -> None:
+    recipe = tmp_path / "long.yaml"
+    schedule = PLAIN.schedule.model_copy(update={"iterations": 40_000})
+    recipe.write_text(PLAIN.model_copy(update={"schedule": schedule}).to_yaml(), "utf-8")
     process = subprocess.Popen(
-        command("train", dataset.folder, "--recipe", "yang", "--out", tmp_path / "run"),
+        [
+            *(sys.executable, "-m", "trueshot", "train", dataset.folder),
+            *("--recipe", recipe, "--out", tmp_path / "run"),
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    while not (tmp_path / "run" / "recipe.yaml").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
+    log = tmp_path / "run" / "log.jsonl"
+    wait_until(lambda: read_lines(log) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted; the same command goes on where it was"
     assert "Traceback" not in errors

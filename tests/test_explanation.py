@@ -18,13 +18,15 @@ from scipy import ndimage
 from trueshot.calibration import Calibration
 from trueshot.card import Card, InputContract
 from trueshot.detector import Detector
+from trueshot.graph import with_weights
 from trueshot.inference import Predictor
-from trueshot.inference.backends import with_torch
+from trueshot.inference.crop_model import CropModel
 from trueshot.inference.explaining import MOST_CROPS, THUMBNAIL, explain, scale_of
 from trueshot.inference.explanation import Explanation
-from trueshot.inference.feature_images import feature_image, maps_of_crops
+from trueshot.inference.feature_images import FeatureImage, feature_image
 from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
 from trueshot.networks import LCNN, SpectralNetwork
+from trueshot.onnx import crop_graph, scores_by_torch
 
 Bytes = npt.NDArray[np.uint8]
 FILTERS = (4, 4, 6, 6, 8)
@@ -71,10 +73,19 @@ def card(side: int = 64, crops: int = 6, **said: object) -> Card:
     return found.model_copy(update=said)
 
 
+def model_of(detector: Detector, side: int = 64) -> CropModel:
+    """The detector as onnxruntime runs it."""
+    weights = {name: value.numpy() for name, value in detector.state_dict().items()}
+    return CropModel(with_weights(crop_graph(detector, side), weights), "here")
+
+
 def judge_with(detector: Detector, **said: object) -> Predictor:
-    made = Predictor(card(**said), with_torch(detector))  # type: ignore[arg-type]
-    made.detector = detector.folded()  # type: ignore[attr-defined]
-    return made
+    return Predictor(card(**said), model_of(detector))  # type: ignore[arg-type]
+
+
+def seen_by(detector: Detector, crop: Bytes) -> FeatureImage | None:
+    first = model_of(detector).first_layer(crop)
+    return None if first is None else feature_image(*first)
 
 
 def opened(picture: bytes) -> Bytes:
@@ -88,21 +99,17 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
 ) -> None:
     detector = lcnn(**how)
     crops = np.stack([noise(side, side, seed) for seed in range(5)])
-    for each in (detector, detector.folded()):
-        maps = maps_of_crops(each, crops)
-        assert maps is not None
-        assert maps.shape[1] > 1
-        assert maps.std((1, 2)).min() > 1e-6
-        np.testing.assert_allclose(
-            maps.mean((1, 2)), with_torch(detector)(crops), rtol=1e-4, atol=1e-4
-        )
+    maps = model_of(detector, side).maps(crops)
+    assert maps is not None
+    assert maps.shape[1] > 1
+    assert maps.std((1, 2)).min() > 1e-6
+    wanted = scores_by_torch(detector)(crops)
+    np.testing.assert_allclose(maps.mean((1, 2)), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_without_places_has_no_map() -> None:
     spectral = shaken(SpectralNetwork(window=32, filters=(4, 4)))
-    assert maps_of_crops(spectral, noise(64, 64)[None]) is None
-    three = Detector(LCNN(FILTERS, classes=3), classes=("a", "b", "c")).eval()
-    assert maps_of_crops(three, noise(64, 64)[None]) is None
+    assert model_of(spectral).maps(noise(64, 64)[None]) is None
 
 
 def test_evidence_stands_over_the_pixels_that_it_is_about() -> None:
@@ -214,7 +221,7 @@ def test_at_most_so_many_crops_are_looked_at_besides_the_judged() -> None:
 
 def test_the_residual_is_that_of_the_laplacian() -> None:
     crop = (noise(64, 64) // 8) + 100
-    seen = feature_image(lcnn(), crop)
+    seen = seen_by(lcnn(), crop)
     assert seen is not None
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
     filtered = np.stack(
@@ -224,7 +231,7 @@ def test_the_residual_is_that_of_the_laplacian() -> None:
     assert (seen.kind, seen.pixels.shape) == ("filtered", (62, 62, 3))
     assert np.abs(seen.pixels.astype(int) - expected).max() <= 1
     assert (np.abs(filtered * seen.gain) <= 127).mean() > 0.95
-    flat = feature_image(lcnn(), np.full((64, 64, 3), 77, np.uint8))
+    flat = seen_by(lcnn(), np.full((64, 64, 3), 77, np.uint8))
     assert flat is not None
     assert (flat.pixels == 128).all()
 
@@ -233,7 +240,7 @@ def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
     across = np.arange(64)
     wave = 128 + 60 * np.cos(2 * np.pi * (8 * across[None] + 4 * across[:, None]) / 64)
     crop = np.repeat(wave[..., None], 3, 2).astype(np.uint8)
-    seen = feature_image(shaken(SpectralNetwork(window=64, filters=(4, 4))), crop)
+    seen = seen_by(shaken(SpectralNetwork(window=64, filters=(4, 4))), crop)
     assert seen is not None
     assert seen.kind == "spectrum"
     size = seen.pixels.shape[0] // 65
@@ -245,7 +252,7 @@ def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
 
 def test_no_first_filter_no_residual() -> None:
     detector = shaken(LCNN(filters=FILTERS, front="none"))
-    assert feature_image(detector, noise(64, 64)) is None
+    assert seen_by(detector, noise(64, 64)) is None
     predictor = judge_with(detector)
     pixels = noise(200, 200)
     found = explain(predictor, pixels, predictor.predict(pixels))

@@ -84,7 +84,6 @@ def scanned(tmp_path_factory: pytest.TempPathFactory) -> Scanned:
         env=os.environ | known | {"PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     unit = 1 if sys.platform == "darwin" else 1024

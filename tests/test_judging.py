@@ -11,16 +11,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+import trueshot
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Calibration, Decision, Domain
 from trueshot.card import Card, InputContract
-from trueshot.detector import Detector
-from trueshot.errors import BundleError
+from trueshot.detector import Detector, scores_of
+from trueshot.errors import BundleError, ImageFileError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import BLOCK, FLAT_DEVIATION, cut, select_crops
 from trueshot.inference.features import features_of
-from trueshot.inference.predictor import aggregate
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import to_levels
 
@@ -178,7 +179,8 @@ def test_scores_become_one_as_in_many_crops(how: str, count: int) -> None:
     logits = torch.tensor(np.stack([np.zeros(count), scores], 1))[None]
     whole = CropAggregator(torch.nn.Identity(), 8, aggregation=how)  # type: ignore[arg-type]
     expected = whole._aggregated(logits)[0]
-    assert aggregate(scores, how) == pytest.approx(float(expected[1] - expected[0]))
+    contract = InputContract(side=32, aggregation=how)  # type: ignore[arg-type]
+    assert contract.aggregate(scores) == pytest.approx(float(expected[1] - expected[0]))
 
 
 @pytest.mark.parametrize(
@@ -266,3 +268,46 @@ def test_a_bundle_that_cannot_judge_photographs_is_refused(tmp_path: Path, card:
     save_bundle(tmp_path / "b", card.new_detector(), card)
     with pytest.raises(BundleError, match="cannot judge photographs"):
         Predictor.load(tmp_path / "b")
+
+
+def test_a_photograph_is_judged_alike_from_its_file_its_bytes_and_its_pixels(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "photo.png"
+    pixels = noise(300, 200)
+    Image.fromarray(pixels).save(path)
+    predictor = trueshot.load("accurate")
+    wanted = predictor.predict(pixels)
+    for photograph in (path, str(path), path.read_bytes()):
+        found = predictor.predict(photograph)
+        assert (found.verdict, found.score) == (wanted.verdict, wanted.score)
+    assert [(each.y, each.x) for each in wanted.regions] == list(wanted.corners)
+    assert [each.score for each in wanted.regions] == wanted.scores.tolist()
+    assert wanted.log10_lr is not None
+    assert wanted.likelihood_ratio == pytest.approx(10**wanted.log10_lr)
+    for other in (pixels[..., 0], pixels.astype(np.float32), pixels.transpose(2, 0, 1)):
+        with pytest.raises(ValueError, match="RGB levels, uint8, of shape"):
+            predictor.predict(other)
+    with pytest.raises(ImageFileError, match=r"none\.png"):
+        predictor.predict(tmp_path / "none.png")
+
+
+def test_the_detector_of_a_predictor_says_what_the_predictor_says() -> None:
+    predictor = trueshot.load("accurate")
+    side = predictor.contract.side
+    pixels = noise(side, side)
+    logits = predictor.detector(to_levels(pixels[None]))
+    (score,) = scores_of(logits.double()).tolist()
+    assert predictor.predict(pixels).score == pytest.approx(score, abs=1e-4)
+
+
+def test_the_public_names_are_these() -> None:
+    """What users need: names are added to this list on purpose, and never by accident."""
+    assert trueshot.__all__ == [
+        *("__version__", "APGD", "Attack", "Dataset", "Detector", "Expectation", "FAB", "FGSM"),
+        *("FMN", "LCNN", "LeastLikelyClass", "Network", "PGD", "Prediction", "Predictor", "RayS"),
+        *("Recipe", "RobustnessResult", "SecurityResult", "SpectralNetwork", "Square", "Through"),
+        *("Transfer", "TrueshotError", "UniformNoise", "boundary_distance", "evaluate", "load"),
+        *("load_bundle", "make_bundle", "perturb", "prepare", "read_image", "reproduce"),
+        *("save_bundle", "scan", "train"),
+    ]

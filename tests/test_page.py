@@ -19,9 +19,8 @@ from trueshot.errors import RunError
 from trueshot.evaluation import CLEAN, Cell, RobustnessResult
 from trueshot.images import write_png
 from trueshot.reports import narrative, paper
-from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
-from trueshot.reports.content import sizes_of
-from trueshot.reports.html import write_page
+from trueshot.reports.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from trueshot.reports.reproduction import sizes_of, write_page
 from trueshot.reproduce import render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -182,11 +181,9 @@ def ours(found: Cell) -> str:
 def test_tables_2_and_3_hold_each_cell_of_the_results_beside_the_papers(run: Path) -> None:
     rows, attack = Reader(page(run)).table("Tables 2 and 3"), ""
     found = {}
-    for row in rows[2:]:
-        if len(row) == 1:
-            attack = row[0]
-        else:
-            found[attack, row[0]] = row[1:]
+    for row in rows[1:]:
+        attack = row[0] if len(row) == 6 else attack
+        found[attack, row[-5]] = row[-4:]
     assert len(found) == 10
     for short, name in (("fgsm", "FGSM"), ("llcm", "LLCM (TGSM)")):
         for number, budget in enumerate(BUDGETS):
@@ -199,7 +196,8 @@ def test_tables_2_and_3_hold_each_cell_of_the_results_beside_the_papers(run: Pat
 
 def test_what_the_paper_did_not_try_stands_beside_fgsm(run: Path) -> None:
     rows = Reader(page(run)).table("Not in the paper")
-    for row, budget in zip(rows[2:], BUDGETS, strict=True):
+    assert rows[0][1:3] == ["plain, FGSM", "plain, PGD"]
+    for row, budget in zip(rows[1:], BUDGETS, strict=True):
         assert row[1:] == [
             ours(r.cell(attack, budget)) for r in (PLAIN, SECURE) for attack in ("fgsm", "pgd")
         ]
@@ -381,13 +379,14 @@ def test_the_page_says_how_to_make_it_again_and_where_it_ends(run: Path) -> None
 
 
 def test_the_curves_stand_where_the_accuracies_are() -> None:
-    drawn = chart([PLAIN, result("s", 0.5, fgsm=0.25)], ["fgsm"])
-    (line,) = (line for line in drawn.lines if line.role == "secure")
+    (size,) = sizes_of([PLAIN, result("s", 0.5, fgsm=0.25)], {})
+    drawn = size.paper_chart
+    (line,) = (line for line in drawn.lines if line.curve.name == "secure, FGSM")
     height = HEIGHT - TOP - BOTTOM
     assert line.dots[0] == (LEFT, TOP + height / 2)
     assert line.dots[-1][0] == WIDTH - RIGHT
     assert line.dots[-1][1] == pytest.approx(TOP + height * (1 - 0.255), abs=0.1)
-    assert [line.role for line in drawn.lines] == ["secure", "plain"]
+    assert [line.curve.tone for line in drawn.lines] == ["secure", "plain", "plain"]
 
 
 def test_every_picture_is_described_and_every_table_has_headers(run: Path) -> None:
@@ -410,7 +409,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground_in_light_and_dark(scheme: int) -> None:
-    css = (TEMPLATES / "reproduction.css").read_text("utf-8")
+    css = (TEMPLATES / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
     grounds = {"paper": ["soft", "plain", "secure", "right", "wrong"], "panel": ["soft"]}

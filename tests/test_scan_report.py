@@ -32,10 +32,16 @@ from trueshot.files import sanitize
 from trueshot.inference import Predictor
 from trueshot.inference.explaining import explain
 from trueshot.inference.explanation import Explanation
-from trueshot.reports.pdf import write_pdf
-from trueshot.reports.scan_chart import BINS, Histogram, draw, histogram_for
+from trueshot.reports.page import write_pdf
 from trueshot.reports.scan_report import ScanReport, write_scan_report
-from trueshot.reports.scan_summary import WORDS, summarise
+from trueshot.reports.scan_summary import (
+    BINS,
+    WORDS,
+    Histogram,
+    draw,
+    histogram_for,
+    summarise,
+)
 from trueshot.reports.scan_text import NBSP, ratio_text, share_text, worst_kinds
 from trueshot.scanning.verdict import Verdict, long_text, one_line
 
@@ -471,7 +477,7 @@ def test_no_kind_is_the_worst_where_all_are_alike() -> None:
 
 def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> None:
     settings = {
-        "runtime": "torch", "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
+        "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
         "most pixels": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
     }  # fmt: skip
     html = page(tmp_path, settings=settings)
@@ -587,16 +593,17 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
-    css = (TEMPLATES / "scan.css").read_text("utf-8")
-    found = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
-    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", found))
+    css = (TEMPLATES / "page.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    of = [dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
+    colours = of[0] | (of[scheme] if scheme else {})  # on paper all others are those of light
     for name, colour in colours.items():
         if len(colour) == 4:
             colours[name] = "#" + "".join(2 * digit for digit in colour[1:])
     grounds = {
         "paper": ["ink", "soft", "link", "recaptured", "original", "undecided", "error"],
         "panel": ["ink", "soft"],
-        "warned": ["ink", "link"],
+        "mixed": ["ink", "link"],
     }
     for ground, inks in grounds.items():
         for ink in inks:

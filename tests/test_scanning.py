@@ -12,7 +12,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -38,16 +37,16 @@ from trueshot.scanning.verdict import COLUMNS, WORDS
 from trueshot.scanning.worker import examiner
 
 HERE = Path(__file__).parent
-FAKE = Settings(loader="scanning_workers:load", workers=2, seconds=20)
+FAKE = Settings(loader="scanning_workers:load", workers=2, seconds=600)
 WORK = FAKE.work("quick")
 
 # A scan in a process of its own, that says each verdict as it comes.
 PROGRAM = """
 import sys
 from trueshot.scanning import Settings, scan
-settings = Settings(loader="scanning_workers:load", workers=2)
+settings = Settings(loader="scanning_workers:load", workers=2, seconds=600)
 try:
-    for verdict in scan("slow", [sys.argv[1]], sys.argv[2], settings):
+    for verdict in scan(sys.argv[3], [sys.argv[1]], sys.argv[2], settings):
         print(verdict.file, verdict.verdict, flush=True)
 except KeyboardInterrupt:
     sys.exit(130)
@@ -120,13 +119,13 @@ def test_verdicts_come_in_the_order_of_items_whatever_the_timing(
     assert names == [item.name for item in items([folder])]
 
 
-def test_a_scan_killed_twenty_times_ends_as_one_that_was_not(tmp_path: Path) -> None:
+def test_a_scan_killed_ten_times_ends_as_one_that_was_not(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "in", 70)
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (folder / "gone.png").symlink_to("nothing")
     numbers = random.Random(6)
     killed = tmp_path / "killed.jsonl"
-    for _ in range(20):
+    for _ in range(10):
         with run(folder, killed) as process:
             assert process.stdout is not None
             for _ in range(numbers.randint(1, 7)):
@@ -143,14 +142,15 @@ def test_a_scan_killed_twenty_times_ends_as_one_that_was_not(tmp_path: Path) -> 
     assert timeless(killed) == timeless(tmp_path / "whole.jsonl")
 
 
-def run(folder: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(out)]
+def run(folder: Path, out: Path, bundle: str = "slow") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(out), bundle]
     return subprocess.Popen(command, stdout=subprocess.PIPE)
 
 
 def test_a_killed_scan_leaves_what_it_had_and_no_result(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "in", 90)
-    with run(folder, tmp_path / "out.jsonl") as process:
+    (folder / "045.png").write_bytes(picture(66, side=66))
+    with run(folder, tmp_path / "out.jsonl", "hangs on 66") as process:
         assert process.stdout is not None
         told = [process.stdout.readline() for _ in range(30)]
         process.kill()
@@ -166,19 +166,21 @@ def connected(path: Path) -> contextlib.closing[sqlite3.Connection]:
 
 
 def test_an_interrupt_from_the_keyboard_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
-    folder = photographs(tmp_path / "in", 400)
+    folder = photographs(tmp_path / "in", 60)
+    (folder / "040.png").write_bytes(picture(66, side=66))
     out = tmp_path / "out.jsonl"
-    with run(folder, out) as process:
+    with run(folder, out, "hangs on 66") as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=200)
+        rest, _ = process.communicate()
     assert process.returncode == 130
-    assert len(rest.splitlines()) < 399
+    assert len(rest.splitlines()) < 40
     assert not out.exists()
-    with run(folder, out) as process:
-        process.communicate(timeout=200)
-    assert len(lines(out)) == 400
+    (folder / "040.png").write_bytes(picture(0))
+    with run(folder, out, "hangs on 66") as process:
+        process.communicate()
+    assert len(lines(out)) == 60
 
 
 def test_what_was_judged_is_not_judged_again_unless_it_changed(
@@ -241,7 +243,7 @@ def test_what_no_decoder_is_installed_for_is_tried_again(monkeypatch: pytest.Mon
     handle = examiner(object(), "0" * 64)  # type: ignore[arg-type]
     request = {"name": "a", "path": "a", "member": None}
     answer, _ = handle(request, {"data": b"\0\0\0\x18ftypheic" + bytes(16)})
-    assert "trueshot[heic]" in answer["verdict"]["reason"]
+    assert "pip install pillow-heif" in answer["verdict"]["reason"]
     assert not answer["final"]
     answer, _ = handle(request, {"data": b"no image"})
     assert answer["final"]
@@ -274,7 +276,7 @@ def test_explanations_are_kept_and_asked_for_later_they_are_made(
     full = list(scan("quick", [folder], out, replace(FAKE, explain=True), engine=judges))
     assert [v.score for v in full] == [v.score for v in plain]
     assert list(scan("quick", [folder], out, FAKE, engine=judges)) == full, "more than is asked for"
-    claim = {"detector": judges.facts["detector"], "runtime": "torch"}
+    claim = {"detector": judges.facts["detector"]}
     with Ledger(Path(f"{out}.ledger"), claim) as ledger:
         for position, item in enumerate(items([folder])):
             assert ledger.find(item, position, explained=True)
@@ -298,22 +300,18 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
             database.execute(f"ALTER TABLE items DROP COLUMN {name}")
         database.execute("PRAGMA user_version = 1")
         database.commit()
-    claim = {"detector": judges.facts["detector"], "runtime": "torch"}
+    claim = {"detector": judges.facts["detector"]}
     with Ledger(path, claim) as ledger:
         for position, item in enumerate(items([folder])):
             assert ledger.find(item, position) == replace(found[position], features={})
         assert list(ledger.verdicts()) == [replace(verdict, features={}) for verdict in found]
 
 
-@pytest.mark.parametrize("settings", [{"bundle": "other"}, {"runtime": "onnx"}])
-def test_the_ledger_of_another_detector_is_refused(
-    tmp_path: Path, settings: dict[str, str]
-) -> None:
+def test_the_ledger_of_another_detector_is_refused(tmp_path: Path) -> None:
     folder, out = photographs(tmp_path / "in", 1), tmp_path / "out.jsonl"
     list(scan("quick", [folder], out, FAKE))
-    bundle = settings.pop("bundle", "quick")
     with pytest.raises(RunError, match=r"ledger of a scan with .* give another"):
-        list(scan(bundle, [folder], out, replace(FAKE, **settings)))
+        list(scan("other", [folder], out, FAKE))
 
 
 def test_two_scans_do_not_share_a_ledger(judges: LocalEngine, tmp_path: Path) -> None:
@@ -640,10 +638,8 @@ def test_the_main_process_of_a_scan_never_imports_torch_or_decodes() -> None:
 
 def test_a_file_that_hangs_holds_up_only_itself(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "in", 20)
-    started = time.monotonic()
-    settings = replace(FAKE, seconds=1.0)
+    settings = replace(FAKE, seconds=5.0)
     (folder / "005.png").write_bytes(picture(66, side=66))
     found = list(scan("hangs on 66", [folder], settings=settings))
-    assert [v.reason for v in found if v.verdict == "error"] == ["took longer than 1 s"]
+    assert [v.reason for v in found if v.verdict == "error"] == ["took longer than 5 s"]
     assert found[5].verdict == "error"
-    assert time.monotonic() - started < 15

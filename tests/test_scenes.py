@@ -335,7 +335,7 @@ def test_importing_scenes_loads_neither_torch_nor_the_packages_of_the_pictures()
         "print([name for name in ('torch', 'skimage', 'sklearn', 'pooch') if name in sys.modules])"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )
     assert run.stdout.strip() == "[]"
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import SIDE, Linear
+from processes import Forked
 from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
@@ -28,7 +26,7 @@ from trueshot.evaluation.journal import Journal
 from trueshot.evaluation.robustness import Subject
 from trueshot.evaluation.run_suite import DetectorUnderTest, EvaluationSettings, run_suite
 from trueshot.evaluation.runner import (
-    Source,
+    DetectorSource,
     evaluate_detectors,
     evaluation_settings,
     sources_of,
@@ -528,7 +526,7 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("changed", "message"),
     [
         ({"suite": "magic"}, "magic"),
         ({"budgets": (0.0, 1.0)}, "budgets"),
@@ -538,10 +536,10 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
     ],
 )
 def test_terms_that_make_no_sense_are_refused(
-    settings: dict[str, Any], message: str, dataset: Dataset
+    changed: dict[str, Any], message: str, dataset: Dataset
 ) -> None:
     with pytest.raises(RunError, match=message):
-        run_suite(candidate_of(lcnn(dataset)), dataset, settings(**settings))
+        run_suite(candidate_of(lcnn(dataset)), dataset, settings(**changed))
 
 
 def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
@@ -562,7 +560,7 @@ def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path:
     (tmp_path / "b").mkdir()
     damaged = tmp_path / "b" / "detector.safetensors"
     damaged.write_bytes(bundles[0].read_bytes()[:-9])
-    sources = [Source(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
+    sources = [DetectorSource(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
     asked = settings("everyday", crops=3)
     first, second, third = evaluate_detectors(sources, dataset, tmp_path / "out", asked)
     assert (first.error, third.error) == ("", "")
@@ -641,17 +639,11 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
     arguments = [
         "evaluate", bundle, tmp_path / "none.safetensors", "--dataset", dataset.folder,
         "--suite", "everyday", "--crops", 4, "--out", out, "--no-doubts",
-        "--detector", f"{tmp_path}/theirs.py:Judge", "--input-scale", 255, "--name", "mine",
+        "--detector", f"{tmp_path}/theirs.py:Predictor", "--input-scale", 255, "--name", "mine",
         "--name", "none", "--name", "theirs",
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "trueshot", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 2, done.stderr
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == 2, done.stderr
     assert f"result: {out}/everyday-mine-{SIDE}px.json" in done.stdout
     assert f"result: {out}/everyday-theirs-{SIDE}px.json" in done.stdout
     assert any(

@@ -39,19 +39,28 @@ from trueshot.evaluation.security import (
 )
 from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
-from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, worst_case_chart
+from trueshot.proportion import Proportion
+from trueshot.reports.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, line_chart
 from trueshot.reports.comparison import Comparison, comparisons_of
 from trueshot.reports.detector_results import DetectorResults
-from trueshot.reports.grids import Figure, Grid, Rate, as_csv, as_latex, as_markdown, in_latex
 from trueshot.reports.leaderboard import board, leaderboard
 from trueshot.reports.loading import LoadedResult, find
-from trueshot.reports.paper_grids import paper_tables
+from trueshot.reports.narrative import verdict
+from trueshot.reports.paper_tables import comparison_tables
 from trueshot.reports.provenance import command
 from trueshot.reports.report import write_report
-from trueshot.reports.security_narrative import verdict
+from trueshot.reports.table import (
+    Number,
+    Table,
+    as_csv,
+    as_latex,
+    as_markdown,
+    in_latex,
+    text_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-CSS = ROOT / "src" / "trueshot" / "reports" / "templates" / "report.css"
+CSS = ROOT / "src" / "trueshot" / "reports" / "templates" / "page.css"
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 FAR = (16.0, 64.0)
 PER_CLASS = 400
@@ -264,7 +273,7 @@ def test_the_first_table_holds_single_attacks_and_the_worst_case(run: Path) -> N
 def test_an_attack_that_met_survivors_only_has_no_figure_of_its_own() -> None:
     (one,) = comparison(ROBUST).detectors
     assert one.alone("fab", 1.0) is None
-    assert one.alone("fgsm", 1.0) == Rate(right=2 * 360 - 50, total=2 * PER_CLASS)
+    assert one.alone("fgsm", 1.0) == Proportion(count=2 * 360 - 50, total=2 * PER_CLASS)
     assert one.attacks_alone() == ["fgsm"]
 
 
@@ -307,11 +316,11 @@ def test_the_papers_figures_stand_beside_ours(run: Path) -> None:
 
 def test_the_papers_figures_stand_beside_attacks_that_were_tried() -> None:
     only_pgd = comparison(paper_result("yang", pgd=0.1))
-    assert [grid.title.split(".")[0] for grid in paper_tables(only_pgd)] == ["Table 1"]
+    assert [table.title.split(".")[0] for table in comparison_tables(only_pgd)] == ["Table 1"]
     (either,) = comparisons_of(
         [LoadedResult(path=Path("r"), result=paper_result("mine", fgsm=0.4))]
     )
-    assert paper_tables(either)[0].rows[0][2] is None
+    assert comparison_tables(either)[0].rows[0][2] is None
 
 
 def test_markdown_latex_csv_and_page_hold_the_same_tables(run: Path) -> None:
@@ -558,25 +567,25 @@ def test_the_latex_of_a_report_and_of_a_leaderboard_is_well_formed(run: Path) ->
 
 @given(st.lists(st.text(), min_size=3, max_size=3))
 def test_any_text_stays_one_cell_of_its_table(texts: list[str]) -> None:
-    grid = Grid(name="g", title=texts[0], header=("a", "b", "c"), rows=(tuple(texts),))
-    assert_latex(as_latex(grid))
-    rows = [line for line in as_markdown(grid).splitlines() if line.startswith("|")]
+    table = Table(name="g", title=texts[0], header=("a", "b", "c"), rows=(tuple(texts),))
+    assert_latex(as_latex(table))
+    rows = [line for line in as_markdown(table).splitlines() if line.startswith("|")]
     assert len(rows) == 3
     assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", rows[2])) == 4
-    (_, row) = csv.reader(as_csv(grid).splitlines())
+    (_, row) = csv.reader(as_csv(table).splitlines())
     kept = [" ".join("".join(c if c.isprintable() else " " for c in t).split()) for t in texts]
     assert [cell.removeprefix("'") for cell in row] == [t.removeprefix("'") for t in kept]
     assert not any(cell.startswith(("=", "+", "-", "@")) for cell in row)
 
 
 def test_shares_keep_their_interval_in_each_form() -> None:
-    rate = Rate(right=81, total=100)
+    rate = Proportion(count=81, total=100)
     low, high = wilson_interval(81, 100)
-    rows = ((rate, Figure(value=float("nan"))), (None, Figure(value=1234.5)))
-    grid = Grid(name="g", title="t", header=("a", "b"), rows=rows, stubs=0)
-    assert f"| 81.0 % \\[{100 * low:.1f}, {100 * high:.1f}] | – |" in as_markdown(grid)
-    assert in_latex(str(rate)) == f"81.0 \\% {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}}"
-    rows_read = list(csv.DictReader(as_csv(grid).splitlines()))
+    rows = ((rate, Number(value=float("nan"))), (None, Number(value=1234.5)))
+    table = Table(name="g", title="t", header=("a", "b"), rows=rows, stubs=0)
+    assert f"| 81.0 % \\[{100 * low:.1f}, {100 * high:.1f}] | – |" in as_markdown(table)
+    assert in_latex(text_of(rate)) == f"81.0 \\% {{[}}{100 * low:.1f}, {100 * high:.1f}{{]}}"
+    rows_read = list(csv.DictReader(as_csv(table).splitlines()))
     assert [float(rows_read[0][f"a{end}"]) for end in ("", " low", " high")] == pytest.approx(
         [0.81, low, high], abs=1e-6
     )
@@ -586,31 +595,31 @@ def test_shares_keep_their_interval_in_each_form() -> None:
 
 def test_a_table_whose_rows_do_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="other lengths"):
-        Grid(name="g", title="t", header=("a", "b"), rows=(("only",),))
+        Table(name="g", title="t", header=("a", "b"), rows=(("only",),))
 
 
-def names(grid: Grid) -> list[str]:
-    column = grid.header.index("detector")
-    return [str(row[column]) for row in grid.rows]
+def names(table: Table) -> list[str]:
+    column = table.header.index("detector")
+    return [str(row[column]) for row in table.rows]
 
 
 def test_the_leaderboard_is_sorted_by_the_worst_case_and_doubts_mark_without_hiding() -> None:
-    grid = leaderboard(board(comparison(PLAIN, ROBUST, FALSE)))
-    assert names(grid) == ["false-friend †", "robust", "plain"]
-    assert [row[0] for row in grid.rows] == ["1", "2", "3"]
-    assert "ε = 5" in grid.title
-    rows = {str(row[1]): dict(zip(grid.header, row, strict=True)) for row in grid.rows}
+    table = leaderboard(board(comparison(PLAIN, ROBUST, FALSE)))
+    assert names(table) == ["false-friend †", "robust", "plain"]
+    assert [row[0] for row in table.rows] == ["1", "2", "3"]
+    assert "ε = 5" in table.title
+    rows = {str(row[1]): dict(zip(table.header, row, strict=True)) for row in table.rows}
     robust, last = rows["robust"], ROBUST.worst_case("linf", 5.0)
-    assert robust["worst case, ε = 5"] == Rate(right=sum(last.right), total=800)
-    assert "worst case, ε = 64" not in grid.header
+    assert robust["worst case, ε = 5"] == Proportion(count=sum(last.right), total=800)
+    assert "worst case, ε = 64" not in table.header
     assert "worst case, ε = 64" in leaderboard(board(comparison(PLAIN), budget=64.0)).header
-    assert robust["recaptures found at ε = 5"] == Rate(right=last.right[1], total=400)
-    assert robust["clean"] == Rate(right=sum(ROBUST.worst[0].right_before_file), total=800)
+    assert robust["recaptures found at ε = 5"] == Proportion(count=last.right[1], total=400)
+    assert robust["clean"] == Proportion(count=sum(ROBUST.worst[0].right_before_file), total=800)
     assert robust["cost of training"] == "1.5 h, 1,234 iterations"
     assert robust["doubts"] == "none recorded"
     assert rows["false-friend †"]["doubts"] == "1: one-step-beats-iterative"
-    assert "There are doubts" in grid.note
-    assert "robust: Tried without: fab" in grid.note
+    assert "There are doubts" in table.note
+    assert "robust: Tried without: fab" in table.note
 
 
 @given(st.lists(st.integers(8, 360), min_size=1, max_size=6), st.sampled_from(BUDGETS))
@@ -656,8 +665,8 @@ def test_everyday_robustness_counts_changes_that_all_went_through() -> None:
     more = everyday(PLAIN)
     extra = Change(name="resize", settings="", right=(0, 0), total=(400, 400), auc=0.5)
     more = replace(more, changes=(*more.changes, extra))
-    grid = leaderboard(board(comparison(PLAIN, more, ROBUST, everyday(ROBUST, blur=320))))
-    rows = {str(row[1]): dict(zip(grid.header, row, strict=True)) for row in grid.rows}
+    table = leaderboard(board(comparison(PLAIN, more, ROBUST, everyday(ROBUST, blur=320))))
+    rows = {str(row[1]): dict(zip(table.header, row, strict=True)) for row in table.rows}
     assert rows["plain"]["everyday, mean"] == "80.0 %"
     assert rows["plain"]["everyday, lowest"] == "75.0 % (blur-1)"
     assert rows["robust"]["everyday, mean"] == "82.5 %"
@@ -744,11 +753,12 @@ def test_the_plot_draws_each_detector_as_curve_and_as_point(tmp_path: Path) -> N
 
 
 def test_the_curves_stand_where_the_worst_cases_are() -> None:
-    cases = [worst_case("linf", b, n, n) for b, n in ((0.0, 400), (1.0, 200), (64.0, 100))]
-    drawn = worst_case_chart([(9, "robust", cases), (1, "other", [worst_case("linf", 0.0, 8, 8)])])
+    steps = [(b, Proportion(n, 400)) for b, n in ((0.0, 400), (1.0, 200), (64.0, 100))]
+    robust = Curve(name="robust", tone="c1", points=tuple(steps), dash="9 5")
+    other = Curve(name="other", tone="c1", points=((0.0, Proportion(8, 400)),))
+    drawn = line_chart([other, robust])
     first, second = drawn.lines
-    assert (first.attack, first.role, first.dash != "") == ("robust", "c1", True)
-    assert (second.attack, second.role, second.dash) == ("other", "c1", "")
+    assert (first.curve, second.curve) == (robust, other)
     assert first.dots[0] == (LEFT, TOP)
     assert first.dots[-1][0] == WIDTH - RIGHT
     assert first.dots[-1][1] == pytest.approx(
@@ -757,7 +767,8 @@ def test_the_curves_stand_where_the_worst_cases_are() -> None:
     assert first.dots[1][0] == pytest.approx(LEFT + (WIDTH - RIGHT - LEFT) / math.log2(65), abs=0.1)
     assert [text for _, text in drawn.across] == ["0", "1", "64"]
     assert drawn.is_logarithmic
-    even = worst_case_chart([(0, "r", [worst_case("linf", b, 1, 1) for b in (0.0, 1.0, 4.0)])])
+    near = tuple((budget, Proportion(1, 4)) for budget in (0.0, 1.0, 4.0))
+    even = line_chart([Curve(name="r", tone="c0", points=near)])
     assert even.lines[0].dots[1][0] == LEFT + (WIDTH - RIGHT - LEFT) / 4
     assert not even.is_logarithmic
 
@@ -795,7 +806,7 @@ def test_what_one_attack_flatters_is_said() -> None:
 
 def test_clean_accuracy_is_that_before_any_file() -> None:
     (one,) = comparison(filed(PLAIN)).detectors
-    assert one.clean == Rate(right=363 + 360, total=800)
+    assert one.clean == Proportion(count=363 + 360, total=800)
     assert isinstance(one, DetectorResults)
 
 
@@ -832,7 +843,7 @@ def test_the_same_results_make_the_same_report(run: Path) -> None:
 def test_names_in_a_detectors_colour_stand_out_from_the_ground(scheme: int) -> None:
     blocks = re.findall(r":root \{(.*?)\}", CSS.read_text("utf-8"), re.DOTALL)
     colours = dict(re.findall(r"--(c\d): (#[0-9a-f]{6});", blocks[scheme]))
-    assert len(set(colours.values())) == 8
+    assert len(colours) == len(set(colours.values())) == 8
     ground = luminance(("#fdfdfb", "#14171a")[scheme])
     for name, colour in colours.items():
         dark, light = sorted((luminance(colour), ground))
@@ -881,7 +892,6 @@ def in_chromium(html: str, folder: Path) -> Iterator[list[Any]]:
         [CHROMIUM, *QUIET, profile, "--virtual-time-budget=5000", "--dump-dom", address],
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
         check=True,
     )
     yield from json.loads(re.sub(r"<[^>]*>", "", done.stdout.partition("<body>")[2]))

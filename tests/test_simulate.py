@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
+from processes import Forked
 
 from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
@@ -38,6 +41,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """40 pairs."""
     out = tmp_path_factory.mktemp("simulated")
     return simulate(None, out / "set", replace(SMALL, per_class=160), workers=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """10 pairs."""
+    return simulate(None, tmp_path_factory.mktemp("small") / "set", SMALL, workers=2)
 
 
 def test_no_scene_camera_or_medium_is_in_two_parts(simulated: Dataset) -> None:
@@ -94,8 +103,10 @@ def test_both_of_a_pair_have_the_same_camera_size_and_tables(simulated: Dataset)
             assert "medium" not in another
 
 
-def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(tmp_path: Path) -> None:
-    sets = [simulate(None, tmp_path / str(n), SMALL, workers=n) for n in (1, 2)]
+def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(
+    small: Dataset, tmp_path: Path
+) -> None:
+    sets = [simulate(None, tmp_path / "one", SMALL, workers=1), small]
     files = [
         {
             path.relative_to(one.folder): path.read_bytes()
@@ -135,37 +146,36 @@ def test_every_kind_of_medium_is_drawn() -> None:
     assert 5 <= prints <= 30
 
 
-def test_what_was_made_stays_and_what_is_missing_is_made_again(tmp_path: Path) -> None:
-    whole = simulate(None, tmp_path, SMALL, workers=1)
+def test_what_was_made_stays_and_what_is_missing_is_made_again(
+    small: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(small.folder, tmp_path, dirs_exist_ok=True)
     shots = sorted((tmp_path / "photos").rglob("*.jpg"))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in shots}
     shots[3].unlink()
     (tmp_path / "dataset.json").unlink()
     again = simulate(None, tmp_path, SMALL, workers=1)
-    assert again.fingerprint(64) == whole.fingerprint(64)
+    assert again.fingerprint(64) == small.fingerprint(64)
     assert shots[3].read_bytes() == before[shots[3]][0]
     assert shots[9].stat().st_mtime_ns == before[shots[9]][1]
 
 
-def test_killed_at_random_moments_it_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    whole = simulate(None, tmp_path / "whole", SMALL, workers=2)
+def test_killed_at_random_moments_it_ends_as_one_that_was_not(
+    small: Dataset, tmp_path: Path
+) -> None:
     moments, kills = random.Random(1), 0
     arguments = ["--per-class", "40", "--procedural", "0.9", "--seed", "3", "--workers", "2"]
-    line = [sys.executable, "-m", "trueshot", "simulate", "--embedded", *arguments]
-    line += ["--out", str(tmp_path / "killed")]
+    line = ["trueshot", "simulate", "--embedded", *arguments, "--out", tmp_path / "killed"]
     shots = tmp_path / "killed" / "photos"
-    for _ in range(3):
-        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        before = len(list(shots.rglob("*.jpg")))
-        while process.poll() is None and len(list(shots.rglob("*.jpg"))) == before:
+    for _ in range(2):
+        process = Forked(*line)
+        enough = len(list(shots.rglob("*.jpg"))) + moments.randint(1, 6)  # of 20
+        while process.poll() is None and len(list(shots.rglob("*.jpg"))) < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += process.kill() != 0
     assert kills >= 2
-    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
-    assert Dataset.open(tmp_path / "killed").fingerprint(64) == whole.fingerprint(64)
+    assert Forked(*line).wait() == 0
+    assert Dataset.open(tmp_path / "killed").fingerprint(64) == small.fingerprint(64)
     assert not list((tmp_path / "killed").rglob("*.part"))
 
 
@@ -182,11 +192,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, moment: str)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert family
-    for _ in range(600):
-        if not family & parents().keys():
-            return
-        time.sleep(0.1)
-    pytest.fail("processes go on without the one that started them")
+    wait_until(lambda: not family & parents().keys())
 
 
 def below(process: int) -> set[int]:

@@ -17,8 +17,8 @@ from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.detector import Detector
 from trueshot.inference import Predictor
-from trueshot.inference.backends import with_torch
 from trueshot.inference.crops import cut
+from trueshot.onnx import scores_by_torch
 from trueshot.pixels import to_levels
 from trueshot.web.attacking import attack_named, attack_photograph, sheet_detector, threshold_of
 from trueshot.web.schemas import MOST_LEVELS, Method
@@ -29,7 +29,7 @@ DECISION = Decision(original_to=-1.0, recaptured_from=4.0, apcer=0.05, bpcer=0.0
 
 def loaded(folder: Path, **said: object) -> tuple[Predictor, Detector]:
     detector, card = load_bundle(small_bundle(folder / "small.safetensors", 3, **said))
-    return Predictor(card, with_torch(detector)), sheet_detector(detector, card)
+    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card)
 
 
 def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linear]:
@@ -38,7 +38,7 @@ def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linea
     detector = Detector(network).eval()
     contract = InputContract(side=16, crops=9)
     card = Card(network={"name": "lcnn"}, contract=contract, decision=decision)
-    return Predictor(card, with_torch(detector)), sheet_detector(detector, card), network
+    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card), network
 
 
 def grey(seed: int, side: int = 64) -> np.ndarray:

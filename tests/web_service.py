@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import httpx
 import numpy as np
 import torch
 import uvicorn
-from conftest import photo_pixels
+from conftest import HANGS, photo_pixels, wait_until
 from fastapi import FastAPI
 
 from trueshot.bundle import save_bundle
@@ -65,7 +64,7 @@ class Served:
 def new_client(port: int, **how: Any) -> httpx.Client:
     """Of one service; it is not told of proxies and certificates."""
     address = f"http://127.0.0.1:{port}"
-    return httpx.Client(base_url=address, timeout=60, trust_env=False, verify=False, **how)
+    return httpx.Client(base_url=address, timeout=HANGS, trust_env=False, verify=False, **how)
 
 
 @contextmanager
@@ -83,17 +82,14 @@ def served(
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            deadline = time.monotonic() + 120
-            while not server.started:
-                assert thread.is_alive(), "the service did not start"
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert thread.is_alive(), "the service did not start"
             port = listener.getsockname()[1]
             with new_client(port) as client:
                 yield Served(app, port, client)
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(HANGS)
 
 
 def small_bundle(path: Path, seed: int, **said: Any) -> Path:

@@ -27,7 +27,7 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     def handle(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
         trick = TRICKS.get(attached["data"][:4])
         if trick is not None:
-            trick()
+            trick(attached["data"])
         answer, pictures = examine({**request, "member": None}, attached)
         if answer["verdict"]["verdict"] == "error":
             answer["status"] = status_of(attached["data"], limit)
@@ -36,18 +36,25 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     return handle, facts
 
 
-def _eat() -> None:
+def _wait_at_gate(data: bytes) -> None:
+    """Wait until there is a file of the name that follows."""
+    while not os.path.exists(data[4:]):  # noqa: PTH110
+        time.sleep(0.01)
+
+
+def _eat(data: bytes) -> None:
     bytearray(1 << 40)
 
 
-def _fail() -> None:
+def _fail(data: bytes) -> None:
     raise ZeroDivisionError("by nothing")
 
 
-TRICKS: dict[bytes, Callable[[], object]] = {
-    b"HANG": lambda: time.sleep(600),
-    b"WAIT": lambda: time.sleep(0.4),
-    b"DIE!": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+TRICKS: dict[bytes, Callable[[bytes], object]] = {
+    b"HANG": lambda data: time.sleep(600),
+    b"GATE": _wait_at_gate,
+    b"WAIT": lambda data: time.sleep(0.4),
+    b"DIE!": lambda data: os.kill(os.getpid(), signal.SIGSEGV),
     b"EAT!": _eat,
     b"FAIL": _fail,
 }

@@ -18,7 +18,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.images import read_image
 from trueshot.inference import Predictor
-from trueshot.inference.backends import with_torch
+from trueshot.onnx import scores_by_torch
 
 
 def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
@@ -51,7 +51,9 @@ def judge_of(name: str) -> tuple[Predictor, Detector]:
     """The detector of `contract_of`, and a judge by it that calibrates nothing."""
     path, contract = contract_of(name)
     detector, card = load_bundle(path)
-    return Predictor(card.model_copy(update={"contract": contract}), with_torch(detector)), detector
+    return Predictor(
+        card.model_copy(update={"contract": contract}), scores_by_torch(detector)
+    ), detector
 
 
 def contract_of(name: str) -> tuple[Path, InputContract]:

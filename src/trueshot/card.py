@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
@@ -12,8 +14,13 @@ from trueshot.labels import CLASSES
 if TYPE_CHECKING:
     from trueshot.detector import Detector
 
-FORMAT = 2
-READABLE = (1, 2)  # format 1 had no contract, calibration, decision, domain and measurements
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""1 had no contract, calibration, decision, domain and measurements; 2 had no graph."""
+
+_TRIMMED = 0.2  # as in `CropAggregator`
+
+Answer = Literal["original", "recaptured", "undecided"]
 
 Share = Field(ge=0, le=1)
 
@@ -34,6 +41,17 @@ class InputContract(_Part):
     side: int = Field(ge=16, le=1024)
     crops: int = Field(default=16, ge=1, le=256)
     aggregation: Literal["mean", "median", "trimmed", "max"] = "mean"
+
+    def aggregate(self, scores: NDArray[np.float64]) -> float:
+        """Scores of crops, shape (n,), n ≥ 1, made one, as `CropAggregator` does with logits."""
+        ranked = np.sort(scores)
+        count = len(ranked)
+        if self.aggregation == "mean":
+            return float(scores.mean())
+        if self.aggregation == "max":
+            return float(ranked[-1])
+        left = (count - 1) // 2 if self.aggregation == "median" else int(count * _TRIMMED)
+        return float(ranked[left : count - left].mean())
 
 
 class Rate(_Part):
@@ -171,6 +189,18 @@ class Card(_Part):
 
         network = build_network({**self.network, "classes": len(self.classes)})
         return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
+
+    def verdict(self, score: float) -> Answer:
+        """What a score means; without calibration its sign decides."""
+        if self.decision is not None:
+            return self.decision.verdict(score)
+        return "recaptured" if score > 0 else "original"
+
+    def log10_lr(self, score: float) -> float | None:
+        """The bounded log10 likelihood ratio of a score; None without calibration."""
+        if self.calibration is None:
+            return None
+        return float(self.calibration.log10_lr(np.array([score]))[0])
 
     def input_contract(self) -> InputContract:
         """How photographs are judged: as the card says, else all that follows from its crops.

@@ -24,8 +24,8 @@ from trueshot.evaluation import (
 )
 from trueshot.files import only_run_in, write_json
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
-from trueshot.reports.html import write_page
-from trueshot.reports.tables import write_tables
+from trueshot.reports.paper_tables import write_tables
+from trueshot.reports.reproduction import write_page
 from trueshot.training import Recipe, train
 
 

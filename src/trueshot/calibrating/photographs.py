@@ -8,22 +8,18 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from trueshot.datasets import (
-    LABELS,
-    Dataset,
-    Photo,
-    photos_in_folders,
-    photos_in_manifest,
-)
-from trueshot.datasets.manifest import crops_file
+from trueshot.datasets.photos import LABELS, Photo, photos_in_folders, photos_in_manifest
 from trueshot.errors import DatasetError
 from trueshot.files import sanitize_unique, utf8_safe
 from trueshot.scanning.sources import Item, file_item
+
+if TYPE_CHECKING:
+    from trueshot.datasets import Dataset
 
 _NUMBERED = re.compile(r"\s+\S*\d\S*$")  # "display validation.3" is a display
 
@@ -74,6 +70,8 @@ def photographs_of(dataset: Path, part: str) -> list[Photograph]:
         DatasetError: It is none of these, is damaged, or holds no photograph of a class.
     """
     if (dataset / "dataset.json").is_file():
+        from trueshot.datasets import Dataset  # prepared ones are of Parquet
+
         found = _of_prepared(Dataset.open(dataset), part)
     elif dataset.is_dir():
         two = [dataset / label for label in LABELS]
@@ -100,11 +98,15 @@ def has_test_part(dataset: Path) -> bool:
         DatasetError: As `photographs_of`.
     """
     if (dataset / "dataset.json").is_file():
+        from trueshot.datasets import Dataset
+
         return "test" in Dataset.open(dataset).photos["part"].to_pylist()
     return dataset.is_file() and any(p.part == "test" for p in photos_in_manifest(dataset))
 
 
 def _of_prepared(dataset: Dataset, part: str) -> list[Photograph]:
+    from trueshot.datasets.manifest import crops_file  # it reads Parquet
+
     rows = [row for row in dataset.photos.to_pylist() if row["part"] == part]
     photos = [_of_row(dataset.folder, row) for row in rows]
     if all(photo.path.is_file() for photo in photos):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from trueshot.bundle import bundle_sha256, load_bundle, save_bundle
+from trueshot.bundle import Bundle, bundle_sha256, is_onnx, read_bundle, with_graph, write_bundle
 from trueshot.calibrating.error_rates import (
     FOLDS,
     FittedCalibration,
@@ -23,12 +23,11 @@ from trueshot.calibrating.photographs import has_test_part, photographs_of
 from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_leak, updated
 from trueshot.card import Card, Measurement
-from trueshot.detector import Detector
+from trueshot.detectors import located
 from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import utf8_safe
 from trueshot.inference import Predictor
-from trueshot.inference.backends import with_torch
-from trueshot.inference.onnx_reading import is_onnx
+from trueshot.inference.crop_model import CropModel
 
 _DETECTOR = "detector.safetensors"  # as a run leaves it
 _TASK = (
@@ -121,13 +120,15 @@ def make_bundle(
         CalibrationError: Too few photographs for the wanted rates.
     """
     settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
-    detector, card = load_bundle(bundle)
-    card = _with_contract(card, settings, bundle)
-    _check(card, detector, bundle)
+    read = read_bundle(bundle)
+    card = _with_contract(read.card, settings, bundle)
+    read = with_graph(replace(read, card=card), bundle)
+    _check(read, bundle)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
         bare = Path(folder) / _DETECTOR  # what the scores depend on, and none of the words
-        save_bundle(bare, detector, updated(card, {"title": "", "task": "", "licence": ""}, bundle))
+        wordless = updated(card, {"title": "", "task": "", "licence": ""}, bundle)
+        write_bundle(bare, replace(read, card=wordless))
         ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
         score = partial(gather, bare, ledger=ledger, workers=workers)
         known = score(photographs_of(Path(calibrate), "validation"))
@@ -154,7 +155,7 @@ def make_bundle(
         "limits": (*settings.limits, *missing, *limits_of(fitted, known)),
     }
     card = updated(card, said, bundle)
-    save_bundle(out, detector, card)
+    write_bundle(out, replace(read, card=card))
     ledger.unlink()
     unread = (*known.unread, *(new.unread if new else ()))
     return Bundled(
@@ -173,6 +174,7 @@ def detector_in(run: Path) -> Path:
     """
     if is_onnx(run):
         raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
+    run = located(run)
     return run / _DETECTOR if run.is_dir() else run
 
 
@@ -196,12 +198,12 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     return updated(card, said, bundle)
 
 
-def _check(card: Card, detector: Detector, bundle: Path) -> None:
+def _check(bundle: Bundle, path: Path) -> None:
     """Refuse, before the work, what cannot judge photographs."""
     try:
-        Predictor(card, with_torch(detector))
+        Predictor(bundle.card, CropModel.of(bundle, path))
     except ValueError as error:
-        raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
+        raise BundleError(f"{path}: cannot judge photographs: {error}") from error
 
 
 def _measured(

@@ -23,6 +23,9 @@ app = typer.Typer(
 )
 
 _INTERRUPTED = 130
+_TRAINING = {
+    *("torch", "pyarrow", "sklearn", "skimage", "matplotlib", "onnx", "yaml", "threadpoolctl"),
+}  # modules of the extra train
 _COMMANDS = (
     scanning.scan,
     bundles.inspect,
@@ -67,6 +70,16 @@ def main() -> None:
         app()
     except (TrueshotError, OSError) as error:
         print(utf8_safe(f"error: {error}"), file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _TRAINING:
+            raise
+        print(
+            f"error: this needs {missing}, which the light installation is without: "
+            "pip install 'trueshot[train]'",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:

@@ -25,6 +25,7 @@ class FormatName(StrEnum):
     """What a detector is exported to."""
 
     onnx = "onnx"
+    bundle = "bundle"
 
 
 def bundle(
@@ -95,12 +96,11 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
-    from trueshot.bundle import bundle_sha256
+    from trueshot.bundle import bundle_sha256, read_card
     from trueshot.calibrating import describe
-    from trueshot.inference.onnx_reading import card_of
 
     path = bundle_named(bundle)
-    card = card_of(path)
+    card = read_card(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:
@@ -112,13 +112,24 @@ def export(
     out: Annotated[Path, typer.Option(help="The file.")],
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
 ) -> None:
-    """Write a detector for other runtimes, once it was found to judge alike there."""
-    from trueshot.export import export_onnx
+    """Write a detector for other runtimes, once it was found to judge alike there.
 
-    made = export_onnx(bundle_named(bundle), out)
+    To bundle: a bundle of an older format becomes one of the present, which is scanned with
+    without PyTorch; weights, calibration and thresholds stay.
+    """
+    from trueshot.bundle import bundle_sha256, load_bundle, upgrade_bundle
+
+    if to is FormatName.bundle:
+        upgrade_bundle(bundle, out)
+        typer.echo(f"{utf8_safe(str(out))}: SHA-256 {bundle_sha256(out)}")
+        return
+    detector, card = load_bundle(bundle)
+    from trueshot.onnx import IMAGES, export_onnx
+
+    sha256, difference = export_onnx(detector, card, bundle_sha256(bundle), out)
     typer.echo(
-        f"{utf8_safe(str(made.path))}: {made.images} photographs judged alike, scores within "
-        f"{made.difference:.1e}; SHA-256 {made.sha256}"
+        f"{utf8_safe(str(out))}: {IMAGES} photographs judged alike, scores within "
+        f"{difference:.1e}; SHA-256 {sha256}"
     )
 
 

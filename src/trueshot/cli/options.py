@@ -63,9 +63,9 @@ Bundle = Annotated[
 
 def bundle_named(name: str) -> Path:
     """The file of a detector: one that comes along, or any other."""
-    from trueshot import detectors
+    from trueshot.detectors import located
 
-    return detectors.shipped(name) if name in detectors.NAMES else Path(name)
+    return located(name)
 
 
 class EngineName(StrEnum):

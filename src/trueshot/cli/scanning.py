@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +15,6 @@ import typer
 from trueshot.cli.options import Address, Bundle, EngineName, EngineOption, bundle_named
 from trueshot.errors import TrueshotError
 from trueshot.files import sanitize
-
-
-class RuntimeName(StrEnum):
-    """What computes."""
-
-    torch = "torch"
-    onnx = "onnx"
 
 
 def scan(
@@ -40,9 +32,6 @@ def scan(
         Path | None, typer.Option(help="What was found, for people: .html; or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
-    runtime: Annotated[
-        RuntimeName | None, typer.Option(help="onnx: without torch, so sooner (extra onnx).")
-    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default as many as processors.")
     ] = None,
@@ -70,10 +59,8 @@ def scan(
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
         chosen = bundle_named(bundle)
-        is_onnx = runtime is None and chosen.suffix.lower() == ".onnx"
         settings = Settings(
             workers=workers,
-            runtime="onnx" if is_onnx else runtime.value if runtime else "torch",
             seconds=timeout,
             memory=memory * 2**20,
             pixel_limit=pixel_limit,
@@ -141,7 +128,6 @@ def _told(settings: Any) -> dict[str, Any]:
     """Settings as a report tells them."""
     return {
         "engine": settings.engine,
-        "runtime": settings.runtime,
         "most pixels": f"{settings.pixel_limit:,}",
         "seconds for each file": f"{settings.seconds:g}",
         "memory for each worker": f"{settings.memory // 2**20:,} MiB",

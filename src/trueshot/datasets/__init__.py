@@ -1,12 +1,43 @@
-"""Data sets: photographs in, crops of known class and source out, split without a leak."""
+"""Data sets: photographs in, crops of known class and source out, split without a leak.
 
-from trueshot.datasets.batches import Batches, Part
-from trueshot.datasets.manifest import Dataset
-from trueshot.datasets.photos import LABELS, ORIGINS, Photo, photos_in_folders, photos_in_manifest
-from trueshot.datasets.prepare import prepare
-from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
-from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
-from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+Imported on first use: lists of photographs are read without what prepared data sets need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trueshot.datasets.batches import Batches, Part
+    from trueshot.datasets.manifest import Dataset
+    from trueshot.datasets.photos import (
+        LABELS,
+        ORIGINS,
+        Photo,
+        photos_in_folders,
+        photos_in_manifest,
+    )
+    from trueshot.datasets.prepare import prepare
+    from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
+    from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
+    from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+
+_HOME = {
+    "LABELS": "photos",
+    "ORIGINS": "photos",
+    "PAPER_FRACTIONS": "splits",
+    "PAPER_PER_CLASS": "settings",
+    "PARTS": "splits",
+    "Batches": "batches",
+    "Dataset": "manifest",
+    "Part": "batches",
+    "Photo": "photos",
+    "Settings": "settings",
+    "ShortcutAudit": "shortcuts",
+    "audit_shortcuts": "shortcuts",
+    "photos_in_folders": "photos",
+    "photos_in_manifest": "photos",
+    "prepare": "prepare",
+}
 
 __all__ = [
     "LABELS",
@@ -25,3 +56,11 @@ __all__ = [
     "photos_in_manifest",
     "prepare",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"trueshot.datasets.{_HOME[name]}"), name)
+    globals()[name] = found  # `prepare` is a module, too, which importing it has put here
+    return found

@@ -255,7 +255,7 @@ def _session(path: Path) -> Any:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise OutsideDetectorError(
-            f"{path}: ONNX files want onnxruntime: pip install 'trueshot[onnx]'"
+            f"{path}: ONNX files want onnxruntime: pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

@@ -152,7 +152,7 @@ def evaluate_detectors(
         dataset: As `prepare` made it.
         out: Folder of the results: SUITE-NAME-SIDEpx.json; of one bundle under the paper's suite,
             result.json.
-        terms: Which suite, and how; `paper` is a suite here.
+        settings: Which suite, and how; `paper` is a suite here.
         sides: Sizes of crops; by default each detector's own.
         attacks: Of the paper's suite, by short name.
         transfer: Detector from which attacks are transferred.

@@ -27,7 +27,7 @@ class ImageFacts:
     """The header of an image file.
 
     Args:
-        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP" or "HEIF", by content.
+        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF" or "AVIF", by content.
         width: Pixels across, as stored: no orientation is applied.
         height: Pixels down, as stored.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L", "P", "CMYK", "I;16".

@@ -29,6 +29,7 @@ _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
+_AVIF_BRANDS = b"avif avis".split()
 
 _lock = threading.Lock()
 _inside = 0
@@ -73,7 +74,7 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     kind = _kind_of(data)
     if kind is None:
         raise NotAnImageError(
-            name, "is no JPEG, PNG, WebP, TIFF, BMP or HEIC; convert it to one of these"
+            name, "is no JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF; convert it to one of these"
         )
     with _strict_pillow(), _errors_with_a_name(name, kind):
         if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
@@ -109,6 +110,8 @@ def _kind_of(data: bytes) -> str | None:
         return "BMP"
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return "HEIF"
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
+        return "AVIF"
     return None
 
 
@@ -118,7 +121,7 @@ def _open(data: bytes, name: str, kind: str) -> Image.Image:
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
-        advice = "install it with: pip install 'trueshot[heic]'"
+        advice = "install it with: pip install pillow-heif"
         raise ImageFileError(name, f"HEIC needs a decoder of its own; {advice}") from None
     # Used as a class, and not registered with Pillow, which would change Pillow for everybody.
     decoder: Callable[..., Image.Image] = HeifImageFile

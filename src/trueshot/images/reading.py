@@ -61,7 +61,7 @@ def read_image(
             pixels can be; it was not decoded.
         TruncatedImageError: It is cut or damaged.
         ImageFileError: It is missing, not readable, no regular file, of a kind of pixels that is
-            not read, or HEIC without the extra `heic`. All of the above are kinds of this error.
+            not read, or HEIC without pillow-heif. All of the above are kinds of this error.
     """
     return read_image_bytes(
         read_bytes(path, pixel_limit), os.fsdecode(path), pixel_limit=pixel_limit

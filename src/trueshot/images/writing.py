@@ -14,7 +14,9 @@ from PIL import Image
 from trueshot.errors import ImageFileError
 from trueshot.files import write_atomically
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif"}
+)
 
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 

@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import cut, select_crops
 from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.inference.feature_images import feature_image
 from trueshot.inference.heat_map import assemble, heat_png
 
 if TYPE_CHECKING:
     from trueshot.calibration import Calibration
     from trueshot.card import Card
-    from trueshot.detector import Detector
     from trueshot.inference.predictor import Prediction, Predictor
 
 Bytes = npt.NDArray[np.uint8]
@@ -39,9 +40,9 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
     shows the detector's own map before it pools globally, whose mean is the score of the crop.
 
     Args:
-        judge: That has judged it.
+        predictor: That has judged it.
         pixels: RGB bytes, shape (h, w, 3), as given to `predictor.predict`.
-        judged: What came of it.
+        prediction: What came of it.
 
     Returns:
         The explanation; the same for the same arguments. Without crops it is a thumbnail.
@@ -93,13 +94,13 @@ def thumbnail(pixels: Bytes) -> bytes:
 def _with_evidence(
     explanation: Explanation, predictor: Predictor, pixels: Bytes, prediction: Prediction
 ) -> Explanation:
-    detector = predictor.detector
     corners = _looked_at(pixels, prediction)
     crops = cut(pixels, corners, prediction.side)
-    maps = _maps(detector, crops)
+    model = predictor.scores if isinstance(predictor.scores, CropModel) else None
+    maps = None if model is None else model.maps(crops)
     within = maps is not None
     if maps is None:
-        maps = predictor.margins(crops)[:, None, None]
+        maps = predictor.scores(crops)[:, None, None]
     cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
     return replace(
         explanation,
@@ -107,18 +108,8 @@ def _with_evidence(
         judged=_spots(prediction.corners, prediction.scores),
         looked_at=_spots(corners, maps.mean((1, 2))),
         within_crops=within,
-        telling=_telling(detector, pixels, prediction, explanation.neutral),
+        telling=_telling(model, pixels, prediction, explanation.neutral),
     )
-
-
-def _maps(detector: Detector | None, crops: Bytes) -> Floats | None:
-    if detector is None:
-        return None
-    from trueshot.inference.feature_images import (
-        maps_of_crops,  # needs torch, which a judge may do without
-    )
-
-    return maps_of_crops(detector, crops)
 
 
 def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
@@ -130,21 +121,20 @@ def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
 
 
 def _telling(
-    detector: Detector | None, pixels: Bytes, prediction: Prediction, neutral: float
+    model: CropModel | None, pixels: Bytes, prediction: Prediction, neutral: float
 ) -> KeyCrop | None:
     """The crop that speaks loudest for the side on which the score of the photograph is."""
-    if detector is None or prediction.score is None:
+    if model is None or prediction.score is None:
         return None
-    from trueshot.inference.feature_images import feature_image
-
     number = int((prediction.scores * (1 if prediction.score >= neutral else -1)).argmax())
     (spot,) = _spots(
         prediction.corners[number : number + 1], prediction.scores[number : number + 1]
     )
     crop = pixels[spot.y : spot.y + prediction.side, spot.x : spot.x + prediction.side]
-    seen = feature_image(detector, crop)
-    if seen is None:
+    first = model.first_layer(crop)
+    if first is None:
         return None
+    seen = feature_image(*first)
     return KeyCrop(
         spot=spot,
         crop=_written(Image.fromarray(crop), "WEBP", lossless=True),

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.bundle import load_bundle
-from trueshot.card import Card, InputContract
+from trueshot.bundle import load_bundle, read_bundle
+from trueshot.card import Answer, Card, InputContract
 from trueshot.errors import BundleError
-from trueshot.inference.backends import Runtime, ScoreFunction, with_torch
+from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import CropSelection, cut, select_crops
+from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
-from trueshot.inference.onnx_reading import is_onnx
-from trueshot.inference.onnx_runtime import with_onnx
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
 
-Answer = Literal["original", "recaptured", "undecided"]
 Bytes = npt.NDArray[np.uint8]
 
-UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
+ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
+"""Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,)."""
 
-_TRIMMED = 0.2  # as in `CropAggregator`
+UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,68 +56,91 @@ class Prediction:
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
 
+    @property
+    def likelihood_ratio(self) -> float | None:
+        """How many times likelier the evidence is if it is a recapture than if it is original."""
+        return None if self.log10_lr is None else 10.0**self.log10_lr
+
+    @property
+    def regions(self) -> tuple[CropScore, ...]:
+        """The crops that were judged, with their scores: squares of `side` pixels."""
+        pairs = zip(self.corners, self.scores, strict=True)
+        return tuple(CropScore(y=y, x=x, score=float(score)) for (y, x), score in pairs)
+
 
 class Predictor:
     """A detector that judges whole photographs.
 
     Args:
         card: What the bundle says of itself.
-        margins: Scores of crops.
-        detector: What computes them, for those who look into it; None where torch does not.
+        scores: Of crops.
+        bundle: Where the detector comes from, for those who look into it.
 
     Raises:
-        ValueError: The card does not say the size of a crop.
+        ValueError: The card does not say the size of a crop, or is not of two classes.
     """
 
     def __init__(
-        self, card: Card, margins: ScoreFunction, detector: Detector | None = None
+        self, card: Card, scores: ScoreFunction, bundle: str | os.PathLike[str] | None = None
     ) -> None:
+        if len(card.classes) != 2:
+            raise ValueError(f"two classes wanted, got {card.classes}")
         self.card = card
         self.contract: InputContract = card.input_contract()
-        self.margins = margins
-        self.detector = detector
+        self.scores = scores
+        self._bundle = bundle
 
     @classmethod
-    def load(cls, bundle: str | os.PathLike[str], runtime: Runtime | None = None) -> Predictor:
-        """Read a detector.
+    def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
+        """Read a detector; PyTorch is wanted only for bundles that are older than graphs.
 
         Args:
-            bundle: A bundle, or an ONNX file that `trueshot export` wrote.
-            runtime: What computes; by default torch, which only bundles can be run with, and
-                onnxruntime for an ONNX file. Judging by onnxruntime loads no torch.
+            bundle: The name of one that comes along, a bundle, or an ONNX file that
+                `trueshot export` wrote.
 
         Raises:
             BundleError: It cannot be read, or does not judge photographs.
         """
-        onnx = is_onnx(bundle)
-        if onnx and runtime == "torch":
-            raise BundleError(f"{bundle}: an ONNX file is not run by torch; give its bundle")
+        found = read_bundle(bundle)
         try:
-            if onnx or runtime == "onnx":
-                return cls(*with_onnx(bundle))
-            detector, card = load_bundle(bundle)
-            return cls(card, with_torch(detector), detector.folded())
+            return cls(found.card, CropModel.of(found, bundle), bundle)
         except ValueError as error:
             raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
 
-    def predict(self, pixels: Bytes) -> Prediction:
+    @functools.cached_property
+    def detector(self) -> Detector:
+        """The detector itself, in evaluation mode, to be attacked or looked into: with a gradient.
+
+        Raises:
+            BundleError: PyTorch is not installed, or it is no bundle that this was made of.
+        """
+        if self._bundle is None:
+            raise BundleError("no bundle is known that this predictor was made of")
+        return load_bundle(self._bundle)[0]
+
+    def predict(self, photograph: Bytes | bytes | str | os.PathLike[str]) -> Prediction:
         """Judge a photograph; the same pixels always get the same answer.
 
         Args:
-            pixels: RGB bytes, shape (h, w, 3), any size.
+            photograph: Its file, the bytes of its file, or RGB levels, uint8, shape (h, w, 3).
+
+        Raises:
+            ImageFileError: The file cannot be read.
+            ValueError: An array of another kind or shape.
         """
+        pixels = _pixels(photograph)
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
         crops = cut(pixels, selection.corners, side)
-        scores = self.margins(crops)
+        scores = self.scores(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
-        score = aggregate(scores, self.contract.aggregation) if finite else None
+        score = self.contract.aggregate(scores) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
         return Prediction(
-            verdict="undecided" if reasons or score is None else self._verdict(score),
+            verdict="undecided" if reasons or score is None else self.card.verdict(score),
             score=score,
-            log10_lr=self._log10_lr(score),
+            log10_lr=None if score is None else self.card.log10_lr(score),
             side=side,
             corners=selection.corners,
             scores=scores,
@@ -128,16 +152,6 @@ class Predictor:
     def notes(self) -> tuple[str, ...]:
         """What must be known of all its verdicts."""
         return () if self.card.decision is not None else (UNCALIBRATED,)
-
-    def _verdict(self, score: float) -> Answer:
-        if self.card.decision is not None:
-            return self.card.decision.verdict(score)
-        return "recaptured" if score > 0 else "original"
-
-    def _log10_lr(self, score: float | None) -> float | None:
-        if score is None or self.card.calibration is None:
-            return None
-        return float(self.card.calibration.log10_lr(np.array([score]))[0])
 
     def _reasons(
         self, pixels: Bytes, selection: CropSelection, finite: bool, features: dict[str, float]
@@ -155,13 +169,27 @@ class Predictor:
         return self.card.domain.reasons(features, len(selection.corners))
 
 
-def aggregate(scores: npt.NDArray[np.float64], how: str) -> float:
-    """Scores of crops, shape (n,), n ≥ 1, made one, as `CropAggregator` does with logits."""
-    ranked = np.sort(scores)
-    count = len(ranked)
-    if how == "mean":
-        return float(scores.mean())
-    if how == "max":
-        return float(ranked[-1])
-    left = (count - 1) // 2 if how == "median" else int(count * _TRIMMED)
-    return float(ranked[left : count - left].mean())
+def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
+    """Read a detector that judges photographs.
+
+    Args:
+        bundle: `accurate` or `robust`, which come along; or a bundle, or an ONNX file that
+            `trueshot export` wrote.
+
+    Raises:
+        BundleError: It cannot be read, or does not judge photographs.
+    """
+    return Predictor.load(bundle)
+
+
+def _pixels(photograph: Bytes | bytes | str | os.PathLike[str]) -> Bytes:
+    if isinstance(photograph, np.ndarray):
+        if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
+            kind = f"{photograph.dtype} {photograph.shape}"
+            raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
+        return photograph
+    from trueshot.images import read_image, read_image_bytes
+
+    if isinstance(photograph, bytes):
+        return read_image_bytes(photograph, "the photograph").pixels
+    return read_image(photograph).pixels

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from trueshot.evaluation.security import WorstCase
+from trueshot.proportion import Proportion
 from trueshot.reports.detector_results import ROUNDING, DetectorResults, crop_side
 from trueshot.reports.loading import PAPER, LoadedResult
 
@@ -20,7 +22,7 @@ class Comparison:
         data: Fingerprint of the data set.
         split_by: What the split kept whole.
         alone: No other setting of the report has its size and part.
-        candidates: In the order in which they were found.
+        detectors: In the order in which they were found.
     """
 
     side: int
@@ -72,6 +74,25 @@ class Comparison:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A detector, its worst case at the budget of the comparison, and its clean accuracy."""
+
+    detector: DetectorResults
+    clean: Proportion
+    worst: WorstCase
+
+    @property
+    def loss(self) -> float:
+        """Share of images that attacks have taken."""
+        return self.clean.share - self.worst.accuracy
+
+    @property
+    def beats_guessing(self) -> bool:
+        """Whether more is left than always naming the larger class gives, by more than chance."""
+        return self.worst.interval[0] > max(self.worst.total) / sum(self.worst.total)
+
+
 def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
     """Put results together: those of the same data, part and size, and of the same detector.
 
@@ -90,13 +111,26 @@ def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
             data=data,
             split_by=mine[0].result.split_by,
             alone=plain.count((side, part)) == 1,
-            detectors=tuple(_numbered(one, numbers) for one in _candidates(mine)),
+            detectors=tuple(_numbered(one, numbers) for one in _detectors(mine)),
         )
         for (side, part, data), mine in sorted(places.items(), key=lambda item: item[0])
     ]
 
 
-def _candidates(results: Sequence[LoadedResult]) -> list[DetectorResults]:
+def standings(comparison: Comparison, threat: str, budget: float | None) -> list[Standing]:
+    """Detectors whose worst case at a budget is known, the best first.
+
+    Equal ones stand in the order of clean accuracy, then of their names.
+    """
+    found = [
+        Standing(detector=one, clean=one.clean, worst=case)
+        for one in comparison.detectors
+        if budget is not None and (case := one.case(threat, budget)) and one.clean
+    ]
+    return sorted(found, key=lambda s: (-s.worst.accuracy, -s.clean.share, s.detector.name))
+
+
+def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
     """Suites of the same weights together; a suite that is there already begins another one."""
     gathered: list[tuple[tuple[str, int | None], dict[str, LoadedResult]]] = []
     for found in results:

@@ -8,7 +8,7 @@ from typing import Any
 
 from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
 from trueshot.evaluation.security import UNBROKEN, SecurityResult, WorstCase
-from trueshot.reports.grids import Rate
+from trueshot.proportion import Proportion
 from trueshot.reports.loading import PAPER, LoadedResult
 
 LINF, L2 = "linf", "l2"
@@ -70,15 +70,15 @@ class DetectorResults:
         return next((c for c in self.curve(threat) if c.budget == budget), None)
 
     @property
-    def clean(self) -> Rate | None:
+    def clean(self) -> Proportion | None:
         """Judged rightly without an attack, and before any file."""
         for threat in [LINF, *self.threats]:
             if case := self.case(threat, 0.0):
-                return Rate(right=sum(case.right_before_file), total=sum(case.total))
+                return Proportion(count=sum(case.right_before_file), total=sum(case.total))
         if self.paper and (cell := cell_of(self.paper, CLEAN, 0.0)):
             return rate(cell)
         changes = (c for r in self.security for c in r.changes if c.name == NO_CHANGE)
-        return next((Rate(right=sum(c.right), total=sum(c.total)) for c in changes), None)
+        return next((Proportion(count=sum(c.right), total=sum(c.total)) for c in changes), None)
 
     @property
     def was_attacked(self) -> bool:
@@ -100,7 +100,7 @@ class DetectorResults:
         """Of its training, if any result says it."""
         return next((result.cost for result in self.security if result.cost), {})
 
-    def alone(self, attack: str, budget: float) -> Rate | None:
+    def alone(self, attack: str, budget: float) -> Proportion | None:
         """Judged rightly under this attack alone.
 
         Of the paper suite; or of a trial for whose turn nothing had been broken yet: then the
@@ -113,7 +113,9 @@ class DetectorResults:
                 clean = next((c for c in result.curve(trial.threat) if c.budget == 0), None)
                 mine = (trial.attack, trial.budget, trial.threat) == (attack, budget, LINF)
                 if mine and clean and tuple(trial.tried) == tuple(clean.right):
-                    return Rate(right=sum(clean.right) - sum(trial.broken), total=sum(clean.total))
+                    return Proportion(
+                        count=sum(clean.right) - sum(trial.broken), total=sum(clean.total)
+                    )
         return None
 
     def attacks_alone(self) -> list[str]:
@@ -151,16 +153,16 @@ class DetectorResults:
         return {name: names.count(name) for name in dict.fromkeys(names)}
 
 
-def rate(counted: WorstCase | Cell) -> Rate:
+def rate(counted: WorstCase | Cell) -> Proportion:
     """Both classes together."""
-    return Rate(right=sum(counted.right), total=sum(counted.total))
+    return Proportion(count=sum(counted.right), total=sum(counted.total))
 
 
-def of_class(counted: WorstCase | Cell, label: int) -> Rate | None:
+def of_class(counted: WorstCase | Cell, label: int) -> Proportion | None:
     """One class; None if it holds no image."""
     if not counted.total[label]:
         return None
-    return Rate(right=counted.right[label], total=counted.total[label])
+    return Proportion(count=counted.right[label], total=counted.total[label])
 
 
 def crop_side(result: SecurityResult | RobustnessResult) -> int | None:

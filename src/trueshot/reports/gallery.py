@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import LINF, DetectorResults
-from trueshot.reports.grids import one_line
-from trueshot.reports.html import picture
 from trueshot.reports.loading import LoadedResult
+from trueshot.reports.page import picture
+from trueshot.reports.table import one_line
 
 _PNG = "png"  # a threat of the file suite: L∞ again
 MOST = 4  # panels of a detector on the page: pictures are heavy
@@ -27,21 +27,21 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen(Verdict):
+class JudgedFile(Verdict):
     """The same, with the file."""
 
     file: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class After(Verdict):
+class VerdictAfter(Verdict):
     """The same, after a channel."""
 
     channel: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
+class Picture:
     """A file that shows something so many times as strong."""
 
     file: str
@@ -56,13 +56,13 @@ class Example:
     attack: str
     budget: float
     true: str
-    clean: Seen
-    attacked: Seen
+    clean: JudgedFile
+    attacked: JudgedFile
     threat: str = LINF
     fate: str = ""
-    residual: Shown | None = None
-    noise: Shown | None = None
-    after: tuple[After, ...] = ()
+    residual: Picture | None = None
+    noise: Picture | None = None
+    after: tuple[VerdictAfter, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ def _spread(valid: Sequence[tuple[LoadedResult, Example]]) -> list[tuple[LoadedR
 
 
 def _panel(found: LoadedResult, example: Example, faults: list[str]) -> Panel:
-    parts: list[Seen | Shown | None] = [
+    parts: list[JudgedFile | Picture | None] = [
         example.clean,
         example.residual,
         example.noise,

@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueshot.reports.comparison import Comparison
+from trueshot.proportion import Proportion
+from trueshot.reports.comparison import Comparison, Standing, standings
 from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults, of_class, rate
 from trueshot.reports.detector_results import threat_name as in_words
-from trueshot.reports.grids import (
-    Cell,
-    Figure,
-    Grid,
-    Rate,
-)
 from trueshot.reports.provenance import cost
-from trueshot.reports.security_grids import epsilon
-from trueshot.reports.security_narrative import Standing, standings
+from trueshot.reports.security_tables import epsilon
+from trueshot.reports.table import Cell, Number, Table
 
 DOUBTED = " †"
 
@@ -60,7 +55,7 @@ def board(comparison: Comparison, threat: str = LINF, budget: float | None = Non
     )
 
 
-def leaderboard(made: Board) -> Grid:
+def leaderboard(made: Board) -> Table:
     """The table of a board; detectors with doubts are marked, and stay where their figures are."""
     budgets = _near(made)
     common = _common_changes(made.comparison.detectors)
@@ -70,7 +65,7 @@ def leaderboard(made: Board) -> Grid:
         for place, standing in enumerate(made.ranked, start=1)
     ]
     rows += [("–", *_row(made, one, budgets, common)) for one in made.unranked]
-    return Grid(
+    return Table(
         name=f"leaderboard-{made.comparison.slug}",
         title=f"Leaderboard by the worst case{at}, {in_words(made.threat)}. "
         f"{made.comparison.title}",
@@ -112,8 +107,8 @@ def _row(
         *(None if case is None else rate(case) for case in cases),
         None if chosen is None else of_class(chosen, 1),
         one.clean,
-        Figure(value=one.auc, digits=3),
-        None if one.clean is None else Figure(value=one.clean.total, digits=0),
+        Number(value=one.auc, digits=3),
+        None if one.clean is None else Number(value=one.clean.total, digits=0),
         *_everyday(one, common),
         cost(one),
         _doubts(one),
@@ -142,10 +137,10 @@ def _common_changes(detectors: Sequence[DetectorResults]) -> list[str]:
     return [name for name in named[0] if all(name in one for one in named)] if named else []
 
 
-def _changes(one: DetectorResults) -> dict[str, Rate]:
+def _changes(one: DetectorResults) -> dict[str, Proportion]:
     found = {change.name: change for result in one.security for change in result.changes}
     return {
-        name: Rate(right=sum(change.right), total=sum(change.total))
+        name: Proportion(count=sum(change.right), total=sum(change.total))
         for name, change in found.items()
         if name != NO_CHANGE
     }

@@ -15,7 +15,7 @@ from trueshot.errors import RunError
 from trueshot.evaluation.results import RobustnessResult, load_experiments
 from trueshot.evaluation.security import KIND, SecurityResult
 from trueshot.files import utf8_safe
-from trueshot.reports.grids import one_line
+from trueshot.reports.table import one_line
 
 PAPER = "paper"
 _ROLES = ("plain", "secure")

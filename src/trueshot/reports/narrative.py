@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trueshot.evaluation.results import CLEAN, Cell, RobustnessResult
+from trueshot.evaluation.security import WorstCase
+from trueshot.reports.comparison import Comparison, Standing, standings
+from trueshot.reports.detector_results import LINF, threat_name
+from trueshot.reports.security_tables import NOISE, attack_name
 
 MUCH, SOME = 0.25, 0.10
 NBSP = "\N{NO-BREAK SPACE}"
@@ -212,3 +216,92 @@ def _budgets(cells: Sequence[Cell]) -> str:
 def _range(cells: Sequence[Cell]) -> str:
     low, high = (percent(f(cell.accuracy for cell in cells)) for f in (min, max))
     return low if low == high else f"{low.split(NBSP)[0]} to {high}"
+
+
+def verdict(comparison: Comparison) -> Statement:
+    """What is left of the best detector at the largest budget that they have in common."""
+    threat = LINF if LINF in comparison.threats else next(iter(comparison.threats), LINF)
+    budget = comparison.budget(threat)
+    ranked = standings(comparison, threat, budget)
+    if not ranked or budget is None:
+        return Statement(
+            kind="open",
+            headline="The worst case is not known",
+            sentences=(
+                "No suite of strong attacks has been run here, and one attack alone proves "
+                "nothing: trueshot evaluate with --suite strong does that.",
+            ),
+        )
+    best = ranked[0]
+    kind, headline = _headline(best, budget)
+    if best.detector.doubts and kind == "good":
+        kind = "mixed"
+    where = f" ({threat_name(threat)})" if threat != LINF else ""
+    sentences = (
+        f"Of all its test images {best.detector.name} judges {percent(best.clean.share)} rightly "
+        f"without an attack, and {percent(best.worst.accuracy)} whatever the suite does within "
+        f"{budget:g} levels{where}.",
+        _direction(best.worst),
+        _others(ranked[1:]),
+        _misled(ranked, budget) if threat == LINF else "",
+        _doubted(ranked),
+    )
+    return Statement(kind=kind, headline=headline, sentences=tuple(filter(None, sentences)))
+
+
+def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
+    name, left = best.detector.name, percent(best.worst.accuracy)
+    if not best.beats_guessing:
+        return "bad", f"Nothing here holds at ε = {budget:g}: {name}, the best, keeps {left}"
+    if best.loss >= MUCH:
+        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: a part holds"
+    if best.loss >= SOME:
+        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: most holds"
+    return "good", f"{name} holds: {left} in the worst case at ε = {budget:g}"
+
+
+def _direction(case: WorstCase) -> str:
+    """Each class apart: what an attacker wants is a recapture that passes."""
+    if not all(case.total):
+        return ""
+    originals, recaptures = (percent(r / t) for r, t in zip(case.right, case.total, strict=True))
+    return (
+        f"In the direction that matters, a recapture made to look original, it still finds "
+        f"{recaptures} of the recaptures; of the originals it keeps {originals}."
+    )
+
+
+def _others(others: Sequence[Standing]) -> str:
+    if not others:
+        return ""
+    named = "; ".join(f"{s.detector.name} {percent(s.worst.accuracy)}" for s in others[:5])
+    more = f", and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"The others keep: {named}{more}."
+
+
+def _misled(ranked: Sequence[Standing], budget: float) -> str:
+    """The detector that one attack alone flatters most, if by much."""
+    found = [
+        (alone.share - s.worst.accuracy, s, name, alone)
+        for s in ranked
+        for name in s.detector.attacks_alone()
+        if name != NOISE and (alone := s.detector.alone(name, budget))
+    ]
+    if not found:
+        return ""
+    gap, standing, name, alone = max(found, key=lambda each: each[0])
+    if gap < MUCH:
+        return ""
+    return (
+        f"One attack alone flatters: under {attack_name(name)} {standing.detector.name} seems to "
+        f"keep {percent(alone.share)} at ε = {budget:g}, and all attacks together leave "
+        f"{percent(standing.worst.accuracy)}."
+    )
+
+
+def _doubted(ranked: Sequence[Standing]) -> str:
+    names = [s.detector.name for s in ranked if s.detector.doubts]
+    if not names:
+        return ""
+    which = "its" if len(names) == 1 else "their"
+    return f"There are doubts about {', '.join(names)}: {which} true worst case may be lower."

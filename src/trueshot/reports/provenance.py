@@ -11,16 +11,16 @@ from trueshot.evaluation.results import CLEAN, RobustnessResult
 from trueshot.evaluation.security import PerClass, SecurityResult
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import L2, LARGEST, DetectorResults
-from trueshot.reports.grids import Cell, Figure, Grid, one_line
 from trueshot.reports.loading import LoadedResult
-from trueshot.reports.tables import ATTACK_NAMES, BUDGETS
+from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
+from trueshot.reports.table import Cell, Number, Table, one_line
 
 _MINUTE, _HOUR = 60, 3600
 
 
-def origin_table(comparison: Comparison) -> Grid:
+def origin_table(comparison: Comparison) -> Table:
     """A row for each result."""
-    return Grid(
+    return Table(
         name=f"{comparison.slug}-results",
         title=f"The results. {comparison.title}",
         note="Each is the same again with the same weights, data, seed and versions.",
@@ -37,10 +37,10 @@ def origin_table(comparison: Comparison) -> Grid:
     )  # fmt: skip
 
 
-def training_table(comparison: Comparison) -> Grid:
+def training_table(comparison: Comparison) -> Table:
     """A row for each detector whose training is known."""
     rows = [(one.name, *_training(one)) for one in comparison.detectors if one.recipe or one.cost]
-    return Grid(
+    return Table(
         name=f"{comparison.slug}-training",
         title=f"The trainings. {comparison.title}",
         header=("detector", "recipe", "iterations", "batch", "seed", "time", "images a second"),
@@ -111,8 +111,8 @@ def _origin(result: SecurityResult | RobustnessResult) -> tuple[Cell, ...]:
     secure = result if isinstance(result, SecurityResult) else None
     return (
         _count(sum(_total(result))),
-        Figure(value=result.auc, digits=3),
-        Figure(value=secure.threshold, digits=4) if secure else None,
+        Number(value=result.auc, digits=3),
+        Number(value=secure.threshold, digits=4) if secure else None,
         str(secure.seed) if secure else None,
         result.split_by,
         result.data[:12],
@@ -151,5 +151,5 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def _count(number: float) -> Figure:
-    return Figure(value=number, digits=0)
+def _count(number: float) -> Number:
+    return Number(value=number, digits=0)

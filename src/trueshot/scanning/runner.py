@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from trueshot.detectors import located
 from trueshot.engines.engine import Engine, Reply, Request, Work, open_engine
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS, WorkerError
 from trueshot.errors import RunError
@@ -33,7 +34,6 @@ class Settings:
 
     Args:
         workers: Processes; all cores, if not said.
-        runtime: What computes: "torch" or "onnx".
         seconds: That a file may take.
         memory: Bytes that a worker may take beyond what is loaded; None for no limit.
         pixel_limit: Larger photographs are refused.
@@ -51,7 +51,6 @@ class Settings:
     """
 
     workers: int | None = None
-    runtime: str = "torch"
     seconds: float = DEFAULT_SECONDS
     memory: int | None = DEFAULT_MEMORY
     pixel_limit: int = _PIXEL_LIMIT
@@ -73,8 +72,7 @@ class Settings:
         return Work(
             loader=self.loader,
             settings={
-                "bundle": os.fsdecode(bundle),
-                "runtime": self.runtime,
+                "bundle": os.fspath(located(bundle)),
                 "pixel_limit": self.pixel_limit,
                 "explain": self.explain,
             },
@@ -172,7 +170,7 @@ def scan(
 
         shown = settings.show_progress and sys.stderr is not None
         advance = stack.enter_context(_progress(found)) if shown else _silent
-        claim = {"detector": str(engine.facts["detector"]), "runtime": settings.runtime}
+        claim = {"detector": str(engine.facts["detector"])}
         book = None if place is None else stack.enter_context(Ledger(place, claim))
         summary = Summary()
         for verdict in judge_items(engine, found(), book, explain=settings.explain):

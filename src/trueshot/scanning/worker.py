@@ -40,7 +40,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Load a detector and make ready to judge with it; for `Pool`.
 
     Args:
-        settings: `bundle`: path of a bundle; `runtime`: "torch" or "onnx"; `pixel_limit`, as in
+        settings: `bundle`: path of a bundle, or name of one that comes along; `pixel_limit`, as in
             `read_image`; `explain`: whether to make ready for that, too.
 
     Returns:
@@ -50,9 +50,11 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     Raises:
         BundleError: The bundle cannot be read, or cannot judge photographs.
     """
+    from trueshot.inference import Predictor
+
     if settings.get("explain"):  # once, for all workers
         import trueshot.inference.explaining  # noqa: F401
-    predictor = _judge(settings["bundle"], settings["runtime"])
+    predictor = Predictor.load(settings["bundle"])
     detector = bundle_sha256(settings["bundle"])
     handler = examiner(
         predictor, detector, settings["pixel_limit"], explainer(predictor), predictor.notes
@@ -69,16 +71,6 @@ def explainer(predictor: Predictor) -> Explain:
         return {EXPLANATION: explain(predictor, image.pixels, prediction).to_bytes()}
 
     return explained
-
-
-def _judge(bundle: str, runtime: str) -> Predictor:
-    from trueshot.inference import Predictor
-
-    if runtime == "torch":
-        import torch
-
-        torch.set_num_threads(1)
-    return Predictor.load(bundle, "onnx" if runtime == "onnx" else "torch")
 
 
 def examiner(

@@ -11,37 +11,12 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from trueshot.errors import RecipeError
-from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
+from trueshot.networks.lcnn import LCNNSettings
+from trueshot.networks.spectral import SpectralSettings
 from trueshot.training.objective_settings import Objective, Settings
 
 PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0
-
-
-class Network(Settings):
-    """The LCNN and its arguments."""
-
-    name: Literal["lcnn"] = "lcnn"
-    filters: tuple[int, int, int, int, int] = Field(
-        default=DEFAULT_FILTERS,
-        description="Filters of the five convolutions: an assumption, the paper gives none.",
-    )
-    front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
-        default="laplacian", description="What stands before the first convolution."
-    )
-
-
-class SpectralSettings(Settings):
-    """The network of local power spectra, and its arguments."""
-
-    name: Literal["spectral"]
-    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
-    floor: float = Field(
-        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
-    )
-    filters: tuple[int, ...] = Field(
-        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
-    )
 
 
 class InputContract(Settings):
@@ -97,7 +72,7 @@ class Recipe(Settings):
         description="Names the folder of a run too.",
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
-    network: Network | SpectralSettings = Field(default=Network(), discriminator="name")
+    network: LCNNSettings | SpectralSettings = Field(default=LCNNSettings(), discriminator="name")
     input: InputContract = InputContract()
     augmentation: Literal["none", "symmetries"] = Field(
         default="none",

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
-from trueshot.reports.environment import strict_environment
+from trueshot.reports.page import strict_environment
 from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router

@@ -15,9 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from trueshot.bundle import read_card
+from trueshot.bundle import is_onnx, read_card
 from trueshot.errors import BundleError, RunError
-from trueshot.inference.onnx_reading import is_onnx
 from trueshot.web.app import create_app
 from trueshot.web.service import Service
 from trueshot.web.settings import ServiceSettings

@@ -6,6 +6,7 @@ import io
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from PIL import Image
 
 from trueshot.bundle import bundle_sha256
 from trueshot.errors import (
-    BundleError,
     EmptyFileError,
     ImageFileError,
     ImageTooLargeError,
@@ -39,10 +39,10 @@ _GREY, _WHITE = 128, 127
 
 @dataclass(frozen=True, eq=False)
 class LoadedDetector:
-    """A detector, ready to judge and to be attacked."""
+    """A detector, ready to judge, and to be attacked where PyTorch is."""
 
     predictor: Predictor
-    sheets: Detector
+    sheets: Detector | None
     examine: Handler
     pixel_limit: int
 
@@ -62,11 +62,8 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     Raises:
         BundleError: A bundle cannot be read, or cannot judge photographs.
     """
-    import torch
-
     import trueshot.inference.explaining  # noqa: F401 (once, for all workers)
 
-    torch.set_num_threads(1)
     benches: dict[str, LoadedDetector] = {}
     facts: dict[str, Any] = {}
     for name in (ACCURATE, ROBUST):
@@ -88,16 +85,21 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def _bench(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
+    predictor = Predictor.load(bundle)
+    examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
+    return LoadedDetector(predictor, _sheets(predictor), examine, pixel_limit)
+
+
+def _sheets(predictor: Predictor) -> Detector | None:
+    """What is attacked, loaded once for all workers; only this needs PyTorch."""
+    if find_spec("torch") is None:
+        return None
+    import torch
+
     from trueshot.web.attacking import sheet_detector
 
-    predictor = Predictor.load(bundle)
-    if predictor.detector is None:
-        raise BundleError(f"{bundle}: has no gradient, so it cannot be attacked; give its bundle")
-
-    examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
-    return LoadedDetector(
-        predictor, sheet_detector(predictor.detector, predictor.card), examine, pixel_limit
-    )
+    torch.set_num_threads(1)
+    return sheet_detector(predictor.detector, predictor.card)
 
 
 def status_of(data: bytes, pixel_limit: int) -> int:
@@ -112,6 +114,9 @@ def status_of(data: bytes, pixel_limit: int) -> int:
 def _attack(
     bench: LoadedDetector, request: Mapping[str, Any], data: bytes
 ) -> tuple[dict[str, Any], Attached]:
+    if bench.sheets is None:
+        reason = "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
+        return {"refused": reason, "status": 422}, {}
     from trueshot.web.attacking import attack_named, attack_photograph
 
     started = time.perf_counter()
