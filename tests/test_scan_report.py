@@ -483,7 +483,7 @@ def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> 
     html = page(tmp_path, settings=settings)
     asked = html[html.index('id="request"') : html.index('id="summary"')]
     for name, value in (
-        ("Runtime", "torch"), ("Seconds for each file", "30"), ("Engine", "local"),
+        ("Seconds for each file", "30"), ("Engine", "local"),
         ("Memory for each worker", "2,048 MiB"), ("Most pixels", "200,000,000"),
         ("Resumed", "no"), ("Cluster", "none"),
     ):  # fmt: skip
