@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +43,11 @@ SECURE = PLAIN.model_copy(
         "objective": Objective(penalty=Penalty(weight=2.0), fusion=Fusion(adversarial=8)),
     }
 )
+
+
+def records_of(journal: Path) -> list[dict[str, Any]]:
+    """Without the lines that say what the others belong to."""
+    return [line for line in read_lines(journal) if line.keys() != {"key"}]
 
 
 def run(*arguments: object, status: int = 0) -> Forked:
@@ -136,7 +142,7 @@ def test_attack_writes_files_reads_them_back_and_reports(bundle: Path, tmp_path:
     photos = write_photos(tmp_path / "in", 2)
     out = tmp_path / "out"
     done = run("attack", bundle, tmp_path / "in", "--attack", "fgsm", "--budget", 2, "--out", out)
-    records = read_lines(out / "attacks.jsonl")
+    records = records_of(out / "attacks.jsonl")
     assert len(records) == len(done.stdout.splitlines()) == len(photos)
     detector, _ = load_bundle(bundle)
     detector.network = CropAggregator(detector.network, SIDE)
@@ -164,7 +170,7 @@ def test_attack_lowers_what_the_detector_says_of_the_true_class(
         "attack", bundle, tmp_path / "in" / "recaptured", "--attack", "llcm", "--budget", 1,
         "--label", "recaptured", "--out", tmp_path / "out",
     )  # fmt: skip
-    for record in read_lines(tmp_path / "out" / "attacks.jsonl"):
+    for record in records_of(tmp_path / "out" / "attacks.jsonl"):
         before, after = record["before"], record["after_file"]
         assert after["label"] != before["label"] or after["probability"] < before["probability"]
 
@@ -193,7 +199,7 @@ def test_an_attack_that_was_stopped_does_not_do_its_photos_again(
     arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "out")
     first = run(*arguments)
     journal = tmp_path / "out" / "attacks.jsonl"
-    files = [Path(line["out"]) for line in read_lines(journal)]
+    files = [Path(line["out"]) for line in records_of(journal)]
     times = [path.stat().st_mtime_ns for path in files]
     files[0].unlink()
     journal.write_bytes(journal.read_bytes()[:-20])
@@ -310,7 +316,7 @@ def test_verdicts_of_another_crop_size_are_not_taken_for_these(
     arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "out")
     run(*arguments, "--size", 32)
     run(*arguments, "--size", 16)
-    lines = read_lines(tmp_path / "out" / "attacks.jsonl")
+    lines = records_of(tmp_path / "out" / "attacks.jsonl")
     assert len({line["out"] for line in lines}) == 4
     assert lines[0]["before"] != lines[2]["before"]
 
@@ -319,7 +325,7 @@ def test_attack_does_not_attack_what_it_has_written_itself(bundle: Path, tmp_pat
     write_photos(tmp_path / "in", 1)
     arguments = ("attack", bundle, tmp_path / "in", "--out", tmp_path / "in" / "out")
     assert run(*arguments).stdout == run(*arguments).stdout
-    assert len(read_lines(tmp_path / "in" / "out" / "attacks.jsonl")) == 2
+    assert len(records_of(tmp_path / "in" / "out" / "attacks.jsonl")) == 2
 
 
 def test_the_verdict_after_the_file_is_that_of_the_file(
@@ -343,7 +349,7 @@ def test_the_verdict_after_the_file_is_that_of_the_file(
 def test_an_attack_of_half_a_level_leaves_nothing_in_a_file(bundle: Path, tmp_path: Path) -> None:
     write_photos(tmp_path / "in", 1)
     run("attack", bundle, tmp_path / "in", "--budget", 0.5, "--out", tmp_path / "out")
-    for record in read_lines(tmp_path / "out" / "attacks.jsonl"):
+    for record in records_of(tmp_path / "out" / "attacks.jsonl"):
         assert record["largest_change"] == 0
         assert record["after_file"] == record["before"]
 

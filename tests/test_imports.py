@@ -59,13 +59,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},
-    "simulation": {"errors", "files", "images", "memory", "progress"},
+    "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
-    "simulate": BASE | {"datasets", "simulation"},
+    "simulate": BASE | {"datasets", "engines", "simulation"},
     "publish": BASE | FILED | {"inference", "evaluation", "reports"},
     "cli": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish"},
     "__main__": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish", "cli"},

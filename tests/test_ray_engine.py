@@ -27,6 +27,7 @@ from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError, RunError
 from trueshot.scanning.runner import Settings, scan
 from trueshot.scanning.verdict import Verdict
+from trueshot.simulate import Simulation, simulate
 
 # Read when ray is imported: off, it stays on loopback, as it does on other systems by default.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
@@ -123,6 +124,7 @@ def test_a_scan_over_two_machines_ends_as_one_on_this_machine(
         ray.init(address=cluster.address, log_to_driver=False)  # once for what follows
         left_off_and_taken_up_again(tmp_path, bundle, given, wanted)
         without_a_file(bundle)
+        simulated_as_here(tmp_path)
         poisoned(tmp_path, bundle, photographs)
         bereft_of_a_machine(cluster, tmp_path, bundle, photographs)
 
@@ -158,6 +160,22 @@ def without_a_file(bundle: Path) -> None:
     damaged.write_bytes(bundle.read_bytes()[:-1])
     with pytest.raises(BundleError, match=r"damaged\.safetensors: "):
         list(scan(damaged, ["-"], settings=RAY, stdin=io.BytesIO(b"none")))
+
+
+def simulated_as_here(folder: Path) -> None:
+    """Pairs are made on the machines, and the data set is the same, byte by byte."""
+    few = Simulation(sides=(64,), per_class=10, procedural=0.9, seed=3)
+    made = [
+        simulate(None, folder / engine, few, workers=1, engine=engine)
+        for engine in ("local", "ray")
+    ]
+    local, ray = (
+        {path.relative_to(one.folder): path.read_bytes() for path in one.folder.rglob("*.jpg")}
+        for one in made
+    )
+    assert local == ray
+    assert local
+    assert made[0].fingerprint(64) == made[1].fingerprint(64)
 
 
 def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:

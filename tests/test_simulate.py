@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import os
 import random
 import shutil
 import signal
@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +23,15 @@ from PIL import Image
 from processes import Forked
 
 from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.engines.engine import LocalEngine
+from trueshot.engines.pool import WorkerError
 from trueshot.errors import DatasetError, ImageFileError, SimulationError
 from trueshot.images import read_image, write_jpeg, write_png
-from trueshot.simulate import Simulation, production_of, show, simulate
+from trueshot.simulate import Simulation, production_of, show, simulate, work_of
 from trueshot.simulation.pairs import original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
+from trueshot.simulation.scenes import embedded_scenes
 
 SMALL = Simulation(sides=(64,), per_class=40, procedural=0.9, seed=3)  # 4, 1 and 5 pairs
 
@@ -175,24 +179,40 @@ def test_killed_at_random_moments_it_ends_as_one_that_was_not(
     assert not list((tmp_path / "killed").rglob("*.part"))
 
 
-def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("moment", ["at start", "at work"])
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, moment: str) -> None:
     line = [sys.executable, "-m", "trueshot", "simulate", "--out", str(tmp_path), "--workers", "2"]
-    process = subprocess.Popen(
-        line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    while not list(tmp_path.rglob("*.jpg")) and process.poll() is None:
-        time.sleep(0.05)
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def is_time(family: set[int]) -> bool:
+        return bool(family) and (moment == "at start" or any(tmp_path.rglob("*.jpg")))
+
+    while not is_time(family := below(process.pid)) and process.poll() is None:
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    wait_until(lambda: not is_group(process.pid))
+    assert family
+    wait_until(lambda: not family & parents().keys())
 
 
-def is_group(number: int) -> bool:
-    try:
-        os.killpg(number, 0)
-    except ProcessLookupError:
-        return False
-    return True
+def below(process: int) -> set[int]:
+    """Processes that this one started, and those that they did."""
+    known, found = parents(), {process}
+    while more := {child for child, parent in known.items() if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process that is alive."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text("ascii", "replace").rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(path.parent.name)] = int(parent)
+    return found
 
 
 def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
@@ -258,11 +278,29 @@ def test_the_sheet_shows_a_row_per_pair_and_ends_in_the_files_themselves(tmp_pat
     np.testing.assert_array_equal(sheet[22 + 278 : 22 + 278 + 256, 4 * 260 : 4 * 260 + 256], last)
 
 
-def test_a_process_that_dies_is_an_error_and_what_it_left_goes_on(tmp_path: Path) -> None:
+def test_a_worker_that_fails_is_an_error_and_what_it_left_goes_on(tmp_path: Path) -> None:
+    production = production_of(None, SMALL)
+    first = production.places()[0]
+
+    class Failing(LocalEngine):
+        def collect(self, *, wait: bool) -> Any:
+            reply = super().collect(wait=wait)
+            fails = reply is not None and reply[0] == 1
+            return (1, WorkerError("its decoder died")) if fails else reply
+
+    work = work_of(None, embedded_scenes(), SMALL)
+    with Failing(work, workers=2) as engine, pytest.raises(SimulationError, match="decoder died"):
+        produce(production, tmp_path / "out", engine)
+    produce(production, tmp_path / "out")
+    assert all((tmp_path / "out" / n).is_file() for p in production.places() for n in names(*p))
+    assert (tmp_path / "out" / names(*first)[0]).read_bytes() == original(
+        production.pair(*first), production.side
+    )
+
+
+def test_a_photograph_that_is_gone_is_named(tmp_path: Path) -> None:
     production = production_of(None, SMALL)
     gone = replace(production.casts["train"].scenes[0], kind="photo", path=tmp_path / "gone.png")
     casts = {**production.casts, "train": replace(production.casts["train"], scenes=[gone])}
-    with pytest.raises(Exception, match=r"gone\.png"):
-        produce(replace(production, casts=casts), tmp_path / "out", workers=2)
-    produce(production, tmp_path / "out", workers=2)
-    assert all((tmp_path / "out" / n).is_file() for p in production.places() for n in names(*p))
+    with pytest.raises(ImageFileError, match=r"gone\.png"):
+        produce(replace(production, casts=casts), tmp_path / "out")

@@ -103,7 +103,7 @@ def assert_problem(answer: httpx.Response, status: int, *words: str) -> dict[str
 # ---- What is answered ----
 
 
-@pytest.mark.parametrize("name", ["plain", "robust"])
+@pytest.mark.parametrize("name", ["accurate", "robust"])
 def test_a_verdict_is_that_of_the_judge_with_all_that_a_scan_says(
     real: Served, folder: Path, name: str
 ) -> None:
@@ -111,7 +111,9 @@ def test_a_verdict_is_that_of_the_judge_with_all_that_a_scan_says(
     answer = real.send(path.read_bytes(), name="a/b\\photo.png", detector=name)
     (said,) = answer.json()["verdicts"]
     facts = real.app.state.service.pool.facts[name]
-    predictor = Predictor.load(folder / {"plain": "plain.safetensors", "robust": "robust.st"}[name])
+    predictor = Predictor.load(
+        folder / {"accurate": "accurate.safetensors", "robust": "robust.st"}[name]
+    )
     prediction = predictor.predict(read_image(path).pixels)
     assert answer.status_code == 200
     assert said["score"] == pytest.approx(prediction.score, abs=1e-6)
@@ -132,7 +134,7 @@ def test_pictures_come_if_asked_for_and_fit_the_photograph(real: Served, folder:
     path = photograph(folder, 4, True)
     (said,) = real.send(path.read_bytes(), pictures="true").json()["verdicts"]
     shown = said["pictures"]
-    prediction = Predictor.load(folder / "plain.safetensors").predict(read_image(path).pixels)
+    prediction = Predictor.load(folder / "accurate.safetensors").predict(read_image(path).pixels)
     assert tuple(map(tuple, shown["corners"])) == prediction.corners
     assert shown["side"] == 32
     for name in ("thumbnail", "heat"):
@@ -203,7 +205,7 @@ def test_an_attack_keeps_its_budget_and_tells_both_verdicts(real: Served, folder
     data = photograph(folder, 5, True).read_bytes()
     shown = {}
     with real.client(headers=BYTES) as client:
-        for name in ("plain", "robust"):
+        for name in ("accurate", "robust"):
             answer = client.post(f"/v1/attacks?method=pgd&budget=3&detector={name}", content=data)
             said = answer.json()
             shown = {key: pixels_of(uri) for key, uri in said["pictures"].items()}
@@ -242,7 +244,7 @@ def test_the_server_tells_of_its_detectors_and_itself(real: Served) -> None:
     with real.client() as client:
         plain, robust = client.get("/v1/detectors").json()
         health = client.get("/v1/health").json()
-    assert (plain["name"], plain["card"]["title"]) == ("plain", "Untrained 1")
+    assert (plain["name"], plain["card"]["title"]) == ("accurate", "Untrained 1")
     assert (robust["name"], robust["card"]["title"]) == ("robust", "Untrained 2")
     assert (health["status"], health["workers"], health["places"]) == ("ok", 2, 6)
 

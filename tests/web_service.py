@@ -69,7 +69,7 @@ def new_client(port: int, **how: Any) -> httpx.Client:
 
 @contextmanager
 def served(
-    bundles: tuple[Path, Path] = (Path("plain"), Path("robust")),
+    bundles: tuple[Path, Path] = (Path("accurate"), Path("robust")),
     loader: str = QUICK,
     **limits: Any,
 ) -> Iterator[Served]:
@@ -112,8 +112,8 @@ def small_bundle(path: Path, seed: int, **said: Any) -> Path:
 
 
 def small_bundles(folder: Path) -> tuple[Path, Path]:
-    """A plain and a robust one."""
-    return small_bundle(folder / "plain.safetensors", 1), small_bundle(folder / "robust.st", 2)
+    """An accurate and a robust one."""
+    return small_bundle(folder / "accurate.safetensors", 1), small_bundle(folder / "robust.st", 2)
 
 
 def real_service(folder: Path, **limits: Any) -> Any:

@@ -20,7 +20,7 @@ Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dic
 def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Judge by brightness; do what the first bytes of a file say."""
     card = Card(network={"name": "lcnn"}, side=32, title="Brightness").model_dump(mode="json")
-    facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("plain", "robust")}
+    facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("accurate", "robust")}
     limit = settings["pixel_limit"]
     examine = examiner(Brightness(), "b" * 64, limit)  # type: ignore[arg-type]
 

@@ -7,22 +7,24 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
+from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import ImageFileError, SimulationError
 from trueshot.files import claim, utf8_safe, write_json
 from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
-from trueshot.simulation.production import VERSION, Production, names, produce
+from trueshot.simulation.production import VERSION, Production, maker, names, produce
 from trueshot.simulation.scenes import (
     Scene,
     embedded_scenes,
@@ -33,9 +35,13 @@ from trueshot.simulation.sheet import describe, draw_sheet
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
+if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Handler
+
 CAMERAS, MEDIA = 100, 100  # over all parts
 SHOWN_PAIRS = 8
 _PHOTOS = "photos"
+_SECONDS = 600.0  # that a pair may take
 _MARGIN = 16  # photographs are so much larger than their largest crops, which lie at random in them
 
 
@@ -112,6 +118,9 @@ def simulate(
     out: str | os.PathLike[str],
     simulation: Simulation,
     workers: int | None = None,
+    *,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Dataset:
     """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
 
@@ -124,6 +133,9 @@ def simulate(
         out: Folder of the data set; photographs are kept in `photos` below it.
         simulation: Settings.
         workers: Processes; by default as many as there are processors.
+        engine: Where pairs are made: "local", or "ray" for the machines of a cluster, which read
+            photographs of scenes under the same path; files are written here.
+        address: Of the Ray cluster; see `RayEngine`.
 
     Raises:
         SimulationError: There are too few scenes, or the folder holds another simulation.
@@ -134,13 +146,49 @@ def simulate(
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
-        produce(production, root / _PHOTOS, workers)
+        if engine == "local" and workers == 1:
+            produce(production, root / _PHOTOS)
+        else:
+            work = work_of(photos, scenes, simulation)
+            with open_engine(engine, work, workers=workers, address=address) as made_by:
+                produce(production, root / _PHOTOS, made_by)
         photographs = _photos(root, production)
         if simulation.recaptures:
             write_json(root / "pairs.json", {"pairs": _shown(production)})
         else:
             photographs = examples_of(photographs, simulation.task)
         return prepare(photographs, root, simulation.settings(), workers)
+
+
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Make ready to make pairs, as a loader of `Pool`.
+
+    Args:
+        settings: As `work_of` says them.
+    """
+    photos = settings["photos"]
+    known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
+    simulation = TypeAdapter(Simulation).validate_python(settings["simulation"])
+    scenes = [known[name] for name in settings["scenes"]]
+    production = _production(scenes, simulation)
+    return maker(replace(production, recaptures=settings["recaptures"])), {}
+
+
+def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation) -> Work:
+    """What the workers of an engine do: pairs depend on this alone."""
+    return Work(
+        loader="trueshot.simulate:load",
+        settings={
+            "photos": None if photos is None else str(photos.absolute()),
+            "scenes": [scene.name for scene in scenes],
+            "simulation": replace(
+                simulation, task=RECAPTURE, conditions=_conditions(simulation)
+            ).facts(),
+            "recaptures": simulation.recaptures,
+        },
+        memory=None,
+        seconds=_SECONDS,
+    )
 
 
 def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
@@ -216,10 +264,15 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
     )
 
 
+def _conditions(simulation: Simulation) -> Conditions:
+    if simulation.recaptures:
+        return simulation.conditions
+    # Class 0 is what the camera wrote, and nothing came after.
+    return replace(simulation.conditions, kept=1.0, sent=0.0)
+
+
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
-    share, conditions = simulation.fractions[part], simulation.conditions
-    if not simulation.recaptures:  # class 0 is what the camera wrote, and nothing came after
-        conditions = replace(conditions, kept=1.0, sent=0.0)
+    share, conditions = simulation.fractions[part], _conditions(simulation)
     return draw_cast(
         scenes,
         simulation.seed,

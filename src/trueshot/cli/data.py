@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Sides
+from trueshot.cli.options import Address, EngineName, EngineOption, Sides
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -161,6 +161,8 @@ def simulate(
     task: TaskName = "recapture",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
 ) -> None:
     """Make true shots by physics, recaptures or other examples of them, and a data set."""
     from trueshot import simulate as simulation
@@ -185,7 +187,10 @@ def simulate(
         simulation.show(photos, show, settings)
         typer.echo(f"sheet: {show}")
     elif out is not None:
-        _print_dataset(simulation.simulate(photos, out, settings, workers))
+        made = simulation.simulate(
+            photos, out, settings, workers, engine=engine.value, address=address
+        )
+        _print_dataset(made)
 
 
 def _print_dataset(dataset: Any) -> None:

@@ -85,3 +85,17 @@ def bundle_named(name: str) -> Path:
     from trueshot.detectors import located
 
     return located(name)
+
+
+class EngineName(StrEnum):
+    """Where it computes: on this machine, or on those of a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
+EngineOption = Annotated[EngineName, typer.Option(help="ray: many machines (extra ray).")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
+]

@@ -6,23 +6,15 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Bundle, bundle_named
+from trueshot.cli.options import Address, Bundle, EngineName, EngineOption, bundle_named
 from trueshot.errors import TrueshotError
 from trueshot.files import sanitize
-
-
-class EngineName(StrEnum):
-    """Where it computes: on this machine, or on those of a Ray cluster."""
-
-    local = "local"
-    ray = "ray"
 
 
 def scan(
@@ -54,13 +46,8 @@ def scan(
     ledger: Annotated[
         Path | None, typer.Option(help="Of what is done; by default beside the results.")
     ] = None,
-    engine: Annotated[
-        EngineName, typer.Option(help="ray: many machines (extra ray).")
-    ] = EngineName.local,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
-    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
     ] = False,

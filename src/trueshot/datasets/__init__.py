@@ -67,4 +67,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"trueshot.datasets.{_HOME[name]}"), name)
+    found = getattr(import_module(f"trueshot.datasets.{_HOME[name]}"), name)
+    globals()[name] = found  # `prepare` is a module, too, which importing it has put here
+    return found

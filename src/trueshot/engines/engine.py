@@ -7,14 +7,13 @@ items by `Engine.map`, whichever engine does it.
 
 from __future__ import annotations
 
-import itertools
 import queue
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Answer, Pool, WorkerError
 from trueshot.errors import RunError
@@ -25,7 +24,6 @@ _AT_ONCE, _AHEAD = 4, 2048
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
-Self = TypeVar("Self", bound="Engine")
 
 Reply = Answer | WorkerError
 """What came of a request: an error is one of that request alone."""
@@ -100,11 +98,19 @@ class Engine(ABC):
         Raises:
             TrueshotError: The work cannot be loaded.
         """
-        numbered = iter(enumerate(items))
+        numbered = enumerate(items)
         under_way: dict[int, _Item] = {}
         ready: dict[int, _Outcome] = {}
         told = taken = 0
         more = True
+
+        def take(number: int, item: _Item) -> None:
+            asked = ask(number, item)
+            if isinstance(asked, Request):
+                under_way[number] = item
+                self.submit(number, asked)
+            else:
+                ready[number] = asked
 
         def enter(number: int, reply: Reply) -> None:
             ready[number] = done(number, under_way.pop(number), reply)
@@ -117,17 +123,12 @@ class Engine(ABC):
         try:
             while more or under_way or ready:
                 while more and has_room():
-                    for number, item in itertools.islice(numbered, 1):
-                        asked = ask(number, item)
-                        if isinstance(asked, Request):
-                            under_way[number] = item
-                            self.submit(number, asked)
-                        else:
-                            ready[number] = asked
-                        taken += 1
-                        break
-                    else:
+                    entry = next(numbered, None)
+                    if entry is None:
                         more = False
+                    else:
+                        take(*entry)
+                        taken += 1
                 if told not in ready and under_way and (reply := self.collect(wait=True)):
                     enter(*reply)
                 while told in ready:
@@ -158,7 +159,7 @@ class Engine(ABC):
     def close(self) -> None:
         """End all processes."""
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -299,10 +299,12 @@ class EvaluationResult:
             return []
         found = [_single(CLEAN, threat, 0.0, clean.right, clean.total)]
         for trial in self.trials:
-            if trial.threat == threat and trial.tried in (clean.total, clean.right):
+            # In the paper's suite all images were tried, were it fewer than without an attack.
+            total = trial.tried if self.suite == PAPER else clean.total
+            if trial.threat == threat and trial.tried in (total, clean.right):
                 pairs = zip(trial.tried, trial.broken, strict=True)
                 right = tuple(tried - broken for tried, broken in pairs)
-                found.append(_single(trial.attack, threat, trial.budget, right, clean.total))
+                found.append(_single(trial.attack, threat, trial.budget, right, total))
         return found
 
     def single(self, attack: str, budget: float = 0.0, threat: str = "linf") -> SingleAttack:

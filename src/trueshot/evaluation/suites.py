@@ -22,6 +22,7 @@ from trueshot.attacks.expectation import Expectation
 from trueshot.attacks.fab import FAB
 from trueshot.attacks.second_opinions import FoolboxPGD, PyAutoAttackAPGD
 from trueshot.attacks.square import Square
+from trueshot.attacks.targeted import Targeted
 from trueshot.attacks.through import Through
 from trueshot.attacks.transfer import Transfer
 from trueshot.channels import EVERYDAY, FILES, Channel, Png
@@ -255,6 +256,7 @@ class AttackEntry(_Entry):
         name: For tables; by default its own.
         images: On which it is tried: `survivors`, `right` or `all`; see `Step.on`.
         far: Whether it goes on at `far_budgets`.
+        target: Class to reach, by its number; by default any but the true one will do.
         through: Attack through a differentiable stand-in of the channel.
         settings: Of the attack, other than its budget.
     """
@@ -263,6 +265,7 @@ class AttackEntry(_Entry):
     name: str = Field(default="", max_length=60)
     images: On = "survivors"
     far: bool = False
+    target: int | None = Field(default=None, ge=0)
     through: bool = False
     settings: dict[str, Any] = {}
 
@@ -331,10 +334,17 @@ class Suite(_Entry):
         found = planned(spec, **more, **({"name": entry.name} if entry.name else {}))
         if "norm" in {each.name for each in _fields(found.kind)}:
             found = replace(found, settings={"norm": norm, **entry.settings})
+        if entry.target is not None:
+            name = entry.name or f"{found.name}-to-{entry.target}"
+            found = replace(found, name=name, kind=partial(_targeted, found.kind, entry.target))
         if not entry.through:
             return found
         name = entry.name or f"{found.name}-through"
         return replace(found, name=name, kind=partial(_through, found.kind, (channel,)))
+
+
+def _targeted(kind: Callable[..., Attack], target: int, **given: Any) -> Attack:
+    return Targeted(kind(**given), target=target)
 
 
 def _through(kind: Callable[..., Attack], channels: tuple[Channel, ...], **given: Any) -> Attack:

@@ -16,7 +16,7 @@ from trueshot.reports.page import strict_environment
 from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router
-from trueshot.web.schemas import MOST_LEVELS, PLAIN, ROBUST
+from trueshot.web.schemas import ACCURATE, MOST_LEVELS, ROBUST
 from trueshot.web.service import LOADER, Service
 from trueshot.web.settings import ServiceSettings
 
@@ -25,17 +25,17 @@ _SUMMARY = "Tells true shots from recaptures, with likelihood ratios and reasons
 
 
 def create_app(
-    plain: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+    accurate: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
 ) -> FastAPI:
     """The page and the service of two detectors.
 
     Args:
-        plain: Bundle of the detector that was trained without a defence: what judges by default.
+        accurate: Bundle of the detector that was trained without a defence: what judges by default.
         robust: Bundle of the one that was trained with one.
         settings: Where it listens, and limits.
         loader: What the workers run, as `Pool` takes it.
     """
-    service = Service(plain, robust, settings, loader)
+    service = Service(accurate, robust, settings, loader)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -65,7 +65,7 @@ def create_app(
 
 async def _page(request: Request) -> HTMLResponse:
     service: Service = request.app.state.service
-    cards = {name: service.pool.facts[name] for name in (PLAIN, ROBUST)}
+    cards = {name: service.pool.facts[name] for name in (ACCURATE, ROBUST)}
     template = strict_environment(_HERE / "templates").get_template("page.html.jinja")
     text = template.render(
         summary=_SUMMARY,

@@ -19,10 +19,10 @@ from trueshot.engines.pool import Answer
 from trueshot.files import sanitize
 from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
 
-DetectorName = Literal["plain", "robust"]
+DetectorName = Literal["accurate", "robust"]
 Method = Literal["fgsm", "llcm", "pgd"]
 MOST_LEVELS = 15
-PLAIN: DetectorName = "plain"
+ACCURATE: DetectorName = "accurate"
 ROBUST: DetectorName = "robust"
 
 Word = Literal["original", "recaptured", "undecided", "error"]

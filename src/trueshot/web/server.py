@@ -28,7 +28,7 @@ _BACKLOG = 128
 
 
 def serve(
-    plain: Path,
+    accurate: Path,
     robust: Path,
     settings: ServiceSettings,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
@@ -36,7 +36,7 @@ def serve(
     """Serve until interrupted; an interrupt is its usual end.
 
     Args:
-        plain: Bundle of the detector that judges by default.
+        accurate: Bundle of the detector that judges by default.
         robust: Bundle of the one that resists attacks.
         settings: Where, and limits.
         say: Takes what a person should know: where it listens, and warnings.
@@ -45,7 +45,7 @@ def serve(
         BundleError: A bundle cannot be read, or does not judge photographs.
         RunError: The address cannot be listened on.
     """
-    for bundle in (plain, robust):
+    for bundle in (accurate, robust):
         if is_onnx(bundle):
             reason = "an ONNX file has no gradient, so that the page could not attack it"
             raise BundleError(f"{bundle}: {reason}; give the bundle that it was exported from")
@@ -54,7 +54,7 @@ def serve(
         port = listener.getsockname()[1]
         for line in warnings_of(settings):
             say(line)
-        app = create_app(plain, robust, settings)
+        app = create_app(accurate, robust, settings)
         service: Service = app.state.service
         try:
             service.start()

@@ -21,7 +21,7 @@ from trueshot.inference.explanation import Explanation
 from trueshot.scanning.verdict import EXPLANATION, Verdict
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
-from trueshot.web.schemas import PLAIN, ROBUST
+from trueshot.web.schemas import ACCURATE, ROBUST
 from trueshot.web.settings import ServiceSettings
 from trueshot.web.uploads import Upload
 
@@ -38,19 +38,19 @@ class Service:
     """Two detectors in worker processes, and the queue before them.
 
     Args:
-        plain: Bundle of the detector that was trained without a defence.
+        accurate: Bundle of the detector that was trained without a defence.
         robust: Bundle of the one that was trained with one.
         settings: Limits.
         loader: What the workers run, as `Pool` takes it.
     """
 
     def __init__(
-        self, sanitize: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+        self, accurate: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
     ) -> None:
         self.settings = settings
         self.places = settings.at_once + settings.queue
         self.taken = 0
-        self._bundles = {PLAIN: str(sanitize.absolute()), ROBUST: str(robust.absolute())}
+        self._bundles = {ACCURATE: str(accurate.absolute()), ROBUST: str(robust.absolute())}
         self._loader = loader
         self._pool: Pool | None = None
         self._turns = anyio.CapacityLimiter(settings.at_once)

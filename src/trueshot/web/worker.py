@@ -24,7 +24,7 @@ from trueshot.images import read_image_bytes
 from trueshot.images.opening import opened
 from trueshot.inference import Prediction, Predictor
 from trueshot.scanning.worker import examiner, explainer
-from trueshot.web.schemas import PLAIN, ROBUST
+from trueshot.web.schemas import ACCURATE, ROBUST
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
@@ -51,7 +51,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Load both detectors; for `Pool`.
 
     Args:
-        settings: `plain` and `robust`: paths of bundles; `pixel_limit`, as in `read_image`.
+        settings: `accurate` and `robust`: paths of bundles; `pixel_limit`, as in `read_image`.
 
     Returns:
         A handler of requests, and facts: by detector its `sha256` and its `card`.
@@ -66,7 +66,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
     benches: dict[str, LoadedDetector] = {}
     facts: dict[str, Any] = {}
-    for name in (PLAIN, ROBUST):
+    for name in (ACCURATE, ROBUST):
         sha256 = bundle_sha256(settings[name])
         benches[name] = _bench(settings[name], sha256, settings["pixel_limit"])
         card = benches[name].predictor.card

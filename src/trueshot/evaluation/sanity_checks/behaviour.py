@@ -35,6 +35,8 @@ class Behaviour:
         differs_under_gradient: Margin differs while autograd records.
         same_at_twice_the_size: Median change of the score when images are enlarged to twice the
             size, as a share of the spread of scores; None if only one size is taken.
+        within_unit: No output for any image, or its negative, leaves 0 to 1.
+        one_verdict: All images get the same verdict, though they are of more than one class.
     """
 
     random: float
@@ -45,6 +47,8 @@ class Behaviour:
     changing_statistics: int
     differs_under_gradient: float
     same_at_twice_the_size: float | None
+    within_unit: bool = False
+    one_verdict: bool = False
 
     @property
     def resizes(self) -> bool:
@@ -90,7 +94,23 @@ def behaviour_of(detector: Detector, images: Tensor, labels: Tensor, seed: int =
                 first, _recorded(detector, few, of_few), _ANOTHER_WAY * scale
             ),
             same_at_twice_the_size=size,
+            within_unit=_within_unit(detector, few),
+            one_verdict=_one_verdict(detector, images, labels),
         )
+
+
+@torch.no_grad()
+def _within_unit(detector: Detector, images: Tensor) -> bool:
+    size = chunk_of(images)
+    both = torch.cat([images, LEVELS - images])
+    said = torch.cat([detector(some) for some in both.split(size)])
+    return bool(((said >= 0) & (said <= 1)).all())
+
+
+@torch.no_grad()
+def _one_verdict(detector: Detector, images: Tensor, labels: Tensor) -> bool:
+    said = torch.cat([detector(some).argmax(1) for some in images.split(chunk_of(images))])
+    return len(said.unique()) == 1 < len(labels.unique())
 
 
 def reads(detector: Detector, images: Tensor, labels: Tensor, pixels: Tensor) -> bool:

@@ -25,6 +25,12 @@ def noticed_in_behaviour(behaviour: Behaviour) -> Iterator[Doubt]:
             "are others while a gradient is being recorded.",
             evidence={"share": behaviour.differs_under_gradient},
         )
+    if behaviour.within_unit:
+        yield Doubt(
+            name="outputs-are-probabilities",
+            finding="No output for any image, or for its negative, leaves 0 to 1.",
+            evidence={"least": 0.0, "most": 1.0},
+        )
     # Whoever draws random numbers says something else in company anyway.
     company = behaviour.company if behaviour.random == 0 else 0.0
     if company or behaviour.stays_in_train_mode or behaviour.changing_statistics:

@@ -16,7 +16,7 @@ const METHOD_NOTES = {
   llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
-const DETECTORS = ["plain", "robust"];
+const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
 const photos = [];
