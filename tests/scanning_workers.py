@@ -33,6 +33,7 @@ class Brightness:
             log10_lr=score / 5,
             scores=np.array([score]),
             reasons=(),
+            top_class=None,
             features={},
         )
 

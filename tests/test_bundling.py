@@ -319,7 +319,7 @@ def test_the_same_bytes_count_once_and_never_as_both_classes(run: Path, tmp_path
     assert made.card.calibrated_on is not None
     assert made.card.calibrated_on.originals == 23
     (folder / "recaptured-201.png").write_bytes((folder / "original-200.png").read_bytes())
-    with pytest.raises(DatasetError, match="the same bytes, said to be of both classes"):
+    with pytest.raises(DatasetError, match="the same bytes, said to be of two classes"):
         make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
 
 
@@ -557,7 +557,7 @@ def test_of_very_many_kinds_the_worst_are_named_and_long_texts_are_cut() -> None
     found = measure(given, answers, kind="clean", name="a", command="b" * 5000, note="c")
     assert len(found.apcer_by_kind) == 20
     assert {f"display {n}" for n in range(20, 25)} <= set(found.apcer_by_kind)
-    assert found.note == "c Of 25 kinds of recapture the 20 with the highest APCER are named."
+    assert found.note == "c Of 25 kinds the 20 with the highest APCER are named."
     assert found.command == "b" * 999 + "…"
     found = measure(given, answers, kind="clean", name="a", note="c" * 2000)
     assert len(found.note) == 1000

@@ -541,11 +541,26 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         Predictor.load(path)
 
 
-def test_a_detector_of_three_classes_or_without_a_size_judges_no_photographs(
-    tmp_path: Path,
-) -> None:
-    three = bundle_of(tmp_path / "three.safetensors", classes=("a", "b", "c"))
+def test_a_detector_without_a_size_judges_no_photographs(tmp_path: Path) -> None:
     sizeless = bundle_of(tmp_path / "sizeless.safetensors", contract=None)
-    for path in (three, sizeless):
-        with pytest.raises(BundleError, match=rf"{path.name}: cannot judge photographs"):
-            Predictor.load(path)
+    with pytest.raises(BundleError, match=r"sizeless.safetensors: cannot judge photographs"):
+        Predictor.load(sizeless)
+
+
+def test_a_detector_of_three_classes_gives_logits_and_names_the_likeliest(tmp_path: Path) -> None:
+    three = bundle_of(tmp_path / "three.safetensors", classes=("a", "b", "c"))
+    predictor, detector = Predictor.load(three), load_bundle(three)[0]
+    given = crops()
+    with torch.no_grad():
+        wanted = detector(to_levels(given)).double()
+    np.testing.assert_allclose(predictor.scores(given), wanted.numpy(), atol=1e-4)
+    odds = wanted[:, 1:].logsumexp(1) - wanted[:, 0]
+    np.testing.assert_allclose(predictor.crop_scores(given), odds.numpy(), atol=1e-4)
+    model = predictor.scores
+    assert isinstance(model, CropModel)
+    maps = model.maps(given)
+    assert maps is not None
+    np.testing.assert_allclose(maps.mean((1, 2)), odds.numpy(), atol=1e-3)
+    found = predictor.predict(given[-1])
+    assert found.verdict == ("not a" if odds[-1] > 0 else "a")
+    assert found.top_class == ("b", "c")[int(wanted[-1, 1:].argmax())]

@@ -17,7 +17,8 @@ import pytest
 from hostile import SUFFIXES, make
 
 from trueshot.scanning.sources import items
-from trueshot.scanning.verdict import WORDS, sanitize
+from trueshot.scanning.verdict import sanitize, words_of
+from trueshot.tasks.recapture import RECAPTURE
 
 HERE = Path(__file__).parent
 MEMORY = 2**30
@@ -39,6 +40,8 @@ if status.exists():
     own = int(status.read_text().partition("VmHWM:")[2].split()[0])
 print(json.dumps([own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
 """
+
+WORDS = words_of(RECAPTURE)
 
 
 @dataclass(frozen=True)

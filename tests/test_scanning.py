@@ -33,8 +33,9 @@ from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import write_output
 from trueshot.scanning.runner import judge_items
 from trueshot.scanning.sources import Item, items
-from trueshot.scanning.verdict import COLUMNS, WORDS
+from trueshot.scanning.verdict import COLUMNS, words_of
 from trueshot.scanning.worker import examiner
+from trueshot.tasks.recapture import RECAPTURE
 
 HERE = Path(__file__).parent
 FAKE = Settings(loader="scanning_workers:load", workers=2, seconds=600)
@@ -51,6 +52,8 @@ try:
 except KeyboardInterrupt:
     sys.exit(130)
 """
+
+WORDS = words_of(RECAPTURE)
 
 
 @pytest.fixture(autouse=True)
@@ -441,6 +444,7 @@ def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
                 log10_lr=None,
                 scores=np.zeros(1),
                 reasons=(),
+                top_class=None,
                 features={},
             )
 

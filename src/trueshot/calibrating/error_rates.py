@@ -50,12 +50,14 @@ class FittedCalibration:
         decision: From scores to verdicts.
         domain: What was calibrated for.
         of_new_sources: Whether the thresholds hold for photographs of sources that were not seen.
+        wording: Words of verdicts.
     """
 
     calibration: Calibration
     decision: Decision
     domain: Domain
     of_new_sources: bool
+    wording: Wording = RECAPTURE.words
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,10 +67,12 @@ class Answers:
     Args:
         verdicts: Words of the task, or "undecided".
         log10_lrs: Not a number where there is no score.
+        wording: Words of the verdicts.
     """
 
     verdicts: list[str]
     log10_lrs: Floats
+    wording: Wording = RECAPTURE.words
 
 
 def fit_all(
@@ -124,29 +128,26 @@ def fit_all(
             side=side,
         ),
         of_new_sources=of_new_sources,
+        wording=wording,
     )
 
 
-def predict_all(
-    fitted: FittedCalibration, evidence: Scores, wording: Wording = RECAPTURE.words
-) -> Answers:
+def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
     """What a bundle calibrated like that says of photographs, as `Predictor` does."""
     verdicts: list[str] = []
     ratios: list[float] = []
     for each in evidence.findings:
         inside = each.score is not None and not fitted.domain.reasons(each.features, each.crops)
-        said = fitted.decision.verdict(each.score or 0.0, wording) if inside else UNDECIDED
+        said = fitted.decision.verdict(each.score or 0.0, fitted.wording) if inside else UNDECIDED
         verdicts.append(said)
         ratio = np.nan if each.score is None else fitted.calibration.log10_lr(each.score).item()
         ratios.append(ratio)
-    return Answers(verdicts=verdicts, log10_lrs=np.array(ratios, dtype=np.float64))
+    ratios_found = np.array(ratios, dtype=np.float64)
+    return Answers(verdicts=verdicts, log10_lrs=ratios_found, wording=fitted.wording)
 
 
 def cross_validate(
-    evidence: Scores,
-    calibrate: Callable[[Scores], FittedCalibration],
-    folds: int = FOLDS,
-    wording: Wording = RECAPTURE.words,
+    evidence: Scores, calibrate: Callable[[Scores], FittedCalibration], folds: int = FOLDS
 ) -> Answers:
     """Answers on each photograph by a calibration on other sources than its own.
 
@@ -162,9 +163,9 @@ def cross_validate(
     for fold in group_folds(evidence.sources, folds):
         rest = np.setdiff1d(np.arange(len(verdicts)), fold)
         fitted = calibrate(evidence.subset(rest))
-        answers = predict_all(fitted, evidence.subset(fold), wording)
+        answers = predict_all(fitted, evidence.subset(fold))
         verdicts[fold], ratios[fold] = answers.verdicts, answers.log10_lrs
-    return Answers(verdicts=verdicts.tolist(), log10_lrs=ratios)
+    return Answers(verdicts=verdicts.tolist(), log10_lrs=ratios, wording=answers.wording)
 
 
 def measure(
@@ -175,7 +176,6 @@ def measure(
     name: str,
     command: str = "",
     note: str = "",
-    wording: Wording = RECAPTURE.words,
 ) -> Measurement:
     """All error rates, with intervals that draw sources.
 
@@ -187,14 +187,14 @@ def measure(
     def rate(what: str, among: Flags) -> Rate:
         return _rate(verdicts[among] == what, sources[among].tolist())
 
-    first, other = wording.verdicts
+    first, other = answers.wording.verdicts
     kinds = of_kinds(labels, evidence.kinds, other)
     by_kind = {name: rate(first, of) for name, of in kinds.items()}
     worst = sorted(by_kind, key=lambda k: (by_kind[k].value, by_kind[k].high))[-_MOST_KINDS:]
     scored = evidence.scored()
     over_all, few = _over_all_thresholds(scored)
     has_ratio = ~np.isnan(answers.log10_lrs)
-    notes = (note, few, _note_on_kinds(len(by_kind), wording))
+    notes = (note, few, _note_on_kinds(len(by_kind), answers.wording))
     return Measurement(
         kind=kind,
         name=name,
@@ -252,8 +252,8 @@ def _as_rate(found: Interval, count: int, total: int) -> Rate:
 def _note_on_kinds(count: int, wording: Wording) -> str:
     if count <= _MOST_KINDS:
         return ""
-    kinds, missed = f"{count} kinds of {wording.plurals[1]}", wording.errors[1]
-    return f"Of {kinds} the {_MOST_KINDS} with the highest {missed} are named."
+    missed = wording.errors[1]
+    return f"Of {count} kinds the {_MOST_KINDS} with the highest {missed} are named."
 
 
 def _cut(text: str) -> str:

@@ -14,7 +14,7 @@ from trueshot.calibration.samples import Floats, Labels
 from trueshot.errors import DatasetError
 from trueshot.progress import progress
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.runner import Settings, judge_items
+from trueshot.scanning.runner import Settings, judge_items, task_of
 from trueshot.scanning.verdict import Verdict
 
 
@@ -110,7 +110,9 @@ def gather(
         Ledger(ledger, {"detector": str(engine.facts["detector"])}) as kept,
     ):
         found = []
-        verdicts = judge_items(engine, (each.item() for each in photographs), kept)
+        verdicts = judge_items(
+            engine, (each.item() for each in photographs), kept, task=task_of(engine)
+        )
         for photograph, verdict in zip(photographs, verdicts, strict=True):
             found.append(_score(photograph, verdict))
             advance(1, "")

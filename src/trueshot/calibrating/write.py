@@ -28,7 +28,7 @@ from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import utf8_safe
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
-from trueshot.tasks import Task, Wording
+from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
 _DETECTOR = "detector.safetensors"  # as a run leaves it
@@ -145,9 +145,7 @@ def make_bundle(
         wording=task.words,
     )
     fitted = calibrated(known)
-    measured, missing = _measured(
-        calibrated, fitted, known, new, test, settings, command, task.words
-    )
+    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
     said = {
         "calibration": fitted.calibration,
         "decision": fitted.decision,
@@ -226,7 +224,6 @@ def _measured(
     test: str | os.PathLike[str] | None,
     settings: CalibrationSettings,
     command: str,
-    wording: Wording,
 ) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
     """The measurement, or a sentence that says why there is none."""
     if new is not None and test is not None:
@@ -234,17 +231,16 @@ def _measured(
         name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
         found = measure(
             new,
-            predict_all(fitted, new, wording),
+            predict_all(fitted, new),
             kind=settings.test_kind,
             name=name,
             command=command,
             note=note,
-            wording=wording,
         )
         return (found,), ()
     try:
         crosswise = partial(calibrated, of_new_sources=fitted.of_new_sources)
-        answers = cross_validate(known, crosswise, wording=wording)
+        answers = cross_validate(known, crosswise)
     except CalibrationError as error:
         return (), (f"Its error rates were not measured: {error}.",)
     folds = min(FOLDS, len(set(known.sources)))
@@ -253,7 +249,4 @@ def _measured(
         f"those left out are judged by a calibration on the others. {note_on(known)}"
     ).strip()
     name = "cross-validation over sources"
-    found = measure(
-        known, answers, kind="clean", name=name, command=command, note=note, wording=wording
-    )
-    return (found,), ()
+    return (measure(known, answers, kind="clean", name=name, command=command, note=note),), ()

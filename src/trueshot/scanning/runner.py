@@ -178,7 +178,9 @@ def scan(
         claim = {"detector": str(engine.facts["detector"])}
         book = None if place is None else stack.enter_context(Ledger(place, claim))
         summary = Summary()
-        for verdict in judge_items(engine, found(), book, explain=settings.explain):
+        for verdict in judge_items(
+            engine, found(), book, explain=settings.explain, task=task_of(engine)
+        ):
             summary.add(verdict)
             advance(1, f"{summary.rate:.1f} a second")
             yield verdict
@@ -189,7 +191,12 @@ def scan(
 
 
 def judge_items(
-    engine: Engine, found: Iterable[Item], ledger: Ledger | None = None, *, explain: bool = False
+    engine: Engine,
+    found: Iterable[Item],
+    ledger: Ledger | None = None,
+    *,
+    explain: bool = False,
+    task: Task = RECAPTURE,
 ) -> Iterator[Verdict]:
     """Judge items; whatever goes wrong with one is a verdict on it.
 
@@ -198,12 +205,11 @@ def judge_items(
         found: Files, members of archives, or bytes with names.
         ledger: Verdicts that it holds are not made again, others are entered as they come.
         explain: Whether pictures that show why are wanted in the ledger.
+        task: What the detector decides, see `task_of`.
 
     Yields:
         Verdicts, in the order of the items.
     """
-
-    task = Task.of_facts(engine.facts["task"]) if "task" in engine.facts else RECAPTURE
 
     def ask(position: int, item: Item) -> Request | Verdict:
         if item.reason is not None:
@@ -239,6 +245,12 @@ def judge_items(
         return verdict
 
     return engine.map(found, ask, done)
+
+
+def task_of(engine: Engine) -> Task:
+    """What the detector of an engine decides, as its card says."""
+    facts = engine.facts.get("task")
+    return RECAPTURE if facts is None else Task.of_facts(facts)
 
 
 def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
