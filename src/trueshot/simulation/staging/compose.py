@@ -64,7 +64,7 @@ class Arrangement:
 
 
 @dataclass(frozen=True)
-class _Raster:
+class Raster:
     """A part as it was drawn for a size: pixels with a border, and the way to them."""
 
     pixels: Image.Image
@@ -155,7 +155,7 @@ class Stage:
         )
         return np.asarray(image)
 
-    def _raster(self, part: Part) -> _Raster | None:
+    def _raster(self, part: Part) -> Raster | None:
         """Draw a part as finely as it is seen; None if the frame shows nothing of it."""
         pose = self.arrangement.pose
         assert pose is not None
@@ -198,10 +198,10 @@ class Stage:
         )
         matrix = to_drawing @ inverse(homography) @ np.diag([1 / self.scale, 1 / self.scale, 1.0])
         sign = matrix[2] @ np.array([middle[0] * self.scale, middle[1] * self.scale, 1.0])
-        return _Raster(image, matrix, box, float(np.sign(sign)))
+        return Raster(image, matrix, box, float(np.sign(sign)))
 
     def _seen(
-        self, raster: _Raster, rows: tuple[int, int]
+        self, raster: Raster, rows: tuple[int, int]
     ) -> tuple[tuple[slice, slice], Bytes] | None:
         """A drawing in the photograph: where, and RGBA bytes."""
         left, top, right, bottom = raster.box
@@ -231,7 +231,7 @@ class Stage:
         self,
         light: Linear,
         part: Part,
-        raster: _Raster | None,
+        raster: Raster | None,
         rows: tuple[int, int],
         falls: Linear,
         mirrored: Linear,
@@ -245,8 +245,12 @@ class Stage:
         own = decode_srgb(np.ascontiguousarray(seen[..., :3]))
         if part.emits:
             own *= np.float32(part.emits)
+            if part.display is not None:
+                own *= np.array(part.display.white, np.float32)
         else:
             own *= falls[where]
+            if part.sheet is not None:
+                own *= np.array(part.sheet.paper, np.float32)
         if part.gloss:
             own += np.float32(part.gloss) * mirrored[where]
         light[where] += channelwise(np.multiply, own - light[where], cover)

@@ -72,7 +72,7 @@ class Content:
 
 
 def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
-    most = 1500  # a scene made by rule is as fine at any size; larger ones take too long
+    most = 2400  # a scene made by rule is as fine at any size; larger ones take too long
     share = min(1.0, most / max(height, width))
     tall, wide = max(16, round(share * height)), max(16, round(share * width))
     light = KINDS[kind](np.random.default_rng(seed), tall, wide)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trueshot.imagefiles import inspect_image
 from trueshot.simulation.camera import Shot
 from trueshot.simulation.display import Display, draw_display
 from trueshot.simulation.history import FILTERS, History, draw_jpeg
@@ -29,6 +30,7 @@ from trueshot.simulation.staging.parts import Part, Thing
 from trueshot.simulation.staging.phone import Phone, draw_phone, white_balance
 from trueshot.simulation.staging.surfaces import Surface, draw_surface
 
+_LARGE = 1_300_000  # pixels
 _PRINTS = 0.16
 _ASPECTS = {4 / 3: 0.6, 16 / 9: 0.25, 3 / 2: 0.05, 20 / 9: 0.05, 1.0: 0.05}
 _COVERED = Surface(kind="plain", seed=0, level=0.3, colour=0.0, zoom=8.0)  # nothing is seen of it
@@ -44,12 +46,14 @@ class Cast:
         phones: Who photographs.
         displays: Their screens, shared by devices of all kinds.
         prints: Printers and papers.
+        large: Those scenes that fill a camera's own file without being enlarged much.
     """
 
     scenes: Sequence[Scene]
     phones: Sequence[Phone]
     displays: Sequence[Display]
     prints: Sequence[Print]
+    large: Sequence[Scene]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,7 @@ class Example:
         level: Mean encoded value that the exposure is set for.
         history: Of the file at native size.
         edge: Pixels along the longer edge of a file that a messenger sent; 0: the camera's.
+        megapixels: Of what the camera records: messengers often take less than all of it.
         staging: How things stand: a word or two.
     """
 
@@ -78,6 +83,7 @@ class Example:
     level: float
     history: History
     edge: int
+    megapixels: float
     staging: str
 
     @property
@@ -104,10 +110,18 @@ def draw_cast(scenes: Sequence[Scene], seed: int, part: str, phones: int, media:
     random = [np.random.default_rng([seed, 23, number, kind]) for kind in range(3)]
     return Cast(
         scenes=scenes,
+        large=[scene for scene in scenes if _is_large(scene)] or scenes,
         phones=[draw_phone(random[0], f"phone {part} {i}") for i in range(phones)],
         displays=[draw_display(random[1], f"display {part} {i}") for i in range(media)],
         prints=[draw_print(random[2], f"print {part} {i}") for i in range(max(2, media // 3))],
     )
+
+
+def _is_large(scene: Scene) -> bool:
+    if scene.path is None:
+        return True
+    facts = inspect_image(scene.path)
+    return facts.width * facts.height >= _LARGE
 
 
 def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
@@ -119,7 +133,8 @@ def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
     room = draw_room(pair)
     level = float(np.clip(pair.normal(0.4, 0.13), 0.1, 0.7))
     shot = _shot(pair, room)
-    history, edge = _history(pair, phone)
+    history, edge, megapixels = _history(pair, phone)
+    contents = (_content(pair, cast.large if not edge else cast.scenes), *contents[1:])
     own = np.random.default_rng([seed, 31, PARTS.index(part), index])
     place = _Place(
         frame=frame,
@@ -143,6 +158,7 @@ def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
         level=level,
         history=history,
         edge=edge,
+        megapixels=megapixels,
         staging=staging,
     )
 
@@ -173,7 +189,7 @@ def _content(random: Random, scenes: Sequence[Scene]) -> Content:
         seed=scene.seed if scene.kind == PHOTO else int(random.integers(2**31)),
         place=(float(random.random()), float(random.random())),
         part=float(random.choice([1.0, random.uniform(0.55, 1.0)])),
-        mirrored=bool(random.random() < 0.5),
+        mirrored=bool(random.random() < 0.5) and scene.kind not in ("text", "interface"),
     )
 
 
@@ -190,14 +206,15 @@ def _shot(random: Random, room: Room) -> Shot:
     )
 
 
-def _history(random: Random, phone: Phone) -> tuple[History, int]:
-    """The camera's own file, or one that a messenger made smaller."""
+def _history(random: Random, phone: Phone) -> tuple[History, int, float]:
+    """The camera's own file, or one that a messenger made smaller; and what was recorded."""
     if random.random() < 0.3:
-        return History(last=phone.camera.jpeg), 0
+        return History(last=phone.camera.jpeg), 0, phone.megapixels
     edge = int(random.choice([1280, 1600, 1600, 2048]))
-    return History(
-        first=phone.camera.jpeg, method=str(random.choice(FILTERS)), last=draw_jpeg(random, 60, 92)
-    ), edge
+    method = str(random.choice(FILTERS))
+    history = History(first=phone.camera.jpeg, method=method, last=draw_jpeg(random, 60, 92))
+    whole = random.random() < 0.25
+    return history, edge, phone.megapixels if whole else between(random, 2.5, 6.0)
 
 
 def _recapture(random: Random, place: _Place, cast: Cast) -> tuple[str, Arrangement]:

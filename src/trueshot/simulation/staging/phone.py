@@ -10,8 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.camera import Camera, Shot, draw_camera
-from trueshot.simulation.develop import add_local_contrast, s_curve, sharpen
+from trueshot.simulation.camera import Camera, Shot, draw_camera, record
+from trueshot.simulation.develop import (
+    add_local_contrast,
+    correct_colour,
+    crosstalk_matrix,
+    denoise,
+    s_curve,
+    sharpen,
+)
 from trueshot.simulation.light import (
     LUMA,
     Bytes,
@@ -24,6 +31,7 @@ from trueshot.simulation.light import (
     recolour,
     to_bytes,
 )
+from trueshot.simulation.mosaic import demosaic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,3 +183,42 @@ def watercolour(values: Linear, coring: float, boost: float) -> Linear:
 def reduced(picture: Bytes, height: int, width: int, method: Image.Resampling) -> Bytes:
     """A picture made smaller."""
     return np.asarray(Image.fromarray(picture).resize((width, height), method))
+
+
+def develop_native(
+    light: Linear,
+    phone: Phone,
+    shot: Shot,
+    exposure: float,
+    random: Random,
+) -> Bytes:
+    """Sensor and development of a phone: mosaic, noise, merging, denoising, tone, sharpening.
+
+    Args:
+        light: On the sensor, shape (h, w, 3), from an even row on.
+        phone: The camera.
+        shot: Its settings.
+        exposure: Factor on the light.
+        random: Noise.
+    """
+    settings, sensor = phone.camera.development, phone.camera.sensor
+    merged = replace(
+        sensor,
+        full_well=sensor.full_well * phone.exposures,
+        read_noise=sensor.read_noise * float(np.sqrt(phone.exposures)),
+    )
+    scale = np.float32(exposure / phone.headroom)
+    filters = scale * crosstalk_matrix(settings.crosstalk)
+    raw = record(light, merged, shot.gain, random, filters)
+    linear = demosaic(raw, sensor.pattern, sensor.demosaicing) * np.float32(phone.headroom)
+    linear = correct_colour(linear, settings.crosstalk, settings.saturation, shot.cast)
+    values = encode_srgb(shoulder(linear, phone.headroom))
+    for _ in range(phone.passes):
+        values = denoise(
+            values, settings.denoiser, settings.denoise_radius, settings.denoise_strength
+        )
+    values = watercolour(values, phone.coring, phone.boost)
+    values = s_curve(np.clip(values, 0, 1), settings.contrast)
+    values = add_local_contrast(values, settings.local_contrast)
+    values = sharpen(values, settings.sharpen_amount, settings.sharpen_radius, settings.halo)
+    return to_bytes(values)

@@ -38,11 +38,10 @@ def photo_print(random: Random, medium: Print, content: Content, *, landscape: b
     )
     extra = float(random.choice([0.0, 0.3])) * height if kind == "sheet" else 0.0
     inner = (border, border, width - border, height - border - extra)
-    tone: Ink = tuple(round(255 * level ** (1 / 2.2)) for level in medium.paper)
     seed = int(random.integers(2**31))
 
     def paint(tall: int, wide: int) -> Image.Image:
-        sheet = Sheet(tall, wide, width, tone)
+        sheet = Sheet(tall, wide, width, WHITE)
         sheet.picture(content, inner)
         if extra:
             draw = np.random.default_rng(seed)

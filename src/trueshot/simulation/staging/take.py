@@ -1,19 +1,23 @@
-"""Taking the photograph of an example: a small whole frame."""
+"""Taking the photograph of an example: a small whole frame, or one at native size."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.camera import Shot, vignette
-from trueshot.simulation.history import Jpeg, compress
-from trueshot.simulation.light import Linear, blur, channelwise
+from trueshot.simulation.camera import Lens, blur_of
+from trueshot.simulation.history import Jpeg, compress, file_of
+from trueshot.simulation.light import Bytes, Linear, Plane, blur, channelwise
 from trueshot.simulation.staging.compose import Stage
 from trueshot.simulation.staging.examples import Example
 from trueshot.simulation.staging.geometry import Exact
 from trueshot.simulation.staging.light import enlarged
-from trueshot.simulation.staging.phone import develop_small, exposure_for_level
+from trueshot.simulation.staging.native import NativeStage
+from trueshot.simulation.staging.phone import develop_native, develop_small, exposure_for_level
 
+_PREVIEW = 256  # root of the pixels of the preview that the exposure is set by
+_BAND = 768  # rows that are developed at a time
+_MARGIN = 64  # and so many above and below, that no step sees where a band ends
 _FINER = 1.4  # pixels rendered per pixel of a small frame, along a side
 
 
@@ -28,12 +32,13 @@ def small_frame(example: Example, side: int) -> bytes:
     random = np.random.default_rng([example.index, 37])
     stage = Stage(example.arrangement, round(_FINER * height), round(_FINER * width))
     light = stage.light((0, stage.height))
-    light = hazy(light, example.arrangement.room.haze)
+    haze = np.float32(example.arrangement.room.haze)
+    light = (1 - haze) * light + haze * spread_of(light)
     blurred = example.shot.defocus * stage.scale / np.sqrt(1e6 * example.phone.megapixels)
     light = blur(light, float(np.hypot(0.5, 3 * blurred)))
-    lens = example.phone.camera.lens
-    shot = Shot(frame=float(np.hypot(stage.height, stage.width)) / 2)
-    light = channelwise(np.multiply, light, vignette(lens, shot, stage.height, stage.width))
+    rows = (0, stage.height)
+    fall = _vignetted(example.phone.camera.lens, stage.height, stage.width, rows)
+    light = channelwise(np.multiply, light, fall)
     exposure = exposure_for_level(light[::5, ::5], example.level, example.phone.headroom)
     method = Image.Resampling(int(random.choice([2, 3, 4, 5])))  # bilinear, bicubic, box, hamming
     picture = develop_small(
@@ -42,16 +47,14 @@ def small_frame(example: Example, side: int) -> bytes:
     return compress(picture, Jpeg(quality=int(random.integers(88, 98)), subsampling="4:4:4"))
 
 
-def hazy(light: Linear, share: float) -> Linear:
-    """Light of which the lens spreads a share over the frame, most of it near where it is."""
+def spread_of(light: Linear) -> Linear:
+    """What a lens spreads of light over the frame, most of it near where it is: same shape."""
     height, width = light.shape[:2]
-    scale = max(1, round(np.sqrt(height * width) / 60))
+    scale = max(1, round(float(np.sqrt(height * width)) / 60))
     planes = [Image.fromarray(np.ascontiguousarray(light[..., c])).reduce(scale) for c in range(3)]
     small = np.stack([np.asarray(plane) for plane in planes], axis=-1)
-    spread = enlarged(
-        0.6 * blur(small, 4) + 0.4 * small.mean(axis=(0, 1)), height, width, (0, height)
-    )
-    return (np.float32(1 - share) * light + np.float32(share) * spread).astype(np.float32)
+    spread = np.float32(0.6) * blur(small, 4) + np.float32(0.4) * small.mean(axis=(0, 1))
+    return enlarged(spread, height, width, (0, height))
 
 
 def outline_in_pixels(example: Example, height: int, width: int) -> Exact:
@@ -64,9 +67,66 @@ def outline_in_pixels(example: Example, height: int, width: int) -> Exact:
 
 def native_size(example: Example) -> tuple[int, int]:
     """Height and width of the photograph's file, in pixels."""
-    return example.arrangement.frame.pixels(1e6)
+    height, width = sensor_size(example)
+    if not example.edge or example.edge >= max(height, width):
+        return height, width
+    share = example.edge / max(height, width)
+    return round(height * share), round(width * share)
+
+
+def sensor_size(example: Example) -> tuple[int, int]:
+    """Height and width of what the camera records, in pixels."""
+    return example.arrangement.frame.pixels(1e6 * example.megapixels)
 
 
 def native_photograph(example: Example) -> bytes:
     """The photograph at its own size, with everything that its pixels show: a JPEG file."""
-    raise NotImplementedError
+    return file_of(record_native(example), example.history, *native_size(example))
+
+
+def record_native(example: Example) -> Bytes:
+    """What the camera makes of an example before any file: bytes, shape (h, w, 3)."""
+    height, width = sensor_size(example)
+    camera, plan = example.phone.camera, example.arrangement
+    exposure, spread = _metered(example)
+    stage = NativeStage(
+        plan,
+        height,
+        width,
+        sigma=blur_of(camera, example.shot),
+        aperture=camera.sensor.aperture,
+        seed=example.index,
+    )
+    picture = np.empty((height, width, 3), np.uint8)
+    for start in range(0, height, _BAND):
+        stop = min(start + _BAND, height)
+        rows = max(0, start - _MARGIN), min(height, stop + _MARGIN)
+        light = stage.on_sensor(rows)
+        light *= np.float32(1 - plan.room.haze)
+        light += enlarged(spread, height, width, rows)
+        light = channelwise(np.multiply, light, _vignetted(camera.lens, height, width, rows))
+        random = np.random.default_rng([example.index, 41, start])
+        made = develop_native(light, example.phone, example.shot, exposure, random)
+        picture[start:stop] = made[start - rows[0] : stop - rows[0]]
+    return picture
+
+
+def _metered(example: Example) -> tuple[float, Linear]:
+    """The exposure, and the light that the lens spreads, from a small preview as phones do."""
+    plan = example.arrangement
+    height, width = plan.frame.pixels(_PREVIEW**2)
+    light = Stage(plan, height, width).light((0, height))
+    haze = np.float32(plan.room.haze) * spread_of(light)
+    seen = np.float32(1 - plan.room.haze) * light + haze
+    seen = channelwise(
+        np.multiply, seen, _vignetted(example.phone.camera.lens, height, width, (0, height))
+    )
+    return exposure_for_level(seen[::2, ::2], example.level, example.phone.headroom), haze
+
+
+def _vignetted(lens: Lens, height: int, width: int, rows: tuple[int, int]) -> Plane:
+    """Light that reaches these rows of a frame, as a share."""
+    y = (np.arange(*rows, dtype=np.float32) - (height - 1) / 2)[:, None]
+    x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
+    radius = (y * y + x * x) * np.float32(4 / (height**2 + width**2))
+    return np.asarray(1 - np.float32(lens.vignetting) * radius, np.float32)
