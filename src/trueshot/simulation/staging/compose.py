@@ -151,7 +151,7 @@ class Stage:
     def _backdrop(self, height: int, width: int) -> Bytes:
         what = self.arrangement.backdrop
         image = (
-            what.picture(height, width) if isinstance(what, Content) else what.paint(height, width)
+            what.world(height, width) if isinstance(what, Content) else what.paint(height, width)
         )
         return np.asarray(image)
 

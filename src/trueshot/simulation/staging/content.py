@@ -10,10 +10,18 @@ import numpy as np
 from PIL import Image
 
 from trueshot.imagefiles import read_image
-from trueshot.simulation.light import Bytes, encode_srgb, to_bytes
+from trueshot.simulation.light import (
+    Bytes,
+    blur,
+    box_mean,
+    channelwise,
+    encode_srgb,
+    to_bytes,
+)
 from trueshot.simulation.procedural import KINDS
 
 _CACHE_BYTES = 300 * 2**20  # per process
+_TILE = 384  # pixels along a tile of detail
 _SMALL = 640  # pixels along the longer side of the copies that small frames are made of
 
 
@@ -25,7 +33,7 @@ class Content:
         name: Of its scene, such as "photo:garden/17.webp" or "dead leaves:81".
         kind: "photo", or a kind of `procedural.KINDS`.
         path: The file of a photograph.
-        seed: Of a scene made by rule.
+        seed: Of a scene made by rule, and of detail that an enlarged photograph lacks.
         place: Which part is shown where the shapes differ: (y, x) from 0 to 1.
         part: Share of the largest window that fits, along a side.
         mirrored: Left is right.
@@ -50,6 +58,24 @@ class Content:
         else:
             image = self._window(height, width)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else image
+
+    def world(self, height: int, width: int) -> Image.Image:
+        """The picture as the place that it shows: where it is enlarged, with finer detail.
+
+        A photograph that is enlarged has none. What is added is noise of scales that the
+        photograph lacks, as strong as its own finest detail there.
+        """
+        image = self.picture(height, width)
+        if self.path is None:
+            return image
+        enlarged = 1 / self.finest(height, width)
+        if enlarged < 1.3 or max(height, width) <= _SMALL:
+            return image
+        share = 1 / enlarged
+        small = image.resize(
+            (max(8, round(width * share)), max(8, round(height * share))), Image.Resampling.BOX
+        )
+        return _with_detail(image, small, enlarged, self.seed)
 
     def finest(self, height: int, width: int) -> float:
         """Pixels of the photograph per pixel along a side, if it filled (height, width)."""
@@ -78,6 +104,28 @@ def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
     light = KINDS[kind](np.random.default_rng(seed), tall, wide)
     image = Image.fromarray(to_bytes(encode_srgb(light)))
     return image if share == 1 and image.size == (width, height) else image.resize((width, height))
+
+
+def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: int) -> Image.Image:
+    """Noise of scales from a pixel to `enlarged`, where the small picture has fine detail."""
+    grey = np.asarray(small.convert("L"), np.float32)
+    own = grey - box_mean(grey, 1)
+    active = Image.fromarray(box_mean(np.abs(own), 2)).resize(image.size, Image.Resampling.BILINEAR)
+    random = np.random.default_rng(seed)
+    tile = np.zeros((_TILE, _TILE), np.float32)
+    sigma = 0.5
+    while sigma < enlarged / 2:  # as strong at every scale, as the world's detail is
+        noise = blur(random.standard_normal((_TILE, _TILE, 1), dtype=np.float32), sigma)[..., 0]
+        tile += noise / noise.std()
+        sigma *= 2
+    tile /= np.float32(max(1e-6, float(tile.std())))
+    tile = np.concatenate([tile, tile[::-1]])
+    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
+    rows = np.arange(image.height) % len(tile)
+    columns = np.arange(image.width) % len(tile)
+    detail = np.minimum(np.asarray(active), 8) * tile[rows][:, columns]
+    pixels = np.asarray(image).astype(np.float32)
+    return Image.fromarray(np.clip(channelwise(np.add, pixels, detail), 0, 255).astype(np.uint8))
 
 
 _kept: OrderedDict[tuple[Path, bool], Bytes] = OrderedDict()

@@ -14,10 +14,10 @@ import numpy as np
 from trueshot.imagefiles import inspect_image
 from trueshot.simulation.camera import Shot
 from trueshot.simulation.display import Display, draw_display
-from trueshot.simulation.history import FILTERS, History, draw_jpeg
+from trueshot.simulation.history import FILTERS, History, Jpeg, draw_jpeg
 from trueshot.simulation.light import Random, between
 from trueshot.simulation.print import Print, draw_print
-from trueshot.simulation.scenes import PHOTO, Scene
+from trueshot.simulation.scenes import Scene
 from trueshot.simulation.staging import devices, props
 from trueshot.simulation.staging.compose import Arrangement
 from trueshot.simulation.staging.content import Content
@@ -61,6 +61,7 @@ class Example:
     """Everything that decides a photograph but its size.
 
     Args:
+        seed: Of all that is random in taking it: seed of the staging, part, and its index.
         index: Its number; even: an original, odd: a recapture of the same pair.
         part: Of the split.
         arrangement: What is photographed.
@@ -69,11 +70,14 @@ class Example:
         shot: Settings.
         level: Mean encoded value that the exposure is set for.
         history: Of the file at native size.
+        small_file: Compression of a small frame.
+        small_filter: How a small frame is made small.
         edge: Pixels along the longer edge of a file that a messenger sent; 0: the camera's.
         megapixels: Of what the camera records: messengers often take less than all of it.
         staging: How things stand: a word or two.
     """
 
+    seed: tuple[int, int, int]
     index: int
     part: str
     arrangement: Arrangement
@@ -82,6 +86,8 @@ class Example:
     shot: Shot
     level: float
     history: History
+    small_file: Jpeg
+    small_filter: str
     edge: int
     megapixels: float
     staging: str
@@ -149,6 +155,7 @@ def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
     else:
         staging, arrangement = _original(own, place)
     return Example(
+        seed=(seed, PARTS.index(part), index),
         index=index,
         part=part,
         arrangement=arrangement,
@@ -157,6 +164,8 @@ def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
         shot=shot,
         level=level,
         history=history,
+        small_file=Jpeg(quality=int(pair.integers(88, 98)), subsampling="4:4:4"),
+        small_filter=str(pair.choice(["bilinear", "bicubic", "box", "hamming"])),
         edge=edge,
         megapixels=megapixels,
         staging=staging,
@@ -186,7 +195,7 @@ def _content(random: Random, scenes: Sequence[Scene]) -> Content:
         name=scene.name,
         kind=scene.kind,
         path=scene.path,
-        seed=scene.seed if scene.kind == PHOTO else int(random.integers(2**31)),
+        seed=int(random.integers(2**31)),
         place=(float(random.random()), float(random.random())),
         part=float(random.choice([1.0, random.uniform(0.55, 1.0)])),
         mirrored=bool(random.random() < 0.5) and scene.kind not in ("text", "interface"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Linear, Plane, Random, smooth_field
+from trueshot.simulation.light import Plane, Random, smooth_field
 from trueshot.simulation.staging.geometry import Box
 from trueshot.simulation.staging.parts import Part
 
@@ -20,6 +20,7 @@ _SKINS = (
     (134, 90, 62),
     (86, 58, 42),
 )
+_SMOOTH = 5  # of the union of strokes: higher keeps them apart
 _MOST = 1400  # pixels along a side of a drawing: skin is smooth
 
 Stroke = tuple[float, float, float, float, float, float]  # from (x, y) to (x, y), radii at both
@@ -66,57 +67,65 @@ def _painted(
     *,
     nails: bool,
 ) -> Image.Image:
+    """Strokes as one rounded surface under a lamp: RGBA."""
     random = np.random.default_rng(seed)
     scale = width / (box[2] - box[0])
     x = ((np.arange(width, dtype=np.float32) + 0.5) / scale + box[0])[None, :]
     y = ((np.arange(height, dtype=np.float32) + 0.5) / scale + box[1])[:, None]
-    tone = np.array(skin, np.float32)
-    colour = np.tile(tone, (height, width, 1))
-    alpha = np.zeros((height, width), np.float32)
-    mottle = 1 + 0.06 * smooth_field(random, height, width, 8)
+    bulge = np.zeros((height, width), np.float32)
+    cover, nail = np.zeros_like(bulge), np.zeros_like(bulge)
     for stroke in strokes:
-        x0, y0, x1, y1, r0, r1 = stroke
-        most = max(r0, r1) + 1 / scale
-        rows, columns = (
-            slice(
-                *np.clip(
-                    ((np.array([low, high]) - start) * scale).astype(int) + np.array([-1, 2]),
-                    0,
-                    size,
-                )
-            )
-            for low, high, start, size in (
-                (min(y0, y1) - most, max(y0, y1) + most, box[1], height),
-                (min(x0, x1) - most, max(x0, x1) + most, box[0], width),
-            )
-        )
-        cover, painted = _stroke(stroke, x[:, columns], y[rows], scale, tone, nails=nails)
-        painted *= mottle[rows, columns, None]
-        colour[rows, columns] += cover[..., None] * (painted - colour[rows, columns])
-        alpha[rows, columns] = np.maximum(alpha[rows, columns], cover)
-    rgba = np.concatenate([np.clip(colour, 0, 255), 255 * alpha[..., None]], axis=2)
+        rows, columns = _around(stroke, box, scale, height, width)
+        rise, covered = _stroke(stroke, x[:, columns], y[rows], scale)
+        bulge[rows, columns] += rise**_SMOOTH
+        cover[rows, columns] = np.maximum(cover[rows, columns], covered)
+        if nails:
+            nail[rows, columns] = _nail(stroke, x[:, columns], y[rows], scale)
+    bulge = bulge ** np.float32(1 / _SMOOTH)
+    down, across = (slope * np.float32(scale) for slope in np.gradient(bulge))
+    lamp = random.uniform(-0.7, 0.7, 2)
+    steep = np.sqrt(1 + down * down + across * across)
+    shade = np.clip((0.9 - lamp[0] * down - lamp[1] * across) / steep, 0.12, 1.2)
+    mottle = 1 + 0.05 * smooth_field(random, height, width, 12)
+    rough = 1 + 0.025 * random.standard_normal((height, width), dtype=np.float32)
+    colour = np.array(skin, np.float32) * ((0.35 + 0.65 * shade) * mottle * rough)[..., None]
+    colour[..., 0] += 16 * (1 - np.minimum(shade, 1))  # blood shines through in the shade
+    pale = np.array(skin, np.float32) * np.float32(1.08) + np.float32(12)
+    colour += (0.45 * nail * shade)[..., None] * (pale - colour)
+    rgba = np.concatenate([np.clip(colour, 0, 255), 255 * cover[..., None]], axis=2)
     return Image.fromarray(rgba.astype(np.uint8))
 
 
-def _stroke(
-    stroke: Stroke, x: Plane, y: Plane, scale: float, tone: Linear, *, nails: bool
-) -> tuple[Plane, Linear]:
-    """Coverage and colour of one rounded stroke at places x (1, w) and y (h, 1)."""
+def _around(stroke: Stroke, box: Box, scale: float, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns that a stroke may cover."""
+    x0, y0, x1, y1, r0, r1 = stroke
+    most = max(r0, r1) + 1 / scale
+    left, right = min(x0, x1) - most - box[0], max(x0, x1) + most - box[0]
+    top, bottom = min(y0, y1) - most - box[1], max(y0, y1) + most - box[1]
+    rows = slice(max(0, int(top * scale) - 1), min(height, int(bottom * scale) + 2))
+    return rows, slice(max(0, int(left * scale) - 1), min(width, int(right * scale) + 2))
+
+
+def _stroke(stroke: Stroke, x: Plane, y: Plane, scale: float) -> tuple[Plane, Plane]:
+    """How high a rounded stroke rises at places x (1, w) and y (h, 1), and what it covers."""
     x0, y0, x1, y1, r0, r1 = stroke
     dx, dy = np.float32(x1 - x0), np.float32(y1 - y0)
-    long = float(np.hypot(dx, dy))
-    along = np.clip(((x - x0) * dx + (y - y0) * dy) / np.float32(long**2), 0, 1)
+    along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
     radius = np.float32(r0) + np.float32(r1 - r0) * along
     away = np.hypot(x - x0 - along * dx, y - y0 - along * dy) / radius
     cover = np.clip((1 - away) * radius * np.float32(scale) + np.float32(0.5), 0, 1)
-    shade = 0.62 + 0.38 * np.sqrt(np.clip(1 - np.square(np.minimum(away, 1)), 0, 1))
-    painted = tone * shade[..., None]
-    painted[..., 0] += 14 * (1 - shade)  # blood shines through where skin is thin
-    if nails:
-        nx, ny = x1 - 0.1 * dx / long * r1, y1 - 0.1 * dy / long * r1
-        nail = np.clip((0.6 * r1 - np.hypot(x - nx, y - ny)) * 0.4 * scale, 0, 1)[..., None]
-        painted = painted * (1 - 0.4 * nail) + 0.4 * nail * np.minimum(255, tone * 1.12 + 16)
-    return cover.astype(np.float32), painted.astype(np.float32)
+    rise = radius * np.sqrt(np.clip(1 - np.square(away), 0, 1))
+    return rise.astype(np.float32), cover.astype(np.float32)
+
+
+def _nail(stroke: Stroke, x: Plane, y: Plane, scale: float) -> Plane:
+    """The nail at the end of a finger: coverage."""
+    x0, y0, x1, y1, _, r1 = stroke
+    long = float(np.hypot(x1 - x0, y1 - y0))
+    ux, uy = (x1 - x0) / long, (y1 - y0) / long
+    dx, dy = x - (x1 + 0.1 * r1 * ux), y - (y1 + 0.1 * r1 * uy)
+    away = np.hypot((dx * ux + dy * uy) / 0.75, (dx * uy - dy * ux) / 0.6)
+    return np.clip((r1 - away) * np.float32(0.5 * scale), 0, 1).astype(np.float32)
 
 
 def hold(random: Random, whole: Box) -> tuple[Part, Part]:
@@ -131,8 +140,9 @@ def hold(random: Random, whole: Box) -> tuple[Part, Part]:
     if wide > 110:
         return _pinch(random, whole, skin, seed)
     palm: list[Stroke] = [
-        (edge + side * 14, bottom + 190, edge + side * 4, bottom + 40, 34, 36),
-        (edge - side * 10, bottom + 40, edge - side * 8, grip, 38, 30),
+        (edge + side * 22, bottom + 230, edge + side * 4, bottom + 60, 29, 33),
+        (edge + side * 4, bottom + 60, edge - side * 8, grip + 10, 36, 33),
+        (edge - side * 2, bottom + 30, edge + side * 7, grip + 40, 24, 16),
     ]
     base = (edge + side * 9, grip + 42)
     reach = float(random.uniform(2, 22))
@@ -149,11 +159,12 @@ def hold(random: Random, whole: Box) -> tuple[Part, Part]:
         ),
     ]
     tips: list[Stroke] = []
-    count = int(random.integers(2, 5))
-    for finger in range(count):
-        y = grip - 30 + 19 * finger
-        over = float(random.uniform(-3, 7))
-        tips.append((opposite - side * 16, y + 4, opposite + side * over, y, 9, 7.5))
+    for finger in range(int(random.integers(2, 5))):
+        y = grip - 30 + 18.5 * finger + float(random.uniform(-1.5, 1.5))
+        over = float(random.uniform(0, 9))
+        knuckle = (opposite - side * float(random.uniform(4, 7)), y + 3)
+        palm.append((opposite + side * 40, y + 9, *knuckle, 9.5, 8.5))
+        tips.append((*knuckle, opposite + side * over, y, 8.5, 7.2))
     front = [*tips, *thumb] if random.random() < 0.8 else tips or thumb
     return (
         _hand(palm, skin, seed, nails=False, depth=9.0),

@@ -52,14 +52,14 @@ class NativeStage(Stage):
         *,
         sigma: float,
         aperture: float,
-        seed: int,
+        seed: tuple[int, ...],
     ) -> None:
         super().__init__(arrangement, height, width)
         self.sigma, self.aperture, self.seed = sigma, aperture, seed
         self.panels = [
             self._panel(part, raster) for part, raster in zip(self.parts, self.rasters, strict=True)
         ]
-        random = np.random.default_rng([seed, 0])
+        random = np.random.default_rng([*seed, 0])
         depth = max([part.display.flicker for part in self.parts if part.display], default=0.0)
         self.flicker = scan_flicker(random, depth, height)
 
@@ -114,7 +114,7 @@ class NativeStage(Stage):
         light = shine(np.asarray(raster.pixels.convert("RGB")), part.display)
         light *= np.float32(part.emits)
         if part.display.sparkle:
-            random = np.random.default_rng([self.seed, 1])
+            random = np.random.default_rng([*self.seed, 1])
             noise = random.standard_normal(light.shape[:2], dtype=np.float32)
             light *= (1 + np.float32(part.display.sparkle) * noise)[..., None]
         return blur(light, scale * float(np.sqrt(self.sigma**2 + self.aperture**2 / 12)))
@@ -137,7 +137,7 @@ class NativeStage(Stage):
                     part, part.display, panel, down, across, jacobian
                 )
             elif part.sheet is not None and sheet is not None:
-                random = np.random.default_rng([self.seed, 2, int(y[0]), int(x[0])])
+                random = np.random.default_rng([*self.seed, 2, int(y[0]), int(x[0])])
                 light[rows, columns] = self._dots(
                     part, part.sheet, raster, sheet[rows, columns], (down, across), jacobian, random
                 )

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.camera import Lens, blur_of
-from trueshot.simulation.history import Jpeg, compress, file_of
+from trueshot.simulation.history import compress, file_of
 from trueshot.simulation.light import Bytes, Linear, Plane, blur, channelwise
 from trueshot.simulation.staging.compose import Stage
 from trueshot.simulation.staging.examples import Example
@@ -29,7 +29,7 @@ def small_size(example: Example, side: int) -> tuple[int, int]:
 def small_frame(example: Example, side: int) -> bytes:
     """The whole photograph, made small: a JPEG file of `small_size`."""
     height, width = small_size(example, side)
-    random = np.random.default_rng([example.index, 37])
+    random = np.random.default_rng([*example.seed, 37])
     stage = Stage(example.arrangement, round(_FINER * height), round(_FINER * width))
     light = stage.light((0, stage.height))
     haze = np.float32(example.arrangement.room.haze)
@@ -40,11 +40,11 @@ def small_frame(example: Example, side: int) -> bytes:
     fall = _vignetted(example.phone.camera.lens, stage.height, stage.width, rows)
     light = channelwise(np.multiply, light, fall)
     exposure = exposure_for_level(light[::5, ::5], example.level, example.phone.headroom)
-    method = Image.Resampling(int(random.choice([2, 3, 4, 5])))  # bilinear, bicubic, box, hamming
+    method = Image.Resampling[example.small_filter.upper()]
     picture = develop_small(
         light, example.phone, example.shot, exposure, random, size=(height, width), method=method
     )
-    return compress(picture, Jpeg(quality=int(random.integers(88, 98)), subsampling="4:4:4"))
+    return compress(picture, example.small_file)
 
 
 def spread_of(light: Linear) -> Linear:
@@ -95,7 +95,7 @@ def record_native(example: Example) -> Bytes:
         width,
         sigma=blur_of(camera, example.shot),
         aperture=camera.sensor.aperture,
-        seed=example.index,
+        seed=example.seed,
     )
     picture = np.empty((height, width, 3), np.uint8)
     for start in range(0, height, _BAND):
@@ -105,7 +105,7 @@ def record_native(example: Example) -> Bytes:
         light *= np.float32(1 - plan.room.haze)
         light += enlarged(spread, height, width, rows)
         light = channelwise(np.multiply, light, _vignetted(camera.lens, height, width, rows))
-        random = np.random.default_rng([example.index, 41, start])
+        random = np.random.default_rng([*example.seed, 41, start])
         made = develop_native(light, example.phone, example.shot, exposure, random)
         picture[start:stop] = made[start - rows[0] : stop - rows[0]]
     return picture
