@@ -41,8 +41,9 @@ from trueshot.simulation.staging.take import (
     small_size,
 )
 
-VERSION = 1  # of the photographs that a seed stands for: raised when they change
+VERSION = 2  # of the photographs that a seed stands for: raised when they change
 PHONES, DISPLAYS = 150, 150  # over all parts
+_SCREEN = "interface"  # which no camera sees but on a display; pages draw their own
 COLUMNS = (
     "path",
     "label",
@@ -186,7 +187,9 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
     count = (
         round(len(photographed) * share / max(1e-6, 1 - share)) if share < 1 else len(photographed)
     )
-    kinds = [list(photographed), procedural_scenes(count, staging.seed)]
+    made = procedural_scenes(2 * count, staging.seed)
+    made = [scene for scene in made if scene.kind != _SCREEN][:count]
+    kinds = [list(photographed), made]
     parts: dict[str, list[Scene]] = {part: [] for part in PARTS}
     for number, scenes in enumerate(kinds):
         random = np.random.default_rng([staging.seed, 19, number])
