@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from trueshot.simulation.display import Display
 from trueshot.simulation.light import Random
@@ -165,7 +165,7 @@ def lit(device: Device, display: Display, page: Page, brightness: float) -> Thin
     )
 
     def paint(height: int, width: int) -> Image.Image:
-        image = page.draw(height, width).convert("RGBA")
+        image = _as_seen(device, page.draw(height, width)).convert("RGBA")
         image.putalpha(_window(device, height, width))
         return image
 
@@ -284,6 +284,27 @@ def _window(device: Device, height: int, width: int) -> Image.Image:
         )
         pen.rounded_rectangle(box, 3 * scale, 0)
     return mask
+
+
+def _as_seen(device: Device, image: Image.Image) -> Image.Image:
+    """A page as a panel shows it at an angle: black that is none, one side darker than the other.
+
+    Liquid crystals leak a bluish light, the more the farther from straight on; phones seldom do.
+    """
+    random = np.random.default_rng([device.seed, 1])
+    leaks = random.random() < (0.25 if device.kind == "phone" else 0.75)
+    level = random.uniform(6, 46) * leaks
+    tint = random.uniform(0.75, 1.0), random.uniform(0.8, 1.0), random.uniform(1.0, 1.5)
+    ends = 255 * (1 - random.uniform(0, 0.3, 2) * (random.random(2) < 0.5) * leaks)
+    if not leaks:
+        return image
+    colour: Ink = tuple(int(level * share) for share in tint)  # type: ignore[assignment]
+    raised = ImageChops.screen(image, Image.new("RGB", image.size, colour))
+    corner = Image.fromarray(np.array([[255, ends[0]], [ends[1], min(ends)]], np.uint8))
+    shade = corner.rotate(90 * int(random.integers(4))).resize(
+        image.size, Image.Resampling.BILINEAR
+    )
+    return ImageChops.multiply(raised, Image.merge("RGB", [shade] * 3))
 
 
 def _body(device: Device) -> tuple[Part, ...]:
