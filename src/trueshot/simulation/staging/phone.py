@@ -24,6 +24,7 @@ from trueshot.simulation.light import (
     Bytes,
     Linear,
     Random,
+    between,
     blur,
     channelwise,
     encode_srgb,
@@ -78,7 +79,7 @@ def draw_phone(random: Random, name: str) -> Phone:
             settings,
             denoiser="guided",
             denoise_radius=int(random.integers(1, 5)),
-            denoise_strength=float(random.uniform(0.02, 0.09)),
+            denoise_strength=between(random, 0.012, 0.07),
             local_contrast=float(random.uniform(0.1, 0.5)),
             sharpen_amount=float(random.uniform(0.6, 2.6)),
             sharpen_radius=float(random.uniform(0.8, 2.0)),
@@ -87,9 +88,9 @@ def draw_phone(random: Random, name: str) -> Phone:
         camera=replace(camera, development=settings),
         exposures=int(random.integers(3, 12)) if strong else 1,
         headroom=float(random.uniform(1.5, 5)) if strong else float(random.uniform(1.0, 1.6)),
-        coring=float(random.uniform(0.002, 0.016)) if strong else 0.0,
+        coring=between(random, 0.001, 0.012) if strong else 0.0,
         boost=float(random.uniform(0.0, 0.6)) if strong else 0.0,
-        passes=int(random.integers(1, 3)) if strong else 1,
+        passes=int(random.choice([1, 2], p=[0.65, 0.35])) if strong else 1,
         megapixels=float(random.choice([8.0, 12.0, 12.2, 12.5])),
         focal=float(
             random.choice([random.uniform(0.55, 0.68), random.uniform(0.9, 1.4)], p=[0.8, 0.2])
