@@ -267,7 +267,12 @@ def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) ->
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    for wrong in ({"per_class": 0}, {"side": 4}, {"fractions": (0.5, 0.1, 0.1)}):
+    for wrong in (
+        {"per_class": 0},
+        {"side": 4},
+        {"megapixels": 0.0},
+        {"fractions": (0.5, 0.1, 0.1)},
+    ):
         with pytest.raises(SimulationError, match="wanted"):
             Staging(**wrong)  # type: ignore[arg-type]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -57,15 +57,15 @@ class Device:
     width: float
     height: float
     bezel: Box
-    corner: float
-    round: float
-    notch: str
-    body: Ink
-    rim: float
-    rim_colour: Ink
-    open: float
     resolution: int
-    seed: int
+    corner: float = 2.0
+    round: float = 0.0
+    notch: str = "none"
+    body: Ink = (30, 30, 32)
+    rim: float = 0.0
+    rim_colour: Ink = (30, 30, 32)
+    open: float = 110.0
+    seed: int = 0
 
     @property
     def screen(self) -> Box:
@@ -80,71 +80,109 @@ class Device:
 
 def draw_device(random: Random, kind: str, *, upright: bool) -> Device:
     """A device from the range of those that people have; sizes as makers publish them."""
-    notch, rim, corner, inner, opened = "none", 0.0, 2.0, 0.0, 110.0
-    if kind == "phone":
-        width = float(random.uniform(62, 72))
-        height = width * float(random.choice([1.78, 2.0, 2.11, 2.17, 2.22]))
-        old = height / width < 1.8
-        side = float(random.uniform(1.2, 3.5))
-        ends = float(random.uniform(10, 18)) if old else float(random.uniform(1.5, 6))
-        bezel = (side, ends, side, ends if old else ends * float(random.uniform(0.8, 1.5)))
-        corner = float(random.uniform(6, 11))
-        inner = 0.0 if old else corner - side
-        notch = (
-            "none"
-            if old
-            else str(random.choice(["hole", "drop", "bar", "none"], p=[0.4, 0.25, 0.15, 0.2]))
-        )
-        rim = float(random.choice([0.0, random.uniform(1, 4)]))
-        across = int(random.choice([720, 1080, 1080, 1179, 1440]))
-    elif kind == "tablet":
-        width = float(random.uniform(135, 170))
-        height = width * float(random.choice([1.333, 1.43, 1.6]))
-        side = float(random.uniform(6, 12))
-        bezel = (side, side, side, side)
-        corner, inner = float(random.uniform(5, 14)), float(random.choice([0, 4]))
-        across = int(random.choice([1200, 1536, 1600, 1668]))
-    elif kind == "laptop":
-        width = float(random.uniform(290, 350))
-        height = width / float(random.choice([1.778, 1.778, 1.6, 1.5]))
-        side = float(random.uniform(4, 14))
-        bezel = (side, float(random.uniform(7, 18)), side, float(random.uniform(12, 30)))
-        corner, opened = float(random.uniform(2, 9)), float(random.uniform(95, 130))
-        across = int(random.choice([1366, 1920, 1920, 2560]))
-    elif kind == "monitor":
-        width = float(random.uniform(440, 620))
-        height = width / float(random.choice([1.778, 1.778, 1.6, 1.25]))
-        side = float(random.choice([random.uniform(2, 7), random.uniform(10, 20)]))
-        bezel = (side, side, side, side + float(random.uniform(4, 18)))
-        across = int(random.choice([1920, 1920, 2560, 1680]))
-    else:
-        width = float(random.uniform(800, 1400))
-        height = width / 1.778
-        side = float(random.uniform(4, 22))
-        bezel = (side, side, side, side + float(random.uniform(2, 18)))
-        across = int(random.choice([1366, 1920, 3840]))
+    device = _LOOKS[kind](random)
     if kind in ("phone", "tablet") and not upright:
-        width, height = height, width
-        bezel = (bezel[1], bezel[2], bezel[3], bezel[0])
-        across = round(across * width / height)
+        left, top, right, bottom = device.bezel
+        device = replace(
+            device,
+            width=device.height,
+            height=device.width,
+            bezel=(top, right, bottom, left),
+            resolution=round(device.resolution * device.height / device.width),
+        )
     dark = random.random() < (0.8 if kind != "laptop" else 0.5)
-    body = _BODIES[int(random.integers(3 if dark else len(_BODIES)))]
-    rim_colour: Ink = _BODIES[int(random.integers(len(_BODIES)))]
-    return Device(
-        kind=kind,
-        width=width,
-        height=height,
-        bezel=bezel,
-        corner=corner,
-        round=max(inner, 0.0),
-        notch=notch,
-        body=body,
-        rim=rim,
-        rim_colour=rim_colour,
-        open=opened,
-        resolution=across,
+    return replace(
+        device,
+        body=_BODIES[int(random.integers(3 if dark else len(_BODIES)))],
+        rim_colour=_BODIES[int(random.integers(len(_BODIES)))],
         seed=int(random.integers(2**31)),
     )
+
+
+def _phone(random: Random) -> Device:
+    width = float(random.uniform(62, 72))
+    height = width * float(random.choice([1.78, 2.0, 2.11, 2.17, 2.22]))
+    old = height / width < 1.8
+    side = float(random.uniform(1.2, 3.5))
+    ends = float(random.uniform(10, 18)) if old else float(random.uniform(1.5, 6))
+    foot = ends if old else ends * float(random.uniform(0.8, 1.5))
+    corner = float(random.uniform(6, 11))
+    notches = ["none"] if old else ["hole", "drop", "bar", "none"]
+    return Device(
+        kind="phone",
+        width=width,
+        height=height,
+        bezel=(side, ends, side, foot),
+        corner=corner,
+        round=0.0 if old else corner - side,
+        notch=str(random.choice(notches, p=None if old else [0.4, 0.25, 0.15, 0.2])),
+        rim=float(random.choice([0.0, random.uniform(1, 4)])),
+        resolution=int(random.choice([720, 1080, 1080, 1179, 1440])),
+    )
+
+
+def _tablet(random: Random) -> Device:
+    width = float(random.uniform(135, 170))
+    height = width * float(random.choice([1.333, 1.43, 1.6]))
+    side = float(random.uniform(6, 12))
+    return Device(
+        kind="tablet",
+        width=width,
+        height=height,
+        bezel=(side, side, side, side),
+        corner=float(random.uniform(5, 14)),
+        round=float(random.choice([0, 4])),
+        resolution=int(random.choice([1200, 1536, 1600, 1668])),
+    )
+
+
+def _laptop(random: Random) -> Device:
+    width = float(random.uniform(290, 350))
+    height = width / float(random.choice([1.778, 1.778, 1.6, 1.5]))
+    side = float(random.uniform(4, 14))
+    return Device(
+        kind="laptop",
+        width=width,
+        height=height,
+        bezel=(side, float(random.uniform(7, 18)), side, float(random.uniform(12, 30))),
+        corner=float(random.uniform(2, 9)),
+        open=float(random.uniform(95, 130)),
+        resolution=int(random.choice([1366, 1920, 1920, 2560])),
+    )
+
+
+def _monitor(random: Random) -> Device:
+    width = float(random.uniform(440, 620))
+    height = width / float(random.choice([1.778, 1.778, 1.6, 1.25]))
+    side = float(random.choice([random.uniform(2, 7), random.uniform(10, 20)]))
+    return Device(
+        kind="monitor",
+        width=width,
+        height=height,
+        bezel=(side, side, side, side + float(random.uniform(4, 18))),
+        resolution=int(random.choice([1920, 1920, 2560, 1680])),
+    )
+
+
+def _television(random: Random) -> Device:
+    width = float(random.uniform(800, 1400))
+    side = float(random.uniform(4, 22))
+    return Device(
+        kind="television",
+        width=width,
+        height=width / 1.778,
+        bezel=(side, side, side, side + float(random.uniform(2, 18))),
+        resolution=int(random.choice([1366, 1920, 3840])),
+    )
+
+
+_LOOKS: dict[str, Callable[[Random], Device]] = {
+    "phone": _phone,
+    "tablet": _tablet,
+    "laptop": _laptop,
+    "monitor": _monitor,
+    "television": _television,
+}
 
 
 def lit(device: Device, display: Display, page: Page, brightness: float) -> Thing:

@@ -68,6 +68,7 @@ class Staging:
     Args:
         per_class: Photographs of each class, over all parts.
         side: Small frames have about side · side pixels; None: native photographs.
+        megapixels: Of what cameras record for native photographs, at most.
         fractions: Shares of train, validation and test.
         procedural: Share of scenes that are made by rule.
         seed: Of everything that is drawn.
@@ -75,6 +76,7 @@ class Staging:
 
     per_class: int = 1000
     side: int | None = 288
+    megapixels: float = 12.5
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     procedural: float = 0.2
     seed: int = 0
@@ -84,6 +86,8 @@ class Staging:
             raise SimulationError(f"one photograph of a class or more wanted, got {self.per_class}")
         if self.side is not None and not 32 <= self.side <= 2048:
             raise SimulationError(f"a side from 32 to 2048 wanted, got {self.side}")
+        if not self.megapixels >= 0.1:
+            raise SimulationError(f"0.1 megapixels or more wanted, got {self.megapixels}")
         if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
             raise SimulationError(f"fractions that add up to 1 wanted, got {self.fractions}")
         if not 0 <= self.procedural <= 1:
@@ -109,7 +113,9 @@ class Production:
 
     def example(self, part: str, index: int) -> Example:
         """One example; it depends on these settings alone."""
-        return draw_example(self.casts[part], self.staging.seed, index, part)
+        example = draw_example(self.casts[part], self.staging.seed, index, part)
+        most = self.staging.megapixels
+        return replace(example, megapixels=min(example.megapixels, most))
 
     def size(self, example: Example) -> tuple[int, int]:
         """Height and width of its photograph."""
