@@ -37,6 +37,7 @@ from trueshot.simulation.staging.geometry import (
     rotation,
 )
 from trueshot.simulation.staging.light import Room
+from trueshot.simulation.staging.moire import Optics
 from trueshot.simulation.staging.native import NativeStage, halftone_table
 from trueshot.simulation.staging.pages import Page
 from trueshot.simulation.staging.parts import Part, Thing
@@ -121,6 +122,20 @@ def test_the_period_of_a_display_appears_where_its_sampling_puts_it(
     line = green.mean(axis=0)
     spectrum = np.abs(np.fft.rfft((line - line.mean()) * np.hanning(width)))
     assert np.argmax(spectrum) / width == pytest.approx(frequency, abs=1.5 / width)
+
+
+def test_the_coarse_waves_of_a_small_frame_are_those_that_photosites_make() -> None:
+    """Display pixels of not quite two photosites, turned a little, under every second one, red."""
+    dots = 320 * 1.3 / 1.96
+    plan = before(white_panel(400, 300, dots), rotation(0, 0, 0.8), 1.3**2)
+    optics = {"sigma": 0.4, "aperture": 0.9}
+    sensor = NativeStage(plan, 240, 320, seed=(0,), **optics)
+    red = sensor.on_sensor((0, 240))[::2, ::2, 0]
+    sampled = red.reshape(60, 2, 80, 2).mean(axis=(1, 3))
+    small = Stage(plan, 60, 80, Optics(photosites=4.0, **optics)).light((0, 60))[..., 0]
+    assert sampled.std() > 0.05
+    assert np.corrcoef(small.ravel(), sampled.ravel())[0, 1] > 0.97
+    assert small.std() == pytest.approx(sampled.std(), rel=0.15)
 
 
 def test_a_display_of_even_light_has_no_lattice_in_the_mean() -> None:

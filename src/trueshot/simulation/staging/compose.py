@@ -21,6 +21,7 @@ from trueshot.simulation.staging.geometry import (
     project,
 )
 from trueshot.simulation.staging.light import Fields, Room, enlarged, fields, soft
+from trueshot.simulation.staging.moire import Optics, coarse_waves
 from trueshot.simulation.staging.parts import Part, Thing
 from trueshot.simulation.staging.surfaces import Surface
 
@@ -80,11 +81,13 @@ class Stage:
     Args:
         arrangement: What.
         height, width: Of the photograph, in pixels.
+        optics: Of the camera, for the coarse waves of a display's grid; None: there are none.
     """
 
     arrangement: Arrangement
     height: int
     width: int
+    optics: Optics | None = None
     fields: Fields = field(init=False)
 
     def __post_init__(self) -> None:
@@ -141,6 +144,7 @@ class Stage:
         small = Stage.__new__(Stage)
         small.arrangement, small.height, small.width = plan, height, width
         small.scale, small.parts = self.scale * share, self.parts
+        small.optics = None
         small.rasters = [small._raster(part) if part.far else None for part in self.parts]
         backdrop = np.asarray(
             Image.fromarray(self.backdrop).resize((width, height), Image.Resampling.BOX)
@@ -238,7 +242,7 @@ class Stage:
     ) -> None:
         """Lay a part over what is there."""
         found = None if raster is None else self._seen(raster, rows)
-        if found is None:
+        if found is None or raster is None:
             return
         where, seen = found
         cover: Plane = seen[..., 3].astype(np.float32) / np.float32(255)
@@ -247,6 +251,7 @@ class Stage:
             own *= np.float32(part.emits)
             if part.display is not None:
                 own *= np.array(part.display.white, np.float32)
+                self._ripple(own, part, raster, (rows[0] + where[0].start, where[1].start))
         else:
             own *= falls[where]
             if part.sheet is not None:
@@ -254,6 +259,17 @@ class Stage:
         if part.gloss:
             own += np.float32(part.gloss) * mirrored[where]
         light[where] += channelwise(np.multiply, own - light[where], cover)
+
+    def _ripple(self, own: Linear, part: Part, raster: Raster, corner: tuple[int, int]) -> None:
+        """Lay the coarse waves of a display's grid over its light, whose corner is at (y, x)."""
+        if self.optics is None or part.display is None:
+            return
+        pitch = part.dots / (raster.pixels.width - 2)  # pixels of the display per pixel drawn
+        without_border = np.array([[pitch, 0, -pitch], [0, pitch, -pitch], [0, 0, 1.0]])
+        to_display = without_border @ raster.matrix
+        y = np.arange(len(own), dtype=float) + corner[0] + 0.5
+        x = np.arange(own.shape[1], dtype=float) + corner[1] + 0.5
+        own *= coarse_waves(part.display.layout, to_display, y, x, self.optics)
 
     def _shadow(self, part: Part) -> Plane | None:
         plan = self.arrangement

@@ -177,3 +177,24 @@ def seen_box(homography: Exact, frame: Frame, most: float) -> Box:
     low = np.maximum(edge.min(axis=0), middle - most)
     high = np.minimum(edge.max(axis=0), middle + most)
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def through(matrix: Exact, y: Exact, x: Exact) -> tuple[Exact, Exact]:
+    """Places (y, x) that a homography takes rows y and columns x to, each of shape (h, w)."""
+    depth = matrix[2, 0] * x[None, :] + matrix[2, 1] * y[:, None] + matrix[2, 2]
+    across = (matrix[0, 0] * x[None, :] + matrix[0, 1] * y[:, None] + matrix[0, 2]) / depth
+    down = (matrix[1, 0] * x[None, :] + matrix[1, 1] * y[:, None] + matrix[1, 2]) / depth
+    return down, across
+
+
+def jacobian(matrix: Exact, point: Exact) -> Exact:
+    """Change of the place (y, x) that a homography leads to, per step (y, x) at a point (x, y)."""
+    ends = np.array([-0.5, 0.5])
+    along_y = [place[:, 0] for place in through(matrix, point[1] + ends, point[:1])]
+    along_x = [place[0] for place in through(matrix, point[1:], point[0] + ends)]
+    return np.array(
+        [
+            [along_y[0][1] - along_y[0][0], along_x[0][1] - along_x[0][0]],
+            [along_y[1][1] - along_y[1][0], along_x[1][1] - along_x[1][0]],
+        ]
+    )

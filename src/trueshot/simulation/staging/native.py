@@ -24,7 +24,8 @@ from trueshot.simulation.light import (
 )
 from trueshot.simulation.print import Print, separate, threshold_share
 from trueshot.simulation.staging.compose import Arrangement, Raster, Stage
-from trueshot.simulation.staging.geometry import Exact
+from trueshot.simulation.staging.geometry import Exact, through
+from trueshot.simulation.staging.geometry import jacobian as jacobian_at
 from trueshot.simulation.staging.light import enlarged
 from trueshot.simulation.staging.parts import Part
 
@@ -110,7 +111,7 @@ class NativeStage(Stage):
             return None
         left, top, right, bottom = raster.box
         middle = np.array([[(left + right) / 2, (top + bottom) / 2]])
-        scale = float(np.sqrt(abs(np.linalg.det(_jacobian(raster.matrix, middle[0])))))
+        scale = float(np.sqrt(abs(np.linalg.det(jacobian_at(raster.matrix, middle[0])))))
         light = shine(np.asarray(raster.pixels.convert("RGB")), part.display)
         light *= np.float32(part.emits)
         if part.display.sparkle:
@@ -129,9 +130,9 @@ class NativeStage(Stage):
         for rows, columns in _blocks(*seen.shape[:2]):
             y = np.arange(rows.start, rows.stop) + corner[0] + 0.5
             x = np.arange(columns.start, columns.stop) + corner[1] + 0.5
-            down, across = _through(raster.matrix, y, x)
+            down, across = through(raster.matrix, y, x)
             centre = np.array([x.mean(), y.mean()])
-            jacobian = _jacobian(raster.matrix, centre)
+            jacobian = jacobian_at(raster.matrix, centre)
             if part.display is not None and panel is not None:
                 light[rows, columns] = self._display(
                     part, part.display, panel, down, across, jacobian
@@ -238,27 +239,6 @@ def _screened() -> npt.NDArray[np.complex128]:
 
 
 _SCREENED: npt.NDArray[np.complex128] | None = None
-
-
-def _through(matrix: Exact, y: Exact, x: Exact) -> tuple[Exact, Exact]:
-    """Places (y, x) of a drawing at rows y and columns x of the photograph, each (h, w)."""
-    depth = matrix[2, 0] * x[None, :] + matrix[2, 1] * y[:, None] + matrix[2, 2]
-    across = (matrix[0, 0] * x[None, :] + matrix[0, 1] * y[:, None] + matrix[0, 2]) / depth
-    down = (matrix[1, 0] * x[None, :] + matrix[1, 1] * y[:, None] + matrix[1, 2]) / depth
-    return down, across
-
-
-def _jacobian(matrix: Exact, point: Exact) -> Exact:
-    """Pixels of a drawing (y, x) per pixel of the photograph (y, x) around a point (x, y)."""
-    ends = np.array([-0.5, 0.5])
-    along_y = [place[:, 0] for place in _through(matrix, point[1] + ends, point[:1])]
-    along_x = [place[0] for place in _through(matrix, point[1:], point[0] + ends)]
-    return np.array(
-        [
-            [along_y[0][1] - along_y[0][0], along_x[0][1] - along_x[0][0]],
-            [along_y[1][1] - along_y[1][0], along_x[1][1] - along_x[1][0]],
-        ]
-    )
 
 
 def _blocks(height: int, width: int) -> Iterator[tuple[slice, slice]]:

@@ -12,6 +12,7 @@ from trueshot.simulation.staging.compose import Stage
 from trueshot.simulation.staging.examples import Example
 from trueshot.simulation.staging.geometry import Exact
 from trueshot.simulation.staging.light import enlarged
+from trueshot.simulation.staging.moire import Optics
 from trueshot.simulation.staging.native import NativeStage
 from trueshot.simulation.staging.phone import develop_native, develop_small, exposure_for_level
 
@@ -30,14 +31,20 @@ def small_frame(example: Example, side: int) -> bytes:
     """The whole photograph, made small: a JPEG file of `small_size`."""
     height, width = small_size(example, side)
     random = np.random.default_rng([*example.seed, 37])
-    stage = Stage(example.arrangement, round(_FINER * height), round(_FINER * width))
+    camera = example.phone.camera
+    optics = Optics(
+        photosites=sensor_size(example)[0] / (_FINER * height),
+        sigma=blur_of(camera, example.shot),
+        aperture=camera.sensor.aperture,
+    )
+    stage = Stage(example.arrangement, round(_FINER * height), round(_FINER * width), optics)
     light = stage.light((0, stage.height))
     haze = np.float32(example.arrangement.room.haze)
     light = (1 - haze) * light + haze * spread_of(light)
     blurred = example.shot.defocus * stage.scale / np.sqrt(1e6 * example.phone.megapixels)
     light = blur(light, float(np.hypot(0.5, 3 * blurred)))
     rows = (0, stage.height)
-    fall = _vignetted(example.phone.camera.lens, stage.height, stage.width, rows)
+    fall = _vignetted(camera.lens, stage.height, stage.width, rows)
     light = channelwise(np.multiply, light, fall)
     exposure = exposure_for_level(light[::5, ::5], example.level, example.phone.headroom)
     method = Image.Resampling[example.small_filter.upper()]
