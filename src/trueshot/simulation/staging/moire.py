@@ -8,6 +8,7 @@ apart. Where that difference is small it is a wave across the frame, and shows a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from trueshot.simulation.staging.geometry import Exact, jacobian, through
 _FINEST = 0.4  # cycles per pixel of the small frame; finer waves do not survive
 _ORDERS = 3  # cycles per pixel of the display, down and across
 _FAINTEST = 0.01
+_TURN = np.float32(2 * np.pi)
 # The lattices of the reciprocal of what a colour is sampled on, in cycles per photosite.
 _HALVES = ((0.0, 0.0), (0.5, 0.5), (0.5, 0.0), (0.0, 0.5))
 _LATTICES = (_HALVES, _HALVES[:2], _HALVES)  # red and blue: every second of both; green: diagonal
@@ -52,29 +54,50 @@ def coarse_waves(layout: Layout, to_display: Exact, y: Exact, x: Exact, optics: 
     Returns:
         Shape (h, w, 3).
     """
-    places = through(to_display, y, x)
-    middle = np.array([x.mean(), y.mean()])
-    step = jacobian(to_display, middle) / optics.photosites
+    places = [place.astype(np.float32) for place in through(to_display, y, x)]
     factors = np.ones((len(y), len(x), 3), np.float32)
-    rows, columns = layout.orders()
+    if min(len(y), len(x)) < 2:
+        return factors
+    slopes = [np.gradient(place) for place in places]
+    step = jacobian(to_display, np.array([x.mean(), y.mean()])) / optics.photosites
     for channel in range(3):
-        spectrum = layout.spectrum(channel)
-        for order in _orders(layout):
+        for order, strength in _harmonics(layout, channel):
             frequency = np.array(order) @ step
             nearest = _nearest(frequency, channel)
             if not nearest.any() or np.hypot(*(frequency - nearest)) * optics.photosites > _FINEST:
                 continue
-            row = int(np.flatnonzero(rows == round(order[0] * layout.cell[0]))[0])
-            column = int(np.flatnonzero(columns == round(order[1] * layout.cell[1]))[0])
             passed = transfer(frequency[0], frequency[1], optics.sigma, optics.aperture)
-            wave = complex(spectrum[row, column] * passed)
-            if abs(wave) >= _FAINTEST:
-                phase = order[0] * places[0] + order[1] * places[1]
-                first_y, first_x = _FIRST[channel]
-                phase -= nearest[0] * (optics.photosites * y[:, None] - first_y)
-                phase -= nearest[1] * (optics.photosites * x[None, :] - first_x)
-                factors[..., channel] += 2 * abs(wave) * _wave(phase, float(np.angle(wave)))
+            wave = complex(strength * passed)
+            if abs(wave) < _FAINTEST:
+                continue
+            cycles = optics.photosites * nearest  # of the photosites, per pixel of the frame
+            first = float(nearest @ np.array(_FIRST[channel]) + np.angle(wave) / (2 * np.pi))
+            phase = np.float32(order[0]) * places[0] + np.float32(order[1]) * places[1]
+            phase += (np.float32(first) - (cycles[0] * y).astype(np.float32))[:, None]
+            phase -= (cycles[1] * x).astype(np.float32)[None, :]
+            down, across = (
+                np.float32(order[0]) * slopes[0][axis]
+                + np.float32(order[1]) * slopes[1][axis]
+                - np.float32(cycles[axis])
+                for axis in range(2)
+            )
+            kept = np.clip(2 - np.hypot(down, across) * np.float32(2 / _FINEST), 0, 1)
+            factors[..., channel] += np.float32(2 * abs(wave)) * kept * np.cos(_TURN * phase)
     return np.maximum(factors, 0)
+
+
+@lru_cache(maxsize=1024)
+def _harmonics(layout: Layout, channel: int) -> list[tuple[tuple[float, float], complex]]:
+    """Waves of a grid that are not faint before any lens, as cycles per pixel, and how strong."""
+    spectrum = layout.spectrum(channel)
+    rows, columns = layout.orders()
+    found = []
+    for order in _orders(layout):
+        row = int(np.flatnonzero(rows == round(order[0] * layout.cell[0]))[0])
+        column = int(np.flatnonzero(columns == round(order[1] * layout.cell[1]))[0])
+        if abs(spectrum[row, column]) >= _FAINTEST:
+            found.append((order, complex(spectrum[row, column])))
+    return found
 
 
 def _orders(layout: Layout) -> list[tuple[float, float]]:
@@ -89,12 +112,3 @@ def _nearest(frequency: Exact, channel: int) -> Exact:
     shifts = np.array(_LATTICES[channel])
     points = np.round(frequency - shifts) + shifts
     return np.asarray(points[np.argmin(((points - frequency) ** 2).sum(axis=1))])
-
-
-def _wave(phase: Exact, start: float) -> Exact:
-    """A wave, where it is coarse enough; `phase` in cycles, shape (h, w)."""
-    if min(phase.shape) < 2:
-        return np.zeros_like(phase)
-    down, across = np.gradient(phase)
-    kept = np.clip(2 - np.hypot(down, across) * (2 / _FINEST), 0, 1)
-    return np.asarray(kept * np.cos(2 * np.pi * phase + start))
