@@ -123,7 +123,7 @@ def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: 
     tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
     rows = np.arange(image.height) % len(tile)
     columns = np.arange(image.width) % len(tile)
-    detail = np.minimum(np.asarray(active), 8) * tile[rows][:, columns]
+    detail = np.minimum(np.float32(1.5) * np.asarray(active), 12) * tile[rows][:, columns]
     pixels = np.asarray(image).astype(np.float32)
     return Image.fromarray(np.clip(channelwise(np.add, pixels, detail), 0, 255).astype(np.uint8))
 

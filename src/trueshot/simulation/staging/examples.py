@@ -7,7 +7,7 @@ content, level of light and history, so that nothing but the medium tells the cl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -286,6 +286,7 @@ def _original(random: Random, place: _Place) -> tuple[str, Arrangement]:
     kind = random.random()
     content = place.contents[0]
     if kind < 0.4:
+        content = replace(content, part=1.0)  # the world is finer than any photograph of it
         flat = bool(random.random() < 0.6)  # otherwise a lamp of the room shines on it too
         return "scene", Arrangement(frame=place.frame, backdrop=content, room=place.room, flat=flat)
     if kind < 0.48:

@@ -41,7 +41,7 @@ from trueshot.simulation.staging.take import (
     small_size,
 )
 
-VERSION = 6  # of the photographs that a seed stands for: raised when they change
+VERSION = 7  # of the photographs that a seed stands for: raised when they change
 PHONES, DISPLAYS = 150, 150  # over all parts
 _SCREEN = "interface"  # which no camera sees but on a display; pages draw their own
 COLUMNS = (

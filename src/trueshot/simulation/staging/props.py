@@ -298,9 +298,9 @@ def box_of_goods(random: Random, content: Content) -> Thing:
 # What a true shot may show, how often, and whether it lies, hangs or is held.
 PROPS: dict[str, tuple[Callable[[Random, Content], Thing], float, str]] = {
     "book": (book, 0.2, "lying"),
-    "poster": (poster, 0.18, "hanging"),
-    "framed": (framed, 0.17, "hanging"),
-    "window": (window, 0.13, "hanging"),
-    "papers": (papers, 0.17, "lying"),
+    "poster": (poster, 0.15, "hanging"),
+    "framed": (framed, 0.15, "hanging"),
+    "window": (window, 0.2, "hanging"),
+    "papers": (papers, 0.15, "lying"),
     "box": (box_of_goods, 0.15, "lying"),
 }
