@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from trueshot.errors import RecipeError
+from trueshot.networks.efficientnet_lite import EfficientNetLite0
 from trueshot.networks.lcnn import DEFAULT_FILTERS, LCNN
 from trueshot.networks.spectral import DEFAULT_SPECTRAL_FILTERS, SpectralNetwork
 
@@ -15,11 +16,16 @@ __all__ = [
     "DEFAULT_FILTERS",
     "DEFAULT_SPECTRAL_FILTERS",
     "LCNN",
+    "EfficientNetLite0",
     "SpectralNetwork",
     "build_network",
 ]
 
-_NETWORKS: dict[str, type[nn.Module]] = {"lcnn": LCNN, "spectral": SpectralNetwork}
+_NETWORKS: dict[str, type[nn.Module]] = {
+    "efficientnet-lite0": EfficientNetLite0,
+    "lcnn": LCNN,
+    "spectral": SpectralNetwork,
+}
 
 
 def build_network(settings: Mapping[str, Any]) -> nn.Module:
