@@ -22,7 +22,16 @@ IMPORTER = re.compile(r"\b(import_module|__import__)$")
 BASE = {"errors", "files", "imagefiles", "labels", "memory", "pixels", "progress", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "networks"}
-JUDGING = {"calibration", "card", "detectors", "judging", "evaluation", "reports", "simulation"}
+JUDGING = {
+    "calibration",
+    "card",
+    "detectors",
+    "inference",
+    "judging",
+    "evaluation",
+    "reports",
+    "simulation",
+}
 SERVING = {"scanning", "web", "bundling", "export"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
@@ -42,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "card": BASE | {"networks", "detector", "calibration"},
     "bundle": BASE | {"networks", "detector", "card"},
     "detectors": {"errors"},
-    "judging": BASE | FILED,
+    "judging": BASE | FILED | {"inference"},
+    "inference": BASE,
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,

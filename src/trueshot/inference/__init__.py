@@ -1,0 +1,1 @@
+"""Evidence that a photograph holds, region by region."""
