@@ -56,7 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
-    "training": BASE | {"networks", "detector", "card", "bundle", "attacks", "datasets"},
+    "training": BASE
+    | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference.context"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
     "reports": BASE
