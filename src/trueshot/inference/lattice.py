@@ -188,12 +188,12 @@ def find_lattice(pixels: Bytes) -> Lattice:
 
 
 def _grids(pixels: Bytes) -> Iterator[_Grid]:
-    planes: dict[int, Floats | Bytes] = {1: pixels}
+    half: Floats = _halved(pixels) @ np.array([*_WEIGHTS.values()], np.float32).T
+    mixed = {2: half, 4: _halved(half)}
     for scale, channel in PLANES:
-        if scale not in planes:
-            planes[scale] = _halved(planes[scale // 2])
+        plane = pixels if scale == 1 else mixed[scale][..., [*_WEIGHTS].index(channel)]
         for side in SIDES:
-            yield _grid(planes[scale], scale, channel, side)
+            yield _grid(plane, scale, channel, side)
 
 
 def _halved(plane: Floats | Bytes) -> Floats:
@@ -229,16 +229,12 @@ def _corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
 def _window(
     plane: Floats | Bytes, y: int, x: int, side: int, scale: int, channel: Channel
 ) -> Window:
-    tile = plane[y : y + side, x : x + side]
-    values = _mixed(tile, channel)
+    tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
+    if tile.ndim == 3:
+        tile = tile @ np.array(_WEIGHTS[channel], np.float32)
     frequencies = _frequencies(side, scale)
-    peaks = frequencies.peaks(_log_power(values, frequencies), scale)
+    peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
     return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))
-
-
-def _mixed(tile: Floats | Bytes, channel: Channel) -> Floats:
-    weights = np.array(_WEIGHTS[channel], np.float32)
-    return np.asarray(tile, np.float32) @ weights
 
 
 def _log_power(values: Floats, frequencies: _Frequencies) -> Floats:
