@@ -146,7 +146,7 @@ class Lattice:
     """What the spectra of a photograph hold.
 
     Args:
-        region: The most convincing one; None where no peak stands out of noise.
+        region: The most convincing one; None of a photograph that no window fits in.
         features: By name, the same names for every photograph; heights in nats.
     """
 
@@ -179,9 +179,9 @@ def find_lattice(pixels: Bytes) -> Lattice:
         The most convincing region and the features of the whole photograph.
     """
     grids = list(_grids(pixels))
-    regions = [max(_regions(grid), key=_strength, default=None) for grid in grids]
+    regions = [max(_regions(grid), key=_strength) for grid in grids]
     features = _features_of_planes(grids, regions)
-    best = max((region for region in regions if region), key=_strength, default=None)
+    best = max(regions, key=_strength, default=None)
     if best is not None:
         best = _with_colours(best, pixels)
     return Lattice(region=best, features=features | _features_of_region(best))
@@ -192,7 +192,9 @@ def _grids(pixels: Bytes) -> Iterator[_Grid]:
     mixed = {2: half, 4: _halved(half)}
     for scale, channel in PLANES:
         plane = pixels if scale == 1 else mixed[scale][..., [*_WEIGHTS].index(channel)]
-        for side in SIDES:
+        fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
+        # Colours take twice the time of luma, and find what is large.
+        for side in fitting if channel == "luma" else fitting[:1]:
             yield _grid(plane, scale, channel, side)
 
 
@@ -214,8 +216,6 @@ def _grid(plane: Floats | Bytes, scale: int, channel: Channel, side: int) -> _Gr
 
 def _corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
     """Of windows evenly over the plane, side by side or overlapping, or apart if it is large."""
-    if min(height, width) < side:
-        return [], []
     down, across = math.ceil(height / side), math.ceil(width / side)
     thinned = max(1.0, math.sqrt(down * across / _WINDOWS))
     counts = (max(1, int(down / thinned)), max(1, int(across / thinned)))
@@ -380,7 +380,6 @@ def _regions(grid: _Grid) -> Iterator[LatticeRegion]:
         (row, column): window
         for row, line in enumerate(grid.rows)
         for column, window in enumerate(line)
-        if window.peaks
     }
     common = {place: window.peaks[0] for place, window in windows.items()}
     links: dict[tuple[int, int], list[tuple[int, int]]] = {place: [] for place in windows}
@@ -487,27 +486,41 @@ def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
 
 
 def _features_of_planes(
-    grids: Iterable[_Grid], regions: Iterable[LatticeRegion | None]
+    grids: Iterable[_Grid], regions: Iterable[LatticeRegion]
 ) -> dict[str, float]:
-    features: dict[str, float] = {}
+    """Of each plane the higher one of its two sides of windows; of one too small, noise."""
+    nothing = {
+        "strength": 0.0,
+        "share": 0.0,
+        "sharpness": NOISE,
+        "harmonic": 0.0,
+        "height": NOISE,
+        "median height": NOISE,
+    }
+    planes: dict[str, list[dict[str, float]]] = {
+        f"{channel} 1/{scale}": [] for scale, channel in PLANES
+    }
     for grid, region in zip(grids, regions, strict=True):
-        name = f"{grid.channel} 1/{grid.scale}"
-        heights = sorted(
-            (window.peaks[0].prominence for line in grid.rows for window in line if window.peaks),
-            reverse=True,
-        ) or [NOISE]
-        ours = {
-            "strength": region.strength if region else 0.0,
-            "share": region.share if region and len(region.windows) > 1 else 0.0,
-            "sharpness": region.peak.sharpness if region else NOISE,
-            "harmonic": region.peak.harmonic if region else 0.0,
-            "height": float(np.mean(heights[:3])),
-            "median height": float(np.median(heights)),
-        }
-        for kind, value in ours.items():
-            key = f"{name} {kind}"
-            features[key] = max(value, features.get(key, -math.inf))
-    return features
+        planes[f"{grid.channel} 1/{grid.scale}"].append(_features_of_grid(grid, region))
+    return {
+        f"{plane} {kind}": max((each[kind] for each in found), default=none)
+        for plane, found in planes.items()
+        for kind, none in nothing.items()
+    }
+
+
+def _features_of_grid(grid: _Grid, region: LatticeRegion) -> dict[str, float]:
+    heights = sorted(
+        (window.peaks[0].prominence for line in grid.rows for window in line), reverse=True
+    )
+    return {
+        "strength": region.strength,
+        "share": region.share if len(region.windows) > 1 else 0.0,
+        "sharpness": region.peak.sharpness,
+        "harmonic": region.peak.harmonic,
+        "height": float(np.mean(heights[:3])),
+        "median height": float(np.median(heights)),
+    }
 
 
 def _features_of_region(region: LatticeRegion | None) -> dict[str, float]:
