@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from trueshot.inference.lattice import NOISE, PLANES, SIDES, Lattice, find_lattice
+from trueshot.inference.lattice import NOISE, PLANES, SIDES, Lattice, find_lattice, spectrum_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,6 +111,21 @@ def test_colours_out_of_phase_are_told_from_colours_in_phase() -> None:
     assert found.region.phases == pytest.approx((-1.0, 1.5), abs=0.15)
     assert found.region.chroma > 0.2
     assert together.region.chroma < 0.01
+
+
+@pytest.mark.parametrize("period", [3.3, 11])
+def test_the_spectrum_that_is_shown_has_its_highest_point_where_the_peak_is(period: float) -> None:
+    pixels = photograph(world(1100, 1100) + 6 * wave(1100, 1100, period, 0.7))
+    region = find_lattice(pixels).region
+    assert region
+    power, place = spectrum_of(region, pixels)
+    side = region.windows[0].side // region.scale
+    y, x = np.indices(power.shape) - side // 2
+    power[np.hypot(y, x) < side / 12] = -math.inf  # the world is louder at low frequencies
+    mirrored = (side - place[0], side - place[1])
+    assert np.unravel_index(power.argmax(), power.shape) in (place, mirrored)
+    away = math.hypot(place[0] - side // 2, place[1] - side // 2)
+    assert side / away * region.scale == pytest.approx(period, rel=0.02)
 
 
 def test_the_blocks_of_a_jpeg_file_are_no_lattice() -> None:

@@ -187,6 +187,27 @@ def find_lattice(pixels: Bytes) -> Lattice:
     return Lattice(region=best, features=features | _features_of_region(best))
 
 
+def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int, int]]:
+    """The spectrum in which a region's peak stands out most, to be shown.
+
+    Args:
+        region: What was found.
+        pixels: The photograph that it was found in, RGB bytes, shape (h, w, 3).
+
+    Returns:
+        Logarithms of power in nats, shape (side, side), zero frequency in the middle; and row and
+        column of the peak, whose mirror image through the middle is as high.
+    """
+    window, scale = region.windows[0], region.scale
+    side = window.side // scale
+    frequencies = _frequencies(side, scale)
+    tile = _colours(window, scale, pixels) @ np.array(_WEIGHTS[region.channel], np.float32)
+    bins = np.arange(side) - side // 2
+    power = _log_power(tile, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
+    ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
+    return power, ((ky + side // 2) % side, (kx + side // 2) % side)
+
+
 def _grids(pixels: Bytes) -> Iterator[_Grid]:
     half: Floats = _halved(pixels) @ np.array([*_WEIGHTS.values()], np.float32).T
     mixed = {2: half, 4: _halved(half)}
@@ -454,9 +475,8 @@ def _region(grid: _Grid, windows: list[Window], peaks: list[Peak]) -> LatticeReg
 def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
     """Look at its peak in red, green and blue, in the window where it is highest."""
     window, scale = region.windows[0], region.scale
-    tile = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
     side = window.side // scale
-    colours = tile.reshape(side, scale, side, scale, 3).mean((1, 3), dtype=np.float32)
+    colours = _colours(window, scale, pixels)
     frequencies = _frequencies(side, scale)
     spectra = [
         scipy.fft.rfft2((colour - colour.mean()) * frequencies.hann).ravel()
@@ -476,6 +496,14 @@ def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
             float(np.angle((blue * green.conj()).sum())),
         ),
     )
+
+
+def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
+    """A window at the size at which it was looked at, shape (side, side, 3)."""
+    tile = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
+    side = window.side // scale
+    colours: Floats = tile.reshape(side, scale, side, scale, 3).mean((1, 3), dtype=np.float32)
+    return colours
 
 
 def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
