@@ -57,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
     "training": BASE
-    | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference.context"},
+    | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets"},
     "reports": BASE
