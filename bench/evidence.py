@@ -31,15 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/trueshot-evidence"))
-    parser.add_argument("--context", type=Path, help="a context network that was fine-tuned")
+    parser.add_argument("--context", type=Path, action="append", default=[])
     parser.add_argument("--join", action="append", default=[], help="kinds to add, A+B")
     arguments = parser.parse_args()
     threadpool_limits(1)
     for folder in arguments.folders:
         rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
         kinds = dict(KINDS)
-        if arguments.context:
-            kinds["context (fine-tuned)"] = fine_tuned(arguments.context)
+        for weights in arguments.context:  # kept under its name: give each network its own
+            kinds[weights.stem] = context_of(weights)
         found = {}
         for name, kind in kinds.items():
             found |= measured(name, kind, folder, rows, arguments.cache)
@@ -143,8 +143,9 @@ def screens_of(path: Path) -> Scores:
     return {"": math.log(float(chances) + 1e-4)}
 
 
-def fine_tuned(weights: Path) -> Callable[[Path], Scores]:
+def context_of(weights: Path) -> Callable[[Path], Scores]:
     import torch
+
     from trueshot.training.context import load_context
 
     detector = load_context(weights)
