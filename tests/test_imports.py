@@ -53,7 +53,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "channels": {"errors", "pixels"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
-    "training": BASE | {"networks", "detector", "card", "bundle", "attacks", "datasets"},
+    "training": BASE
+    | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"},
     "reports": BASE

@@ -15,9 +15,9 @@ from PIL import Image
 
 from trueshot.datasets import photos_in_manifest
 from trueshot.errors import SimulationError
-from trueshot.imagefiles import write_png
+from trueshot.images import write_png
+from trueshot.simulation.colour import blur, encode_srgb, to_bytes
 from trueshot.simulation.display import Display, stripes
-from trueshot.simulation.light import blur, encode_srgb, to_bytes
 from trueshot.simulation.print import threshold_share
 from trueshot.simulation.procedural import KINDS
 from trueshot.simulation.scenes import procedural_scenes

@@ -1,5 +1,6 @@
 """Networks, one a file, known by their names: see `register`."""
 
+from trueshot.networks.efficientnet_lite import EfficientNetLite0
 from trueshot.networks.lcnn import LCNN
 from trueshot.networks.registry import (
     NETWORKS,
@@ -15,6 +16,7 @@ from trueshot.networks.spectral import SpectralNetwork
 __all__ = [
     "LCNN",
     "NETWORKS",
+    "EfficientNetLite0",
     "Explained",
     "Network",
     "NetworkSettings",

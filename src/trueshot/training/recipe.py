@@ -20,6 +20,7 @@ from pydantic import (
 
 from trueshot.errors import RecipeError
 from trueshot.files import parse_yaml, sanitize
+from trueshot.networks.efficientnet_lite import EfficientNetLite0Settings
 from trueshot.networks.lcnn import LCNNSettings
 from trueshot.networks.own import give, is_given
 from trueshot.networks.registry import NetworkSettings
@@ -113,6 +114,7 @@ class Recipe(Settings):
     network: (
         Annotated[LCNNSettings, Tag("lcnn")]
         | Annotated[SpectralSettings, Tag("spectral")]
+        | Annotated[EfficientNetLite0Settings, Tag("efficientnet-lite0")]
         | Annotated[OwnNetworkSettings, Tag("own")]
     ) = Field(default=LCNNSettings(), discriminator=_BY_NAME)
     input: InputContract = InputContract()

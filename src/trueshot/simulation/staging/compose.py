@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Bytes, Linear, Plane, blur, channelwise, decode_srgb
+from trueshot.simulation.colour import Bytes, Linear, Plane, blur, channelwise, decode_srgb
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.geometry import (
     Exact,

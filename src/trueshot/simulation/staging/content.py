@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from trueshot.imagefiles import read_image
-from trueshot.simulation.light import (
+from trueshot.images import read_image
+from trueshot.simulation.colour import (
     Bytes,
     blur,
     box_mean,

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw
 
+from trueshot.simulation.colour import Random
 from trueshot.simulation.display import Display
-from trueshot.simulation.light import Random
 from trueshot.simulation.staging.geometry import Box
 from trueshot.simulation.staging.pages import Page
 from trueshot.simulation.staging.parts import Part, Plane, Thing, grown, rounded, shaded

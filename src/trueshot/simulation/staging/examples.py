@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trueshot.imagefiles import inspect_image
+from trueshot.images import inspect_image
 from trueshot.simulation.camera import Shot
+from trueshot.simulation.colour import Random, between
 from trueshot.simulation.display import Display, draw_display
-from trueshot.simulation.history import FILTERS, History, Jpeg, draw_jpeg
-from trueshot.simulation.light import Random, between
+from trueshot.simulation.file_history import FILTERS, History, Jpeg, draw_jpeg
 from trueshot.simulation.print import Print, draw_print
 from trueshot.simulation.scenes import Scene
 from trueshot.simulation.staging import devices, props

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Plane, Random, smooth_field
+from trueshot.simulation.colour import Plane, Random, smooth_field
 from trueshot.simulation.staging.geometry import Box
 from trueshot.simulation.staging.parts import Part
 

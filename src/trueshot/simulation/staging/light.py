@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from trueshot.simulation.light import Linear, Plane, Random, between, decode_srgb, smooth_field
+from trueshot.simulation.colour import Linear, Plane, Random, between, decode_srgb, smooth_field
 from trueshot.simulation.staging.geometry import Exact, Frame
 from trueshot.simulation.staging.geometry import clip as clipped
 

@@ -12,8 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from trueshot.simulation.colour import Linear, transfer
 from trueshot.simulation.display import Layout
-from trueshot.simulation.light import Linear, transfer
 from trueshot.simulation.staging.geometry import Exact, jacobian, through
 
 _FINEST = 0.4  # cycles per pixel of the small frame; finer waves do not survive

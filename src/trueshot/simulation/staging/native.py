@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.display import Display, grid_table, look_up, scan_flicker, shine
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,
@@ -22,6 +21,7 @@ from trueshot.simulation.light import (
     mix,
     transfer,
 )
+from trueshot.simulation.display import Display, grid_table, look_up, scan_flicker, shine
 from trueshot.simulation.print import Print, separate, threshold_share
 from trueshot.simulation.staging.compose import Arrangement, Raster, Stage
 from trueshot.simulation.staging.geometry import Exact, through

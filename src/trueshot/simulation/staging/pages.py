@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Random
+from trueshot.simulation.colour import Random
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.geometry import Box
 from trueshot.simulation.staging.sheet import BLACK, WHITE, Ink, Sheet, fitted

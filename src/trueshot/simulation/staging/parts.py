@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from PIL import Image, ImageDraw
 
+from trueshot.simulation.colour import smooth_field
 from trueshot.simulation.display import Display
-from trueshot.simulation.light import smooth_field
 from trueshot.simulation.print import Print
 from trueshot.simulation.staging.geometry import Box, Exact, Pose, corners, project
 from trueshot.simulation.staging.pages import Page

@@ -11,15 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.camera import Camera, Shot, draw_camera, record
-from trueshot.simulation.develop import (
-    add_local_contrast,
-    correct_colour,
-    crosstalk_matrix,
-    denoise,
-    s_curve,
-    sharpen,
-)
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     LUMA,
     Bytes,
     Linear,
@@ -31,6 +23,14 @@ from trueshot.simulation.light import (
     lightness,
     recolour,
     to_bytes,
+)
+from trueshot.simulation.develop import (
+    add_local_contrast,
+    correct_colour,
+    crosstalk_matrix,
+    denoise,
+    s_curve,
+    sharpen,
 )
 from trueshot.simulation.mosaic import demosaic
 

@@ -23,9 +23,9 @@ from threadpoolctl import threadpool_limits
 
 from trueshot.errors import DatasetError, SimulationError
 from trueshot.files import (
-    only_run_in,
-    printable,
+    claim,
     remove_leftovers,
+    utf8_safe,
     write_atomically,
     write_json,
 )
@@ -153,7 +153,7 @@ def stage(
         ImageFileError: A photograph cannot be read.
     """
     root = Path(out)
-    with only_run_in(root):
+    with claim(root):
         scenes = _scenes(photos)
         production = _production(scenes, staging)
         _claim(root, staging, scenes)
@@ -179,7 +179,7 @@ def _scenes(folders: Sequence[Path]) -> list[Scene]:
             scene = replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
             if found in met:
                 note = f"passed over {scene.name}: the same picture as {met[found]}"
-                print(printable(note), file=sys.stderr)
+                print(utf8_safe(note), file=sys.stderr)
                 continue
             met[found] = scene.name
             kept.append(scene)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Random, between
+from trueshot.simulation.colour import Random, between
 from trueshot.simulation.print import Print
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.pages import paper

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw
 
-from trueshot.simulation.light import Random
+from trueshot.simulation.colour import Random
 from trueshot.simulation.procedural.canvas import Page as IconPage
 from trueshot.simulation.procedural.canvas import Theme, icon
 from trueshot.simulation.procedural.lettering import labels, size_near, words, write_line

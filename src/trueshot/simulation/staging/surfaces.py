@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Linear, Random, between, encode_srgb, smooth_field, to_bytes
+from trueshot.simulation.colour import Linear, Random, between, encode_srgb, smooth_field, to_bytes
 from trueshot.simulation.procedural.noise import stretched
 from trueshot.simulation.procedural.textures import clouds, grain, pattern
 

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.camera import Lens, blur_of
-from trueshot.simulation.history import compress, file_of
-from trueshot.simulation.light import Bytes, Linear, Plane, blur, channelwise
+from trueshot.simulation.colour import Bytes, Linear, Plane, blur, channelwise
+from trueshot.simulation.file_history import compress, file_of
 from trueshot.simulation.staging.compose import Stage
 from trueshot.simulation.staging.examples import Example
 from trueshot.simulation.staging.geometry import Exact
