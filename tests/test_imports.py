@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "trueshot"
 IMPORTER = re.compile(r"\b(import_module|__import__)$")
 
-BASE = {"errors", "files", "images", "labels", "memory", "pixels", "plugins", "progress"}
+BASE = {"errors", "files", "images", "memory", "pixels", "plugins", "progress"}
 BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
@@ -32,7 +32,6 @@ SERVING = {"engines", "scanning", "web", "calibrating", "graph", "onnx"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
-    "labels": set(),
     "plugins": {"errors", "files"},
     "tasks": {"errors", "plugins", "channels"},
     "proportion": set(),

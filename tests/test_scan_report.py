@@ -238,7 +238,7 @@ def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> Non
     judged = sum(each["verdict"] != "error" for each in RECORDS)
     assert f"3 of the {judged} images that were judged are shown" in reader.text
     assert reader.text.count("results.jsonl") == 3
-    assert all("Classified as a recapture" in text for text in reader.cards.values())
+    assert all("Classified as recaptured" in text for text in reader.cards.values())
 
 
 @pytest.mark.parametrize("most", [150_000, 300_000])

@@ -22,7 +22,7 @@ from conftest import wait_until
 from PIL import Image
 from processes import Forked
 
-from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
 from trueshot.errors import DatasetError, ImageFileError, SimulationError
@@ -32,6 +32,7 @@ from trueshot.simulation.pairs import original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
 from trueshot.simulation.scenes import embedded_scenes
+from trueshot.tasks.recapture import RECAPTURE
 
 SMALL = Simulation(sides=(64,), per_class=40, procedural=0.9, seed=3)  # 4, 1 and 5 pairs
 
@@ -263,7 +264,7 @@ def test_pairs_to_look_at_are_named_and_there(simulated: Dataset) -> None:
     pairs = json.loads((simulated.folder / "pairs.json").read_text())["pairs"]
     assert len(pairs) == 8
     for pair in pairs:
-        for label in LABELS:
+        for label in RECAPTURE.classes:
             assert (simulated.folder / pair[label]).is_file()
         assert "pixels of the file per pixel" in pair["note"]
 

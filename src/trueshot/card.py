@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
 from trueshot.tasks import Task, Wording
-from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.recapture import RECAPTURE, words_for
 from trueshot.tasks.task import DecisionRule
 
 if TYPE_CHECKING:
@@ -195,12 +195,11 @@ class Card(_Part):
     @cached_property
     def decides(self) -> Task:
         """The task, without what makes its examples."""
-        words = RECAPTURE.wording if self.classes == RECAPTURE.classes else None
         return Task(
             name=self.task_name,
             classes=self.classes,
             decision=self.decision_rule,
-            wording=self.wording or words,
+            wording=self.wording or words_for(self.classes),
         )
 
     @property

@@ -11,7 +11,7 @@ import torch
 
 from trueshot.attacks import Attack
 from trueshot.bundle import bundle_sha256, load_bundle
-from trueshot.datasets import LABELS, Dataset
+from trueshot.datasets import Dataset
 from trueshot.errors import RunError
 from trueshot.evaluation import (
     DetectorUnderTest,
@@ -26,6 +26,7 @@ from trueshot.files import claim, write_json
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.paper_tables import write_tables
 from trueshot.reports.reproduction import write_page
+from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training import Recipe, train
 
 
@@ -125,7 +126,9 @@ def _run(
 
 def _require_test_crops(dataset: Dataset, side: int) -> None:
     """Notice before days of training that there will be nothing to judge."""
-    if len(set(dataset.part(side, "test").labels.tolist())) < len(LABELS):
+    if dataset.task.classes != RECAPTURE.classes:
+        raise RunError(f"{dataset.folder}: the paper's experiments are of {RECAPTURE.name}")
+    if len(set(dataset.part(side, "test").labels.tolist())) < len(RECAPTURE.classes):
         raise RunError(f"{dataset.folder}: its test part at {side} px lacks a class")
 
 

@@ -195,6 +195,11 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
         "measured": (),
         "limits": (),
     }
+    if card.decision_rule == "top-class":
+        raise BundleError(
+            f"{bundle}: its task is decided by the likeliest class, so there are no thresholds to "
+            "choose; scan with it as it is"
+        )
     return updated(card, said, bundle)
 
 

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from trueshot.datasets.batches import Batches, Part
     from trueshot.datasets.manifest import Dataset
     from trueshot.datasets.photos import (
-        LABELS,
         ORIGINS,
         Photo,
         examples_of,
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
 
 _HOME = {
-    "LABELS": "photos",
     "ORIGINS": "photos",
     "PAPER_FRACTIONS": "splits",
     "PAPER_PER_CLASS": "settings",
@@ -44,7 +42,6 @@ _HOME = {
 }
 
 __all__ = [
-    "LABELS",
     "ORIGINS",
     "PAPER_FRACTIONS",
     "PAPER_PER_CLASS",

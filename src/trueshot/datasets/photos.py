@@ -16,7 +16,6 @@ from trueshot.images import find_images
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
-LABELS = RECAPTURE.classes
 ORIGINS = ("scene", "first_camera", "camera", "medium", "photograph")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from trueshot.evaluation.result import CLEAN, FORMAT, KIND, PAPER, EvaluationResult
 from trueshot.files import write_atomically
-from trueshot.labels import CLASSES
+from trueshot.tasks.recapture import RECAPTURE
 
 _OLD_KIND = "trueshot-security"
 _WRITTEN_OUT = ("accuracy", "interval95")
@@ -25,7 +25,13 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
     What such a file does not hold stays unknown: which images each attack broke, beyond the first
     that did, and of what source they were.
     """
-    head = {"kind": KIND, "format": FORMAT, "classes": list(CLASSES), "labels": "", "sources": ""}
+    head = {
+        "kind": KIND,
+        "format": FORMAT,
+        "classes": list(RECAPTURE.classes),
+        "labels": "",
+        "sources": "",
+    }
     if content.get("kind") == _OLD_KIND:
         return {**content, **head}
     if "cells" not in content:

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import PluginError, TrueshotError
 from trueshot.files import utf8_safe
-from trueshot.labels import CLASSES
 from trueshot.plugins import is_plugin, load_plugin, split_spec
+from trueshot.tasks.recapture import RECAPTURE
 
 
 class OutsideDetectorError(TrueshotError):
@@ -56,7 +56,7 @@ class InputSpec:
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     positive_class: int = 1
-    classes: tuple[str, ...] = CLASSES
+    classes: tuple[str, ...] = RECAPTURE.classes
 
     def __post_init__(self) -> None:
         if self.positive_class not in (0, 1):

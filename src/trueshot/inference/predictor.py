@@ -29,6 +29,7 @@ ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
 """Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,), or logits (n, classes)."""
 
 UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
+LIKELIEST = "the likeliest class is named; error rates are not known"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -183,6 +184,8 @@ class Predictor:
     @property
     def notes(self) -> tuple[str, ...]:
         """What must be known of all its verdicts."""
+        if self.card.decision_rule == "top-class":
+            return (LIKELIEST,)
         return () if self.card.decision is not None else (UNCALIBRATED,)
 
     def _reasons(

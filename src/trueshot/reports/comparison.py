@@ -10,6 +10,7 @@ from trueshot.evaluation.result import PAPER, WorstCase
 from trueshot.proportion import Proportion
 from trueshot.reports.detector_results import ROUNDING, DetectorResults
 from trueshot.reports.loading import LoadedResult
+from trueshot.tasks import Wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,11 @@ class Comparison:
         """In words, unlike any other's."""
         words = f"{self.side} × {self.side} pixels, {self.part} part"
         return words if self.alone else f"{words} of data {self.data[:8]}"
+
+    @property
+    def words(self) -> Wording:
+        """Of the classes that its detectors tell apart."""
+        return self.detectors[0].words
 
     @property
     def slug(self) -> str:

@@ -16,6 +16,8 @@ from trueshot.evaluation.result import (
 )
 from trueshot.proportion import Proportion
 from trueshot.reports.loading import LoadedResult
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import words_for
 
 LINF, L2 = "linf", "l2"
 NO_CHANGE = "none"
@@ -38,6 +40,16 @@ class DetectorResults:
     name: str
     number: int = 0
     suites: Mapping[str, LoadedResult] = field(default_factory=dict)
+
+    @property
+    def words(self) -> Wording:
+        """Of the classes that it tells apart."""
+        return words_for(self.classes)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """That it tells apart; 0 is the untouched image."""
+        return next(found.result.classes for found in self.suites.values())
 
     @property
     def auc(self) -> float:

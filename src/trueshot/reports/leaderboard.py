@@ -74,7 +74,7 @@ def leaderboard(made: Board) -> Table:
             "place",
             "detector",
             *(f"worst case, {epsilon(budget, made.threat)}" for budget in budgets),
-            f"recaptures found{at}",
+            f"{made.comparison.words.plurals[1]} found{at}",
             "clean",
             "AUC",
             "images",

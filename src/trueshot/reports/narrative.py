@@ -13,6 +13,7 @@ from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, Wo
 from trueshot.reports.comparison import Comparison, Standing, standings
 from trueshot.reports.detector_results import LINF, threat_name
 from trueshot.reports.security_tables import NOISE, attack_name
+from trueshot.tasks import Wording
 
 MUCH, SOME = 0.25, 0.10
 NBSP = "\N{NO-BREAK SPACE}"
@@ -240,7 +241,7 @@ def verdict(comparison: Comparison) -> Statement:
         f"Of all its test images {best.detector.name} judges {percent(best.clean.share)} rightly "
         f"without an attack, and {percent(best.worst.accuracy)} whatever the suite does within "
         f"{budget:g} levels{where}.",
-        _direction(best.worst),
+        _direction(best.worst, best.detector.words),
         _others(ranked[1:]),
         _misled(ranked, budget) if threat == LINF else "",
         _doubted(ranked),
@@ -259,17 +260,18 @@ def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
     return "good", f"{name} holds: {left} in the worst case at ε = {budget:g}"
 
 
-def _direction(case: WorstCase) -> str:
+def _direction(case: WorstCase, words: Wording) -> str:
     """Each class apart: what an attacker wants is a recapture that passes."""
     if not all(case.total):
         return ""
     untouched, others = case.of_class(0), case.others
     assert untouched is not None
     assert others is not None
-    originals, recaptures = percent(untouched.share), percent(others.share)
+    first, other = words.plurals
     return (
-        f"In the direction that matters, a recapture made to look original, it still finds "
-        f"{recaptures} of the recaptures; of the originals it keeps {originals}."
+        f"In the direction that matters, {other} made to look {words.verdicts[0]}, it still finds "
+        f"{percent(others.share)} of the {other}; of the {first} it keeps "
+        f"{percent(untouched.share)}."
     )
 
 

@@ -39,6 +39,7 @@ from trueshot.reports.table import (
     in_markdown,
     names_in_full,
 )
+from trueshot.tasks.recapture import RECAPTURE
 
 TITLE = "What detectors are worth under attack"
 UNEXPLAINED = "This version has no page on this doubt."
@@ -297,7 +298,14 @@ def page(sections: Sequence[Section], faults: Sequence[str]) -> str:
         "percent": percent,
         "yaml": _yaml,
     }
-    content = {"title": TITLE, "sections": sections, "faults": faults}
+    classes = {one.classes for section in sections for one in section.detectors}
+    is_recapture = classes <= {RECAPTURE.classes}
+    content = {
+        "title": TITLE,
+        "sections": sections,
+        "faults": faults,
+        "is_recapture": is_recapture,
+    }
     return render("report.html.jinja", filters, **content)
 
 

@@ -14,14 +14,14 @@ from markupsafe import Markup
 
 from trueshot.calibration.verbal_scale import (
     BETWEEN_THRESHOLDS,
-    PROPOSITIONS,
     beside_verdict,
     in_words,
+    propositions,
 )
 from trueshot.card import Card
 from trueshot.files import sanitize, write_atomically
 from trueshot.reports.page import TEMPLATES, render
-from trueshot.reports.scan_summary import WORDS, Row, draw, histogram_for, summarise
+from trueshot.reports.scan_summary import FIRST, OTHER, WORDS, Row, draw, histogram_for, summarise
 from trueshot.reports.scan_text import (
     area_text,
     bytes_text,
@@ -34,6 +34,8 @@ from trueshot.reports.scan_text import (
     times_text,
     worst_kinds,
 )
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED, UNDECIDED
 
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
@@ -45,13 +47,12 @@ MOST_BYTES = 48 * 2**20
 
 _ROW = 700  # bytes of a row of the table besides what it is found by, about
 _MOST_REASONS = 500
-_ARTICLE = {"original": "an original", "recaptured": "a recapture", "error": "not judged"}
 _AT_BOUND = 1e-6
 _FRAME = 4000  # bytes of a card besides its pictures, about
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
-    0: "everything was judged, and all of it is original",
-    1: "everything was judged, and some of it is recaptured",
+    0: "everything was judged, and all of it is {0}",
+    1: "everything was judged, and some of it is {1}",
     2: "some files could not be judged, or no verdict was reached on them, or there were none",
 }
 
@@ -123,9 +124,9 @@ def scan_report(
     Raises:
         RunError: A record is none.
     """
-    summary = summarise(records, histogram_for(card), most_rows)
+    summary = summarise(records, histogram_for(card), most_rows, card.decides)
     shown = image_cards(
-        summary.of("recaptured", "undecided", "original"),
+        summary.of(OTHER, UNDECIDED, FIRST),
         explanations or {},
         card,
         most_cards,
@@ -143,7 +144,9 @@ def scan_report(
         asked=[sanitize(each, 300) for each in asked],
         results=sanitize(results) if results else "",
         exit_status=exit_status,
-        exit_words=_EXIT.get(exit_status if exit_status is not None else -1, ""),
+        exit_words=_EXIT.get(-1 if exit_status is None else exit_status, "").format(
+            *card.words.verdicts
+        ),
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
@@ -170,9 +173,19 @@ def _facts(card: Card) -> dict[str, Any]:
     return {
         "simulated": "simulat" in named,
         "measured": {k: [m for m in card.measured if m.kind == k] for k in kinds},
-        "hypotheses": hypotheses(),
-        "words": WORDS,
+        "hypotheses": hypotheses(card),
+        "kinds": WORDS,
+        "names": _names(card),
+        "words": card.words,
+        "is_recapture": card.classes == RECAPTURE.classes,
     }
+
+
+def _names(card: Card) -> dict[str, str]:
+    """What each kind of verdict is called."""
+    first, other = (sanitize(word) for word in card.words.verdicts)
+    names = {FIRST: first, OTHER: other, UNDECIDED: UNDECIDED, FAILED: "not judged"}
+    return {kind: name[:1].upper() + name[1:] for kind, name in names.items()}
 
 
 def _page(**content: Any) -> str:
@@ -277,22 +290,25 @@ def rests_on_score(row: Row, card: Card) -> bool:
     The record's reason tells: a photograph unlike those calibrated may have a score between the
     thresholds, too. Only where a record gives no reason the thresholds are asked.
     """
-    if row.verdict != "undecided" or row.reason:
-        return row.verdict != "undecided" or row.reason == BETWEEN_THRESHOLDS
+    if row.verdict != UNDECIDED or row.reason:
+        return row.verdict != UNDECIDED or row.reason == BETWEEN_THRESHOLDS
     if row.score is None or card.decision is None:
         return False
-    return card.decision.verdict(row.score) == "undecided"
+    return card.decision.verdict(row.score) == UNDECIDED
 
 
 def _verdict(row: Row, card: Card) -> str:
-    if row.verdict == "undecided" and rests_on_score(row, card):
+    if row.verdict == UNDECIDED and rests_on_score(row, card):
         return "No verdict: the score lies between the two thresholds."
-    if row.verdict == "undecided" and row.score is None:
+    if row.verdict == UNDECIDED and row.score is None:
         return "No verdict: there is no score."
-    if row.verdict == "undecided":
+    if row.verdict == UNDECIDED:
         return "No verdict: outside of what the detector was calibrated for."
+    if row.verdict == FAILED:
+        return "It was not judged."
     where = "" if card.decision is None else " by the thresholds of this detector"
-    return f"Classified as {_ARTICLE[row.verdict]}{where}."
+    most = f", most likely {row.top_class}" if row.top_class and row.kind == OTHER else ""
+    return f"Classified as {row.verdict}{where}{most}."
 
 
 def _findings(row: Row, card: Card) -> tuple[str, ...]:
@@ -305,13 +321,15 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
     said = f"about {times} times as probable if {likelier} is true as if {other} is{bound}"
     if times == "1":
         said = "about as probable if H1 is true as if H2 is"
-    beside = beside_verdict(row.verdict, row.log10_lr) if card.decision is not None else ""
-    told = (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr))
+    beside = (
+        beside_verdict(row.verdict, row.log10_lr, card.words) if card.decision is not None else ""
+    )
+    told = (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr, card.words))
     return (*told, beside) if beside else told
 
 
 def _caution(row: Row, card: Card) -> str:
-    if row.verdict != "undecided" or row.log10_lr is None or rests_on_score(row, card):
+    if row.verdict != UNDECIDED or row.log10_lr is None or rests_on_score(row, card):
         return ""
     return (
         "This photograph is unlike those that the likelihood ratio was calibrated on. The ratio is "
@@ -341,7 +359,7 @@ def _pictures(explanation: Explanation | None) -> list[bytes]:
     return found + ([telling.crop, telling.seen] if telling else [])
 
 
-def hypotheses() -> tuple[str, str]:
+def hypotheses(card: Card) -> tuple[str, str]:
     """The two propositions, H1 and H2, as sentences."""
-    first, second = (text[0].upper() + text[1:] + "." for text in PROPOSITIONS)
+    first, second = (text[0].upper() + text[1:] + "." for text in propositions(card.words))
     return first, second

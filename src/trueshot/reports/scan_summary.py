@@ -12,9 +12,17 @@ from trueshot.card import Card
 from trueshot.errors import RunError
 from trueshot.files import sanitize
 from trueshot.reports.scan_text import number_text, ratio_text
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED, UNDECIDED
 
-WORDS = ("recaptured", "undecided", "error", "original")
-"""Verdicts in the order in which an analyst wants them."""
+OTHER, FIRST = "recaptured", "original"
+WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
+"""Kinds of verdicts in the order in which an analyst wants them.
+
+They bear the words of recapture; of other tasks the first is whatever is not of class 0, the last
+class 0.
+"""
 
 _LONGEST = 1000  # characters of a name, reason or note
 
@@ -25,11 +33,14 @@ class Row:
 
     Args:
         number: Of the record in the results, from 1.
+        kind: Of verdict: one of `WORDS`.
     """
 
     number: int
     file: str
     verdict: str
+    kind: str
+    top_class: str
     sha256: str
     log10_lr: float | None
     score: float | None
@@ -47,9 +58,9 @@ class Summary:
     """A scan as a whole.
 
     Args:
-        counts: Files by verdict; all four verdicts are there.
-        rows: Those there is room for, by verdict as in `WORDS`, within a verdict the strongest
-            evidence for a recapture first; those without a score as they came.
+        counts: Files by kind of verdict; all four are there.
+        rows: Those there is room for, by kind as in `WORDS`, within a kind the highest score
+            first; those without a score as they came.
         histogram: Over all files that have a likelihood ratio (or a score, without calibration).
         seconds: Of all files together.
         reasons: Files by why they were not decided or not judged, the most frequent first.
@@ -68,13 +79,16 @@ class Summary:
         """All files."""
         return sum(self.counts.values())
 
-    def of(self, *verdicts: str) -> tuple[Row, ...]:
-        """The rows with these verdicts, in this order."""
-        return tuple(row for word in verdicts for row in self.rows if row.verdict == word)
+    def of(self, *kinds: str) -> tuple[Row, ...]:
+        """The rows with verdicts of these kinds, in this order."""
+        return tuple(row for kind in kinds for row in self.rows if row.kind == kind)
 
 
 def summarise(
-    records: Iterable[Mapping[str, Any]], histogram: Histogram, most_rows: int
+    records: Iterable[Mapping[str, Any]],
+    histogram: Histogram,
+    most_rows: int,
+    task: Task = RECAPTURE,
 ) -> Summary:
     """Read records once, keeping no more of them than there is room for.
 
@@ -82,6 +96,7 @@ def summarise(
         records: As in the results file, in any order.
         histogram: An empty one.
         most_rows: So many rows are kept.
+        task: In whose words the verdicts are.
 
     Raises:
         RunError: A record has no file or no verdict.
@@ -92,15 +107,15 @@ def summarise(
     detectors: dict[str, None] = {}
     seconds = 0.0
     for number, record in enumerate(records, start=1):
-        row = row_of(record, number)
-        counts[row.verdict] += 1
+        row = row_of(record, number, task)
+        counts[row.kind] += 1
         seconds += row.seconds or 0.0
-        histogram.add(row.verdict, row.log10_lr if histogram.is_calibrated else row.score)
+        histogram.add(row.kind, row.log10_lr if histogram.is_calibrated else row.score)
         if row.reason and (row.reason in reasons or len(reasons) < most_rows):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         if record.get("detector"):
             detectors[sanitize(str(record["detector"]), 80)] = None
-        _keep(best[row.verdict], row, most_rows)
+        _keep(best[row.kind], row, most_rows)
     ranked = [entry[2] for word in WORDS for entry in sorted(best[word], reverse=True)]
     return Summary(
         counts=counts,
@@ -112,20 +127,25 @@ def summarise(
     )
 
 
-def row_of(record: Mapping[str, Any], number: int) -> Row:
+def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Row:
     """One record, made safe to show.
 
     Raises:
         RunError: It has no file or no verdict.
     """
-    if record.get("verdict") not in WORDS or "file" not in record:
+    first, *others = task.verdict_words
+    kinds = {first: FIRST, UNDECIDED: UNDECIDED, FAILED: FAILED, **dict.fromkeys(others, OTHER)}
+    verdict = record.get("verdict")
+    if verdict not in kinds or "file" not in record:
         raise RunError(
             f"result {number} is no verdict on a file: {sanitize(str(dict(record)), 200)}"
         )
     return Row(
         number=number,
         file=sanitize(str(record["file"]), _LONGEST),
-        verdict=str(record["verdict"]),
+        verdict=str(verdict),
+        kind=kinds[str(verdict)],
+        top_class=sanitize(str(record.get("top_class") or ""), 100),
         sha256=sanitize(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
         score=_finite(record.get("score")),
@@ -160,7 +180,7 @@ def _whole(value: object) -> int | None:
 BINS = 36
 WIDTH, HEIGHT = 720, 272
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 68, 52
-ORDER = ("original", "undecided", "recaptured")  # from the axis up
+ORDER = (FIRST, UNDECIDED, OTHER)  # from the axis up
 _SCORES = 10.0  # without calibration, scores up to here either way
 _ROOM = 0.15  # of log10, so that bounds of a poor calibration still span something
 
@@ -308,7 +328,8 @@ def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
         first, second = card.calibration.log10_lr(scores)
         values = (float(first), float(second))
     places = [_across(histogram, value) for value in values]
-    words = ("← original up to here", "recaptured from here →")
+    first, other = card.words.verdicts
+    words = (f"← {first} up to here", f"{other} from here →")
     return tuple(
         Mark(across=across, words=said, anchor="start" if 2 * across < WIDTH else "end")
         for across, said in zip(places, words, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 
 from trueshot.evaluation.result import Change, Trial, WorstCase
@@ -29,10 +30,11 @@ _NAMES = {
 }
 WILSON = "Share of images judged rightly, with its 95 % Wilson interval"
 _Share = Callable[[WorstCase], Proportion | None]
-_DIRECTIONS: tuple[tuple[str, _Share], ...] = (
-    ("both", lambda case: case.proportion),
-    ("originals", lambda case: case.of_class(0)),
-    ("recaptures", lambda case: case.others),
+_ALL: _Share = operator.attrgetter("proportion")
+_DIRECTIONS: tuple[_Share, ...] = (
+    _ALL,
+    lambda case: case.of_class(0),
+    operator.attrgetter("others"),
 )
 
 
@@ -63,7 +65,7 @@ def first_table(comparison: Comparison) -> Table:
             rows.append((one.name, attack_name(name), one.clean, *cells))
         if one.curve(LINF):
             cases = [one.case(LINF, budget) for budget in budgets]
-            rows.append((one.name, WORST, one.clean, *_shares(_DIRECTIONS[0][1], cases)))
+            rows.append((one.name, WORST, one.clean, *_shares(_ALL, cases)))
     return Table(
         name=f"{comparison.slug}-first",
         title=f"One attack, and the worst of all of them. {comparison.title}",
@@ -81,13 +83,15 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for one in comparison.detectors:
         cases = [one.case(threat, budget) for budget in budgets]
-        for words, share in _DIRECTIONS if any(cases) else ():
+        names = ("all" if len(one.classes) > 2 else "both", *one.words.plurals)
+        for words, share in zip(names, _DIRECTIONS, strict=True) if any(cases) else ():
             rows.append((one.name, words, *_shares(share, cases)))
+    first, other = comparison.words.verdicts[0], comparison.words.plurals[1]
     return Table(
         name=f"{comparison.slug}-worst-{threat}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
         note=f"{WILSON}: right without an attack, and broken by none. The direction that matters "
-        f"is the last: recaptures made to look original.{_goes_with(comparison, threat)}",
+        f"is the last: {other} made to look {first}.{_goes_with(comparison, threat)}",
         header=("detector", "images", "clean", *at(budgets[1:], threat)),
         rows=tuple(rows),
         stubs=2,
@@ -113,7 +117,7 @@ def _file_table(comparison: Comparison, threats: Sequence[str]) -> Table:
             cases = [one.case(threat, budget) for budget in [0.0, *budgets]]
             place = one.name, threat_name(threat)
             rows.append((*place, "before", *_shares(_before, cases)))
-            rows.append((*place, "after", *_shares(_DIRECTIONS[0][1], cases)))
+            rows.append((*place, "after", *_shares(_ALL, cases)))
     return Table(
         name=f"{comparison.slug}-files{'-l2' if L2 in threats else ''}",
         title=f"What survives a file{apart}. {comparison.title}",
@@ -215,7 +219,8 @@ def price_table(comparison: Comparison) -> Table:
         note="All budgets together. Only images that are still right go on to the next attack, so "
         "a later one has the harder ones; calls are per image and budget.",
         header=(
-            "detector", "threat", "attack", "tried", "broken", "of them recaptures",
+            "detector", "threat", "attack", "tried", "broken",
+            f"of them {comparison.words.plurals[1]}",
             "broken first", "detector asked", "gradients", "seconds",
         ),
         rows=tuple(rows),
@@ -230,7 +235,8 @@ def trial_table(comparison: Comparison, one: DetectorResults) -> Table:
         name=f"{comparison.slug}-trials-{one.number + 1}",
         title=f"Every trial of {one.name}. {comparison.title}",
         header=(
-            "threat", "ε", "attack", "tried", "broken", "of them recaptures", "before the file",
+            "threat", "ε", "attack", "tried", "broken", f"of them {one.words.plurals[1]}",
+            "before the file",
             "PSNR, dB", "SSIM", "detector asked", "gradients", "seconds", "settings",
         ),
         rows=tuple(rows),

@@ -23,6 +23,11 @@ _MOST_CLASSES = 100
 _LONGEST = 300
 
 
+def is_name(text: str) -> bool:
+    """Whether a class, a task or a verdict may be called so."""
+    return _NAME.fullmatch(text) is not None and text not in (UNDECIDED, FAILED)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wording:
     """The words of verdicts and findings.
@@ -48,10 +53,8 @@ class Wording:
         texts = (*self.propositions, self.alternative, *self.plurals, *self.errors)
         if not all(0 < len(text) <= _LONGEST and text.isprintable() for text in texts):
             raise TaskError("wording: texts of one line, up to 300 characters, wanted")
-        if not all(_NAME.fullmatch(word) for word in self.verdicts):
+        if not all(map(is_name, self.verdicts)) or self.verdicts[0] == self.verdicts[1]:
             raise TaskError(f"wording: {self.verdicts} cannot be the words of verdicts")
-        if {*self.verdicts} & {UNDECIDED, FAILED} or self.verdicts[0] == self.verdicts[1]:
-            raise TaskError(f"wording: two words wanted, none of them {UNDECIDED} or {FAILED}")
 
     @classmethod
     def of(cls, classes: tuple[str, ...]) -> Wording:
@@ -64,7 +67,7 @@ class Wording:
             propositions=propositions,
             alternative=propositions[1] if len(others) == 1 else many,
             verdicts=(first, other),
-            plurals=(f"photographs called “{first}”", f"photographs called “{other}”"),
+            plurals=(f"{first} images", f"{other if len(others) == 1 else 'other'} images"),
         )
 
 
@@ -101,7 +104,7 @@ class Task:
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
         for name in (self.name, *self.classes):
-            if not _NAME.fullmatch(name) or name in (UNDECIDED, FAILED):
+            if not is_name(name):
                 raise TaskError(f"task {self.name!r}: {name!r} cannot be the name of a class")
         if not 2 <= len(set(self.classes)) == len(self.classes) <= _MOST_CLASSES:
             raise TaskError(f"task {self.name!r}: 2 to 100 different classes wanted")

@@ -12,7 +12,9 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
+from trueshot.card import Card
 from trueshot.reports.page import strict_environment
+from trueshot.tasks.recapture import RECAPTURE
 from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router
@@ -66,11 +68,14 @@ def create_app(
 async def _page(request: Request) -> HTMLResponse:
     service: Service = request.app.state.service
     cards = {name: service.pool.facts[name] for name in (ACCURATE, ROBUST)}
+    task = Card.model_validate(cards[ACCURATE]["card"]).decides
     template = strict_environment(_HERE / "templates").get_template("page.html.jinja")
     text = template.render(
         summary=_SUMMARY,
         settings=service.settings,
         detectors=cards,
+        words=task.words,
+        is_recapture=task.classes == RECAPTURE.classes,
         most_levels=MOST_LEVELS,
         version=__version__,
     )

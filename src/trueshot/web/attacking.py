@@ -14,7 +14,6 @@ from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.inference import Prediction, Predictor
 from trueshot.inference.crops import cut
-from trueshot.labels import CLASSES
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, to_bytes, to_levels
 from trueshot.web.schemas import MOST_LEVELS, Method
@@ -29,7 +28,7 @@ class AttackedPhotograph:
     """What an attack made of a photograph, and what the same judge says of both.
 
     Args:
-        away_from: The class that is attacked: the one that the detector itself took it for.
+        away_from: The verdict that is attacked: what the detector itself took it for.
         before: Of the photograph as it is.
         after: Of the attacked one, rounded to bytes and judged from the beginning.
         pixels: The attacked photograph, shape (h, w, 3).
@@ -49,12 +48,31 @@ class AttackedPhotograph:
     share_changed: float
 
 
+class AgainstFirst(nn.Module):
+    """Logits of two: of class 0, and of all others together, whose difference is the score.
+
+    Args:
+        network: Levels (n, 3, h, w) to logits (n, classes).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) to logits (n, 2)."""
+        logits: Tensor = self.network(images)
+        if logits.shape[1] == 2:
+            return logits
+        return torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
+
+
 class Decided(nn.Module):
     """Logits with the threshold taken off: the larger of the two is what the card decides.
 
     Args:
         network: Levels (n, 3, h, w) to logits (n, 2).
-        threshold: Score from which a photograph counts as recaptured.
+        threshold: Score from which a photograph counts as not of class 0.
     """
 
     def __init__(self, network: nn.Module, threshold: float) -> None:
@@ -71,16 +89,19 @@ class Decided(nn.Module):
 def sheet_detector(detector: Detector, card: Card) -> Detector:
     """A detector of sheets: what the judge of a card says of a photograph, with a gradient.
 
+    It has two classes: class 0 of the card's, and all others together.
+
     A sheet holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
     lies outside of the crops has no part in the score, so an attack could not use it anyway.
 
     Args:
         detector: Of crops, in evaluation mode.
-        card: How crops make a photograph's score, and from which score on it is recaptured.
+        card: How crops make a photograph's score, and what that score means.
     """
     contract = card.input_contract()
-    whole = CropAggregator(detector, contract.side, aggregation=contract.aggregation)
-    return Detector(Decided(whole, threshold_of(card)), classes=detector.classes).eval()
+    crops = AgainstFirst(detector)
+    whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
+    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
 
 
 def threshold_of(card: Card) -> float:
@@ -132,7 +153,7 @@ def attack_photograph(
     told = before.scores if label else -before.scores
     ratio = float(psnr(sheet, filed)[0])
     return AttackedPhotograph(
-        away_from=CLASSES[label],
+        away_from=predictor.card.words.verdicts[label],
         before=before,
         after=predictor.predict(attacked),
         pixels=attacked,

@@ -82,7 +82,7 @@ async def verdicts(
             answers = []
             for upload in uploads:
                 verdict, explanation, status = await service.predict(upload, detector, pictures)
-                answers.append(verdict_answer(verdict.as_record(), explanation))
+                answers.append(verdict_answer(verdict, explanation))
                 if is_one and verdict.verdict == "error":
                     detail = f"{verdict.file}: {verdict.reason}"
                     more = {"verdict": answers[0].model_dump(mode="json")}

@@ -8,16 +8,19 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field
 
 from trueshot.calibration.verbal_scale import (
-    PROPOSITIONS,
     beside_verdict,
     in_figures,
     in_words,
+    propositions,
     support,
 )
 from trueshot.card import Card
 from trueshot.engines.pool import Answer
 from trueshot.files import sanitize
 from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.scanning.verdict import Verdict
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
 
 DetectorName = Literal["accurate", "robust"]
 Method = Literal["fgsm", "llcm", "pgd"]
@@ -25,13 +28,21 @@ MOST_LEVELS = 15
 ACCURATE: DetectorName = "accurate"
 ROBUST: DetectorName = "robust"
 
-Word = Literal["original", "recaptured", "undecided", "error"]
+Word = Annotated[
+    str,
+    Field(
+        max_length=100,
+        description="A word of the detector's task, such as original or recaptured; undecided; "
+        "or error.",
+    ),
+]
 Picture = Annotated[str, Field(description="A data URI.")]
 
 _EXAMPLE: dict[str, Any] = {
     "file": "photo.jpg",
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "verdict": "recaptured",
+    "top_class": None,
     "likelihood_ratio": 21.4,
     "log10_lr": 1.33,
     "score": 3.1,
@@ -46,7 +57,7 @@ _EXAMPLE: dict[str, Any] = {
     "support": "moderate",
     "in_figures": in_figures(1.33),
     "in_words": in_words(1.33),
-    "propositions": PROPOSITIONS,
+    "propositions": propositions(RECAPTURE.words),
     "pictures": None,
 }
 
@@ -90,11 +101,15 @@ class VerdictAnswer(_Model):
     file: str
     sha256: str | None
     verdict: Word
+    top_class: Annotated[
+        str | None, Field(description="Of a task of more than two classes: the likeliest.")
+    ]
     likelihood_ratio: Annotated[
-        float | None, Field(description="Of recaptured against original; above 1: recaptured.")
+        float | None,
+        Field(description="Of all classes but the first against the first: recaptured if above 1."),
     ]
     log10_lr: float | None
-    score: Annotated[float | None, Field(description="Logit margin, recaptured minus original.")]
+    score: Annotated[float | None, Field(description="Log odds that it is not of the first class.")]
     crops: int | None
     notes: list[str]
     reason: Annotated[str | None, Field(description="Why it is undecided or an error.")]
@@ -141,8 +156,11 @@ class AttackAnswer(_Model):
     budget: Annotated[float, Field(description="Most levels by which a value was changed.")]
     detector: DetectorName
     away_from: Annotated[
-        Literal["original", "recaptured"],
-        Field(description="What the detector itself took it for; the attack leads away from it."),
+        str,
+        Field(
+            max_length=100,
+            description="What the detector itself took it for; the attack leads away from it.",
+        ),
     ]
     before: Said
     after: Annotated[Said, Field(description="Rounded to bytes, and judged from the beginning.")]
@@ -166,6 +184,11 @@ class DetectorAnswer(_Model):
     name: DetectorName
     sha256: str
     card: Card
+
+    @computed_field(description="What it calls the first class, and all others.")  # type: ignore[prop-decorator]
+    @property
+    def words(self) -> tuple[str, str]:
+        return self.card.words.verdicts
 
 
 class Health(_Model):
@@ -202,20 +225,21 @@ class Problem(BaseModel):
     detail: str
 
 
-def verdict_answer(record: dict[str, Any], explanation: Explanation | None) -> VerdictAnswer:
-    """A record of a scan with words and pictures."""
+def verdict_answer(verdict: Verdict, explanation: Explanation | None) -> VerdictAnswer:
+    """A verdict as of a scan, with words and pictures."""
+    words = verdict.task.words
     return VerdictAnswer(
-        **record,
-        **_in_words(record["verdict"], record["log10_lr"]),
-        propositions=PROPOSITIONS,
+        **verdict.as_record(),
+        **_in_words(verdict.verdict, verdict.log10_lr, words),
+        propositions=propositions(words),
         pictures=None if explanation is None else _pictures(explanation),
     )
 
 
-def _in_words(verdict: str, log10_lr: float | None) -> dict[str, Any]:
+def _in_words(verdict: str, log10_lr: float | None, wording: Wording) -> dict[str, Any]:
     if log10_lr is None:
         return {"support": None, "in_figures": None, "in_words": None}
-    words = f"{in_words(log10_lr)} {beside_verdict(verdict, log10_lr)}".rstrip()
+    words = f"{in_words(log10_lr, wording)} {beside_verdict(verdict, log10_lr, wording)}".rstrip()
     return {"support": support(log10_lr), "in_figures": in_figures(log10_lr), "in_words": words}
 
 

@@ -15,10 +15,13 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
+from trueshot.card import Card
 from trueshot.engines.pool import Answer, Pool, WorkerError, WorkerTimeoutError
 from trueshot.files import append_line, sanitize, write_atomically
 from trueshot.inference.explanation import Explanation
 from trueshot.scanning.verdict import EXPLANATION, Verdict
+from trueshot.tasks import Task
+from trueshot.tasks.task import FAILED
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
 from trueshot.web.schemas import ACCURATE, ROBUST
@@ -125,20 +128,26 @@ class Service:
             HTTP that fits a file that is all of a request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
-        explanation, status = None, 200
+        explanation, status, task = None, 200, self._task(detector)
         sha256 = await self._keep_upload(upload)
         try:
             answer = await self._ask(request, upload.data)
-            verdict = Verdict.from_record(answer.content.get("verdict"), upload.name)
+            verdict = Verdict.from_record(answer.content.get("verdict"), upload.name, task)
             if explained and EXPLANATION in answer.attached:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
-            status = _refusal(answer) if verdict.verdict == "error" else 200
+            status = _refusal(answer) if verdict.verdict == FAILED else 200
         except (WorkerError, ValueError) as error:  # ValueError: it talks nonsense
             reason, bundle = sanitize(str(error)), self.pool.facts[detector]["sha256"]
-            verdict = Verdict(file=upload.name, verdict="error", reason=reason, detector=bundle)
+            verdict = Verdict(
+                file=upload.name, verdict=FAILED, reason=reason, detector=bundle, task=task
+            )
             status = _status(error)
         verdict = replace(verdict, sha256=sha256)
         return await self._keep_verdict(verdict), explanation, status
+
+    def _task(self, detector: str) -> Task:
+        """What a detector decides."""
+        return Card.model_validate(self.pool.facts[detector]["card"]).decides
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
         """Attack a file with the detector known.
