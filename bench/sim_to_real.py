@@ -26,13 +26,14 @@ import torch
 
 from trueshot.attacks import PGD, as_filed, margin, perturb
 from trueshot.bundle import load_bundle
-from trueshot.datasets import LABELS, Photo, photos_in_manifest
+from trueshot.datasets import Photo, photos_in_manifest
 from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.images import read_image
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
 
 BOOTSTRAPS = 1000
 BATCH = 64
@@ -127,7 +128,7 @@ def attacked(detector: Detector, photo: Photo, pixels: Bytes, side: int, budget:
     ).eval()
     images = to_levels(pixels)
     attack = PGD(budget=budget, steps=10)
-    found = perturb(attack, whole, images, torch.tensor([LABELS.index(photo.label)]))
+    found = perturb(attack, whole, images, torch.tensor([RECAPTURE.classes.index(photo.label)]))
     return to_bytes(as_filed(attack, images, found))[0]
 
 
@@ -135,7 +136,7 @@ def row_of(
     name: str, side: int, budget: float, source: str, judged: list[Prediction]
 ) -> dict[str, Any]:
     held = [one for one in judged if len(one.scores)]
-    labels = np.array([LABELS.index(one.photo.label) for one in held])
+    labels = np.array([RECAPTURE.classes.index(one.photo.label) for one in held])
     means = np.array([one.scores.mean() for one in held])
     crops = np.concatenate([one.scores for one in held])
     return {

@@ -20,8 +20,10 @@ from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
 from trueshot.graph import read_graph, write_graph
 from trueshot.inference import Predictor
-from trueshot.onnx import IMAGES, VERDICTS, ExportError, export_onnx, photograph_graph, photographs
+from trueshot.onnx import IMAGES, ExportError, export_onnx, photograph_graph, photographs
 from trueshot.pixels import to_levels
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
 SIDE = 16
 COUNTS: dict[str, Any] = {"originals": 50, "recaptured": 50, "sources": 20}
@@ -143,7 +145,8 @@ def test_the_graph_gives_all_that_the_judge_gives(
         found = run(exported, crops)
         prediction = judged_of(card, found["scores"])
         assert found["score"] == pytest.approx(prediction.score, abs=1e-12)
-        assert VERDICTS[found["verdict"]] == prediction.verdict
+        words = (*RECAPTURE.words.verdicts, UNDECIDED)
+        assert words[found["verdict"]] == prediction.verdict
         assert ("log10_lr" in found) == (calibration is not None)
         if calibration is not None:
             assert found["log10_lr"] == pytest.approx(prediction.log10_lr, abs=1e-12)

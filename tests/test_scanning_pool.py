@@ -206,7 +206,7 @@ def test_closing_ends_all_processes_and_frees_who_waits() -> None:
 def test_a_pool_that_is_closed_at_once_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trueshot.engines.fork_server._SECONDS_TO_END", None)  # nothing is forced
     pool = Pool(TRICKS)
-    process = pool._nursery._process
+    process = pool._fork_server._process
     pool.close()
     assert process.returncode is not None
 

@@ -11,11 +11,11 @@ import torch
 
 from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.channels.base import Channel
-from trueshot.datasets import LABELS
 from trueshot.detector import Detector
 from trueshot.inference import Predictor
 from trueshot.inference.crops import cut, select_crops
 from trueshot.pixels import Bytes, to_bytes, to_levels
+from trueshot.tasks.recapture import RECAPTURE
 
 STEPS = 10  # of PGD
 Change = Callable[[Bytes, str], Bytes]  # pixels of a photograph and its label to other pixels
@@ -39,7 +39,7 @@ def in_manifest(path: Path) -> list[Shown]:
                 label=row["label"],
                 source=row["source"],
                 kind=(row.get("kind") or row.get("medium", ""))
-                if row["label"] == LABELS[1]
+                if row["label"] == RECAPTURE.classes[1]
                 else "",
             )
             for row in csv.DictReader(file)
@@ -75,7 +75,7 @@ def attacked(
             break
         images = to_levels(cut(pixels, new, side))
         attack = PGD(budget=budget, steps=STEPS)
-        labels = torch.full((len(images),), LABELS.index(label))
+        labels = torch.full((len(images),), RECAPTURE.classes.index(label))
         found = to_bytes(as_filed(attack, images, perturb(attack, detector, images, labels)))
         for (y, x), crop in zip(new, found, strict=True):
             changed[y : y + side, x : x + side] = crop

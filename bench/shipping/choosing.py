@@ -13,12 +13,12 @@ from shipping.changing import Change, Shown, attacked, pairs_of
 from shipping.places import RUNS
 from trueshot.bundle import load_bundle
 from trueshot.card import InputContract
-from trueshot.datasets import LABELS
 from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.onnx import scores_by_torch
+from trueshot.tasks.recapture import RECAPTURE
 
 
 def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
@@ -71,5 +71,5 @@ def area(predictor: Predictor, photos: Sequence[Shown], change: Change) -> float
         prediction = predictor.predict(change(read_image(photo.path).pixels, photo.label))
         if prediction.score is not None:
             scores.append(prediction.score)
-            labels.append(LABELS.index(photo.label))
+            labels.append(RECAPTURE.classes.index(photo.label))
     return area_under_curve(np.array(scores), np.array(labels))

@@ -18,9 +18,9 @@ from trueshot.calibrating.photographs import Photograph
 from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Measurement, Rate
 from trueshot.channels import EVERYDAY
-from trueshot.datasets import LABELS
 from trueshot.images import read_image
 from trueshot.inference import Prediction, Predictor
+from trueshot.tasks.recapture import RECAPTURE
 
 BUDGETS = (1.0, 2.0, 5.0)
 ATTACKED_EVERY, CHANGED_EVERY = 20, 8  # pairs: attacked, and changed in everyday ways
@@ -96,7 +96,7 @@ def finding_of(photo: Shown, prediction: Prediction) -> PhotographScore:
     known = Photograph(
         name=photo.path.name,
         path=photo.path,
-        label=LABELS.index(photo.label),
+        label=RECAPTURE.classes.index(photo.label),
         source=photo.source,
         kind=photo.kind,
     )

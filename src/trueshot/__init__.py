@@ -46,6 +46,7 @@ _HOME = {
     "SpectralNetwork": "networks",
     "Square": "attacks",
     "Targeted": "attacks",
+    "Task": "tasks",
     "Through": "attacks",
     "train": "training",
     "Transfer": "attacks",

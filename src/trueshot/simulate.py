@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -102,6 +102,13 @@ class Simulation:
         del facts["task"]
         return facts if self.recaptures else {**facts, "task": self.task.facts()}
 
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """A simulation of recaptures from what `facts` gave, also by way of JSON."""
+        conditions = TypeAdapter(Conditions).validate_python(facts["conditions"])
+        tuples = {name: tuple(facts[name]) for name in ("sides", "fractions")}
+        return cls(**{**facts, **tuples, "conditions": conditions})
+
     def photo_side(self) -> int:
         """Height and width of the photographs."""
         return max(256, *self.sides) + _MARGIN
@@ -168,7 +175,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     photos = settings["photos"]
     known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
-    simulation = TypeAdapter(Simulation).validate_python(settings["simulation"])
+    simulation = Simulation.of_facts(settings["simulation"])
     scenes = [known[name] for name in settings["scenes"]]
     production = _production(scenes, simulation)
     return maker(replace(production, recaptures=settings["recaptures"])), {}

@@ -31,7 +31,6 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, LeakError, RunError
 from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
 from trueshot.inference.context import SIDE, squeezed
-from trueshot.labels import CLASSES
 from trueshot.networks.efficientnet_lite import (
     BLOCKS,
     OFFSET,
@@ -41,6 +40,7 @@ from trueshot.networks.efficientnet_lite import (
 )
 from trueshot.networks.folding import folded
 from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 
 Bytes = npt.NDArray[np.uint8]
@@ -120,7 +120,7 @@ def read_frames(manifest: Path) -> list[Frame]:
             frames = [
                 Frame(
                     path=manifest.parent / row["path"],
-                    label=CLASSES.index(row["label"]),
+                    label=RECAPTURE.classes.index(row["label"]),
                     part=row["part"],
                     scene=row["scene"],
                 )
@@ -186,7 +186,7 @@ def new_context(seed: int = 0, weights: Path | None = None) -> Detector:
     """ImageNet's network with a last layer of two classes that has not learnt yet."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = EfficientNetLite0(classes=len(CLASSES))
+        network = EfficientNetLite0(classes=len(RECAPTURE.classes))
     load_imagenet(network, weights)
     detector = Detector(network, offset=OFFSET, scale=SCALE).eval()
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -211,7 +211,7 @@ def load_context(path: Path) -> Detector:
     tensors, header = read_safetensors(path)
     if _KEY not in header:
         raise BundleError(f"{path}: no context network")
-    network = EfficientNetLite0(classes=len(CLASSES))
+    network = EfficientNetLite0(classes=len(RECAPTURE.classes))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -268,7 +268,7 @@ def _box(image: Image.Image, random: Random) -> tuple[float, float, float, float
 
 def _part(frames: Sequence[Frame], name: str) -> list[Frame]:
     part = [frame for frame in frames if frame.part == name]
-    if len(Counter(frame.label for frame in part)) < len(CLASSES):
+    if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
         raise DatasetError(f"part {name}: frames of both classes wanted")
     return part
 
