@@ -171,9 +171,7 @@ def evaluate(
         suite=PAPER, part=part, crops=crops, doubts=False, device=device, batch=batch
     )
     tested = replace(tested, side=side or tested.side)
-    result = _run(tested, dataset, settings, journal, (_one_by_one(given),))
-    # Without times it is the same again, byte by byte, however often it was stopped.
-    return replace(result, trials=tuple(replace(trial, seconds=0.0) for trial in result.trials))
+    return _run(tested, dataset, settings, journal, (_one_by_one(given),))
 
 
 def _one_by_one(attacks: Mapping[tuple[str, float], Attack]) -> Threat:
@@ -259,6 +257,10 @@ def _run(
         first, folder = threats[0], f"examples/{stem}"
         shown = panels(evaluator, first, found[first.name], tested.name, root, folder)
         result = replace(result, examples=shown)
+    if settings.name == PAPER:
+        # Without times it is the same again, byte by byte, however often it was stopped.
+        timeless = tuple(replace(trial, seconds=0.0) for trial in result.trials)
+        result = replace(result, trials=timeless, cost={})
     unusual = transferred(adversary)
     return _doubted(result, evaluator, settings, unusual, journal)
 
