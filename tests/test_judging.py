@@ -22,8 +22,10 @@ from trueshot.errors import BundleError, ImageFileError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import BLOCK, FLAT_DEVIATION, cut, select_crops
 from trueshot.inference.features import features_of
+from trueshot.inference.predictor import LIKELIEST
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import to_levels
+from trueshot.tasks import Task
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -303,3 +305,22 @@ def test_the_public_names_are_these() -> None:
         *("boundary_distance", "evaluate", "load", "load_bundle", "make_bundle", "perturb"),
         *("prepare", "read_image", "reproduce", "save_bundle", "scan", "train"),
     ]
+
+
+def test_a_task_of_the_likeliest_class_is_answered_by_it(tmp_path: Path) -> None:
+    task = Task(name="cameras", classes=("one", "two", "three"), decision="top-class")
+    card = Card.of_task(task, network={"name": "lcnn", "filters": [2, 2, 2, 2, 2]}, side=32)
+    votes = np.array([[0.0, 2.0, 1.0], [3.0, 0.0, 2.5]])
+
+    def logits(crops: np.ndarray) -> np.ndarray:
+        return np.resize(votes, (len(crops), 3))
+
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    found = Predictor(card, logits).predict(pixels)
+    assert (found.verdict, found.top_class) == ("three", "three")  # means: 1.5, 1, 1.75
+    assert found.score is not None
+    assert found.score > 0
+    assert Predictor(card, logits).notes == (LIKELIEST,)
+    against = card.model_copy(update={"decision_rule": "against-class-0"})
+    again = Predictor(Card.model_validate(against.model_dump()), logits).predict(pixels)
+    assert (again.verdict, again.top_class, again.score) == ("not one", "three", found.score)

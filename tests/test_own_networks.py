@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import torch
 from conftest import SIDE, photo_pixels
 from PIL import Image
+from typer.testing import CliRunner
 
 from trueshot.attacks import PGD, perturb
 from trueshot.bundle import load_bundle, read_card
+from trueshot.cli import app
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, prepare
 from trueshot.errors import BundleError, PluginError, RecipeError, RunError
 from trueshot.networks import own
@@ -224,3 +227,26 @@ def test_a_run_does_not_begin_with_weights_that_tell_other_classes(
         settings,
     )  # fmt: skip
     assert train(recipe, other, tmp_path / "m").bundle.is_file()
+
+
+def test_a_bundle_is_scanned_without_the_file_and_attacked_only_with_it(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    bundle = trained(dataset, tmp_path)
+    own._GIVEN.clear()
+    photograph, out = tmp_path / "photo.png", tmp_path / "r.jsonl"
+    Image.fromarray(photo_pixels(50, recaptured=True)).save(photograph)
+    said = ["scan", photograph, "--bundle", bundle, "--out", out, "--exit-zero", "--workers", 1]
+    done = CliRunner().invoke(app, [str(word) for word in said])
+    assert done.exit_code == 0, done.output
+    assert json.loads(out.read_text())["verdict"] in ("original", "recaptured")
+    attack = ["attack", bundle, photograph, "--out", tmp_path / "attacked"]
+    done = CliRunner().invoke(app, [str(word) for word in attack])
+    assert isinstance(done.exception, BundleError)
+    assert "--network path/to/net.py:Residual" in str(done.exception)
+    given = ["--network", f"{tmp_path / 'net.py'}:Residual"]
+    done = CliRunner().invoke(app, [str(word) for word in [*attack, *given]])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert len(list((tmp_path / "attacked").glob("*.png"))) == 1
+    told = CliRunner().invoke(app, ["inspect", str(bundle)]).output
+    assert "its maker's own code, in a file of SHA-256" in told

@@ -35,7 +35,9 @@ def _lines(card: Card, sha256: str) -> Iterator[str]:
     yield from filter(None, [card.task])
     yield ""
     yield _row("SHA-256 of the file", sha256)
-    yield _row("network", str(card.network.get("name", "?")))
+    own = card.network.get("sha256")
+    code = f": its maker's own code, in a file of SHA-256 {own}" if own else ""
+    yield _row("network", f"{card.network.get('name', '?')}{code}")
     yield _row("classes", ", ".join(card.classes))
     yield _row("licence", card.licence or "none named")
     yield from _training(card)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from trueshot.cli.options import AggregationName, Bundle, bundle_named
+from trueshot.cli.options import AggregationName, Bundle, OwnNetworks, bundle_named
 from trueshot.files import utf8_safe
 
 
@@ -34,7 +34,7 @@ def bundle(
         Path,
         typer.Option(
             help="Photographs of known class: a manifest (path, label, source, kind), a folder "
-            "with original and recaptured in it, or a data set."
+            "with one for each class in it (original, recaptured), or a data set."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The bundle.")],
@@ -43,10 +43,14 @@ def bundle(
         typer.Option(help="Others to measure error rates on; by default sources are left out."),
     ] = None,
     apcer: Annotated[
-        float, typer.Option(help="Share of recaptures that may be called original.")
+        float,
+        typer.Option(
+            help="Share of recaptures (of all classes but the first) that may be called original."
+        ),
     ] = 0.05,
     bpcer: Annotated[
-        float, typer.Option(help="Share of originals that may be called recaptured.")
+        float,
+        typer.Option(help="Share of originals (of the first class) that may be called recaptured."),
     ] = 0.01,
     method: Annotated[MethodName, typer.Option(help="Of calibration.")] = MethodName.logistic,
     size: Annotated[
@@ -61,7 +65,8 @@ def bundle(
     limit: Annotated[
         list[str] | None, typer.Option(help="What it cannot do, a sentence; repeatable.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, and write it as one file."""
     from trueshot.calibrating import CalibrationSettings, describe, make_bundle
@@ -111,6 +116,7 @@ def export(
     bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
     out: Annotated[Path, typer.Option(help="The file.")],
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
+    network: OwnNetworks = None,
 ) -> None:
     """Write a detector for other runtimes, once it was found to judge alike there.
 

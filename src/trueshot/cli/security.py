@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import AggregationName, Device, Sides
+from trueshot.cli.options import AggregationName, Device, OwnNetworks, Sides
 from trueshot.errors import BundleError
 from trueshot.files import utf8_safe
 
@@ -76,6 +76,7 @@ def evaluate(
             help="Strong suite: ask pyautoattack and foolbox, too (extra robustness).",
         ),
     ] = False,
+    network: OwnNetworks = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
@@ -163,6 +164,7 @@ def attack(
         int | None, typer.Option(help="Side of the crops; by default the detector's own.")
     ] = None,
     pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
