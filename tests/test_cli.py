@@ -88,7 +88,7 @@ def test_two_folders_become_tables_and_figures(
     ]  # fmt: skip
     for result in results:
         assert len(result["trials"]) == 10
-        assert all(sum(trial["tried"]) == 60 for trial in result["trials"])
+        assert all(sum(trial["tried"]) == 20 for trial in result["trials"])
     for name in ("tables.md", "tables.tex", "figure-2-16px.png", "figure-5-32px.png"):
         assert str(tmp_path / "r" / name) in done.stdout
         assert (tmp_path / "r" / name).stat().st_size > 500
