@@ -297,6 +297,8 @@ def test_a_simulation_makes_the_examples_of_a_task_of_true_shots(tmp_path: Path)
         assert row["part"] in row["path"]
     again = simulate(None, tmp_path / "d", settings, workers=1)
     assert again.fingerprint(64) == made.fingerprint(64)
+    by_two = simulate(None, tmp_path / "two", settings, workers=2)
+    assert by_two.fingerprint(64) == made.fingerprint(64)
     with pytest.raises(SimulationError, match="other settings"):
         simulate(None, tmp_path / "d", Simulation(sides=(64,), per_class=10, procedural=1.0))
     with pytest.raises(SimulationError, match="makes no examples"):

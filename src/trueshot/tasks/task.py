@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from trueshot.errors import TaskError
 
-if TYPE_CHECKING:  # words are wanted where no NumPy is
+if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"
-Examples: TypeAlias = "Callable[[Pixels, int, np.random.Generator], Pixels]"
+    Pixels = npt.NDArray[np.uint8]
+    Examples = Callable[[Pixels, int, np.random.Generator], Pixels]
+else:  # words are wanted where no NumPy is
+    Pixels, Examples = Any, Callable
 DecisionRule = Literal["against-class-0", "top-class"]
 
 UNDECIDED, FAILED = "undecided", "error"  # what a verdict may be for every task
