@@ -49,10 +49,11 @@ Device = Annotated[
 
 
 def _give(specs: list[str] | None) -> list[str] | None:
-    from trueshot.networks.own import give
+    if specs:
+        from trueshot.networks.own import give  # which loads torch
 
-    for spec in specs or ():
-        give(spec)
+        for spec in specs:
+            give(spec)
     return specs
 
 

@@ -24,7 +24,7 @@ from trueshot.engines.engine import Engine, Reply, Request, Work, answered
 from trueshot.engines.pool import WorkerError
 from trueshot.errors import RunError, TrueshotError
 
-_TIMES_AGAIN = 2  # that a request is put whose actor died, or could not be reached as it did
+_TIMES_AGAIN = 6  # a machine that goes takes some of them, before Ray has noticed
 _DEADLY = "ended every process that judged it, on whatever machine"
 
 
