@@ -26,6 +26,23 @@ def run(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+def test_a_folder_is_judged(photos: list[Photo], tmp_path: Path) -> None:
+    folder = photos[0].path.parent
+    (folder / "none.jpg").write_bytes(b"")
+    said = run("judge_folder.py", folder, tmp_path / "results.csv").splitlines()
+    (folder / "none.jpg").unlink()
+    files = (tmp_path / "results.csv").read_text("utf-8").splitlines()[1:]
+    assert len(said) == len(files) + 1
+    assert "1 error" in said[-1]
+
+
+def test_a_detector_is_attacked_and_secured(dataset: Dataset, tmp_path: Path) -> None:
+    plain, secure = run("attack_and_secure.py", dataset.folder, tmp_path, 2).splitlines()
+    for line, name in ((plain, "yang"), (secure, "secure")):
+        assert re.fullmatch(rf"{name} +clean \d+%  FGSM \d+%  PGD \d+%", line)
+        assert read_card(tmp_path / name / "detector.safetensors").recipe["name"] == name
+
+
 def test_a_task_of_ones_own_is_prepared_and_trained(photos: list[Photo], tmp_path: Path) -> None:
     said = run("own_task.py", photos[0].path.parent, tmp_path, 2)
     assert "of three classes" in said
@@ -66,8 +83,8 @@ def blocks_of(page: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 def test_what_contributing_shows_works(photos: list[Photo], tmp_path: Path) -> None:
     page = EXAMPLES.parent / "CONTRIBUTING.md"
-    blocks = blocks_of(page, ("mirrored.py", "tiny.py"))
-    assert len(blocks) == 2
+    blocks = blocks_of(page, ("mirrored.py", "tiny.py", "brighter.py"))
+    assert len(blocks) == 3
     for name, text in blocks.items():
         assert sum(bool(line) for line in text.splitlines()) <= 10
         (tmp_path / name).write_text(text)
@@ -78,6 +95,12 @@ def test_what_contributing_shows_works(photos: list[Photo], tmp_path: Path) -> N
     for command in ([*made, "--per-class", 40], [*trained, "--iterations", 2]):
         done = CliRunner().invoke(app, [str(word) for word in command])
         assert done.exit_code == 0, (done.output, done.exception)
-    detector, card = load_bundle(tmp_path / "run" / "detector.safetensors")
+    made = tmp_path / "run" / "detector.safetensors"
+    judged = ["evaluate", made, "--dataset", data, "--out", tmp_path / "result", "--crops", 4]
+    attack = ["--attack", f"{tmp_path / 'brighter.py'}:Brighter", "--budget", 2]
+    done = CliRunner().invoke(app, [str(word) for word in (*judged, *attack)])
+    assert done.exit_code == 0, (done.output, done.exception)
+    assert "Brighter" in done.output
+    detector, card = load_bundle(made)
     assert detector.classes == ("original", "mirrored")
     assert card.network["name"] == "tiny.py:Tiny"

@@ -23,7 +23,7 @@ class NetworkSettings(BaseModel):
 class Explained(NamedTuple):
     """Logits, and where they come from.
 
-    Args:
+    Attributes:
         logits: Shape (n, classes).
         evidence: Logits of each place, shape (n, classes, rows, columns), of which the mean over
             all places is `logits`; None for a network that knows nothing of places.
