@@ -43,7 +43,7 @@ def main() -> None:
         result = evaluate(
             detector, dataset, ATTACKS, side=arguments.size, part="validation", crops=500
         )
-        cells = " | ".join(f"{100 * cell.accuracy:.1f} %" for cell in result.cells)
+        cells = " | ".join(f"{100 * cell.accuracy:.1f} %" for cell in result.singles())
         norm = mean_gradient_norm(detector, dataset, arguments.size)
         print(f"| {name} | {cells} | {norm:.4f} | {seconds:.0f} |", flush=True)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 
 from trueshot.detectors import shipped
-from trueshot.imagefiles import find_images, read_image
-from trueshot.judging import Judge
-from trueshot.judging.explanation import explain
+from trueshot.images import find_images, read_image
+from trueshot.inference import Predictor
+from trueshot.inference.explaining import explain
 
 
 def main() -> None:
@@ -28,16 +28,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    judge = Judge.load(options.bundle or shipped("accurate"))
+    predictor = Predictor.load(options.bundle or shipped("accurate"))
     times: dict[str, list[float]] = {"read": [], "judge": [], "explain": []}
     sizes = []
     for path in find_images(options.photos) * options.rounds:
         moments = [time.perf_counter()]
         pixels = read_image(path).pixels
         moments.append(time.perf_counter())
-        judged = judge.judge(pixels)
+        prediction = predictor.predict(pixels)
         moments.append(time.perf_counter())
-        sizes.append(len(explain(judge, pixels, judged).to_bytes()))
+        sizes.append(len(explain(predictor, pixels, prediction).to_bytes()))
         moments.append(time.perf_counter())
         for name, start, end in zip(times, moments, moments[1:], strict=False):
             times[name].append(1000 * (end - start))

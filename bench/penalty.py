@@ -26,7 +26,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation import evaluate
 from trueshot.memory import keep_freed_memory
 from trueshot.training import Recipe, differentiate, load_recipe, train
-from trueshot.training.defences import Objective
+from trueshot.training.objective_settings import Objective
 from trueshot.training.steps import draw_budgets, new_detector
 
 STEPS = (0.01, 0.1, 0.5, 1.0, 2.0)
@@ -129,7 +129,7 @@ def judged(arguments: argparse.Namespace, dataset: Dataset, weight: float, metho
         result = evaluate(
             detector, dataset, ATTACKS, side=arguments.size, part="validation", crops=1000
         )
-        rows.append([100 * cell.accuracy for cell in result.cells])
+        rows.append([100 * cell.accuracy for cell in result.singles()])
     means, deviations = np.mean(rows, 0), np.std(rows, 0, ddof=1)
     return " | ".join(f"{m:.1f} ± {d:.1f}" for m, d in zip(means, deviations, strict=True))
 

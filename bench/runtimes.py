@@ -22,11 +22,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from trueshot.bundle import save_bundle
+from trueshot.bundle import load_bundle, read_bundle, save_bundle
 from trueshot.card import Card, InputContract
-from trueshot.export.photographs import photographs
-from trueshot.judging.onnx_runtime import with_onnx
-from trueshot.judging.runtime import Margins, with_torch
+from trueshot.inference.crop_model import CropModel
+from trueshot.inference.predictor import ScoreFunction
+from trueshot.onnx import photographs, scores_by_torch
 
 CROPS, ROUNDS, STARTS = 16, 60, 9
 NETWORKS = {
@@ -36,9 +36,9 @@ NETWORKS = {
 }
 START = """
 import numpy
-from trueshot.judging import Judge
+from trueshot.inference import Predictor
 pixels = numpy.random.default_rng(0).integers(0, 256, (1024, 1024, 3), numpy.uint8)
-print(Judge.load({path!r}, {runtime!r}).judge(pixels).verdict)
+print(Predictor.load({path!r}).predict(pixels).verdict)
 """
 
 
@@ -50,7 +50,8 @@ def main(bundles: list[str]) -> None:
         for name, path in named:
             print(f"| {name}, {CROPS} crops | {row(*judging(path), 'ms')} |", flush=True)
         for name, path in named:
-            print(f"| {name}, start to verdict | {row(*starting(path), 's')} |", flush=True)
+            times = [started(path) for _ in range(STARTS)]
+            print(f"| {name}, start to verdict | | {spread(times, 's')} | |", flush=True)
 
 
 def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -64,10 +65,8 @@ def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def judging(bundle: Path) -> tuple[list[float], list[float]]:
     """Milliseconds for one photograph's crops, by torch and by onnxruntime."""
-    from trueshot.bundle import load_bundle
-
     detector, card = load_bundle(bundle)
-    both = with_torch(detector), with_onnx(bundle)[1]
+    both = scores_by_torch(detector), CropModel.of(read_bundle(bundle), bundle)
     crops = np.resize(
         np.concatenate(list(photographs(card.input_contract().side, CROPS))[:8]),
         (CROPS, card.input_contract().side, card.input_contract().side, 3),
@@ -78,32 +77,28 @@ def judging(bundle: Path) -> tuple[list[float], list[float]]:
     return [turn[0] for turn in turns], [turn[1] for turn in turns]
 
 
-def timed(margins: Margins, crops: np.ndarray) -> float:
+def timed(margins: ScoreFunction, crops: np.ndarray) -> float:
     start = time.perf_counter()
     margins(crops)
     return time.perf_counter() - start
 
 
-def starting(bundle: Path) -> tuple[list[float], list[float]]:
+def started(bundle: Path) -> float:
     """Seconds from the start of a Python to the verdict on one photograph."""
-    turns = [[started(bundle, runtime) for runtime in ("torch", "onnx")] for _ in range(STARTS)]
-    return [turn[0] for turn in turns], [turn[1] for turn in turns]
-
-
-def started(bundle: Path, runtime: str) -> float:
-    script = START.format(path=str(bundle), runtime=runtime)
+    script = START.format(path=str(bundle))
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
     return time.perf_counter() - start
 
 
 def row(first: list[float], second: list[float], unit: str) -> str:
-    each = " | ".join(
-        f"{np.median(times):.2f} {unit} ({np.quantile(times, 0.25):.2f} to "
-        f"{np.quantile(times, 0.75):.2f})"
-        for times in (first, second)
-    )
-    return f"{each} | {np.median(first) / np.median(second):.2f}"
+    ratio = np.median(first) / np.median(second)
+    return f"{spread(first, unit)} | {spread(second, unit)} | {ratio:.2f}"
+
+
+def spread(times: list[float], unit: str) -> str:
+    low, middle, high = np.quantile(times, [0.25, 0.5, 0.75])
+    return f"{middle:.2f} {unit} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

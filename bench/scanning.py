@@ -28,12 +28,12 @@ import simplejpeg
 from PIL import Image
 
 from trueshot.detectors import shipped
-from trueshot.imagefiles import find_images, write_jpeg
+from trueshot.engines.engine import Engine
+from trueshot.engines.pool import cores
+from trueshot.images import find_images, write_jpeg
 from trueshot.memory import keep_freed_memory
-from trueshot.scanning.errand import Settings
-from trueshot.scanning.pool import Pool, cores
-from trueshot.scanning.runner import open_pool, scan
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.runner import Settings, scan
+from trueshot.scanning.verdict import Verdict
 
 HEIGHT, WIDTH = 3000, 4000
 MADE = 8  # different photographs; more files are copies of them
@@ -52,7 +52,7 @@ def main() -> None:
         with (
             # The workers of a scan keep freed memory, too.
             multiprocessing.get_context("fork").Pool(workers, keep_freed_memory) as decoders,
-            open_pool(options.bundle or shipped("accurate"), settings) as judges,
+            settings.open(options.bundle or shipped("accurate")) as judges,
         ):
             measure(files, decoders, judges, settings, options, Path(folder))
 
@@ -71,7 +71,7 @@ def parsed() -> argparse.Namespace:
 def measure(
     files: list[Path],
     decoders: multiprocessing.pool.Pool,
-    judges: Pool,
+    judges: Engine,
     settings: Settings,
     options: argparse.Namespace,
     folder: Path,
@@ -83,7 +83,7 @@ def measure(
         out = folder / f"{number}.jsonl"
         work: dict[str, Callable[[], list[object]]] = {
             "decoding alone": lambda: list(decoders.map(decode, files, chunksize=1)),
-            "scan": lambda out=out: checked(scan("", files, out, settings, pool=judges)),
+            "scan": lambda out=out: checked(scan("", files, out, settings, engine=judges)),
         }
         for name, do in work.items():
             started, spent = time.perf_counter(), processor_seconds()
@@ -127,7 +127,7 @@ def spread(values: list[float]) -> str:
 
 
 def decode(path: Path) -> int:
-    """Read and decode one file, as `imagefiles` does at its fastest."""
+    """Read and decode one file, as `images` does at its fastest."""
     return int(simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB", strict=True).size)
 
 

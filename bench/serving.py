@@ -29,8 +29,8 @@ from PIL import Image
 SERVE = """
 import sys
 from trueshot.detectors import shipped
-from trueshot.web.limits import ServiceSettings
-from trueshot.web.serving import serve
+from trueshot.web.settings import ServiceSettings
+from trueshot.web.server import serve
 plain, robust = (sys.argv[3:5] if len(sys.argv) > 4 else map(shipped, ("accurate", "robust")))
 from pathlib import Path
 serve(Path(plain), Path(robust), ServiceSettings(port=int(sys.argv[1]), queue=int(sys.argv[2])))

@@ -26,20 +26,21 @@ import torch
 
 from trueshot.attacks import PGD, as_filed, margin, perturb
 from trueshot.bundle import load_bundle
-from trueshot.datasets import LABELS, Photo, photos_in_manifest
+from trueshot.datasets import Photo, photos_in_manifest
 from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
-from trueshot.imagefiles import read_image
-from trueshot.networks.many_crops import ManyCrops
+from trueshot.images import read_image
+from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
 
 BOOTSTRAPS = 1000
 BATCH = 64
 
 
 @dataclass(frozen=True)
-class Judged:
+class Prediction:
     """A photograph's scores: one per crop."""
 
     photo: Photo
@@ -63,7 +64,7 @@ def main() -> None:
         row
         for bundle in arguments.bundles
         for side in arguments.size or [None]
-        for row in judge_all(bundle, photos, side, arguments.budget)
+        for row in evaluate_detectors(bundle, photos, side, arguments.budget)
     ]
     if not arguments.scores:
         rows = [{key: value for key, value in row.items() if key != "scores"} for row in rows]
@@ -71,17 +72,17 @@ def main() -> None:
         arguments.out.write_text(json.dumps(rows, indent=2) + "\n", "utf-8")
 
 
-def judge_all(
+def evaluate_detectors(
     bundle: Path, photos: list[Photo], side: int | None, budget: float
 ) -> list[dict[str, Any]]:
     detector, card = load_bundle(bundle)
     side = side or card.side
     if side is None:
         raise SystemExit(f"{bundle}: does not say the size of its crops")
-    judged: dict[str, list[Judged]] = defaultdict(list)
+    judged: dict[str, list[Prediction]] = defaultdict(list)
     with progress(f"{side} px", len(photos)) as advance:
         for photo in photos:
-            judged[photo.source].append(Judged(photo, scores_of(detector, photo, side, budget)))
+            judged[photo.source].append(Prediction(photo, scores_of(detector, photo, side, budget)))
             advance(1, "")
     name = bundle.parent.name
     rows = [row_of(name, side, budget, source, found) for source, found in sorted(judged.items())]
@@ -123,19 +124,19 @@ def scores_of(
 def attacked(detector: Detector, photo: Photo, pixels: Bytes, side: int, budget: float) -> Bytes:
     """The photograph as it would be filed, moved away from its class under the mean of crops."""
     whole = Detector(
-        ManyCrops(detector.network, side), offset=detector.offset, scale=detector.scale
+        CropAggregator(detector.network, side), offset=detector.offset, scale=detector.scale
     ).eval()
     images = to_levels(pixels)
     attack = PGD(budget=budget, steps=10)
-    found = perturb(attack, whole, images, torch.tensor([LABELS.index(photo.label)]))
+    found = perturb(attack, whole, images, torch.tensor([RECAPTURE.classes.index(photo.label)]))
     return to_bytes(as_filed(attack, images, found))[0]
 
 
 def row_of(
-    name: str, side: int, budget: float, source: str, judged: list[Judged]
+    name: str, side: int, budget: float, source: str, judged: list[Prediction]
 ) -> dict[str, Any]:
     held = [one for one in judged if len(one.scores)]
-    labels = np.array([LABELS.index(one.photo.label) for one in held])
+    labels = np.array([RECAPTURE.classes.index(one.photo.label) for one in held])
     means = np.array([one.scores.mean() for one in held])
     crops = np.concatenate([one.scores for one in held])
     return {

@@ -1,9 +1,9 @@
 """How fast pairs are made: pairs of one size a second, on one process and on all cores.
 
-    python bench/simulation.py --side 256
+    python bench/simulation.py
 
 Made from the scenes inside installed packages and scenes made by rule, in a temporary folder; the
-first pairs, which load what is needed, are not timed; the start of the processes is.
+first pairs, which load what is needed, and the start of the processes are not timed.
 """
 
 from __future__ import annotations
@@ -15,27 +15,33 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from trueshot.simulate import Simulation, production_of
+from trueshot.engines.engine import LocalEngine
+from trueshot.simulate import Simulation, production_of, work_of
 from trueshot.simulation.production import produce
+from trueshot.simulation.scenes import embedded_scenes, photo_scenes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=1000)
     parser.add_argument("--photos", type=Path)
     arguments = parser.parse_args()
-    whole = production_of(arguments.photos, Simulation(procedural=0.5))
+    simulation = Simulation(procedural=0.5)
+    scenes = photo_scenes(arguments.photos) if arguments.photos else embedded_scenes()
+    whole = production_of(arguments.photos, simulation)
     rates = {}
     for workers in (1, os.cpu_count() or 1):
-        with tempfile.TemporaryDirectory() as folder:
-            few = replace(whole, side=arguments.side, counts={"train": 16 * workers})
-            produce(few, Path(folder), workers)  # scenes are read, but processes end with it
+        few = replace(whole, counts={"train": 16 * workers})
+        many = replace(whole, counts={"train": 16 * workers + arguments.pairs})
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            LocalEngine(work_of(arguments.photos, scenes, simulation), workers) as engine,
+        ):
+            produce(few, Path(folder), engine)
             started = time.monotonic()
-            many = {"train": 16 * workers + arguments.pairs}
-            produce(replace(few, counts=many), Path(folder), workers)
+            produce(many, Path(folder), engine)
             rates[workers] = arguments.pairs / (time.monotonic() - started)
-        print(f"{workers} process(es): {rates[workers]:.1f} pairs of {arguments.side} px a second")
+        print(f"{workers} process(es): {rates[workers]:.1f} pairs of {whole.side} px a second")
     first, last = min(rates), max(rates)
     print(f"{last} processes against {first}: {rates[last] / rates[first]:.2f} times as fast")
 

@@ -105,7 +105,7 @@ ensure_venv() {
         case "$(cat "$stamp" 2>/dev/null || true)" in *'[test,check]') extras='[test,check]' ;; esac
         make_venv
         say "installing the project$extras into .venv (minutes the first time, then not again)"
-        if ! (cd "$root" && "$python" -m pip install -qq --disable-pip-version-check \
+        if ! (cd "$root" && "$python" -m pip install -qq --no-compile --disable-pip-version-check \
             -c constraints.txt -e ".$extras"); then
             rm -f "$stamp" # pip ended in good order: what is there may stay
             fail "pip could not install the project; what it says is above"

@@ -55,7 +55,7 @@ class Page:
         message = {"id": number, "method": method, "params": parameters}
         self._connection.send(json.dumps(message | {"sessionId": self._session}))
         while True:
-            heard = json.loads(self._connection.recv(timeout=60))
+            heard = json.loads(self._connection.recv(timeout=600))
             if heard.get("id") == number and heard.get("sessionId") == self._session:
                 assert "error" not in heard, f"{method}: {heard['error']}"
                 result: dict[str, Any] = heard["result"]
@@ -75,7 +75,7 @@ class Page:
         assert "exceptionDetails" not in said, said["exceptionDetails"]
         return said["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 60.0) -> Any:
+    def wait(self, expression: str, seconds: float = 600.0) -> Any:
         """Wait until an expression is true, and return it."""
         deadline = time.monotonic() + seconds
         while not (value := self.run(expression)):
@@ -191,7 +191,7 @@ def _ask(
 ) -> dict[str, Any]:
     connection.send(json.dumps({"id": number, "method": method, "params": parameters}))
     while True:
-        heard = json.loads(connection.recv(timeout=60))
+        heard = json.loads(connection.recv(timeout=600))
         if heard.get("id") == number:
             result: dict[str, Any] = heard["result"]
             return result

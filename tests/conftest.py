@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import Tensor, nn
 
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
+from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
 
 SIDE = 32
+HANGS = 600.0  # seconds after which something hangs: no machine is so busy
+
+# That examples are drawn slowly says that the machine is busy, and nothing of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # The tensors of the tests are small: a second thread would only wait.
 torch.set_num_threads(1)
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    """Wait for what will come about, however busy the machine is."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() - started < HANGS, "it never came about"
+        time.sleep(0.01)
+
+
+Cell = tuple[str, float, tuple[int, int], tuple[int, int]]
+"""An attack, its budget, and how many of how many images of each class it leaves right."""
+
+
+def one_by_one(clean: Cell, *attacked: Cell, **more: Any) -> EvaluationResult:
+    """A result of the paper's suite with these figures."""
+    _, _, right, total = clean
+    worst = WorstCase(threat="linf", budget=0.0, right=right, right_before_file=right, total=total)
+    trials = tuple(
+        Trial(
+            attack=attack, threat="linf", budget=budget, tried=tried, broken=b, broken_before_file=b
+        )
+        for attack, budget, left, tried in attacked
+        for b in [(tried[0] - left[0], tried[1] - left[1])]
+    )
+    given: dict[str, Any] = {
+        "suite": "paper",
+        "classes": ("original", "recaptured"),
+        "bundle_sha256": "f" * 64,
+        "side": 64,
+        "part": "test",
+        "data": "d" * 64,
+        "split_by": "photo",
+        "auc": 0.75,
+        "per_epsilon": {"linf": 1.0},
+    }
+    return EvaluationResult(worst=(worst,), trials=trials, **given | more)
 
 
 class Linear(nn.Module):

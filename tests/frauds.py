@@ -125,6 +125,20 @@ class ClampedProbabilities(Trick):
         return sure.clamp(1e-6, 1 - 1e-6).log()
 
 
+class Probabilities(Trick):
+    """Probabilities in place of logits."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).softmax(1)
+
+
+class OfOneMind(Trick):
+    """Everything is recaptured to it."""
+
+    def after(self, score: Tensor, images: Tensor) -> Tensor:
+        return score + 1000
+
+
 class Shattered(Trick):
     """A fine saw on every level: hardly another image, quite another gradient."""
 

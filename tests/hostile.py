@@ -26,7 +26,7 @@ from PIL import Image
 
 Named = Iterator[tuple[str, bytes]]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif")
 CUTS, FLIPS, LIES = 24, 48, 20
 
 

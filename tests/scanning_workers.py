@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,11 +24,17 @@ Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dic
 class Brightness:
     """Takes what is bright for a recapture; levels around the middle leave it undecided."""
 
-    def judge(self, pixels: np.ndarray) -> SimpleNamespace:
+    def predict(self, pixels: np.ndarray) -> SimpleNamespace:
         score = (float(pixels.mean()) - 127.5) / 10
         verdict = "recaptured" if score > 5 else "original" if score < -5 else "undecided"
         return SimpleNamespace(
-            verdict=verdict, score=score, log10_lr=score / 5, scores=np.array([score]), reasons=()
+            verdict=verdict,
+            score=score,
+            log10_lr=score / 5,
+            scores=np.array([score]),
+            reasons=(),
+            top_class=None,
+            features={},
         )
 
 
@@ -64,6 +73,13 @@ def refuse(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     raise BundleError("this one: no bundle at all")
 
 
+def slow(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Load for ever, and say that it does."""
+    Path(settings["mark"]).touch()
+    time.sleep(600)
+    raise BundleError("nobody came")
+
+
 def _die(number: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def die(request: dict[str, Any]) -> dict[str, Any]:
         os.kill(os.getpid(), number)
@@ -91,6 +107,16 @@ def _write(request: dict[str, Any]) -> dict[str, Any]:
         return {"written": file.write(b"evil")}
 
 
+def _say_half(request: dict[str, Any]) -> dict[str, Any]:
+    """What a worker that was taken over may do: the head of a message, and then nothing."""
+    for place in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(place.name)).st_mode):
+                os.write(int(place.name), b"\0\0\1\0half")
+    time.sleep(600)
+    return {}
+
+
 def _hang(request: dict[str, Any]) -> dict[str, Any]:
     time.sleep(request.get("seconds", 600))
     return {"pid": os.getpid()}
@@ -103,6 +129,7 @@ def _fail(request: dict[str, Any]) -> dict[str, Any]:
 TRICKS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "echo": lambda request: {"pid": os.getpid(), "text": request.get("text")},
     "hang": _hang,
+    "half a message": _say_half,
     "segfault": _die(signal.SIGSEGV),
     "killed": _die(signal.SIGKILL),
     "die once": _die_once,

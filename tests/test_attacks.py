@@ -24,6 +24,7 @@ from trueshot.attacks import (
     LeastLikelyClass,
     RayS,
     Square,
+    Targeted,
     Through,
     Transfer,
     UniformNoise,
@@ -472,6 +473,7 @@ def test_a_budget_that_is_none_is_refused(budget: float | Tensor) -> None:
 EVERY: list[Attack] = [
     FGSM(budget=1.0),
     LeastLikelyClass(budget=1.0),
+    Targeted(FGSM(budget=1.0), target=1),
     *(
         kind(budget=1.0, norm=norm, **settings)
         for norm in ("linf", "l2")

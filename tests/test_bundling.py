@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
+import os
+import struct
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,11 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
-from trueshot.bundling import Wishes, describe, evidence, make_bundle, making
-from trueshot.bundling.evidence import Evidence, Finding, numbered
-from trueshot.bundling.measuring import Answers, answer_crosswise, measure, settle
-from trueshot.bundling.photographs import Photograph, has_test_part, photographs_of
+from trueshot.calibrating import CalibrationSettings, describe, make_bundle
+from trueshot.calibrating.error_rates import Answers, cross_validate, fit_all, measure
+from trueshot.calibrating.photographs import Photograph, has_test_part, photographs_of
+from trueshot.calibrating.scores import PhotographScore, Scores, group_folds
+from trueshot.calibrating.write import _measured
 from trueshot.calibration import Calibration, cllr
 from trueshot.card import Card, InputContract, Measurement, Rate
 from trueshot.datasets import Settings, photos_in_manifest, prepare
@@ -32,12 +36,18 @@ from trueshot.errors import (
     LeakError,
     TruncatedImageError,
 )
-from trueshot.imagefiles import read_image
-from trueshot.judging import Judge
+from trueshot.images import read_image, read_image_bytes
+from trueshot.inference import Predictor
 from trueshot.networks import build_network
+from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.sources import Item
+from trueshot.scanning.verdict import Verdict
+from trueshot.scanning.worker import examiner
 
 SIDE = 32
-WISHES = Wishes(apcer=0.1, bpcer=0.1, crops=4, title="small", licence="Apache-2.0", limits=("a",))
+WISHES = CalibrationSettings(
+    apcer=0.1, bpcer=0.1, crops=4, title="small", licence="Apache-2.0", limits=("a",)
+)
 NETWORK = {"name": "lcnn", "filters": [2, 2, 4, 4, 4]}
 
 
@@ -96,24 +106,24 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(run: Path, known: Path, new: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("out") / "small.safetensors"
-    return make_bundle(run, known, out, test=new, wishes=WISHES, command="trueshot bundle").path
+    return make_bundle(run, known, out, test=new, settings=WISHES, command="trueshot bundle").path
 
 
 def test_the_rates_on_the_card_are_what_the_written_bundle_does(bundle: Path, new: Path) -> None:
-    judge = Judge.load(bundle)
-    (found,) = judge.card.measured
+    predictor = Predictor.load(bundle)
+    (found,) = predictor.card.measured
     photos = photos_in_manifest(new)
-    judged = [judge.judge(read_image(photo.path).pixels) for photo in photos]
+    prediction = [predictor.predict(read_image(photo.path).pixels) for photo in photos]
     kinds = [kind(int(photo.name.split("-")[1].split(".")[0])) for photo in photos]
     counts: dict[tuple[str, str], int] = {}
-    for photo, each in zip(photos, judged, strict=True):
+    for photo, each in zip(photos, prediction, strict=True):
         counts[photo.label, each.verdict] = counts.get((photo.label, each.verdict), 0) + 1
     assert found.apcer is not None
     assert found.bpcer is not None
     assert found.undecided_originals is not None
     assert found.undecided_recaptures is not None
     missed = dict.fromkeys(kinds, (0, 0))
-    for photo, name, each in zip(photos, kinds, judged, strict=True):
+    for photo, name, each in zip(photos, kinds, prediction, strict=True):
         if photo.label == "recaptured":
             missed[name] = (missed[name][0] + (each.verdict == "original"), missed[name][1] + 1)
     rates = found.apcer_by_kind
@@ -128,12 +138,12 @@ def test_the_rates_on_the_card_are_what_the_written_bundle_does(bundle: Path, ne
         "screen": 18,
     }
     area = roc_auc_score(
-        [photo.label == "recaptured" for photo in photos], [each.score for each in judged]
+        [photo.label == "recaptured" for photo in photos], [each.score for each in prediction]
     )
     assert found.auc is not None
     assert found.auc.value == pytest.approx(area)
     assert 0.5 < found.auc.low <= area <= found.auc.high <= 1
-    ratios = [each.log10_lr for each in judged]
+    ratios = [each.log10_lr for each in prediction]
     assert found.cllr == pytest.approx(
         cllr(ratios, [int(photo.label == "recaptured") for photo in photos])
     )
@@ -163,7 +173,7 @@ def test_likelihood_ratios_are_of_the_calibration_photographs_alone(
     run: Path, known: Path, bundle: Path, tmp_path: Path
 ) -> None:
     other = write(tmp_path / "other", range(300, 310))
-    again = make_bundle(run, known, tmp_path / "b", test=other, wishes=WISHES).card
+    again = make_bundle(run, known, tmp_path / "b", test=other, settings=WISHES).card
     card = read_card(bundle)
     for part in ("calibration", "decision", "domain", "calibrated_on"):
         assert getattr(again, part) == getattr(card, part)
@@ -174,69 +184,100 @@ def test_without_a_test_set_each_source_is_judged_by_the_others(
     run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[set[str], set[str]]] = []
-    from trueshot.bundling import measuring
+    from trueshot.calibrating import error_rates
 
-    settle, answer = measuring.settle, measuring.answer
+    fit_all, predict_all = error_rates.fit_all, error_rates.predict_all
 
-    def settled(given: Any, *args: Any, **more: Any) -> Any:
+    def fitted(given: Any, *args: Any, **more: Any) -> Any:
         seen.append((set(given.sources), set()))
-        return settle(given, *args, **more)
+        return fit_all(given, *args, **more)
 
-    def answered(settled: Any, given: Any) -> Any:
+    def answered(fitted: Any, given: Any) -> Any:
         seen[-1][1].update(given.sources)
-        return answer(settled, given)
+        return predict_all(fitted, given)
 
-    monkeypatch.setattr("trueshot.bundling.making.settle", settled)
-    monkeypatch.setattr("trueshot.bundling.measuring.answer", answered)
-    (found,) = make_bundle(run, known, tmp_path / "b", wishes=WISHES).card.measured
+    monkeypatch.setattr("trueshot.calibrating.write.fit_all", fitted)
+    monkeypatch.setattr("trueshot.calibrating.error_rates.predict_all", answered)
+    (found,) = make_bundle(run, known, tmp_path / "b", settings=WISHES).card.measured
     assert found.name == "cross-validation over sources"
     assert "left out in turn (10 folds)" in found.note
     assert found.photographs == 80
     folds = [pair for pair in seen if pair[1]]
     assert len(folds) == 10
-    assert not any(calibrated & judged for calibrated, judged in folds)
-    assert sum(len(judged) for _, judged in folds) == 40
+    assert not any(calibrated & prediction for calibrated, prediction in folds)
+    assert sum(len(prediction) for _, prediction in folds) == 40
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     run: Path, known: Path, new: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, names = Photograph.read, []
+    keep, kept = Ledger.keep, []
 
-    def stopping(self: Photograph) -> Any:
-        names.append(self.name)
-        if len(names) == 30:
+    def stopping(self: Ledger, item: Item, *rest: Any, **more: Any) -> None:
+        keep(self, item, *rest, **more)
+        kept.append(item.name)
+        if len(kept) == 30:
             raise KeyboardInterrupt
-        return read(self)
 
-    monkeypatch.setattr(Photograph, "read", stopping)
+    monkeypatch.setattr(Ledger, "keep", stopping)
     out = tmp_path / "small.safetensors"
-    journal = tmp_path / "small.safetensors.journal.jsonl"
-    ask = {"test": new, "wishes": WISHES, "workers": 1, "command": "trueshot bundle"}
+    ask = {"test": new, "settings": WISHES, "workers": 1, "command": "trueshot bundle"}
     with pytest.raises(KeyboardInterrupt):
         make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
-    stopped = len(names)
     assert not out.exists()
-    journal.write_bytes(journal.read_bytes()[:-9])  # its last line cut, as by a kill
-    kept = len(journal.read_text().splitlines()) - 2
-    assert kept >= 20
+    assert list(tmp_path.glob("small.safetensors.*.ledger"))
     make_bundle(run, known, out, **ask)  # type: ignore[arg-type]
-    assert len(names) - stopped == 80 + 50 - kept
+    assert len(kept) == len(set(kept)) == 80 + 50
     assert out.read_bytes() == bundle.read_bytes()
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_a_journal_of_other_settings_is_put_aside(run: Path, known: Path, tmp_path: Path) -> None:
-    too_much = Wishes(apcer=0.1, bpcer=0.01, crops=4)
+def test_scores_of_other_crops_are_others_and_those_of_other_rates_are_kept(
+    run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, kept = Ledger.keep, []
+
+    def counting(self: Ledger, item: Item, *rest: Any, **more: Any) -> None:
+        kept.append(item.name)
+        keep(self, item, *rest, **more)
+
+    monkeypatch.setattr(Ledger, "keep", counting)
+    too_much = CalibrationSettings(apcer=0.1, bpcer=0.01, crops=4)
     with pytest.raises(CalibrationError, match=r"BPCER 0\.01 needs 99 original photographs"):
-        make_bundle(run, known, tmp_path / "b", wishes=too_much)
-    journal = tmp_path / "b.journal.jsonl"
-    assert len(journal.read_text().splitlines()) == 81
-    before = journal.read_bytes()
+        make_bundle(run, known, tmp_path / "b", settings=too_much)
+    assert len(kept) == 80
     with pytest.raises(CalibrationError):
-        make_bundle(run, known, tmp_path / "b", wishes=Wishes(crops=2))
-    assert (tmp_path / "b.journal.jsonl.before").read_bytes() == before
-    assert json.loads(journal.read_text().splitlines()[0])["key"]["contract"]["crops"] == 2
+        make_bundle(run, known, tmp_path / "b", settings=replace(too_much, title="Another"))
+    assert len(kept) == 80
+    with pytest.raises(CalibrationError):
+        make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(crops=2))
+    assert len(kept) == 160
+
+
+def test_hostile_photographs_of_a_calibration_meet_the_walls_of_a_scan(
+    run: Path, known: Path, tmp_path: Path
+) -> None:
+    """What hangs, or takes all memory, is passed over like what is damaged."""
+    manifest = tmp_path / "manifest.csv"
+    rows = list(csv.DictReader(known.read_text("utf-8").splitlines()))
+    for row in rows:
+        row["path"] = str(known.parent / row["path"])
+    os.mkfifo(tmp_path / "pipe.png")
+    large = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    head = b"IHDR" + large
+    (tmp_path / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n\0\0\0\r" + head + struct.pack(">I", zlib.crc32(head)) + bytes(99)
+    )
+    for name in ("pipe.png", "bomb.png"):
+        rows.append({**rows[0], "path": str(tmp_path / name)})
+    with manifest.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0].keys())
+        table.writeheader()
+        table.writerows(rows)
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
+    reasons = [made.unread[name] for name in made.unread]
+    assert sorted(Path(name).name for name in made.unread) == ["bomb.png", "pipe.png"]
+    assert all(reasons)
 
 
 def test_unreadable_photographs_are_reported_and_counted(
@@ -248,7 +289,7 @@ def test_unreadable_photographs_are_reported_and_counted(
     whole = (folder / "recaptured-201.png").read_bytes()
     (folder / "recaptured-201.png").write_bytes(whole[:900])
     Image.new("RGB", (SIDE - 1, SIDE - 1)).save(folder / "original-202.png")
-    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
     assert set(made.unread) == {"original-200.png", "recaptured-201.png"}
     assert all(made.unread.values())
     (found,) = made.card.measured
@@ -264,30 +305,30 @@ def test_a_photograph_or_a_source_on_both_sides_is_refused(
     run: Path, known: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(LeakError, match="to calibrate on and to measure on"):
-        make_bundle(run, known, tmp_path / "b", test=known, wishes=WISHES)
+        make_bundle(run, known, tmp_path / "b", test=known, settings=WISHES)
     other = write(tmp_path / "other", range(400, 402), source=lambda _: "scene 7")
     with pytest.raises(LeakError, match="source scene 7"):
-        make_bundle(run, known, tmp_path / "b", test=other, wishes=WISHES)
+        make_bundle(run, known, tmp_path / "b", test=other, settings=WISHES)
 
 
 def test_the_same_bytes_count_once_and_never_as_both_classes(run: Path, tmp_path: Path) -> None:
     manifest = write(tmp_path / "photos", range(200, 224))
     folder = manifest.parent
     (folder / "original-201.png").write_bytes((folder / "original-200.png").read_bytes())
-    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
     assert made.card.calibrated_on is not None
     assert made.card.calibrated_on.originals == 23
     (folder / "recaptured-201.png").write_bytes((folder / "original-200.png").read_bytes())
-    with pytest.raises(DatasetError, match="the same bytes, said to be of both classes"):
-        make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    with pytest.raises(DatasetError, match="the same bytes, said to be of two classes"):
+        make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
 
 
 def test_few_sources_are_told_among_the_limits(run: Path, tmp_path: Path) -> None:
     manifest = write(tmp_path / "photos", range(30), source=lambda number: f"phone {number % 3}")
-    made = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES)
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
     assert any("The 3 sources of the calibration are too few" in each for each in made.card.limits)
     single = write(tmp_path / "single", range(30), source=lambda _: "phone")
-    card = make_bundle(run, single, tmp_path / "b", wishes=WISHES).card
+    card = make_bundle(run, single, tmp_path / "b", settings=WISHES).card
     assert card.measured == ()
     assert any("were not measured: all photographs are of one source" in t for t in card.limits)
 
@@ -300,7 +341,7 @@ def test_two_folders_are_taken_whole_and_each_photograph_for_a_source(
         (tmp_path / "two" / label).mkdir(parents=True)
         for path in manifest.parent.glob(f"{label}-*.png"):
             path.rename(tmp_path / "two" / label / path.name)
-    card = make_bundle(run, tmp_path / "two", tmp_path / "b", wishes=WISHES).card
+    card = make_bundle(run, tmp_path / "two", tmp_path / "b", settings=WISHES).card
     assert card.calibrated_on is not None
     assert (card.calibrated_on.name, card.calibrated_on.sources) == ("two", 50)
     with pytest.raises(DatasetError, match="neither a data set"):
@@ -330,13 +371,14 @@ def test_parts_divide_a_manifest_and_a_prepared_data_set(tmp_path: Path) -> None
     assert has_test_part(dataset.folder)
     assert [each.label for each in crops] == part_of_it.labels.tolist()
     assert {each.source for each in crops} <= {f"scene {n}" for n in (1, 4, 7, 10)}
-    pixels, sha256 = crops[3].read()
+    data = crops[3].item().data or b""
+    pixels = read_image_bytes(data, "crop").pixels
     assert np.array_equal(pixels, part_of_it.crops(np.array([3]))[0])
-    assert len(sha256) == 64
     for path in manifest.parent.glob("*.png"):
         path.rename(dataset.folder / path.name)  # as in simulated data sets: photographs beside
     whole = photographs_of(dataset.folder, "test")
-    assert all(each.row is None and each.read()[0].shape == (64, 64, 3) for each in whole)
+    assert all(each.row is None for each in whole)
+    assert all(read_image(each.item().path).pixels.shape == (64, 64, 3) for each in whole)
     assert {each.name for each in whole} == {
         f"{label}-{n}.png" for label in ("original", "recaptured") for n in (2, 5, 8, 11)
     }
@@ -348,7 +390,7 @@ def test_the_test_part_of_a_divided_set_measures_what_the_validation_part_calibr
     manifest = write(
         tmp_path / "photos", range(48), part=lambda n: "test" if n % 2 else "validation"
     )
-    card = make_bundle(run, manifest, tmp_path / "b", wishes=WISHES).card
+    card = make_bundle(run, manifest, tmp_path / "b", settings=WISHES).card
     assert card.calibrated_on is not None
     assert (card.calibrated_on.originals, card.measured[0].photographs) == (24, 48)
     assert card.measured[0].name == "test photographs: manifest.csv"
@@ -360,44 +402,43 @@ def test_what_holds_no_detector_or_fits_in_no_card_is_refused(
     with pytest.raises(BundleError, match="no such file"):
         make_bundle(tmp_path, known, tmp_path / "b")
     with pytest.raises(BundleError, match=r"say this of contract\.crops"):
-        make_bundle(run, known, tmp_path / "b", wishes=Wishes(crops=1000))
+        make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(crops=1000))
     detector, card = load_bundle(run / "detector.safetensors")
     save_bundle(tmp_path / "a", detector, card.model_copy(update={"side": None}))
     with pytest.raises(BundleError, match="the size of its crops"):
         make_bundle(tmp_path / "a", known, tmp_path / "b")
     with pytest.raises(CalibrationError, match="0 of 80 photographs have a crop of 128 px"):
-        make_bundle(run, known, tmp_path / "b", wishes=Wishes(side=128))
+        make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(side=128))
 
 
 def test_a_bundle_made_again_of_a_bundle_keeps_nothing_of_the_first_calibration(
     bundle: Path, run: Path, new: Path, tmp_path: Path
 ) -> None:
-    again = make_bundle(bundle, new, tmp_path / "b", wishes=WISHES).card
-    first = make_bundle(run, new, tmp_path / "c", wishes=WISHES).card
+    again = make_bundle(bundle, new, tmp_path / "b", settings=WISHES).card
+    first = make_bundle(run, new, tmp_path / "c", settings=WISHES).card
     assert again == first
 
 
 def test_folds_are_even_and_divide_no_source() -> None:
     groups = ["a"] * 9 + ["b"] * 5 + ["c"] * 4 + list("defghi")
-    folds = list(numbered(groups, 3))
+    folds = list(group_folds(groups, 3))
     assert sorted(np.concatenate(folds).tolist()) == list(range(24))
     assert [len(fold) for fold in folds] == [9, 8, 7]
     held = [{groups[at] for at in fold} for fold in folds]
     assert sum(map(len, held)) == len(set(groups))
-    assert len(list(numbered(["a", "b"], 10))) == 2
+    assert len(list(group_folds(["a", "b"], 10))) == 2
 
 
-def test_scores_that_are_no_finite_numbers_are_no_scores(
-    run: Path, known: Path, tmp_path: Path
-) -> None:
-    judge = Judge(
-        Card(network=NETWORK, side=SIDE),
-        lambda crops: np.where(crops.mean((1, 2, 3)) > 128, np.inf, 1.0),
+def test_scores_that_are_no_finite_numbers_are_no_scores(known: Path) -> None:
+    predictor = Predictor(
+        Card(network=NETWORK, side=SIDE), lambda crops: np.full(len(crops), np.inf)
     )
-    found = evidence.gather(judge, photographs_of(known, "validation"), tmp_path / "j", {}, 1)
-    scores = found.scores
-    assert 0 < np.isnan(scores).sum() < len(scores)
-    assert set(scores[~np.isnan(scores)].tolist()) == {1.0}
+    handle = examiner(predictor, "0" * 64)
+    photograph = photographs_of(known, "validation")[0]
+    answer, _ = handle(photograph.item().request(), {})
+    verdict = Verdict.from_record(answer["verdict"])
+    assert (verdict.score, verdict.verdict) == (None, "undecided")
+    assert verdict.reason == "its score is no finite number"
 
 
 RATE = Rate(value=0.05, low=0.01, high=0.125, count=5, total=100)
@@ -472,11 +513,11 @@ def test_a_rate_of_all_recaptures_is_not_called_that_of_the_worst_kind() -> None
 
 def evidence_of(
     scores: list[float], labels: list[int], sources: list[str], kinds: list[str]
-) -> Evidence:
+) -> Scores:
     rows = enumerate(zip(scores, labels, sources, kinds, strict=True))
-    return Evidence(
+    return Scores(
         findings=tuple(
-            Finding(
+            PhotographScore(
                 photograph=Photograph(
                     name=str(n), path=Path(str(n)), label=label, source=source, kind=kind
                 ),
@@ -516,7 +557,7 @@ def test_of_very_many_kinds_the_worst_are_named_and_long_texts_are_cut() -> None
     found = measure(given, answers, kind="clean", name="a", command="b" * 5000, note="c")
     assert len(found.apcer_by_kind) == 20
     assert {f"display {n}" for n in range(20, 25)} <= set(found.apcer_by_kind)
-    assert found.note == "c Of 25 kinds of recapture the 20 with the highest APCER are named."
+    assert found.note == "c Of 25 kinds the 20 with the highest APCER are named."
     assert found.command == "b" * 999 + "…"
     found = measure(given, answers, kind="clean", name="a", note="c" * 2000)
     assert len(found.note) == 1000
@@ -550,12 +591,12 @@ def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
     labels = [n % 2 for n in range(180)]
     scores = (random.normal(size=180) + 2 * np.array(labels)).tolist()
     given = evidence_of(scores, labels, [f"scene {n % 9}" for n in range(180)], [""] * 180)
-    calibrated = partial(settle, side=32, method="logistic", apcer=0.1, bpcer=0.1)
+    calibrated = partial(fit_all, side=32, method="logistic", apcer=0.1, bpcer=0.1)
     whole = calibrated(given)
     assert whole.of_new_sources
     with pytest.raises(CalibrationError, match="needs 9 original sources"):
-        answer_crosswise(given, partial(calibrated, of_new_sources=True))
-    measured, missing = making._measured(calibrated, whole, given, None, None, Wishes(), "")
+        cross_validate(given, partial(calibrated, of_new_sources=True))
+    measured, missing = _measured(calibrated, whole, given, None, None, CalibrationSettings(), "")
     assert measured == ()
     assert "Its error rates were not measured: BPCER 0.1 needs 9 original sources" in missing[0]
 

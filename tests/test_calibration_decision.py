@@ -23,7 +23,10 @@ from trueshot.calibration import (
 )
 from trueshot.calibration.domain import compressed, expanded
 from trueshot.calibration.domain_fitting import beyond
+from trueshot.calibration.rates import apcer, shares
+from trueshot.calibration.verbal_scale import beside_verdict
 from trueshot.errors import CalibrationError
+from trueshot.tasks import Wording
 
 DECISION = Decision(original_to=-1.0, recaptured_from=2.0, apcer=0.05, bpcer=0.01)
 DOMAIN = Domain(
@@ -406,3 +409,23 @@ def test_no_evidence_supports_neither_proposition() -> None:
     assert in_words(0.0).startswith("The findings do not support either proposition")
     with pytest.raises(ValueError, match="not a number"):
         in_words(float("nan"))
+
+
+def test_the_words_of_another_task_take_the_place_of_those_of_recapture() -> None:
+    words = Wording.of(("plain", "blurred", "noisy"))
+    asked = (DECISION.original_to - 1, DECISION.recaptured_from + 1)
+    assert [DECISION.verdict(score, words) for score in asked] == ["plain", "not plain"]
+    sentence = in_words(2.0, words)
+    assert "not of the class “plain”, rather than that the photograph is of the class" in sentence
+    assert beside_verdict("not plain", 2.0, words) == beside_verdict("plain", -2.0, words) == ""
+    assert beside_verdict("not plain", -2.0, words) != ""
+    verdicts, labels = ["plain", "not plain", "plain", "undecided"], [0, 0, 1, 1]
+    clean, other = shares(verdicts, labels, words)
+    assert (clean.error, other.error, other.left_open) == (0.5, 0.5, 0.5)
+    kinds = ["", "", "blurred", "noisy"]
+    assert apcer(verdicts, labels, kinds, words) == {"blurred": 1.0, "noisy": 0.0}
+    with pytest.raises(CalibrationError, match="known: original, recaptured, undecided"):
+        shares(verdicts, labels)
+    with pytest.raises(CalibrationError, match=r"miss rate 0\.1 needs 9 not plain photographs"):
+        choose_thresholds([0.0, 1] * 9 + [0.0], [0, 1] * 8 + [0, 0, 0], apcer=0.1, bpcer=0.1,
+                          wording=words)  # fmt: skip

@@ -28,6 +28,7 @@ from trueshot.simulation.camera import (
     record,
     vignette,
 )
+from trueshot.simulation.colour import LUMA, encode_srgb, to_bytes
 from trueshot.simulation.develop import (
     DENOISERS,
     Development,
@@ -40,7 +41,7 @@ from trueshot.simulation.develop import (
     s_curve,
     sharpen,
 )
-from trueshot.simulation.history import (
+from trueshot.simulation.file_history import (
     FILTERS,
     SUBSAMPLINGS,
     History,
@@ -51,7 +52,6 @@ from trueshot.simulation.history import (
     file_of,
     resize,
 )
-from trueshot.simulation.light import LUMA, encode_srgb, to_bytes
 from trueshot.simulation.mosaic import METHODS, PATTERNS, demosaic, mosaic, spread
 
 LUMINANCE = np.array([0.2126, 0.7152, 0.0722])

@@ -31,7 +31,7 @@ from trueshot.channels import (
     messenger,
     quantisation_tables,
 )
-from trueshot.imagefiles import read_image, write_jpeg
+from trueshot.images import read_image, write_jpeg
 from trueshot.pixels import to_bytes, to_levels
 
 ODD = Jpeg(tables=([9] * 32 + [70] * 32, [31] * 64), subsampling="4:2:2")  # type: ignore[arg-type]

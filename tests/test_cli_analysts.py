@@ -20,11 +20,12 @@ from typer.testing import CliRunner
 from trueshot.bundle import bundle_sha256, read_card, save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
-from trueshot.cli import app, main, scanning
+from trueshot.cli import app, main
 from trueshot.errors import RunError
-from trueshot.imagefiles import write_png
-from trueshot.judging.judge import UNCALIBRATED
+from trueshot.images import write_png
+from trueshot.inference.predictor import UNCALIBRATED
 from trueshot.networks import LCNN
+from trueshot.scanning import runner
 
 run: Callable[..., Result] = CliRunner().invoke
 
@@ -173,7 +174,7 @@ def test_a_fault_of_ours_never_looks_like_a_verdict(
     def broken(*_: Any, **__: Any) -> Iterator[Any]:
         raise ZeroDivisionError("by\nnothing\x1b[2J")
 
-    monkeypatch.setattr(scanning, "_course", lambda *_: broken)
+    monkeypatch.setattr(runner, "scan", broken)
     for name in ("a.png", "x" * 300):  # of such a name, the system says more than that it is none
         answer = run(app, ["scan", str(tmp_path / name)])
         assert answer.exit_code == 2
@@ -184,9 +185,7 @@ def test_a_scan_needs_no_standard_input(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(
-        scanning, "_course", lambda *_: lambda *_, stdin, **__: asked.append(stdin) or []
-    )
+    monkeypatch.setattr(runner, "scan", lambda *_, stdin, **__: asked.append(stdin) or [])
     monkeypatch.setattr(sys, "argv", ["trueshot", "scan", "a.png"])
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(SystemExit) as ended:

@@ -7,12 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import wait_until
+from processes import Forked
 from test_training import small
 
 from trueshot.bundle import load_bundle, read_safetensors
@@ -29,7 +30,7 @@ from trueshot.detector import Detector
 from trueshot.networks import LCNN
 from trueshot.training import differentiate
 from trueshot.training.distributed import processes
-from trueshot.training.defences import Fusion, Objective, Penalty
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 
 random = torch.Generator().manual_seed(0)
 images = torch.randint(0, 256, (10, 3, 32, 32), generator=random).double()
@@ -62,6 +63,13 @@ def launched(count: int, *arguments: str) -> list[str]:
     return [*launcher, f"--nproc-per-node={count}", *arguments]
 
 
+def forked(count: int, program: str, *arguments: object) -> list[Forked]:
+    """So many processes of one run, as a cluster starts them, without a launcher."""
+    known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(count)}
+    known["GLOO_SOCKET_IFNAME"] = loopback()
+    return [Forked(program, *arguments, **known, RANK=str(rank)) for rank in range(count)]
+
+
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback()}
 
@@ -71,21 +79,15 @@ def loopback() -> str:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, capture_output=True, text=True, env=environment(), timeout=300, check=False
-    )
+    return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_gradients_statistics_and_parts_are_those_of_one_process(
-    tmp_path: Path, count: int
-) -> None:
-    script = tmp_path / "gradients.py"
-    script.write_text(GRADIENTS, "utf-8")
-    alone = run(sys.executable, str(script))
-    together = run(*launched(count, str(script)))
-    assert alone.returncode == together.returncode == 0, together.stderr
-    expected, found = (eval(each.stdout) for each in (alone, together))
+def test_gradients_statistics_and_parts_are_those_of_one_process(count: int) -> None:
+    alone, together = Forked(GRADIENTS), forked(count, GRADIENTS)
+    for each in (alone, *together):
+        assert each.wait() == 0, each.stderr
+    expected, found = (eval(each.stdout) for each in (alone, together[0]))
     assert expected.keys() == found.keys()
     for key, state in expected.items():
         for name, value in state.items():
@@ -144,16 +146,19 @@ def test_a_run_on_two_processes_is_that_of_one_and_goes_on_with_another_number(
     (tmp_path / "two" / "detector.safetensors").unlink()
     train(recipe, dataset, tmp_path / "two")
     assert_close_to(tmp_path / "two", tmp_path / "one")
-    again = run(*launched(2, *train_command(recipe, dataset, tmp_path / "two")))
-    assert again.returncode == 0, again.stderr
+    _, _, *arguments = train_command(recipe, dataset, tmp_path / "two")
+    for process in forked(2, "trueshot", *arguments):
+        assert process.wait() == 0, process.stderr
 
 
 def test_what_the_first_process_refuses_it_alone_says(dataset: Dataset, tmp_path: Path) -> None:
     train(small(2), dataset, tmp_path / "run")
-    refused = run(*launched(2, *train_command(small(3), dataset, tmp_path / "run")))
-    assert refused.returncode != 0
-    assert refused.stderr.count("holds a run of another recipe") == 1
-    assert "another process of this run has died" not in refused.stderr
+    _, _, *arguments = train_command(small(3), dataset, tmp_path / "run")
+    started = forked(2, "trueshot", *arguments)
+    assert [process.wait() for process in started] == [1, 0]
+    said = "".join(process.stderr for process in started)
+    assert said.count("holds a run of another recipe") == 1
+    assert "another process of this run has died" not in said
 
 
 TRAIN = """
@@ -170,27 +175,12 @@ def test_a_process_that_dies_ends_the_run_with_an_error_and_another_number_goes_
     recipe, out = small(iterations=120), tmp_path / "run"
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml(), "utf-8")
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    command = [sys.executable, "-c", TRAIN, str(path), str(dataset.folder), str(out)]
-    first, second = (
-        subprocess.Popen(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**environment(), **address, "RANK": str(rank)},
-        )
-        for rank in range(2)
-    )
-    deadline = time.monotonic() + 120
-    while len(read_lines(out / "log.jsonl")) < 5:
-        assert first.poll() is None, first.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    first, second = forked(2, TRAIN, path, dataset.folder, out)
+    wait_until(lambda: len(read_lines(out / "log.jsonl")) >= 5 or first.poll() is not None)
+    assert first.poll() is None, first.stderr
     second.kill()
-    _, errors = first.communicate(timeout=120)
-    second.communicate()
-    assert first.returncode != 0
-    assert "another process of this run has died" in errors
+    assert first.wait() != 0
+    assert "another process of this run has died" in first.stderr
     _, header = read_safetensors(out / "checkpoint.safetensors")
     assert 0 < json.loads(header["trueshot-checkpoint"])["step"] < 120
     train(recipe, dataset, out)  # goes on, on one process
@@ -199,17 +189,14 @@ def test_a_process_that_dies_ends_the_run_with_an_error_and_another_number_goes_
 
 
 def test_a_process_with_another_recipe_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    started = []
     for rank in range(2):
-        path = tmp_path / f"{rank}.yaml"
-        path.write_text(small(iterations=50 + rank).to_yaml(), "utf-8")
-        command = [sys.executable, "-c", TRAIN, str(path), str(dataset.folder), str(tmp_path / "r")]
-        variables = {**environment(), **address, "RANK": str(rank)}
-        started.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=variables))
-    errors = [process.communicate(timeout=120)[1] for process in started]
-    assert all(process.returncode != 0 for process in started)
-    assert "differ from those of the run's first process" in errors[1]
+        recipe = small(iterations=50 + rank)
+        (tmp_path / f"{rank}.yaml").write_text(recipe.to_yaml(), "utf-8")
+    program = TRAIN.replace("sys.argv[1]", "sys.argv[1] + os.environ['RANK'] + '.yaml'")
+    program = program.replace("import sys", "import os, sys")
+    started = forked(2, program, f"{tmp_path}/", dataset.folder, tmp_path / "r")
+    assert all(process.wait() != 0 for process in started)
+    assert "differ from those of the run's first process" in started[1].stderr
 
 
 def test_a_process_without_the_others_says_so(

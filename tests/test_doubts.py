@@ -20,11 +20,11 @@ from trueshot.attacks import PGD
 from trueshot.attacks.transfer import Transfer
 from trueshot.detector import Detector
 from trueshot.evaluation.doubts import FEWEST, NAMES, doubts_of, investigate
-from trueshot.evaluation.probing.chance import LEVEL, Difference, at_least, more_than
-from trueshot.evaluation.probing.compared import compared
-from trueshot.evaluation.probing.gradients import gives_gradient, slopes_of
-from trueshot.evaluation.probing.panel import GRADIENT, Broken, Panel
-from trueshot.evaluation.security import Doubt, SecurityResult, Trial, WorstCase
+from trueshot.evaluation.result import Doubt, EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
+from trueshot.evaluation.sanity_checks.outcomes import compared, outcomes_of_panel
+from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
+from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least, more_than
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "doubts"
 IMAGES = 32
@@ -49,6 +49,8 @@ def names_for(trick: type[nn.Module], *arguments: object, **given: float) -> set
         (frauds.QuantisedBehindABack, {"zero-gradients", "flat-logits"}),
         (frauds.Saturated, {"zero-gradients"}),
         (frauds.ClampedProbabilities, {"zero-gradients", "flat-logits"}),
+        (frauds.Probabilities, {"outputs-are-probabilities"}),
+        (frauds.OfOneMind, {"one-verdict-for-all"}),
         (frauds.Shattered, {"gradient-turns-at-neighbours", "black-box-beats-white-box"}),
         (frauds.Staircase, {"zero-gradients", "large-budget-does-not-reach-chance"}),
         (frauds.Dithered, {"no-gradients"}),
@@ -274,7 +276,7 @@ def panel(**broken: dict[float, int]) -> Panel:
 def test_attacks_are_compared_on_the_same_images(
     broken: dict[str, dict[float, int]], names: set[str]
 ) -> None:
-    assert {doubt.name for doubt in compared(panel(**broken))} == names
+    assert {doubt.name for doubt in compared(outcomes_of_panel(panel(**broken)))} == names
 
 
 def test_what_does_not_reach_chance_has_to_be_beyond_what_chance_leaves() -> None:
@@ -282,8 +284,10 @@ def test_what_does_not_reach_chance_has_to_be_beyond_what_chance_leaves() -> Non
     found = panel(one=few, iterative=few, more=few, elsewhere=few)
     # Of 100, at least 62 are right with probability 0.0105, at least 63 with 0.006.
     lucky, stuck = (replace(found, far=np.arange(100) < count) for count in (38, 37))
-    assert not list(compared(lucky))
-    assert [d.name for d in compared(stuck)] == ["large-budget-does-not-reach-chance"]
+    assert not list(compared(outcomes_of_panel(lucky)))
+    assert [d.name for d in compared(outcomes_of_panel(stuck))] == [
+        "large-budget-does-not-reach-chance"
+    ]
 
 
 def trial(settings: str, budget: float, tried: int, broken: int, **more: object) -> Trial:
@@ -310,10 +314,11 @@ def case(budget: float, right: int, before: int | None = None, total: int = 1000
     )
 
 
-def result(worst: tuple[WorstCase, ...] = (), trials: tuple[Trial, ...] = ()) -> SecurityResult:
-    return SecurityResult(
+def result(worst: tuple[WorstCase, ...] = (), trials: tuple[Trial, ...] = ()) -> EvaluationResult:
+    return EvaluationResult(
         suite="strong",
         detector="ours",
+        classes=("original", "recaptured"),
         bundle_sha256="",
         side=64,
         part="test",
@@ -356,6 +361,7 @@ GOOD = (case(0, 480), case(1, 470), case(5, 450), case(128, 0))
         (result((case(0, 900), case(1, 500, before=460))), set()),
         (result((case(0, 90, total=100),)), {"too-few-images"}),
         (result((case(0, 380, total=400),)), set()),
+        (result((case(0, 500),)), {"one-verdict-for-all"}),
         (
             result(GOOD, (trial("PGD()", 1, 480, 10), trial("Square()", 1, 470, 60))),
             {"black-box-beats-white-box"},
@@ -372,16 +378,16 @@ GOOD = (case(0, 480), case(1, 470), case(5, 450), case(128, 0))
     ],
 )
 def test_doubts_are_read_from_the_figures_of_a_result(
-    changed: SecurityResult, names: set[str]
+    changed: EvaluationResult, names: set[str]
 ) -> None:
     assert raised(doubts_of(changed)) == names
 
 
 def test_images_that_a_larger_budget_leaves_right_are_counted_one_by_one() -> None:
-    low = replace(case(1, 900), broken_by=("fgsm",) * 50 + ("",) * 950)
-    high = replace(case(2, 900), broken_by=("",) * 50 + ("fgsm",) * 50 + ("",) * 900)
+    low = replace(case(1, 900), broken_by=("fgsm",) * 100 + ("",) * 900)
+    high = replace(case(2, 900), broken_by=("",) * 50 + ("fgsm",) * 100 + ("",) * 850)
     assert doubts_of(result((low, high))) == ()
-    high = replace(high, broken_by=("",) * 50 + ("fgsm",) * 10 + ("",) * 940)
+    high = replace(case(2, 950), broken_by=("",) * 50 + ("fgsm",) * 50 + ("",) * 900)
     assert raised(doubts_of(result((low, high)))) == {"accuracy-rises-with-budget"}
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
 from conftest import SIDE
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, as_filed
@@ -21,32 +18,19 @@ from trueshot.detector import Detector
 from trueshot.errors import RunError
 from trueshot.evaluation import (
     CLEAN,
-    RobustnessResult,
-    Subject,
+    DetectorUnderTest,
+    EvaluationResult,
     evaluate,
+    load_experiments,
     load_result,
     paper_attacks,
     save_result,
-    wilson_interval,
 )
+from trueshot.evaluation.conversion import convert_file
+from trueshot.files import Journal, read_lines
 from trueshot.networks import LCNN
 
-
-@given(st.integers(1, 500), st.data())
-@settings(max_examples=50, deadline=None)
-def test_the_wilson_interval_is_scipys(total: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, total))
-    theirs = scipy.stats.binomtest(right, total).proportion_ci(0.95, method="wilson")
-    assert wilson_interval(right, total) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
-
-
-@pytest.mark.parametrize(("right", "total"), [(0, 0), (3, 2), (-1, 5)])
-def test_an_interval_of_no_proportion_is_refused(right: int, total: int) -> None:
-    with pytest.raises(ValueError, match="no proportion"):
-        wilson_interval(right, total)
-
-
-MINE = Subject(name="mine", bundle_sha256="mine")
+MINE = {"name": "mine", "bundle_sha256": "mine"}
 
 
 def detector(dataset: Dataset) -> Detector:
@@ -60,8 +44,16 @@ def detector(dataset: Dataset) -> Detector:
     return judge
 
 
-def result_of(judge: Detector, dataset: Dataset, **settings: object) -> RobustnessResult:
-    return evaluate(judge, dataset, paper_attacks(budgets=(1.0, 3.0)), **settings)  # type: ignore[arg-type]
+def result_of(
+    judge: Detector, dataset: Dataset, known: dict[str, str] | None = None, **settings: object
+) -> EvaluationResult:
+    tested = DetectorUnderTest(detector=judge, **known or {})  # type: ignore[arg-type]
+    result = evaluate(tested, dataset, paper_attacks(budgets=(1.0, 3.0)), **settings)  # type: ignore[arg-type]
+    return timeless(result)
+
+
+def timeless(result: EvaluationResult) -> EvaluationResult:
+    return replace(result, trials=tuple(replace(trial, seconds=0) for trial in result.trials))
 
 
 def test_a_cell_says_what_its_attack_asked_of_the_detector(dataset: Dataset) -> None:
@@ -70,11 +62,11 @@ def test_a_cell_says_what_its_attack_asked_of_the_detector(dataset: Dataset) -> 
         ("pgd", 4.0): PGD(budget=4.0, steps=5),
         ("early", 4.0): PGD(budget=4.0, steps=5, early_exit=True),
     }
-    clean, whole, early = evaluate(judge, dataset, attacks, batch=7).cells
-    assert clean.calls == (0, 0)
+    whole, early = evaluate(judge, dataset, attacks, batch=7).trials
     assert whole.calls == (5, 5)
+    assert early.calls is not None
     assert 1 < early.calls[0] < 5
-    assert sum(early.right_unrounded) <= sum(whole.right_unrounded)
+    assert sum(early.broken_before_file) >= sum(whole.broken_before_file)
 
 
 def test_the_counts_are_those_of_judging_each_crop_by_hand(dataset: Dataset) -> None:
@@ -83,8 +75,11 @@ def test_the_counts_are_those_of_judging_each_crop_by_hand(dataset: Dataset) -> 
     part = dataset.part(SIDE, "test")
     images, labels = part.batch(slice(None))
     attacked = FGSM(budget=3.0)(judge, images, labels)
-    assert 0 < sum(result.cell(CLEAN).right) < sum(result.cell(CLEAN).total)
-    for images_judged, cell in ((images, result.cell(CLEAN)), (attacked, result.cell("fgsm", 3.0))):
+    assert 0 < sum(result.single(CLEAN).right) < sum(result.single(CLEAN).total)
+    for images_judged, cell in (
+        (images, result.single(CLEAN)),
+        (attacked, result.single("fgsm", 3.0)),
+    ):
         with torch.no_grad():
             predicted = judge(images_judged.round()).argmax(1)
         right = [int(((predicted == c) & (labels == c)).sum()) for c in (0, 1)]
@@ -95,10 +90,11 @@ def test_the_counts_are_those_of_judging_each_crop_by_hand(dataset: Dataset) -> 
 
 def test_with_two_classes_both_attacks_differ_by_at_most_the_clean_error(dataset: Dataset) -> None:
     result = evaluate(detector(dataset), dataset, paper_attacks(budgets=(0.5, 1.0, 2.0, 4.0)))
-    clean = result.cell(CLEAN)
+    clean = result.single(CLEAN)
     wrong = sum(clean.total) - sum(clean.right)
     gaps = [
-        sum(result.cell("llcm", b).right_unrounded) - sum(result.cell("fgsm", b).right_unrounded)
+        sum(result.trial("llcm", b).broken_before_file)
+        - sum(result.trial("fgsm", b).broken_before_file)
         for b in (0.5, 1.0, 2.0, 4.0)
     ]
     assert all(abs(gap) <= wrong for gap in gaps)
@@ -141,15 +137,16 @@ class Pedant(nn.Module):
 
 def test_an_attack_that_rounding_undoes_counts_for_nothing(dataset: Dataset) -> None:
     result = evaluate(Detector(Pedant()), dataset, {("whisper", 0.4): Whisper()})
-    cell = result.cell("whisper", 0.4)
+    cell = result.single("whisper", 0.4)
     half = cell.total[0]
-    assert (cell.right, cell.right_unrounded) == ((half, 0), (0, half))
+    assert cell.right == (half, 0)
+    assert result.trial("whisper", 0.4).broken_before_file == (half, 0)
 
 
 def test_an_interrupted_evaluation_goes_on_and_ends_the_same(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = result_of(detector(dataset), dataset, subject=MINE)
+    expected = result_of(detector(dataset), dataset, known=MINE)
     original, calls = FGSM.__call__, []
 
     def counted(self: FGSM, *arguments: Tensor) -> Tensor:
@@ -161,11 +158,11 @@ def test_an_interrupted_evaluation_goes_on_and_ends_the_same(
     monkeypatch.setattr(FGSM, "__call__", counted)
     journal = tmp_path / "cells.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        result_of(detector(dataset), dataset, journal=journal, subject=MINE)
+        result_of(detector(dataset), dataset, journal=journal, known=MINE)
     journal.write_bytes(journal.read_bytes() + b'{"key": [')  # a line cut by a crash
-    assert result_of(detector(dataset), dataset, journal=journal, subject=MINE) == expected
+    assert result_of(detector(dataset), dataset, journal=journal, known=MINE) == expected
     assert calls == [1.0, 3.0, 3.0]
-    assert result_of(detector(dataset), dataset, journal=journal, subject=MINE) == expected
+    assert result_of(detector(dataset), dataset, journal=journal, known=MINE) == expected
     assert len(calls) == 3
 
 
@@ -173,23 +170,65 @@ def test_a_journal_of_another_detector_is_not_taken_for_this_ones(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     journal = tmp_path / "cells.jsonl"
-    first = result_of(
-        detector(dataset), dataset, journal=journal, subject=Subject(name="a", bundle_sha256="a")
-    )
+    first = result_of(detector(dataset), dataset, {"bundle_sha256": "a"}, journal=journal)
     other = Detector(Pedant())
-    subject = Subject(name="b", bundle_sha256="b")
-    second = evaluate(other, dataset, {}, journal=journal, subject=subject)
-    assert second.cell(CLEAN) != first.cell(CLEAN)
+    tested = DetectorUnderTest(detector=other, bundle_sha256="b")
+    second = evaluate(tested, dataset, {}, journal=journal)
+    assert second.single(CLEAN) != first.single(CLEAN)
 
 
 def test_a_result_comes_back_from_its_file(dataset: Dataset, tmp_path: Path) -> None:
-    subject = Subject(name="mine", bundle_sha256="abc", recipe={"name": "mine"})
-    result = result_of(detector(dataset), dataset, subject=subject)
+    result = result_of(detector(dataset), dataset, MINE)
     save_result(tmp_path / "result.json", result)
     assert load_result(tmp_path / "result.json") == result
     written = json.loads((tmp_path / "result.json").read_text())
-    assert written["cells"][0]["interval95"] == list(result.cells[0].interval)
+    assert written["worst"][0]["interval95"] == list(result.worst[0].interval)
     assert written["data"] == dataset.fingerprint(SIDE)
+    assert written["classes"] == ["original", "recaptured"]
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_a_result_of_format_1_is_read_and_converted_in_place(
+    tmp_path: Path, indent: int | None
+) -> None:
+    """Figures are those that its own fields give; what it does not know stays unknown."""
+    clean = {"attack": "clean", "budget": 0.0, "right": [9, 7], "total": [10, 8]}
+    fgsm = {"attack": "fgsm", "budget": 2.0, "right": [4, 1], "total": [10, 8]}
+    for cell in (clean, fgsm):
+        cell |= {"right_unrounded": cell["right"], "accuracy": 0.1, "interval95": [0, 1]}
+        cell |= {"settings": "", "psnr": None}
+    head = {"detector": "yang", "bundle_sha256": "ab", "side": 64, "part": "test", "data": "cd"}
+    head |= {"split_by": "photo", "auc": 0.75, "format": 1, "versions": {}, "recipe": None}
+    old = {**head, "cells": [clean, fgsm]}
+    case = {"threat": "linf", "budget": 0.0, "right": [2, 1], "right_before_file": [2, 1]}
+    case |= {"total": [2, 2], "broken_by": ["", "", "clean", ""], "accuracy": 0.75}
+    trial = {"attack": "pgd", "threat": "linf", "budget": 1.0, "settings": "PGD()"}
+    trial |= {"tried": [2, 1], "broken": [0, 1], "broken_before_file": [1, 1], "calls": [3, 3]}
+    strong = {**head, "kind": "trueshot-security", "suite": "strong", "seed": 3, "worst": [case]}
+    strong |= {"trials": [trial], "changes": [], "doubts": [], "examples": []}
+    files = {
+        "paper.json": old,
+        "strong.json": strong,
+        "results.json": {"results": [old], "examples": {"64": {}}},
+        "other.json": [1, 2],
+        "foreign.json": {"format": 1},
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content, indent=indent))
+    before = [load_result(tmp_path / name) for name in ("paper.json", "strong.json")]
+    assert [file.name for file in sorted(tmp_path.iterdir()) if convert_file(file)] == [
+        "paper.json", "results.json", "strong.json",
+    ]  # fmt: skip
+    assert not any(convert_file(file) for file in tmp_path.iterdir())
+    assert [load_result(tmp_path / name) for name in ("paper.json", "strong.json")] == before
+    paper, security = before
+    assert load_experiments(tmp_path / "results.json")[0] == [paper]
+    assert paper.single("clean").right == (9, 7)
+    assert paper.single("fgsm", 2.0).right == (4, 1)
+    assert paper.single("fgsm", 2.0).total == (10, 8)
+    assert security.single("pgd", 1.0).right == (2, 0)
+    assert security.worst[0].broken_by == ("", "", "clean", "")
+    assert (security.seed, security.labels, security.trials[0].flags) == (3, (), "")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
@@ -201,7 +240,7 @@ def test_a_damaged_result_is_refused_by_name(tmp_path: Path, text: str) -> None:
 
 def test_a_limit_on_crops_keeps_the_classes_equal(dataset: Dataset) -> None:
     result = result_of(detector(dataset), dataset, crops=5)
-    assert result.cell(CLEAN).total == (5, 5)
+    assert result.single(CLEAN).total == (5, 5)
 
 
 def test_an_unknown_attack_is_refused_and_the_known_ones_are_named() -> None:
@@ -211,19 +250,31 @@ def test_an_unknown_attack_is_refused_and_the_known_ones_are_named() -> None:
 
 def test_a_cell_that_was_not_asked_for_is_an_error(dataset: Dataset) -> None:
     with pytest.raises(KeyError, match="fgsm at 9"):
-        result_of(detector(dataset), dataset, crops=2).cell("fgsm", 9.0)
+        result_of(detector(dataset), dataset, crops=2).single("fgsm", 9.0)
 
 
 def test_a_journal_does_not_mix_attacks_of_other_settings(dataset: Dataset, tmp_path: Path) -> None:
-    journal, judge = tmp_path / "cells.jsonl", detector(dataset)
+    tested = DetectorUnderTest(detector=detector(dataset), bundle_sha256="mine")
     weak, strong = (PGD(budget=2.0, steps=s, relative_step=r) for s, r in ((1, 0.01), (20, 0.25)))
-    results = [
-        evaluate(judge, dataset, {("pgd", 2.0): attack}, journal=journal, subject=MINE)
+    first, second = (
+        timeless(evaluate(tested, dataset, {("pgd", 2.0): attack}, journal=tmp_path / "a.jsonl"))
         for attack in (weak, strong)
-    ]
-    assert results[0].cell("pgd", 2.0).settings == repr(weak)
-    assert results[1] == evaluate(judge, dataset, {("pgd", 2.0): strong}, subject=MINE)
-    assert results[1].cell("pgd", 2.0).psnr != results[0].cell("pgd", 2.0).psnr
+    )
+    assert first.trial("pgd", 2.0).settings == repr(weak)
+    assert second == timeless(evaluate(tested, dataset, {("pgd", 2.0): strong}))
+    assert second.trial("pgd", 2.0).psnr != first.trial("pgd", 2.0).psnr
+
+
+def test_a_journal_gives_back_what_was_added_under_its_key_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for key, number in (({"a": (1,)}, 1), ("b", 2), ({"a": [1]}, 3), ({"a": [1]}, 4)):
+        Journal(path, key).append({"number": number})
+    path.write_bytes(path.read_bytes() + b'{"number": 5')  # cut by a crash
+    journal = Journal(path, {"a": (1,)})
+    assert [record["number"] for record in journal.records] == [1, 3, 4]
+    journal.append({"number": 6})
+    assert [line.get("number") for line in read_lines(path)] == [None, 1, None, 2, None, 3, 4, 6]
+    assert Journal(path, "c").records == Journal().records == []
 
 
 def test_a_journal_without_a_known_bundle_is_refused(dataset: Dataset, tmp_path: Path) -> None:

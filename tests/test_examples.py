@@ -13,13 +13,14 @@ from conftest import SIDE, photo_pixels
 from torch import Tensor
 
 from trueshot.attacks import PGD
-from trueshot.datasets import LABELS, Dataset
+from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.evaluation import make_examples, paper_attacks
 from trueshot.evaluation.pairs import copy_pairs
-from trueshot.imagefiles import read_image, write_png
+from trueshot.images import read_image, write_png
 from trueshot.networks import LCNN
 from trueshot.pixels import linf, share_changed, to_levels
+from trueshot.tasks.recapture import RECAPTURE
 
 
 def detector(dataset: Dataset, seed: int) -> Detector:
@@ -67,7 +68,7 @@ def test_verdicts_are_those_on_the_files(
     assert len(judged) == 2 * 2 * 2 * 2 + 2 * 4
     for name, verdict in judged:
         probability = judges[name].probabilities(levels(root, verdict["file"]))[0]
-        assert verdict["predicted"] == LABELS[int(probability.argmax())]
+        assert verdict["predicted"] == RECAPTURE.classes[int(probability.argmax())]
         assert verdict["probability"] == pytest.approx(float(probability.max()), abs=1e-6)
 
 
@@ -87,7 +88,7 @@ def test_each_detector_is_attacked_with_fgsm_and_with_what_the_paper_did_not_try
     examples: dict[str, Any], dataset: Dataset, judges: dict[str, Detector], tmp_path: Path
 ) -> None:
     found = [(t["detector"], t["attack"], t["true"]) for t in examples["triples"]]
-    assert found == [(d, a, c) for d in judges for a in ("fgsm", "pgd") for c in LABELS]
+    assert found == [(d, a, c) for d in judges for a in ("fgsm", "pgd") for c in RECAPTURE.classes]
     papers = make_examples(dataset, SIDE, judges, paper_attacks(), tmp_path)["triples"]
     assert {triple["attack"] for triple in papers} == {"fgsm"}
 
@@ -98,7 +99,7 @@ def test_crops_that_all_judge_rightly_come_first(
     images, labels = dataset.part(SIDE, "test").batch(slice(None))
     hits = [judge.probabilities(images).argmax(1) == labels for judge in judges.values()]
     both = torch.stack(hits).all(0)
-    for label, name in enumerate(LABELS):
+    for label, name in enumerate(RECAPTURE.classes):
         assert bool((both & (labels == label)).any())  # or this would be no test
         clean = [t["clean"] for t in examples["triples"] if t["true"] == name]
         assert {verdict["predicted"] for verdict in clean} == {name}
@@ -111,7 +112,7 @@ def test_the_gallery_shows_test_crops_of_both_classes_from_all_over(
     places = []
     for crop in examples["gallery"]:
         (place,) = (images == levels(root, crop["file"])).flatten(1).all(1).nonzero().flatten()
-        assert LABELS[int(labels[place])] == crop["true"]
+        assert RECAPTURE.classes[int(labels[place])] == crop["true"]
         places.append(int(place))
     assert [crop["true"] for crop in examples["gallery"]] == ["original"] * 4 + ["recaptured"] * 4
     of_originals = np.flatnonzero(labels.numpy() == 0)

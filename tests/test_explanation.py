@@ -18,13 +18,15 @@ from scipy import ndimage
 from trueshot.calibration import Calibration
 from trueshot.card import Card, InputContract
 from trueshot.detector import Detector
-from trueshot.judging import Judge
-from trueshot.judging.evidence import Explanation
-from trueshot.judging.explanation import MOST_CROPS, THUMBNAIL, explain, scale_of
-from trueshot.judging.heat import ORIGINAL, RECAPTURED, assemble, heat_png, paint
-from trueshot.judging.runtime import with_torch
-from trueshot.judging.seeing import maps_of_crops, what_is_seen
+from trueshot.graph import with_weights
+from trueshot.inference import Predictor
+from trueshot.inference.crop_model import CropModel
+from trueshot.inference.explaining import MOST_CROPS, THUMBNAIL, explain, scale_of
+from trueshot.inference.explanation import Explanation
+from trueshot.inference.feature_images import FeatureImage, feature_image
+from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
 from trueshot.networks import LCNN, SpectralNetwork
+from trueshot.onnx import crop_graph, scores_by_torch
 
 Bytes = npt.NDArray[np.uint8]
 FILTERS = (4, 4, 6, 6, 8)
@@ -71,10 +73,19 @@ def card(side: int = 64, crops: int = 6, **said: object) -> Card:
     return found.model_copy(update=said)
 
 
-def judge_with(detector: Detector, **said: object) -> Judge:
-    made = Judge(card(**said), with_torch(detector))  # type: ignore[arg-type]
-    made.detector = detector.folded()  # type: ignore[attr-defined]
-    return made
+def model_of(detector: Detector, side: int = 64) -> CropModel:
+    """The detector as onnxruntime runs it."""
+    weights = {name: value.numpy() for name, value in detector.state_dict().items()}
+    return CropModel(with_weights(crop_graph(detector, side), weights), "here")
+
+
+def judge_with(detector: Detector, **said: object) -> Predictor:
+    return Predictor(card(**said), model_of(detector))  # type: ignore[arg-type]
+
+
+def seen_by(detector: Detector, crop: Bytes) -> FeatureImage | None:
+    first = model_of(detector).first_layer(crop)
+    return None if first is None else feature_image(*first)
 
 
 def opened(picture: bytes) -> Bytes:
@@ -88,21 +99,17 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
 ) -> None:
     detector = lcnn(**how)
     crops = np.stack([noise(side, side, seed) for seed in range(5)])
-    for each in (detector, detector.folded()):
-        maps = maps_of_crops(each, crops)
-        assert maps is not None
-        assert maps.shape[1] > 1
-        assert maps.std((1, 2)).min() > 1e-6
-        np.testing.assert_allclose(
-            maps.mean((1, 2)), with_torch(detector)(crops), rtol=1e-4, atol=1e-4
-        )
+    maps = model_of(detector, side).maps(crops)
+    assert maps is not None
+    assert maps.shape[1] > 1
+    assert maps.std((1, 2)).min() > 1e-6
+    wanted = scores_by_torch(detector)(crops)
+    np.testing.assert_allclose(maps.mean((1, 2)), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_network_without_places_has_no_map() -> None:
     spectral = shaken(SpectralNetwork(window=32, filters=(4, 4)))
-    assert maps_of_crops(spectral, noise(64, 64)[None]) is None
-    three = Detector(LCNN(FILTERS, classes=3), classes=("a", "b", "c")).eval()
-    assert maps_of_crops(three, noise(64, 64)[None]) is None
+    assert model_of(spectral).maps(noise(64, 64)[None]) is None
 
 
 def test_evidence_stands_over_the_pixels_that_it_is_about() -> None:
@@ -121,8 +128,8 @@ def test_evidence_stands_over_the_pixels_that_it_is_about() -> None:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.fill_(1.0)
     detector = Detector(network).eval()
-    judge = judge_with(detector, crops=24)
-    found = explain(judge, pixels, judge.judge(pixels))
+    predictor = judge_with(detector, crops=24)
+    found = explain(predictor, pixels, predictor.predict(pixels))
     assert found.within_crops
     assert found.heat is not None
     heat = np.asarray(Image.open(io.BytesIO(found.heat)).convert("RGBA")).astype(int)
@@ -188,18 +195,18 @@ def test_colours_are_full_where_the_calibration_ends() -> None:
 
 def test_an_explanation_holds_the_judged_crops_and_the_most_telling_one() -> None:
     pixels = noise(320, 500)
-    judge = judge_with(lcnn(), crops=5, calibration=LINE)
-    judged = judge.judge(pixels)
-    found = explain(judge, pixels, judged)
-    assert [(s.y, s.x) for s in found.judged] == list(judged.corners)
-    assert [s.score for s in found.judged] == judged.scores.tolist()
+    predictor = judge_with(lcnn(), crops=5, calibration=LINE)
+    prediction = predictor.predict(pixels)
+    found = explain(predictor, pixels, prediction)
+    assert [(s.y, s.x) for s in found.judged] == list(prediction.corners)
+    assert [s.score for s in found.judged] == prediction.scores.tolist()
     places = [(s.y, s.x) for s in found.looked_at]
-    assert len(set(places)) == len(places) > len(judged.corners)
-    assert places[-len(judged.corners) :] == list(judged.corners)
+    assert len(set(places)) == len(places) > len(prediction.corners)
+    assert places[-len(prediction.corners) :] == list(prediction.corners)
     assert (found.width, found.height, found.side) == (500, 320, 64)
     assert found.telling is not None
-    neutral, _ = scale_of(judge.card)
-    loudest = max if (judged.score or 0) >= neutral else min
+    neutral, _ = scale_of(predictor.card)
+    loudest = max if (prediction.score or 0) >= neutral else min
     assert found.telling.spot == loudest(found.judged, key=lambda spot: spot.score)
     y, x = found.telling.spot.y, found.telling.spot.x
     np.testing.assert_array_equal(opened(found.telling.crop), pixels[y : y + 64, x : x + 64])
@@ -207,14 +214,14 @@ def test_an_explanation_holds_the_judged_crops_and_the_most_telling_one() -> Non
 
 def test_at_most_so_many_crops_are_looked_at_besides_the_judged() -> None:
     pixels = noise(16 * 64, 32 * 64)
-    judge = judge_with(lcnn(), crops=3)
-    found = explain(judge, pixels, judge.judge(pixels))
+    predictor = judge_with(lcnn(), crops=3)
+    found = explain(predictor, pixels, predictor.predict(pixels))
     assert MOST_CROPS / 2 < len(found.looked_at) <= MOST_CROPS + 3
 
 
 def test_the_residual_is_that_of_the_laplacian() -> None:
     crop = (noise(64, 64) // 8) + 100
-    seen = what_is_seen(lcnn(), crop)
+    seen = seen_by(lcnn(), crop)
     assert seen is not None
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
     filtered = np.stack(
@@ -224,7 +231,7 @@ def test_the_residual_is_that_of_the_laplacian() -> None:
     assert (seen.kind, seen.pixels.shape) == ("filtered", (62, 62, 3))
     assert np.abs(seen.pixels.astype(int) - expected).max() <= 1
     assert (np.abs(filtered * seen.gain) <= 127).mean() > 0.95
-    flat = what_is_seen(lcnn(), np.full((64, 64, 3), 77, np.uint8))
+    flat = seen_by(lcnn(), np.full((64, 64, 3), 77, np.uint8))
     assert flat is not None
     assert (flat.pixels == 128).all()
 
@@ -233,7 +240,7 @@ def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
     across = np.arange(64)
     wave = 128 + 60 * np.cos(2 * np.pi * (8 * across[None] + 4 * across[:, None]) / 64)
     crop = np.repeat(wave[..., None], 3, 2).astype(np.uint8)
-    seen = what_is_seen(shaken(SpectralNetwork(window=64, filters=(4, 4))), crop)
+    seen = seen_by(shaken(SpectralNetwork(window=64, filters=(4, 4))), crop)
     assert seen is not None
     assert seen.kind == "spectrum"
     size = seen.pixels.shape[0] // 65
@@ -245,10 +252,10 @@ def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
 
 def test_no_first_filter_no_residual() -> None:
     detector = shaken(LCNN(filters=FILTERS, front="none"))
-    assert what_is_seen(detector, noise(64, 64)) is None
-    judge = judge_with(detector)
+    assert seen_by(detector, noise(64, 64)) is None
+    predictor = judge_with(detector)
     pixels = noise(200, 200)
-    found = explain(judge, pixels, judge.judge(pixels))
+    found = explain(predictor, pixels, predictor.predict(pixels))
     assert found.telling is None
     assert found.within_crops
 
@@ -257,10 +264,10 @@ def test_without_a_network_at_hand_each_crop_is_of_one_colour() -> None:
     def mean_green(crops: Bytes) -> npt.NDArray[np.float64]:
         return crops[..., 1].mean((1, 2)) - 128.0
 
-    judge = Judge(card(side=32, crops=4), mean_green)
+    predictor = Predictor(card(side=32, crops=4), mean_green)
     pixels = noise(64, 64) // 4
     pixels[:, 32:] += 180
-    found = explain(judge, pixels, judge.judge(pixels))
+    found = explain(predictor, pixels, predictor.predict(pixels))
     assert found.heat is not None
     heat = np.asarray(Image.open(io.BytesIO(found.heat)).convert("RGBA"))
     assert {tuple(colour[:3]) for colour in heat[:, :4].reshape(-1, 4)} == {ORIGINAL}
@@ -272,8 +279,8 @@ def test_without_a_network_at_hand_each_crop_is_of_one_colour() -> None:
 def test_the_thumbnail_is_the_photograph_reduced_and_not_turned() -> None:
     pixels = np.zeros((1200, 800, 3), np.uint8)
     pixels[:300, :200] = (250, 20, 20)
-    judge = judge_with(lcnn())
-    shown = opened(explain(judge, pixels, judge.judge(pixels)).thumbnail).astype(int)
+    predictor = judge_with(lcnn())
+    shown = opened(explain(predictor, pixels, predictor.predict(pixels)).thumbnail).astype(int)
     assert shown.shape == (THUMBNAIL, 320, 3)
     assert np.abs(shown[:100, :70] - (250, 20, 20)).mean() < 8
     assert shown[140:].mean() < 4
@@ -282,17 +289,17 @@ def test_the_thumbnail_is_the_photograph_reduced_and_not_turned() -> None:
 @pytest.mark.parametrize("size", [(300, 200), (20, 30), (1, 1)])
 def test_where_nothing_is_judged_there_is_a_thumbnail_alone(size: tuple[int, int]) -> None:
     pixels = np.full((*size, 3), 90, np.uint8)
-    judge = judge_with(lcnn())
-    found = explain(judge, pixels, judge.judge(pixels))
+    predictor = judge_with(lcnn())
+    found = explain(predictor, pixels, predictor.predict(pixels))
     assert (found.heat, found.telling, found.judged, found.looked_at) == (None, None, (), ())
     assert opened(found.thumbnail).shape == (*size, 3)
     assert Explanation.from_bytes(found.to_bytes()) == found
 
 
 def some() -> Explanation:
-    judge = judge_with(lcnn(), calibration=LINE)
+    predictor = judge_with(lcnn(), calibration=LINE)
     pixels = noise(150, 210)
-    return explain(judge, pixels, judge.judge(pixels))
+    return explain(predictor, pixels, predictor.predict(pixels))
 
 
 def test_an_explanation_comes_back_from_its_bytes_and_is_the_same_each_time() -> None:

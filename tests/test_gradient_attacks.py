@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
+from train_weights import stored, untrained_grid
 
 from trueshot.attacks import (
     FGSM,
@@ -39,13 +40,6 @@ LOSSES = ["cross_entropy", "margin"]
 WHOLE = {"linf": 2.0, "l2": 30.0}  # budgets under which the trained detector gives way, in part
 
 
-class Residual(nn.Module):
-    """What differs from its neighbourhood: where the grid of a screen is seen."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images - functional.avg_pool2d(images, 3, 1, 1, count_include_pad=False)
-
-
 def crops(first: int, count: int) -> tuple[Tensor, Tensor]:
     """Crops of so many photographs and their recaptures."""
     found, labels = [], []
@@ -61,30 +55,7 @@ def crops(first: int, count: int) -> tuple[Tensor, Tensor]:
 @pytest.fixture(scope="session")
 def trained() -> Detector:
     """A small detector that was trained on attacked crops: some of what it says holds."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = nn.Sequential(
-            Residual(),
-            nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()),
-            nn.Sequential(nn.Conv2d(8, 16, 3, stride=2), nn.BatchNorm2d(16), nn.ReLU()),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            nn.Linear(16, 2),
-        )
-    detector = Detector(network, scale=4.0)
-    images, labels = crops(0, 20)
-    optimiser = torch.optim.Adam(detector.parameters(), 1e-2)
-    random = torch.Generator().manual_seed(0)
-    for number in range(200):
-        rows = torch.randint(len(images), (64,), generator=random)
-        batch, classes = images[rows], labels[rows]
-        if number > 100:
-            attack = PGD(budget=2.0 * (number / 100 - 1), steps=2, relative_step=0.7)
-            batch = attack(detector, batch, classes)
-        optimiser.zero_grad()
-        functional.cross_entropy(detector(batch), classes).backward()
-        optimiser.step()
-    return detector.eval()
+    return stored(untrained_grid(), "grid")
 
 
 @pytest.fixture(scope="session")

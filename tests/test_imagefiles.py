@@ -34,7 +34,7 @@ from trueshot.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
-from trueshot.imagefiles import (
+from trueshot.images import (
     SUFFIXES,
     decoding,
     find_images,
@@ -611,8 +611,20 @@ def test_a_file_larger_than_its_pixels_could_be_is_not_even_read(tmp_path: Path)
 
 def test_heic_without_its_decoder_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageFileError, match=r"trueshot\[heic\]"):
+    with pytest.raises(ImageFileError, match="pip install pillow-heif"):
         read(SAMPLES["HEIC"])
+
+
+def test_avif_gives_the_pixels_of_its_decoder_and_is_checked_like_the_others() -> None:
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).save(file, "AVIF")
+    image = read(file.getvalue())
+    np.testing.assert_array_equal(image.pixels, np.asarray(Image.open(file).convert("RGB")))
+    assert image.facts.format == "AVIF"
+    with pytest.raises(ImageTooLargeError):
+        read_image_bytes(file.getvalue(), "a", pixel_limit=100)
+    with pytest.raises(ImageFileError):
+        read(file.getvalue()[:-20])
 
 
 def test_heic_gives_the_pixels_of_its_decoder() -> None:
@@ -673,11 +685,11 @@ def test_the_first_thread_to_finish_leaves_the_settings_of_the_others() -> None:
 def test_importing_the_module_loads_no_torch_and_changes_no_warning_filter() -> None:
     code = (
         "import sys, warnings; before = list(warnings.filters); from PIL import Image; "
-        "limit = Image.MAX_IMAGE_PIXELS; import trueshot.imagefiles; "
+        "limit = Image.MAX_IMAGE_PIXELS; import trueshot.images; "
         "assert 'torch' not in sys.modules; assert Image.MAX_IMAGE_PIXELS == limit; "
         "assert [f for f in warnings.filters if 'PIL' in str(f)] == []"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # Writing

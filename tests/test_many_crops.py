@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from trueshot.attacks import PGD, as_filed, image_gradient, margin, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
-from trueshot.networks.many_crops import Aggregation, ManyCrops
+from trueshot.networks.crop_aggregation import Aggregation, CropAggregator
 
 AGGREGATIONS: tuple[Aggregation, ...] = ("mean", "median", "trimmed", "max")
 BY_HAND = {
@@ -47,7 +47,7 @@ def test_a_photograph_has_the_margin_that_its_crops_margins_come_to(
     aggregation: Aggregation, height: int, width: int, stride: int
 ) -> None:
     network = Linear()
-    whole = ManyCrops(network, 4, aggregation=aggregation, stride=stride)
+    whole = CropAggregator(network, 4, aggregation=aggregation, stride=stride)
     images = levels(3, 17)[:, :, :height, :width]
     logits = whole(images)
     for image, (original, recaptured) in zip(images.split(1), logits.tolist(), strict=True):
@@ -61,17 +61,17 @@ def test_with_more_classes_a_crops_evidence_is_against_the_untouched_one() -> No
     network = nn.Module()
     network.forward = lambda crops: logits  # type: ignore[method-assign]
     image = levels(1, 4)[:, :, :, :3].repeat(1, 1, 1, 4)[:, :, :4, :12]
-    largest = ManyCrops(network, 4, aggregation="max")(image)
-    middle = ManyCrops(network, 4, aggregation="median")(image)
+    largest = CropAggregator(network, 4, aggregation="max")(image)
+    middle = CropAggregator(network, 4, aggregation="median")(image)
     assert largest.tolist() == [[4.0, -7.0, 8.0]]  # 4 more than class 0, before 3
     assert middle.tolist() == [[0.0, 3.0, -9.0]]
-    assert ManyCrops(network, 4)(image).tolist() == logits.mean(0, keepdim=True).tolist()
+    assert CropAggregator(network, 4)(image).tolist() == logits.mean(0, keepdim=True).tolist()
 
 
 @pytest.mark.parametrize("stride", [32, 20, 7])
 def test_crops_are_told_in_their_places(stride: int) -> None:
     network, image = small_lcnn(), levels(1, 80)[:, :, :70]
-    found = ManyCrops(network, 32, stride=stride).judge_crops(image)
+    found = CropAggregator(network, 32, stride=stride).judge_crops(image)
     each = torch.cat([network(crop) for crop in crops_of(image, 32, stride)])
     assert found.shape[1:3] == ((70 - 32) // stride + 1, (80 - 32) // stride + 1)
     torch.testing.assert_close(found.flatten(0, 2), each)
@@ -84,7 +84,7 @@ def test_the_gradient_of_the_whole_is_the_plain_one_however_it_is_cut_up(
 ) -> None:
     network = small_lcnn().double()
     images, labels = levels(2, 70)[:, :, :65].double(), torch.tensor([1, 0])
-    crops = ManyCrops(network, 32, aggregation=aggregation, stride=stride, spread=0.0)
+    crops = CropAggregator(network, 32, aggregation=aggregation, stride=stride, spread=0.0)
     whole = Detector(crops).eval()
     leaves = images.clone().requires_grad_(True)
     logits = torch.stack(
@@ -101,7 +101,7 @@ def test_the_gradient_of_the_whole_is_the_plain_one_however_it_is_cut_up(
     }[aggregation].mean(1)
     (expected,) = torch.autograd.grad((share * torch.tensor([-1, 1])).sum() / 2, leaves)
     for values in (1 << 30, 3 * 32 * 32 * 2, 1):
-        monkeypatch.setattr("trueshot.networks.many_crops._VALUES_AT_ONCE", values)
+        monkeypatch.setattr("trueshot.networks.crop_aggregation._VALUES_AT_ONCE", values)
         found = image_gradient(whole, images, labels, "margin")
         torch.testing.assert_close(found, expected)
 
@@ -111,8 +111,8 @@ def test_with_crops_that_overlap_no_more_are_judged_at_once_than_without(
 ) -> None:
     network, judged = small_lcnn(), []
     network.register_forward_pre_hook(lambda _, crops: judged.append(len(crops[0])))
-    monkeypatch.setattr("trueshot.networks.many_crops._VALUES_AT_ONCE", 3 * 32 * 32 * 6)
-    whole = Detector(ManyCrops(network, 32, stride=8)).eval()
+    monkeypatch.setattr("trueshot.networks.crop_aggregation._VALUES_AT_ONCE", 3 * 32 * 32 * 6)
+    whole = Detector(CropAggregator(network, 32, stride=8)).eval()
     image_gradient(whole, levels(2, 96), torch.tensor([0, 1]))
     assert max(judged) <= 6
     assert sum(judged) == 2 * 2 * 81  # once forward, once again on the way back
@@ -121,7 +121,7 @@ def test_with_crops_that_overlap_no_more_are_judged_at_once_than_without(
 def test_the_logits_of_a_photograph_do_not_depend_on_the_others() -> None:
     network, images = small_lcnn().double(), levels(3, 70).double()
     for aggregation in AGGREGATIONS:
-        whole = ManyCrops(network, 32, aggregation=aggregation, stride=19)
+        whole = CropAggregator(network, 32, aggregation=aggregation, stride=19)
         alone = torch.cat([whole(image) for image in images.split(1)])
         assert torch.equal(whole(images), alone)
 
@@ -132,7 +132,7 @@ def planted(aggregation: Aggregation, threshold: float, stride: int) -> Detector
     with torch.no_grad():
         network.weight -= network.weight.mean(1, keepdim=True)
         network.bias[:] = torch.tensor([0.0, threshold])
-    return Detector(ManyCrops(network, 8, aggregation=aggregation, stride=stride)).eval()
+    return Detector(CropAggregator(network, 8, aggregation=aggregation, stride=stride)).eval()
 
 
 def wrong(detector: Detector, attack: PGD, images: Tensor, attacked: Tensor, label: int) -> int:
@@ -203,12 +203,12 @@ def test_the_exact_gradient_of_the_largest_leaves_most_crops_alone() -> None:
 )
 def test_a_setting_that_is_none_is_refused_by_name(settings: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
-        ManyCrops(Linear(), 4, **settings)  # type: ignore[arg-type]
+        CropAggregator(Linear(), 4, **settings)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="side"):
-        ManyCrops(Linear(), 0)
+        CropAggregator(Linear(), 0)
 
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_a_photograph_smaller_than_a_crop_is_refused(aggregation: Aggregation) -> None:
     with pytest.raises(ValueError, match="20×31 px: smaller than a crop of 32 px"):
-        ManyCrops(LCNN(), 32, aggregation=aggregation, stride=5)(levels(1, 31)[..., :20])
+        CropAggregator(LCNN(), 32, aggregation=aggregation, stride=5)(levels(1, 31)[..., :20])

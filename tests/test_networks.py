@@ -13,8 +13,8 @@ from trueshot.attacks import image_gradient
 from trueshot.detector import Detector
 from trueshot.errors import RecipeError
 from trueshot.networks import LCNN, build_network
+from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.networks.front_ends import Laplacian
-from trueshot.networks.many_crops import ManyCrops
 
 
 def test_the_enhancement_layer_is_scipys_laplacian_of_each_colour_with_the_sign_of_equation_1() -> (
@@ -108,7 +108,7 @@ def test_probabilities_are_those_of_evaluation_mode_and_the_mode_is_restored() -
 def test_a_photograph_is_judged_by_the_mean_logits_of_its_crops() -> None:
     network = LCNN(filters=(4, 4, 4, 4, 4)).eval()
     images = levels(2, 75)[:, :, :70]
-    whole = ManyCrops(network, 32).eval()(images)
+    whole = CropAggregator(network, 32).eval()(images)
     crops = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
     expected = torch.stack([network(crop) for crop in crops]).mean(0)
     torch.testing.assert_close(whole, expected)
@@ -118,14 +118,14 @@ def test_the_gradient_of_a_photograph_does_not_depend_on_how_its_crops_are_chunk
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    detector = Detector(ManyCrops(LCNN(filters=(4, 4, 4, 4, 4)), 32)).double().eval()
+    detector = Detector(CropAggregator(LCNN(filters=(4, 4, 4, 4, 4)), 32)).double().eval()
     images, labels = levels(1, 96).double(), torch.tensor([1])
     expected = image_gradient(detector, images, labels)
-    monkeypatch.setattr("trueshot.networks.many_crops._VALUES_AT_ONCE", 3 * 32 * 32 * 2)
+    monkeypatch.setattr("trueshot.networks.crop_aggregation._VALUES_AT_ONCE", 3 * 32 * 32 * 2)
     torch.testing.assert_close(image_gradient(detector, images, labels), expected)
     assert (expected != 0).any()
 
 
 def test_a_photograph_smaller_than_a_crop_is_refused() -> None:
     with pytest.raises(ValueError, match="smaller than a crop"):
-        ManyCrops(LCNN(), 64)(levels(1, 63))
+        CropAggregator(LCNN(), 64)(levels(1, 63))

@@ -16,21 +16,23 @@ from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.networks import LCNN, SpectralNetwork
 from trueshot.networks.front_ends import FRONT_ENDS
+from trueshot.networks.lcnn import LCNNSettings
+from trueshot.networks.spectral import SpectralSettings
 from trueshot.training import Recipe, steps, train
 from trueshot.training.adversaries import fused, n_fgsm
 from trueshot.training.checkpoints import Progress
-from trueshot.training.defences import (
+from trueshot.training.distributed import Processes
+from trueshot.training.losses import boosted_cross_entropy, divergence, misalignment, uniform
+from trueshot.training.objective_settings import (
     Alignment,
     Fusion,
     Objective,
     Penalty,
     WeightPerturbation,
 )
-from trueshot.training.distributed import Processes
-from trueshot.training.losses import boosted_cross_entropy, divergence, misalignment, uniform
 from trueshot.training.objectives import differentiate, objective_value
 from trueshot.training.penalty import gradient_norms, input_gradient
-from trueshot.training.recipe import Network, Schedule, SpectralSettings
+from trueshot.training.recipe import Schedule
 from trueshot.training.steps import State, begin, draw_budgets, gradients, keep
 
 LABELS = torch.arange(6) % 2
@@ -45,7 +47,7 @@ def doubles(count: int = 6, side: int = 4) -> Tensor:
 def small(objective: Objective, iterations: int = 6, averaging: float = 0.0) -> Recipe:
     return Recipe(
         name="small",
-        network=Network(filters=(2, 2, 4, 4, 4)),
+        network=LCNNSettings(filters=(2, 2, 4, 4, 4)),
         objective=objective,
         schedule=Schedule(iterations=iterations, batch=8, learning_rate=1e-2, averaging=averaging),
     )

@@ -11,6 +11,14 @@ from scipy import ndimage
 from scipy.signal import fftconvolve
 
 from trueshot.simulation.camera import Camera, Lens, Sensor, Shot, through_lens
+from trueshot.simulation.colour import (
+    blur,
+    decode_srgb,
+    encode_srgb,
+    smooth_field,
+    to_bytes,
+    transfer,
+)
 from trueshot.simulation.display import (
     LAYOUTS,
     Display,
@@ -26,14 +34,6 @@ from trueshot.simulation.display import (
     stripes,
     uneven_light,
     white_subpixel,
-)
-from trueshot.simulation.light import (
-    blur,
-    decode_srgb,
-    encode_srgb,
-    smooth_field,
-    to_bytes,
-    transfer,
 )
 from trueshot.simulation.mosaic import mosaic
 from trueshot.simulation.print import Print, grain, halftone, reflect, separate

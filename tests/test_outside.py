@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, perturb
 from trueshot.detector import Detector
-from trueshot.evaluation.outside import (
-    Contract,
+from trueshot.evaluation.external import (
+    AdaptedNetwork,
+    InputSpec,
     OnnxNetwork,
     OutsideDetectorError,
-    TwoLogits,
     fingerprint,
     load_outside,
     wrapped,
@@ -89,7 +89,7 @@ class OneLogit(nn.Module):
 @pytest.mark.parametrize("flat", [True, False])
 def test_one_logit_gives_the_verdicts_and_attacks_of_two(flat: bool) -> None:
     images, labels = levels(9, 4), torch.arange(9) % 2
-    one, two = wrapped(OneLogit(flat), Contract()), Detector(Linear())
+    one, two = wrapped(OneLogit(flat), InputSpec()), Detector(Linear())
     torch.testing.assert_close(one.probabilities(images), two.probabilities(images))
     for attack in (FGSM(budget=3.0), PGD(budget=3.0, steps=3)):
         found = [perturb(attack, each, images, labels) for each in (one, two)]
@@ -100,7 +100,7 @@ def test_classes_in_the_other_order_are_turned_round() -> None:
     images, labels = levels(9, 4), torch.arange(9) % 2
     plain = Detector(Linear())
     for network in (Linear(), OneLogit(True)):
-        turned = wrapped(network, Contract(positive_class=0))
+        turned = wrapped(network, InputSpec(positive_class=0))
         expected = plain.probabilities(images).flip(1)
         torch.testing.assert_close(turned.probabilities(images), expected)
         found = perturb(FGSM(budget=2.0), turned, images, labels)
@@ -115,7 +115,7 @@ def test_the_network_sees_what_its_contract_says() -> None:
             seen.append(images)
             return images.flatten(1)[:, :2]
 
-    contract = Contract(offset=5, scale=255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    contract = InputSpec(offset=5, scale=255, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     images = levels(2, 4)
     wrapped(Spy(), contract).probabilities(images)
     shown = images.numpy()
@@ -130,7 +130,7 @@ def test_the_network_sees_what_its_contract_says() -> None:
 )
 def test_a_contract_that_makes_no_sense_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(OutsideDetectorError):
-        Contract(**settings)  # type: ignore[arg-type]
+        InputSpec(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("attribute", ["ready", "Judge", "one"])
@@ -150,7 +150,7 @@ def test_a_module_is_found_by_its_import_path(module: str, attribute: str, suffi
         ("somebodys", "module:attribute wanted"),
         ("somebodys:", "module:attribute wanted"),
         ("nowhere.at.all:ready", "cannot import nowhere.at.all: ModuleNotFoundError"),
-        ("nowhere.py:ready", "no such file"),
+        ("nowhere.py:ready", "No such file"),
         ("faulty:ready", "No module named 'no_such_thing'"),
         ("somebodys:missing", "has no missing"),
         ("somebodys:value", "an nn.Module, or what returns one, wanted; got 7"),
@@ -181,12 +181,68 @@ def test_a_module_through_which_no_gradient_leads_is_noticed(module: str) -> Non
 
 def test_the_fingerprint_is_that_of_weights_and_contract(module: str) -> None:
     detector, _ = load_outside("somebodys:ready", side=16)
-    first = fingerprint(detector, "somebodys:ready", Contract())
-    assert fingerprint(detector, "somebodys:ready", Contract()) == first
-    assert fingerprint(detector, "somebodys:ready", Contract(scale=255.0)) != first
+    first = fingerprint(detector, "somebodys:ready", InputSpec())
+    assert fingerprint(detector, "somebodys:ready", InputSpec()) == first
+    assert fingerprint(detector, "somebodys:ready", InputSpec(scale=255.0)) != first
     with torch.no_grad():
         detector.network.network.layer.bias[0] += 1e-3
-    assert fingerprint(detector, "somebodys:ready", Contract()) != first
+    assert fingerprint(detector, "somebodys:ready", InputSpec()) != first
+
+
+def test_the_fingerprint_of_a_file_changes_with_its_code(tmp_path: Path) -> None:
+    found = []
+    for factor in (1, 2):
+        (tmp_path / "net.py").write_text(
+            MODULE.replace("self.layer(images", f"{factor} * self.layer(images")
+        )
+        source = f"{tmp_path}/net.py:ready"
+        found.append(fingerprint(load_outside(source, side=16)[0], source))
+    assert found[0] != found[1]
+
+
+def test_files_of_one_name_are_not_mistaken_for_each_other(tmp_path: Path) -> None:
+    """Nor are their helpers of one name, one of which has that of a standard module."""
+    said = []
+    for number in (1.0, 2.0):
+        folder = tmp_path / f"{number:g}"
+        folder.mkdir()
+        (folder / "statistics.py").write_text("import layer\nBIAS = layer.BIAS")
+        (folder / "layer.py").write_text(f"BIAS = {number}")
+        (folder / "net.py").write_text(
+            "import statistics\nfrom torch import nn\n"
+            "class Net(nn.Module):\n"
+            "    def forward(self, images):\n"
+            "        return images.mean((1, 2, 3)) * 0 + statistics.BIAS\n"
+        )
+        detector, _ = load_outside(f"{folder}/net.py:Net", side=16)
+        said.append(float(detector(levels(1, 16))[0, 1]))
+    assert said == [1.0, 2.0]
+    import statistics
+
+    assert statistics.mean([1, 3]) == 2
+
+
+def test_the_fingerprint_of_an_onnx_file_is_that_of_its_weights_beside_it(tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 1):
+        path = tmp_path / "net.onnx"
+        write_onnx(path)
+        model = onnx.load(path)
+        onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=0)
+        data = bytearray((tmp_path / "net.data").read_bytes())
+        data[0] ^= seed
+        (tmp_path / "net.data").write_bytes(bytes(data))
+        found.append(fingerprint(load_outside(str(path), side=4)[0], str(path)))
+    assert found[0] != found[1]
+
+
+def test_a_network_of_more_classes_keeps_them(module: str) -> None:
+    spec = InputSpec(classes=("original", "blurred", "noisy"))
+    detector, _ = load_outside("somebodys:three", spec, side=16)
+    assert detector.classes == spec.classes
+    assert detector(levels(2, 16)).shape == (2, 3)
+    with pytest.raises(OutsideDetectorError, match="3 logits for each image wanted"):
+        load_outside("somebodys:one", spec, side=16)
 
 
 def write_onnx(path: Path, batch: int | str = "n", outputs: int = 2, side: int = 4) -> Linear:
@@ -259,7 +315,7 @@ def test_an_onnx_file_that_is_none_or_of_other_shapes_is_refused(tmp_path: Path)
     with pytest.raises(OutsideDetectorError, match=r"text\.onnx: no ONNX network"):
         load_outside(str(tmp_path / "text.onnx"), side=4)
     write_onnx(tmp_path / "three.onnx", outputs=3)
-    with pytest.raises(OutsideDetectorError, match=r"three\.onnx: one logit or two"):
+    with pytest.raises(OutsideDetectorError, match=r"three\.onnx: 2 logits for each image, or one"):
         load_outside(str(tmp_path / "three.onnx"), side=4)
     write_onnx(tmp_path / "small.onnx", side=4)
     with pytest.raises(OutsideDetectorError, match=r"small\.onnx.*refuses images of shape"):
@@ -271,7 +327,7 @@ def test_without_onnxruntime_the_extra_is_named(
 ) -> None:
     write_onnx(tmp_path / "judge.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(OutsideDetectorError, match=r"trueshot\[onnx\]"):
+    with pytest.raises(OutsideDetectorError, match="pip install onnxruntime"):
         OnnxNetwork(tmp_path / "judge.onnx")
 
 
@@ -282,8 +338,7 @@ def test_a_detector_of_ours_keeps_its_own_contract(
         "from conftest import Linear\nfrom trueshot.detector import Detector\n"
         "def make(): return Detector(Linear(), scale=7.0)\n"
     )
-    detector, differentiable = load_outside(f"{tmp_path}/ours.py:make", Contract(scale=3.0), 4)
-    sys.modules.pop("ours")
+    detector, differentiable = load_outside(f"{tmp_path}/ours.py:make", InputSpec(scale=3.0), 4)
     assert differentiable
     assert detector.scale == 7.0
-    assert not isinstance(detector.network, TwoLogits)
+    assert not isinstance(detector.network, AdaptedNetwork)

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import photo_pixels
+from conftest import Cell, one_by_one, photo_pixels
 
 from trueshot.errors import RunError
-from trueshot.evaluation import CLEAN, Cell, RobustnessResult
-from trueshot.imagefiles import write_png
-from trueshot.reports import paper, story
-from trueshot.reports.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, chart
-from trueshot.reports.content import sizes_of
-from trueshot.reports.html import write_page
+from trueshot.evaluation import CLEAN, EvaluationResult
+from trueshot.evaluation.result import Tally
+from trueshot.images import write_png
+from trueshot.reports import narrative, paper
+from trueshot.reports.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from trueshot.reports.reproduction import sizes_of, write_page
 from trueshot.reproduce import render
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,29 +30,23 @@ BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 def cell(attack: str, budget: float, share: float, total: int = 1000) -> Cell:
-    """A cell of so many crops of each class, of which this share is judged rightly."""
-    right = (round(total * share), round(total * share))
-    return Cell(
-        attack=attack, budget=budget, right=right, total=(total, total), right_unrounded=right
-    )
+    """So many crops of each class, of which this share is judged rightly."""
+    right = round(total * share)
+    return attack, budget, (right, right), (total, total)
 
 
 def result(
     name: str, clean: float = 0.9, side: int = 64, auc: float = 0.95, **attacks: float
-) -> RobustnessResult:
+) -> EvaluationResult:
     """A result with the same accuracy at each budget of an attack, but for thousandths."""
     cells = [cell(CLEAN, 0.0, clean)]
     for number, (attack, share) in enumerate(attacks.items(), start=1):
         cells += [cell(attack, b, share + (number * b) / 1000) for b in BUDGETS]
-    return RobustnessResult(
+    return one_by_one(
+        *cells,
         detector=name,
-        bundle_sha256="f" * 64,
         side=side,
-        part="test",
-        data="d" * 64,
-        split_by="photo",
         auc=auc,
-        cells=tuple(cells),
         recipe={"name": name, "seed": 7, "schedule": {"iterations": 1234, "batch": 64}},
         versions={"torch": "2.13.0"},
     )
@@ -121,7 +115,7 @@ FILES = [f"{number}.png" for number in range(4)]
 
 
 def page(
-    run: Path, results: list[RobustnessResult] | None = None, examples: dict[str, Any] | None = None
+    run: Path, results: list[EvaluationResult] | None = None, examples: dict[str, Any] | None = None
 ) -> str:
     """Write results and render the page."""
     results = [PLAIN, SECURE] if results is None else results
@@ -174,7 +168,7 @@ class Reader(HTMLParser):
         return [[text.strip() for text in row] for row in rows[1:]]
 
 
-def ours(found: Cell) -> str:
+def ours(found: Tally) -> str:
     low, high = found.interval
     return f"{100 * found.accuracy:.1f} {100 * low:.1f}–{100 * high:.1f}"
 
@@ -182,26 +176,25 @@ def ours(found: Cell) -> str:
 def test_tables_2_and_3_hold_each_cell_of_the_results_beside_the_papers(run: Path) -> None:
     rows, attack = Reader(page(run)).table("Tables 2 and 3"), ""
     found = {}
-    for row in rows[2:]:
-        if len(row) == 1:
-            attack = row[0]
-        else:
-            found[attack, row[0]] = row[1:]
+    for row in rows[1:]:
+        attack = row[0] if len(row) == 6 else attack
+        found[attack, row[-5]] = row[-4:]
     assert len(found) == 10
     for short, name in (("fgsm", "FGSM"), ("llcm", "LLCM (TGSM)")):
         for number, budget in enumerate(BUDGETS):
             papers = [paper.ATTACKED[role][64, short][number] for role in ("plain", "secure")]
             assert found[name, f"{budget:g}"] == [
-                ours(PLAIN.cell(short, budget)), f"{papers[0]:.1f}",
-                ours(SECURE.cell(short, budget)), f"{papers[1]:.1f}",
+                ours(PLAIN.single(short, budget)), f"{papers[0]:.1f}",
+                ours(SECURE.single(short, budget)), f"{papers[1]:.1f}",
             ]  # fmt: skip
 
 
 def test_what_the_paper_did_not_try_stands_beside_fgsm(run: Path) -> None:
     rows = Reader(page(run)).table("Not in the paper")
-    for row, budget in zip(rows[2:], BUDGETS, strict=True):
+    assert rows[0][1:3] == ["plain, FGSM", "plain, PGD"]
+    for row, budget in zip(rows[1:], BUDGETS, strict=True):
         assert row[1:] == [
-            ours(r.cell(attack, budget)) for r in (PLAIN, SECURE) for attack in ("fgsm", "pgd")
+            ours(r.single(attack, budget)) for r in (PLAIN, SECURE) for attack in ("fgsm", "pgd")
         ]
 
 
@@ -210,10 +203,10 @@ def test_table_1_holds_clean_accuracy_and_auc_of_every_size(run: Path) -> None:
     rows = Reader(page(run, results)).table("Table 1")[1:]
     assert [row[0] for row in rows] == ["plain (yang)", "secure"] * 2
     assert [row[1:] for row in rows] == [
-        ["64 × 64", ours(PLAIN.cell(CLEAN)), "96.7", "0.950"],
-        ["64 × 64", ours(SECURE.cell(CLEAN)), "96.6", "0.950"],
-        ["96 × 96", ours(PLAIN.cell(CLEAN)), "–", "0.710"],
-        ["96 × 96", ours(SECURE.cell(CLEAN)), "–", "0.720"],
+        ["64 × 64", ours(PLAIN.single(CLEAN)), "96.7", "0.950"],
+        ["64 × 64", ours(SECURE.single(CLEAN)), "96.6", "0.950"],
+        ["96 × 96", ours(PLAIN.single(CLEAN)), "–", "0.710"],
+        ["96 × 96", ours(SECURE.single(CLEAN)), "–", "0.720"],
     ]
 
 
@@ -230,9 +223,9 @@ def test_table_1_holds_clean_accuracy_and_auc_of_every_size(run: Path) -> None:
     ],
 )
 def test_the_truth_depends_on_the_figures(
-    run: Path, secure: RobustnessResult, kind: str, words: str
+    run: Path, secure: EvaluationResult, kind: str, words: str
 ) -> None:
-    told = story.truth(PLAIN, secure)
+    told = narrative.truth(PLAIN, secure)
     assert (told.kind, words in told.headline) == (kind, True)
     assert ("--more-attack pgd" in " ".join(told.sentences)) == ("measured" in words)
     reader = Reader(page(run, [PLAIN, secure], {}))
@@ -243,22 +236,22 @@ def test_the_truth_depends_on_the_figures(
 
 
 def test_the_truth_names_what_fgsm_and_pgd_leave() -> None:
-    found = story.truth(PLAIN, SECURE).sentences[0]
+    found = narrative.truth(PLAIN, SECURE).sentences[0]
     assert "84.5 to 84.9\N{NO-BREAK SPACE}%" in found
     assert "16.9 to 18.1\N{NO-BREAK SPACE}%, less than guessing gives" in found
 
 
 def test_an_accuracy_that_rises_with_the_budget_is_called_label_leaking() -> None:
     cells = [cell(CLEAN, 0.0, 0.80), cell("fgsm", 1.0, 0.70), cell("fgsm", 5.0, 0.78)]
-    rising = replace(SECURE, cells=tuple(cells))
+    rising = one_by_one(*cells, detector="secure")
     assert "70.0\N{NO-BREAK SPACE}% at ε = 1, 78.0\N{NO-BREAK SPACE}% at ε = 5" in (
-        story.leaking(rising)
+        narrative.leaking(rising)
     )
-    above = replace(SECURE, cells=(*cells[:2], cell("fgsm", 5.0, 0.99)))
-    assert "at ε = 1, 99.0\N{NO-BREAK SPACE}% at ε = 5" in story.leaking(above)
+    above = one_by_one(*cells[:2], cell("fgsm", 5.0, 0.99), detector="secure")
+    assert "at ε = 1, 99.0\N{NO-BREAK SPACE}% at ε = 5" in narrative.leaking(above)
     chance = [cell(CLEAN, 0.0, 0.80, 50), cell("fgsm", 1.0, 0.70, 50), cell("fgsm", 5.0, 0.78, 50)]
     for steady in (chance, [*cells[:2], cell("fgsm", 5.0, 0.60)]):
-        assert story.leaking(replace(SECURE, cells=tuple(steady))) == ""
+        assert narrative.leaking(one_by_one(*steady, detector="secure")) == ""
 
 
 @pytest.mark.parametrize(
@@ -271,7 +264,7 @@ def test_an_accuracy_that_rises_with_the_budget_is_called_label_leaking() -> Non
     ],
 )
 def test_headings_claim_no_more_than_the_figures(
-    run: Path, plain: RobustnessResult, works: str, collapse: str
+    run: Path, plain: EvaluationResult, works: str, collapse: str
 ) -> None:
     text = Reader(page(run, [plain, SECURE], {})).text
     assert works in text
@@ -310,7 +303,7 @@ HOSTILE = "<script>alert('1')</script>\"><img src=http://evil.example/x onerror=
 
 def hostile(content: Any) -> Any:
     """The same content with every text replaced, as far as the page can be told at all."""
-    kept = {"attack", "file", "format", "true"}
+    kept = {"attack", "file", "format", "true", "kind", "labels", "sources", "images", "suite"}
     if isinstance(content, dict):
         return {k: v if k in kept else hostile(v) for k, v in content.items()}
     if isinstance(content, list):
@@ -337,7 +330,7 @@ def test_results_from_before_the_page_are_told_without_the_pictures_they_lack(ru
     assert "four test crops under FGSM" not in Reader(page(run)).text
     for examples in ({}, {"64": old_example(["gone.png"] * 4)}):
         html = page(run, examples=examples)
-        assert f"{100 * SECURE.cell('fgsm', 5.0).accuracy:.1f}" in html
+        assert f"{100 * SECURE.single('fgsm', 5.0).accuracy:.1f}" in html
 
 
 def test_render_writes_the_page_again_the_same(run: Path) -> None:
@@ -349,7 +342,7 @@ def test_render_writes_the_page_again_the_same(run: Path) -> None:
 
 
 @pytest.mark.parametrize("results", [[], [PLAIN], [PLAIN, replace(SECURE, side=96)]])
-def test_results_that_are_no_pairs_are_refused(run: Path, results: list[RobustnessResult]) -> None:
+def test_results_that_are_no_pairs_are_refused(run: Path, results: list[EvaluationResult]) -> None:
     with pytest.raises(RunError, match=r"results\.json"):
         page(run, results)
 
@@ -381,13 +374,14 @@ def test_the_page_says_how_to_make_it_again_and_where_it_ends(run: Path) -> None
 
 
 def test_the_curves_stand_where_the_accuracies_are() -> None:
-    drawn = chart([PLAIN, result("s", 0.5, fgsm=0.25)], ["fgsm"])
-    (line,) = (line for line in drawn.lines if line.role == "secure")
+    (size,) = sizes_of([PLAIN, result("s", 0.5, fgsm=0.25)], {})
+    drawn = size.paper_chart
+    (line,) = (line for line in drawn.lines if line.curve.name == "secure, FGSM")
     height = HEIGHT - TOP - BOTTOM
     assert line.dots[0] == (LEFT, TOP + height / 2)
     assert line.dots[-1][0] == WIDTH - RIGHT
     assert line.dots[-1][1] == pytest.approx(TOP + height * (1 - 0.255), abs=0.1)
-    assert [line.role for line in drawn.lines] == ["secure", "plain"]
+    assert [line.curve.tone for line in drawn.lines] == ["secure", "plain", "plain"]
 
 
 def test_every_picture_is_described_and_every_table_has_headers(run: Path) -> None:
@@ -410,7 +404,7 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground_in_light_and_dark(scheme: int) -> None:
-    css = (TEMPLATES / "reproduction.css").read_text("utf-8")
+    css = (TEMPLATES / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
     colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
     grounds = {"paper": ["soft", "plain", "secure", "right", "wrong"], "panel": ["soft"]}

@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import io
 import itertools
-import json
 import os
 import subprocess
 import sys
@@ -14,12 +13,11 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 from ray_workers import DEADLY, MARKS, POISON, SLOW
@@ -27,19 +25,15 @@ from ray_workers import DEADLY, MARKS, POISON, SLOW
 from trueshot.bundle import save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError, RunError
-from trueshot.scanning import ray_engine
-from trueshot.scanning.archives import Member
-from trueshot.scanning.errand import Settings
-from trueshot.scanning.ray_engine import scan_with_ray
-from trueshot.scanning.runner import scan
-from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.runner import Settings, scan
+from trueshot.scanning.verdict import Verdict
+from trueshot.simulate import Simulation, simulate
 
 # Read when ray is imported: off, it stays on loopback, as it does on other systems by default.
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-SETTINGS = Settings(loader="ray_workers:load", workers=2, runtime="onnx", seconds=30)
+SETTINGS = Settings(loader="ray_workers:load", workers=2, seconds=30)
 DIED = "its decoder died (signal 11, SIGSEGV)"
 MACHINE: dict[str, Any] = {
     "num_cpus": 1,
@@ -47,10 +41,7 @@ MACHINE: dict[str, Any] = {
     "node_ip_address": "127.0.0.1",
 }
 
-# ray.data warns of settings that it makes itself.
-pytestmark = pytest.mark.filterwarnings("ignore:`use_[a-z0-9_]+` is deprecated:DeprecationWarning")
-
-NONE = Verdict(file="none", verdict="error", reason="gone").as_record()
+RAY = replace(SETTINGS, engine="ray")
 WATCHFUL = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an extra")
 
@@ -71,7 +62,7 @@ def photographs(tmp_path: Path) -> Path:
     folder = tmp_path / "photographs"
     folder.mkdir()
     random = np.random.default_rng(0)
-    for number in range(14):
+    for number in range(6):
         pixels = random.integers(0, 256, (64, 64, 3), np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:02}.png")
     whole = (folder / "00.png").read_bytes()
@@ -121,15 +112,19 @@ def test_a_scan_over_two_machines_ends_as_one_on_this_machine(
     given = [photographs.name, "none.jpg"]  # names that mean something here only
     wanted = records(scan(bundle, given, tmp_path / "local.jsonl", SETTINGS))
     assert {each["verdict"] for each in wanted} > {"error"}
+    import ray
+
     with two_machines(monkeypatch) as cluster:
         out = tmp_path / "ray.jsonl"
-        assert records(scan_with_ray(bundle, given, out, SETTINGS)) == wanted
+        assert records(scan(bundle, given, out, RAY)) == wanted
         assert len(out.read_text("utf-8").splitlines()) == len(wanted)
         machines = {each.name for each in marks.iterdir()} - {"here"}
         assert len(machines) == 2
 
+        ray.init(address=cluster.address, log_to_driver=False)  # once for what follows
         left_off_and_taken_up_again(tmp_path, bundle, given, wanted)
         without_a_file(bundle)
+        simulated_as_here(tmp_path)
         poisoned(tmp_path, bundle, photographs)
         bereft_of_a_machine(cluster, tmp_path, bundle, photographs)
 
@@ -139,14 +134,14 @@ def left_off_and_taken_up_again(
 ) -> None:
     """What was told before a scan was left is not judged again, by whichever engine."""
     out = folder / "left.jsonl"
-    begun = scan_with_ray(bundle, given, out, SETTINGS)
-    first = records(itertools.islice(begun, 10))
+    begun = scan(bundle, given, out, RAY)
+    first = records(itertools.islice(begun, 4))
     begun.close()  # type: ignore[attr-defined]
     assert not out.exists()
-    judged = marked(folder)
-    assert records(scan_with_ray(bundle, given, out, SETTINGS)) == wanted
-    assert wanted[:10] == first
-    again = marked(folder) - judged
+    prediction = marked(folder)
+    assert records(scan(bundle, given, out, RAY)) == wanted
+    assert wanted[:4] == first
+    again = marked(folder) - prediction
     finished = {Path(each["file"]).name for each in first if each["reason"] != DIED}
     assert not finished & again.keys()
     before = marked(folder)
@@ -158,20 +153,36 @@ def without_a_file(bundle: Path) -> None:
     """Standard input goes along; a bundle that no machine can judge with is refused."""
     image = io.BytesIO()
     Image.new("RGB", (40, 40), (255, 0, 0)).save(image, "PNG")
-    (verdict,) = scan_with_ray(bundle, ["-"], settings=SETTINGS, stdin=io.BytesIO(image.getvalue()))
+    (verdict,) = scan(bundle, ["-"], settings=RAY, stdin=io.BytesIO(image.getvalue()))
     assert (verdict.file, verdict.format) == ("-", "PNG")
     assert verdict.sha256 == hashlib.sha256(image.getvalue()).hexdigest()
     damaged = bundle.with_name("damaged.safetensors")
     damaged.write_bytes(bundle.read_bytes()[:-1])
     with pytest.raises(BundleError, match=r"damaged\.safetensors: "):
-        list(scan_with_ray(damaged, ["-"], settings=SETTINGS, stdin=io.BytesIO(b"none")))
+        list(scan(damaged, ["-"], settings=RAY, stdin=io.BytesIO(b"none")))
+
+
+def simulated_as_here(folder: Path) -> None:
+    """Pairs are made on the machines, and the data set is the same, byte by byte."""
+    few = Simulation(sides=(64,), per_class=10, procedural=0.9, seed=3)
+    made = [
+        simulate(None, folder / engine, few, workers=1, engine=engine)
+        for engine in ("local", "ray")
+    ]
+    local, ray = (
+        {path.relative_to(one.folder): path.read_bytes() for path in one.folder.rglob("*.jpg")}
+        for one in made
+    )
+    assert local == ray
+    assert local
+    assert made[0].fingerprint(64) == made[1].fingerprint(64)
 
 
 def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:
     """A file that ends Ray's own processes is an error, and no other file suffers."""
     whole = (photographs / "00.png").read_bytes()
     (photographs / POISON).write_bytes(whole)
-    found = records(scan_with_ray(bundle, [photographs.name], None, SETTINGS))
+    found = records(scan(bundle, [photographs.name], None, RAY))
     clean = records(scan(bundle, [photographs.name], None, SETTINGS))
     by_file = {each["file"]: each for each in clean}
     for each in found:
@@ -187,11 +198,11 @@ def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:
 def bereft_of_a_machine(cluster: Any, folder: Path, bundle: Path, photographs: Path) -> None:
     """What a machine was judging when it died is judged by the other."""
     whole = (photographs / "00.png").read_bytes()
-    for number in range(12):
+    for number in range(8):
         (photographs / f"{number:02}{SLOW}").write_bytes(whole)
     wanted = records(scan(bundle, [photographs.name], None, SETTINGS))
     other = next(iter(cluster.worker_nodes))
-    running = scan_with_ray(bundle, [photographs.name], None, SETTINGS)
+    running = scan(bundle, [photographs.name], None, RAY)
     found = [next(running)]
     cluster.remove_node(other, allow_graceful=False)
     found += running
@@ -205,35 +216,12 @@ def marked(folder: Path) -> Counter[str]:
     )
 
 
-def test_a_judgement_survives_the_way_between_machines() -> None:
-    verdict = Verdict(file="\udcff ü.png", verdict="undecided", notes=("a", "b"), score=-0.0)
-    pictures = {"heat": b"\x00\xff", "residual": b""}
-    rows = [(7, json.dumps(verdict.as_record()), True, pictures), (9, json.dumps(NONE), False, {})]
-    found = dict(ray_engine._judgements(ray_engine._table(pa, rows)))
-    assert found[7] == (verdict, True, pictures)
-    assert found[9] == (Verdict.from_record(NONE), False, None)
-
-
-def test_an_item_is_opened_by_its_absolute_path_and_keeps_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    member = Member(offset=1, packed=2, size=3, method=0, crc=4)
-    listed = [(3, Item(name="a.zip!/b", path="a.zip", inside="b", member=member))]
-    piped = [(4, Item(name="-", path="-", data=b"\x00"))]
-    block = ray_engine._block(listed + piped).to_pylist()
-    content = json.loads(block[0]["item"])
-    assert (content["name"], content["path"]) == ("a.zip!/b", str(tmp_path / "a.zip"))
-    assert Member(**content["member"]) == member
-    assert (block[1]["position"], block[1]["data"]) == (4, b"\x00")
-
-
 def test_the_main_process_loads_neither_torch_nor_ray() -> None:
     script = (
-        "import sys, trueshot.scanning.ray_engine\n"
+        "import sys, trueshot.scanning.runner, trueshot.engines.ray_cluster\n"
         "assert not {'torch', 'ray', 'pyarrow', 'pandas'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_without_ray_it_is_said_what_to_install(
@@ -241,7 +229,7 @@ def test_without_ray_it_is_said_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"pip install 'trueshot\[ray\]'"):
-        next(scan_with_ray(bundle, ["none.jpg"]))
+        next(scan(bundle, ["none.jpg"], settings=RAY))
 
 
 @needs_ray
@@ -256,4 +244,4 @@ def test_without_a_cluster_it_is_said_how_to_start_one(
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.setenv("RAY_ADDRESS", "elsewhere:6379")
     with pytest.raises(RunError, match=r"no Ray cluster at elsewhere:6379: .*ray start --head"):
-        next(scan_with_ray(bundle, ["none.jpg"]))
+        next(scan(bundle, ["none.jpg"], settings=RAY))

@@ -8,42 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import photo_pixels
+from conftest import Cell, one_by_one, photo_pixels
 
 from trueshot.errors import RunError
-from trueshot.evaluation import Cell, RobustnessResult
-from trueshot.imagefiles import read_image, write_png
+from trueshot.evaluation import EvaluationResult
+from trueshot.images import read_image, write_png
+from trueshot.proportion import Proportion
 from trueshot.reports import paper
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
-from trueshot.reports.tables import latex, markdown, paper_tables, write_tables
+from trueshot.reports.paper_tables import reproduction_tables, write_tables
+from trueshot.reports.table import Number, as_latex, as_markdown
 from trueshot.reproduce import render
 
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
-def result(name: str, side: int, first: int) -> RobustnessResult:
+def result(name: str, side: int, first: int) -> EvaluationResult:
     """A result whose cells count up from `first` of 100 crops."""
     attacks = [("clean", 0.0), *((a, b) for a in ("fgsm", "llcm") for b in BUDGETS)]
-    cells = tuple(
-        Cell(
-            attack=attack,
-            budget=budget,
-            right=(first + i, 0),
-            total=(50, 50),
-            right_unrounded=(first + i, 0),
-        )
-        for i, (attack, budget) in enumerate(attacks)
-    )
-    return RobustnessResult(
-        detector=name,
-        bundle_sha256="f" * 64,
-        side=side,
-        part="test",
-        data="d" * 64,
-        split_by="photo",
-        auc=0.75,
-        cells=cells,
-    )
+    cells: list[Cell] = [
+        (attack, budget, (first + i, 0), (50, 50)) for i, (attack, budget) in enumerate(attacks)
+    ]
+    return one_by_one(*cells, detector=name, side=side)
 
 
 RESULTS = [
@@ -55,45 +41,46 @@ RESULTS = [
 
 
 def test_table_1_holds_clean_accuracy_by_size_beside_the_papers() -> None:
-    table = paper_tables(RESULTS)[0]
+    table = reproduction_tables(RESULTS)[0]
     assert table.header == ("image size", "64 × 64", "96 × 96")
     assert [row[0] for row in table.rows] == [
         "yang, ours",
-        "Yang, paper",
+        "Yang, paper, %",
         "secure, ours",
-        "Prop, paper",
+        "Prop, paper, %",
     ]
-    assert table.rows[0][1].startswith("30.0 % [21.9, 39.6]")
-    assert table.rows[1][1:] == ("96.7 %", "–")
-    assert table.rows[2][2].startswith("11.0 %")
+    assert table.rows[0][1] == Proportion(30, 100)
+    assert table.rows[1][1:] == (Number(value=96.7), None)
+    assert table.rows[2][2] == Proportion(11, 100)
 
 
-@pytest.mark.parametrize(("number", "first", "printed"), [(1, 30, "2.8 %"), (2, 10, "93.6 %")])
+@pytest.mark.parametrize(("number", "first", "printed"), [(1, 30, 2.8), (2, 10, 93.6)])
 def test_tables_2_and_3_hold_each_attack_at_each_budget(
-    number: int, first: int, printed: str
+    number: int, first: int, printed: float
 ) -> None:
-    table = paper_tables(RESULTS)[number]
-    assert table.header[2:] == tuple(f"ε = {b:g}" for b in BUDGETS)
-    rows = {row[:2]: row[2:] for row in table.rows}
-    ours = rows["64 × 64", "FGSM, ours"]
-    assert [float(cell.split(" %")[0]) for cell in ours] == [first + 1.0 + i for i in range(5)]
-    llcm = rows["64 × 64", "LLCM (TGSM), ours"]
-    assert [float(cell.split(" %")[0]) for cell in llcm] == [first + 6.0 + i for i in range(5)]
-    assert rows["64 × 64", "FGSM, paper"][0] == printed
-    assert rows["96 × 96", "FGSM, paper"] == ("–",) * 5
+    table = reproduction_tables(RESULTS)[number]
+    assert table.header[3:] == tuple(f"ε = {b:g}" for b in BUDGETS)
+    rows = {row[:3]: row[3:] for row in table.rows}
+    ours = rows["64 × 64", "FGSM", "ours"]
+    assert ours == tuple(Proportion(first + 1 + i, 100) for i in range(5))
+    llcm = rows["64 × 64", "LLCM (TGSM)", "ours"]
+    assert llcm == tuple(Proportion(first + 6 + i, 100) for i in range(5))
+    assert rows["64 × 64", "FGSM", "paper, %"][0] == Number(value=printed)
+    assert rows["96 × 96", "FGSM", "paper, %"] == (None,) * 5
 
 
 def test_attacks_that_the_paper_did_not_try_stand_in_a_table_of_their_own() -> None:
-    assert len(paper_tables(RESULTS)) == 3
+    assert len(reproduction_tables(RESULTS)) == 3
     more = [
         replace(
-            r, cells=(*r.cells, *(replace(c, attack="pgd") for c in r.cells if c.attack == "llcm"))
+            r,
+            trials=(*r.trials, *(replace(t, attack="pgd") for t in r.trials if t.attack == "llcm")),
         )
         for r in RESULTS
     ]
-    table = paper_tables(more)[3]
+    table = reproduction_tables(more)[3]
     assert [row[1] for row in table.rows] == ["yang, PGD", "secure, PGD"] * 2
-    assert table.rows[0][2].startswith("36.0 %")
+    assert table.rows[0][2] == Proportion(36, 100)
 
 
 def test_the_curves_begin_at_the_clean_accuracy_and_have_a_panel_for_each_size(
@@ -123,16 +110,16 @@ def test_the_papers_figures_are_those_that_it_prints() -> None:
 def test_results_that_are_no_pairs_are_refused() -> None:
     for wrong in ([], RESULTS[:1], [RESULTS[0], RESULTS[3]]):
         with pytest.raises(ValueError, match="results"):
-            paper_tables(wrong)
+            reproduction_tables(wrong)
 
 
 def test_markdown_and_latex_have_every_cell_in_its_column() -> None:
-    for table in paper_tables(RESULTS):
-        lines = markdown(table).splitlines()
+    for table in reproduction_tables(RESULTS):
+        lines = as_markdown(table).splitlines()
         assert {line.count("|") for line in lines[2:]} == {len(table.header) + 1}
-        body = [line for line in latex(table).splitlines() if "&" in line]
+        body = [line for line in as_latex(table).splitlines() if "&" in line]
         assert {line.count("&") for line in body} == {len(table.header) - 1}
-        assert not re.search(r"(?<!\\)%", latex(table))
+        assert not re.search(r"(?<!\\)%", as_latex(table))
 
 
 def test_the_tables_say_where_their_figures_come_from(tmp_path: Path) -> None:
@@ -177,9 +164,9 @@ def test_figure_2_shows_every_panel_and_figure_5_every_budget(tmp_path: Path) ->
 
 def test_what_latex_and_markdown_take_for_commands_is_escaped() -> None:
     results = [replace(r, detector="a_b|c%&#{\\") for r in RESULTS]
-    table = paper_tables(results)[0]
-    assert r"a\_b|c\%\&\#\{\textbackslash{}, ours" in latex(table)
-    assert r"a_b\|c%&#{\, ours" in markdown(table)
+    table = reproduction_tables(results)[0]
+    assert r"a\_b$|$c\%\&\#\{\textbackslash{}, ours" in as_latex(table)
+    assert r"a_b\|c%&amp;#{\\, ours" in as_markdown(table)
 
 
 @pytest.mark.parametrize(

@@ -25,20 +25,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueshot.calibration import PROPOSITIONS, Calibration, Decision, support
-from trueshot.calibration.words import BETWEEN_THRESHOLDS, beside_verdict, in_figures
+from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS, beside_verdict, in_figures
 from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
 from trueshot.errors import RunError
-from trueshot.files import plain
-from trueshot.judging import Judge
-from trueshot.judging.evidence import Explanation
-from trueshot.judging.explanation import explain
-from trueshot.reports.pdf import write_pdf
-from trueshot.reports.scan_chart import BINS, Histogram, draw, histogram_for
+from trueshot.files import sanitize
+from trueshot.inference import Predictor
+from trueshot.inference.explaining import explain
+from trueshot.inference.explanation import Explanation
+from trueshot.reports.page import write_pdf
 from trueshot.reports.scan_report import ScanReport, write_scan_report
-from trueshot.reports.scan_summary import WORDS, summarise
+from trueshot.reports.scan_summary import (
+    BINS,
+    WORDS,
+    Histogram,
+    draw,
+    histogram_for,
+    summarise,
+)
 from trueshot.reports.scan_text import NBSP, ratio_text, share_text, worst_kinds
-from trueshot.scanning.telling import account, line
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdict import Verdict, long_text, one_line
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "src/trueshot/reports/templates"
 MADE = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -113,8 +118,8 @@ def mean_green(crops: np.ndarray) -> np.ndarray:
 def explanation(seed: int) -> Explanation:
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (64, 96, 3), dtype=np.uint8)
-    judge = Judge(CARD, mean_green)
-    return explain(judge, pixels, judge.judge(pixels))
+    predictor = Predictor(CARD, mean_green)
+    return explain(predictor, pixels, predictor.predict(pixels))
 
 
 EXPLANATIONS = {each["sha256"]: explanation(n) for n, each in enumerate(RECORDS) if each["score"]}
@@ -233,7 +238,7 @@ def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> Non
     judged = sum(each["verdict"] != "error" for each in RECORDS)
     assert f"3 of the {judged} images that were judged are shown" in reader.text
     assert reader.text.count("results.jsonl") == 3
-    assert all("Classified as a recapture" in text for text in reader.cards.values())
+    assert all("Classified as recaptured" in text for text in reader.cards.values())
 
 
 @pytest.mark.parametrize("most", [150_000, 300_000])
@@ -311,7 +316,7 @@ def test_a_verdict_beyond_the_words_of_its_ratio_is_explained(
     log10_lr = float(LINE.log10_lr(score))
     one = record(21, verdict, score=score, log10_lr=log10_lr, likelihood_ratio=10**log10_lr)
     (card,) = Reader(page(tmp_path, [one], card=LOOSE)).cards.values()
-    for text in (card, account(Verdict.from_record(one))):
+    for text in (card, long_text(Verdict.from_record(one))):
         assert ("follows a threshold chosen for its error rates" in text) == (said is not None)
         assert said is None or said in text
     bare = LOOSE.model_copy(update={"decision": None})
@@ -333,8 +338,8 @@ def test_where_calibration_comes_from_is_said(tmp_path: Path) -> None:
     text = Reader(page(tmp_path, card=CARD.model_copy(update={"calibrated_on": real}))).text
     assert warning not in text
     bare = CARD.model_copy(update={"calibration": None, "decision": None, "measured": ()})
-    plain = [each | {"log10_lr": None, "likelihood_ratio": None} for each in RECORDS]
-    text = Reader(page(tmp_path, plain, card=bare)).text
+    sanitize = [each | {"log10_lr": None, "likelihood_ratio": None} for each in RECORDS]
+    text = Reader(page(tmp_path, sanitize, card=bare)).text
     assert "This detector is not calibrated" in text
     assert "states no error rates" in text
     assert "No likelihood ratio: the detector is not calibrated" in text
@@ -405,11 +410,11 @@ def test_a_very_long_name_is_shortened_in_the_table(tmp_path: Path) -> None:
 
 @given(st.text(max_size=60))
 def test_nothing_in_a_plain_text_hides_or_turns_other_text(text: str) -> None:
-    shown = plain(text)
+    shown = sanitize(text)
     for character in shown:
         kind = unicodedata.category(character)
         assert character in "\u200c\u200d" or kind not in ("Cc", "Cf", "Cs", "Zl", "Zp")
-    assert plain(shown) == shown
+    assert sanitize(shown) == shown
 
 
 def read(figure: str) -> float:
@@ -457,8 +462,8 @@ def test_a_ratio_in_figures_is_the_ratio_and_has_its_word(log10_lr: float) -> No
 def test_page_and_terminal_write_a_ratio_alike(ratio: float, figure: str) -> None:
     assert ratio_text(math.log10(ratio)) == figure
     one = Verdict(file="a.jpg", verdict="undecided", log10_lr=math.log10(ratio))
-    assert line(one).split()[1:] == ["LR", figure, "a.jpg"]
-    assert f"likelihood ratio {figure}. " in account(one)
+    assert one_line(one).split()[1:] == ["LR", figure, "a.jpg"]
+    assert f"likelihood ratio {figure}. " in long_text(one)
 
 
 def test_no_kind_is_the_worst_where_all_are_alike() -> None:
@@ -472,13 +477,13 @@ def test_no_kind_is_the_worst_where_all_are_alike() -> None:
 
 def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> None:
     settings = {
-        "runtime": "torch", "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
+        "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
         "most pixels": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
     }  # fmt: skip
     html = page(tmp_path, settings=settings)
     asked = html[html.index('id="request"') : html.index('id="summary"')]
     for name, value in (
-        ("Runtime", "torch"), ("Seconds for each file", "30"), ("Engine", "local"),
+        ("Seconds for each file", "30"), ("Engine", "local"),
         ("Memory for each worker", "2,048 MiB"), ("Most pixels", "200,000,000"),
         ("Resumed", "no"), ("Cluster", "none"),
     ):  # fmt: skip
@@ -588,16 +593,17 @@ def luminance(colour: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
-    css = (TEMPLATES / "scan.css").read_text("utf-8")
-    found = re.findall(r":root \{(.*?)\}", css, re.DOTALL)[scheme]
-    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", found))
+    css = (TEMPLATES / "page.css").read_text("utf-8")
+    blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    of = [dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
+    colours = of[0] | (of[scheme] if scheme else {})  # on paper all others are those of light
     for name, colour in colours.items():
         if len(colour) == 4:
             colours[name] = "#" + "".join(2 * digit for digit in colour[1:])
     grounds = {
         "paper": ["ink", "soft", "link", "recaptured", "original", "undecided", "error"],
         "panel": ["ink", "soft"],
-        "warned": ["ink", "link"],
+        "mixed": ["ink", "link"],
     }
     for ground, inks in grounds.items():
         for ink in inks:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
+from conftest import wait_until
 
+from trueshot.engines.fork_server import receive
+from trueshot.engines.pool import Pool, WorkerError, WorkerTimeoutError
 from trueshot.errors import BundleError, RunError
-from trueshot.scanning.frames import receive
-from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
 
 HERE = Path(__file__).parent
 TRICKS = "scanning_workers:tricks"
@@ -42,15 +43,6 @@ def is_alive(process: int) -> bool:
         return False
     stat = Path(f"/proc/{process}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def wait_until(true: threading.Event | object, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():  # type: ignore[operator]
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def test_requests_and_bytes_of_any_kind_come_back_as_they_went(pool: Pool) -> None:
@@ -91,19 +83,36 @@ def test_what_goes_wrong_is_said_and_the_next_request_does_not_notice(
     pool: Pool, request_: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(WorkerError) as caught:
-        pool.run(request_, timeout=0.2)
+        pool.run(request_, timeout=0.2 if request_["do"] == "hang" else 600)
     assert str(caught.value) == reason
     assert isinstance(caught.value, WorkerTimeoutError) == (request_["do"] == "hang")
     assert pool.run({"do": "echo", "text": "on"}).content["text"] == "on"
 
 
 def test_a_message_deeper_than_recursion_goes_is_no_message() -> None:
-    ours, theirs = socket.socketpair()
+    ours, theirs = Pipe()
     with ours, theirs:
         text = b'{"content":' + b"[" * 100_000
-        theirs.sendall(len(text).to_bytes(4, "big") + text)
+        sender = threading.Thread(target=theirs.send_bytes, args=(text,))
+        sender.start()
         with pytest.raises(ValueError, match="no message of ours"):
             receive(ours)
+        sender.join()
+
+
+@pytest.mark.parametrize("header", [b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff" + b"\x7f" * 8])
+def test_a_message_that_claims_more_than_it_may_is_not_waited_for(header: bytes) -> None:
+    ours, theirs = Pipe()
+    with ours, theirs:
+        os.write(theirs.fileno(), header)
+        with pytest.raises(OSError, match="length"):
+            receive(ours)
+
+
+def test_a_worker_that_says_half_a_message_is_late_and_no_riddle(pool: Pool) -> None:
+    with pytest.raises(WorkerTimeoutError):
+        pool.run({"do": "half a message"}, timeout=0.3)
+    assert pool.run({"do": "echo", "text": "on"}).content["text"] == "on"
 
 
 @LINUX
@@ -147,10 +156,12 @@ def test_a_worker_cannot_write_to_a_file_or_to_the_terminal(
 
 
 @LINUX
-def test_when_the_nursery_is_killed_its_workers_end_and_another_takes_its_place(pool: Pool) -> None:
+def test_when_the_fork_server_is_killed_its_workers_end_and_another_takes_its_place(
+    pool: Pool,
+) -> None:
     worker = pool.run({"do": "echo"}).content["pid"]
     os.kill(pool.facts["pid"], signal.SIGKILL)
-    assert wait_until(lambda: not is_alive(worker))
+    wait_until(lambda: not is_alive(worker))
     assert pool.run({"do": "echo"}).content["pid"] != worker
 
 
@@ -179,29 +190,31 @@ def test_a_file_of_a_modules_name_in_this_folder_is_not_imported(
 
 def test_closing_ends_all_processes_and_frees_who_waits() -> None:
     pool = Pool(TRICKS, workers=2)
-    nursery = pool.facts["pid"]
+    fork_server = pool.facts["pid"]
     with ThreadPoolExecutor(1) as threads:
         waits = threads.submit(pool.run, {"do": "hang"})
         worker = pool.run({"do": "echo"}).content["pid"]
         pool.close()
         with pytest.raises(RunError, match="closed"):
-            waits.result(timeout=10)
+            waits.result()
     with pytest.raises(RunError, match="closed"):
         pool.run({"do": "echo"})
-    assert not is_alive(nursery)
+    assert not is_alive(fork_server)
     assert not is_alive(worker)
 
 
-def test_a_pool_that_is_closed_at_once_leaves_nothing() -> None:
-    started = time.monotonic()
-    Pool(TRICKS).close()
-    assert time.monotonic() - started < 4  # and not the five seconds after which it is forced
+def test_a_pool_that_is_closed_at_once_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trueshot.engines.fork_server._SECONDS_TO_END", None)  # nothing is forced
+    pool = Pool(TRICKS)
+    process = pool._fork_server._process
+    pool.close()
+    assert process.returncode is not None
 
 
 @LINUX
 def test_nobody_is_left_when_the_main_process_is_killed() -> None:
     program = (
-        "import threading; from trueshot.scanning.pool import Pool\n"
+        "import threading; from trueshot.engines.pool import Pool\n"
         "pool = Pool('scanning_workers:tricks', workers=2)\n"
         "print(pool.facts['pid'], pool.run({'do': 'echo'}).content['pid'], flush=True)\n"
         "pool.run({'do': 'hang'}, timeout=600)"
@@ -212,4 +225,24 @@ def test_nobody_is_left_when_the_main_process_is_killed() -> None:
         assert len(family) == 2
         assert all(map(is_alive, family))
         main.kill()
-    assert wait_until(lambda: not any(map(is_alive, family)))
+    wait_until(lambda: not any(map(is_alive, family)))
+
+
+@LINUX
+@pytest.mark.parametrize("moment", ["before it runs", "while it loads"])
+def test_nobody_is_left_when_the_main_process_is_killed_at_start(
+    tmp_path: Path, moment: str
+) -> None:
+    mark = tmp_path / "loading"
+    program = (
+        "import os, signal, sys, time; from trueshot.engines import fork_server\n"
+        "server = fork_server.ForkServer('scanning_workers:slow', {'mark': sys.argv[1]}, None)\n"
+        "print(server._process.pid, flush=True)\n"
+        "while sys.argv[2] == 'while it loads' and not os.path.exists(sys.argv[1]):\n"
+        "    time.sleep(0.01)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    command = [sys.executable, "-c", program, str(mark), moment]
+    said = subprocess.run(command, capture_output=True, timeout=120)
+    assert said.returncode == -signal.SIGKILL
+    wait_until(lambda: not is_alive(int(said.stdout)))

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from trueshot.errors import TruncatedImageError
-from trueshot.files import plain, unmistakable
-from trueshot.imagefiles import find_images
+from trueshot.files import sanitize, sanitize_unique
+from trueshot.images import find_images
 from trueshot.scanning import archives
 from trueshot.scanning.archives import read_member
 from trueshot.scanning.sources import Item, items
@@ -246,11 +246,11 @@ def test_names_are_printable_and_files_are_found_by_their_true_ones(tmp_path: Pa
 
 @given(some.text(some.characters(codec=None)))
 def test_plain_text_has_one_line_and_no_control_character(text: str) -> None:
-    shown = plain(text)
+    shown = sanitize(text)
     assert len(shown.splitlines()) <= 1
     assert not any(ord(each) < 32 or 0x7F <= ord(each) < 0xA0 for each in shown)
     shown.encode("utf-8")
-    assert plain(shown) == shown
+    assert sanitize(shown) == shown
 
 
 TRICKY = some.text(some.sampled_from(["\\", "x", "1", "b", "n", "u", "2", "0", "e", "\x1b", "\n"]))
@@ -258,8 +258,8 @@ TRICKY = some.text(some.sampled_from(["\\", "x", "1", "b", "n", "u", "2", "0", "
 
 @given(TRICKY | some.text(), TRICKY | some.text())
 def test_no_two_names_are_shown_alike(one: str, other: str) -> None:
-    assert (unmistakable(one) == unmistakable(other)) == (one == other)
-    assert plain(unmistakable(one)) == unmistakable(one)
+    assert (sanitize_unique(one) == sanitize_unique(other)) == (one == other)
+    assert sanitize(sanitize_unique(one)) == sanitize_unique(one)
 
 
 def test_a_name_that_looks_like_an_escaped_one_is_told_from_it(tmp_path: Path) -> None:

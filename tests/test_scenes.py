@@ -15,9 +15,9 @@ from PIL import Image
 from skimage.color import rgb2xyz
 
 from trueshot.errors import DatasetError, ImageFileError
-from trueshot.imagefiles import read_image, write_jpeg, write_png
+from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.simulation import scenes
-from trueshot.simulation.light import LUMA, Bytes, Linear, decode_srgb
+from trueshot.simulation.colour import LUMA, Bytes, Linear, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 from trueshot.simulation.procedural.noise import tile
 from trueshot.simulation.scenes import (
@@ -335,7 +335,7 @@ def test_importing_scenes_loads_neither_torch_nor_the_packages_of_the_pictures()
         "print([name for name in ('torch', 'skimage', 'sklearn', 'pooch') if name in sys.modules])"
     )
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True
     )
     assert run.stdout.strip() == "[]"
 

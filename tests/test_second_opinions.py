@@ -11,7 +11,7 @@ from conftest import levels, linear_detector
 from trueshot.attacks import margin, perturb
 from trueshot.attacks.second_opinions import FoolboxPGD, PyAutoAttackAPGD
 from trueshot.errors import TrueshotError
-from trueshot.evaluation.suites import Means, strong_threats
+from trueshot.evaluation.suites import AdversaryCapabilities, strong_threats
 
 ATTACKS = [PyAutoAttackAPGD, FoolboxPGD]
 
@@ -57,7 +57,9 @@ def test_a_library_that_is_missing_is_named_with_what_installs_it(
 
 
 def test_second_opinions_stand_at_the_end_of_the_suite_if_they_are_asked_for() -> None:
-    plain, asked = (strong_threats(Means(opinions=asked))[0] for asked in (False, True))
+    plain, asked = (
+        strong_threats(AdversaryCapabilities(opinions=asked))[0] for asked in (False, True)
+    )
     assert [step.name for step in asked.steps] == [
         *(step.name for step in plain.steps),
         "pyautoattack-apgd",

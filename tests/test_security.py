@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import SIDE, Linear
+from processes import Forked
 from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
@@ -22,22 +21,42 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
-from trueshot.evaluation.hearing import Hearing
-from trueshot.evaluation.journal import Journal
-from trueshot.evaluation.judging import Source, judge_all, sources_of, terms_of, training_cost
-from trueshot.evaluation.outside import Contract
-from trueshot.evaluation.robustness import Subject
-from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
-from trueshot.evaluation.security import (
+from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
+from trueshot.evaluation.external import InputSpec
+from trueshot.evaluation.result import (
+    CLEAN,
     UNBROKEN,
-    WRONG_CLEAN,
     Doubt,
-    SecurityResult,
-    load_security_result,
-    save_security_result,
+    EvaluationResult,
+    load_result,
+    save_result,
 )
-from trueshot.evaluation.suites import Effort, Means, l2_per_level, left_out, strong_threats
-from trueshot.evaluation.worst_case import Finding, Step, Threat, work, worst_cases
+from trueshot.evaluation.runner import (
+    DetectorSource,
+    evaluate_detectors,
+    sources_of,
+    suite_named,
+    training_cost,
+)
+from trueshot.evaluation.suites import (
+    THOROUGH,
+    AdversaryCapabilities,
+    Effort,
+    l2_per_level,
+    load_suite,
+    planned,
+    strong_threats,
+    without_gradient,
+)
+from trueshot.evaluation.worst_case import (
+    Evaluator,
+    Step,
+    Threat,
+    ThreatResult,
+    work,
+    worst_cases,
+)
+from trueshot.files import Journal
 from trueshot.networks import LCNN
 
 
@@ -83,8 +102,8 @@ def halved(detector: Detector, dataset: Dataset) -> Detector:
     return detector
 
 
-def hearing_of(detector: Detector, dataset: Dataset, **settings: Any) -> Hearing:
-    return Hearing(detector=detector, part=dataset.part(SIDE, "test"), **settings)
+def hearing_of(detector: Detector, dataset: Dataset, **settings: Any) -> Evaluator:
+    return Evaluator(detector=detector, part=dataset.part(SIDE, "test"), **settings)
 
 
 WEAK_STEP = Step(name="weak", make=lambda b: FGSM(budget=b - 1))
@@ -96,7 +115,7 @@ def threat_of(*steps: Step, budgets: tuple[float, ...] = (1.0, 2.0, 4.0), **more
     return Threat(name="linf", steps=steps, budgets=budgets, **more)
 
 
-def timeless(finding: Finding) -> Finding:
+def timeless(finding: ThreatResult) -> ThreatResult:
     return replace(finding, trials=tuple(replace(trial, seconds=0) for trial in finding.trials))
 
 
@@ -104,13 +123,13 @@ def test_the_worst_case_of_a_linear_detector_is_its_margin_against_the_norm_of_i
     dataset: Dataset,
 ) -> None:
     detector = linear(dataset)
-    hearing = hearing_of(detector, dataset)
-    images, labels = hearing.part.batch(slice(None))
+    evaluator = hearing_of(detector, dataset)
+    images, labels = evaluator.part.batch(slice(None))
     weight = detector.network.weight[1] - detector.network.weight[0]
     with torch.no_grad():
         logits = detector(images)
     towards = (weight * (1 - 2 * labels)[:, None]).reshape(images.shape).sign()
-    finding = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    finding = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP))
     assert len({sum(case.right) for case in finding.worst}) > 2
     for case in finding.worst:
         # Each level as far in its direction as the budget and 0 to 255 allow.
@@ -142,7 +161,7 @@ def test_the_cascade_breaks_what_its_attacks_break_one_by_one(dataset: Dataset) 
 
 
 def test_only_survivors_go_on_unless_an_attack_is_tried_on_all(dataset: Dataset) -> None:
-    on_all = replace(FGSM_STEP, on_all=True)
+    on_all = replace(FGSM_STEP, on="right")
     finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(on_all, PGD_STEP))
     clean, first, second, _ = finding.worst
     fgsm, pgd, fgsm_again, pgd_again = finding.trials[:4]
@@ -168,7 +187,7 @@ def test_the_size_of_the_batch_does_not_change_a_worst_case(dataset: Dataset) ->
 def test_each_image_keeps_the_name_of_the_first_attack_that_broke_it(dataset: Dataset) -> None:
     finding = worst_cases(hearing_of(corner(dataset), dataset), threat_of(WEAK_STEP, FGSM_STEP))
     before = finding.worst[0].broken_by
-    assert set(before) == {UNBROKEN, WRONG_CLEAN}
+    assert set(before) == {UNBROKEN, CLEAN}
     for case in finding.worst[1:]:
         assert len(case.broken_by) == sum(case.total)
         for old, new in zip(before, case.broken_by, strict=True):
@@ -190,19 +209,19 @@ def calm(images: Tensor) -> Tensor:
 
 
 def test_what_a_channel_takes_away_counts_for_nothing(dataset: Dataset) -> None:
-    hearing = hearing_of(corner(dataset), dataset)
+    evaluator = hearing_of(corner(dataset), dataset)
     threat = Threat(name="calm", steps=(PGD_STEP,), budgets=(1.0, 4.0), channel=calm)
-    finding = worst_cases(hearing, threat)
-    images, labels = hearing.part.batch(slice(None))
-    unbroken = hearing.detector.probabilities(calm(images)).argmax(1) == labels
-    assert finding.worst[0].right == hearing.per_class(unbroken.numpy())
-    in_memory = hearing.detector.probabilities(images).argmax(1) == labels
-    assert finding.worst[0].right_before_file == hearing.per_class(in_memory.numpy())
+    finding = worst_cases(evaluator, threat)
+    images, labels = evaluator.part.batch(slice(None))
+    unbroken = evaluator.detector.probabilities(calm(images)).argmax(1) == labels
+    assert finding.worst[0].right == evaluator.per_class(unbroken.numpy())
+    in_memory = evaluator.detector.probabilities(images).argmax(1) == labels
+    assert finding.worst[0].right_before_file == evaluator.per_class(in_memory.numpy())
     for case in finding.worst[1:]:
         attack = PGD_STEP.make(case.budget)
-        arrived = calm(perturb(attack, hearing.detector, images, labels))
-        unbroken &= hearing.detector.probabilities(arrived).argmax(1) == labels
-        assert case.right == hearing.per_class(unbroken.numpy())
+        arrived = calm(perturb(attack, evaluator.detector, images, labels))
+        unbroken &= evaluator.detector.probabilities(arrived).argmax(1) == labels
+        assert case.right == evaluator.per_class(unbroken.numpy())
         assert case.right_before_file != case.right
 
 
@@ -212,15 +231,15 @@ def test_the_curve_goes_on_until_little_is_left(dataset: Dataset) -> None:
         far, PGD_STEP, budgets=(1.0,), far_budgets=(4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
     )
     advanced: list[int] = []
-    hearing = hearing_of(linear(dataset), dataset)
-    finding = worst_cases(hearing, threat, advance=lambda n, _: advanced.append(n))
+    evaluator = hearing_of(linear(dataset), dataset)
+    finding = worst_cases(evaluator, threat, advance=lambda n, _: advanced.append(n))
     *before, last = finding.worst
     assert last.accuracy <= 0.05 < before[-1].accuracy
     assert 1.0 < last.budget < 128.0
     assert [trial.attack for trial in finding.trials if trial.budget > 1] == ["fgsm"] * (
         len(finding.worst) - 2
     )
-    assert sum(advanced) == work(hearing, threat)
+    assert sum(advanced) == work(evaluator, threat)
 
 
 @pytest.mark.parametrize("budgets", [(0.0, 1.0), (2.0, 1.0), (1.0, 1.0)])
@@ -246,28 +265,28 @@ def stopping(after: int, calls: list[float]) -> Callable[[float], Attack]:
 
 
 def test_an_interrupted_cascade_goes_on_and_ends_the_same(dataset: Dataset, tmp_path: Path) -> None:
-    hearing, calls = hearing_of(corner(dataset), dataset), []
+    evaluator, calls = hearing_of(corner(dataset), dataset), []
     path = tmp_path / "journal.jsonl"
     threat = threat_of(Step(name="stop", make=stopping(2, calls)), PGD_STEP)
     with pytest.raises(KeyboardInterrupt):
-        worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+        worst_cases(evaluator, threat, Journal(path=path, key=("a",)))
     path.write_bytes(path.read_bytes() + b'{"key": ["a"], "trial": {"thr')  # cut by a crash
-    found = worst_cases(hearing, threat, Journal(path=path, key=("a",)))
+    found = worst_cases(evaluator, threat, Journal(path=path, key=("a",)))
     assert calls == [1.0, 2.0, 2.0, 4.0]
-    assert timeless(found) == timeless(worst_cases(hearing, threat, Journal()))
-    assert worst_cases(hearing, threat, Journal(path=path, key=("a",))) == found
+    assert timeless(found) == timeless(worst_cases(evaluator, threat, Journal()))
+    assert worst_cases(evaluator, threat, Journal(path=path, key=("a",))) == found
     assert len(calls) == 7
-    worst_cases(hearing, threat, Journal(path=path, key=("b",)))
+    worst_cases(evaluator, threat, Journal(path=path, key=("b",)))
     assert len(calls) == 10
 
 
 def test_a_trial_on_other_survivors_is_not_taken_from_the_journal(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    hearing, path = hearing_of(corner(dataset), dataset), tmp_path / "journal.jsonl"
-    worst_cases(hearing, threat_of(PGD_STEP), Journal(path=path))
-    found = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP), Journal(path=path))
-    expected = worst_cases(hearing, threat_of(FGSM_STEP, PGD_STEP))
+    evaluator, path = hearing_of(corner(dataset), dataset), tmp_path / "journal.jsonl"
+    worst_cases(evaluator, threat_of(PGD_STEP), Journal(path=path))
+    found = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP), Journal(path=path))
+    expected = worst_cases(evaluator, threat_of(FGSM_STEP, PGD_STEP))
     assert timeless(found) == timeless(expected)
 
 
@@ -294,8 +313,9 @@ def test_a_detector_that_says_no_numbers_is_refused(dataset: Dataset) -> None:
 
 
 LITTLE = Effort(
-    noise=2, pgd=2, apgd=3, again=2, restarted=2, fab=2, square=8, rays=8, through=2, boundary=40
-)
+    noise=2, pgd=2, apgd=3, again=2, restarts=1, restarted=2, fab=2, fab_l2=2, square=8, rays=8,
+    always_ask=True, through=2, boundary=40,
+)  # fmt: skip
 
 
 def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
@@ -309,17 +329,17 @@ def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
     return detector
 
 
-def candidate_of(detector: Detector, **settings: Any) -> Candidate:
-    subject = Subject(name="mine", bundle_sha256="abc", recipe={"name": "mine"})
-    return Candidate(subject=subject, detector=detector, side=SIDE, **settings)
+def candidate_of(detector: Detector, **settings: Any) -> DetectorUnderTest:
+    known: dict[str, Any] = {"name": "mine", "bundle_sha256": "abc", "recipe": {"name": "mine"}}
+    return DetectorUnderTest(detector=detector, side=SIDE, **known, **settings)
 
 
-def terms(suite: str = "strong", **settings: Any) -> Terms:
+def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:
     given = {"budgets": (1.0, 2.0), "crops": 8, "effort": LITTLE, "doubts": False, **settings}
-    return Terms(suite=suite, **given)
+    return EvaluationSettings(suite=suite, **given)
 
 
-def without_time(result: SecurityResult) -> SecurityResult:
+def without_time(result: EvaluationResult) -> EvaluationResult:
     return replace(result, trials=tuple(replace(t, seconds=0) for t in result.trials))
 
 
@@ -328,21 +348,21 @@ def test_a_suite_comes_back_from_its_file_and_goes_on_from_its_journal(
     suite: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     candidate = candidate_of(lcnn(dataset))
-    result = run_suite(candidate, dataset, terms(suite), tmp_path, "name")
-    save_security_result(tmp_path / "name.json", result)
-    assert load_security_result(tmp_path / "name.json") == result
+    result = evaluate_suite(candidate, dataset, settings(suite), tmp_path, "name")
+    save_result(tmp_path / "name.json", result)
+    assert load_result(tmp_path / "name.json") == result
     written = json.loads((tmp_path / "name.json").read_text("utf-8"))
     for item in (*written["worst"], *written["changes"]):
         assert item["accuracy"] == sum(item["right"]) / 16
         assert item["interval95"][0] <= item["accuracy"] <= item["interval95"][1]
     monkeypatch.setattr("trueshot.evaluation.worst_case.perturb", None)  # nothing is done again
-    assert run_suite(candidate, dataset, terms(suite), tmp_path, "name") == result
+    assert evaluate_suite(candidate, dataset, settings(suite), tmp_path, "name") == result
 
 
 def test_the_strong_suite_is_in_the_order_of_cost_and_measures_in_both_norms(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(corner(dataset)), dataset, terms())
+    result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings())
     assert result.threats == ["linf", "l2"]
     linf = [trial.attack for trial in result.trials if (trial.threat, trial.budget) == ("linf", 1)]
     assert linf == [
@@ -366,7 +386,7 @@ def test_a_suite_of_the_same_seed_ends_the_same_and_of_another_draws_otherwise(
 ) -> None:
     candidate = candidate_of(corner(dataset))
     first, again, other = (
-        without_time(run_suite(candidate, dataset, terms(seed=seed))) for seed in (3, 3, 4)
+        without_time(evaluate_suite(candidate, dataset, settings(seed=seed))) for seed in (3, 3, 4)
     )
     assert first == again
     noise = [[t.ssim for t in r.trials if t.attack == "noise"] for r in (first, other)]
@@ -381,7 +401,9 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
             above = images.mean((1, 2, 3)) - 128
             return torch.stack([-above, above], 1)
 
-    result = run_suite(candidate_of(Detector(Bright())), dataset, terms("everyday", crops=None))
+    result = evaluate_suite(
+        candidate_of(Detector(Bright())), dataset, settings("everyday", crops=None)
+    )
     images, labels = dataset.part(SIDE, "test").batch(slice(None))
     changes = {change.name: change for change in result.changes}
     brighter = next(
@@ -399,11 +421,11 @@ def test_the_everyday_suite_counts_at_the_frozen_threshold(dataset: Dataset) -> 
 def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
     dataset: Dataset,
 ) -> None:
-    result = run_suite(candidate_of(lcnn(dataset)), dataset, terms("file"))
+    result = evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings("file"))
     assert result.threats[0] == "png"
     assert {"jpeg-75", "messenger"} <= set(result.threats)
     clean = result.worst_case("png", 0.0)
-    changes = run_suite(candidate_of(lcnn(dataset)), dataset, terms("everyday")).changes
+    changes = evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings("everyday")).changes
     after = {change.name: change.right for change in changes}
     assert clean.right == after["none"]
     assert result.worst_case("jpeg-75", 0.0).right == after["jpeg-75"]
@@ -412,14 +434,14 @@ def test_the_file_suite_tells_the_directions_apart_and_judges_what_arrives(
 
 
 def test_an_attack_without_a_gradient_is_left_out_and_the_result_says_so(dataset: Dataset) -> None:
-    result = run_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, terms())
+    result = evaluate_suite(candidate_of(lcnn(dataset), differentiable=False), dataset, settings())
     assert {trial.attack for trial in result.trials} == {"noise", "square", "rays"}
     assert result.threats == ["linf"]
     (note,) = result.notes
     assert "left out: fgsm" in note
     assert "apgd-margin" in note
     assert result.boundary == {}
-    assert left_out("strong", Means()) == []
+    assert without_gradient("strong", AdversaryCapabilities()) == []
 
 
 class Restless(nn.Module):
@@ -439,7 +461,7 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 ) -> None:
     judge = halved(Detector(Restless()), dataset)
     found = [
-        without_time(run_suite(candidate_of(judge), dataset, terms(budgets=(1.0,))))
+        without_time(evaluate_suite(candidate_of(judge), dataset, settings(budgets=(1.0,))))
         for _ in range(2)
     ]
     assert found[0] == found[1]
@@ -449,24 +471,24 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
 
 def test_another_detector_lends_its_attacks(dataset: Dataset) -> None:
     victim, other = corner(dataset), lcnn(dataset)
-    asked = terms(transfer=replace(candidate_of(other), subject=Subject(name="other")))
-    trials = run_suite(candidate_of(victim), dataset, asked).trials
+    asked = settings(transfer=replace(candidate_of(other), name="other", bundle_sha256=""))
+    trials = evaluate_suite(candidate_of(victim), dataset, asked).trials
     lent = [trial for trial in trials if trial.attack == "transfer"]
     assert lent
     assert all("other" in trial.settings for trial in lent)
-    same = terms(transfer=candidate_of(victim))
-    own = run_suite(candidate_of(victim), dataset, same).trials
+    same = settings(transfer=candidate_of(victim))
+    own = evaluate_suite(candidate_of(victim), dataset, same).trials
     assert sum(sum(t.broken) for t in own if t.attack == "transfer") > 0
 
 
 def test_examples_are_files_whose_verdicts_are_those_told(dataset: Dataset, tmp_path: Path) -> None:
     detector = corner(dataset)
-    result = run_suite(candidate_of(detector), dataset, terms(crops=None), tmp_path, "name")
-    from trueshot.imagefiles import read_image
+    result = evaluate_suite(candidate_of(detector), dataset, settings(crops=None), tmp_path, "name")
+    from trueshot.images import read_image
     from trueshot.pixels import to_levels
 
-    fates = [(one["true"], one["fate"]) for one in result.examples]
-    assert set(fates) == {
+    shown = [(one["true"], one["fate"]) for one in result.examples]
+    assert set(shown) == {
         (t, f) for t in ("original", "recaptured") for f in ("broken", "survived")
     }
     for one in result.examples:
@@ -501,7 +523,7 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
         asked.append((len(images), more["budgets"]))
         return (Doubt(name="a", finding="of the detector", evidence={"share": 0.5}),)
 
-    def doubts_of(result: SecurityResult) -> Any:
+    def doubts_of(result: EvaluationResult) -> Any:
         assert result.worst
         return (Doubt(name="a", finding="of the figures"), Doubt(name="b", finding="more"))
 
@@ -509,14 +531,14 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
     monkeypatch.setattr("trueshot.evaluation.doubts.doubts_of", doubts_of)
     candidate = candidate_of(corner(dataset))
     for _ in range(2):
-        result = run_suite(candidate, dataset, terms(doubts=True), tmp_path, "name")
+        result = evaluate_suite(candidate, dataset, settings(doubts=True), tmp_path, "name")
         found = [(doubt.name, doubt.finding) for doubt in result.doubts]
         assert found == [("a", "of the detector"), ("b", "more")]
     assert asked == [(16, (1.0, 2.0))]
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("changed", "message"),
     [
         ({"suite": "magic"}, "magic"),
         ({"budgets": (0.0, 1.0)}, "budgets"),
@@ -526,14 +548,14 @@ def test_doubts_are_looked_for_once_and_each_is_told_once(
     ],
 )
 def test_terms_that_make_no_sense_are_refused(
-    settings: dict[str, Any], message: str, dataset: Dataset
+    changed: dict[str, Any], message: str, dataset: Dataset
 ) -> None:
     with pytest.raises(RunError, match=message):
-        run_suite(candidate_of(lcnn(dataset)), dataset, terms(**settings))
+        evaluate_suite(candidate_of(lcnn(dataset)), dataset, settings(**changed))
 
 
 def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
-    linf, l2 = strong_threats(Means(budgets=(1.0, 16.0)))
+    linf, l2 = strong_threats(AdversaryCapabilities(budgets=(1.0, 16.0)))
     assert linf.far_budgets == (32.0, 64.0, 128.0)
     assert l2.budgets == (l2_per_level(64), 16 * l2_per_level(64))
 
@@ -550,33 +572,33 @@ def test_a_bundle_that_fails_does_not_end_the_others(dataset: Dataset, tmp_path:
     (tmp_path / "b").mkdir()
     damaged = tmp_path / "b" / "detector.safetensors"
     damaged.write_bytes(bundles[0].read_bytes()[:-9])
-    sources = [Source(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
-    asked = terms("everyday", crops=3)
-    first, second, third = judge_all(sources, dataset, tmp_path / "out", asked)
+    sources = [DetectorSource(path=str(path)) for path in (bundles[0], damaged, bundles[1])]
+    asked = settings("everyday", crops=3)
+    first, second, third = evaluate_detectors(sources, dataset, tmp_path / "out", asked)
     assert (first.error, third.error) == ("", "")
     assert "damaged" in second.error
     assert [first.path.name, third.path.name] == [  # type: ignore[union-attr]
         f"everyday-{name}-{SIDE}px.json" for name in "ac"
     ]
-    assert load_security_result(third.path).detector == "c"  # type: ignore[arg-type]
+    assert load_result(third.path).detector == "c"  # type: ignore[arg-type]
     assert second.lines() == [f"b: {second.error}"]
     with pytest.raises(TrueshotError, match="damaged"):
-        list(judge_all(sources[1:2], dataset, tmp_path / "out", asked))
+        list(evaluate_detectors(sources[1:2], dataset, tmp_path / "out", asked))
 
 
 def test_names_are_unlike_each_other_and_fit_for_files(dataset: Dataset, tmp_path: Path) -> None:
     bundles = [write_bundle(tmp_path / way, dataset) for way in ("64px/secure", "128px/secure")]
-    asked = terms("paper", crops=2)
-    sources = sources_of(bundles, [], [], Contract())
-    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    asked = settings("paper", crops=2)
+    sources = sources_of(bundles, [], [], InputSpec())
+    found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-{way}-secure-{SIDE}px.json" for way in ("64px", "128px")]
-    sources = sources_of(bundles, [], ["a b/c", "a b/c"], Contract())
-    found = [one.path.name for one in judge_all(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
+    sources = sources_of(bundles, [], ["a b/c", "a b/c"], InputSpec())
+    found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-a-b-c-{SIDE}px.json", f"paper-a-b-c-2-{SIDE}px.json"]
     with pytest.raises(RunError, match="3 names for 2"):
-        sources_of(bundles, [], ["a", "b", "c"], Contract())
+        sources_of(bundles, [], ["a", "b", "c"], InputSpec())
     with pytest.raises(RunError, match="--detector"):
-        sources_of([], [], [], Contract())
+        sources_of([], [], [], InputSpec())
 
 
 def test_the_cost_of_training_is_read_from_the_log_beside_the_bundle(tmp_path: Path) -> None:
@@ -598,9 +620,9 @@ def test_many_crops_judge_an_image_together(
 ) -> None:
     data = prepare(photos, tmp_path / "d", Settings(sides=(64,), per_class=20))
     bundle = write_bundle(tmp_path / "mine", dataset)
-    sources = sources_of([bundle], [], [], Contract(), many_crops="median")
-    asked = terms("everyday", crops=4)
-    (one,) = judge_all(sources, data, tmp_path / "out", asked, sides=[64])
+    sources = sources_of([bundle], [], [], InputSpec(), crop_aggregation="median")
+    asked = settings("everyday", crops=4)
+    (one,) = evaluate_detectors(sources, data, tmp_path / "out", asked, sides=[64])
     assert one.path.name == "everyday-mine-median-of-32px-64px.json"  # type: ignore[union-attr]
     images, labels = data.part(64, "test").first(4).batch(slice(None))
     tiles = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
@@ -608,11 +630,11 @@ def test_many_crops_judge_an_image_together(
         logits = torch.stack([lcnn(dataset)(tile) for tile in tiles])
     middle = (logits[:, :, 1] - logits[:, :, 0]).sort(0).values[1:3].mean(0)
     right = [int((((middle > 0) == c) & (labels == c)).sum()) for c in (0, 1)]
-    assert isinstance(one.result, SecurityResult)
+    assert isinstance(one.result, EvaluationResult)
     assert list(one.result.changes[0].right) == right
     assert one.result.crop_side == 32
     with pytest.raises(RunError, match="--size"):
-        list(judge_all(sources, data, tmp_path / "out", asked))
+        list(evaluate_detectors(sources, data, tmp_path / "out", asked))
 
 
 def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_failed(
@@ -621,7 +643,7 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
     bundle = write_bundle(tmp_path / "mine", dataset)
     (tmp_path / "theirs.py").write_text(
         "import torch\nfrom torch import nn\n"
-        "class Judge(nn.Module):\n"
+        "class Predictor(nn.Module):\n"
         "    def forward(self, images):\n"
         "        return images.mean((1, 2, 3)) - 0.5\n"
     )
@@ -629,45 +651,227 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
     arguments = [
         "evaluate", bundle, tmp_path / "none.safetensors", "--dataset", dataset.folder,
         "--suite", "everyday", "--crops", 4, "--out", out, "--no-doubts",
-        "--detector", f"{tmp_path}/theirs.py:Judge", "--input-scale", 255, "--name", "mine",
+        "--detector", f"{tmp_path}/theirs.py:Predictor", "--input-scale", 255, "--name", "mine",
         "--name", "none", "--name", "theirs",
     ]  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "trueshot", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 2, done.stderr
+    done = Forked("trueshot", *arguments)
+    assert done.wait() == 2, done.stderr
     assert f"result: {out}/everyday-mine-{SIDE}px.json" in done.stdout
     assert f"result: {out}/everyday-theirs-{SIDE}px.json" in done.stdout
     assert any(
         line.startswith("none: ") and "no such file" in line for line in done.stderr.splitlines()
     )
     assert "Traceback" not in done.stderr
-    theirs = load_security_result(out / f"everyday-theirs-{SIDE}px.json")
+    theirs = load_result(out / f"everyday-theirs-{SIDE}px.json")
     images, labels = dataset.part(SIDE, "test").first(4).batch(slice(None))
     verdicts = (images.mean((1, 2, 3)) > 127.5).long()
     expected = [int(((verdicts == c) & (labels == c)).sum()) for c in (0, 1)]
     assert list(theirs.changes[0].right) == expected
 
 
-def test_terms_are_read_from_the_command_line_in_order_of_budget() -> None:
-    asked = terms_of("strong", [5, 1, 1], "test", None, 0, False, True, "cpu")
-    assert asked.budgets == (1, 5)
-    assert terms_of("strong", [], "test", None, 0, False, True, "cpu").budgets == (1, 2, 3, 4, 5)
-    thorough = terms_of("strong", [], "test", None, 0, True, True, "cpu").effort
-    assert thorough.square == 5000
+def test_what_broke_next_to_nothing_is_left_to_the_thorough_suite() -> None:
+    quick, _ = strong_threats(AdversaryCapabilities())
+    thorough, _ = strong_threats(AdversaryCapabilities(effort=THOROUGH))
+    added = {step.name for step in thorough.steps} - {step.name for step in quick.steps}
+    assert added == {"pgd-restarts", "fab", "square", "rays"}
+    assert [step.name for step in quick.steps][-2:] == ["apgd-margin", "apgd-ce"]
+    (blind,) = strong_threats(AdversaryCapabilities(differentiable=False))
+    assert [step.name for step in blind.steps] == ["noise", "square", "rays"]
+
+
+def test_every_suite_goes_on_to_its_budgets_and_a_file_names_one(tmp_path: Path) -> None:
+    assert suite_named("strong") == "strong"
+    with pytest.raises(RunError, match="everyday, and a YAML file"):
+        suite_named("magic")
+    (tmp_path / "mine.yaml").write_text("threats: [{attacks: [fgsm]}]")
+    suite = suite_named(str(tmp_path / "mine.yaml"))
+    assert not isinstance(suite, str)
+    assert suite.name == "mine"
 
 
 def test_a_threat_may_be_chosen_and_its_figures_are_those_of_the_whole_suite(
     dataset: Dataset,
 ) -> None:
     candidate = candidate_of(corner(dataset))
-    whole = run_suite(candidate, dataset, terms())
-    alone = run_suite(candidate, dataset, terms(threats=("l2",)))
+    whole = evaluate_suite(candidate, dataset, settings())
+    alone = evaluate_suite(candidate, dataset, settings(threats=("l2",)))
     assert alone.threats == ["l2"]
     assert alone.worst == tuple(case for case in whole.worst if case.threat == "l2")
     with pytest.raises(RunError, match=r"threat 'jpeg-3': unknown here; known: linf, l2"):
-        run_suite(candidate, dataset, terms(threats=("jpeg-3",)))
+        evaluate_suite(candidate, dataset, settings(threats=("jpeg-3",)))
+
+
+SUITE = """
+name: mine
+threats:
+  - norm: linf
+    budgets: [1, 4]
+    attacks:
+      - {attack: fgsm, images: right}
+      - {attack: pgd, name: long, settings: {steps: 12, seed: 3, random_start: true}}
+      - {attack: shift.py:Shift, images: all, settings: {share: 1.0}}
+  - norm: l2
+    attacks: [pgd]
+  - channel: jpeg-75
+    budgets: [2]
+    attacks: [{attack: pgd, through: true, settings: {steps: 2}}]
+"""
+SHIFT = """
+from dataclasses import dataclass
+import helper
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    budget: float
+    share: float = 0.5
+
+    def __call__(self, detector, images, labels):
+        return (images + helper.SIGN * self.share * self.budget).clamp(0, 255)
+"""
+
+
+def shifting(folder: Path, sign: int) -> Path:
+    folder.mkdir()
+    (folder / "shift.py").write_text(SHIFT)
+    (folder / "helper.py").write_text(f"SIGN = {sign}")
+    return folder / "shift.py"
+
+
+def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    folder = shifting(tmp_path / "suite", 1).parent
+    (folder / "mine.yaml").write_text(SUITE)
+    tested = candidate_of(corner(dataset))
+    suite = load_suite(folder / "mine.yaml")
+    result = evaluate_suite(tested, dataset, settings(suite, crops=None, seed=4))
+    assert result.suite == "mine"
+    assert result.threats == ["linf", "l2", "jpeg-75"]
+    linf = [t for t in result.trials if t.threat == "linf"]
+    assert [(t.attack, t.budget) for t in linf] == [
+        (name, budget) for budget in (1, 4) for name in ("fgsm", "long", "Shift")
+    ]
+    assert "steps=12" in linf[1].settings
+    assert "seed=7" in linf[1].settings
+    scale = l2_per_level(SIDE)
+    assert [c.budget for c in result.curve("l2")] == pytest.approx([0, scale, 2 * scale])
+    images, labels = dataset.part(SIDE, "test").batch(slice(None))
+    with torch.no_grad():
+        wrong = tested.detector((images + 4).clamp(0, 255)).argmax(1) != labels
+    assert result.trial("Shift", 4.0).was_broken.tolist() == wrong.tolist()
+    assert result.single("Shift", 4.0).right == tuple(
+        int((~wrong & (labels == c)).sum()) for c in (0, 1)
+    )
+    assert "shift.py" in result.trial("Shift", 4.0).settings
+
+
+def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:
+    images = torch.full((1, 3, 4, 4), 100.0)
+    for folder, sign in (("a", 1), ("b", -1)):
+        attack = planned(f"{shifting(tmp_path / folder, sign)}:Shift").step().make(2.0)
+        moved = attack(None, images, None) - images  # type: ignore[arg-type]
+        assert float(moved.mean()) == sign
+    assert "shift" not in sys.modules
+    assert "helper" not in sys.modules
+
+
+def test_an_attack_whose_code_changed_is_tried_again(dataset: Dataset, tmp_path: Path) -> None:
+    path = shifting(tmp_path / "mine", 1)
+    tested = candidate_of(corner(dataset))
+    journal, found = tmp_path / "out", []
+    for code in (SHIFT, SHIFT.replace("+ helper", "- helper")):
+        path.write_text(code)
+        asked = settings("paper", attacks=(planned(f"{path}:Shift"),))
+        found.append(evaluate_suite(tested, dataset, asked, journal, "name").trials)
+    assert [t.settings for t in found[0]] != [t.settings for t in found[1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "mapping"),
+        ("threats: [{attacks: [magic]}]", "'magic': unknown; known: noise, fgsm"),
+        ("threats: [{attacks: [fgsm], channel: pigeon}]", "'pigeon': unknown; known: png"),
+        ("threats: [{attacks: [{attack: pgd, settings: {stps: 3}}]}]", "stps"),
+        ("threats: [{attacks: [{attack: pgd, settings: {budget: 3}}]}]", "budget"),
+        ("threats: [{attacks: [fgsm], budgets: [2, 1]}]", "rise"),
+        ("threats: [{attack: fgsm}]", r"threats\.0\.attacks: Field required"),
+        ("threats: [{attacks: ['none.py:A']}]", "none.py"),
+        ("a: &a [x, x]\nb: [*a, *a]", "alias"),
+        ("x: " + "[" * 5000, "nested|recursion|parsing"),
+        ("x" * 200_000, "at most 100,000"),
+    ],
+)
+def test_a_suite_that_says_nothing_sensible_is_refused_in_a_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(TrueshotError, match=message) as error:
+        load_suite(tmp_path / "mine.yaml")
+    assert str(error.value).startswith(f"{tmp_path}")
+    assert len(str(error.value)) < 1500
+
+
+FOUR = ("original", "blurred", "noisy", "resampled")
+
+
+def four_classes(dataset: Dataset, tmp_path: Path) -> tuple[Detector, Dataset]:
+    """A linear detector of four classes, and the test crops labelled as it sees most of them."""
+    detector = Detector(Linear(side=SIDE, classes=4, scale=0.002), classes=FOUR)
+    part = dataset.part(SIDE, "test")
+    images, _ = part.batch(slice(None))
+    with torch.no_grad():
+        logits = detector(images)
+        detector.network.bias -= logits.median(0).values
+        labels = detector(images).argmax(1).numpy()
+    labels[::7] = (labels[::7] + 1) % 4
+
+    class Labelled(Dataset):
+        def part(self, side: int, name: str) -> Any:
+            return replace(part, labels=labels)
+
+    return detector, Labelled(
+        **{each.name: getattr(dataset, each.name) for each in fields(dataset)}
+    )
+
+
+@pytest.mark.parametrize("suite", ["paper", "strong", "file", "everyday"])
+def test_four_classes_are_judged_by_every_suite(
+    suite: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    detector, data = four_classes(dataset, tmp_path)
+    images, labels = data.part(SIDE, "test").batch(slice(None))
+    tested = candidate_of(detector)
+    result = evaluate_suite(tested, data, settings(suite, crops=None), tmp_path, "name")
+    save_result(tmp_path / "name.json", result)
+    assert load_result(tmp_path / "name.json") == result
+    assert result.classes == FOUR
+    assert result.labels == tuple(labels.tolist())
+    with torch.no_grad():
+        logits = detector(images).double()
+    clean = tuple(int(((logits.argmax(1) == labels) & (labels == c)).sum()) for c in range(4))
+    assert (result.changes or result.worst)[0].right == clean
+    score = logits[:, 1:].exp().sum(1).log() - logits[:, 0]
+    pairs = score[labels > 0][:, None] - score[labels == 0]
+    auc = ((pairs > 0).double() + (pairs == 0).double() / 2).mean()
+    assert result.auc == pytest.approx(float(auc))
+    if suite == "strong":
+        assert sum(result.curve("linf")[-1].right) < sum(clean)
+        assert {one["true"] for one in result.examples} <= set(FOUR)
+        assert result.trial("llcm", 2.0).broken != result.trial("fgsm", 2.0).broken
+
+
+def test_each_image_keeps_its_source_and_what_became_of_it(dataset: Dataset) -> None:
+    result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings(crops=None))
+    part = dataset.part(SIDE, "test")
+    paths = [dataset.crops[SIDE]["path"].to_pylist()[row] for row in part.rows]
+    pairs = set(zip(paths, result.sources, strict=True))
+    assert len(pairs) == len(set(paths)) == len(set(result.sources))
+    for trial in result.trials:
+        assert len(trial.flags) == len(part)
+        for counts, flags in (
+            (trial.tried, trial.was_tried),
+            (trial.broken, trial.was_broken),
+            (trial.broken_before_file, trial.was_broken_before_file),
+        ):
+            assert counts == tuple(int((flags & (part.labels == c)).sum()) for c in (0, 1))

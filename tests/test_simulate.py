@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +14,25 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
+from processes import Forked
 
-from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.engines.engine import LocalEngine
+from trueshot.engines.pool import WorkerError
 from trueshot.errors import DatasetError, ImageFileError, SimulationError
-from trueshot.imagefiles import read_image, write_jpeg, write_png
-from trueshot.simulate import Simulation, production_of, show, simulate
+from trueshot.images import read_image, write_jpeg, write_png
+from trueshot.simulate import Simulation, production_of, show, simulate, work_of
 from trueshot.simulation.pairs import original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
+from trueshot.simulation.scenes import embedded_scenes
+from trueshot.tasks.recapture import RECAPTURE
 
 SMALL = Simulation(sides=(64,), per_class=40, procedural=0.9, seed=3)  # 4, 1 and 5 pairs
 
@@ -34,6 +42,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """40 pairs."""
     out = tmp_path_factory.mktemp("simulated")
     return simulate(None, out / "set", replace(SMALL, per_class=160), workers=2)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """10 pairs."""
+    return simulate(None, tmp_path_factory.mktemp("small") / "set", SMALL, workers=2)
 
 
 def test_no_scene_camera_or_medium_is_in_two_parts(simulated: Dataset) -> None:
@@ -90,8 +104,10 @@ def test_both_of_a_pair_have_the_same_camera_size_and_tables(simulated: Dataset)
             assert "medium" not in another
 
 
-def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(tmp_path: Path) -> None:
-    sets = [simulate(None, tmp_path / str(n), SMALL, workers=n) for n in (1, 2)]
+def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(
+    small: Dataset, tmp_path: Path
+) -> None:
+    sets = [simulate(None, tmp_path / "one", SMALL, workers=1), small]
     files = [
         {
             path.relative_to(one.folder): path.read_bytes()
@@ -131,57 +147,73 @@ def test_every_kind_of_medium_is_drawn() -> None:
     assert 5 <= prints <= 30
 
 
-def test_what_was_made_stays_and_what_is_missing_is_made_again(tmp_path: Path) -> None:
-    whole = simulate(None, tmp_path, SMALL, workers=1)
+def test_what_was_made_stays_and_what_is_missing_is_made_again(
+    small: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(small.folder, tmp_path, dirs_exist_ok=True)
     shots = sorted((tmp_path / "photos").rglob("*.jpg"))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in shots}
     shots[3].unlink()
     (tmp_path / "dataset.json").unlink()
     again = simulate(None, tmp_path, SMALL, workers=1)
-    assert again.fingerprint(64) == whole.fingerprint(64)
+    assert again.fingerprint(64) == small.fingerprint(64)
     assert shots[3].read_bytes() == before[shots[3]][0]
     assert shots[9].stat().st_mtime_ns == before[shots[9]][1]
 
 
-def test_killed_at_random_moments_it_ends_as_one_that_was_not(tmp_path: Path) -> None:
-    whole = simulate(None, tmp_path / "whole", SMALL, workers=2)
+def test_killed_at_random_moments_it_ends_as_one_that_was_not(
+    small: Dataset, tmp_path: Path
+) -> None:
     moments, kills = random.Random(1), 0
     arguments = ["--per-class", "40", "--procedural", "0.9", "--seed", "3", "--workers", "2"]
-    line = [sys.executable, "-m", "trueshot", "simulate", "--embedded", *arguments]
-    line += ["--out", str(tmp_path / "killed")]
+    line = ["trueshot", "simulate", "--embedded", *arguments, "--out", tmp_path / "killed"]
     shots = tmp_path / "killed" / "photos"
-    for _ in range(3):
-        process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        before = len(list(shots.rglob("*.jpg")))
-        while process.poll() is None and len(list(shots.rglob("*.jpg"))) == before:
+    for _ in range(2):
+        process = Forked(*line)
+        enough = len(list(shots.rglob("*.jpg"))) + moments.randint(1, 6)  # of 20
+        while process.poll() is None and len(list(shots.rglob("*.jpg"))) < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
-        kills += process.poll() is None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        kills += process.kill() != 0
     assert kills >= 2
-    assert subprocess.run(line, capture_output=True, check=False).returncode == 0
-    assert Dataset.open(tmp_path / "killed").fingerprint(64) == whole.fingerprint(64)
+    assert Forked(*line).wait() == 0
+    assert Dataset.open(tmp_path / "killed").fingerprint(64) == small.fingerprint(64)
     assert not list((tmp_path / "killed").rglob("*.part"))
 
 
-def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+@pytest.mark.parametrize("moment", ["at start", "at work"])
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, moment: str) -> None:
     line = [sys.executable, "-m", "trueshot", "simulate", "--out", str(tmp_path), "--workers", "2"]
-    process = subprocess.Popen(
-        line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    while not list(tmp_path.rglob("*.jpg")) and process.poll() is None:
-        time.sleep(0.05)
+    process = subprocess.Popen(line, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+    def is_time(family: set[int]) -> bool:
+        return bool(family) and (moment == "at start" or any(tmp_path.rglob("*.jpg")))
+
+    while not is_time(family := below(process.pid)) and process.poll() is None:
+        time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    for _ in range(100):
-        try:
-            os.killpg(process.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    pytest.fail("processes go on without the one that started them")
+    assert family
+    wait_until(lambda: not family & parents().keys())
+
+
+def below(process: int) -> set[int]:
+    """Processes that this one started, and those that they did."""
+    known, found = parents(), {process}
+    while more := {child for child, parent in known.items() if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process that is alive."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text("ascii", "replace").rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(path.parent.name)] = int(parent)
+    return found
 
 
 def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
@@ -232,7 +264,7 @@ def test_pairs_to_look_at_are_named_and_there(simulated: Dataset) -> None:
     pairs = json.loads((simulated.folder / "pairs.json").read_text())["pairs"]
     assert len(pairs) == 8
     for pair in pairs:
-        for label in LABELS:
+        for label in RECAPTURE.classes:
             assert (simulated.folder / pair[label]).is_file()
         assert "pixels of the file per pixel" in pair["note"]
 
@@ -247,11 +279,29 @@ def test_the_sheet_shows_a_row_per_pair_and_ends_in_the_files_themselves(tmp_pat
     np.testing.assert_array_equal(sheet[22 + 278 : 22 + 278 + 256, 4 * 260 : 4 * 260 + 256], last)
 
 
-def test_a_process_that_dies_is_an_error_and_what_it_left_goes_on(tmp_path: Path) -> None:
+def test_a_worker_that_fails_is_an_error_and_what_it_left_goes_on(tmp_path: Path) -> None:
+    production = production_of(None, SMALL)
+    first = production.places()[0]
+
+    class Failing(LocalEngine):
+        def collect(self, *, wait: bool) -> Any:
+            reply = super().collect(wait=wait)
+            fails = reply is not None and reply[0] == 1
+            return (1, WorkerError("its decoder died")) if fails else reply
+
+    work = work_of(None, embedded_scenes(), SMALL)
+    with Failing(work, workers=2) as engine, pytest.raises(SimulationError, match="decoder died"):
+        produce(production, tmp_path / "out", engine)
+    produce(production, tmp_path / "out")
+    assert all((tmp_path / "out" / n).is_file() for p in production.places() for n in names(*p))
+    assert (tmp_path / "out" / names(*first)[0]).read_bytes() == original(
+        production.pair(*first), production.side
+    )
+
+
+def test_a_photograph_that_is_gone_is_named(tmp_path: Path) -> None:
     production = production_of(None, SMALL)
     gone = replace(production.casts["train"].scenes[0], kind="photo", path=tmp_path / "gone.png")
     casts = {**production.casts, "train": replace(production.casts["train"], scenes=[gone])}
-    with pytest.raises(Exception, match=r"gone\.png"):
-        produce(replace(production, casts=casts), tmp_path / "out", workers=2)
-    produce(production, tmp_path / "out", workers=2)
-    assert all((tmp_path / "out" / n).is_file() for p in production.places() for n in names(*p))
+    with pytest.raises(ImageFileError, match=r"gone\.png"):
+        produce(replace(production, casts=casts), tmp_path / "out")

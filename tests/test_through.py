@@ -26,6 +26,7 @@ from trueshot.attacks import (
 )
 from trueshot.attacks.differentiable import stand_in
 from trueshot.attacks.expectation import Expectation
+from trueshot.attacks.targeted import Targeted
 from trueshot.attacks.through import Through, through_channel
 from trueshot.channels import (
     EVERYDAY,
@@ -390,3 +391,29 @@ def test_settings_that_are_none_are_refused_by_name() -> None:
         Expectation(plain, draws=0)
     with pytest.raises(ValueError, match="seed"):
         Expectation(plain, seed=-1)
+
+
+@pytest.mark.parametrize("target", [0, 1, 2, 3])
+def test_a_targeted_attack_ends_where_the_target_is_furthest_ahead(target: int) -> None:
+    detector, images = linear_detector(4, scale=0.02), levels(40, 4)
+    with torch.no_grad():
+        labels = detector(images).argmax(1)
+    attack = Targeted(PGD(budget=128.0, steps=20, relative_step=0.1), target=target)
+    attacked = perturb(attack, detector, images, labels)
+    there = labels == target
+    assert torch.equal(attacked[there], images[there])
+    with torch.no_grad():
+        goal = torch.full_like(labels, target)
+        before, after = (margin(detector(some), goal) for some in (images, attacked))
+    assert (after[~there] < before[~there]).all()
+    reached = (after < 0) & ~there
+    for place in reached.nonzero().flatten().tolist()[:3]:
+        assert int(detector(attacked[place : place + 1]).argmax(1)) == target
+    assert reached.float().mean() > 0.5 * (~there).float().mean()
+
+
+def test_a_target_that_the_detector_does_not_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="class 4: the detector has 4"):
+        Targeted(FGSM(budget=1.0), target=4)(
+            linear_detector(4), levels(2, 4), torch.zeros(2).long()
+        )

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -17,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import SIDE
+from processes import Forked
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
-from trueshot.files import only_run_in, read_lines
+from trueshot.files import claim, read_lines
+from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
     Recipe,
@@ -33,10 +31,10 @@ from trueshot.training import (
     train,
 )
 from trueshot.training.augmentation import turn
-from trueshot.training.defences import Fusion, Objective, Penalty
 from trueshot.training.loop import validate_detector
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.objectives import Mixture
-from trueshot.training.recipe import Network, Schedule
+from trueshot.training.recipe import Schedule
 from trueshot.training.steps import draw_budgets, new_detector
 
 
@@ -44,7 +42,7 @@ def small(iterations: int = 12, **settings: object) -> Recipe:
     """The secure recipe, small enough for a test."""
     return Recipe(
         name="small",
-        network=Network(filters=(2, 2, 4, 4, 4)),
+        network=LCNNSettings(filters=(2, 2, 4, 4, 4)),
         objective=Objective(penalty=Penalty(weight=5.0), fusion=Fusion(adversarial=4)),
         schedule=Schedule(iterations=iterations, batch=8, learning_rate=1e-3, decay_every=3),
     ).model_copy(update=settings)
@@ -93,7 +91,7 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bits(
     dataset: Dataset, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(small(iterations=150).to_yaml(), "utf-8")
+    recipe.write_text(small(iterations=60).to_yaml(), "utf-8")
     script = (
         "import sys, torch\n"
         "from trueshot.datasets import Dataset\n"
@@ -103,27 +101,21 @@ def test_a_run_that_is_killed_at_random_moments_ends_with_the_same_bits(
         " checkpoint_seconds=0)\n"
     )
 
-    def start(out: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", script, str(recipe), str(dataset.folder), str(out)]
-        return subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    def start(out: Path) -> Forked:
+        return Forked(script, recipe, dataset.folder, out)
 
     assert start(tmp_path / "whole").wait() == 0
     moments = random.Random(0)
     kills = 0
-    for _ in range(40):
+    for _ in range(3):
         process = start(tmp_path / "killed")
-        seen = tmp_path / "killed" / "checkpoint.safetensors"
-        began = seen.stat().st_mtime_ns if seen.exists() else 0
-        while process.poll() is None and (not seen.exists() or seen.stat().st_mtime_ns == began):
+        log = tmp_path / "killed" / "log.jsonl"
+        enough = len(read_lines(log)) + moments.randint(2, 10)
+        while process.poll() is None and len(read_lines(log)) < enough:
             time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.3))
-        if process.poll() is not None or kills == 3:
-            break
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert process.wait() == 0
+        kills += process.kill() != 0
     assert kills >= 2
+    assert start(tmp_path / "killed").wait() == 0
     killed, whole = (tmp_path / name / "detector.safetensors" for name in ("killed", "whole"))
     assert killed.read_bytes() == whole.read_bytes()
     logs = [read_lines(tmp_path / name / "log.jsonl") for name in ("killed", "whole")]
@@ -265,6 +257,8 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("name: a\ninput: {offset: .nan}", "input.offset"),
         ("name: a\nnetwork: {name: spectral, floor: .inf}", "network.spectral.floor"),
         ("name: a\nnetwork: {filters: [8, 8]}", "network.lcnn.filters"),
+        ("name: a\nnetwork: {name: unknown}", "network: no such network; known: lcnn"),
+        ("name: a\nnetwork: none.py:Net", "network.own.sha256"),
         ("- a list", "mapping"),
         ("name: [", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
@@ -354,7 +348,7 @@ def test_a_run_may_start_from_the_weights_of_another(dataset: Dataset, tmp_path:
     assert load_bundle(runs[0])[1].start == hashlib.sha256(first.read_bytes()).hexdigest()
     with pytest.raises(RunError, match="another start"):
         train(still, dataset, tmp_path / "warm", start=runs[2])
-    other = still.model_copy(update={"network": Network(filters=(2, 2, 4, 4, 8))})
+    other = still.model_copy(update={"network": LCNNSettings(filters=(2, 2, 4, 4, 8))})
     with pytest.raises(RunError, match="another network"):
         train(other, dataset, tmp_path / "other", start=first)
 
@@ -481,5 +475,5 @@ def test_weights_that_are_no_numbers_are_not_made_a_bundle(
 
 
 def test_a_second_run_in_the_same_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
-    with only_run_in(tmp_path / "run"), pytest.raises(RunError, match="another run"):
+    with claim(tmp_path / "run"), pytest.raises(RunError, match="another run"):
         train(small(1), dataset, tmp_path / "run")

@@ -16,29 +16,29 @@ from trueshot.bundle import load_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.detector import Detector
-from trueshot.judging import Judge
-from trueshot.judging.placing import cut
-from trueshot.judging.runtime import with_torch
+from trueshot.inference import Predictor
+from trueshot.inference.crops import cut
+from trueshot.onnx import scores_by_torch
 from trueshot.pixels import to_levels
-from trueshot.web.answers import MOST_LEVELS, Method
 from trueshot.web.attacking import attack_named, attack_photograph, sheet_detector, threshold_of
+from trueshot.web.schemas import MOST_LEVELS, Method
 
 METHODS = get_args(Method)
 DECISION = Decision(original_to=-1.0, recaptured_from=4.0, apcer=0.05, bpcer=0.05)
 
 
-def loaded(folder: Path, **said: object) -> tuple[Judge, Detector]:
+def loaded(folder: Path, **said: object) -> tuple[Predictor, Detector]:
     detector, card = load_bundle(small_bundle(folder / "small.safetensors", 3, **said))
-    return Judge(card, with_torch(detector)), sheet_detector(detector, card)
+    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card)
 
 
-def linear(decision: Decision | None = None) -> tuple[Judge, Detector, Linear]:
+def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linear]:
     """A judge whose score is linear in the levels of its crops."""
     network = Linear(side=16, scale=0.001)
     detector = Detector(network).eval()
     contract = InputContract(side=16, crops=9)
     card = Card(network={"name": "lcnn"}, contract=contract, decision=decision)
-    return Judge(card, with_torch(detector)), sheet_detector(detector, card), network
+    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card), network
 
 
 def grey(seed: int, side: int = 64) -> np.ndarray:
@@ -51,23 +51,23 @@ def test_a_sheet_has_the_score_that_the_judge_gives_the_photograph(
     tmp_path: Path, how: str
 ) -> None:
     contract = InputContract(side=SIDE, crops=9, aggregation=how)  # type: ignore[arg-type]
-    judge, sheets = loaded(tmp_path, contract=contract, decision=DECISION)
+    predictor, sheets = loaded(tmp_path, contract=contract, decision=DECISION)
     pixels = photo_pixels(5, True, 150)
-    judged = judge.judge(pixels)
-    assert judged.score is not None
-    sheet = to_levels(cut(pixels, judged.corners, SIDE).reshape(-1, SIDE, 3))
+    prediction = predictor.predict(pixels)
+    assert prediction.score is not None
+    sheet = to_levels(cut(pixels, prediction.corners, SIDE).reshape(-1, SIDE, 3))
     with torch.no_grad():
         logits = sheets(sheet)[0]
-    assert threshold_of(judge.card) == 1.5
-    assert float(logits[1] - logits[0]) == pytest.approx(judged.score - 1.5, abs=1e-5)
+    assert threshold_of(predictor.card) == 1.5
+    assert float(logits[1] - logits[0]) == pytest.approx(prediction.score - 1.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_linear_detector_loses_what_the_closed_form_says(method: Method, seed: int) -> None:
-    judge, sheets, network = linear()
+    predictor, sheets, network = linear()
     pixels = grey(seed, 48)  # nine crops and no room for others: the same are judged again
-    found = attack_photograph(judge, sheets, pixels, attack_named(method, 3.0))
+    found = attack_photograph(predictor, sheets, pixels, attack_named(method, 3.0))
     slope = (network.weight[1] - network.weight[0]).detach().abs().sum()
     assert found.before.score is not None
     assert found.after.score is not None
@@ -82,9 +82,9 @@ def test_a_linear_detector_loses_what_the_closed_form_says(method: Method, seed:
 def test_only_judged_crops_change_and_by_no_more_than_the_budget(
     tmp_path: Path, method: Method, budget: float
 ) -> None:
-    judge, sheets = loaded(tmp_path)
+    predictor, sheets = loaded(tmp_path)
     pixels = photo_pixels(7, True, 300)
-    found = attack_photograph(judge, sheets, pixels, attack_named(method, budget))
+    found = attack_photograph(predictor, sheets, pixels, attack_named(method, budget))
     change = np.abs(found.pixels.astype(int) - pixels)
     assert found.pixels.dtype == np.uint8
     assert change.max() == found.largest_change <= budget
@@ -92,15 +92,15 @@ def test_only_judged_crops_change_and_by_no_more_than_the_budget(
     for y, x in found.before.corners:
         change[y : y + SIDE, x : x + SIDE] = 0
     assert change.max() == 0
-    assert found.after.score == judge.judge(found.pixels).score
+    assert found.after.score == predictor.predict(found.pixels).score
     assert found.corner in found.before.corners
 
 
 def test_with_two_classes_llcm_is_fgsm_away_from_the_detectors_own_verdict(tmp_path: Path) -> None:
-    judge, sheets = loaded(tmp_path)
+    predictor, sheets = loaded(tmp_path)
     pixels = photo_pixels(8, False, 200)
     fgsm, llcm = (
-        attack_photograph(judge, sheets, pixels, attack_named(name, 2.0)).pixels
+        attack_photograph(predictor, sheets, pixels, attack_named(name, 2.0)).pixels
         for name in ("fgsm", "llcm")
     )
     assert (fgsm == llcm).all()
@@ -110,25 +110,25 @@ def test_with_two_classes_llcm_is_fgsm_away_from_the_detectors_own_verdict(tmp_p
 def test_the_verdict_that_is_attacked_is_that_of_the_card_and_not_of_the_sign(
     method: Method,
 ) -> None:
-    judge, sheets, _ = linear()
+    predictor, sheets, _ = linear()
     pixels = grey(3, 48)
-    score = judge.judge(pixels).score
+    score = predictor.predict(pixels).score
     assert score is not None
     for above in (-1.0, 1.0):
         decision = Decision(
             original_to=score + above, recaptured_from=score + above, apcer=0.1, bpcer=0.1
         )
-        judge, sheets, _ = linear(decision)
-        found = attack_photograph(judge, sheets, pixels, attack_named(method, 2.0))
+        predictor, sheets, _ = linear(decision)
+        found = attack_photograph(predictor, sheets, pixels, attack_named(method, 2.0))
         assert found.away_from == found.before.verdict
         assert (found.after.score > score) == (above > 0)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((64, 64, 3), np.uint8), grey(1, 8)])
 def test_a_photograph_without_crops_is_refused_with_the_reason(pixels: np.ndarray) -> None:
-    judge, sheets, _ = linear()
+    predictor, sheets, _ = linear()
     with pytest.raises(ValueError, match=r"flat all over|too small"):
-        attack_photograph(judge, sheets, pixels, FGSM(budget=1.0))
+        attack_photograph(predictor, sheets, pixels, FGSM(budget=1.0))
 
 
 @pytest.mark.parametrize("budget", [-1.0, MOST_LEVELS + 0.1, float("nan")])
@@ -138,11 +138,11 @@ def test_a_budget_that_is_none_is_refused(budget: float) -> None:
 
 
 def test_a_calibration_takes_no_part_in_the_attack(tmp_path: Path) -> None:
-    judge, sheets = loaded(tmp_path, calibration=CALIBRATION)
+    predictor, sheets = loaded(tmp_path, calibration=CALIBRATION)
     other, others = loaded(tmp_path, calibration=None)
     pixels = photo_pixels(9, True, 100)
     attack = attack_named("pgd", 2.0)
-    first = attack_photograph(judge, sheets, pixels, attack)
+    first = attack_photograph(predictor, sheets, pixels, attack)
     second = attack_photograph(other, others, pixels, attack)
     assert (first.pixels == second.pixels).all()
     assert second.after.log10_lr is None

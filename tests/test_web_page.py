@@ -121,7 +121,7 @@ def test_the_slider_attacks_both_detectors_and_the_latest_wish_wins(
     page.wait(f"{IDLE} && document.querySelectorAll('.curve .now').length == 2")
     data = path.read_bytes()
     shown = {}
-    for name in ("plain", "robust"):
+    for name in ("accurate", "robust"):
         said = service.shared.post(
             f"/v1/attacks?method=pgd&budget=4&detector={name}",
             content=data,

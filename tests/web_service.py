@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,17 +14,17 @@ import httpx
 import numpy as np
 import torch
 import uvicorn
-from conftest import photo_pixels
+from conftest import HANGS, photo_pixels, wait_until
 from fastapi import FastAPI
 
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract
-from trueshot.imagefiles import write_png
+from trueshot.images import write_png
 from trueshot.web.app import create_app
-from trueshot.web.limits import ServiceSettings
+from trueshot.web.server import config
 from trueshot.web.service import LOADER
-from trueshot.web.serving import config
+from trueshot.web.settings import ServiceSettings
 
 QUICK = "web_workers:load"
 SIDE = 32
@@ -65,12 +64,12 @@ class Served:
 def new_client(port: int, **how: Any) -> httpx.Client:
     """Of one service; it is not told of proxies and certificates."""
     address = f"http://127.0.0.1:{port}"
-    return httpx.Client(base_url=address, timeout=60, trust_env=False, verify=False, **how)
+    return httpx.Client(base_url=address, timeout=HANGS, trust_env=False, verify=False, **how)
 
 
 @contextmanager
 def served(
-    bundles: tuple[Path, Path] = (Path("plain"), Path("robust")),
+    bundles: tuple[Path, Path] = (Path("accurate"), Path("robust")),
     loader: str = QUICK,
     **limits: Any,
 ) -> Iterator[Served]:
@@ -83,17 +82,14 @@ def served(
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            deadline = time.monotonic() + 120
-            while not server.started:
-                assert thread.is_alive(), "the service did not start"
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert thread.is_alive(), "the service did not start"
             port = listener.getsockname()[1]
             with new_client(port) as client:
                 yield Served(app, port, client)
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(HANGS)
 
 
 def small_bundle(path: Path, seed: int, **said: Any) -> Path:
@@ -116,8 +112,8 @@ def small_bundle(path: Path, seed: int, **said: Any) -> Path:
 
 
 def small_bundles(folder: Path) -> tuple[Path, Path]:
-    """A plain and a robust one."""
-    return small_bundle(folder / "plain.safetensors", 1), small_bundle(folder / "robust.st", 2)
+    """An accurate and a robust one."""
+    return small_bundle(folder / "accurate.safetensors", 1), small_bundle(folder / "robust.st", 2)
 
 
 def real_service(folder: Path, **limits: Any) -> Any:
@@ -134,6 +130,6 @@ def photograph(folder: Path, seed: int = 0, recaptured: bool = False, side: int 
 
 def bright(level: int, side: int = 8) -> bytes:
     """A PNG of one level."""
-    from trueshot.web.work import png
+    from trueshot.web.worker import png
 
     return png(np.full((side, side, 3), level, np.uint8))

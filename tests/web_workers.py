@@ -12,7 +12,7 @@ from scanning_workers import Brightness
 
 from trueshot.card import Card
 from trueshot.scanning.worker import examiner
-from trueshot.web.work import status_of
+from trueshot.web.worker import status_of
 
 Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
 
@@ -20,14 +20,14 @@ Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dic
 def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Judge by brightness; do what the first bytes of a file say."""
     card = Card(network={"name": "lcnn"}, side=32, title="Brightness").model_dump(mode="json")
-    facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("plain", "robust")}
+    facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("accurate", "robust")}
     limit = settings["pixel_limit"]
     examine = examiner(Brightness(), "b" * 64, limit)  # type: ignore[arg-type]
 
     def handle(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
         trick = TRICKS.get(attached["data"][:4])
         if trick is not None:
-            trick()
+            trick(attached["data"])
         answer, pictures = examine({**request, "member": None}, attached)
         if answer["verdict"]["verdict"] == "error":
             answer["status"] = status_of(attached["data"], limit)
@@ -36,18 +36,25 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     return handle, facts
 
 
-def _eat() -> None:
+def _wait_at_gate(data: bytes) -> None:
+    """Wait until there is a file of the name that follows."""
+    while not os.path.exists(data[4:]):  # noqa: PTH110
+        time.sleep(0.01)
+
+
+def _eat(data: bytes) -> None:
     bytearray(1 << 40)
 
 
-def _fail() -> None:
+def _fail(data: bytes) -> None:
     raise ZeroDivisionError("by nothing")
 
 
-TRICKS: dict[bytes, Callable[[], object]] = {
-    b"HANG": lambda: time.sleep(600),
-    b"WAIT": lambda: time.sleep(0.4),
-    b"DIE!": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+TRICKS: dict[bytes, Callable[[bytes], object]] = {
+    b"HANG": lambda data: time.sleep(600),
+    b"GATE": _wait_at_gate,
+    b"WAIT": lambda data: time.sleep(0.4),
+    b"DIE!": lambda data: os.kill(os.getpid(), signal.SIGSEGV),
     b"EAT!": _eat,
     b"FAIL": _fail,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shipping.choosing import contract_of
 from shipping.places import RUNS
-from trueshot.bundling import Wishes, make_bundle
+from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.detectors import SUMS
 from trueshot.files import write_atomically
 
@@ -58,7 +58,7 @@ LIMITS = {
 def bundle(name: str, chosen: str) -> None:
     """Calibrate NAME@SIDE on the photographs of the validation part; measure on the test part."""
     run, contract = contract_of(chosen)
-    wishes = Wishes(
+    settings = CalibrationSettings(
         apcer=APCER,
         bpcer=BPCER,
         side=contract.side,
@@ -73,7 +73,7 @@ def bundle(name: str, chosen: str) -> None:
         RUNS / "whole/validation.csv",
         RUNS / f"{name}.safetensors",
         test=RUNS / "whole/test.csv",
-        wishes=wishes,
+        settings=settings,
         command=f"python bench/shipped.py bundle {name} {chosen}",
     )
     card = made.card

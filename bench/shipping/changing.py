@@ -11,11 +11,11 @@ import torch
 
 from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.channels.base import Channel
-from trueshot.datasets import LABELS
 from trueshot.detector import Detector
-from trueshot.judging import Judge
-from trueshot.judging.placing import cut, place
+from trueshot.inference import Predictor
+from trueshot.inference.crops import cut, select_crops
 from trueshot.pixels import Bytes, to_bytes, to_levels
+from trueshot.tasks.recapture import RECAPTURE
 
 STEPS = 10  # of PGD
 Change = Callable[[Bytes, str], Bytes]  # pixels of a photograph and its label to other pixels
@@ -39,7 +39,7 @@ def in_manifest(path: Path) -> list[Shown]:
                 label=row["label"],
                 source=row["source"],
                 kind=(row.get("kind") or row.get("medium", ""))
-                if row["label"] == LABELS[1]
+                if row["label"] == RECAPTURE.classes[1]
                 else "",
             )
             for row in csv.DictReader(file)
@@ -55,21 +55,27 @@ def changed_by(channel: Channel | None) -> Change:
     return lambda pixels, label: pixels if channel is None else channel.changed(pixels)
 
 
-def attacked(judge: Judge, detector: Detector, budget: float, pixels: Bytes, label: str) -> Bytes:
+def attacked(
+    predictor: Predictor, detector: Detector, budget: float, pixels: Bytes, label: str
+) -> Bytes:
     """The photograph away from its class, as a file holds it: PGD on the crops that are judged.
 
     Crops do not overlap and their mean is what counts, so that each may be attacked by itself. An
     attack may move the places; those that it moves to are attacked then, three times at most.
     """
-    side, done = judge.contract.side, set[tuple[int, int]]()
+    side, done = predictor.contract.side, set[tuple[int, int]]()
     changed = pixels.copy()
     for _ in range(3):
-        new = tuple(c for c in place(changed, side, judge.contract.crops).corners if c not in done)
+        new = tuple(
+            c
+            for c in select_crops(changed, side, predictor.contract.crops).corners
+            if c not in done
+        )
         if not new:
             break
         images = to_levels(cut(pixels, new, side))
         attack = PGD(budget=budget, steps=STEPS)
-        labels = torch.full((len(images),), LABELS.index(label))
+        labels = torch.full((len(images),), RECAPTURE.classes.index(label))
         found = to_bytes(as_filed(attack, images, perturb(attack, detector, images, labels)))
         for (y, x), crop in zip(new, found, strict=True):
             changed[y : y + side, x : x + side] = crop

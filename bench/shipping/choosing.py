@@ -13,12 +13,12 @@ from shipping.changing import Change, Shown, attacked, pairs_of
 from shipping.places import RUNS
 from trueshot.bundle import load_bundle
 from trueshot.card import InputContract
-from trueshot.datasets import LABELS
 from trueshot.detector import Detector
 from trueshot.evaluation.metrics import area_under_curve
-from trueshot.imagefiles import read_image
-from trueshot.judging import Judge
-from trueshot.judging.runtime import with_torch
+from trueshot.images import read_image
+from trueshot.inference import Predictor
+from trueshot.onnx import scores_by_torch
+from trueshot.tasks.recapture import RECAPTURE
 
 
 def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
@@ -29,15 +29,15 @@ def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
     print("| detector | crops | ms | clean |" + "".join(f" PGD {b:g} |" for b in budgets))
     print("|---|---|---|---|" + "---|" * len(budgets))
     for name in chosen:
-        judge, detector = judge_of(name)
+        predictor, detector = judge_of(name)
         began = time.monotonic()
-        clean = area(judge, photos, lambda pixels, label: pixels)
+        clean = area(predictor, photos, lambda pixels, label: pixels)
         spent = 1000 * (time.monotonic() - began) / len(photos)
         cells = [f"{clean:.4f}"]
         for budget in budgets:
-            change = partial(attacked, judge, detector, budget)
-            cells.append(f"{area(judge, few, change):.4f}")
-        contract = judge.contract
+            change = partial(attacked, predictor, detector, budget)
+            cells.append(f"{area(predictor, few, change):.4f}")
+        contract = predictor.contract
         print(f"| {name} | {contract.crops} | {spent:.1f} | {' | '.join(cells)} |", flush=True)
 
 
@@ -47,11 +47,13 @@ def validation_photos() -> list[Shown]:
     return [Shown(path, path.stem.split("-")[1]) for path in found]
 
 
-def judge_of(name: str) -> tuple[Judge, Detector]:
+def judge_of(name: str) -> tuple[Predictor, Detector]:
     """The detector of `contract_of`, and a judge by it that calibrates nothing."""
     path, contract = contract_of(name)
     detector, card = load_bundle(path)
-    return Judge(card.model_copy(update={"contract": contract}), with_torch(detector)), detector
+    return Predictor(
+        card.model_copy(update={"contract": contract}), scores_by_torch(detector)
+    ), detector
 
 
 def contract_of(name: str) -> tuple[Path, InputContract]:
@@ -63,11 +65,11 @@ def contract_of(name: str) -> tuple[Path, InputContract]:
     return path if path.is_file() else Path(run), InputContract(side=int(side), crops=most)
 
 
-def area(judge: Judge, photos: Sequence[Shown], change: Change) -> float:
+def area(predictor: Predictor, photos: Sequence[Shown], change: Change) -> float:
     scores, labels = [], []
     for photo in photos:
-        judged = judge.judge(change(read_image(photo.path).pixels, photo.label))
-        if judged.score is not None:
-            scores.append(judged.score)
-            labels.append(LABELS.index(photo.label))
+        prediction = predictor.predict(change(read_image(photo.path).pixels, photo.label))
+        if prediction.score is not None:
+            scores.append(prediction.score)
+            labels.append(RECAPTURE.classes.index(photo.label))
     return area_under_curve(np.array(scores), np.array(labels))

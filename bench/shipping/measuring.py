@@ -12,15 +12,15 @@ import numpy as np
 from shipping.changing import STEPS, Change, Shown, attacked, changed_by, in_manifest, pairs_of
 from shipping.places import RUNS
 from trueshot.bundle import load_bundle, save_bundle
-from trueshot.bundling.evidence import Evidence, Finding
-from trueshot.bundling.measuring import Answers, Kind
-from trueshot.bundling.measuring import measure as rates_of
-from trueshot.bundling.photographs import Photograph
+from trueshot.calibrating.error_rates import Answers, Kind
+from trueshot.calibrating.error_rates import measure as rates_of
+from trueshot.calibrating.photographs import Photograph
+from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Measurement, Rate
 from trueshot.channels import EVERYDAY
-from trueshot.datasets import LABELS
-from trueshot.imagefiles import read_image
-from trueshot.judging import Judge, Judged
+from trueshot.images import read_image
+from trueshot.inference import Prediction, Predictor
+from trueshot.tasks.recapture import RECAPTURE
 
 BUDGETS = (1.0, 2.0, 5.0)
 ATTACKED_EVERY, CHANGED_EVERY = 20, 8  # pairs: attacked, and changed in everyday ways
@@ -42,19 +42,19 @@ def measure_all(chosen: Sequence[str], real: Path) -> None:
 def measure(name: str, real: Path) -> None:
     """Judge with a bundle of `bundle` and write what came of it into its card."""
     path = RUNS / f"{name}.safetensors"
-    judge, (detector, card) = Judge.load(path), load_bundle(path)
+    predictor, (detector, card) = Predictor.load(path), load_bundle(path)
     test, command = in_manifest(RUNS / "whole/test.csv"), f"python bench/shipped.py measure {name}"
     measured = [one for one in card.measured if one.kind == "clean"]
     print("\n".join(map(row_of, measured)), flush=True)
     few = pairs_of(test, ATTACKED_EVERY)
     measured += [
-        measurement(judge, few, "attacked", f"PGD, ε = {budget:g}", command, change, ATTACKED)
+        measurement(predictor, few, "attacked", f"PGD, ε = {budget:g}", command, change, ATTACKED)
         for budget in BUDGETS
-        for change in [partial(attacked, judge, detector, budget)]
+        for change in [partial(attacked, predictor, detector, budget)]
     ]
     few = pairs_of(test, CHANGED_EVERY)
     measured += [
-        measurement(judge, few, "everyday", name_of, command, changed_by(channel))
+        measurement(predictor, few, "everyday", name_of, command, changed_by(channel))
         for channel in (None, *EVERYDAY)
         for name_of in ["unchanged" if channel is None else channel.name]
     ]
@@ -62,13 +62,13 @@ def measure(name: str, real: Path) -> None:
     for source in sorted({photo.source for photo in photos}):
         here = [replace(photo, source="") for photo in photos if photo.source == source]
         measured.append(
-            measurement(judge, here, "real", source, f"{command} --real {real.name}", note=REAL)
+            measurement(predictor, here, "real", source, f"{command} --real {real.name}", note=REAL)
         )
     save_bundle(path, detector, card.model_copy(update={"measured": tuple(measured)}))
 
 
 def measurement(
-    judge: Judge,
+    predictor: Predictor,
     photos: Sequence[Shown],
     kind: Kind,
     name: str,
@@ -77,11 +77,11 @@ def measurement(
     note: str = "",
 ) -> Measurement:
     """What became of these photographs; one without a source is a source of its own."""
-    found = [judge.judge(change(read_image(one.path).pixels, one.label)) for one in photos]
+    found = [predictor.predict(change(read_image(one.path).pixels, one.label)) for one in photos]
     findings = [finding_of(*both) for both in zip(photos, found, strict=True)]
     ratios = [np.nan if one.log10_lr is None else one.log10_lr for one in found]
     result = rates_of(
-        Evidence(findings=tuple(findings), unread=()),
+        Scores(findings=tuple(findings), unread=()),
         Answers(verdicts=[one.verdict for one in found], log10_lrs=np.array(ratios)),
         kind=kind,
         name=name,
@@ -92,20 +92,20 @@ def measurement(
     return result
 
 
-def finding_of(photo: Shown, judged: Judged) -> Finding:
+def finding_of(photo: Shown, prediction: Prediction) -> PhotographScore:
     known = Photograph(
         name=photo.path.name,
         path=photo.path,
-        label=LABELS.index(photo.label),
+        label=RECAPTURE.classes.index(photo.label),
         source=photo.source,
         kind=photo.kind,
     )
-    return Finding(
+    return PhotographScore(
         photograph=known,
         sha256=str(photo.path),
-        score=judged.score,
-        crops=len(judged.corners),
-        features=judged.features,
+        score=prediction.score,
+        crops=len(prediction.corners),
+        features=prediction.features,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from shipping.places import RUNS
 from trueshot.datasets import Dataset
-from trueshot.networks import DEFAULT_FILTERS
+from trueshot.networks.lcnn import DEFAULT_FILTERS
 from trueshot.training import Recipe, load_recipe, train
 
 

@@ -9,7 +9,7 @@ from speed import examples, usual
 from speed.equality import DisagreementError
 from trueshot.training import differentiate
 from trueshot.training.adversaries import fused
-from trueshot.training.defences import Objective, Penalty
+from trueshot.training.objective_settings import Objective, Penalty
 
 _ROUNDING = 1e-9
 

@@ -17,7 +17,7 @@ from trueshot.detector import Detector
 from trueshot.networks import LCNN
 from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.training import differentiate
-from trueshot.training.defences import Objective
+from trueshot.training.objective_settings import Objective
 
 _NOISE, _GRID, _PERIOD = (1.0, 3.0), (2.0, 10.0), 3  # in levels, from image to image; in pixels
 SIDE, STEPS, BATCH = 64, 100, 64

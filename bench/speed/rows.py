@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from speed import examples, libraries, usual
 from speed.timing import Call
 from trueshot.training import differentiate, load_recipe
-from trueshot.training.defences import Objective
+from trueshot.training.objective_settings import Objective
 
 PLAIN, FUSED = "trueshot, plain", "trueshot, fused only"
 EXACT, DIFFERENCE = "trueshot, secure, exact", "trueshot, secure, by difference"

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.detector import Detector
-from trueshot.networks import DEFAULT_FILTERS, LCNN
-from trueshot.training.defences import Objective
+from trueshot.networks.lcnn import DEFAULT_FILTERS, LCNN
+from trueshot.training.objective_settings import Objective
 
 
 class UsualLCNN(nn.Module):

@@ -9,40 +9,39 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from trueshot.evaluation import CLEAN, RobustnessResult, load_result
+from trueshot.evaluation import CLEAN, EvaluationResult, load_result
 from trueshot.reports.figures import draw_curves
 
 HERE = Path(__file__).parent
 RUNS = ("photo-64px", "photo-128px", "source-64px", "source-128px")
 
 
-def results_of(run: str) -> list[RobustnessResult]:
+def results_of(run: str) -> list[EvaluationResult]:
     """The results of a run, with those of PGD beside them where they were measured."""
     folder = HERE / "recapture-dev" / run
     content = json.loads((folder / "results.json").read_text("utf-8"))
-    results = [RobustnessResult.from_json(result) for result in content["results"]]
+    results = [EvaluationResult.from_json(result) for result in content["results"]]
     return [_with_pgd(result, folder / f"{result.detector}-pgd.json") for result in results]
 
 
-def _with_pgd(result: RobustnessResult, path: Path) -> RobustnessResult:
+def _with_pgd(result: EvaluationResult, path: Path) -> EvaluationResult:
     if not path.is_file():
         return result
-    more = [cell for cell in load_result(path).cells if cell.attack != CLEAN]
-    return replace(result, cells=(*result.cells, *more))
+    return replace(result, trials=(*result.trials, *load_result(path).trials))
 
 
 def summary(run: str) -> list[str]:
     """A row of the summary for each detector of a run: per cent at the paper's budgets."""
     rows = []
     for r in results_of(run):
-        clean = r.cell(CLEAN)
+        clean = r.single(CLEAN)
         cells = [f"{100 * clean.accuracy:.1f}", f"{r.auc:.3f}"]
         for attack in ("fgsm", "llcm", "pgd"):
-            found = [c for c in r.cells if c.attack == attack and c.budget in (1, 2, 5)]
+            found = [c for c in r.singles() if c.attack == attack and c.budget in (1, 2, 5)]
             cells.append(" / ".join(f"{100 * c.accuracy:.1f}" for c in found) or "–")
-        one = r.cell("fgsm", 1.0)
-        shares = (100 * right / total for right, total in zip(one.right, one.total, strict=True))
-        cells.append(" / ".join(f"{share:.1f}" for share in shares))
+        one = r.single("fgsm", 1.0)
+        shares = (one.of_class(label) for label in range(len(r.classes)))
+        cells.append(" / ".join(f"{100 * share.share:.1f}" for share in shares if share))
         rows.append(f"| {run} | {r.detector} | {' | '.join(cells)} |")
     return rows
 

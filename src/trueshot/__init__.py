@@ -1,6 +1,12 @@
 """trueshot: tells true shots from recaptures, and goes on telling them apart under attack.
 
-Public names are imported on first use, so that `import trueshot` stays light.
+    import trueshot
+
+    prediction = trueshot.load("accurate").predict("photo.jpg")
+    print(prediction.verdict, prediction.likelihood_ratio)
+
+Public names are imported on first use, so that `import trueshot` stays light. Those that train,
+attack and evaluate need the extra `train`.
 """
 
 from importlib import import_module
@@ -15,25 +21,32 @@ _HOME = {
     "Dataset": "datasets",
     "Detector": "detector",
     "evaluate": "evaluation",
+    "EvaluationResult": "evaluation",
     "Expectation": "attacks",
     "FAB": "attacks",
     "FGSM": "attacks",
     "FMN": "attacks",
     "LCNN": "networks",
     "LeastLikelyClass": "attacks",
+    "load": "inference",
     "load_bundle": "bundle",
+    "make_bundle": "calibrating",
+    "Network": "networks",
     "perturb": "attacks",
     "PGD": "attacks",
+    "Prediction": "inference",
+    "Predictor": "inference",
     "prepare": "datasets",
     "RayS": "attacks",
-    "read_image": "imagefiles",
+    "read_image": "images",
     "Recipe": "training",
     "reproduce": "reproduce",
-    "RobustnessResult": "evaluation",
     "save_bundle": "bundle",
-    "SecurityResult": "evaluation",
+    "scan": "scanning",
     "SpectralNetwork": "networks",
     "Square": "attacks",
+    "Targeted": "attacks",
+    "Task": "tasks",
     "Through": "attacks",
     "train": "training",
     "Transfer": "attacks",
@@ -47,7 +60,13 @@ __all__ = ["__version__", *sorted(_HOME)]
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'trueshot' has no attribute {name!r}")
-    return getattr(import_module(f"trueshot.{_HOME[name]}"), name)
+    try:
+        return getattr(import_module(f"trueshot.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("trueshot"):
+            raise
+        advice = f"trueshot.{name} needs {error.name}: pip install 'trueshot[train]'"
+        raise ModuleNotFoundError(advice, name=error.name) from error
 
 
 def __dir__() -> list[str]:

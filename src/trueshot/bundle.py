@@ -1,17 +1,24 @@
-"""A detector as one file: safetensors, with a card in its header. A file is data, never code."""
+"""A detector as one file: weights, a graph that onnxruntime runs, and a card. Data, never code."""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from trueshot.card import FORMAT, READABLE, Card
-from trueshot.errors import BundleError, RecipeError
+from trueshot.detectors import located
+from trueshot.errors import BundleError, RecipeError, TrueshotError
 from trueshot.files import write_atomically
+from trueshot.graph import Message, digest_of, read_graph, side_of, write_graph
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,80 +26,192 @@ if TYPE_CHECKING:
     from trueshot.detector import Detector
 
 _KEY = "trueshot"
+_GRAPH = "graph"  # name of the tensor of bytes that is the network as an ONNX graph
 _MOST_HEADER = 16 * 2**20
+_MOST_BYTES = 2**30
+_SUFFIX = ".onnx"
+_FILE_FORMATS = (1, 2)  # of ONNX files
+
+BundlePath = str | os.PathLike[str]
+"""A file, or the name of a bundle that comes along."""
 
 
-def save_bundle(path: str | os.PathLike[str], detector: Detector, card: Card) -> None:
-    """Write weights and card to one file, all or nothing; equal content gives equal bytes."""
-    from safetensors.torch import save
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """All that a bundle holds, or an ONNX file that was made of one.
 
-    weights = {name: t.detach().cpu().contiguous() for name, t in detector.state_dict().items()}
-    text = card.model_copy(update={"format": FORMAT}).model_dump_json()
-    digest = _digest(text, save(weights))
+    Args:
+        card: What it says of itself.
+        weights: By name, as the detector has them; none in an ONNX file.
+        graph: From crops to scores, without those weights; in an ONNX file whole. None if the
+            network has none, or the bundle is older than graphs are.
+    """
+
+    card: Card
+    weights: Mapping[str, npt.NDArray[Any]]
+    graph: Message | None
+
+
+def save_bundle(path: BundlePath, detector: Detector, card: Card) -> None:
+    """Write weights, graph and card to one file, all or nothing; equal content gives equal bytes.
+
+    A network that cannot be written as a graph is saved without one: it is not for scans.
+    """
+    weights = {name: t.detach().cpu().numpy() for name, t in detector.state_dict().items()}
+    try:
+        graph = new_graph(card, weights)
+    except (TrueshotError, ValueError):
+        graph = None
+    write_bundle(path, Bundle(card=card, weights=weights, graph=graph))
+
+
+def new_graph(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Message:
+    """The graph of a card's network, as `Bundle` holds it.
+
+    Raises:
+        TrueshotError: The network cannot be written as a graph, or does not fit these weights.
+        ValueError: The card does not say the size of a crop.
+    """
+    from trueshot.onnx import crop_graph
+
+    return crop_graph(_detector(card, weights), card.input_contract().side)
+
+
+def with_graph(bundle: Bundle, name: object) -> Bundle:
+    """A bundle whose graph takes the crops that its card says; made, where torch is, if it must be.
+
+    Args:
+        bundle: As it was read.
+        name: What errors name.
+
+    Raises:
+        BundleError: It has no such graph, and cannot get one.
+        ValueError: Its card does not say the size of a crop.
+    """
+    side = bundle.card.input_contract().side
+    if bundle.graph is not None and side_of(bundle.graph) == side:
+        return bundle
+    if not bundle.weights:
+        raise BundleError(f"{name}: fails on crops of {side} px, as its card says they are")
+    check_torch(f"{name}: holds no graph for crops of {side} px")
+    try:
+        return replace(bundle, graph=new_graph(bundle.card, bundle.weights))
+    except (TrueshotError, ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise BundleError(f"{name}: its network does not judge files: {error}") from error
+
+
+def write_bundle(path: BundlePath, bundle: Bundle) -> None:
+    """Write a bundle to one file, all or nothing; equal content gives equal bytes."""
+    from safetensors.numpy import save
+
+    tensors = {name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}
+    tensors = {name: value.reshape(bundle.weights[name].shape) for name, value in tensors.items()}
+    if bundle.graph is not None:
+        tensors[_GRAPH] = np.frombuffer(write_graph(bundle.graph), np.uint8)
+    text = bundle.card.model_copy(update={"format": FORMAT}).model_dump_json()
+    digest = _digest(text, save(tensors))
     # One entry: the order of several would differ from one writing to the next.
-    write_atomically(Path(path), save(weights, metadata={_KEY: f"{digest} {text}"}))
+    write_atomically(Path(path), save(tensors, metadata={_KEY: f"{digest} {text}"}))
 
 
-def load_bundle(path: str | os.PathLike[str]) -> tuple[Detector, Card]:
-    """Read a bundle.
+def upgrade_bundle(path: BundlePath, out: str | os.PathLike[str]) -> None:
+    """Write a bundle of any format as one of the present: with a graph, the rest as it is.
+
+    Raises:
+        BundleError: It cannot be read, or its network cannot be written as a graph.
+    """
+    try:
+        write_bundle(out, with_graph(read_bundle(path), path))
+    except ValueError as error:
+        raise BundleError(f"{path}: cannot judge photographs: {error}") from error
+
+
+def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
+    """Read a detector, to train, attack or look into it.
+
+    Args:
+        path: A bundle, or the name of one that comes along.
 
     Returns:
         The detector, in evaluation mode, on the CPU, and its card.
 
     Raises:
         BundleError: The file is missing, truncated, damaged, changed after it was written, no
-            bundle, or of a later format.
+            bundle, or of a later format; or PyTorch is not installed.
     """
-    import torch
-
-    card = read_card(path)
-    weights, _ = read_safetensors(path)
+    bundle = read_bundle(path)
+    if is_onnx(path):
+        raise BundleError(f"{path}: an ONNX file has no gradient; give its bundle")
+    check_torch(path)
     try:
-        with torch.device("meta"):  # shapes first: a card may claim more than the memory holds
-            wanted = {name: t.shape for name, t in card.new_detector().state_dict().items()}
-        if wanted != {name: t.shape for name, t in weights.items()}:
-            raise ValueError("other names or shapes of tensors")
-        detector = card.new_detector()
-        detector.load_state_dict(weights)
+        return _detector(bundle.card, bundle.weights), bundle.card
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
-    if not is_finite(detector):
-        raise BundleError(f"{path}: holds weights that are no finite numbers; train it again")
-    return detector.eval(), card
 
 
-def read_card(path: str | os.PathLike[str]) -> Card:
-    """The card of a bundle, once its digest was found to fit it and the weights; without torch.
+def read_bundle(path: BundlePath) -> Bundle:
+    """Read what a bundle, or an ONNX file of ours, holds; without torch.
+
+    Args:
+        path: The file, or the name of a bundle that comes along.
 
     Raises:
-        BundleError: As `load_bundle`, but for what is wrong with the weights.
+        BundleError: The file is missing, truncated, damaged, changed after it was written, no
+            bundle, of a later format, or has in it what no detector needs.
+    """
+    data = _read(path)
+    if is_onnx(path):
+        card, whole = _onnx(path, data)
+        return Bundle(card=card, weights={}, graph=whole)
+    card = _checked_card(path, data)
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        weights = dict(load(data))
+        written = weights.pop(_GRAPH, None)
+        if written is not None and (written.dtype != np.uint8 or written.ndim != 1):
+            raise ValueError("its graph is not of bytes")
+        graph = None if written is None else read_graph(written.tobytes())
+    except (SafetensorError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise _damaged(path, error) from error
+    if not all(np.isfinite(each).all() for each in weights.values()):
+        raise BundleError(f"{path}: holds weights that are no finite numbers; train it again")
+    return Bundle(card=card, weights=weights, graph=graph)
+
+
+def read_card(path: BundlePath) -> Card:
+    """The card of a bundle or an ONNX file, once its digest was found to fit all of it.
+
+    Raises:
+        BundleError: As `read_bundle`, but for what is wrong with the weights.
+    """
+    data = _read(path)
+    return _onnx(path, data)[0] if is_onnx(path) else _checked_card(path, data)
+
+
+def is_onnx(path: BundlePath) -> bool:
+    """Whether a detector's file is to be read as ONNX: by its suffix."""
+    return Path(path).suffix.lower() == _SUFFIX
+
+
+def check_torch(path: object) -> None:
+    """Say what to install, if PyTorch is wanted and not there.
+
+    Raises:
+        BundleError: It is not.
     """
     try:
-        data = Path(path).read_bytes()
-        header = _header(data)
-        metadata = dict(header.pop("__metadata__", None) or {})
-        _refuse_cut(header, data)
-    except FileNotFoundError:
-        raise BundleError(f"{path}: no such file") from None
-    except (OSError, LookupError, ValueError, TypeError, RecursionError) as error:
-        raise _damaged(path, error) from error
-    if _KEY not in metadata:
-        raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
-    digest, text = _divided(str(metadata[_KEY]))
-    card = _card(path, text)
-    if (digest or card.format > 1) and digest != _digest(text, data):
-        raise BundleError(
-            f"{path}: was changed after it was written (its digest does not fit); get it again"
-        )
-    return card
+        found = importlib.util.find_spec("torch")
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        raise BundleError(f"{path}: this needs PyTorch: pip install 'trueshot[train]'")
 
 
-def bundle_sha256(path: str | os.PathLike[str]) -> str:
+def bundle_sha256(path: BundlePath) -> str:
     """SHA-256 of the file, 64 hexadecimal digits: what names a detector in results."""
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    return hashlib.sha256(_read(path)).hexdigest()
 
 
 def is_finite(detector: Detector) -> bool:
@@ -103,7 +222,7 @@ def is_finite(detector: Detector) -> bool:
 
 
 def read_safetensors(
-    path: str | os.PathLike[str],
+    path: BundlePath,
 ) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     """Tensors and header of a safetensors file.
 
@@ -129,7 +248,82 @@ def read_safetensors(
         raise _damaged(path, error) from error
 
 
-def _damaged(path: str | os.PathLike[str], error: Exception) -> BundleError:
+def _read(path: BundlePath) -> bytes:
+    """A file whole, if it is one and no larger than a detector could be."""
+    file = located(path)
+    try:
+        if not file.is_file():
+            raise BundleError(f"{path}: no such file")
+        with file.open("rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > _MOST_BYTES:
+        raise BundleError(f"{path}: more than {_MOST_BYTES >> 20} MB; no detector of ours")
+    return data
+
+
+def _checked_card(path: BundlePath, data: bytes) -> Card:
+    try:
+        header = _header(data)
+        metadata = dict(header.pop("__metadata__", None) or {})
+        _refuse_cut(header, data)
+    except (LookupError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if _KEY not in metadata:
+        raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
+    digest, text = _divided(str(metadata[_KEY]))
+    card = _card(path, text)
+    if (digest or card.format > 1) and digest != _digest(text, data):
+        raise BundleError(
+            f"{path}: was changed after it was written (its digest does not fit); get it again"
+        )
+    return card
+
+
+def _onnx(path: BundlePath, data: bytes) -> tuple[Card, Message]:
+    """Card and graph of an ONNX file of ours."""
+    try:
+        graph = read_graph(data)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: damaged, or no ONNX file of ours: {error}") from error
+    texts = [each.get("value", "") for each in graph.get("metadata_props", [])]
+    if [each.get("key") for each in graph.get("metadata_props", [])] != [_KEY]:
+        raise BundleError(f"{path}: a network without a trueshot card; not one that we exported")
+    try:
+        facts = json.loads(texts[0])
+        said, digest, written = facts["card"], facts["digest"], facts["format"]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: its card is damaged: {error}") from error
+    if written not in _FILE_FORMATS:
+        raise BundleError(f"{path}: format {written!r} is not known to this version")
+    card = _card(path, json.dumps(said))
+    if digest != digest_of(graph, said):
+        raise BundleError(
+            f"{path}: was changed after it was written (its digest does not fit); export it again"
+        )
+    return card, graph
+
+
+def _detector(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Detector:
+    """A detector with these weights, in evaluation mode.
+
+    Raises:
+        RecipeError: The network is not known.
+        ValueError: They are of another network.
+    """
+    import torch
+
+    with torch.device("meta"):  # shapes first: a card may claim more than the memory holds
+        wanted = {name: t.shape for name, t in card.new_detector().state_dict().items()}
+    if wanted != {name: value.shape for name, value in weights.items()}:
+        raise ValueError("other names or shapes of tensors")
+    detector = card.new_detector()
+    detector.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    return detector.eval()
+
+
+def _damaged(path: BundlePath, error: Exception) -> BundleError:
     return BundleError(f"{path}: truncated, damaged, or no safetensors file: {error}")
 
 
@@ -169,13 +363,13 @@ def _digest(card: str, data: bytes) -> str:
     return found.hexdigest()
 
 
-def _card(path: str | os.PathLike[str], text: str) -> Card:
+def _card(path: BundlePath, text: str) -> Card:
     try:
         content = json.loads(text)
         if isinstance(content, dict) and content.get("format", 0) not in READABLE:
             raise BundleError(
                 f"{path}: bundle format {content.get('format')!r}, this version reads "
-                f"{' and '.join(map(str, READABLE))}"
+                f"{READABLE[0]} to {READABLE[-1]}"
             )
         return Card.model_validate(content)
     except (ValueError, TypeError, RecursionError) as error:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
-from trueshot.labels import CLASSES
+from trueshot.tasks import Task, Wording
+from trueshot.tasks.recapture import RECAPTURE, words_for
+from trueshot.tasks.task import DecisionRule
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
 
-FORMAT = 2
-READABLE = (1, 2)  # format 1 had no contract, calibration, decision, domain and measurements
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""1 had no contract, calibration, decision, domain and measurements; 2 had no graph,
+and no task but recapture."""
+
+_TRIMMED = 0.2  # as in `CropAggregator`
+
 
 Share = Field(ge=0, le=1)
 
@@ -28,12 +38,23 @@ class InputContract(_Part):
     Args:
         side: Height and width of a crop, at native resolution.
         crops: At most so many of a photograph.
-        aggregation: How the scores of crops become the photograph's, as in `ManyCrops`.
+        aggregation: How the scores of crops become the photograph's, as in `CropAggregator`.
     """
 
     side: int = Field(ge=16, le=1024)
     crops: int = Field(default=16, ge=1, le=256)
     aggregation: Literal["mean", "median", "trimmed", "max"] = "mean"
+
+    def aggregate(self, scores: NDArray[np.float64]) -> float:
+        """Scores of crops, shape (n,), n ≥ 1, made one, as `CropAggregator` does with logits."""
+        ranked = np.sort(scores)
+        count = len(ranked)
+        if self.aggregation == "mean":
+            return float(scores.mean())
+        if self.aggregation == "max":
+            return float(ranked[-1])
+        left = (count - 1) // 2 if self.aggregation == "median" else int(count * _TRIMMED)
+        return float(ranked[left : count - left].mean())
 
 
 class Rate(_Part):
@@ -122,6 +143,9 @@ class Card(_Part):
         offset: See `Detector`.
         scale: See `Detector`.
         classes: Names of the classes in the order of the logits.
+        task_name: Name of the task that it was trained for.
+        decision_rule: As of `Task`.
+        wording: Words of its verdicts, if they are not those made of the names of its classes.
         side: Height and width of the crops that it was trained on.
         recipe: The settings of the training run.
         data: Fingerprint of the data set that it was trained on.
@@ -143,7 +167,10 @@ class Card(_Part):
     network: dict[str, Any]
     offset: FiniteFloat = 0.0
     scale: FiniteFloat = Field(default=1.0, gt=0)
-    classes: tuple[str, ...] = Field(default=CLASSES, min_length=2, max_length=100)
+    classes: tuple[str, ...] = Field(default=RECAPTURE.classes, min_length=2, max_length=100)
+    task_name: str = Field(default=RECAPTURE.name, max_length=100)
+    decision_rule: DecisionRule = "against-class-0"
+    wording: Wording | None = None
     side: int | None = Field(default=None, ge=16, le=4096)
     recipe: dict[str, Any] | None = None
     data: str | None = None
@@ -160,6 +187,37 @@ class Card(_Part):
     measured: tuple[Measurement, ...] = Field(default=(), max_length=200)
     limits: tuple[str, ...] = Field(default=(), max_length=50)
 
+    @model_validator(mode="after")
+    def _of_a_task(self) -> Card:
+        _ = self.decides  # a ValueError where there is no such task
+        return self
+
+    @cached_property
+    def decides(self) -> Task:
+        """The task, without what makes its examples."""
+        return Task(
+            name=self.task_name,
+            classes=self.classes,
+            decision=self.decision_rule,
+            wording=self.wording or words_for(self.classes),
+        )
+
+    @property
+    def words(self) -> Wording:
+        """The words of its verdicts."""
+        return self.decides.words
+
+    @classmethod
+    def of_task(cls, task: Task, **more: Any) -> Card:
+        """A card for detectors of a task."""
+        return cls(
+            classes=task.classes,
+            task_name=task.name,
+            decision_rule=task.decision,
+            wording=task.wording,
+            **more,
+        )
+
     def new_detector(self) -> Detector:
         """A detector of this architecture with fresh weights.
 
@@ -171,6 +229,18 @@ class Card(_Part):
 
         network = build_network({**self.network, "classes": len(self.classes)})
         return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
+
+    def verdict(self, score: float) -> str:
+        """What a score means; without thresholds its sign decides."""
+        if self.decision is not None:
+            return self.decision.verdict(score, self.words)
+        return self.words.verdicts[score > 0]
+
+    def log10_lr(self, score: float) -> float | None:
+        """The bounded log10 likelihood ratio of a score; None without calibration."""
+        if self.calibration is None:
+            return None
+        return float(self.calibration.log10_lr(np.array([score]))[0])
 
     def input_contract(self) -> InputContract:
         """How photographs are judged: as the card says, else all that follows from its crops.

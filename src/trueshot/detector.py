@@ -9,8 +9,9 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from trueshot.labels import CLASSES
 from trueshot.networks.folding import folded
+from trueshot.networks.registry import Explained, Network
+from trueshot.tasks.recapture import RECAPTURE
 
 
 @final
@@ -36,7 +37,7 @@ class Detector(nn.Module):
         *,
         offset: float = 0.0,
         scale: float = 1.0,
-        classes: tuple[str, ...] = CLASSES,
+        classes: tuple[str, ...] = RECAPTURE.classes,
     ) -> None:
         super().__init__()
         if scale <= 0:
@@ -60,6 +61,17 @@ class Detector(nn.Module):
         Raises:
             ValueError: Not float, or not of that shape.
         """
+        logits: Tensor = self.network(self._normalised(images))
+        return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and where they come from, as far as the network tells; see `forward`."""
+        normalised = self._normalised(images)
+        if isinstance(self.network, Network):
+            return self.network.explained(normalised)
+        return Explained(self.network(normalised))
+
+    def _normalised(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
                 "float levels of shape (n, 3, h, w) wanted, "
@@ -67,8 +79,7 @@ class Detector(nn.Module):
             )
         if self.offset != 0.0 or self.scale != 1.0:
             images = (images - self.offset) / self.scale
-        logits: Tensor = self.network(images)
-        return logits
+        return images
 
     def folded(self) -> Detector:
         """The same detector in fewer steps, while it is in evaluation mode: see `folded`."""
@@ -80,6 +91,15 @@ class Detector(nn.Module):
         with evaluating(self):
             logits: Tensor = self(images)
             return logits.double().softmax(1)
+
+
+def scores_of(logits: Tensor) -> Tensor:
+    """Logits (n, classes, …) as scores (n, …): log odds that an image is not of class 0.
+
+    With two classes that is the logit of class 1 minus that of class 0.
+    """
+    others = logits[:, 1] if logits.shape[1] == 2 else logits[:, 1:].logsumexp(1)
+    return others - logits[:, 0]
 
 
 @contextmanager

@@ -52,6 +52,14 @@ class SimulationError(TrueshotError):
     """A simulation that cannot be made as asked."""
 
 
+class PluginError(TrueshotError):
+    """A file of the user's own code that is missing, fails, or does not define what it should."""
+
+
+class TaskError(TrueshotError, ValueError):
+    """A task that is not known, or does not say what it decides."""
+
+
 class RecipeError(TrueshotError):
     """A recipe that does not say a training run; the message names the setting."""
 

@@ -102,6 +102,65 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
         file.write(_line(record))
 
 
+def parse_yaml(text: str, most: int = 100_000) -> Any:
+    """Plain data from YAML that people write by hand.
+
+    Raises:
+        ValueError: It is no YAML, longer than `most` characters, or holds an alias, by which a few
+            lines become megabytes.
+    """
+    import yaml
+
+    if len(text) > most:
+        raise ValueError(f"{len(text):,} characters; at most {most:,} are read")
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("an alias (*name) is not read here: write out what it stands for")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(sanitize(str(error) or "nested too deeply", 500)) from error
+
+
+class Journal:
+    """Finished work in a file, so that a run that was stopped at any moment goes on.
+
+    A key line says what the records after it belong to; a run with another key adds its own key
+    line, and takes nothing from the records of the others.
+
+    Args:
+        path: The file; None keeps nothing.
+        key: All that the records depend on, as JSON holds it.
+
+    Attributes:
+        records: Those of this key, in the order in which they were added.
+    """
+
+    def __init__(self, path: Path | None = None, key: Any = None) -> None:
+        self.path = path
+        self.key = json.loads(json.dumps(key))
+        self.records: list[dict[str, Any]] = []
+        self._is_open = False
+        if path is not None and path.is_file():
+            lines = read_lines(path)
+            write_lines(path, lines)  # without a line that a crash has cut
+            for line in lines:
+                if line.keys() == {"key"}:
+                    self._is_open = line["key"] == self.key
+                elif self._is_open:
+                    self.records.append(line)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record, which holds more than a key."""
+        self.records.append(record)
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._is_open:
+            append_line(self.path, {"key": self.key})
+            self._is_open = True
+        append_line(self.path, record)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Delete what writers that were killed in this folder, not below it, left half written."""
     for path in folder.glob(".*.part"):
@@ -112,12 +171,12 @@ def _line(record: dict[str, Any]) -> str:
     return json.dumps(record) + "\n"
 
 
-def printable(text: str) -> str:
+def utf8_safe(text: str) -> str:
     """A file name as text: bytes in it that are no UTF-8 are written as escapes."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def plain(text: str, most: int = 10_000) -> str:
+def sanitize(text: str, most: int = 10_000) -> str:
     """A text from a stranger, on one line, with nothing in it that hides or turns other text.
 
     Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
@@ -130,16 +189,16 @@ def plain(text: str, most: int = 10_000) -> str:
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
-def unmistakable(name: str, most: int = 10_000) -> str:
+def sanitize_unique(name: str, most: int = 10_000) -> str:
     r"""A name from a stranger, as `plain` shows it, and such that no other name is shown alike.
 
     A file may really be called `a\x1b.jpg`, with a backslash. So where something is escaped, or
     could be taken for an escape, backslashes are escaped too. `plain` leaves the result as it is;
     names longer than `most` lose their middle, and may be shown alike.
     """
-    if plain(name, most) == name and not _ESCAPE.search(name):
+    if sanitize(name, most) == name and not _ESCAPE.search(name):
         return name
-    return plain(name.replace("\\", r"\\"), most)
+    return sanitize(name.replace("\\", r"\\"), most)
 
 
 def _escaped(character: str) -> str:
@@ -149,7 +208,7 @@ def _escaped(character: str) -> str:
 
 
 @contextlib.contextmanager
-def only_run_in(folder: Path) -> Iterator[None]:
+def claim(folder: Path) -> Iterator[None]:
     """Hold a folder against a second run; a run that is killed holds it no longer.
 
     Raises:

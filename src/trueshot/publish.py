@@ -11,14 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
-from trueshot.reports.candidate import LINF
-from trueshot.reports.comparison import comparisons_of
-from trueshot.reports.found import find
-from trueshot.reports.leaderboard import board
-from trueshot.reports.report import write_leaderboard, write_report
 
 if TYPE_CHECKING:
-    from trueshot.judging.evidence import Explanation
+    from trueshot.inference.explanation import Explanation
 
 PAGES, PDF = (".html", ".htm"), ".pdf"
 
@@ -46,28 +41,37 @@ def report(paths: Sequence[Path], out: Path) -> Published:
     Raises:
         RunError: There is no result.
     """
+    from trueshot.reports.loading import find
+    from trueshot.reports.report import write_report
+
     files, faults = write_report(find(paths), out, _meanings())
     return Published(files=files, faults=faults)
 
 
 def compare(
-    paths: Sequence[Path], out: Path, threat: str = LINF, budget: float | None = None
+    paths: Sequence[Path], out: Path, threat: str | None = None, budget: float | None = None
 ) -> Published:
     """Write a leaderboard sorted by worst case, one for each data set, part and size.
 
     Args:
         paths: Results, and folders that hold some.
         out: Folder of the leaderboard.
-        threat: Threat model of the worst cases.
+        threat: Threat model of the worst cases; by default L∞.
         budget: By whose worst case to sort, in levels; by default the largest that all detectors
             of a table have, at most 5.
 
     Raises:
         RunError: There is no result, or none of that threat model, or at that budget.
     """
+    from trueshot.reports.comparison import comparisons_of
+    from trueshot.reports.detector_results import LINF
+    from trueshot.reports.leaderboard import board
+    from trueshot.reports.loading import find
+    from trueshot.reports.report import write_leaderboard
+
     findings = find(paths)
     comparisons = comparisons_of(findings.results)
-    boards = [board(each, threat, budget) for each in comparisons]
+    boards = [board(each, threat or LINF, budget) for each in comparisons]
     if not any(made.ranked for made in boards):
         raise RunError(_nothing(sorted({t for c in comparisons for t in c.threats}), budget))
     return Published(files=write_leaderboard(boards, out), faults=findings.faults)
@@ -106,8 +110,7 @@ def scan_report(
         RunError: No report has such a name, or the extra pdf is not installed.
         BundleError: The detector cannot be read any more.
     """
-    from trueshot.bundle import bundle_sha256
-    from trueshot.judging.onnx_reading import card_of
+    from trueshot.bundle import bundle_sha256, read_card
     from trueshot.reports.scan_report import write_scan_report
     from trueshot.versions import versions
 
@@ -115,7 +118,7 @@ def scan_report(
     with _page_of(out) as page:
         write_scan_report(
             records,
-            card_of(detector),
+            read_card(detector),
             page,
             bundle_sha256=bundle_sha256(detector),
             explanations=explanations,
@@ -130,7 +133,7 @@ def _page_of(out: Path) -> Iterator[Path]:
     if out.suffix.lower() != PDF:
         yield out
         return
-    from trueshot.reports.pdf import write_pdf
+    from trueshot.reports.page import write_pdf
 
     with TemporaryDirectory(prefix="trueshot-") as folder:
         page = Path(folder) / "report.html"

@@ -11,21 +11,22 @@ import torch
 
 from trueshot.attacks import Attack
 from trueshot.bundle import bundle_sha256, load_bundle
-from trueshot.datasets import LABELS, Dataset
+from trueshot.datasets import Dataset
 from trueshot.errors import RunError
 from trueshot.evaluation import (
-    RobustnessResult,
-    Subject,
+    DetectorUnderTest,
+    EvaluationResult,
     evaluate,
     load_experiments,
     make_examples,
     paper_attacks,
     save_result,
 )
-from trueshot.files import only_run_in, write_json
+from trueshot.files import claim, write_json
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
-from trueshot.reports.html import write_page
-from trueshot.reports.tables import write_tables
+from trueshot.reports.paper_tables import write_tables
+from trueshot.reports.reproduction import write_page
+from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training import Recipe, train
 
 
@@ -41,7 +42,7 @@ class Reproduction:
         page: The whole story on one page, for a browser; it needs no other file.
     """
 
-    results: list[RobustnessResult]
+    results: list[EvaluationResult]
     results_file: Path
     tables: list[Path]
     figures: list[Path]
@@ -85,7 +86,7 @@ def reproduce(
     for side in sides:
         _require_test_crops(dataset, side)
     root = Path(out)
-    with only_run_in(root):
+    with claim(root):
         results, examples = _others(root, sides)
         _run(root, dataset, recipes, sides, attacks, device, crops, results, examples)
     return render(root)
@@ -99,7 +100,7 @@ def _run(
     attacks: Mapping[tuple[str, float], Attack],
     device: str | torch.device,
     crops: int | None,
-    results: list[RobustnessResult],
+    results: list[EvaluationResult],
     examples: dict[str, Any],
 ) -> None:
     for side in sides:
@@ -125,11 +126,13 @@ def _run(
 
 def _require_test_crops(dataset: Dataset, side: int) -> None:
     """Notice before days of training that there will be nothing to judge."""
-    if len(set(dataset.part(side, "test").labels.tolist())) < len(LABELS):
+    if dataset.task.classes != RECAPTURE.classes:
+        raise RunError(f"{dataset.folder}: the paper's experiments are of {RECAPTURE.name}")
+    if len(set(dataset.part(side, "test").labels.tolist())) < len(RECAPTURE.classes):
         raise RunError(f"{dataset.folder}: its test part at {side} px lacks a class")
 
 
-def _others(root: Path, sides: Sequence[int]) -> tuple[list[RobustnessResult], dict[str, Any]]:
+def _others(root: Path, sides: Sequence[int]) -> tuple[list[EvaluationResult], dict[str, Any]]:
     """What an earlier call has found at other sizes: it stays."""
     if not (root / "results.json").is_file():
         return [], {}
@@ -168,7 +171,7 @@ def evaluate_bundle(
     part: str = "test",
     crops: int | None = None,
     device: str | torch.device = "cpu",
-) -> RobustnessResult:
+) -> EvaluationResult:
     """Evaluate a bundle, by default as the paper does; write result.json into a folder.
 
     An evaluation that was stopped goes on; one that is finished is read back.
@@ -177,16 +180,18 @@ def evaluate_bundle(
     side = side or card.side or dataset.only_side()
     sha256 = bundle_sha256(bundle)
     name = str((card.recipe or {}).get("name", bundle.stem))
-    with only_run_in(out):
+    with claim(out):
+        tested = DetectorUnderTest(
+            detector=detector, name=name, bundle_sha256=sha256, recipe=card.recipe
+        )
         result = evaluate(
-            detector,
+            tested,
             dataset,
-            paper_attacks() if attacks is None else attacks,
+            attacks,
             side=side,
             part=part,
             crops=crops,
-            subject=Subject(name=name, bundle_sha256=sha256, recipe=card.recipe),
-            journal=out / "cells.jsonl",
+            journal=out / "result.jsonl",
             device=device,
         )
         save_result(out / "result.json", result)

@@ -7,22 +7,24 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from trueshot.datasets import LABELS, Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
+from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import only_run_in, printable, write_json
-from trueshot.imagefiles import read_image, write_png
+from trueshot.files import claim, utf8_safe, write_json
+from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
-from trueshot.simulation.production import VERSION, Production, names, produce
+from trueshot.simulation.production import VERSION, Production, maker, names, produce
 from trueshot.simulation.scenes import (
     Scene,
     embedded_scenes,
@@ -30,10 +32,16 @@ from trueshot.simulation.scenes import (
     procedural_scenes,
 )
 from trueshot.simulation.sheet import describe, draw_sheet
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+
+if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Handler
 
 CAMERAS, MEDIA = 100, 100  # over all parts
 SHOWN_PAIRS = 8
 _PHOTOS = "photos"
+_SECONDS = 600.0  # that a pair may take
 _MARGIN = 16  # photographs are so much larger than their largest crops, which lie at random in them
 
 
@@ -49,6 +57,8 @@ class Simulation:
         procedural: Share of the scenes that are made by rule, not photographed.
         conditions: How people recapture.
         seed: Of everything that is drawn.
+        task: Recapture; or one that makes its examples of true shots, which then are files as
+            their cameras left them, and no recaptures are made.
     """
 
     sides: tuple[int, ...] = (64,)
@@ -58,19 +68,46 @@ class Simulation:
     procedural: float = 0.3
     conditions: Conditions = EVERYDAY
     seed: int = 0
+    task: Task = RECAPTURE
 
     def __post_init__(self) -> None:
         self.settings()
+        if not self.recaptures and self.task.examples is None:
+            raise SimulationError(
+                f"{self.task.name}: makes no examples of photographs; prepare takes yours"
+            )
         if self.crops_per_photo < 1:
             raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
+    @property
+    def recaptures(self) -> bool:
+        """Whether recaptures are made, or true shots alone."""
+        return self.task == RECAPTURE
+
     def settings(self) -> Settings:
         """How crops are cut from the photographs."""
         return Settings(
-            sides=self.sides, per_class=self.per_class, fractions=self.fractions, seed=self.seed
+            sides=self.sides,
+            per_class=self.per_class,
+            fractions=self.fractions,
+            seed=self.seed,
+            task=self.task,
         )
+
+    def facts(self) -> dict[str, Any]:
+        """The settings as JSON has them; of recapture, as before there were other tasks."""
+        facts = asdict(replace(self, task=RECAPTURE))
+        del facts["task"]
+        return facts if self.recaptures else {**facts, "task": self.task.facts()}
+
+    @classmethod
+    def of_facts(cls, facts: Mapping[str, Any]) -> Self:
+        """A simulation of recaptures from what `facts` gave, also by way of JSON."""
+        conditions = TypeAdapter(Conditions).validate_python(facts["conditions"])
+        tuples = {name: tuple(facts[name]) for name in ("sides", "fractions")}
+        return cls(**{**facts, **tuples, "conditions": conditions})
 
     def photo_side(self) -> int:
         """Height and width of the photographs."""
@@ -88,8 +125,11 @@ def simulate(
     out: str | os.PathLike[str],
     simulation: Simulation,
     workers: int | None = None,
+    *,
+    engine: str = "local",
+    address: str | None = None,
 ) -> Dataset:
-    """Make originals and recaptures of scenes, and a data set of them.
+    """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
 
     Scenes, cameras, displays and prints of one part of the split are in no other. The result
     depends on the photographs and the settings alone; a run that was stopped goes on.
@@ -100,19 +140,62 @@ def simulate(
         out: Folder of the data set; photographs are kept in `photos` below it.
         simulation: Settings.
         workers: Processes; by default as many as there are processors.
+        engine: Where pairs are made: "local", or "ray" for the machines of a cluster, which read
+            photographs of scenes under the same path; files are written here.
+        address: Of the Ray cluster; see `RayEngine`.
 
     Raises:
         SimulationError: There are too few scenes, or the folder holds another simulation.
         DatasetError: As `prepare` raises it.
     """
     root = Path(out)
-    with only_run_in(root / _PHOTOS):
+    with claim(root / _PHOTOS):
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
-        produce(production, root / _PHOTOS, workers)
-        write_json(root / "pairs.json", {"pairs": _shown(production)})
-        return prepare(_photos(root, production), root, simulation.settings(), workers)
+        if engine == "local" and workers == 1:
+            produce(production, root / _PHOTOS)
+        else:
+            work = work_of(photos, scenes, simulation)
+            with open_engine(engine, work, workers=workers, address=address) as made_by:
+                produce(production, root / _PHOTOS, made_by)
+        photographs = _photos(root, production)
+        if simulation.recaptures:
+            write_json(root / "pairs.json", {"pairs": _shown(production)})
+        else:
+            photographs = examples_of(photographs, simulation.task)
+        return prepare(photographs, root, simulation.settings(), workers)
+
+
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Make ready to make pairs, as a loader of `Pool`.
+
+    Args:
+        settings: As `work_of` says them.
+    """
+    photos = settings["photos"]
+    known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
+    simulation = Simulation.of_facts(settings["simulation"])
+    scenes = [known[name] for name in settings["scenes"]]
+    production = _production(scenes, simulation)
+    return maker(replace(production, recaptures=settings["recaptures"])), {}
+
+
+def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation) -> Work:
+    """What the workers of an engine do: pairs depend on this alone."""
+    return Work(
+        loader="trueshot.simulate:load",
+        settings={
+            "photos": None if photos is None else str(photos.absolute()),
+            "scenes": [scene.name for scene in scenes],
+            "simulation": replace(
+                simulation, task=RECAPTURE, conditions=_conditions(simulation)
+            ).facts(),
+            "recaptures": simulation.recaptures,
+        },
+        memory=None,
+        seconds=_SECONDS,
+    )
 
 
 def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
@@ -149,7 +232,7 @@ def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
             if not note:
                 kept[sha256] = scene
             else:
-                print(printable(f"passed over {scene.name}: {note}"), file=sys.stderr)
+                print(utf8_safe(f"passed over {scene.name}: {note}"), file=sys.stderr)
             advance(1, "")
     return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
 
@@ -180,19 +263,30 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
             raise SimulationError(f"too few scenes for a {part} part: give more photographs")
     casts = {part: _cast(parts[part], simulation, number) for number, part in enumerate(PARTS)}
     return Production(
-        casts=casts, counts=counts, side=simulation.photo_side(), seed=simulation.seed
+        casts=casts,
+        counts=counts,
+        side=simulation.photo_side(),
+        seed=simulation.seed,
+        recaptures=simulation.recaptures,
     )
 
 
+def _conditions(simulation: Simulation) -> Conditions:
+    if simulation.recaptures:
+        return simulation.conditions
+    # Class 0 is what the camera wrote, and nothing came after.
+    return replace(simulation.conditions, kept=1.0, sent=0.0)
+
+
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
-    share = simulation.fractions[part]
+    share, conditions = simulation.fractions[part], _conditions(simulation)
     return draw_cast(
         scenes,
         simulation.seed,
         part,
         cameras=max(2, round(CAMERAS * share)),
         media=max(2, round(MEDIA * share)),
-        conditions=simulation.conditions,
+        conditions=conditions,
     )
 
 
@@ -206,7 +300,7 @@ def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequenc
 
 
 def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
-    content = {"version": VERSION, "simulation": asdict(simulation), "scenes": files}
+    content = {"version": VERSION, "simulation": simulation.facts(), "scenes": files}
     content = json.loads(json.dumps(content))
     claim = root / "simulation.json"
     if claim.is_file():
@@ -228,15 +322,15 @@ def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
 def _photos(root: Path, production: Production) -> list[Photo]:
     photos = []
     for part, number in production.places():
-        origins = [_origins(production.pair(part, number), label) for label in LABELS]
-        for name, label, origin in zip(names(part, number), LABELS, origins, strict=True):
+        pair = production.pair(part, number)
+        for name, label in zip(production.files(part, number), RECAPTURE.classes, strict=False):
             photos.append(
                 Photo(
                     name=f"{_PHOTOS}/{name}",
                     path=root / _PHOTOS / name,
                     label=label,
                     part=part,
-                    origins=origin,
+                    origins=_origins(pair, label),
                 )
             )
     return photos

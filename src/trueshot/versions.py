@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 
 def versions() -> dict[str, str]:
     """Versions of trueshot, Python and the libraries that compute."""
-    libraries = {name: version(name) for name in ("trueshot", "torch", "numpy", "pillow")}
-    return {"python": platform.python_version(), **libraries}
+    found = {"python": platform.python_version()}
+    for name in ("trueshot", "torch", "onnxruntime", "numpy", "pillow"):
+        with contextlib.suppress(PackageNotFoundError):  # torch may not be there
+            found[name] = version(name)
+    return found

@@ -23,6 +23,7 @@ from trueshot.attacks.losses import Loss, cotangent, image_gradient, margin
 from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.attacks.one_step import FGSM, LeastLikelyClass
 from trueshot.attacks.square import Square
+from trueshot.attacks.targeted import Targeted
 from trueshot.attacks.through import Through, through_channel
 from trueshot.attacks.transfer import Transfer
 
@@ -48,6 +49,7 @@ __all__ = [
     "Norm",
     "RayS",
     "Square",
+    "Targeted",
     "Through",
     "Transfer",
     "UniformNoise",

@@ -71,7 +71,7 @@ class RayS:
             tried, radius = rays.trial(going)
             wrong = _wrong(detector, tried, rays.labels[going], rays.places[going])
             rays.learn(going, radius, wrong, self.tolerance)
-        rays.settle()
+        rays.fit_all()
 
 
 class _Rays:
@@ -113,7 +113,7 @@ class _Rays:
         self.searching[which] = (searching | wrong) & ~found
         self._advance(which[over])
 
-    def settle(self) -> None:
+    def fit_all(self) -> None:
         """Take over what searches that were not ended have found."""
         better = (self.searching & (self.high < self.radius)).nonzero().flatten()
         self.direction[better] = self._turned(better)

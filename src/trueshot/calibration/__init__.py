@@ -10,11 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.calibration.bounds import elub
-    from trueshot.calibration.cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
     from trueshot.calibration.domain import Domain
     from trueshot.calibration.domain_fitting import fit_domain
+    from trueshot.calibration.elub_bounds import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
         CountedRate,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
+    from trueshot.calibration.llr_cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
     from trueshot.calibration.tradeoff import (
         Tradeoff,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         equal_error_rate,
         probit,
     )
-    from trueshot.calibration.words import PROPOSITIONS, in_words, support
+    from trueshot.calibration.verbal_scale import PROPOSITIONS, in_words, support
 
 _HOMES = {
     "Calibration": "likelihood",
@@ -41,32 +41,32 @@ _HOMES = {
     "Decision": "decision",
     "Domain": "domain",
     "Interval": "intervals",
-    "PROPOSITIONS": "words",
+    "PROPOSITIONS": "verbal_scale",
     "Shares": "rates",
     "Tradeoff": "tradeoff",
     "apcer": "rates",
     "bpcer": "rates",
     "bpcer_at": "tradeoff",
     "choose_thresholds": "decision",
-    "cllr": "cost",
-    "cllr_cal": "cost",
-    "cllr_min": "cost",
+    "cllr": "llr_cost",
+    "cllr_cal": "llr_cost",
+    "cllr_min": "llr_cost",
     "clopper_pearson": "intervals",
     "cluster_bootstrap": "intervals",
     "det_curve": "tradeoff",
-    "elub": "bounds",
+    "elub": "elub_bounds",
     "equal_error_rate": "tradeoff",
     "fit": "fitting",
     "fit_domain": "domain_fitting",
     "fit_isotonic": "fitting",
     "fit_logistic": "fitting",
-    "in_words": "words",
+    "in_words": "verbal_scale",
     "needed": "decision",
     "probit": "tradeoff",
     "rate_with_interval": "intervals",
     "share_with_interval": "intervals",
     "shares": "rates",
-    "support": "words",
+    "support": "verbal_scale",
     "worst": "rates",
 }
 

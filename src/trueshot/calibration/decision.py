@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,18 +14,20 @@ from trueshot.calibration.numbers import Number, Share
 from trueshot.calibration.rates import of_kinds
 from trueshot.calibration.samples import Floats, Labels, checked, groups
 from trueshot.errors import CalibrationError
-
-Answer = Literal["original", "recaptured", "undecided"]
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
 
 class Decision(BaseModel):
     """Two thresholds, and the error rates that they were chosen for.
 
     Args:
-        original_to: Scores up to this one are called original.
-        recaptured_from: Scores from this one on are called recaptured; between the two is
-            undecided. Where both are the same score, that score is recaptured.
-        apcer: Share of recaptures (attack presentations) called original that was wanted.
+        original_to: Scores up to this one are called class 0: original.
+        recaptured_from: Scores from this one on are called otherwise: recaptured; between the two
+            is undecided. Where both are the same score, that score is recaptured.
+        apcer: Share of recaptures (attack presentations) called original that was wanted; of other
+            tasks, of all other classes called class 0.
         bpcer: Share of originals (bona fide presentations) called recaptured that was wanted.
     """
 
@@ -42,11 +44,12 @@ class Decision(BaseModel):
             raise ValueError("original_to must not lie above recaptured_from")
         return self
 
-    def verdict(self, score: float) -> Answer:
+    def verdict(self, score: float, wording: Wording = RECAPTURE.words) -> str:
         """What this score is called; one that is not a number is undecided."""
+        first, other = wording.verdicts
         if score >= self.recaptured_from:
-            return "recaptured"
-        return "original" if score <= self.original_to else "undecided"
+            return other
+        return first if score <= self.original_to else UNDECIDED
 
 
 def choose_thresholds(
@@ -57,6 +60,7 @@ def choose_thresholds(
     *,
     apcer: float,
     bpcer: float,
+    wording: Wording = RECAPTURE.words,
 ) -> Decision:
     """Choose both thresholds for wanted error rates, on calibration photographs only.
 
@@ -83,6 +87,7 @@ def choose_thresholds(
             passed over. Kinds that have too few photographs of their own only count in the whole.
         apcer: Wanted share of recaptures that are called original, in (0, 1).
         bpcer: Wanted share of originals that are called recaptured, in (0, 1).
+        wording: What errors call the classes and the rates.
 
     Raises:
         CalibrationError: There is too little data for the wanted rate: it says how much is needed.
@@ -90,12 +95,14 @@ def choose_thresholds(
     Source: Vovk, Gammerman and Shafer 2005, proposition 4.1 (conformal prediction); with sources:
         Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data".
     """
-    given, classes = checked(scores, labels)
+    given, classes = checked(scores, labels, wording=wording)
     source = groups(sources, len(given))
     unit = "photographs" if sources is None else "sources"
     original, attack = classes == 0, classes == 1
-    from_here = _highest(given[original], source[original], bpcer, f"original {unit}", "BPCER")
-    up_to = -_highest(-given[attack], source[attack], apcer, f"recaptured {unit}", "APCER")
+    first, other = (f"{word} {unit}" for word in wording.verdicts)
+    false, missed = wording.errors
+    from_here = _highest(given[original], source[original], bpcer, first, false)
+    up_to = -_highest(-given[attack], source[attack], apcer, other, missed)
     for chosen in of_kinds(classes, kinds).values():
         if len(np.unique(source[chosen])) >= needed(apcer):
             up_to = min(up_to, -_highest(-given[chosen], source[chosen], apcer, "", ""))

@@ -127,16 +127,32 @@ def _precision(table: Floats) -> Floats:
     A feature that hardly ever varies, and then much, as a share that is mostly nought, gets a
     variance of its own on top: else all others would be lost beside its few large distances.
     """
-    from sklearn.covariance import ledoit_wolf
-
     if not table.shape[1]:
         return np.zeros((0, 0))
     away = np.abs(table - table.mean(axis=0)).max(axis=0) / _DEVIATIONS
     scale = np.maximum(np.maximum(table.std(axis=0), away), _LEAST_ROOM / 2)
-    shrunk = ledoit_wolf(table / scale)[0]
+    shrunk = ledoit_wolf(table / scale)
     own = np.maximum(1 - np.diag(shrunk), 0) + 1e-6
     precision = np.linalg.inv(shrunk + np.diag(own)) / np.outer(scale, scale)
     return np.asarray((precision + precision.T) / 2)
+
+
+def ledoit_wolf(table: Floats) -> Floats:
+    """Covariance of the columns, shrunk towards a multiple of the identity as far as is best.
+
+    Source: Ledoit, Wolf 2004, "A well-conditioned estimator for large-dimensional covariance
+    matrices", section 3.
+    """
+    away = table - table.mean(axis=0)
+    count, size = away.shape
+    covariance = away.T @ away / count
+    identity = np.trace(covariance) / size * np.eye(size)
+    distance = float(np.square(covariance - identity).sum())
+    # How far the covariance of one photograph is from that of all, on average.
+    spread = float((np.square(away).T @ np.square(away)).sum() / count)
+    error = (spread - float(np.square(covariance).sum())) / count
+    share = min(error, distance) / distance if distance > 0 else 0.0
+    return np.asarray(share * identity + (1 - share) * covariance)
 
 
 def _to_the_others(table: Floats, precision: Floats) -> Floats:

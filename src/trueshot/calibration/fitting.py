@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trueshot.calibration.bounds import independence, weighted_elub
+from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.likelihood import MOST_KNOTS, Calibration
 from trueshot.calibration.samples import Floats, Labels, balanced, checked, groups
 
@@ -93,13 +93,13 @@ def pooled(scores: Floats, labels: Labels) -> Floats:
 
     Minus and plus infinity where only one class occurs. Equal scores get equal ratios.
     """
-    from sklearn.isotonic import isotonic_regression
+    from scipy.optimize import isotonic_regression
 
     distinct, place = np.unique(scores, return_inverse=True)
     weights = balanced(labels)
     weight = np.bincount(place, weights, len(distinct))
     share = np.bincount(place, weights * labels, len(distinct)) / weight
-    posterior = isotonic_regression(share, sample_weight=weight, y_min=0, y_max=1)
+    posterior = np.clip(isotonic_regression(share, weights=weight).x, 0, 1)
     originals = 1 - posterior
     near = 1e-12  # sums round: what is 0 must not be nearly 0, or the ratio were not infinite
     posterior, originals = (np.where(p < near, 0, p) for p in (posterior, originals))
@@ -108,20 +108,35 @@ def pooled(scores: Floats, labels: Labels) -> Floats:
 
 
 def _line(scores: Floats, labels: Labels) -> tuple[float, float]:
-    """Slope and intercept of the natural logarithm of the ratio."""
-    from sklearn.linear_model import LogisticRegression
+    """Slope and intercept of the natural logarithm of the ratio: the least penalised loss."""
+    from scipy.optimize import minimize
+    from scipy.special import expit
 
     middle, deviation = float(np.mean(scores)), float(np.std(scores))
     if deviation == 0:
         return 0.0, 0.0
-    model = LogisticRegression(
-        C=_STRENGTH, class_weight="balanced", solver="newton-cholesky", tol=1e-10, max_iter=1000
-    )
-    model.fit(((scores - middle) / deviation)[:, None], labels)
-    slope = float(model.coef_[0, 0]) / deviation
+    given = np.stack([(scores - middle) / deviation, np.ones_like(scores)], 1)
+    signs, weights = 2.0 * labels - 1, _STRENGTH * len(labels) * balanced(labels)
+    penalty = np.diag([1.0, 0.0])
+
+    def loss(line: Floats) -> float:
+        return float(weights @ np.logaddexp(0, -signs * (given @ line)) + line @ penalty @ line / 2)
+
+    def gradient(line: Floats) -> Floats:
+        return np.asarray(given.T @ (weights * (expit(given @ line) - labels)) + penalty @ line)
+
+    def curvature(line: Floats) -> Floats:
+        share = expit(given @ line)
+        return np.asarray(given.T @ (given * (weights * share * (1 - share))[:, None]) + penalty)
+
+    found = minimize(
+        loss, np.zeros(2), jac=gradient, hess=curvature, method="trust-exact",
+        options={"gtol": 1e-9 * _STRENGTH},
+    ).x  # fmt: skip
+    slope = float(found[0]) / deviation
     if slope <= 0:
         return 0.0, 0.0
-    return slope, float(model.intercept_[0]) - slope * middle
+    return slope, float(found[1]) - slope * middle
 
 
 def _facts(

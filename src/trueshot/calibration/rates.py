@@ -1,6 +1,7 @@
 """Error rates of verdicts, in the terms of ISO/IEC 30107-3.
 
 Class 1, recaptured, is the attack presentation; class 0, original, is the bona fide presentation.
+Of other tasks class 1 stands for all classes but 0, and their words take the place of these two.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trueshot.errors import CalibrationError
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
-_ANSWERS = ("original", "recaptured", "undecided")
+_WORDS = RECAPTURE.words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,30 +53,37 @@ class Shares:
         return self.wrong / max(1, self.total - self.undecided)
 
 
-def shares(verdicts: Sequence[str], labels: ArrayLike) -> tuple[Shares, Shares]:
+def shares(
+    verdicts: Sequence[str], labels: ArrayLike, wording: Wording = _WORDS
+) -> tuple[Shares, Shares]:
     """What became of originals and of recaptures.
 
     Args:
         verdicts: "original", "recaptured" or "undecided", n of them.
         labels: 0 original, 1 recaptured, shape (n,).
+        wording: What the two are called in verdicts.
 
     Raises:
         CalibrationError: A class is missing, lengths differ, or a verdict is none of the three.
     """
-    given, classes = _checked(verdicts, labels)
-    return _of(given[classes == 0], "recaptured"), _of(given[classes == 1], "original")
+    given, classes = _checked(verdicts, labels, wording)
+    first, other = wording.verdicts
+    return _of(given[classes == 0], other), _of(given[classes == 1], first)
 
 
-def bpcer(verdicts: Sequence[str], labels: ArrayLike) -> float:
+def bpcer(verdicts: Sequence[str], labels: ArrayLike, wording: Wording = _WORDS) -> float:
     """Share of originals (bona fide presentations) that are called recaptured.
 
     Args, raises: As `shares`.
     """
-    return shares(verdicts, labels)[0].error
+    return shares(verdicts, labels, wording)[0].error
 
 
 def apcer(
-    verdicts: Sequence[str], labels: ArrayLike, kinds: Sequence[str] | None = None
+    verdicts: Sequence[str],
+    labels: ArrayLike,
+    kinds: Sequence[str] | None = None,
+    wording: Wording = _WORDS,
 ) -> dict[str, float]:
     """Share of recaptures (attack presentations) that are called original, per kind.
 
@@ -81,6 +92,7 @@ def apcer(
         labels: 0 original, 1 recaptured, shape (n,).
         kinds: Kind of each recapture, such as "screen" and "print", n of them; what stands for
             originals is passed over. None: all of one kind, "recaptured".
+        wording: What the two are called in verdicts.
 
     Returns:
         The rate by kind, in the order of the alphabet. The standard has the worst kind reported:
@@ -89,11 +101,10 @@ def apcer(
     Raises:
         CalibrationError: As `shares`.
     """
-    given, classes = _checked(verdicts, labels)
-    return {
-        kind: _of(given[chosen], "original").error
-        for kind, chosen in of_kinds(classes, kinds).items()
-    }
+    given, classes = _checked(verdicts, labels, wording)
+    first, other = wording.verdicts
+    chosen = of_kinds(classes, kinds, other)
+    return {kind: _of(given[which], first).error for kind, which in chosen.items()}
 
 
 def worst(rates: Mapping[str, float]) -> tuple[str, float]:
@@ -107,18 +118,20 @@ def worst(rates: Mapping[str, float]) -> tuple[str, float]:
     return max(rates.items(), key=lambda pair: pair[1])
 
 
-def of_kinds(labels: ArrayLike, kinds: Sequence[str] | None) -> dict[str, NDArray[np.bool_]]:
-    """Which photographs are recaptures of each kind, by name; without a kind it is "recaptured".
+def of_kinds(
+    labels: ArrayLike, kinds: Sequence[str] | None, unknown: str = _WORDS.verdicts[1]
+) -> dict[str, NDArray[np.bool_]]:
+    """Which photographs are recaptures of each kind, by name; without a kind it is `unknown`.
 
     Raises:
         CalibrationError: There are more or fewer kinds than photographs.
     """
     recaptured = np.asarray(labels) == 1
     if kinds is None:
-        return {"recaptured": recaptured}
+        return {unknown: recaptured}
     if len(kinds) != len(recaptured):
         raise CalibrationError(f"{len(kinds)} kinds for {len(recaptured)} photographs")
-    names = np.array([str(kind) or "recaptured" for kind in kinds], dtype=object)
+    names = np.array([str(kind) or unknown for kind in kinds], dtype=object)
     found = sorted(set(names[recaptured]))
     return {kind: recaptured & np.asarray(names == kind, dtype=bool) for kind in found}
 
@@ -126,20 +139,21 @@ def of_kinds(labels: ArrayLike, kinds: Sequence[str] | None) -> dict[str, NDArra
 def _of(verdicts: NDArray[np.str_], error: str) -> Shares:
     return Shares(
         wrong=int((verdicts == error).sum()),
-        undecided=int((verdicts == "undecided").sum()),
+        undecided=int((verdicts == UNDECIDED).sum()),
         total=len(verdicts),
     )
 
 
 def _checked(
-    verdicts: Sequence[str], labels: ArrayLike
+    verdicts: Sequence[str], labels: ArrayLike, wording: Wording
 ) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     given, classes = np.asarray(verdicts, dtype=np.str_), np.asarray(labels, dtype=np.int64)
     if given.ndim != 1 or given.shape != classes.shape:
         raise CalibrationError(f"{given.size} verdicts and {classes.size} labels: as many needed")
-    if other := sorted(set(given.tolist()) - set(_ANSWERS)):
-        raise CalibrationError(f"verdict {other[0]!r}; known: {', '.join(_ANSWERS)}")
-    for label, name in enumerate(_ANSWERS[:2]):
+    known = (*wording.verdicts, UNDECIDED)
+    if other := sorted(set(given.tolist()) - set(known)):
+        raise CalibrationError(f"verdict {other[0]!r}; known: {', '.join(known)}")
+    for label, name in enumerate(wording.verdicts):
         if not (classes == label).any():
             raise CalibrationError(f"no {name} photograph: its error rate cannot be told")
     return given, classes

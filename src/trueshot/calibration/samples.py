@@ -8,18 +8,27 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trueshot.errors import CalibrationError
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-def checked(scores: ArrayLike, labels: ArrayLike, *, finite: bool = True) -> tuple[Floats, Labels]:
+def checked(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    finite: bool = True,
+    wording: Wording = RECAPTURE.words,
+) -> tuple[Floats, Labels]:
     """Scores and labels as arrays that fit each other.
 
     Args:
-        scores: Shape (n,), higher means rather recaptured.
-        labels: 0 original, 1 recaptured, shape (n,).
+        scores: Shape (n,), higher means rather not of class 0.
+        labels: 0 of class 0, 1 of any other, shape (n,).
         finite: Whether infinite scores are refused; what is not a number always is.
+        wording: What errors call the two.
 
     Raises:
         CalibrationError: They do not fit, a score is no number, or a class is missing.
@@ -32,11 +41,12 @@ def checked(scores: ArrayLike, labels: ArrayLike, *, finite: bool = True) -> tup
         )
     if np.isnan(given).any() or (finite and np.isinf(given).any()):
         raise CalibrationError("a score is no finite number; leave such photographs out")
-    for label, name in enumerate(("original", "recaptured")):
+    for label, name in enumerate(wording.verdicts):
         if not (classes == label).any():
             raise CalibrationError(f"no {name} photograph among {len(given)}: both are needed")
     if not np.isin(classes, (0, 1)).all():
-        raise CalibrationError("labels other than 0 (original) and 1 (recaptured)")
+        first, other = wording.verdicts
+        raise CalibrationError(f"labels other than 0 ({first}) and 1 ({other})")
     return given, classes.astype(np.int64)
 
 

@@ -4,40 +4,67 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from trueshot import __version__
 from trueshot.cli import bundles, data, learning, scanning, security
 from trueshot.errors import TrueshotError
-from trueshot.files import printable
+from trueshot.files import utf8_safe
+
+_INTERRUPTED = 130
+_TRAINING = {
+    *("torch", "pyarrow", "sklearn", "skimage", "matplotlib", "onnx", "yaml", "threadpoolctl"),
+}  # modules of the extra train
+_GROUPS: dict[str, dict[Callable[..., None], str]] = {
+    "Judge photographs": {
+        scanning.scan: "scan PHOTOS --out results.csv --report report.html",
+        bundles.inspect: "inspect accurate",
+        bundles.bundle: "bundle accurate --calibrate photos.csv --out mine.safetensors",
+        bundles.export: "export mine.safetensors --out mine.onnx",
+    },
+    "Train and attack detectors": {
+        learning.train: "train DATASET --recipe robust --size 64 --out RUN",
+        learning.recipe: "recipe secure",
+        security.attack: "attack accurate PHOTOS --attack pgd --budget 2 --out ATTACKED",
+        security.evaluate: "evaluate RUN/detector.safetensors --dataset DATASET --suite strong "
+        "--out RESULT",
+        security.report: "report RESULT --out PAGE",
+        security.compare: "compare RESULT --out BOARD",
+        learning.reproduce: "reproduce DATASET --size 64 --iterations 5000 --out RUN",
+    },
+    "Data": {
+        data.prepare: "prepare --original DIR --recaptured DIR --out DATASET --size 64",
+        data.simulate: "simulate --embedded --conditions close --size 64 --out DATASET",
+    },
+    "Service": {bundles.serve: "serve --port 8000"},
+}
+
+
+class _Grouped(TyperGroup):
+    """Commands under the headings of `_GROUPS`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for title, commands in _GROUPS.items():
+            rows = []
+            for function in commands:
+                command = self.get_command(ctx, function.__name__)
+                rows.append((function.__name__, command.get_short_help_str(64) if command else ""))
+            with formatter.section(title):
+                formatter.write_dl(rows, col_max=12)
+
 
 app = typer.Typer(
+    cls=_Grouped,
     help="Tells true shots from recaptures, and goes on telling them apart under attack.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-)
-
-_INTERRUPTED = 130
-_COMMANDS = (
-    scanning.scan,
-    bundles.inspect,
-    bundles.bundle,
-    bundles.export,
-    bundles.serve,
-    data.prepare,
-    data.simulate,
-    learning.train,
-    security.evaluate,
-    learning.reproduce,
-    security.attack,
-    learning.recipe,
-    security.report,
-    security.compare,
 )
 
 
@@ -56,8 +83,9 @@ def _root(
     pass
 
 
-for _command in _COMMANDS:
-    app.command()(_command)
+for _commands in _GROUPS.values():
+    for _command, _example in _commands.items():
+        app.command(epilog=f"Example: trueshot {_example}")(_command)
 
 
 def main() -> None:
@@ -66,7 +94,17 @@ def main() -> None:
     try:
         app()
     except (TrueshotError, OSError) as error:
-        print(printable(f"error: {error}"), file=sys.stderr)
+        print(utf8_safe(f"error: {error}"), file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _TRAINING:
+            raise
+        print(
+            f"error: this needs {missing}, which the light installation is without: "
+            "pip install 'trueshot[train]'",
+            file=sys.stderr,
+        )
         sys.exit(1)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from trueshot.cli.options import AggregationName, Bundle, bundle_named
-from trueshot.files import printable
+from trueshot.cli.options import AggregationName, Bundle, OwnNetworks, bundle_named
+from trueshot.files import utf8_safe
 
 
 class MethodName(StrEnum):
@@ -25,6 +25,7 @@ class FormatName(StrEnum):
     """What a detector is exported to."""
 
     onnx = "onnx"
+    bundle = "bundle"
 
 
 def bundle(
@@ -33,7 +34,7 @@ def bundle(
         Path,
         typer.Option(
             help="Photographs of known class: a manifest (path, label, source, kind), a folder "
-            "with original and recaptured in it, or a data set."
+            "with one for each class in it (original, recaptured), or a data set."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The bundle.")],
@@ -42,10 +43,14 @@ def bundle(
         typer.Option(help="Others to measure error rates on; by default sources are left out."),
     ] = None,
     apcer: Annotated[
-        float, typer.Option(help="Share of recaptures that may be called original.")
+        float,
+        typer.Option(
+            help="Share of recaptures (of all classes but the first) that may be called original."
+        ),
     ] = 0.05,
     bpcer: Annotated[
-        float, typer.Option(help="Share of originals that may be called recaptured.")
+        float,
+        typer.Option(help="Share of originals (of the first class) that may be called recaptured."),
     ] = 0.01,
     method: Annotated[MethodName, typer.Option(help="Of calibration.")] = MethodName.logistic,
     size: Annotated[
@@ -60,17 +65,18 @@ def bundle(
     limit: Annotated[
         list[str] | None, typer.Option(help="What it cannot do, a sentence; repeatable.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, and write it as one file."""
-    from trueshot.bundling import Wishes, describe, make_bundle
+    from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 
     made = make_bundle(
         run,
         calibrate,
         out,
         test=test,
-        wishes=Wishes(
+        settings=CalibrationSettings(
             apcer=apcer,
             bpcer=bpcer,
             method=method.value,
@@ -85,9 +91,9 @@ def bundle(
         command=shlex.join(["trueshot", *sys.argv[1:]]),
     )
     for name, reason in made.unread.items():
-        typer.echo(printable(f"passed over {name}: {reason}"), err=True)
+        typer.echo(utf8_safe(f"passed over {name}: {reason}"), err=True)
     typer.echo(describe(made.card, made.sha256), nl=False)
-    typer.echo(f"bundle: {printable(str(made.path))}")
+    typer.echo(f"bundle: {utf8_safe(str(made.path))}")
 
 
 def inspect(
@@ -95,12 +101,11 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
-    from trueshot.bundle import bundle_sha256
-    from trueshot.bundling import describe
-    from trueshot.judging.onnx_reading import card_of
+    from trueshot.bundle import bundle_sha256, read_card
+    from trueshot.calibrating import describe
 
     path = bundle_named(bundle)
-    card = card_of(path)
+    card = read_card(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:
@@ -111,14 +116,26 @@ def export(
     bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
     out: Annotated[Path, typer.Option(help="The file.")],
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
+    network: OwnNetworks = None,
 ) -> None:
-    """Write a detector for other runtimes, once it was found to judge alike there."""
-    from trueshot.export import export_onnx
+    """Write a detector for other runtimes, once it was found to judge alike there.
 
-    made = export_onnx(bundle_named(bundle), out)
+    To bundle: a bundle of an older format becomes one of the present, which is scanned with
+    without PyTorch; weights, calibration and thresholds stay.
+    """
+    from trueshot.bundle import bundle_sha256, load_bundle, upgrade_bundle
+
+    if to is FormatName.bundle:
+        upgrade_bundle(bundle, out)
+        typer.echo(f"{utf8_safe(str(out))}: SHA-256 {bundle_sha256(out)}")
+        return
+    detector, card = load_bundle(bundle)
+    from trueshot.onnx import IMAGES, export_onnx
+
+    sha256, difference = export_onnx(detector, card, bundle_sha256(bundle), out)
     typer.echo(
-        f"{printable(str(made.path))}: {made.images} photographs judged alike, scores within "
-        f"{made.difference:.1e}; SHA-256 {made.sha256}"
+        f"{utf8_safe(str(out))}: {IMAGES} photographs judged alike, scores within "
+        f"{difference:.1e}; SHA-256 {sha256}"
     )
 
 
@@ -148,8 +165,8 @@ def serve(
     from trueshot.errors import RunError
 
     try:
-        from trueshot.web.limits import ServiceSettings
-        from trueshot.web.serving import serve as run
+        from trueshot.web.server import serve as run
+        from trueshot.web.settings import ServiceSettings
     except ImportError as error:
         raise RunError(
             f"the service needs the extra web: pip install 'trueshot[web]' ({error})"

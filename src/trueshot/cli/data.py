@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Sides
+from trueshot.cli.options import Address, EngineName, EngineOption, Sides
+
+if TYPE_CHECKING:
+    from trueshot.datasets import Photo
+    from trueshot.tasks import Task
 
 
 class SplitBy(StrEnum):
@@ -25,8 +29,26 @@ class ConditionsName(StrEnum):
     close = "close"
 
 
+TaskName = Annotated[
+    str,
+    typer.Option(
+        help="recapture, median-filtering, recompression, manipulation, or path/to/file.py:NAME, "
+        "which is run."
+    ),
+]
+
+
 def prepare(
     out: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    photos: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Photographs, or folders, of which a --task makes its examples."),
+    ] = None,
+    task: TaskName = "recapture",
+    folders: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="NAME=FOLDER of the photographs of a class; repeatable."),
+    ] = None,
     original: Annotated[Path | None, typer.Option(help="Folder of true shots.")] = None,
     recaptured: Annotated[Path | None, typer.Option(help="Folder of recaptures.")] = None,
     manifest: Annotated[
@@ -50,13 +72,11 @@ def prepare(
     """Cut photographs into a data set of crops, split without a leak."""
     from trueshot import datasets
 
-    if manifest is not None and original is None and recaptured is None:
-        photos = datasets.photos_in_manifest(manifest)
-    elif manifest is None and original is not None and recaptured is not None:
-        photos = datasets.photos_in_folders(original, recaptured)
-    else:
-        raise typer.BadParameter("give --original and --recaptured, or --manifest")
+    by_class = _by_class(folders or [], original, recaptured)
+    chosen = _task(task, by_class)
+    found = _photographs(chosen, photos or [], by_class, manifest)
     settings = datasets.Settings(
+        task=chosen,
         sides=tuple(size or [64]),
         per_class=per_class,
         fractions=fractions,
@@ -64,7 +84,54 @@ def prepare(
         seed=seed,
         pixel_limit=pixel_limit,
     )
-    _print_dataset(datasets.prepare(photos, out, settings, workers))
+    _print_dataset(datasets.prepare(found, out, settings, workers))
+
+
+def _by_class(
+    folders: list[str], original: Path | None, recaptured: Path | None
+) -> dict[str, Path]:
+    """Folders by the name of their class."""
+    by_class = {"original": original, "recaptured": recaptured}
+    found = {name: folder for name, folder in by_class.items() if folder is not None}
+    for each in folders:
+        name, equals, folder = each.partition("=")
+        if not (name and equals and folder) or name in found:
+            raise typer.BadParameter(f"--class {each}: NAME=FOLDER wanted, each class once")
+        found[name] = Path(folder)
+    return found
+
+
+def _task(name: str, by_class: dict[str, Path]) -> Task:
+    """The task of that name; or, where the classes are others, one of the classes themselves."""
+    from trueshot.tasks import Task, task_named
+
+    task = task_named(name)
+    if name == "recapture" and by_class and not by_class.keys() <= set(task.classes):
+        return Task(name="own-classes", classes=tuple(by_class))
+    return task
+
+
+def _photographs(
+    task: Task, photos: list[Path], by_class: dict[str, Path], manifest: Path | None
+) -> list[Photo]:
+    """What was given for a task: photographs of each class, or those to make examples of."""
+    from trueshot import datasets
+
+    if [bool(photos), bool(by_class), manifest is not None].count(True) != 1:
+        raise typer.BadParameter("give a folder for each class, a --manifest, or photographs")
+    if manifest is not None:
+        found = datasets.photos_in_manifest(manifest, task)
+        return found if task.examples is None else datasets.examples_of(found, task)
+    if task.examples is not None:
+        if by_class:
+            raise typer.BadParameter(f"{task.name} makes its examples: give photographs alone")
+        return datasets.examples_of(datasets.photos_at(photos), task)
+    if by_class.keys() != set(task.classes):
+        raise typer.BadParameter(
+            f"{task.name} wants a folder for each class: "
+            + " ".join(f"--class {name}=FOLDER" for name in task.classes)
+        )
+    return datasets.photos_in_folders({name: by_class[name] for name in task.classes})
 
 
 def simulate(
@@ -91,12 +158,16 @@ def simulate(
     conditions: Annotated[
         ConditionsName, typer.Option(help="How people recapture.")
     ] = ConditionsName.everyday,
+    task: TaskName = "recapture",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
 ) -> None:
-    """Make true shots and recaptures by physics, and a data set of them."""
+    """Make true shots by physics, recaptures or other examples of them, and a data set."""
     from trueshot import simulate as simulation
     from trueshot.simulation.pairs import CONDITIONS
+    from trueshot.tasks import task_named
 
     if embedded and photos is not None:
         raise typer.BadParameter("give --photos or --embedded, not both")
@@ -109,13 +180,17 @@ def simulate(
         fractions=fractions,
         procedural=(0.9 if photos is None else 0.3) if procedural is None else procedural,
         conditions=CONDITIONS[conditions.value],
+        task=task_named(task),
         seed=seed,
     )
     if show is not None:
         simulation.show(photos, show, settings)
         typer.echo(f"sheet: {show}")
     elif out is not None:
-        _print_dataset(simulation.simulate(photos, out, settings, workers))
+        made = simulation.simulate(
+            photos, out, settings, workers, engine=engine.value, address=address
+        )
+        _print_dataset(made)
 
 
 def _print_dataset(dataset: Any) -> None:

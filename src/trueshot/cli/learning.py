@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from trueshot.cli.options import AttackName, Device, Sides, recipe_named
+from trueshot.cli.options import AttackName, Device, OwnNetworks, Sides, recipe_named
 
 
 def train(
@@ -29,6 +29,7 @@ def train(
             help="Judged twenty times in a run, for the log; fewer for a short run on large crops.",
         ),
     ] = 500,
+    network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
     """Train a detector; the same command goes on with a run that was stopped."""

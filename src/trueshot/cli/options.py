@@ -48,6 +48,26 @@ Device = Annotated[
 ]
 
 
+def _give(specs: list[str] | None) -> list[str] | None:
+    if specs:
+        from trueshot.networks.own import give  # which loads torch
+
+        for spec in specs:
+            give(spec)
+    return specs
+
+
+OwnNetworks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--network",
+        is_eager=True,
+        callback=_give,
+        help="path/to/file.py:Name of a network of your own, which is run; repeatable.",
+    ),
+]
+
+
 def recipe_named(name: str, iterations: int | None) -> Any:
     """A recipe of ours, or of a YAML file, shortened if so wanted."""
     from trueshot.training.recipe import load_recipe
@@ -63,6 +83,20 @@ Bundle = Annotated[
 
 def bundle_named(name: str) -> Path:
     """The file of a detector: one that comes along, or any other."""
-    from trueshot import detectors
+    from trueshot.detectors import located
 
-    return detectors.shipped(name) if name in detectors.NAMES else Path(name)
+    return located(name)
+
+
+class EngineName(StrEnum):
+    """Where it computes: on this machine, or on those of a Ray cluster."""
+
+    local = "local"
+    ray = "ray"
+
+
+EngineOption = Annotated[EngineName, typer.Option(help="ray: many machines (extra ray).")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
+]

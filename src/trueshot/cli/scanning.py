@@ -6,30 +6,15 @@ import os
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Bundle, bundle_named
+from trueshot.cli.options import Address, Bundle, EngineName, EngineOption, bundle_named
 from trueshot.errors import TrueshotError
-from trueshot.files import plain
-
-
-class RuntimeName(StrEnum):
-    """What computes."""
-
-    torch = "torch"
-    onnx = "onnx"
-
-
-class EngineName(StrEnum):
-    """Where it computes: on this machine, or on those of a Ray cluster."""
-
-    local = "local"
-    ray = "ray"
+from trueshot.files import sanitize
 
 
 def scan(
@@ -47,9 +32,6 @@ def scan(
         Path | None, typer.Option(help="What was found, for people: .html; or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
-    runtime: Annotated[
-        RuntimeName | None, typer.Option(help="onnx: without torch, so sooner (extra onnx).")
-    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; by default as many as processors.")
     ] = None,
@@ -64,41 +46,35 @@ def scan(
     ledger: Annotated[
         Path | None, typer.Option(help="Of what is done; by default beside the results.")
     ] = None,
-    engine: Annotated[
-        EngineName, typer.Option(help="ray: many machines (extra ray).")
-    ] = EngineName.local,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
-    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
     ] = False,
 ) -> None:
     """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
     try:
-        from trueshot.scanning.errand import Settings
+        from trueshot.scanning.runner import Settings, scan
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
         chosen = bundle_named(bundle)
-        is_onnx = runtime is None and chosen.suffix.lower() == ".onnx"
         settings = Settings(
             workers=workers,
-            runtime="onnx" if is_onnx else runtime.value if runtime else "torch",
             seconds=timeout,
             memory=memory * 2**20,
             pixel_limit=pixel_limit,
             explain=report is not None,
             piped_names=names,
             show_progress=not alone,
+            engine=engine.value,
+            address=address,
         )
         ledger = _destinations(out, report, ledger)
-        said = {"engine": engine.value, **_told(settings)}
-        finish = report and partial(_write_report, report, chosen, paths, out, said)
+        said = _told(settings)
+        finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        course = _course(engine, address)
-        verdicts = course(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
         status = _follow(verdicts, alone=alone, shown=not wanted)
     except Exception as error:  # 1, as for any other, would say that some are recaptured
         _tell(error)
@@ -110,8 +86,8 @@ def scan(
 def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
     """See that all can be written before the work begins; where the ledger is to lie."""
     from trueshot.files import check_destinations
-    from trueshot.scanning.errand import ledger_beside
     from trueshot.scanning.output import check_output
+    from trueshot.scanning.runner import ledger_beside
 
     if out is not None:
         check_output(out)
@@ -130,30 +106,19 @@ def _tell(error: Exception) -> None:
     is_known = isinstance(error, TrueshotError | OSError)
     said = str(error) if is_known else f"{type(error).__name__}: {error}"
     with suppress(OSError, ValueError):
-        typer.echo(plain(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
-
-
-def _course(engine: EngineName, address: str | None) -> Any:
-    """What scans."""
-    if engine is EngineName.ray:
-        from trueshot.scanning.ray_engine import scan_with_ray
-
-        return partial(scan_with_ray, address=address)
-    from trueshot.scanning.runner import scan
-
-    return scan
+        typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
 def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
     """Print verdicts as they come, and what they add up to; the exit status is returned."""
-    from trueshot.scanning.errand import Summary
-    from trueshot.scanning.telling import account, line
+    from trueshot.scanning.runner import Summary
+    from trueshot.scanning.verdict import long_text, one_line
 
     summary = Summary()
     for verdict in verdicts:
         summary.add(verdict)
         if shown:
-            typer.echo((account if alone else line)(verdict))
+            typer.echo((long_text if alone else one_line)(verdict))
     if not alone:
         typer.echo(str(summary), err=True)
     return summary.status
@@ -162,7 +127,7 @@ def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
 def _told(settings: Any) -> dict[str, Any]:
     """Settings as a report tells them."""
     return {
-        "runtime": settings.runtime,
+        "engine": settings.engine,
         "most pixels": f"{settings.pixel_limit:,}",
         "seconds for each file": f"{settings.seconds:g}",
         "memory for each worker": f"{settings.memory // 2**20:,} MiB",
@@ -179,7 +144,7 @@ def _write_report(
     summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
-    from trueshot.scanning.explained import Explanations
+    from trueshot.scanning.ledger import Explanations
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
@@ -191,4 +156,4 @@ def _write_report(
         results=None if out is None else str(out),
         exit_status=summary.status,
     )
-    typer.echo(f"report: {plain(str(report))}", err=True)
+    typer.echo(f"report: {sanitize(str(report))}", err=True)

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import AggregationName, AttackName, Device, Sides
+from trueshot.cli.options import AggregationName, Device, OwnNetworks, Sides
 from trueshot.errors import BundleError
-from trueshot.files import printable
-
-
-class Label(StrEnum):
-    """Classes."""
-
-    original = "original"
-    recaptured = "recaptured"
-
-
-class SuiteName(StrEnum):
-    """What is done to a detector."""
-
-    paper = "paper"
-    strong = "strong"
-    file = "file"
-    everyday = "everyday"
+from trueshot.files import utf8_safe
 
 
 def evaluate(
@@ -36,18 +19,22 @@ def evaluate(
         list[Path] | None, typer.Argument(help="Detectors that train made.", metavar="BUNDLE…")
     ] = None,
     suite: Annotated[
-        SuiteName,
+        str,
         typer.Option(
             help="paper: FGSM and LLCM; strong: the worst case over many attacks; "
-            "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack."
+            "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack; "
+            "or a YAML file."
         ),
-    ] = SuiteName.paper,
+    ] = "paper",
     size: Sides = None,
     part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
     attack: Annotated[
-        list[AttackName] | None,
-        typer.Option(help="Of the paper's suite, repeatable; by default fgsm and llcm."),
+        list[str] | None,
+        typer.Option(
+            help="In place of the paper's, or beside those of another suite; repeatable: "
+            "fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run."
+        ),
     ] = None,
     budget: Annotated[
         list[float] | None,
@@ -66,12 +53,13 @@ def evaluate(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
     thorough: Annotated[
-        bool, typer.Option("--thorough", help="Steps and queries as published: takes hours.")
+        bool,
+        typer.Option("--thorough", help="All attacks, as long as published: takes hours."),
     ] = False,
     doubts: Annotated[
         bool, typer.Option(help="Look for reasons why the figures may be false.")
     ] = True,
-    many_crops: Annotated[
+    crop_aggregation: Annotated[
         AggregationName | None,
         typer.Option(
             help="Judge, and attack, each image of --size by all crops of the detector's size: "
@@ -88,6 +76,7 @@ def evaluate(
             help="Strong suite: ask pyautoattack and foolbox, too (extra robustness).",
         ),
     ] = False,
+    network: OwnNetworks = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
@@ -112,45 +101,50 @@ def evaluate(
 ) -> None:
     """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
     from trueshot.datasets import Dataset
-    from trueshot.evaluation.judging import judge_all, sources_of, terms_of
-    from trueshot.evaluation.outside import Contract
+    from trueshot.evaluation.evaluate import EvaluationSettings
+    from trueshot.evaluation.external import InputSpec
+    from trueshot.evaluation.runner import evaluate_detectors, sources_of, suite_named
+    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned
 
-    contract = Contract(
+    contract = InputSpec(
         offset=input_offset,
         scale=input_scale,
         mean=input_mean,
         std=input_std,
         positive_class=positive_class,
     )
-    failed = 0
-    for judgement in judge_all(
-        sources_of(
-            bundle or (),
-            detector or (),
-            name or (),
-            contract,
-            many_crops and many_crops.value,
-        ),
+    sources = sources_of(
+        bundle or (),
+        detector or (),
+        name or (),
+        contract,
+        crop_aggregation and crop_aggregation.value,
+    )
+    settings = EvaluationSettings(
+        suite=suite_named(suite),
+        budgets=tuple(sorted(set(budget or BUDGETS))),
+        part=part,
+        crops=crops,
+        seed=seed,
+        effort=THOROUGH if thorough else QUICK,
+        attacks=tuple(planned(each) for each in attack or ()),
+        threats=tuple(threat or ()),
+        doubts=doubts,
+        opinions=second_opinions,
+        device=device,
+    )
+    found = evaluate_detectors(
+        sources,
         Dataset.open(dataset),
         out,
-        terms_of(
-            suite.value,
-            budget or (),
-            part,
-            crops,
-            seed,
-            thorough,
-            doubts,
-            device,
-            threat or (),
-            second_opinions,
-        ),
+        settings,
         sides=size or (),
-        attacks=[each.value for each in attack or ()],
         transfer=transfer_from,
-    ):
-        failed += bool(judgement.error)
-        typer.echo("\n".join(judgement.lines()), err=bool(judgement.error))
+    )
+    failed = 0
+    for outcome in found:
+        failed += bool(outcome.error)
+        typer.echo("\n".join(outcome.lines()), err=bool(outcome.error))
     if failed:
         raise typer.Exit(2)
 
@@ -159,38 +153,42 @@ def attack(
     bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
     paths: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the attacked PNGs and attacks.jsonl.")],
-    attack: Annotated[AttackName, typer.Option()] = AttackName.fgsm,
+    attack: Annotated[
+        str, typer.Option(help="fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run.")
+    ] = "fgsm",
     budget: Annotated[float, typer.Option(min=0, max=255, help="Levels.")] = 2.0,
     label: Annotated[
-        Label | None, typer.Option(help="True class; by default what the detector says.")
+        str | None, typer.Option(help="True class; by default what the detector says.")
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the crops; by default the detector's own.")
     ] = None,
     pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
-    from trueshot.attacks import BY_NAME
     from trueshot.bundle import bundle_sha256, load_bundle
-    from trueshot.evaluation.saved import attack_files
+    from trueshot.evaluation.attack_files import attack_files
+    from trueshot.evaluation.suites import planned
 
     detector, card = load_bundle(bundle)
     side = size or card.side
     if side is None:
         raise typer.BadParameter("this detector does not say the size of its crops: give --size")
-    if label is not None and label.value not in detector.classes:
-        raise BundleError(f"{bundle}: has no class {label.value}, only {detector.classes}")
-    weights = bundle_sha256(bundle)[:8]
+    if label is not None and label not in detector.classes:
+        raise BundleError(f"{bundle}: has no class {label}, only {detector.classes}")
+    weights, chosen = bundle_sha256(bundle)[:8], planned(attack)
+    code = f"-{chosen.origin.split()[-1][:8]}" if chosen.origin else ""
     failed = 0
     for record in attack_files(
         detector,
         side,
-        BY_NAME[attack.value](budget=budget),
+        chosen.step().make(budget),
         paths,
         out,
-        name=f"{attack.value}{budget:g}-{side}px-{weights}-{label.value if label else 'verdict'}",
-        label=None if label is None else detector.classes.index(label.value),
+        name=f"{chosen.name}{budget:g}{code}-{side}px-{weights}-{label or 'verdict'}",
+        label=None if label is None else detector.classes.index(label),
         device=device,
         pixel_limit=pixel_limit,
     ):
@@ -249,8 +247,8 @@ def compare(
 
 def _print_published(made: Any) -> None:
     for path in made.files:
-        typer.echo(printable(str(path)))
+        typer.echo(utf8_safe(str(path)))
     for fault in made.faults:
-        typer.echo(printable(fault), err=True)
+        typer.echo(utf8_safe(fault), err=True)
     if made.faults:
         raise typer.Exit(2)

@@ -1,15 +1,47 @@
-"""Data sets: photographs in, crops of known class and source out, split without a leak."""
+"""Data sets: photographs in, crops of known class and source out, split without a leak.
 
-from trueshot.datasets.batches import Batches, Part
-from trueshot.datasets.manifest import Dataset
-from trueshot.datasets.photos import LABELS, ORIGINS, Photo, photos_in_folders, photos_in_manifest
-from trueshot.datasets.prepare import prepare
-from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
-from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
-from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+Imported on first use: lists of photographs are read without what prepared data sets need.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trueshot.datasets.batches import Batches, Part
+    from trueshot.datasets.manifest import Dataset
+    from trueshot.datasets.photos import (
+        ORIGINS,
+        Photo,
+        examples_of,
+        photos_at,
+        photos_in_folders,
+        photos_in_manifest,
+    )
+    from trueshot.datasets.preparation import prepare
+    from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
+    from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
+    from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+
+_HOME = {
+    "ORIGINS": "photos",
+    "PAPER_FRACTIONS": "splits",
+    "PAPER_PER_CLASS": "settings",
+    "PARTS": "splits",
+    "Batches": "batches",
+    "Dataset": "manifest",
+    "Part": "batches",
+    "Photo": "photos",
+    "Settings": "settings",
+    "ShortcutAudit": "shortcuts",
+    "audit_shortcuts": "shortcuts",
+    "examples_of": "photos",
+    "photos_at": "photos",
+    "photos_in_folders": "photos",
+    "photos_in_manifest": "photos",
+    "prepare": "preparation",
+}
 
 __all__ = [
-    "LABELS",
     "ORIGINS",
     "PAPER_FRACTIONS",
     "PAPER_PER_CLASS",
@@ -21,7 +53,17 @@ __all__ = [
     "Settings",
     "ShortcutAudit",
     "audit_shortcuts",
+    "examples_of",
+    "photos_at",
     "photos_in_folders",
     "photos_in_manifest",
     "prepare",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"trueshot.datasets.{_HOME[name]}"), name)
+    globals()[name] = found  # `prepare` is a module, too, which importing it has put here
+    return found

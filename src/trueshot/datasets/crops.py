@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.pixels import Bytes
+Bytes = npt.NDArray[np.uint8]
 
 FLAT_DEVIATION = 3.0
 MOST_PER_PHOTO = 1024

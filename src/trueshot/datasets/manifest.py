@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from trueshot.datasets.batches import Part
-from trueshot.datasets.photos import LABELS
 from trueshot.datasets.splits import PARTS, check_disjoint, check_origins
-from trueshot.errors import DatasetError
+from trueshot.errors import DatasetError, TaskError
 from trueshot.files import write_atomically, write_json
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 FORMAT = 1
 _CARD = "dataset.json"
@@ -68,10 +69,16 @@ class Dataset:
             ValueError,
             TypeError,
             AttributeError,
+            TaskError,
             pa.ArrowException,
         ) as error:
             raise DatasetError(f"{root}: damaged: {error}; prepare it again") from error
         return dataset
+
+    @property
+    def task(self) -> Task:
+        """What its classes are; recapture, where it was prepared before there were other tasks."""
+        return Task.of_facts(self.card["task"]) if "task" in self.card else RECAPTURE
 
     @property
     def sides(self) -> list[int]:
@@ -104,7 +111,8 @@ class Dataset:
             raise DatasetError(f"{name!r}: no part of a split; known: {', '.join(PARTS)}")
         table = self.crops[side]
         rows = np.flatnonzero(np.asarray(table["part"].to_pylist(), dtype=object) == name)
-        labels = np.array([LABELS.index(label) for label in table["label"].to_pylist()], np.int64)
+        label = self.task.label
+        labels = np.array([label(name) for name in table["label"].to_pylist()], np.int64)
         pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
         return Part(pixels=pixels, rows=rows, labels=labels[rows])
 
@@ -113,6 +121,8 @@ class Dataset:
             raise DatasetError(f"{self.folder}: has no crops of {side} px, only {self.sides}")
 
     def _check(self) -> None:
+        for label in self.photos["label"].to_pylist():
+            self.task.label(label)
         read = [row for row in self.photos.to_pylist() if row["part"]]
         kinds = ["path", "sha256", "pixels_sha256"]
         kinds += ["source"] if self.card["split_by"] == "source" else []

@@ -1,20 +1,22 @@
-"""Lists of photographs: two folders, or a manifest that somebody wrote."""
+"""Lists of photographs: a folder for each class, a manifest that somebody wrote, or examples."""
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError
-from trueshot.files import printable
-from trueshot.imagefiles import find_images
+from trueshot.files import utf8_safe
+from trueshot.images import find_images
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
-LABELS = ("original", "recaptured")
-ORIGINS = ("scene", "first_camera", "camera", "medium")
+ORIGINS = ("scene", "first_camera", "camera", "medium", "photograph")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +26,12 @@ class Photo:
     Args:
         name: Path as manifests tell it, relative, with forward slashes.
         path: Where the file is.
-        label: `original` or `recaptured`.
+        label: Name of its class; empty for one that examples are made of.
         source: What a split keeps whole beside the photo itself; empty if not known.
         part: The part of the split that it was given to; empty if that is not decided.
         origins: More that it came from, kind to name, such as its `camera`; see `ORIGINS`. An
-            empty name means none.
+            empty name means none. An example of a task has the `photograph` that it is made of,
+            which is in the file at `path`.
     """
 
     name: str
@@ -39,39 +42,78 @@ class Photo:
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def photos_in_folders(original: Path, recaptured: Path) -> list[Photo]:
-    """All photographs under two folders.
+def photos_in_folders(folders: Mapping[str, Path]) -> list[Photo]:
+    """All photographs under one folder for each class.
+
+    Args:
+        folders: By the name of the class.
 
     Raises:
-        DatasetError: A folder is missing, holds no image, or lies within the other.
+        DatasetError: A folder is missing, holds no image, or lies within another.
     """
-    roots = {"original": original, "recaptured": recaptured}
-    resolved = [root.resolve() for root in roots.values()]
-    if any(a == b or a in b.parents for a in resolved for b in resolved if a is not b):
-        raise DatasetError(f"{original} and {recaptured}: one lies within the other")
-    photos = []
-    for label, root in roots.items():
-        if not root.is_dir():
-            raise DatasetError(f"{root}: no such folder")
-        found = [
-            Photo(
-                name=printable(f"{label}/{path.relative_to(root).as_posix()}"),
-                path=path,
-                label=label,
-            )
-            for path in find_images(root)
-        ]
-        if not found:
-            raise DatasetError(f"{root}: no image in it")
-        photos += found
+    for one, other in permutations(folders.values(), 2):
+        if one.resolve() == other.resolve() or one.resolve() in other.resolve().parents:
+            raise DatasetError(f"{one} and {other}: one lies within the other")
+    return [photo for label, root in folders.items() for photo in _in_folder(root, label, label)]
+
+
+def photos_at(paths: Sequence[Path]) -> list[Photo]:
+    """Photographs without a class, for a task that makes examples of them.
+
+    Args:
+        paths: Files, and folders that are searched.
+
+    Raises:
+        DatasetError: One is missing, a folder holds no image, or two photographs have one name.
+    """
+    photos: list[Photo] = []
+    for path in paths:
+        if path.is_dir():
+            photos += _in_folder(path, "", path.name if len(paths) > 1 else "")
+        elif path.is_file():
+            photos.append(Photo(name=utf8_safe(path.name), path=path, label=""))
+        else:
+            raise DatasetError(f"{path}: no such file or folder")
+    _refuse_twins("the folders hold", photos)
     return photos
 
 
-def photos_in_manifest(manifest: Path) -> list[Photo]:
+def examples_of(photos: Sequence[Photo], task: Task) -> list[Photo]:
+    """An example of each class of a task for each photograph; see `Task.example`."""
+    return [
+        replace(
+            photo,
+            name=f"{label}/{photo.name}",
+            label=label,
+            origins={**photo.origins, "photograph": photo.name},
+        )
+        for label in task.classes
+        for photo in photos
+    ]
+
+
+def _in_folder(root: Path, label: str, prefix: str) -> list[Photo]:
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    found = [
+        Photo(
+            name=utf8_safe("/".join(filter(None, [prefix, path.relative_to(root).as_posix()]))),
+            path=path,
+            label=label,
+        )
+        for path in find_images(root)
+    ]
+    if not found:
+        raise DatasetError(f"{root}: no image in it")
+    return found
+
+
+def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     """Photographs that a CSV or Parquet file lists in the columns path and label.
 
     Paths are relative to the manifest's folder. The columns source, part and those of `ORIGINS`
-    are read where they are there; others are passed over.
+    are read where they are there; others are passed over. A task that makes its examples wants
+    no column label.
 
     Raises:
         DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
@@ -81,11 +123,11 @@ def photos_in_manifest(manifest: Path) -> list[Photo]:
     rows = _rows(manifest)
     if not rows:
         raise DatasetError(f"{manifest}: lists no photograph")
-    missing = {"path", "label"} - set(rows[0])
-    if missing:
+    wanted = {"path", "label"} if task.examples is None else {"path"}
+    if missing := wanted - set(rows[0]):
         raise DatasetError(f"{manifest}: lacks the column {', '.join(sorted(missing))}")
-    photos = [_photo(manifest, number, row) for number, row in enumerate(rows, start=1)]
-    _refuse_twins(manifest, photos)
+    photos = [_photo(manifest, number, row, task) for number, row in enumerate(rows, start=1)]
+    _refuse_twins(f"{manifest}: lists", photos)
     check_parts(photos, f"{manifest}, row")
     return photos
 
@@ -110,6 +152,19 @@ def check_parts(photos: Sequence[Photo], listed: str = "photo") -> None:
             )
 
 
+def check_labels(photos: Sequence[Photo], task: Task) -> None:
+    """Refuse photographs of classes that a task does not have.
+
+    Raises:
+        DatasetError: It names the first such photograph.
+    """
+    for photo in photos:
+        if photo.label not in task.classes:
+            raise DatasetError(
+                f"{photo.name}: label {photo.label!r}; known: {', '.join(task.classes)}"
+            )
+
+
 def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
     try:
         if manifest.suffix.lower() == ".parquet":
@@ -123,16 +178,17 @@ def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
         raise DatasetError(f"{manifest}: cannot be read as a manifest: {error}") from error
 
 
-def _photo(manifest: Path, number: int, row: dict[str, Any]) -> Photo:
-    name, label = _text(row.get("path")), _text(row.get("label"))
+def _photo(manifest: Path, number: int, row: dict[str, Any], task: Task) -> Photo:
+    name = _text(row.get("path"))
+    label = _text(row.get("label")) if task.examples is None else ""
     if not name:
         raise DatasetError(f"{manifest}, row {number}: no path")
-    if label not in LABELS:
+    if label not in task.classes and task.examples is None:
         raise DatasetError(
-            f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(LABELS)}"
+            f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(task.classes)}"
         )
     return Photo(
-        name=printable(name),
+        name=utf8_safe(name),
         path=manifest.parent / name,
         label=label,
         source=_text(row.get("source")),
@@ -147,9 +203,9 @@ def _text(value: object) -> str:
     return "" if missing else str(value).strip()
 
 
-def _refuse_twins(manifest: Path, photos: Iterable[Photo]) -> None:
+def _refuse_twins(listed: str, photos: Iterable[Photo]) -> None:
     seen: set[str] = set()
     for photo in photos:
         if photo.name in seen:
-            raise DatasetError(f"{manifest}: lists {photo.name} twice")
+            raise DatasetError(f"{listed} {photo.name} twice")
         seen.add(photo.name)

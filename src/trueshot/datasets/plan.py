@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from trueshot.datasets.crops import shares
-from trueshot.datasets.photos import LABELS
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.splits import PARTS, groups_of, split_groups
 from trueshot.datasets.survey import Record, crop_corners
@@ -29,16 +28,16 @@ class Crop:
 
 
 def pass_over_twins(records: list[Record]) -> None:
-    """Keep one of equal pictures; keep none if they are said to be of both classes."""
+    """Keep one of equal pictures; keep none if they are said to be of different classes."""
     same: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if not record["error"]:
             same[record["pixels_sha256"]].append(record)
     for first, *others in same.values():
-        contradicted = any(other["label"] != first["label"] for other in others)
-        if contradicted:
+        labels = list(dict.fromkeys(record["label"] for record in (first, *others)))
+        if len(labels) > 1:
             names = ", ".join(record["name"] for record in (first, *others))
-            first["error"] = f"the same picture is given as original and as recaptured: {names}"
+            first["error"] = f"the same picture is given as {' and as '.join(labels)}: {names}"
         for other in others:
             other["error"] = first["error"] or f"the same picture as {first['name']}"
 
@@ -59,7 +58,7 @@ def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[st
     given = split_is_given(records)
     kinds = ("scene", "source") if given else ("source",) if settings.split_by == "source" else ()
     groups = groups_of([_group_keys(i, records[i], kinds) for i in usable])
-    labels = [LABELS.index(records[i]["label"]) for i in usable]
+    labels = [settings.task.label(records[i]["label"]) for i in usable]
     part_of = {} if given else _draw(groups, labels, settings)
     parts, all_groups = [""] * len(records), [-1] * len(records)
     for i, group in zip(usable, groups, strict=True):
@@ -68,14 +67,15 @@ def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[st
 
 
 def _group_keys(number: int, record: Record, kinds: Sequence[str]) -> list[Hashable]:
-    """The photo itself, and the first of these kinds of origin that is known of it."""
-    known = {"source": record["source"], "scene": record["origins"].get("scene", "")}
-    shared = [(kind, known[kind]) for kind in kinds if known[kind]]
-    return [("photo", number), *shared[:1]]
+    """The photo itself, that which it is made of, and the first of these kinds that is known."""
+    known = {**record["origins"], "source": record["source"]}
+    shared = [(kind, known[kind]) for kind in kinds if known.get(kind)]
+    made_of = [("photograph", known["photograph"])] if "photograph" in known else []
+    return [("photo", number), *made_of, *shared[:1]]
 
 
 def _draw(groups: Sequence[int], labels: Sequence[int], settings: Settings) -> dict[int, str]:
-    counts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    counts: dict[int, list[int]] = defaultdict(lambda: [0] * len(settings.task.classes))
     for group, label in zip(groups, labels, strict=True):
         counts[group][label] += 1
     return split_groups(counts, settings.fractions, settings.seed)
@@ -84,7 +84,7 @@ def _draw(groups: Sequence[int], labels: Sequence[int], settings: Settings) -> d
 def plan_crops(
     records: Sequence[Record], parts: Sequence[str], side: int, settings: Settings
 ) -> list[Crop]:
-    """Which crops to take: equal numbers of both classes in each part; see `_quotas`.
+    """Which crops to take: equal numbers of each class in each part; see `_quotas`.
 
     In the order of the result each photo of a class and part gives its first crop before any
     gives its second; so the first crops of a part are of as many photos as possible.
@@ -93,8 +93,9 @@ def plan_crops(
     for i, record in enumerate(records):
         if parts[i] and record["flat"][str(side)]:
             held[parts[i], record["label"]].append(i)
+    classes = settings.task.classes
     available = [
-        min(sum(len(records[i]["flat"][str(side)]) for i in held[part, label]) for label in LABELS)
+        min(sum(len(records[i]["flat"][str(side)]) for i in held[part, label]) for label in classes)
         for part in PARTS
     ]
     quotas = _quotas(available, settings, split_is_given(records))
@@ -102,9 +103,9 @@ def plan_crops(
     for part, fraction, quota in zip(PARTS, settings.fractions, quotas, strict=True):
         if fraction and not quota:
             raise DatasetError(
-                f"too few photographs of {side} px or more for a {part} part of both classes"
+                f"too few photographs of {side} px or more for a {part} part of every class"
             )
-        for label in LABELS:
+        for label in classes:
             plan += _take(records, held[part, label], side, quota, settings.seed)
     return plan
 

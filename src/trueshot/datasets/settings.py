@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from trueshot.datasets.splits import PAPER_FRACTIONS
 from trueshot.errors import DatasetError
-from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT
+from trueshot.images import DEFAULT_PIXEL_LIMIT
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 PAPER_PER_CLASS = 10_000
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
@@ -26,6 +28,7 @@ class Settings:
             effect where the photographs have parts.
         seed: Of the split and of the places of the crops.
         pixel_limit: Photographs of more pixels are refused.
+        task: Which classes there are, and how examples are made where photographs have none.
     """
 
     sides: tuple[int, ...]
@@ -34,6 +37,7 @@ class Settings:
     split_by: Literal["source", "photo"] = "source"
     seed: int = 0
     pixel_limit: int = DEFAULT_PIXEL_LIMIT
+    task: Task = RECAPTURE
 
     def __post_init__(self) -> None:
         if not self.sides or not all(SMALLEST_SIDE <= s <= LARGEST_SIDE for s in self.sides):
@@ -48,3 +52,7 @@ class Settings:
             raise DatasetError(f"a seed from 0 to 4294967295 wanted, got {self.seed}")
         if self.split_by not in ("source", "photo"):
             raise DatasetError(f"split by {self.split_by!r}: known: source, photo")
+
+    def facts(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
+        return {**asdict(replace(self, task=RECAPTURE)), "task": self.task.facts()}

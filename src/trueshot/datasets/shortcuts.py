@@ -29,7 +29,8 @@ class ShortcutAudit:
 
     Args:
         auc: Area under the ROC curve of a classifier of format facts, cross-validated so that no
-            group of a split is in training and in testing; None if there are too few photos.
+            group of a split is in training and in testing; of several classes, that of the class
+            which is best told from all others. None if there are too few photos.
         photos: Photos audited.
         telling: The facts that weigh most in the classifier, most first.
     """
@@ -56,7 +57,7 @@ def audit_shortcuts(
 
     Args:
         facts: Of each photo, as `ImageFacts` has them.
-        labels: 0 or 1 for each photo.
+        labels: Number of the class of each photo.
         groups: The group of each photo, which a split keeps whole.
         seed: Of the classifier and the folds.
     """
@@ -65,8 +66,9 @@ def audit_shortcuts(
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
     truth = np.asarray(labels)
-    folds = min(_FOLDS, *(len(set(np.asarray(groups)[truth == label])) for label in (0, 1)))
-    if folds < 2 or np.bincount(truth, minlength=2).min() < _FEWEST_PER_CLASS:
+    classes, counts = np.unique(truth, return_counts=True)
+    folds = min(_FOLDS, *(len(set(np.asarray(groups)[truth == label])) for label in classes))
+    if folds < 2 or len(classes) < 2 or counts.min() < _FEWEST_PER_CLASS:
         return ShortcutAudit(auc=None, photos=len(facts))
     names, table = format_features(facts)
     forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
@@ -77,10 +79,11 @@ def audit_shortcuts(
         groups=groups,
         cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
         method="predict_proba",
-    )[:, 1]
+    )
     weights = forest.fit(table, truth).feature_importances_
     telling = tuple(names[i] for i in np.argsort(-weights)[:3] if weights[i] > 0)
-    auc = float(roc_auc_score(truth, scores))
+    told = range(1, 2) if len(classes) == 2 else range(len(classes))
+    auc = max(float(roc_auc_score(truth == classes[c], scores[:, c])) for c in told)
     return ShortcutAudit(auc=auc, photos=len(facts), telling=telling)
 
 

@@ -74,8 +74,8 @@ def split_groups(
     chosen = _best(sizes, wanted) if len(order) <= _SEARCHED_GROUPS else _greedy(sizes, wanted)
     if chosen is None or not (_filled(sizes, chosen) > 0)[np.array(fractions) > 0].all():
         raise DatasetError(
-            f"{len(order)} sources cannot be split into train, validation and test with both "
-            "classes in each: give more sources, or split by photo"
+            f"{len(order)} sources cannot be split into train, validation and test with every "
+            "class in each: give more sources, or split by photo"
         )
     return {group: PARTS[part] for group, part in zip(order, chosen, strict=True)}
 

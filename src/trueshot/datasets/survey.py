@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -13,15 +13,17 @@ import numpy as np
 
 from trueshot.datasets.crops import Corners, candidate_corners, cut, is_flat
 from trueshot.datasets.photos import Photo
-from trueshot.errors import ImageFileError
-from trueshot.imagefiles import read_image
+from trueshot.datasets.settings import Settings
+from trueshot.errors import ImageFileError, TaskError
+from trueshot.images import ImageFile, read_image
+from trueshot.tasks import Pixels
 
 Record = dict[str, Any]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-def survey(photo: Photo, sides: Sequence[int], seed: int, pixel_limit: int) -> Record:
+def survey(photo: Photo, settings: Settings) -> Record:
     """Read a photograph once and note all that planning needs, without keeping a pixel.
 
     Returns:
@@ -30,23 +32,43 @@ def survey(photo: Photo, sides: Sequence[int], seed: int, pixel_limit: int) -> R
     """
     record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
     try:
-        image = read_image(photo.path, pixel_limit=pixel_limit)
+        image = read_image(photo.path, pixel_limit=settings.pixel_limit)
+        pixels = example_of(image, photo, settings)
     except ImageFileError as error:
         return record | {"error": error.reason}
-    facts = asdict(image.facts)
+    except TaskError as error:
+        return record | {"error": str(error)}
+    height, width = pixels.shape[:2]
+    facts = {**asdict(image.facts), "height": height, "width": width}
     flat = {}
-    for side in sides:
-        corners = crop_corners(facts, side, seed)
-        flat[str(side)] = "".join("01"[is_flat(cut(image.pixels, c, side))] for c in corners)
+    for side in settings.sides:
+        corners = crop_corners(facts, side, settings.seed)
+        flat[str(side)] = "".join("01"[is_flat(cut(pixels, c, side))] for c in corners)
     return record | {
         "error": "",
         "facts": facts,
         "notes": list(image.notes),
-        "pixels_sha256": hashlib.sha256(
-            repr(image.pixels.shape).encode() + image.pixels.tobytes()
-        ).hexdigest(),
+        "pixels_sha256": pixels_sha256(pixels),
         "flat": flat,
     }
+
+
+def example_of(image: ImageFile, photo: Photo, settings: Settings) -> Pixels:
+    """The photograph as it is, or the example that the task makes of it.
+
+    Raises:
+        TaskError: The task fails on it.
+    """
+    task = settings.task
+    if task.examples is None:
+        return image.pixels
+    label = task.label(photo.label)
+    return task.example(image.pixels, label, settings.seed, image.facts.sha256)
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """SHA-256 of a picture: its shape and its bytes."""
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def crop_corners(facts: Record, side: int, seed: int) -> Corners:

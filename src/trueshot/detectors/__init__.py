@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from trueshot.errors import BundleError
@@ -38,6 +39,16 @@ def shipped(name: str) -> Path:
             f"{path}: not as it was shipped (SHA-256 {found}, not {wanted}); install it again"
         )
     return path
+
+
+def located(bundle: str | os.PathLike[str]) -> Path:
+    """The file of a bundle: that of its name, if it comes along, or the file itself.
+
+    Raises:
+        BundleError: As `shipped`.
+    """
+    name = os.fspath(bundle)
+    return shipped(name) if name in NAMES else Path(name)
 
 
 def _sums() -> dict[str, str]:

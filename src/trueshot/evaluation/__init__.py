@@ -1,35 +1,30 @@
 """Evaluation: how often a detector is right, clean and attacked, and what that figure is worth."""
 
+from trueshot.evaluation.evaluate import (
+    PAPER_ATTACKS,
+    PAPER_BUDGETS,
+    DetectorUnderTest,
+    EvaluationSettings,
+    evaluate,
+    evaluate_suite,
+    paper_attacks,
+)
 from trueshot.evaluation.examples import make_examples
-from trueshot.evaluation.judging import Judgement, Source, judge_all
-from trueshot.evaluation.metrics import area_under_curve, wilson_interval
-from trueshot.evaluation.outside import Contract, OutsideDetectorError, load_outside
-from trueshot.evaluation.results import (
+from trueshot.evaluation.external import InputSpec, OutsideDetectorError, load_outside
+from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.result import (
     CLEAN,
-    Cell,
-    RobustnessResult,
+    Change,
+    Doubt,
+    EvaluationResult,
+    Trial,
+    WorstCase,
     load_experiments,
     load_result,
     save_result,
 )
-from trueshot.evaluation.robustness import (
-    PAPER_ATTACKS,
-    PAPER_BUDGETS,
-    Subject,
-    evaluate,
-    paper_attacks,
-)
-from trueshot.evaluation.run_suite import Candidate, Terms, run_suite
-from trueshot.evaluation.security import (
-    Change,
-    Doubt,
-    SecurityResult,
-    Trial,
-    WorstCase,
-    load_security_result,
-    save_security_result,
-)
-from trueshot.evaluation.suites import QUICK, SUITES, THOROUGH, Effort
+from trueshot.evaluation.runner import DetectorSource, RunOutcome, evaluate_detectors
+from trueshot.evaluation.suites import QUICK, SUITES, THOROUGH, Effort, load_suite
 
 __all__ = [
     "CLEAN",
@@ -38,32 +33,27 @@ __all__ = [
     "QUICK",
     "SUITES",
     "THOROUGH",
-    "Candidate",
-    "Cell",
     "Change",
-    "Contract",
+    "DetectorSource",
+    "DetectorUnderTest",
     "Doubt",
     "Effort",
-    "Judgement",
+    "EvaluationResult",
+    "EvaluationSettings",
+    "InputSpec",
     "OutsideDetectorError",
-    "RobustnessResult",
-    "SecurityResult",
-    "Source",
-    "Subject",
-    "Terms",
+    "RunOutcome",
     "Trial",
     "WorstCase",
     "area_under_curve",
     "evaluate",
-    "judge_all",
+    "evaluate_detectors",
+    "evaluate_suite",
     "load_experiments",
     "load_outside",
     "load_result",
-    "load_security_result",
+    "load_suite",
     "make_examples",
     "paper_attacks",
-    "run_suite",
     "save_result",
-    "save_security_result",
-    "wilson_interval",
 ]

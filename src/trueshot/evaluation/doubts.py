@@ -2,7 +2,7 @@
 
 A doubt proves nothing against a detector. It says that the attacks did not do what attacks do on
 an honest one, so that the figure may measure the attacks' failure and not the detector's strength.
-Differences count only where chance does not explain them (`probing.chance`).
+Differences count only where chance does not explain them (`sanity_checks.significance`).
 """
 
 from __future__ import annotations
@@ -12,18 +12,23 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor
 
 from trueshot.detector import Detector
-from trueshot.evaluation.probing.behaviour import Behaviour, behaviour_of, reads
-from trueshot.evaluation.probing.compared import compared
-from trueshot.evaluation.probing.figures import from_figures
-from trueshot.evaluation.probing.gradients import Slopes, gives_gradient, slopes_of
-from trueshot.evaluation.probing.judging import random_numbers_from
-from trueshot.evaluation.probing.noticed import (
+from trueshot.evaluation.result import Doubt, EvaluationResult
+from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
+from trueshot.evaluation.sanity_checks.detector_rules import (
     noticed_in_behaviour,
     noticed_in_sizes,
     noticed_in_slopes,
 )
-from trueshot.evaluation.probing.panel import Make, run_panel
-from trueshot.evaluation.security import Doubt, SecurityResult
+from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, slopes_of
+from trueshot.evaluation.sanity_checks.outcomes import (
+    compared,
+    noticed_in_figures,
+    one_verdict,
+    outcomes_of_panel,
+    outcomes_of_result,
+)
+from trueshot.evaluation.sanity_checks.panel import Make, run_panel
+from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
 
 NAMES = {
     "one-step-beats-iterative": "One step breaks more images than many: the gradient is bent, and "
@@ -60,6 +65,10 @@ NAMES = {
     "those of another.",
     "attack-lost-by-rounding": "The attack worked, and whole levels undid it: a stronger attack "
     "that knows of the file is needed.",
+    "outputs-are-probabilities": "Outputs that never leave 0 to 1 are no logits: the verdict is "
+    "taken at the wrong place, and gradients vanish where it is sure.",
+    "one-verdict-for-all": "Whoever says the same of everything is right for one class and cannot "
+    "be attacked there: the figure is that class's share.",
     "too-few-images": "The interval is too wide for the figure, or for any doubt to show.",
 }
 """What each doubt means, in a sentence; the same as on its page."""
@@ -84,7 +93,7 @@ def investigate(
     core.
 
     Args:
-        detector: Judged in evaluation mode; left as it was.
+        detector: Prediction in evaluation mode; left as it was.
         images: Whole levels as files gave them, shape (n, 3, h, w); some 50 to 200, which need not
             be judged rightly.
         labels: True classes, shape (n,).
@@ -117,7 +126,8 @@ def investigate(
         *noticed_in_behaviour(behaviour),
         *(noticed_in_slopes(slopes) if slopes else []),
         *_noticed_in_sizes(detector, images, labels, behaviour, slopes),
-        *compared(panel),
+        *(compared(outcomes_of_panel(panel)) if gradient else []),
+        *([one_verdict(len(images))] if behaviour.one_verdict else []),
     ]
     right = int((~panel.wrong).sum())
     if right < FEWEST:
@@ -125,7 +135,7 @@ def investigate(
     return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 
-def doubts_of(result: SecurityResult) -> tuple[Doubt, ...]:
+def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
     """Doubts that can be read from the figures of a result, without the detector.
 
     Args:
@@ -135,7 +145,8 @@ def doubts_of(result: SecurityResult) -> tuple[Doubt, ...]:
         Doubts in a fixed order. Attacks are compared where both were tried on the same images; of
         which images each broke only the counts are known, and the least certain case is assumed.
     """
-    return tuple(sorted(from_figures(result), key=lambda doubt: list(NAMES).index(doubt.name)))
+    found = [*compared(outcomes_of_result(result)), *noticed_in_figures(result)]
+    return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 
 _NO_GRADIENT = Doubt(

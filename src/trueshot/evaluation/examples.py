@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from trueshot.attacks import BY_NAME, FGSM, Attack, as_filed, perturb
-from trueshot.datasets import LABELS, Dataset, Part
+from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
+from trueshot.evaluation.evaluate import PAPER_ATTACKS
 from trueshot.evaluation.pairs import copy_pairs
-from trueshot.evaluation.robustness import PAPER_ATTACKS
-from trueshot.files import printable
-from trueshot.imagefiles import read_image, write_png
+from trueshot.files import utf8_safe
+from trueshot.images import read_image, write_png
 from trueshot.pixels import to_bytes, to_levels
 
 FIGURE_2_CROPS = 4
@@ -62,7 +62,7 @@ def make_examples(
             for budget in FIGURE_5_BUDGETS
         ],
         "data": data_facts(dataset, side),
-        "gallery": _gallery(part, root, folder),
+        "gallery": _gallery(part, dataset.task.classes, root, folder),
         "triples": _triples(part, detectors, attacks, root, folder),
         **copy_pairs(dataset.folder, root, folder, side),
     }
@@ -72,9 +72,9 @@ def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
     """What the card says of a data set, as far as a reader of results wants to know it."""
     card, labels = dataset.card, dataset.photos["label"].to_pylist()
     return {
-        "folder": printable(str(dataset.folder)),
+        "folder": utf8_safe(str(dataset.folder)),
         "simulated": (dataset.folder / "simulation.json").is_file(),
-        "photos": {label: labels.count(label) for label in LABELS},
+        "photos": {label: labels.count(label) for label in dataset.task.classes},
         "sources": len({source for source in dataset.photos["source"].to_pylist() if source}),
         "passed_over": len(card["passed_over"]),
         "crops_per_class": card["sides"][str(side)]["crops_per_class"],
@@ -84,13 +84,13 @@ def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
     }
 
 
-def _gallery(part: Part, root: Path, folder: str) -> list[dict[str, Any]]:
+def _gallery(part: Part, classes: Sequence[str], root: Path, folder: str) -> list[dict[str, Any]]:
     """Clean crops of both classes, from all over the test part."""
     places = np.concatenate([_spread(part, label, GALLERY_CROPS // 2) for label in (0, 1)])
     images, labels = part.batch(places)
     files = _write(root, f"{folder}/gallery", images)
     return [
-        {"file": file, "true": LABELS[int(label)]}
+        {"file": file, "true": classes[int(label)]}
         for file, label in zip(files, labels, strict=True)
     ]
 
@@ -124,7 +124,7 @@ def _triples(
                     "detector": detector_name,
                     "attack": name,
                     "budget": TRIPLE_BUDGET,
-                    "true": LABELS[int(label)],
+                    "true": detector.classes[int(label)],
                     "clean": one,
                     "noise": {"file": file, "magnified": MAGNIFIED},
                     "attacked": other,
@@ -162,7 +162,7 @@ def _figure_2_row(
     attacked = perturb(FGSM(budget=FIGURE_2_BUDGET), detector, images, labels)
     files = _write(root, f"{folder}/{name}-fgsm{FIGURE_2_BUDGET:g}", attacked)
     panels = [
-        {"file": verdict.pop("file"), "true": LABELS[int(label)], **verdict}
+        {"file": verdict.pop("file"), "true": detector.classes[int(label)], **verdict}
         for verdict, label in zip(_verdicts(detector, root, files), labels, strict=True)
     ]
     return {"detector": name, "budget": FIGURE_2_BUDGET, "panels": panels}
@@ -186,7 +186,11 @@ def _verdicts(detector: Detector, root: Path, files: Sequence[str]) -> list[dict
     """What a detector says of files: they are read back, for what was written is what counts."""
     filed = to_levels(np.stack([read_image(root / file).pixels for file in files]))
     return [
-        {"file": file, "predicted": LABELS[int(row.argmax())], "probability": float(row.max())}
+        {
+            "file": file,
+            "predicted": detector.classes[int(row.argmax())],
+            "probability": float(row.max()),
+        }
         for file, row in zip(
             files, detector.probabilities(filed.to(_device(detector))), strict=True
         )

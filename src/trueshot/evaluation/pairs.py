@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from trueshot.errors import ImageFileError
-from trueshot.files import printable
-from trueshot.imagefiles import read_image, write_jpeg, write_png
+from trueshot.files import utf8_safe
+from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.pixels import Bytes
 
 MOST_PAIRS = 8
@@ -45,12 +45,12 @@ def copy_pairs(source: Path, root: Path, folder: str, side: int) -> dict[str, An
     try:
         entries = list(json.loads(listing.read_text("utf-8"))["pairs"])[:MOST_PAIRS]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        return {"pairs": [], "pairs_passed_over": [printable(f"pairs.json: {error}")]}
+        return {"pairs": [], "pairs_passed_over": [utf8_safe(f"pairs.json: {error}")]}
     for number, entry in enumerate(entries):
         try:
             pairs.append(_pair(source, entry, root, f"{folder}/pair-{number}", side))
         except (ImageFileError, KeyError, TypeError, ValueError) as error:
-            reasons.append(printable(f"pair {number + 1}: {error}"))
+            reasons.append(utf8_safe(f"pair {number + 1}: {error}"))
     return {"pairs": pairs, "pairs_passed_over": reasons}
 
 

@@ -6,10 +6,15 @@ them are tried on every image that was right, so that what each does by itself i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from trueshot.attacks import FGSM, PGD, LeastLikelyClass
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, Norm
 from trueshot.attacks.apgd import APGD
 from trueshot.attacks.control import UniformNoise
 from trueshot.attacks.decision import RayS
@@ -17,15 +22,32 @@ from trueshot.attacks.expectation import Expectation
 from trueshot.attacks.fab import FAB
 from trueshot.attacks.second_opinions import FoolboxPGD, PyAutoAttackAPGD
 from trueshot.attacks.square import Square
+from trueshot.attacks.targeted import Targeted
 from trueshot.attacks.through import Through
 from trueshot.attacks.transfer import Transfer
-from trueshot.channels import FILES, Channel, Png
+from trueshot.channels import EVERYDAY, FILES, Channel, Png
 from trueshot.detector import Detector
-from trueshot.evaluation.worst_case import Step, Threat
+from trueshot.errors import RunError
+from trueshot.evaluation.worst_case import On, Step, Threat
+from trueshot.files import parse_yaml, sanitize
+from trueshot.plugins import is_plugin, load_plugin
 
 SUITES = ("paper", "strong", "file", "everyday")
 BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 FAR_BUDGETS = (8.0, 16.0, 32.0, 64.0, 128.0)
+ATTACKS: Mapping[str, Callable[..., Attack]] = {
+    "noise": UniformNoise,
+    "fgsm": FGSM,
+    "llcm": LeastLikelyClass,
+    "pgd": PGD,
+    "apgd": APGD,
+    "fab": FAB,
+    "square": Square,
+    "rays": RayS,
+}
+"""By the name that the command line and suites in files give them."""
+
+_ASKING = ("noise", "square", "rays")  # those that need no gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +59,13 @@ class Effort:
         pgd: Steps of the first PGD, from the image itself.
         apgd: Steps of APGD.
         again: Steps of APGD on the second loss, with a seed of its own.
-        restarts: Random starts of the second PGD.
+        restarts: Random starts of the second PGD; 0 leaves it out.
         restarted: Its steps from each.
-        fab: Steps of FAB.
+        fab: Steps of FAB in L∞; 0 leaves it out.
+        fab_l2: Its steps in L2.
         square: Queries of Square.
         rays: Queries of RayS.
+        always_ask: Try Square and RayS on a detector with a gradient, too.
         through: Steps of PGD through a channel.
         any_channel: Whether to try, beside the attack that knows the channel, the one that only
             knows that it is one of them.
@@ -53,11 +77,13 @@ class Effort:
     pgd: int = 10
     apgd: int = 30
     again: int = 20
-    restarts: int = 1
+    restarts: int = 0
     restarted: int = 10
-    fab: int = 20
+    fab: int = 0
+    fab_l2: int = 20
     square: int = 200
     rays: int = 200
+    always_ask: bool = False
     through: int = 20
     any_channel: bool = False
     draws: int = 8
@@ -65,6 +91,8 @@ class Effort:
 
 
 QUICK = Effort()
+"""Without what broke next to nothing in measurements, see docs/evaluation.md."""
+
 THOROUGH = Effort(
     noise=20,
     pgd=20,
@@ -73,18 +101,100 @@ THOROUGH = Effort(
     restarts=10,
     restarted=20,
     fab=100,
+    fab_l2=100,
     square=5000,
     rays=5000,
+    always_ask=True,
     through=50,
     any_channel=True,
     draws=20,
     boundary=200,
 )
-"""Steps and queries as published: by one to two orders of magnitude slower."""
+"""All attacks, with steps and queries as published: by one to two orders of magnitude slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Means:
+class PlannedAttack:
+    """An attack of a suite, before its budget and its seed are known.
+
+    Args:
+        name: Short name, for tables.
+        kind: Makes it of a budget and settings.
+        settings: Others than the defaults; a `seed` is added to that of the run.
+        on: See `Step`.
+        far: See `Step`.
+        wants_gradient: See `Step`.
+        origin: Where its code comes from, if it is the user's.
+    """
+
+    name: str
+    kind: Callable[..., Attack]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    on: On = "survivors"
+    far: bool = False
+    wants_gradient: bool = True
+    origin: str = ""
+
+    def step(self, seed: int = 0) -> Step:
+        """The attack as a step of a cascade, with the seed of a run."""
+        settings = dict(self.settings)
+        if "seed" in {each.name for each in _fields(self.kind)}:
+            settings["seed"] = seed + int(settings.get("seed", 0))
+        return Step(
+            name=self.name,
+            make=lambda budget: self.kind(budget=budget, **settings),
+            wants_gradient=self.wants_gradient,
+            on=self.on,
+            far=self.far,
+            origin=self.origin,
+        )
+
+
+def planned(attack: str, **more: Any) -> PlannedAttack:
+    """An attack by its name, or out of a file: `path/to/file.py:NAME`, which is run.
+
+    Args:
+        attack: A key of `ATTACKS`, or a frozen dataclass in a file that has a field `budget`.
+        more: Fields of `PlannedAttack`; by default its name is that of the attack in the file.
+
+    Raises:
+        RunError: No attack of that name, what the file defines is none, or it does not take the
+            settings.
+        PluginError: There is no such file, it fails, or it does not define that name.
+    """
+    origin, gradient = "", attack not in _ASKING
+    if is_plugin(attack):
+        plugin = load_plugin(attack)
+        kind, name = plugin.value, plugin.name
+        origin = f"{plugin.path.name} {plugin.sha256[:16]}"
+        frozen = is_dataclass(kind) and isinstance(kind, type) and kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        if (
+            not frozen
+            or "budget" not in {each.name for each in _fields(kind)}
+            or not callable(kind)
+        ):
+            raise RunError(f"{attack}: a frozen dataclass with a field budget wanted")
+        gradient = getattr(kind, "wants_gradient", True)
+    elif attack in ATTACKS:
+        kind, name = ATTACKS[attack], attack
+    else:
+        known = ", ".join(ATTACKS)
+        raise RunError(f"attack {attack!r}: unknown; known: {known}, and path/to/file.py:NAME")
+    fields_of = {"name": name, "wants_gradient": gradient, "origin": origin}
+    found = PlannedAttack(kind=kind, **{**fields_of, **more})
+    try:
+        found.step().make(1.0)
+    except (TypeError, ValueError) as error:
+        raise RunError(f"{attack}: {sanitize(str(error), 300)}") from error
+    return found
+
+
+def _fields(kind: Any) -> tuple[Any, ...]:
+    return fields(kind) if is_dataclass(kind) else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversaryCapabilities:
     """What attackers have.
 
     Args:
@@ -97,6 +207,7 @@ class Means:
         random: Whether the detector draws random numbers: then its mean is attacked as well.
         other: Name and detector from which attacks are transferred.
         opinions: Whether attacks of other libraries are asked for second opinions.
+        attacks: More attacks, in place of the paper's or beside those of another suite.
     """
 
     budgets: tuple[float, ...] = BUDGETS
@@ -107,15 +218,21 @@ class Means:
     random: bool = False
     other: tuple[str, Detector] | None = None
     opinions: bool = False
+    attacks: tuple[PlannedAttack, ...] = ()
 
     @property
     def far(self) -> tuple[float, ...]:
         """Budgets beyond their own, on which the curve goes on."""
         return tuple(budget for budget in FAR_BUDGETS if budget > max(self.budgets))
 
-    def usable(self, steps: Sequence[Step]) -> tuple[Step, ...]:
+    def usable(self, steps: Iterable[Step]) -> tuple[Step, ...]:
         """Those attacks that work on this detector."""
         return tuple(step for step in steps if self.differentiable or not step.wants_gradient)
+
+    def steps(self, norm: Norm) -> list[Step]:
+        """Those of `attacks` whose budget is meant in a norm."""
+        steps = [attack.step(self.seed) for attack in self.attacks]
+        return [step for step in steps if getattr(step.make(1.0), "norm", "linf") == norm]
 
 
 def l2_per_level(side: int) -> float:
@@ -127,225 +244,326 @@ def l2_per_level(side: int) -> float:
     return float((3 * side * side) ** 0.5 / 4)
 
 
-def threats_of(suite: str, means: Means) -> tuple[Threat, ...]:
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AttackEntry(_Entry):
+    """An attack in a suite's file.
+
+    Args:
+        attack: A name of `ATTACKS`, or `path/to/file.py:NAME`.
+        name: For tables; by default its own.
+        images: On which it is tried: `survivors`, `right` or `all`; see `Step.on`.
+        far: Whether it goes on at `far_budgets`.
+        target: Class to reach, by its number; by default any but the true one will do.
+        through: Attack through a differentiable stand-in of the channel.
+        settings: Of the attack, other than its budget.
+    """
+
+    attack: str = Field(max_length=1000)
+    name: str = Field(default="", max_length=60)
+    images: On = "survivors"
+    far: bool = False
+    target: int | None = Field(default=None, ge=0)
+    through: bool = False
+    settings: dict[str, Any] = {}
+
+
+class ThreatEntry(_Entry):
+    """A threat model in a suite's file.
+
+    Args:
+        name: For tables; by default that of the channel, or the norm.
+        norm: Of the budgets, and of those attacks that have one.
+        channel: What the file goes through, by its name, such as `jpeg-75`; `png` changes nothing.
+        budgets: In levels of the norm; by default those of the run, as ε.
+        far_budgets: As of `Threat`.
+        attacks: In the order in which they are tried.
+    """
+
+    name: str = Field(default="", max_length=60)
+    norm: Norm = "linf"
+    channel: str = "png"
+    budgets: tuple[float, ...] = Field(default=(), max_length=100)
+    far_budgets: tuple[float, ...] = Field(default=(), max_length=100)
+    attacks: tuple[AttackEntry | str, ...] = Field(min_length=1, max_length=100)
+
+
+class Suite(_Entry):
+    """A suite of one's own.
+
+    Args:
+        name: For results and their files.
+        threats: What attackers may do.
+        folder: Of the file: paths of attacks are relative to it.
+    """
+
+    name: str = Field(pattern=r"^[\w.-]{1,60}$")
+    threats: tuple[ThreatEntry, ...] = Field(min_length=1, max_length=100)
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def built(self, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
+        """Its threat models."""
+        return tuple(self._threat(entry, adversary) for entry in self.threats)
+
+    def _threat(self, entry: ThreatEntry, adversary: AdversaryCapabilities) -> Threat:
+        known = {channel.name: channel for channel in (*FILES, *EVERYDAY)}
+        if entry.channel not in known:
+            raise RunError(f"channel {entry.channel!r}: unknown; known: {', '.join(known)}")
+        channel = known[entry.channel]
+        lossless = isinstance(channel, Png)
+        scale = l2_per_level(adversary.side) if entry.norm == "l2" else 1.0
+        default = tuple(scale * budget for budget in adversary.budgets)
+        steps = [
+            self._attack(each, entry.norm, channel).step(adversary.seed) for each in entry.attacks
+        ]
+        return Threat(
+            name=entry.name or (entry.norm if lossless else entry.channel),
+            steps=adversary.usable([*steps, *adversary.steps(entry.norm)]),
+            budgets=entry.budgets or default,
+            far_budgets=entry.far_budgets,
+            channel=None if lossless else channel,
+            norm=entry.norm,
+        )
+
+    def _attack(self, entry: AttackEntry | str, norm: Norm, channel: Channel) -> PlannedAttack:
+        entry = AttackEntry(attack=entry) if isinstance(entry, str) else entry
+        spec = str(self.folder / entry.attack) if is_plugin(entry.attack) else entry.attack
+        more: dict[str, Any] = {"on": entry.images, "far": entry.far, "settings": entry.settings}
+        found = planned(spec, **more, **({"name": entry.name} if entry.name else {}))
+        if "norm" in {each.name for each in _fields(found.kind)}:
+            found = replace(found, settings={"norm": norm, **entry.settings})
+        if entry.target is not None:
+            name = entry.name or f"{found.name}-to-{entry.target}"
+            found = replace(found, name=name, kind=partial(_targeted, found.kind, entry.target))
+        if not entry.through:
+            return found
+        name = entry.name or f"{found.name}-through"
+        return replace(found, name=name, kind=partial(_through, found.kind, (channel,)))
+
+
+def _targeted(kind: Callable[..., Attack], target: int, **given: Any) -> Attack:
+    return Targeted(kind(**given), target=target)
+
+
+def _through(kind: Callable[..., Attack], channels: tuple[Channel, ...], **given: Any) -> Attack:
+    return Through(kind(**given), channels)
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a suite from YAML; see docs/evaluation.md.
+
+    Raises:
+        RunError: It cannot be read, or does not say a suite: the setting is named.
+    """
+    try:
+        content = parse_yaml(path.read_text("utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("a suite is a mapping with name and threats, this is none")
+        suite = Suite.model_validate({"name": path.stem, **content, "folder": path.parent})
+        suite.built(AdversaryCapabilities())
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+        )
+        raise RunError(f"{path}: {sanitize(problems, 1000)}") from error
+    except (OSError, ValueError, RunError) as error:
+        raise RunError(f"{path}: {error}") from error
+    return suite
+
+
+def threats_of(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
     """The threat models of a suite.
 
     Raises:
-        KeyError: No such suite; `paper` and `everyday` have none.
+        KeyError: No such suite; `everyday` has none.
     """
-    return {"strong": strong_threats, "file": file_threats}[suite](means)
+    if isinstance(suite, Suite):
+        return suite.built(adversary)
+    made = {"paper": paper_threats, "strong": strong_threats, "file": file_threats}
+    return made[suite](adversary)
 
 
-def strong_threats(means: Means) -> tuple[Threat, ...]:
+def paper_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
+    """FGSM and LLCM, or other attacks, each by itself on all images."""
+    attacks = adversary.attacks or (planned("fgsm"), planned("llcm"))
+    steps = [replace(attack, on="all").step(adversary.seed) for attack in attacks]
+    return (Threat(name="linf", steps=tuple(steps), budgets=adversary.budgets),)
+
+
+def strong_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
     """`linf`, on to where accuracy reaches 5 %, and `l2`, if gradients lead through the detector.
 
     Both are written as PNG.
     """
+    steps = [*_linf_steps(adversary), *_dear_linf_steps(adversary), *_second_opinions(adversary)]
     linf = Threat(
         name="linf",
-        steps=means.usable(
-            [*_linf_steps(means), *_dear_linf_steps(means), *_second_opinions(means)]
-        ),
-        budgets=means.budgets,
-        far_budgets=means.far,
+        steps=adversary.usable([*steps, *adversary.steps("linf")]),
+        budgets=adversary.budgets,
+        far_budgets=adversary.far,
     )
-    if not means.differentiable:
+    if not adversary.differentiable:
         return (linf,)  # in L2 there would be nothing but noise without aim
-    scale = l2_per_level(means.side)
-    budgets = tuple(scale * budget for budget in means.budgets)
-    return linf, Threat(name="l2", steps=tuple(_l2_steps(means)), budgets=budgets)
+    scale = l2_per_level(adversary.side)
+    return linf, Threat(
+        name="l2",
+        steps=(*_l2_steps(adversary), *adversary.steps("l2")),
+        budgets=tuple(scale * budget for budget in adversary.budgets),
+        norm="l2",
+    )
 
 
-def file_threats(means: Means, channels: Sequence[Channel] = FILES) -> tuple[Threat, ...]:
+def file_threats(
+    adversary: AdversaryCapabilities, channels: Sequence[Channel] = FILES
+) -> tuple[Threat, ...]:
     """`png`, and every other file that an attacked image is sent as, which the attacker knows."""
+    more = adversary.steps("linf")
     return tuple(
         Threat(
             name=channel.name,
-            steps=means.usable(_file_steps(means, channel, channels)),
-            budgets=means.budgets,
+            steps=adversary.usable([*_file_steps(adversary, channel, channels), *more]),
+            budgets=adversary.budgets,
             channel=None if isinstance(channel, Png) else channel,
         )
         for channel in channels
     )
 
 
-def left_out(suite: str, means: Means) -> list[str]:
+def without_gradient(suite: str | Suite, adversary: AdversaryCapabilities) -> list[str]:
     """Attacks that a detector without gradients cannot be tried with, by name."""
-    if means.differentiable or suite not in ("strong", "file"):
+    if adversary.differentiable or suite == "everyday":
         return []
-    steps = [*_linf_steps(means), *_dear_linf_steps(means), *_l2_steps(means)]
+    with_gradient = replace(adversary, differentiable=True)
+    steps = [step for threat in threats_of(suite, with_gradient) for step in threat.steps]
     return list(dict.fromkeys(step.name for step in steps if step.wants_gradient))
 
 
-def _linf_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _step(
+    name: str,
+    kind: Callable[..., Attack],
+    *,
+    on: On = "survivors",
+    far: bool = False,
+    asks: bool = False,
+    **settings: Any,
+) -> Step:
+    return Step(
+        name=name,
+        make=lambda budget: kind(budget=budget, **settings),
+        wants_gradient=not asks,
+        on=on,
+        far=far,
+    )
+
+
+def _linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
+    margin: dict[str, Any] = {"loss": "margin", "random_start": False, "seed": seed}
     return [
-        Step(
-            name="noise",
-            make=lambda b: UniformNoise(budget=b, draws=effort.noise, seed=seed),
-            wants_gradient=False,
-            on_all=True,
-        ),
-        Step(name="fgsm", make=lambda b: FGSM(budget=b), on_all=True, far=True),
-        Step(name="llcm", make=lambda b: LeastLikelyClass(budget=b), on_all=True),
-        Step(
-            name="pgd",
-            make=lambda b: PGD(budget=b, steps=effort.pgd, early_exit=True),
-            on_all=True,
-            far=True,
-        ),
-        *transferred(means),
-        *_averaged(means),
-        Step(
-            name="apgd-margin",
-            make=lambda b: APGD(
-                budget=b, steps=effort.apgd, loss="margin", random_start=False, seed=seed
-            ),
-            far=True,
-        ),
+        _step("noise", UniformNoise, on="right", asks=True, draws=effort.noise, seed=seed),
+        _step("fgsm", FGSM, on="right", far=True),
+        _step("llcm", LeastLikelyClass, on="right"),
+        _step("pgd", PGD, on="right", far=True, steps=effort.pgd, early_exit=True),
+        *transferred(adversary),
+        *_averaged(adversary),
+        _step("apgd-margin", APGD, far=True, steps=effort.apgd, **margin),
     ]
 
 
-def _dear_linf_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _dear_linf_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
+    steps = [_step("apgd-ce", APGD, steps=effort.again, seed=seed + 1)]
+    if effort.restarts:
+        starts: dict[str, Any] = {"restarts": effort.restarts, "seed": seed + 2}
+        starts |= {"random_start": True, "early_exit": True, "loss": "cross_entropy"}
+        steps.append(_step("pgd-restarts", PGD, steps=effort.restarted, **starts))
+    if effort.fab:
+        steps.append(_step("fab", FAB, steps=effort.fab, seed=seed, filed=True))
+    if effort.always_ask or not adversary.differentiable:
+        steps += _asking(adversary)
+    return steps
+
+
+def _asking(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, far = adversary.effort, not adversary.differentiable
     return [
-        Step(name="apgd-ce", make=lambda b: APGD(budget=b, steps=effort.again, seed=seed + 1)),
-        Step(
-            name="pgd-restarts",
-            make=lambda b: PGD(
-                budget=b,
-                steps=effort.restarted,
-                loss="cross_entropy",
-                random_start=True,
-                restarts=effort.restarts,
-                seed=seed + 2,
-                early_exit=True,
-            ),
-        ),
-        Step(name="fab", make=lambda b: FAB(budget=b, steps=effort.fab, seed=seed, filed=True)),
-        Step(
-            name="square",
-            make=lambda b: Square(budget=b, queries=effort.square, seed=seed),
-            wants_gradient=False,
-            far=not means.differentiable,
-        ),
-        Step(
-            name="rays",
-            make=lambda b: RayS(budget=b, queries=effort.rays),
-            wants_gradient=False,
-            far=not means.differentiable,
-        ),
+        _step("square", Square, far=far, asks=True, queries=effort.square, seed=adversary.seed),
+        _step("rays", RayS, far=far, asks=True, queries=effort.rays),
     ]
 
 
-def _second_opinions(means: Means) -> list[Step]:
-    if not means.opinions:
+def _second_opinions(adversary: AdversaryCapabilities) -> list[Step]:
+    if not adversary.opinions:
         return []
-    effort, seed = means.effort, means.seed
+    settings: dict[str, Any] = {"steps": adversary.effort.apgd, "seed": adversary.seed}
     return [
-        Step(
-            name="pyautoattack-apgd",
-            make=lambda b: PyAutoAttackAPGD(budget=b, steps=effort.apgd, seed=seed),
-        ),
-        Step(
-            name="foolbox-pgd",
-            make=lambda b: FoolboxPGD(budget=b, steps=effort.apgd, seed=seed),
-        ),
+        _step("pyautoattack-apgd", PyAutoAttackAPGD, **settings),
+        _step("foolbox-pgd", FoolboxPGD, **settings),
     ]
 
 
-def _l2_steps(means: Means) -> list[Step]:
-    effort, seed = means.effort, means.seed
+def _l2_steps(adversary: AdversaryCapabilities) -> list[Step]:
+    effort, seed = adversary.effort, adversary.seed
+    margin: dict[str, Any] = {"loss": "margin", "random_start": False, "seed": seed}
+    noise: dict[str, Any] = {"draws": effort.noise, "seed": seed}
     return [
-        Step(
-            name="noise-l2",
-            make=lambda b: UniformNoise(budget=b, norm="l2", draws=effort.noise, seed=seed),
-            wants_gradient=False,
-            on_all=True,
-        ),
-        Step(
-            name="pgd-l2",
-            make=lambda b: PGD(budget=b, steps=effort.pgd, norm="l2", early_exit=True),
-            on_all=True,
-        ),
-        Step(
-            name="apgd-l2",
-            make=lambda b: APGD(
-                budget=b,
-                steps=effort.apgd,
-                loss="margin",
-                norm="l2",
-                random_start=False,
-                seed=seed,
-            ),
-        ),
-        Step(
-            name="fab-l2",
-            make=lambda b: FAB(budget=b, steps=effort.fab, norm="l2", seed=seed, filed=True),
-        ),
+        _step("noise-l2", UniformNoise, on="right", asks=True, norm="l2", **noise),
+        _step("pgd-l2", PGD, on="right", norm="l2", steps=effort.pgd, early_exit=True),
+        _step("apgd-l2", APGD, norm="l2", steps=effort.apgd, **margin),
+        _step("fab-l2", FAB, norm="l2", steps=effort.fab_l2, seed=seed, filed=True),
     ]
 
 
-def transferred(means: Means) -> list[Step]:
+def transferred(adversary: AdversaryCapabilities) -> list[Step]:
     """The attack that is lent by another detector, if there is one."""
-    if means.other is None:
+    if adversary.other is None:
         return []
-    name, source = means.other
+    name, source = adversary.other
 
     def make(budget: float) -> Transfer:
         attack = APGD(
             budget=budget,
-            steps=means.effort.apgd,
+            steps=adversary.effort.apgd,
             loss="margin",
             random_start=False,
-            seed=means.seed,
+            seed=adversary.seed,
             early_exit=False,  # as far to the wrong side as it gets: it has to last elsewhere
         )
         return Transfer(attack=attack, source=source, name=name)
 
-    return [Step(name="transfer", make=make, wants_gradient=False, on_all=True)]
+    return [Step(name="transfer", make=make, wants_gradient=False, on="right")]
 
 
-def _averaged(means: Means) -> list[Step]:
-    if not means.random:
+def _averaged(adversary: AdversaryCapabilities) -> list[Step]:
+    if not adversary.random:
         return []
-    effort = means.effort
-    return [
-        Step(
-            name="pgd-mean",
-            make=lambda b: Expectation(
-                PGD(budget=b, steps=effort.pgd), draws=effort.draws, seed=means.seed
-            ),
-        )
-    ]
+    effort, seed = adversary.effort, adversary.seed
+
+    def make(budget: float) -> Expectation:
+        return Expectation(PGD(budget=budget, steps=effort.pgd), draws=effort.draws, seed=seed)
+
+    return [Step(name="pgd-mean", make=make)]
 
 
-def _file_steps(means: Means, channel: Channel, channels: Sequence[Channel]) -> list[Step]:
+def _file_steps(
+    adversary: AdversaryCapabilities, channel: Channel, channels: Sequence[Channel]
+) -> list[Step]:
     """Attacks in memory, then those that know the channel, or only that there will be one."""
-    effort, seed = means.effort, means.seed
-    plain = [step for step in _linf_steps(means) if step.name in ("fgsm", "pgd", "apgd-margin")]
-    # Levels that have to last get as far to the wrong side as the budget allows.
-    to_the_end = Step(
-        name="pgd", make=lambda b: PGD(budget=b, steps=effort.pgd), on_all=True, far=True
-    )
-    asking = Step(
-        name="square",
-        make=lambda b: Square(budget=b, queries=effort.square, seed=seed),
-        wants_gradient=False,
-    )
-    last = [] if means.differentiable else [asking]
+    effort = adversary.effort
+    plain = [step for step in _linf_steps(adversary) if step.name in ("fgsm", "pgd", "apgd-margin")]
+    last = [] if adversary.differentiable else _asking(adversary)[:1]
     if isinstance(channel, Png):
         return [*plain, *last]
     lossy = tuple(each for each in channels if not isinstance(each, Png))
-
-    def through(budget: float, *known: Channel) -> Through:
-        return Through(PGD(budget=budget, steps=effort.through), known)
-
-    unsure = Step(name="pgd-through-any", make=lambda b: through(b, *lossy))
+    through = partial(_through, PGD)
+    unsure = _step("pgd-through-any", partial(through, lossy), steps=effort.through)
     return [
         plain[0],
-        to_the_end,
-        Step(name="pgd-through", make=lambda b: through(b, channel)),
+        # Levels that have to last get as far to the wrong side as the budget allows.
+        _step("pgd", PGD, on="right", far=True, steps=effort.pgd),
+        _step("pgd-through", partial(through, (channel,)), steps=effort.through),
         *([unsure] if effort.any_channel else []),
         *last,
     ]

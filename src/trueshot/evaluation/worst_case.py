@@ -7,18 +7,23 @@ attacked image lies within that budget too. So budgets go upwards, and no image 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
-from trueshot.attacks import Attack, as_filed, counted, perturb
-from trueshot.evaluation.hearing import Hearing
-from trueshot.evaluation.journal import Flags, Journal, Outcome, fates
-from trueshot.evaluation.security import UNBROKEN, WRONG_CLEAN, Trial, WorstCase
+from trueshot.attacks import Attack, Norm, as_filed, counted, perturb
+from trueshot.datasets import Part
+from trueshot.detector import Detector, evaluating
+from trueshot.errors import RunError
+from trueshot.evaluation.result import CLEAN, UNBROKEN, Counts, Flags, Trial, WorstCase, flags_of
+from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
+from trueshot.files import Journal
 from trueshot.pixels import psnr, ssim
 from trueshot.progress import Advance
 
@@ -29,6 +34,8 @@ _SSIM_IMAGES = 16  # of a trial: SSIM takes longer than many attacks
 Channel = Callable[[Tensor], Tensor]
 """Levels as they were filed, to levels as they arrive; a function of each image alone."""
 
+On = Literal["survivors", "right", "all"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -38,16 +45,24 @@ class Step:
         name: Short name, for tables.
         make: The attack at a budget.
         wants_gradient: Of the detector that is judged; without it the attack only asks it.
-        on_all: Tried on all images that were right without an attack, and not on survivors
-            alone: what it breaks is then a figure of its own.
+        on: Tried on the images that no attack has broken yet; on all that were right without an
+            attack, or on all: what it breaks is then a figure of its own.
         far: Goes on at the budgets beyond the suite's own, where only the curve is wanted.
+        budgets: The only ones at which it is tried; None for all of the threat's.
+        origin: Where its code comes from, if it is the user's: what it does depends on it.
     """
 
     name: str
     make: Callable[[float], Attack]
     wants_gradient: bool = True
-    on_all: bool = False
+    on: On = "survivors"
     far: bool = False
+    budgets: tuple[float, ...] | None = None
+    origin: str = ""
+
+    def settings(self, attack: Attack) -> str:
+        """An attack of this step in full."""
+        return f"{attack!r} of {self.origin}" if self.origin else repr(attack)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +75,7 @@ class Threat:
         budgets: In levels of the threat's norm, upwards.
         far_budgets: Beyond those, until accuracy is at most 5 %: with the `far` steps only.
         channel: What the filed image goes through; None for a PNG, which keeps it as it is.
+        norm: Of the budgets.
 
     Raises:
         ValueError: Budgets that do not rise from above 0.
@@ -70,6 +86,7 @@ class Threat:
     budgets: tuple[float, ...]
     far_budgets: tuple[float, ...] = ()
     channel: Channel | None = None
+    norm: Norm = "linf"
 
     def __post_init__(self) -> None:
         budgets = (0.0, *self.budgets, *self.far_budgets)
@@ -81,11 +98,15 @@ class Threat:
         """Budgets upwards, each with its attacks."""
         far = tuple(step for step in self.steps if step.far)
         beyond = [(budget, far) for budget in self.far_budgets if far]
-        return [*((budget, self.steps) for budget in self.budgets), *beyond]
+        near = [
+            (b, tuple(s for s in self.steps if s.budgets is None or b in s.budgets))
+            for b in self.budgets
+        ]
+        return [*near, *beyond]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class ThreatResult:
     """What came of one threat: worst cases in order of budget, and the trials on the way."""
 
     worst: tuple[WorstCase, ...]
@@ -93,47 +114,93 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Standing:
-    """How the images stand, in the middle of a cascade; changed in place."""
+class Evaluator:
+    """A detector, and the images that it is judged on.
 
-    broken_by: npt.NDArray[np.str_]
-    wrong_in_memory: Flags
+    Args:
+        detector: Prediction in evaluation mode, and left as it was.
+        part: The images.
+        device: Where to compute.
+        batch: Images at a time; it does not change a result.
+        seed: Of the detector's own random numbers, should it draw any.
+    """
 
-    @property
-    def unbroken(self) -> Flags:
-        found: Flags = self.broken_by == UNBROKEN
+    detector: Detector
+    part: Part
+    device: str | torch.device = "cpu"
+    batch: int = 128
+    seed: int = 0
+
+    def batches(self, places: npt.NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Levels and labels of the images at these places."""
+        for start in range(0, len(places), self.batch):
+            yield self.part.batch(places[start : start + self.batch], self.device)
+
+    def everything(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Levels and labels of all images."""
+        return self.batches(np.arange(len(self.part)))
+
+    @torch.no_grad()
+    def logits(self, images: Tensor) -> Tensor:
+        """What the detector says, shape (n, classes).
+
+        Raises:
+            RunError: It says no numbers.
+        """
+        with evaluating(self.detector), random_numbers_from(self.seed, images.device):
+            logits: Tensor = self.detector(images)
+        if not bool(torch.isfinite(logits).all()):
+            raise RunError("the detector returned logits that are no finite numbers")
+        return logits
+
+    def is_random(self) -> bool:
+        """Whether the detector says two things of one image, with other random numbers."""
+        images, _ = self.part.batch(slice(0, 4), self.device)
+        again = replace(self, seed=self.seed + 1)
+        said = [self.logits(images), self.logits(images), again.logits(images)]
+        return not all(torch.equal(said[0], other) for other in said[1:])
+
+    def wrong(self, images: Tensor, labels: Tensor) -> Flags:
+        """Which of the images it judges wrongly, shape (n,)."""
+        found: Flags = (self.logits(images).argmax(1) != labels).cpu().numpy()
         return found
 
-    def take(self, outcome: Outcome, name: str, same_in_memory: bool) -> None:
-        self.broken_by[outcome.broken & self.unbroken] = name
-        self.wrong_in_memory[outcome.broken_before_file] = True
-        if same_in_memory:
-            self.wrong_in_memory[outcome.broken] = True
+    def per_class(self, flags: Flags) -> Counts:
+        """How many of the flagged images are of each class."""
+        classes = len(self.detector.classes)
+        return tuple(np.bincount(self.part.labels[flags], minlength=classes).tolist())
 
-    def worst_case(self, hearing: Hearing, threat: str, budget: float) -> WorstCase:
-        return WorstCase(
-            threat=threat,
-            budget=budget,
-            right=hearing.per_class(self.unbroken),
-            right_before_file=hearing.per_class(~self.wrong_in_memory),
-            total=hearing.total,
-            broken_by=tuple(self.broken_by.tolist()),
-        )
+    @property
+    def total(self) -> Counts:
+        """How many of the images are of each class."""
+        return self.per_class(np.ones(len(self.part), bool))
+
+
+def score(logits: Tensor) -> Tensor:
+    """Log odds that an image is not of class 0, the untouched one: float64, shape (n,)."""
+    exact = logits.double()
+    return exact[:, 1:].logsumexp(1) - exact[:, 0]
+
+
+def work(evaluator: Evaluator, threat: Threat) -> int:
+    """Images to advance by in `worst_cases`."""
+    return len(evaluator.part) * (1 + sum(len(steps) for _, steps in threat.plan))
 
 
 def worst_cases(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
     journal: Journal | None = None,
     advance: Advance = lambda steps, note: None,
-) -> Finding:
+) -> ThreatResult:
     """Try to break every image at every budget, upwards.
 
     Args:
-        hearing: Detector and images.
+        evaluator: Detector and images.
         threat: What the attacker may do.
-        journal: Where finished trials are kept.
-        advance: Told of images that are done; in all `work(hearing, threat)`.
+        journal: Where finished trials are kept. One is taken from there if all that it depends on
+            is the same: the journal's key, the threat, the attack with its settings, the images.
+        advance: Told of images that are done; in all `work(evaluator, threat)`.
 
     Returns:
         The worst case at budget 0 and at each budget, and the trials. Before the file, an image
@@ -141,73 +208,103 @@ def worst_cases(
         comes in between, what breaks it in the file could be done in memory, and counts there too.
     """
     journal = journal or Journal()
-    standing = _clean(hearing, threat.channel)
-    advance(len(hearing.part), f"{threat.name} clean")
-    right_clean = standing.unbroken
-    worst = [standing.worst_case(hearing, threat.name, 0.0)]
+    names, in_memory = _clean(evaluator, threat.channel)
+    advance(len(evaluator.part), f"{threat.name} clean")
+    right = names == UNBROKEN
+    tried_on: dict[On, Callable[[], Flags]] = {
+        "survivors": lambda: names == UNBROKEN,
+        "right": lambda: right,
+        "all": lambda: np.ones_like(right),
+    }
+    worst = [_worst_case(evaluator, threat.name, 0.0, names, in_memory)]
     trials: list[Trial] = []
     for budget, steps in threat.plan:
         if budget in threat.far_budgets and worst[-1].accuracy <= LOW_ENOUGH:
-            advance(len(hearing.part) * len(steps), "")
+            advance(len(evaluator.part) * len(steps), "")
             continue
         for step in steps:
-            tried = right_clean if step.on_all else standing.unbroken
-            outcome = _outcome(hearing, threat, step, budget, tried, journal, advance)
-            if outcome is not None:
-                trials.append(outcome.trial)
-                standing.take(outcome, step.name, same_in_memory=threat.channel is None)
-        worst.append(standing.worst_case(hearing, threat.name, budget))
-    return Finding(worst=tuple(worst), trials=tuple(trials))
+            trial = _trial(evaluator, threat, step, budget, tried_on[step.on](), journal, advance)
+            if trial is None:
+                continue
+            trials.append(trial)
+            names[trial.was_broken & (names == UNBROKEN)] = step.name
+            in_memory |= trial.was_broken_before_file
+            if threat.channel is None:
+                in_memory |= trial.was_broken
+        worst.append(_worst_case(evaluator, threat.name, budget, names, in_memory))
+    return ThreatResult(worst=tuple(worst), trials=tuple(trials))
 
 
-def work(hearing: Hearing, threat: Threat) -> int:
-    """Images to advance by in `worst_cases`."""
-    return len(hearing.part) * (1 + sum(len(steps) for _, steps in threat.plan))
-
-
-def _clean(hearing: Hearing, channel: Channel | None) -> _Standing:
-    """How the images stand before any attack, in memory and after the channel."""
+def _clean(evaluator: Evaluator, channel: Channel | None) -> tuple[npt.NDArray[np.str_], Flags]:
+    """Per image what has broken it before any attack, and whether it is wrong in memory."""
     in_memory, arrived = [], []
-    for images, labels in hearing.everything():
-        in_memory.append(hearing.wrong(images, labels))
-        arrived.append(in_memory[-1] if channel is None else hearing.wrong(channel(images), labels))
-    names = np.where(np.concatenate(arrived), WRONG_CLEAN, UNBROKEN).astype("<U64")
-    return _Standing(broken_by=names, wrong_in_memory=np.concatenate(in_memory))
+    for images, labels in evaluator.everything():
+        in_memory.append(evaluator.wrong(images, labels))
+        arrived.append(
+            in_memory[-1] if channel is None else evaluator.wrong(channel(images), labels)
+        )
+    names = np.where(np.concatenate(arrived), CLEAN, UNBROKEN).astype("<U64")
+    return names, np.concatenate(in_memory)
 
 
-def _outcome(
-    hearing: Hearing,
+def _worst_case(
+    evaluator: Evaluator,
+    threat: str,
+    budget: float,
+    names: npt.NDArray[np.str_],
+    in_memory: Flags,
+) -> WorstCase:
+    return WorstCase(
+        threat=threat,
+        budget=budget,
+        right=evaluator.per_class(names == UNBROKEN),
+        right_before_file=evaluator.per_class(~in_memory),
+        total=evaluator.total,
+        broken_by=tuple(names.tolist()),
+    )
+
+
+def _trial(
+    evaluator: Evaluator,
     threat: Threat,
     step: Step,
     budget: float,
     tried: Flags,
     journal: Journal,
     advance: Advance,
-) -> Outcome | None:
+) -> Trial | None:
     """What an attack does: from the journal, or tried now; None if there is nobody to attack."""
     if not tried.any():
-        advance(len(hearing.part), "")
+        advance(len(evaluator.part), "")
         return None
     attack = step.make(budget)
-    outcome = journal.outcome(threat.name, step.name, repr(attack), tried)
-    if outcome is not None:
-        advance(len(hearing.part), "")
-        return outcome
-    outcome = _attack(hearing, threat, step.name, attack, budget, tried, advance)
-    journal.enter_outcome(outcome)
-    advance(len(hearing.part) - int(tried.sum()), "")
-    return outcome
+    names = {"threat": threat.name, "attack": step.name, "settings": step.settings(attack)}
+    for record in journal.records:
+        if names.items() <= record.items():
+            found = _from_record(record)
+            if np.array_equal(found.was_tried, tried):
+                advance(len(evaluator.part), "")
+                return found
+    trial = _attack(evaluator, threat, step, attack, budget, tried, advance)
+    journal.append(asdict(trial))
+    advance(len(evaluator.part) - int(tried.sum()), "")
+    return trial
+
+
+def _from_record(record: dict[str, Any]) -> Trial:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    return Trial(**fields)
 
 
 def _attack(
-    hearing: Hearing,
+    evaluator: Evaluator,
     threat: Threat,
-    name: str,
+    step: Step,
     attack: Attack,
     budget: float,
     tried: Flags,
     advance: Advance,
-) -> Outcome:
+) -> Trial:
     """Attack images, file them, send them, and judge what arrives."""
     started = time.monotonic()
     places = np.flatnonzero(tried)
@@ -215,31 +312,32 @@ def _attack(
     noise: list[float] = []
     likeness: list[float] = []
     spent = np.zeros(2)
-    for images, labels in hearing.batches(places):
+    for images, labels in evaluator.batches(places):
         here = places[len(noise) : len(noise) + len(images)]
         with counted(len(images)) as calls:
-            attacked = perturb(attack, hearing.detector, images, labels)
+            attacked = perturb(attack, evaluator.detector, images, labels)
         spent += int(calls.forward.sum()), int(calls.backward.sum())
         filed = as_filed(attack, images, attacked)
         arrived = filed if threat.channel is None else threat.channel(filed)
-        broken[here] = hearing.wrong(arrived, labels)
-        broken_before_file[here] = hearing.wrong(attacked, labels)
+        broken[here] = evaluator.wrong(arrived, labels)
+        same = arrived.shape == attacked.shape and torch.equal(arrived, attacked)
+        broken_before_file[here] = broken[here] if same else evaluator.wrong(attacked, labels)
         seen = arrived if arrived.shape == images.shape else filed
         noise += psnr(images, seen).clamp(max=_MOST_PSNR).tolist()
         few = max(0, _SSIM_IMAGES - len(likeness))
         likeness += ssim(images[:few], seen[:few]).tolist() if few else []
-        advance(len(here), f"{threat.name} {name} {budget:g}")
-    trial = Trial(
-        attack=name,
+        advance(len(here), f"{threat.name} {step.name} {budget:g}")
+    return Trial(
+        attack=step.name,
         threat=threat.name,
         budget=budget,
-        settings=repr(attack),
-        tried=hearing.per_class(tried),
-        broken=hearing.per_class(broken),
-        broken_before_file=hearing.per_class(broken_before_file),
+        settings=step.settings(attack),
+        tried=evaluator.per_class(tried),
+        broken=evaluator.per_class(broken),
+        broken_before_file=evaluator.per_class(broken_before_file),
         psnr=float(np.mean(noise)),
         ssim=float(np.mean(likeness)),
         calls=(float(spent[0]) / len(places), float(spent[1]) / len(places)),
         seconds=round(time.monotonic() - started, 3),
+        flags=flags_of(tried, broken, broken_before_file),
     )
-    return Outcome(trial=trial, fates=fates(tried, broken, broken_before_file))

@@ -56,6 +56,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         assert self.bias is None
         assert not isinstance(self.padding, str)
+        if not torch.is_grad_enabled():
+            return super().forward(images)
         geometry = (self.stride[0], self.padding[0], self.dilation[0], self.groups)
         # The view is a node of its own, which can be asked whether its gradient is wanted.
         weight = self.weight.view_as(self.weight)
@@ -72,6 +74,8 @@ def convolve(images: Tensor, weight: Tensor, *, groups: int = 1) -> Tensor:
         weight: Shape (filters, c / groups, side, side).
         groups: Of channels.
     """
+    if not torch.is_grad_enabled():
+        return functional.conv2d(images, weight, groups=groups)
     features: Tensor = _Convolution.apply(
         images, weight.view_as(weight), (1, 0, 1, groups), _FIRST.get()
     )
@@ -88,7 +92,8 @@ class AveragePool(nn.Module):
         self.padding = padding
 
     def forward(self, features: Tensor) -> Tensor:
-        if features.is_cuda:  # where a convolution may round its inputs
+        # On a GPU a convolution may round its inputs; other runtimes pool fast.
+        if features.is_cuda or torch.onnx.is_in_onnx_export():
             return functional.avg_pool2d(features, self.side, self.stride, self.padding)
         kernel = features.new_full((1, 1, self.side, self.side), 1 / self.side**2)
         return fixed_filter(features, kernel, stride=self.stride, padding=self.padding)
@@ -99,13 +104,15 @@ def fixed_filter(images: Tensor, kernel: Tensor, *, stride: int = 1, padding: in
 
     Args:
         images: Shape (n, c, h, w).
-        kernel: Shape (1, 1, side, side).
+        kernel: Shape (1, 1, side, side), or (c, 1, side, side) with the same for each channel.
         stride: Of both axes.
         padding: Zeros on each side.
 
     Returns:
         Shape (n, c, …, …), differentiable at the images as often as wanted.
     """
+    if not torch.is_grad_enabled() and len(kernel) > 1:
+        return functional.conv2d(images, kernel, None, stride, padding, groups=len(kernel))
     channels = images.shape[1]
     weight = kernel.expand(channels, 1, -1, -1).contiguous()
     filtered: Tensor = _Filter.apply(images, weight, (stride, padding, 1, channels))

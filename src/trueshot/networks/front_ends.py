@@ -27,7 +27,7 @@ class Laplacian(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", torch.tensor(LAPLACIAN)[None, None], persistent=False)
+        self.register_buffer("kernel", _by_colour(torch.tensor(LAPLACIAN)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return fixed_filter(images, self.kernel)
@@ -51,7 +51,7 @@ class Smoothed(nn.Module):
         bell = torch.exp(-0.5 * (steps / deviation).square())
         gaussian = (bell[:, None] * bell / bell.sum().square())[None, None]
         kernel = functional.conv2d(gaussian, torch.tensor(LAPLACIAN)[None, None], padding=2)
-        self.register_buffer("kernel", kernel, persistent=False)
+        self.register_buffer("kernel", _by_colour(kernel[0, 0]), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return fixed_filter(images, self.kernel)
@@ -105,6 +105,11 @@ class Constrained(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return convolve(images, self.filters(), groups=3)
+
+
+def _by_colour(kernel: Tensor) -> Tensor:
+    """A kernel for each of three colours, shape (3, 1, side, side)."""
+    return kernel.expand(3, 1, -1, -1).contiguous()
 
 
 FRONT_ENDS: dict[str, Callable[[], nn.Module]] = {

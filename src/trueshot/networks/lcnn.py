@@ -7,15 +7,32 @@ networks", as retold in section 2 of Zhao et al. 2018. docs/paper.md lists what 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trueshot.networks.convolution import AveragePool, Conv2d
 from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.networks.normalisation import BatchNorm2d
+from trueshot.networks.registry import Explained, Network, NetworkSettings, register
 
 UNITS = 5
 DEFAULT_FILTERS = (8, 16, 32, 64, 128)
+
+
+class LCNNSettings(NetworkSettings):
+    """The LCNN and its arguments."""
+
+    name: Literal["lcnn"] = "lcnn"
+    filters: tuple[int, int, int, int, int] = Field(
+        default=DEFAULT_FILTERS,
+        description="Filters of the five convolutions: an assumption, the paper gives none.",
+    )
+    front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
+        default="laplacian", description="What stands before the first convolution."
+    )
 
 
 class GlobalAveragePool(nn.Module):
@@ -25,7 +42,8 @@ class GlobalAveragePool(nn.Module):
         return features.mean((2, 3), keepdim=True)
 
 
-class LCNN(nn.Module):
+@register("lcnn")
+class LCNN(Network):
     """Laplacian layer, five units, one fully connected layer.
 
     A unit is a 3×3 convolution (stride 1), batch normalisation, ReLU and a 5×5 average pooling
@@ -40,6 +58,8 @@ class LCNN(nn.Module):
     Raises:
         ValueError: Not five positive filter counts, fewer than two classes, or no such front end.
     """
+
+    Settings = LCNNSettings
 
     def __init__(
         self,
@@ -56,6 +76,7 @@ class LCNN(nn.Module):
             raise ValueError(f"front end {front!r}: unknown; known: {', '.join(FRONT_ENDS)}")
         self.filters = tuple(filters)
         self.classes = classes
+        self.picture = None if front == "none" else "filtered"
         self.enhancement = FRONT_ENDS[front]()
         channels = (3, *filters)
         self.units = nn.Sequential(*(_unit(channels, number) for number in range(UNITS)))
@@ -69,6 +90,28 @@ class LCNN(nn.Module):
         features = self.units(self.enhancement(images))
         logits: Tensor = self.classifier(features.flatten(1))
         return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits of levels (n, 3, h, w), and where they come from.
+
+        Since pooling and classifier are linear, they may change places: the classifier's logits of
+        each place of the last features have the network's logits as their mean.
+
+        Source: Zhou et al. 2016, "Learning deep features for discriminative localization",
+        equation 2, with the bias added.
+        """
+        filtered = self.enhancement(images)
+        *units, last = self.units
+        features = filtered
+        for layer in (*units, *list(last.children())[:-1]):
+            features = layer(features)
+        pooled = last[-1](features)  # type: ignore[index]
+        weight, bias = self.classifier.weight, self.classifier.bias
+        return Explained(
+            logits=self.classifier(pooled.flatten(1)),
+            evidence=functional.conv2d(features, weight[:, :, None, None], bias),
+            first_layer=filtered if self.picture else None,
+        )
 
 
 def _unit(channels: Sequence[int], number: int) -> nn.Sequential:

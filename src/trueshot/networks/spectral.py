@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from trueshot.networks.convolution import Conv2d
 from trueshot.networks.normalisation import BatchNorm2d
+from trueshot.networks.registry import Explained, Network, NetworkSettings, register
 
 DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
 
@@ -60,13 +63,19 @@ class Spectra(nn.Module):
 
     def _windows(self, images: Tensor) -> Tensor:
         """Windows without their means, shape (n, windows, 3, window, window)."""
-        n, _, height, width = images.shape
+        height, width = (int(size) for size in images.shape[2:])  # as an exported graph keeps them
         if min(height, width) < self.window:
             raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
-        colours = torch.einsum("ij,njhw->nihw", self.colours, images)
-        step = self.window // 2
-        tiles = colours.unfold(2, self.window, step).unfold(3, self.window, step)
-        windows = tiles.permute(0, 2, 3, 1, 4, 5).reshape(n, -1, 3, self.window, self.window)
+        half = self.window // 2
+        down, across = height // half, width // half
+        images = images[:, :, : down * half, : across * half]
+        colours = self.colours @ images.reshape(-1, 3, down * across * half * half)
+        # Windows that overlap by half, put together of blocks of half a window.
+        cells = colours.reshape(-1, 3, down, half, across, half).permute(0, 2, 4, 1, 3, 5)
+        cells = torch.cat([cells[:, :, :-1], cells[:, :, 1:]], 5)
+        cells = torch.cat([cells[:, :-1], cells[:, 1:]], 4)
+        count = (down - 1) * (across - 1)
+        windows = cells.reshape(-1, count, 3, self.window, self.window)
         return windows - windows.mean((3, 4), keepdim=True)
 
     def _power(self, windows: Tensor) -> Tensor:
@@ -77,7 +86,21 @@ class Spectra(nn.Module):
         return in_phase.square() + out_of_phase.square()
 
 
-class SpectralNetwork(nn.Module):
+class SpectralSettings(NetworkSettings):
+    """The network of local power spectra, and its arguments."""
+
+    name: Literal["spectral"]
+    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
+    floor: float = Field(
+        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
+    )
+    filters: tuple[int, ...] = Field(
+        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
+    )
+
+
+@register("spectral")
+class SpectralNetwork(Network):
     """Convolutions over the frequencies of local power spectra, then one fully connected layer.
 
     Where a peak lies tells the pitch of a grid, so frequencies are not averaged away.
@@ -92,6 +115,9 @@ class SpectralNetwork(nn.Module):
         ValueError: A window that cannot be halved so often, no positive floor, no positive filter
             counts, or fewer than two classes.
     """
+
+    Settings = SpectralSettings
+    picture = "spectrum"
 
     def __init__(
         self,
@@ -123,7 +149,15 @@ class SpectralNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
-        maps = self.spectra(images).contiguous(memory_format=torch.channels_last)
+        return self._logits(self.spectra(images))
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and the spectra of luma; no evidence by place, for windows are averaged."""
+        spectra = self.spectra(images)
+        return Explained(self._logits(spectra), first_layer=spectra[:, 0])
+
+    def _logits(self, spectra: Tensor) -> Tensor:
+        maps = spectra.contiguous(memory_format=torch.channels_last)
         logits: Tensor = self.classifier(self.units(maps).flatten(1))
         return logits
 

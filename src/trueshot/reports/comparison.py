@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from trueshot.reports.candidate import ROUNDING, Candidate, crop_side
-from trueshot.reports.found import PAPER, Found
+from trueshot.evaluation.result import PAPER, WorstCase
+from trueshot.proportion import Proportion
+from trueshot.reports.detector_results import ROUNDING, DetectorResults
+from trueshot.reports.loading import LoadedResult
+from trueshot.tasks import Wording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class Comparison:
         data: Fingerprint of the data set.
         split_by: What the split kept whole.
         alone: No other setting of the report has its size and part.
-        candidates: In the order in which they were found.
+        detectors: In the order in which they were found.
     """
 
     side: int
@@ -28,13 +31,18 @@ class Comparison:
     data: str
     split_by: str
     alone: bool
-    candidates: tuple[Candidate, ...]
+    detectors: tuple[DetectorResults, ...]
 
     @property
     def title(self) -> str:
         """In words, unlike any other's."""
         words = f"{self.side} × {self.side} pixels, {self.part} part"
         return words if self.alone else f"{words} of data {self.data[:8]}"
+
+    @property
+    def words(self) -> Wording:
+        """Of the classes that its detectors tell apart."""
+        return self.detectors[0].words
 
     @property
     def slug(self) -> str:
@@ -45,11 +53,11 @@ class Comparison:
     @property
     def threats(self) -> list[str]:
         """Threat models under which the worst case of any is known."""
-        return list(dict.fromkeys(t for d in self.candidates for t in d.threats))
+        return list(dict.fromkeys(t for d in self.detectors for t in d.threats))
 
     def budgets(self, threat: str) -> list[float]:
         """All budgets above 0 at which the worst case of any is known."""
-        return sorted({c.budget for d in self.candidates for c in d.curve(threat)} - {0.0})
+        return sorted({c.budget for d in self.detectors for c in d.curve(threat)} - {0.0})
 
     def budget(self, threat: str, wanted: float | None = None) -> float | None:
         """At which to compare.
@@ -65,19 +73,38 @@ class Comparison:
         if wanted is not None:
             near = [b for b in self.budgets(threat) if math.isclose(b, wanted, rel_tol=ROUNDING)]
             return next(iter(near), None)
-        having = [one.budgets(threat) for one in self.candidates if one.curve(threat)]
+        having = [one.budgets(threat) for one in self.detectors if one.curve(threat)]
         known = [budget for budget in self.budgets(threat) if any(budget in one for one in having)]
         return max(
             known, key=lambda budget: (sum(budget in o for o in having), budget), default=None
         )
 
 
-def comparisons_of(results: Sequence[Found]) -> list[Comparison]:
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A detector, its worst case at the budget of the comparison, and its clean accuracy."""
+
+    detector: DetectorResults
+    clean: Proportion
+    worst: WorstCase
+
+    @property
+    def loss(self) -> float:
+        """Share of images that attacks have taken."""
+        return self.clean.share - self.worst.accuracy
+
+    @property
+    def beats_guessing(self) -> bool:
+        """Whether more is left than always naming the larger class gives, by more than chance."""
+        return self.worst.interval[0] > max(self.worst.total) / sum(self.worst.total)
+
+
+def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
     """Put results together: those of the same data, part and size, and of the same detector.
 
     Results of other data, of another part or at another size never stand in one table.
     """
-    places: dict[tuple[int, str, str], list[Found]] = {}
+    places: dict[tuple[int, str, str], list[LoadedResult]] = {}
     for found in results:
         result = found.result
         places.setdefault((result.side, result.part, result.data), []).append(found)
@@ -90,17 +117,30 @@ def comparisons_of(results: Sequence[Found]) -> list[Comparison]:
             data=data,
             split_by=mine[0].result.split_by,
             alone=plain.count((side, part)) == 1,
-            candidates=tuple(_numbered(one, numbers) for one in _candidates(mine)),
+            detectors=tuple(_numbered(one, numbers) for one in _detectors(mine)),
         )
         for (side, part, data), mine in sorted(places.items(), key=lambda item: item[0])
     ]
 
 
-def _candidates(results: Sequence[Found]) -> list[Candidate]:
+def standings(comparison: Comparison, threat: str, budget: float | None) -> list[Standing]:
+    """Detectors whose worst case at a budget is known, the best first.
+
+    Equal ones stand in the order of clean accuracy, then of their names.
+    """
+    found = [
+        Standing(detector=one, clean=one.clean, worst=case)
+        for one in comparison.detectors
+        if budget is not None and (case := one.case(threat, budget)) and one.clean
+    ]
+    return sorted(found, key=lambda s: (-s.worst.accuracy, -s.clean.share, s.detector.name))
+
+
+def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
     """Suites of the same weights together; a suite that is there already begins another one."""
-    gathered: list[tuple[tuple[str, int | None], dict[str, Found]]] = []
+    gathered: list[tuple[tuple[str, int | None], dict[str, LoadedResult]]] = []
     for found in results:
-        key = found.result.bundle_sha256 or found.result.detector, crop_side(found.result)
+        key = found.result.bundle_sha256 or found.result.detector, found.result.crop_side
         free = (s for k, s in gathered if k == key and found.suite not in s)
         suites = next(free, None)
         if suites is None:
@@ -109,15 +149,15 @@ def _candidates(results: Sequence[Found]) -> list[Candidate]:
         suites[found.suite] = found
     names = _distinct([_named(suites) for _, suites in gathered])
     return [
-        Candidate(name=name, suites=suites)
+        DetectorResults(name=name, suites=suites)
         for name, (_, suites) in zip(names, gathered, strict=True)
     ]
 
 
-def _named(suites: Mapping[str, Found]) -> tuple[str, str]:
+def _named(suites: Mapping[str, LoadedResult]) -> tuple[str, str]:
     """Name and weights; the paper suite may know a detector by its recipe only."""
     last = sorted(suites.values(), key=lambda found: found.suite == PAPER)[0].result
-    crops = crop_side(last)
+    crops = last.crop_side
     name = f"{last.detector} by crops of {crops}" if crops else last.detector
     return name, last.bundle_sha256
 
@@ -133,7 +173,7 @@ def _distinct(keys: Sequence[tuple[str, str]]) -> list[str]:
     return names
 
 
-def _numbered(one: Candidate, numbers: dict[str, int]) -> Candidate:
+def _numbered(one: DetectorResults, numbers: dict[str, int]) -> DetectorResults:
     return replace(one, number=numbers.setdefault(one.name, len(numbers)))
 
 

@@ -1,4 +1,4 @@
-"""Figures 2 and 5 of the paper, drawn from results and image files."""
+"""Figures as PNG files: figures 2 and 5 of the paper, curves, and leaderboards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trueshot.evaluation.results import CLEAN, RobustnessResult
-from trueshot.imagefiles import read_image
+from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
+from trueshot.images import read_image
+from trueshot.proportion import Proportion
+from trueshot.reports.chart import is_wide
+from trueshot.reports.comparison import Standing
+from trueshot.reports.detector_results import L2, threat_name
+from trueshot.reports.leaderboard import DOUBTED, Board
+from trueshot.reports.security_tables import epsilon
+from trueshot.reports.table import one_line
 
 _DPI = 150
 _COLOURS = ("#b42318", "#175cd3", "#1a7f37", "#7a5af8")
 _STYLES = ("-", "--", ":", "-.")
+_MARKERS = "osD^vPX*"
 
 
 def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
@@ -34,7 +42,7 @@ def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> P
             )
             axis.set_xlabel(caption, color="#1a7f37" if right else "#b42318")
         line[0].set_ylabel(f"{row['detector']}\nFGSM, ε = {row['budget']:g}")
-    return save_figure(figure, out)
+    return _save(figure, out)
 
 
 def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) -> Path:
@@ -53,10 +61,10 @@ def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) ->
             _show(axis, root / panel["file"])
             name = panel["attack"].upper() if panel["budget"] else "clean"
             axis.set_xlabel(f"{name} (ε = {panel['budget']:g})")
-    return save_figure(figure, out)
+    return _save(figure, out)
 
 
-def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
+def draw_curves(results: Sequence[EvaluationResult], out: Path) -> Path:
     """Accuracy against budget, a panel per size, a line per detector and attack.
 
     Args:
@@ -69,21 +77,19 @@ def draw_curves(results: Sequence[RobustnessResult], out: Path) -> Path:
         detectors = [result for result in results if result.side == side]
         for colour, result in zip(_COLOURS, detectors, strict=False):
             for style, attack in zip(_STYLES, _attacks(result), strict=False):
-                cells = [c for c in result.cells if c.attack in (CLEAN, attack)]
-                budgets = [cell.budget for cell in cells]
-                shares = [100 * cell.accuracy for cell in cells]
+                cells = [c for c in result.singles() if c.attack in (CLEAN, attack)]
                 label = f"{result.detector}, {attack.upper()}"
-                axis.plot(budgets, shares, color=colour, linestyle=style, marker="o", label=label)
+                _plot(axis, cells, color=colour, linestyle=style, marker="o", label=label)
         axis.axhline(50, color="#999999", linewidth=0.8)
         axis.set(title=f"{side} × {side}", xlabel="ε in levels", ylim=(-2, 102))
     axes[0].set_ylabel("judged rightly, %")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize="small")
-    return save_figure(figure, out)
+    return _save(figure, out)
 
 
-def _attacks(result: RobustnessResult) -> list[str]:
-    return [name for name in dict.fromkeys(c.attack for c in result.cells) if name != CLEAN]
+def _attacks(result: EvaluationResult) -> list[str]:
+    return [name for name in dict.fromkeys(c.attack for c in result.singles()) if name != CLEAN]
 
 
 def _panels(columns: int) -> tuple[Any, Any]:
@@ -93,11 +99,11 @@ def _panels(columns: int) -> tuple[Any, Any]:
 
 
 def _grid(rows: int, columns: int, caption_lines: int) -> tuple[Any, Any]:
-    figure = new_figure((2.2 * columns, rows * (2.1 + 0.2 * caption_lines)))
+    figure = _new_figure((2.2 * columns, rows * (2.1 + 0.2 * caption_lines)))
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def new_figure(size: tuple[float, float]) -> Any:
+def _new_figure(size: tuple[float, float]) -> Any:
     """An empty figure of so many inches across and down."""
     # Not through pyplot: that holds global state and asks for a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -115,10 +121,90 @@ def _show(axis: Any, path: Path) -> None:
     axis.set_yticks([])
 
 
-def save_figure(figure: Any, out: Path) -> Path:
+def _save(figure: Any, out: Path) -> Path:
     """Write a figure as PNG; the name holds, at any moment, the old file or the whole new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.part")
     figure.savefig(unfinished, dpi=_DPI, format="png", metadata={"Software": None})
     unfinished.replace(out)
     return out
+
+
+def draw_board(made: Board, out: Path) -> Path:
+    """Worst case against budget, and clean accuracy against worst case.
+
+    Args:
+        made: Whose detectors; those without a worst case are not drawn.
+        out: The PNG to write.
+    """
+    figure = _new_figure((11.5, 4.6))
+    curves, points = figure.subplots(1, 2)
+    for place, standing in enumerate(made.ranked):
+        _draw_curve(curves, made, standing, place)
+        _draw_point(points, standing, place)
+    for axes in (curves, points):
+        axes.axhline(50, color="#999999", linewidth=0.8, linestyle=":")
+        axes.set_ylim(-3, 103)
+    curves.set(
+        xlabel=f"budget in levels{', L2' if made.threat == L2 else ''}",
+        ylabel="worst case, % judged rightly",
+    )
+    at = "" if made.budget is None else f" at {epsilon(made.budget, made.threat)}"
+    if is_wide(budgets := made.comparison.budgets(made.threat)):
+        curves.set_xscale("symlog", linthresh=budgets[0], linscale=0.5)
+        curves.set_xticks([0.0, *budgets], [f"{budget:g}" for budget in (0.0, *budgets)])
+        curves.set_xlim(-0.15 * budgets[0], 1.15 * budgets[-1])
+        curves.minorticks_off()
+    points.set(xlabel="clean, % judged rightly", ylabel=f"worst case{at}, %")
+    figure.suptitle(_drawable(f"{made.comparison.title}; {threat_name(made.threat)}"), fontsize=11)
+    if made.ranked:
+        handles, labels = curves.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    return _save(figure, out)
+
+
+def _draw_curve(axes: Any, made: Board, standing: Standing, place: int) -> None:
+    _plot(
+        axes,
+        standing.detector.curve(made.threat),
+        color=f"C{place % 10}",
+        marker=_MARKERS[place % len(_MARKERS)],
+        markersize=5,
+        label=_drawable(standing.detector.name) + (DOUBTED if standing.detector.doubts else ""),
+    )
+
+
+def _plot(
+    axes: Any, cells: Sequence[SingleAttack] | Sequence[WorstCase], color: str, **style: Any
+) -> None:
+    """Accuracy against budget, with its interval as a band."""
+    budgets, found = [cell.budget for cell in cells], [cell.proportion for cell in cells]
+    low, high = ([100 * each.interval95[end] for each in found] for end in (0, 1))
+    axes.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
+    axes.plot(budgets, [100 * each.share for each in found], color=color, **style)
+
+
+def _draw_point(axes: Any, standing: Standing, place: int) -> None:
+    clean, worst = standing.clean, standing.worst.proportion
+    axes.errorbar(
+        100 * clean.share,
+        100 * worst.share,
+        xerr=_reach(clean),
+        yerr=_reach(worst),
+        color=f"C{place % 10}",
+        marker=_MARKERS[place % len(_MARKERS)],
+        markersize=7,
+        linewidth=1,
+        markerfacecolor="none" if standing.detector.doubts else None,
+    )
+
+
+def _reach(found: Proportion) -> list[list[float]]:
+    """How far an interval goes down and up from its share, in per cent."""
+    low, high = found.interval95
+    return [[100 * max(0.0, found.share - low)], [100 * max(0.0, high - found.share)]]
+
+
+def _drawable(text: str) -> str:
+    """A text in which matplotlib sees no formula, and that begins no legend entry out of sight."""
+    return one_line(text)[:60].replace("$", r"\$").lstrip("_") or "?"

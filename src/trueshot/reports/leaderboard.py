@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueshot.reports.candidate import LINF, NO_CHANGE, Candidate, of_class, rate
-from trueshot.reports.candidate import threat_name as in_words
-from trueshot.reports.comparison import Comparison
-from trueshot.reports.grids import (
-    Cell,
-    Figure,
-    Grid,
-    Rate,
-)
-from trueshot.reports.origins import cost
-from trueshot.reports.security_grids import epsilon
-from trueshot.reports.security_story import Standing, standings
+from trueshot.proportion import Proportion
+from trueshot.reports.comparison import Comparison, Standing, standings
+from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults
+from trueshot.reports.detector_results import threat_name as in_words
+from trueshot.reports.provenance import cost
+from trueshot.reports.security_tables import epsilon
+from trueshot.reports.table import Cell, Number, Table
 
 DOUBTED = " †"
 
@@ -37,7 +32,7 @@ class Board:
     threat: str
     budget: float | None
     ranked: tuple[Standing, ...]
-    unranked: tuple[Candidate, ...]
+    unranked: tuple[DetectorResults, ...]
 
 
 def board(comparison: Comparison, threat: str = LINF, budget: float | None = None) -> Board:
@@ -50,27 +45,27 @@ def board(comparison: Comparison, threat: str = LINF, budget: float | None = Non
     """
     chosen = comparison.budget(threat, budget)
     ranked = standings(comparison, threat, chosen)
-    named = {standing.candidate.name for standing in ranked}
+    named = {standing.detector.name for standing in ranked}
     return Board(
         comparison=comparison,
         threat=threat,
         budget=chosen,
         ranked=tuple(ranked),
-        unranked=tuple(one for one in comparison.candidates if one.name not in named),
+        unranked=tuple(one for one in comparison.detectors if one.name not in named),
     )
 
 
-def leaderboard(made: Board) -> Grid:
+def leaderboard(made: Board) -> Table:
     """The table of a board; detectors with doubts are marked, and stay where their figures are."""
     budgets = _near(made)
-    common = _common_changes(made.comparison.candidates)
+    common = _common_changes(made.comparison.detectors)
     at = "" if made.budget is None else f" at {epsilon(made.budget, made.threat)}"
     rows = [
-        (str(place), *_row(made, standing.candidate, budgets, common))
+        (str(place), *_row(made, standing.detector, budgets, common))
         for place, standing in enumerate(made.ranked, start=1)
     ]
     rows += [("–", *_row(made, one, budgets, common)) for one in made.unranked]
-    return Grid(
+    return Table(
         name=f"leaderboard-{made.comparison.slug}",
         title=f"Leaderboard by the worst case{at}, {in_words(made.threat)}. "
         f"{made.comparison.title}",
@@ -79,7 +74,7 @@ def leaderboard(made: Board) -> Grid:
             "place",
             "detector",
             *(f"worst case, {epsilon(budget, made.threat)}" for budget in budgets),
-            f"recaptures found{at}",
+            f"{made.comparison.words.plurals[1]} found{at}",
             "clean",
             "AUC",
             "images",
@@ -97,23 +92,23 @@ def _near(made: Board) -> list[float]:
     """Budgets of the columns: not those that only carry curves to their end, but for the chosen."""
     threat = made.threat
     found = {
-        b for one in made.comparison.candidates if one.curve(threat) for b in one.budgets(threat)
+        b for one in made.comparison.detectors if one.curve(threat) for b in one.budgets(threat)
     }
     return sorted(found | ({made.budget} if made.budget is not None else set()))
 
 
 def _row(
-    made: Board, one: Candidate, budgets: Sequence[float], common: Sequence[str]
+    made: Board, one: DetectorResults, budgets: Sequence[float], common: Sequence[str]
 ) -> tuple[Cell, ...]:
     cases = [one.case(made.threat, budget) for budget in budgets]
     chosen = None if made.budget is None else one.case(made.threat, made.budget)
     return (
         one.name + (DOUBTED if one.doubts else ""),
-        *(None if case is None else rate(case) for case in cases),
-        None if chosen is None else of_class(chosen, 1),
+        *(None if case is None else case.proportion for case in cases),
+        None if chosen is None else chosen.others,
         one.clean,
-        Figure(value=one.auc, digits=3),
-        None if one.clean is None else Figure(value=one.clean.total, digits=0),
+        Number(value=one.auc, digits=3),
+        None if one.clean is None else Number(value=one.clean.total, digits=0),
         *_everyday(one, common),
         cost(one),
         _doubts(one),
@@ -122,36 +117,36 @@ def _row(
 
 def _note(made: Board, common: Sequence[str]) -> str:
     notes = ["Share of images judged rightly, with its 95 % Wilson interval."]
-    if any(one.doubts for one in made.comparison.candidates):
+    if any(one.doubts for one in made.comparison.detectors):
         notes.append("† There are doubts: the figures may be too good.")
     if made.unranked and made.ranked:
         names = ", ".join(one.name for one in made.unranked)
         notes.append(f"Not measured at this budget, and so without a place: {names}.")
     if len({s.clean.total for s in made.ranked}) > 1:
         notes.append("Not all were judged on the same number of images.")
-    for one in made.comparison.candidates:
+    for one in made.comparison.detectors:
         notes += [f"{one.name}: {note.rstrip('.')}." for note in one.notes]
     if common:
         notes.append(f"Everyday changes: {', '.join(common)}.")
     return " ".join(notes)
 
 
-def _common_changes(candidates: Sequence[Candidate]) -> list[str]:
+def _common_changes(detectors: Sequence[DetectorResults]) -> list[str]:
     """Everyday changes that all have gone through that have gone through any."""
-    named = [list(_changes(one)) for one in candidates if _changes(one)]
+    named = [list(_changes(one)) for one in detectors if _changes(one)]
     return [name for name in named[0] if all(name in one for one in named)] if named else []
 
 
-def _changes(one: Candidate) -> dict[str, Rate]:
+def _changes(one: DetectorResults) -> dict[str, Proportion]:
     found = {change.name: change for result in one.security for change in result.changes}
     return {
-        name: Rate(right=sum(change.right), total=sum(change.total))
+        name: Proportion(count=sum(change.right), total=sum(change.total))
         for name, change in found.items()
         if name != NO_CHANGE
     }
 
 
-def _everyday(one: Candidate, common: Sequence[str]) -> tuple[Cell, Cell]:
+def _everyday(one: DetectorResults, common: Sequence[str]) -> tuple[Cell, Cell]:
     found = {name: each for name, each in _changes(one).items() if name in common}
     if not found:
         return None, None
@@ -160,7 +155,7 @@ def _everyday(one: Candidate, common: Sequence[str]) -> tuple[Cell, Cell]:
     return f"{100 * mean:.1f} %", f"{100 * found[lowest].share:.1f} % ({lowest})"
 
 
-def _doubts(one: Candidate) -> str | None:
+def _doubts(one: DetectorResults) -> str | None:
     if not one.was_attacked:
         return None
     return f"{len(one.doubts)}: {', '.join(one.doubts)}" if one.doubts else "none recorded"

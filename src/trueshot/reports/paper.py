@@ -6,6 +6,8 @@ Source: Zhao et al. 2018, tables 1 to 3. `TGSM` in its tables is its least-likel
 from __future__ import annotations
 
 SIDES = (64, 128, 256, 512)
+BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
+ATTACK_NAMES = {"fgsm": "FGSM", "llcm": "LLCM (TGSM)"}
 
 CLEAN = {
     "plain": {64: 96.7, 128: 98.2, 256: 99.1, 512: 99.4},

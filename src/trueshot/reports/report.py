@@ -1,30 +1,252 @@
-"""The files of a security report and of a leaderboard."""
+"""A security report: what it says of each comparison, in order, and the files it is written to."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from trueshot.files import printable, write_atomically
-from trueshot.reports.board_figure import draw_board
-from trueshot.reports.candidate import threat_name
-from trueshot.reports.chapters import Chapter, chapters_of
-from trueshot.reports.comparison import comparisons_of
-from trueshot.reports.found import Findings
-from trueshot.reports.grids import (
-    Grid,
-    Rate,
+import yaml
+
+from trueshot.files import utf8_safe, write_atomically
+from trueshot.reports.chart import COLOURS, DASHES, Chart, Curve, line_chart
+from trueshot.reports.comparison import Comparison, comparisons_of, standings
+from trueshot.reports.detector_results import L2, LINF, DetectorResults, threat_name
+from trueshot.reports.figures import draw_board
+from trueshot.reports.gallery import Panels, panels
+from trueshot.reports.leaderboard import Board, leaderboard
+from trueshot.reports.loading import Findings, LoadedResult
+from trueshot.reports.narrative import Statement, percent, verdict
+from trueshot.reports.page import render
+from trueshot.reports.paper_tables import comparison_tables
+from trueshot.reports.provenance import command, origin_table, training_table
+from trueshot.reports.security_tables import (
+    attack_name,
+    boundary_table,
+    everyday_table,
+    file_tables,
+    first_table,
+    price_table,
+    strong_table,
+    trial_table,
+)
+from trueshot.reports.table import (
+    Table,
     as_csv,
     as_latex,
     as_markdown,
     in_markdown,
     names_in_full,
 )
-from trueshot.reports.html import environment
-from trueshot.reports.leaderboard import Board, leaderboard
-from trueshot.reports.security_grids import attack_name
+from trueshot.tasks.recapture import RECAPTURE
 
 TITLE = "What detectors are worth under attack"
+UNEXPLAINED = "This version has no page on this doubt."
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubtEntry:
+    """A doubt about a detector.
+
+    Args:
+        name: Of the doubt.
+        finding: What raises it.
+        meaning: What it means.
+        evidence: Figures by name.
+    """
+
+    name: str
+    finding: str
+    meaning: str
+    evidence: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Headline:
+    """A figure in large.
+
+    Args:
+        detector: Whose; its number is the colour.
+        what: What was done to the images.
+        share: Prediction rightly; None where it was not measured.
+    """
+
+    detector: DetectorResults
+    what: str
+    share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Everything said of one comparison.
+
+    Args:
+        comparison: Of which detectors.
+        doubts: Per detector that a suite has attacked; empty where none was raised.
+        panels: Pictures, per detector.
+    """
+
+    comparison: Comparison
+    doubts: Mapping[str, list[DoubtEntry]]
+    panels: Mapping[str, Panels]
+
+    @property
+    def verdict(self) -> Statement:
+        """In words."""
+        return verdict(self.comparison)
+
+    @property
+    def first(self) -> Table:
+        """One attack, and the worst case."""
+        return first_table(self.comparison)
+
+    @property
+    def worst(self) -> list[tuple[str, Chart, Table]]:
+        """Per threat model of the strong suite its name, its chart and its table."""
+        return [self._worst(t) for t in self.comparison.threats if t in (LINF, L2)]
+
+    @property
+    def sent(self) -> list[tuple[str, Chart, Table]]:
+        """The same per thing that the attacked file goes through."""
+        return [self._worst(t) for t in self.comparison.threats if t not in (LINF, L2)]
+
+    @property
+    def trials(self) -> list[tuple[str, Table]]:
+        """Every trial, per detector."""
+        found = [(one.name, trial_table(self.comparison, one)) for one in self.detectors]
+        return [(name, table) for name, table in found if table.rows]
+
+    @property
+    def further_tables(self) -> dict[str, Table]:
+        """Further tables by what they are about; those with nothing to say are left out."""
+        found = {
+            "attacks": price_table(self.comparison),
+            "everyday": everyday_table(self.comparison),
+            "boundary": boundary_table(self.comparison),
+            "results": origin_table(self.comparison),
+            "training": training_table(self.comparison),
+        }
+        return {name: table for name, table in found.items() if table.rows}
+
+    @property
+    def files(self) -> list[Table]:
+        """Before the file and after it."""
+        return file_tables(self.comparison)
+
+    @property
+    def notes(self) -> dict[str, list[str]]:
+        """What has to be known of how results were obtained, by detector."""
+        return {one.name: one.notes for one in self.detectors if one.notes}
+
+    @property
+    def paper(self) -> list[Table]:
+        """Tables 1 to 3 beside the paper's own."""
+        return comparison_tables(self.comparison)
+
+    @property
+    def undoubted(self) -> list[str]:
+        """Detectors that were attacked, and about which no doubt is recorded."""
+        return [name for name, doubts in self.doubts.items() if not doubts]
+
+    @property
+    def all_tables(self) -> list[Table]:
+        """All tables, in order."""
+        tables = self.further_tables
+        last = [tables.pop(name) for name in ("results", "training") if name in tables]
+        worst = [table for _, _, table in [*self.worst, *self.sent]]
+        trials = [table for _, table in self.trials]
+        found = [self.first, *worst, *self.files, *tables.values(), *self.paper, *trials, *last]
+        return [table for table in found if table.rows]
+
+    @property
+    def detectors(self) -> Sequence[DetectorResults]:
+        """Its detectors."""
+        return self.comparison.detectors
+
+    @property
+    def commands(self) -> list[str]:
+        """What makes the results again, each once."""
+        return list(dict.fromkeys(command(found) for found in self._results))
+
+    @property
+    def recipes(self) -> dict[str, Mapping[str, Any]]:
+        """Settings of the trainings, by detector."""
+        return {one.name: one.recipe for one in self.detectors if one.recipe}
+
+    @property
+    def versions(self) -> list[str]:
+        """Of the libraries that computed, each set of them once."""
+        sets = (found.result.versions for found in self._results)
+        told = (", ".join(f"{name} {number}" for name, number in each.items()) for each in sets)
+        return list(dict.fromkeys(filter(None, told)))
+
+    @property
+    def headlines(self) -> list[Headline]:
+        """Four figures: of the weakest and of the best detector, clean and in the worst case."""
+        budget = self.comparison.budget(LINF)
+        ranked = standings(self.comparison, LINF, budget)
+        few = [ranked[-1], ranked[0]] if len(ranked) > 1 else ranked
+        return [
+            Headline(detector=each.detector, what=what, share=share)
+            for each in few
+            for what, share in (
+                ("without an attack", each.clean.share),
+                (f"worst case, ε = {budget:g}", each.worst.accuracy),
+            )
+        ]
+
+    @property
+    def _results(self) -> list[LoadedResult]:
+        return [found for one in self.detectors for found in one.suites.values()]
+
+    def _worst(self, threat: str) -> tuple[str, Chart, Table]:
+        curves = [_curve(one, threat) for one in self.detectors if one.curve(threat)]
+        return threat_name(threat), line_chart(curves), strong_table(self.comparison, threat)
+
+
+def _curve(one: DetectorResults, threat: str) -> Curve:
+    """Its worst cases; when colours are used up, dashes tell detectors apart."""
+    return Curve(
+        name=one.name,
+        tone=f"c{one.number % COLOURS}",
+        points=tuple((case.budget, case.proportion) for case in one.curve(threat)),
+        dash=DASHES[one.number // COLOURS % len(DASHES)],
+    )
+
+
+def sections_of(comparisons: Sequence[Comparison], meanings: Mapping[str, str]) -> list[Section]:
+    """A section for each comparison.
+
+    Args:
+        comparisons: In the order of the report.
+        meanings: What each doubt means, by its name.
+    """
+    return [
+        Section(
+            comparison=comparison,
+            doubts={
+                one.name: _doubts_of(one, meanings)
+                for one in comparison.detectors
+                if one.was_attacked
+            },
+            panels=panels(comparison),
+        )
+        for comparison in comparisons
+    ]
+
+
+def _doubts_of(one: DetectorResults, meanings: Mapping[str, str]) -> list[DoubtEntry]:
+    found = {doubt.name: doubt for result in reversed(one.security) for doubt in result.doubts}
+    return [
+        DoubtEntry(
+            name=name,
+            finding=doubt.finding,
+            meaning=meanings.get(name, UNEXPLAINED),
+            evidence=doubt.evidence,
+        )
+        for name, doubt in found.items()
+    ]
 
 
 def write_report(
@@ -40,62 +262,76 @@ def write_report(
     Returns:
         The files, and one sentence for each file, example or picture that was passed over.
     """
-    chapters = chapters_of(comparisons_of(findings.results), meanings)
-    pictures = [fault for c in chapters for each in c.panels.values() for fault in each.faults]
+    sections = sections_of(comparisons_of(findings.results), meanings)
+    pictures = [fault for c in sections for each in c.panels.values() for fault in each.faults]
     faults = list(dict.fromkeys([*findings.faults, *pictures]))
-    grids = names_in_full([grid for chapter in chapters for grid in chapter.grids])
+    tables = names_in_full([table for section in sections for table in section.all_tables])
     texts = {
-        "report.html": page(chapters, faults),
-        "report.md": _markdown(chapters, faults),
-        "report.tex": "\n\n".join(as_latex(grid) for grid in grids.values()) + "\n",
-        **{f"tables/{name}.csv": as_csv(grid) for name, grid in grids.items()},
+        "report.html": page(sections, faults),
+        "report.md": _markdown(sections, faults),
+        "report.tex": "\n\n".join(as_latex(table) for table in tables.values()) + "\n",
+        **{f"tables/{name}.csv": as_csv(table) for name, table in tables.items()},
     }
     for name, text in texts.items():
-        write_atomically(out / name, printable(text))
+        write_atomically(out / name, utf8_safe(text))
     return [out / name for name in texts], faults
 
 
 def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
     """Write leaderboard.md, leaderboard.tex, and a CSV file and a plot for each board."""
-    grids = [leaderboard(made) for made in boards]
+    tables = [leaderboard(made) for made in boards]
     paths = [out / "leaderboard.md", out / "leaderboard.tex"]
-    pictures = {grid.name: out / f"{grid.name}.png" for grid in grids}
-    write_atomically(paths[0], "\n\n".join(_told(grid, pictures[grid.name]) for grid in grids))
-    write_atomically(paths[1], "\n\n".join(as_latex(grid) for grid in grids) + "\n")
-    for made, grid in zip(boards, grids, strict=True):
-        write_atomically(out / f"{grid.name}.csv", as_csv(grid))
-        paths += [out / f"{grid.name}.csv", draw_board(made, pictures[grid.name])]
+    pictures = {table.name: out / f"{table.name}.png" for table in tables}
+    write_atomically(paths[0], "\n\n".join(_told(table, pictures[table.name]) for table in tables))
+    write_atomically(paths[1], "\n\n".join(as_latex(table) for table in tables) + "\n")
+    for made, table in zip(boards, tables, strict=True):
+        write_atomically(out / f"{table.name}.csv", as_csv(table))
+        paths += [out / f"{table.name}.csv", draw_board(made, pictures[table.name])]
     return paths
 
 
-def page(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
+def page(sections: Sequence[Section], faults: Sequence[str]) -> str:
     """The page; it needs no other file and no network."""
-    found = environment(Path())
-    found.tests["rate"] = lambda value: isinstance(value, Rate)
-    found.filters |= {"attack": attack_name, "threat": threat_name}
-    template = found.get_template("report.html.jinja")
-    return template.render(title=TITLE, chapters=chapters, faults=faults).lstrip()
+    filters: dict[str, Callable[..., Any]] = {
+        "attack": attack_name,
+        "threat": threat_name,
+        "percent": percent,
+        "yaml": _yaml,
+    }
+    classes = {one.classes for section in sections for one in section.detectors}
+    is_recapture = classes <= {RECAPTURE.classes}
+    content = {
+        "title": TITLE,
+        "sections": sections,
+        "faults": faults,
+        "is_recapture": is_recapture,
+    }
+    return render("report.html.jinja", filters, **content)
 
 
-def _markdown(chapters: Sequence[Chapter], faults: Sequence[str]) -> str:
+def _yaml(content: Any) -> str:
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def _markdown(sections: Sequence[Section], faults: Sequence[str]) -> str:
     parts = [f"# {TITLE}"]
-    for chapter in chapters:
-        told = chapter.verdict
+    for section in sections:
+        told = section.verdict
         parts += [
-            f"## {in_markdown(chapter.comparison.title)}",
+            f"## {in_markdown(section.comparison.title)}",
             f"**{in_markdown(told.headline)}.** {in_markdown(' '.join(told.sentences))}",
-            *(as_markdown(grid) for grid in chapter.grids),
-            *_doubts_in_markdown(chapter),
-            *_origin_in_markdown(chapter),
+            *(as_markdown(table) for table in section.all_tables),
+            *_doubts_in_markdown(section),
+            *_origin_in_markdown(section),
         ]
     if faults:
         parts += ["## Passed over", "\n".join(f"- {in_markdown(fault)}" for fault in faults)]
     return "\n\n".join(parts) + "\n"
 
 
-def _doubts_in_markdown(chapter: Chapter) -> list[str]:
+def _doubts_in_markdown(section: Section) -> list[str]:
     lines = []
-    for detector, doubts in chapter.doubts.items():
+    for detector, doubts in section.doubts.items():
         if not doubts:
             lines.append(f"- **{in_markdown(detector)}**: no doubt is recorded")
         for doubt in doubts:
@@ -104,15 +340,15 @@ def _doubts_in_markdown(chapter: Chapter) -> list[str]:
     return ["### Doubts", "\n".join(lines)] if lines else []
 
 
-def _origin_in_markdown(chapter: Chapter) -> list[str]:
+def _origin_in_markdown(section: Section) -> list[str]:
     notes = [
-        f"- {in_markdown(f'{n}: {note}')}" for n, each in chapter.notes.items() for note in each
+        f"- {in_markdown(f'{n}: {note}')}" for n, each in section.notes.items() for note in each
     ]
-    commands = "\n".join(f"    {command}" for command in chapter.commands)
-    lines = "\n".join([*notes, *(f"- {in_markdown(versions)}" for versions in chapter.versions)])
+    commands = "\n".join(f"    {command}" for command in section.commands)
+    lines = "\n".join([*notes, *(f"- {in_markdown(versions)}" for versions in section.versions)])
     return ["### How it was obtained", commands, *([lines] if lines else [])]
 
 
-def _told(grid: Grid, picture: Path) -> str:
+def _told(table: Table, picture: Path) -> str:
     """A table and its plot, as Markdown."""
-    return f"{as_markdown(grid)}\n\n![{in_markdown(grid.title)}]({picture.name})\n"
+    return f"{as_markdown(table)}\n\n![{in_markdown(table.title)}]({picture.name})\n"

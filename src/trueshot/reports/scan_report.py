@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from markupsafe import Markup
 
+from trueshot.calibration.verbal_scale import (
+    BETWEEN_THRESHOLDS,
+    beside_verdict,
+    in_words,
+    propositions,
+)
 from trueshot.card import Card
-from trueshot.files import plain, printable, write_atomically
-from trueshot.reports.environment import strict_environment
-from trueshot.reports.scan_cards import data_uri, hypotheses, image_cards
-from trueshot.reports.scan_chart import draw, histogram_for
-from trueshot.reports.scan_summary import WORDS, Row, summarise
+from trueshot.files import sanitize, write_atomically
+from trueshot.reports.page import TEMPLATES, render
+from trueshot.reports.scan_summary import FIRST, OTHER, WORDS, Row, draw, histogram_for, summarise
 from trueshot.reports.scan_text import (
     area_text,
     bytes_text,
@@ -28,22 +31,28 @@ from trueshot.reports.scan_text import (
     ratio_text,
     share_text,
     span_text,
+    times_text,
     worst_kinds,
 )
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED, UNDECIDED
 
 if TYPE_CHECKING:
-    from trueshot.judging.evidence import Explanation
+    from trueshot.inference.explanation import Explanation
+
 
 MOST_CARDS = 200
 MOST_ROWS = 10_000
 MOST_BYTES = 48 * 2**20
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _ROW = 700  # bytes of a row of the table besides what it is found by, about
 _MOST_REASONS = 500
+_AT_BOUND = 1e-6
+_FRAME = 4000  # bytes of a card besides its pictures, about
+_TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
-    0: "everything was judged, and all of it is original",
-    1: "everything was judged, and some of it is recaptured",
+    0: "everything was judged, and all of it is {0}",
+    1: "everything was judged, and some of it is {1}",
     2: "some files could not be judged, or no verdict was reached on them, or there were none",
 }
 
@@ -115,33 +124,35 @@ def scan_report(
     Raises:
         RunError: A record is none.
     """
-    summary = summarise(records, histogram_for(card), most_rows)
+    summary = summarise(records, histogram_for(card), most_rows, card.decides)
     shown = image_cards(
-        summary.of("recaptured", "undecided", "original"),
+        summary.of(OTHER, UNDECIDED, FIRST),
         explanations or {},
         card,
         most_cards,
         most_bytes - sum(map(_row_bytes, summary.rows)),
     )
-    text = _render(
+    text = _page(
         summary=summary,
         cards=shown,
         numbers={one.row.number for one in shown},
         card=card,
         chart=draw(summary.histogram, card),
-        bundle_sha256=plain(bundle_sha256, 64),
+        bundle_sha256=sanitize(bundle_sha256, 64),
         versions=flat(versions or {}),
         settings=flat(settings or {}),
-        asked=[plain(each, 300) for each in asked],
-        results=plain(results) if results else "",
+        asked=[sanitize(each, 300) for each in asked],
+        results=sanitize(results) if results else "",
         exit_status=exit_status,
-        exit_words=_EXIT.get(exit_status if exit_status is not None else -1, ""),
+        exit_words=_EXIT.get(-1 if exit_status is None else exit_status, "").format(
+            *card.words.verdicts
+        ),
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
     )
     return ScanReport(
-        html=printable(text).lstrip().encode(),
+        html=text.encode(),
         files=summary.total,
         rows=len(summary.rows),
         cards=len(shown),
@@ -162,20 +173,30 @@ def _facts(card: Card) -> dict[str, Any]:
     return {
         "simulated": "simulat" in named,
         "measured": {k: [m for m in card.measured if m.kind == k] for k in kinds},
-        "hypotheses": hypotheses(),
-        "words": WORDS,
+        "hypotheses": hypotheses(card),
+        "kinds": WORDS,
+        "names": _names(card),
+        "words": card.words,
+        "is_recapture": card.classes == RECAPTURE.classes,
     }
 
 
-def _render(**content: Any) -> str:
-    style = (_TEMPLATES / "scan.css").read_text("utf-8")
-    script = (_TEMPLATES / "scan.js").read_text("utf-8")
+def _names(card: Card) -> dict[str, str]:
+    """What each kind of verdict is called."""
+    first, other = (sanitize(word) for word in card.words.verdicts)
+    names = {FIRST: first, OTHER: other, UNDECIDED: UNDECIDED, FAILED: "not judged"}
+    return {kind: name[:1].upper() + name[1:] for kind, name in names.items()}
+
+
+def _page(**content: Any) -> str:
+    style = "\n".join((TEMPLATES / name).read_text("utf-8") for name in ("page.css", "scan.css"))
+    script = (TEMPLATES / "scan.js").read_text("utf-8")
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; "
         f"script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    template = _environment().get_template("scan.html.jinja")
-    return template.render(style=Markup(style), script=Markup(script), policy=policy, **content)
+    content |= {"style": Markup(style), "script": Markup(script), "policy": policy}
+    return render("scan.html.jinja", _filters(), share=share_text, **content)
 
 
 def _hash(text: str) -> str:
@@ -184,9 +205,8 @@ def _hash(text: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _environment() -> jinja2.Environment:
-    found = strict_environment(_TEMPLATES)
-    found.filters |= {
+def _filters() -> dict[str, Callable[..., Any]]:
+    return {
         "ratio": ratio_text,
         "number": number_text,
         "rate": rate_text,
@@ -195,10 +215,151 @@ def _environment() -> jinja2.Environment:
         "worst": worst_kinds,
         "uri": data_uri,
         "size": bytes_text,
-        "name": lambda text: plain(text, 160),
-        "clean": plain,
+        "name": lambda text: sanitize(text, 160),
+        "clean": sanitize,
         "count": lambda number: f"{number:,}",
         "begun": lambda text: text[:1].upper() + text[1:],
     }
-    found.globals |= {"share": share_text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCard:
+    """One image of a report.
+
+    Args:
+        row: Its record.
+        explanation: None if none was kept; the pictures are then missing.
+        verdict: In a sentence.
+        findings: The likelihood ratio in words, or why there is none; empty for none.
+        caution: Why the likelihood ratio must not be relied on; empty if nothing speaks against.
+    """
+
+    row: Row
+    explanation: Explanation | None
+    verdict: str
+    findings: tuple[str, ...]
+    caution: str
+
+    @property
+    def picture_bytes(self) -> int:
+        """What its pictures take in the page, as base64."""
+        return sum(4 * (len(picture) + 2) // 3 for picture in _pictures(self.explanation))
+
+
+def image_cards(
+    rows: Iterable[Row],
+    explanations: Mapping[str, Explanation],
+    card: Card,
+    most: int,
+    most_bytes: int,
+) -> list[ImageCard]:
+    """The first so many images that fit into so many bytes."""
+    found: list[ImageCard] = []
+    room = most_bytes
+    for row in rows:
+        if len(found) == most:
+            break
+        one = image_card(row, _explanation(explanations, row.sha256), card)
+        room -= one.picture_bytes + _FRAME
+        if room < 0:
+            break
+        found.append(one)
     return found
+
+
+def image_card(row: Row, explanation: Explanation | None, card: Card) -> ImageCard:
+    """Put the record of one image into words."""
+    return ImageCard(
+        row=row,
+        explanation=explanation,
+        verdict=_verdict(row, card),
+        findings=_findings(row, card),
+        caution=_caution(row, card),
+    )
+
+
+def data_uri(picture: bytes) -> str:
+    """A JPEG, PNG or WebP as an address that holds it."""
+    kind = _TYPES[picture[:2]]
+    return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def rests_on_score(row: Row, card: Card) -> bool:
+    """Whether the verdict is what the thresholds make of the score, and nothing else speaks.
+
+    The record's reason tells: a photograph unlike those calibrated may have a score between the
+    thresholds, too. Only where a record gives no reason the thresholds are asked.
+    """
+    if row.verdict != UNDECIDED or row.reason:
+        return row.verdict != UNDECIDED or row.reason == BETWEEN_THRESHOLDS
+    if row.score is None or card.decision is None:
+        return False
+    return card.decision.verdict(row.score) == UNDECIDED
+
+
+def _verdict(row: Row, card: Card) -> str:
+    if row.verdict == UNDECIDED and rests_on_score(row, card):
+        return "No verdict: the score lies between the two thresholds."
+    if row.verdict == UNDECIDED and row.score is None:
+        return "No verdict: there is no score."
+    if row.verdict == UNDECIDED:
+        return "No verdict: outside of what the detector was calibrated for."
+    if row.verdict == FAILED:
+        return "It was not judged."
+    where = "" if card.decision is None else " by the thresholds of this detector"
+    most = f", most likely {row.top_class}" if row.top_class and row.kind == OTHER else ""
+    return f"Classified as {row.verdict}{where}{most}."
+
+
+def _findings(row: Row, card: Card) -> tuple[str, ...]:
+    if row.log10_lr is None:
+        why = "the detector is not calibrated" if card.calibration is None else "there is no score"
+        return (f"No likelihood ratio: {why}.",)
+    times = times_text(row.log10_lr)
+    likelier, other = ("H1", "H2") if row.log10_lr >= 0 else ("H2", "H1")
+    bound = ", the most that the calibration supports" if _at_bound(row.log10_lr, card) else ""
+    said = f"about {times} times as probable if {likelier} is true as if {other} is{bound}"
+    if times == "1":
+        said = "about as probable if H1 is true as if H2 is"
+    beside = (
+        beside_verdict(row.verdict, row.log10_lr, card.words) if card.decision is not None else ""
+    )
+    told = (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr, card.words))
+    return (*told, beside) if beside else told
+
+
+def _caution(row: Row, card: Card) -> str:
+    if row.verdict != UNDECIDED or row.log10_lr is None or rests_on_score(row, card):
+        return ""
+    return (
+        "This photograph is unlike those that the likelihood ratio was calibrated on. The ratio is "
+        "printed for completeness and must not be relied on."
+    )
+
+
+def _at_bound(log10_lr: float, card: Card) -> bool:
+    if card.calibration is None:
+        return False
+    bounds = (card.calibration.lower, card.calibration.upper)
+    return any(abs(log10_lr - bound) < _AT_BOUND and bound for bound in bounds)
+
+
+def _explanation(explanations: Mapping[str, Explanation], sha256: str) -> Explanation | None:
+    try:
+        return explanations.get(sha256) if sha256 else None
+    except ValueError:  # a damaged one: the findings stand without it
+        return None
+
+
+def _pictures(explanation: Explanation | None) -> list[bytes]:
+    if explanation is None:
+        return []
+    telling: Any = explanation.telling
+    found = [explanation.thumbnail, explanation.heat or b""]
+    return found + ([telling.crop, telling.seen] if telling else [])
+
+
+def hypotheses(card: Card) -> tuple[str, str]:
+    """The two propositions, H1 and H2, as sentences."""
+    first, second = (text[0].upper() + text[1:] + "." for text in propositions(card.words))
+    return first, second

@@ -1,19 +1,28 @@
-"""What the records of a scan add up to, and which of them a report has room for."""
+"""What the records of a scan add up to: counts, the rows there is room for, a histogram."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from trueshot.card import Card
 from trueshot.errors import RunError
-from trueshot.files import plain
-from trueshot.reports.scan_chart import Histogram
+from trueshot.files import sanitize
+from trueshot.reports.scan_text import number_text, ratio_text
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED, UNDECIDED
 
-WORDS = ("recaptured", "undecided", "error", "original")
-"""Verdicts in the order in which an analyst wants them."""
+OTHER, FIRST = "recaptured", "original"
+WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
+"""Kinds of verdicts in the order in which an analyst wants them.
+
+They bear the words of recapture; of other tasks the first is whatever is not of class 0, the last
+class 0.
+"""
 
 _LONGEST = 1000  # characters of a name, reason or note
 
@@ -24,11 +33,14 @@ class Row:
 
     Args:
         number: Of the record in the results, from 1.
+        kind: Of verdict: one of `WORDS`.
     """
 
     number: int
     file: str
     verdict: str
+    kind: str
+    top_class: str
     sha256: str
     log10_lr: float | None
     score: float | None
@@ -46,9 +58,9 @@ class Summary:
     """A scan as a whole.
 
     Args:
-        counts: Files by verdict; all four verdicts are there.
-        rows: Those there is room for, by verdict as in `WORDS`, within a verdict the strongest
-            evidence for a recapture first; those without a score as they came.
+        counts: Files by kind of verdict; all four are there.
+        rows: Those there is room for, by kind as in `WORDS`, within a kind the highest score
+            first; those without a score as they came.
         histogram: Over all files that have a likelihood ratio (or a score, without calibration).
         seconds: Of all files together.
         reasons: Files by why they were not decided or not judged, the most frequent first.
@@ -67,13 +79,16 @@ class Summary:
         """All files."""
         return sum(self.counts.values())
 
-    def of(self, *verdicts: str) -> tuple[Row, ...]:
-        """The rows with these verdicts, in this order."""
-        return tuple(row for word in verdicts for row in self.rows if row.verdict == word)
+    def of(self, *kinds: str) -> tuple[Row, ...]:
+        """The rows with verdicts of these kinds, in this order."""
+        return tuple(row for kind in kinds for row in self.rows if row.kind == kind)
 
 
 def summarise(
-    records: Iterable[Mapping[str, Any]], histogram: Histogram, most_rows: int
+    records: Iterable[Mapping[str, Any]],
+    histogram: Histogram,
+    most_rows: int,
+    task: Task = RECAPTURE,
 ) -> Summary:
     """Read records once, keeping no more of them than there is room for.
 
@@ -81,6 +96,7 @@ def summarise(
         records: As in the results file, in any order.
         histogram: An empty one.
         most_rows: So many rows are kept.
+        task: In whose words the verdicts are.
 
     Raises:
         RunError: A record has no file or no verdict.
@@ -91,15 +107,15 @@ def summarise(
     detectors: dict[str, None] = {}
     seconds = 0.0
     for number, record in enumerate(records, start=1):
-        row = row_of(record, number)
-        counts[row.verdict] += 1
+        row = row_of(record, number, task)
+        counts[row.kind] += 1
         seconds += row.seconds or 0.0
-        histogram.add(row.verdict, row.log10_lr if histogram.is_calibrated else row.score)
+        histogram.add(row.kind, row.log10_lr if histogram.is_calibrated else row.score)
         if row.reason and (row.reason in reasons or len(reasons) < most_rows):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
         if record.get("detector"):
-            detectors[plain(str(record["detector"]), 80)] = None
-        _keep(best[row.verdict], row, most_rows)
+            detectors[sanitize(str(record["detector"]), 80)] = None
+        _keep(best[row.kind], row, most_rows)
     ranked = [entry[2] for word in WORDS for entry in sorted(best[word], reverse=True)]
     return Summary(
         counts=counts,
@@ -111,27 +127,34 @@ def summarise(
     )
 
 
-def row_of(record: Mapping[str, Any], number: int) -> Row:
+def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Row:
     """One record, made safe to show.
 
     Raises:
         RunError: It has no file or no verdict.
     """
-    if record.get("verdict") not in WORDS or "file" not in record:
-        raise RunError(f"result {number} is no verdict on a file: {plain(str(dict(record)), 200)}")
+    first, *others = task.verdict_words
+    kinds = {first: FIRST, UNDECIDED: UNDECIDED, FAILED: FAILED, **dict.fromkeys(others, OTHER)}
+    verdict = record.get("verdict")
+    if verdict not in kinds or "file" not in record:
+        raise RunError(
+            f"result {number} is no verdict on a file: {sanitize(str(dict(record)), 200)}"
+        )
     return Row(
         number=number,
-        file=plain(str(record["file"]), _LONGEST),
-        verdict=str(record["verdict"]),
-        sha256=plain(str(record.get("sha256") or ""), 64),
+        file=sanitize(str(record["file"]), _LONGEST),
+        verdict=str(verdict),
+        kind=kinds[str(verdict)],
+        top_class=sanitize(str(record.get("top_class") or ""), 100),
+        sha256=sanitize(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
         score=_finite(record.get("score")),
         crops=_whole(record.get("crops")),
-        notes=tuple(plain(str(note), _LONGEST) for note in record.get("notes") or ()),
-        reason=plain(str(record.get("reason") or ""), _LONGEST),
+        notes=tuple(sanitize(str(note), _LONGEST) for note in record.get("notes") or ()),
+        reason=sanitize(str(record.get("reason") or ""), _LONGEST),
         width=_whole(record.get("width")),
         height=_whole(record.get("height")),
-        format=plain(str(record.get("format") or ""), 40),
+        format=sanitize(str(record.get("format") or ""), 40),
         seconds=_finite(record.get("seconds")),
     )
 
@@ -152,3 +175,188 @@ def _finite(value: object) -> float | None:
 
 def _whole(value: object) -> int | None:
     return None if (found := _finite(value)) is None else int(found)
+
+
+BINS = 36
+WIDTH, HEIGHT = 720, 272
+LEFT, RIGHT, TOP, BOTTOM = 46, 14, 68, 52
+ORDER = (FIRST, UNDECIDED, OTHER)  # from the axis up
+_SCORES = 10.0  # without calibration, scores up to here either way
+_ROOM = 0.15  # of log10, so that bounds of a poor calibration still span something
+
+
+@dataclass(kw_only=True)
+class Histogram:
+    """Counts by bin and verdict; values beyond the ends count into the outermost bins.
+
+    Args:
+        low: Where the first bin begins: log10 of the likelihood ratio, or a score.
+        high: Where the last one ends.
+        is_calibrated: Whether it is about likelihood ratios.
+    """
+
+    low: float
+    high: float
+    is_calibrated: bool
+    counts: dict[str, list[int]] = field(default_factory=lambda: {w: [0] * BINS for w in ORDER})
+
+    def add(self, verdict: str, value: float | None) -> None:
+        """Count one file; one without a value, and one that was not judged, is passed over."""
+        if value is not None and verdict in self.counts:
+            self.counts[verdict][self.bin_of(value)] += 1
+
+    def bin_of(self, value: float) -> int:
+        """The bin of a value; one on an edge belongs to the bin above."""
+        place = math.floor((value - self.low) / (self.high - self.low) * BINS)
+        return min(max(place, 0), BINS - 1)
+
+    @property
+    def total(self) -> int:
+        """All that were counted."""
+        return sum(map(sum, self.counts.values()))
+
+    def edges(self, number: int) -> tuple[float, float]:
+        """Where a bin begins and ends."""
+        step = (self.high - self.low) / BINS
+        return self.low + number * step, self.low + (number + 1) * step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A part of a column, in units of the SVG."""
+
+    verdict: str
+    across: float
+    up: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A vertical line with its words, which stand left or right of it."""
+
+    across: float
+    words: str
+    anchor: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """A histogram laid out; ticks are (place, text), rows (from, to, count by `ORDER`…)."""
+
+    bars: tuple[Bar, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+    marks: tuple[Mark, ...]
+    rows: tuple[tuple[str, str, tuple[int, ...]], ...]
+    neutral: float
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def histogram_for(card: Card) -> Histogram:
+    """An empty histogram as wide as the calibration reaches; of scores without one."""
+    if card.calibration is None:
+        return Histogram(low=-_SCORES, high=_SCORES, is_calibrated=False)
+    low = min(card.calibration.lower, -_ROOM)
+    high = max(card.calibration.upper, _ROOM)
+    return Histogram(low=low, high=high, is_calibrated=True)
+
+
+def draw(histogram: Histogram, card: Card) -> Drawing:
+    """Lay out columns, axes, and the two thresholds."""
+    columns = list(zip(*(histogram.counts[word] for word in ORDER), strict=True))
+    highest = _ceiling(max(map(sum, columns)))
+    bars = [bar for number, column in enumerate(columns) for bar in _bars(number, column, highest)]
+    return Drawing(
+        bars=tuple(bars),
+        across=_ticks(histogram),
+        up=tuple((_up(count, highest), f"{count:,}") for count in (0, highest // 2, highest)),
+        marks=_marks(histogram, card),
+        rows=tuple(_rows(histogram, columns)),
+        neutral=_across(histogram, 0.0),
+    )
+
+
+def _bars(number: int, column: Sequence[int], highest: int) -> list[Bar]:
+    step = (WIDTH - RIGHT - LEFT) / BINS
+    found, below = [], 0
+    for verdict, count in zip(ORDER, column, strict=True):
+        if count:
+            foot, head = _up(below, highest), _up(below + count, highest)
+            across = round(LEFT + number * step + 0.5, 1)
+            height = round(foot - head, 1)
+            found.append(
+                Bar(
+                    verdict=verdict,
+                    across=across,
+                    up=head,
+                    width=round(step - 1, 1),
+                    height=height,
+                )
+            )
+        below += count
+    return found
+
+
+def _ticks(histogram: Histogram) -> tuple[tuple[float, str], ...]:
+    if not histogram.is_calibrated:
+        wanted = {float(value) for value in range(-10, 11, 5)}
+    else:
+        reach = math.ceil(max(-histogram.low, histogram.high))
+        decades = range(0, reach + 1, 1 if reach < 5 else 2)
+        # Up to three decades there is room for the threes between them.
+        steps = {d + part for d in decades for part in ((0, math.log10(3)) if reach < 4 else (0,))}
+        wanted = steps | {-step for step in steps}
+    kept = sorted(v for v in wanted if histogram.low <= v <= histogram.high)
+    say = ratio_text if histogram.is_calibrated else (lambda value: number_text(value, 0))
+    return tuple((_across(histogram, value), say(value)) for value in kept)
+
+
+def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
+    decision = card.decision
+    if decision is None:
+        return ()
+    scores = (decision.original_to, decision.recaptured_from)
+    values = scores
+    if card.calibration is not None:
+        first, second = card.calibration.log10_lr(scores)
+        values = (float(first), float(second))
+    places = [_across(histogram, value) for value in values]
+    first, other = card.words.verdicts
+    words = (f"← {first} up to here", f"{other} from here →")
+    return tuple(
+        Mark(across=across, words=said, anchor="start" if 2 * across < WIDTH else "end")
+        for across, said in zip(places, words, strict=True)
+    )
+
+
+def _rows(
+    histogram: Histogram, columns: Sequence[Sequence[int]]
+) -> list[tuple[str, str, tuple[int, ...]]]:
+    say = ratio_text if histogram.is_calibrated else number_text
+    edges = [histogram.edges(number) for number in range(BINS)]
+    found = zip(edges, columns, strict=True)
+    return [(say(low), say(high), tuple(column)) for (low, high), column in found if sum(column)]
+
+
+def _ceiling(count: int) -> int:
+    """An even number at or above a count, of one or two digits and zeros."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return int(max(2, -(-count // (2 * unit)) * 2 * unit))
+
+
+def _across(histogram: Histogram, value: float) -> float:
+    share = (min(max(value, histogram.low), histogram.high) - histogram.low) / (
+        histogram.high - histogram.low
+    )
+    return round(LEFT + (WIDTH - RIGHT - LEFT) * share, 1)
+
+
+def _up(count: int, highest: int) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * count / highest, 1)

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from trueshot.calibration.words import in_figures
+from trueshot.calibration.verbal_scale import in_figures
 from trueshot.card import Rate
-from trueshot.files import plain
+from trueshot.files import sanitize
 
 DASH = "–"
 NBSP = "\N{NO-BREAK SPACE}"
@@ -82,7 +82,7 @@ def bytes_text(count: int) -> str:
 
 def flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Settings as pairs of texts."""
-    return [(plain(str(name)), plain(_value_text(value))) for name, value in settings.items()]
+    return [(sanitize(str(name)), sanitize(_value_text(value))) for name, value in settings.items()]
 
 
 def _value_text(value: object) -> str:

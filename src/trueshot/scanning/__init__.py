@@ -9,30 +9,22 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trueshot.scanning.errand import Settings, Summary
-    from trueshot.scanning.pool import Pool, WorkerError, WorkerTimeoutError
-    from trueshot.scanning.runner import scan
-    from trueshot.scanning.verdicts import Verdict, exit_status
+    from trueshot.scanning.runner import Settings, Summary, scan
+    from trueshot.scanning.verdict import Verdict, exit_status
 
 __all__ = [
-    "Pool",
     "Settings",
     "Summary",
     "Verdict",
-    "WorkerError",
-    "WorkerTimeoutError",
     "exit_status",
     "scan",
 ]
 
 _HOMES = {
-    "Pool": "pool",
-    "Settings": "errand",
-    "Summary": "errand",
-    "Verdict": "verdicts",
-    "WorkerError": "pool",
-    "WorkerTimeoutError": "pool",
-    "exit_status": "verdicts",
+    "Settings": "runner",
+    "Summary": "runner",
+    "Verdict": "verdict",
+    "exit_status": "verdict",
     "scan": "runner",
 }
 

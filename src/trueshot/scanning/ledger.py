@@ -6,18 +6,24 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from trueshot.errors import RunError
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import Verdict
+from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
 
-VERSION = 1
+if TYPE_CHECKING:
+    from trueshot.inference.explanation import Explanation
+
+VERSION = 2
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
 
-_TABLES = """
+# Columns of a verdict are those of a record, but for what follows from others; notes and features
+# are JSON.
+_FIELDS = (*(name for name in COLUMNS if name != "likelihood_ratio"), "features")
+_TABLES = f"""
 CREATE TABLE claim (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE items (
     id INTEGER PRIMARY KEY,
@@ -27,9 +33,9 @@ CREATE TABLE items (
     crc INTEGER NOT NULL,
     final INTEGER NOT NULL,
     explained INTEGER NOT NULL,
-    record TEXT NOT NULL,
     turn INTEGER NOT NULL,
-    position INTEGER NOT NULL
+    position INTEGER NOT NULL,
+    {", ".join(_FIELDS)}
 );
 CREATE INDEX places ON items (turn, position);
 CREATE TABLE explanations (
@@ -39,13 +45,18 @@ CREATE TABLE explanations (
     PRIMARY KEY (item, name)
 );
 """
-_KEEP = """
-INSERT INTO items (identity, size, mtime_ns, crc, final, explained, record, turn, position)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (identity) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
-crc = excluded.crc, final = excluded.final, explained = excluded.explained,
-record = excluded.record, turn = excluded.turn, position = excluded.position
+_KEPT = ("identity", "size", "mtime_ns", "crc", "final", "explained", "turn", "position", *_FIELDS)
+_KEEP = f"""
+INSERT INTO items ({", ".join(_KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
+ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT[1:])}
 RETURNING id
+"""
+
+# Version 1 held a verdict as one text, and no features.
+_FROM_VERSION_1 = f"""
+{"".join(f"ALTER TABLE items ADD COLUMN {name};" for name in _FIELDS)}
+UPDATE items SET {", ".join(f"{name} = json_extract(record, '$.{name}')" for name in _FIELDS)};
+ALTER TABLE items DROP COLUMN record
 """
 
 
@@ -91,16 +102,16 @@ class Ledger:
             return None
         with _errors_with_a_name(self.path):
             row = self._database.execute(
-                "SELECT id, record FROM items WHERE identity = ? AND size = ? AND mtime_ns = ?"
-                " AND crc = ? AND final AND explained >= ?",
+                f"SELECT id, {', '.join(_FIELDS)} FROM items WHERE identity = ? AND size = ?"
+                " AND mtime_ns = ? AND crc = ? AND final AND explained >= ?",
                 (item.identity, *_state(item), explained),
             ).fetchone()
             if row is None:
                 return None
-            verdict = replace(_verdict(row[1]), file=item.name)  # it may be named otherwise now
+            verdict = _verdict(row[1:], item.name)  # it may be named otherwise now
             self._database.execute(
-                "UPDATE items SET turn = ?, position = ?, record = ? WHERE id = ?",
-                (self._turn, position, _text(verdict), row[0]),
+                "UPDATE items SET turn = ?, position = ?, file = ? WHERE id = ?",
+                (self._turn, position, item.name, row[0]),
             )
             return verdict
 
@@ -122,9 +133,9 @@ class Ledger:
             final: Whether it need not be judged again as long as the file is unchanged.
             explanations: Pictures, by name, if they were asked for.
         """
-        row = (item.identity, *_state(item), final, explanations is not None, _text(verdict))
+        row = (item.identity, *_state(item), final, explanations is not None, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
-            (number,) = self._database.execute(_KEEP, (*row, self._turn, position)).fetchone()
+            (number,) = self._database.execute(_KEEP, (*row, *_row(verdict))).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
             self._database.executemany(
                 "INSERT INTO explanations VALUES (?, ?, ?)",
@@ -154,9 +165,7 @@ class Ledger:
         """Numbers of this scan's items that have pictures, by the SHA-256 of their bytes."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                "SELECT json_extract(record, '$.sha256'), id FROM items"
-                " WHERE turn = ? AND explained",
-                (self._turn,),
+                "SELECT sha256, id FROM items WHERE turn = ? AND explained", (self._turn,)
             )
             return {sha256: number for sha256, number in rows if sha256}
 
@@ -184,16 +193,17 @@ class Ledger:
         fresh = not self._number("SELECT count(*) FROM sqlite_schema")
         if not fresh and kind != _APPLICATION:
             raise RunError(f"{self.path}: is a database, but no ledger of a scan; give another")
-        if not fresh and (version := self._number("PRAGMA user_version")) != VERSION:
+        version = VERSION if fresh else self._number("PRAGMA user_version")
+        if version not in (1, VERSION):
             reason = f"is a ledger of version {version}, and this trueshot writes {VERSION}"
             raise RunError(f"{self.path}: {reason}; give another, or delete it")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("BEGIN EXCLUSIVE")
-        if fresh:
-            self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
-            for statement in _TABLES.split(";"):
+        self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
+        self._database.execute(f"PRAGMA user_version = {VERSION}")
+        if fresh or version == 1:
+            for statement in (_TABLES if fresh else _FROM_VERSION_1).split(";"):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
 
@@ -210,14 +220,15 @@ class Ledger:
     def _rows(self) -> Iterator[tuple[int, Verdict]]:
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                "SELECT id, record FROM items WHERE turn = ? ORDER BY position", (self._turn,)
+                f"SELECT id, {', '.join(_FIELDS)} FROM items WHERE turn = ? ORDER BY position",
+                (self._turn,),
             )
         while True:
             with _errors_with_a_name(self.path):
                 row = rows.fetchone()
                 if row is None:
                     return
-                number, verdict = row[0], _verdict(row[1])
+                number, verdict = row[0], _verdict(row[1:])
             yield number, verdict
 
     @contextlib.contextmanager
@@ -239,12 +250,17 @@ def _state(item: Item) -> tuple[int, int, int]:
     return item.size, item.mtime_ns, -1 if item.member is None else item.member.crc
 
 
-def _text(verdict: Verdict) -> str:
-    return json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False)
+def _row(verdict: Verdict) -> Iterator[Any]:
+    """Its columns, as SQLite takes them."""
+    for name in _FIELDS:
+        value = getattr(verdict, name)
+        yield json.dumps(value) if name in ("notes", "features") else value
 
 
-def _verdict(text: str) -> Verdict:
-    return Verdict.from_record(json.loads(text))
+def _verdict(row: tuple[Any, ...], name: str | None = None) -> Verdict:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    fields |= {part: json.loads(fields[part] or "null") for part in ("notes", "features")}
+    return Verdict.from_record(fields, name, task=None)
 
 
 def _short(value: str) -> str:
@@ -268,3 +284,26 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: is damaged, or no ledger ({error}); {advice}") from error
     except OSError as error:
         raise RunError(f"{path}: cannot be made ({error.strerror}); check the folder") from error
+
+
+class Explanations(Mapping[str, "Explanation"]):
+    """Explanations by the SHA-256 of the image file; a report shows few of many.
+
+    Args:
+        ledger: Of the scan, open for as long as they are asked for.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._numbers = ledger.numbers()
+
+    def __getitem__(self, sha256: str) -> Explanation:
+        from trueshot.inference.explanation import Explanation
+
+        return Explanation.from_bytes(self._ledger.pictures(self._numbers[sha256])[EXPLANATION])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import RunError
-from trueshot.scanning.verdicts import COLUMNS, Verdict
+from trueshot.scanning.verdict import COLUMNS, Verdict
 
 _ROWS_AT_ONCE = 10_000
 _BETWEEN_NOTES = " | "

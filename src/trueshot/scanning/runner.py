@@ -1,29 +1,126 @@
-"""A scan: items in, verdicts out in their order, all cores at work, each step in the ledger."""
+"""A scan: items in, verdicts out in their order, each kept in a ledger as soon as it is known."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import queue
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from trueshot.files import plain
-from trueshot.scanning.errand import Errand, Settings, Summary
+from trueshot.detectors import located
+from trueshot.engines.engine import Engine, Reply, Request, Work, open_engine
+from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS, WorkerError
+from trueshot.errors import RunError
+from trueshot.files import check_destinations, sanitize
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.pool import Pool, WorkerError
-from trueshot.scanning.sources import Item
-from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
+from trueshot.scanning.output import check_output, write_output
+from trueshot.scanning.sources import STANDARD_INPUT, Item, items
+from trueshot.scanning.verdict import EXPLANATION, Verdict, exit_status, words_of
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import FAILED
 
-# For each worker: items in its queue, and verdicts that wait for one before them, which may hang
-# until its time is up.
-_AT_ONCE, _AHEAD = 4, 2048
+_LOADER = "trueshot.scanning.worker:load"
+_PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
+_MOST_PIPED = 2**30
 
-Judgement = tuple[Verdict, bool, dict[str, bytes] | None]
-"""A verdict, whether it is final, and pictures if they were asked for."""
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to scan.
+
+    Args:
+        workers: Processes; all cores, if not said.
+        seconds: That a file may take.
+        memory: Bytes that a worker may take beyond what is loaded; None for no limit.
+        pixel_limit: Larger photographs are refused.
+        explain: Whether pictures that show why are kept in the ledger.
+        piped_names: Whether standard input is a list of names, and not one photograph.
+        show_progress: Whether a bar, or lines, go to standard error.
+        loader: What the workers run, as `Pool` takes it.
+        engine: Where: "local", or "ray" for the machines of a cluster, where `workers` is not
+            heeded: each core that Ray knows of judges one file at a time.
+        address: Of the Ray cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster
+            that runs on this machine.
+
+    Raises:
+        RunError: The seconds are no number, or more than `MOST_SECONDS`.
+    """
+
+    workers: int | None = None
+    seconds: float = DEFAULT_SECONDS
+    memory: int | None = DEFAULT_MEMORY
+    pixel_limit: int = _PIXEL_LIMIT
+    explain: bool = False
+    piped_names: bool = False
+    show_progress: bool = False
+    loader: str = _LOADER
+    engine: str = "local"
+    address: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.seconds) and self.seconds <= MOST_SECONDS):
+            raise RunError(
+                f"a file may take {self.seconds:g} s: give a number of at most {MOST_SECONDS:,.0f}"
+            )
+
+    def work(self, bundle: str | os.PathLike[str]) -> Work:
+        """What workers do that judge with a detector."""
+        return Work(
+            loader=self.loader,
+            settings={
+                "bundle": os.fspath(located(bundle)),
+                "pixel_limit": self.pixel_limit,
+                "explain": self.explain,
+            },
+            files=("bundle",),
+            memory=self.memory,
+            seconds=self.seconds,
+        )
+
+    def open(self, bundle: str | os.PathLike[str]) -> Engine:
+        """An engine that judges with a detector; for several scans, one after another."""
+        work = self.work(bundle)
+        return open_engine(self.engine, work, workers=self.workers, address=self.address)
+
+
+@dataclass
+class Summary:
+    """What a scan has come to so far: add each verdict to it."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+    task: Task = RECAPTURE
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one more."""
+        self.counts[verdict.verdict] += 1
+        self.task = verdict.task
+
+    @property
+    def total(self) -> int:
+        """All files, errors among them."""
+        return self.counts.total()
+
+    @property
+    def rate(self) -> float:
+        """Files a second since it was made."""
+        return self.total / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def status(self) -> int:
+        """See `exit_status`."""
+        return exit_status(self.counts, self.task)
+
+    def __str__(self) -> str:
+        parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
+        return f"{self.total} files: {', '.join(parts)}"
 
 
 def scan(
@@ -34,14 +131,14 @@ def scan(
     *,
     ledger: str | os.PathLike[str] | None = None,
     stdin: BinaryIO | None = None,
-    pool: Pool | None = None,
+    engine: Engine | None = None,
     finish: Callable[[Ledger, Summary], None] | None = None,
 ) -> Iterator[Verdict]:
     """Judge files, and write what was found when all are done.
 
     A file that cannot be judged is a verdict, too. Killed at any moment and started again with the
-    same ledger, it goes on, and ends with the same results, times aside. Verdicts come in the order
-    of items, so that equal input gives equal output.
+    same ledger, it goes on, and ends with the same results, times aside, whichever engine began.
+    Verdicts come in the order of items, so that equal input gives equal output.
 
     Args:
         bundle: The detector.
@@ -51,139 +148,148 @@ def scan(
         ledger: File of what is done; beside `out` (`results.jsonl.ledger`), if not said. Without
             either, nothing is kept.
         stdin: What to read for `-`.
-        pool: Workers that are there already, of the same detector; they are left as they are.
+        engine: One that is there already, of the same detector; it is left as it is.
         finish: Called when all is judged and written, if there is a ledger; for reports.
 
     Yields:
         A verdict for each file.
 
     Raises:
-        RunError: The results or the ledger cannot be used as asked.
+        RunError: The results or the ledger cannot be used as asked; Ray is wanted, and is not
+            installed, or has no cluster.
         BundleError: The detector cannot be loaded.
     """
-    errand = Errand(
-        paths=paths,
-        out=None if out is None else Path(out),
-        ledger=None if ledger is None else Path(ledger),
-        settings=settings or Settings(),
-        stdin=stdin,
-        finish=finish,
-    )
+    settings, out = settings or Settings(), None if out is None else Path(out)
+    place = Path(ledger) if ledger is not None else None if out is None else ledger_beside(out)
+    if out is not None:
+        check_output(out)
+    check_destinations(out, place)
     with contextlib.ExitStack() as stack:
-        if pool is None:  # first of all: it loads while files are looked for
-            pool = stack.enter_context(open_pool(bundle, errand.settings))
-        workers = pool
+        if engine is None:  # first of all: it loads while files are looked for
+            engine = stack.enter_context(settings.open(bundle))
+        piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
+        read = _read(stdin) if piped else b""
 
-        def course(found: Iterator[Item], book: Ledger | None) -> Iterator[Verdict]:
-            return _Course(workers, book, errand.settings).verdicts(found)
+        def found() -> Iterator[Item]:
+            return items(paths, piped=read, piped_names=settings.piped_names)
 
-        yield from errand.run(str(pool.facts["detector"]), course)
+        shown = settings.show_progress and sys.stderr is not None
+        advance = stack.enter_context(_progress(found)) if shown else _silent
+        claim = {"detector": str(engine.facts["detector"])}
+        book = None if place is None else stack.enter_context(Ledger(place, claim))
+        summary = Summary()
+        for verdict in judge_items(
+            engine, found(), book, explain=settings.explain, task=task_of(engine)
+        ):
+            summary.add(verdict)
+            advance(1, f"{summary.rate:.1f} a second")
+            yield verdict
+        if out is not None and book is not None:
+            write_output(out, book.verdicts())
+        if finish is not None and book is not None:
+            finish(book, summary)
 
 
-def open_pool(bundle: str | os.PathLike[str], settings: Settings) -> Pool:
-    """Workers that judge with a detector; for several scans, or for single requests."""
-    return Pool(
-        settings.loader,
-        {
-            "bundle": os.fsdecode(bundle),
-            "runtime": settings.runtime,
-            "pixel_limit": settings.pixel_limit,
-            "explain": settings.explain,
-        },
-        workers=settings.workers,
-        memory=settings.memory,
-    )
-
-
-def judge_item(pool: Pool, item: Item, *, seconds: float, explain: bool = False) -> Judgement:
-    """Have one item judged; whatever goes wrong with it is a verdict.
+def judge_items(
+    engine: Engine,
+    found: Iterable[Item],
+    ledger: Ledger | None = None,
+    *,
+    explain: bool = False,
+    task: Task = RECAPTURE,
+) -> Iterator[Verdict]:
+    """Judge items; whatever goes wrong with one is a verdict on it.
 
     Args:
-        pool: Workers that judge.
-        item: A file, a member of an archive, or bytes with a name.
-        seconds: That it may take, once a worker is free.
-        explain: Whether pictures are wanted.
+        engine: Of a detector, as `Settings.open` makes it.
+        found: Files, members of archives, or bytes with names.
+        ledger: Verdicts that it holds are not made again, others are entered as they come.
+        explain: Whether pictures that show why are wanted in the ledger.
+        task: What the detector decides, see `task_of`.
 
-    Returns:
-        The verdict, whether the same bytes will always get it, and the pictures.
-
-    Raises:
-        RunError: The pool is closed.
+    Yields:
+        Verdicts, in the order of the items.
     """
-    started = time.perf_counter()
-    if item.reason is not None:
-        return Verdict(file=item.name, verdict="error", reason=item.reason), False, None
+
+    def ask(position: int, item: Item) -> Request | Verdict:
+        if item.reason is not None:
+            verdict = Verdict(file=item.name, verdict=FAILED, reason=item.reason, task=task)
+            return keep(position, item, verdict, final=False)
+        known = None if ledger is None else ledger.find(item, position, explained=explain)
+        if known is not None:
+            return replace(known, task=task)
+        data = {} if item.data is None else {"data": item.data}
+        return Request(item.request() | {"explain": explain}, data)
+
+    def done(position: int, item: Item, reply: Reply) -> Verdict:
+        verdict = verdict_of(reply, item.name, task)
+        if item.note:
+            verdict = replace(verdict, notes=(*verdict.notes, item.note))
+        if isinstance(reply, WorkerError):
+            return keep(position, item, verdict, final=False)
+        # By our name alone: a worker that was taken over may attach anything.
+        pictures = {k: v for k, v in reply.attached.items() if k == EXPLANATION}
+        final = reply.content.get("final") is True and verdict.sha256 is not None
+        return keep(position, item, verdict, final=final, pictures=pictures if explain else None)
+
+    def keep(
+        position: int,
+        item: Item,
+        verdict: Verdict,
+        *,
+        final: bool,
+        pictures: Mapping[str, bytes] | None = None,
+    ) -> Verdict:
+        if ledger is not None:
+            ledger.keep(item, position, verdict, final=final, explanations=pictures)
+        return verdict
+
+    return engine.map(found, ask, done)
+
+
+def task_of(engine: Engine) -> Task:
+    """What the detector of an engine decides, as its card says."""
+    facts = engine.facts.get("task")
+    return RECAPTURE if facts is None else Task.of_facts(facts)
+
+
+def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
+    """The verdict in a reply; an error if there is none in it.
+
+    Args:
+        reply: Of a worker.
+        name: Of the file, as it is known here, whatever the worker calls it.
+        task: What the detector decides.
+    """
     try:
-        request = item.request() | {"explain": explain}
-        attached = {} if item.data is None else {"data": item.data}
-        answer = pool.run(request, attached, timeout=seconds)
-        notes = [item.note] if item.note else []
-        verdict = checked(answer.content.get("verdict"), item.name, *notes)
+        if isinstance(reply, WorkerError):
+            raise reply
+        return Verdict.from_record(reply.content.get("verdict"), name, task)
     except (WorkerError, ValueError) as error:
-        spent = round(time.perf_counter() - started, 6)
-        reason = plain(str(error))
-        return Verdict(file=item.name, verdict="error", reason=reason, seconds=spent), False, None
-    # By our name alone: a worker that was taken over may attach anything.
-    pictures = {name: data for name, data in answer.attached.items() if name == EXPLANATION}
-    return verdict, answer.content.get("final") is True, pictures if explain else None
+        return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
 
 
-class _Course:
-    """The course of a scan: what is being judged, and what waits for its turn to be told."""
+def ledger_beside(results: Path) -> Path:
+    """Where the ledger of these results lies, if nothing else is said."""
+    return results.with_name(f"{results.name}.ledger")
 
-    def __init__(self, pool: Pool, ledger: Ledger | None, settings: Settings) -> None:
-        self._pool, self._ledger, self._settings = pool, ledger, settings
-        self._threads = ThreadPoolExecutor(pool.workers, "scan")
-        self._done: queue.SimpleQueue[tuple[int, Item, Future[Judgement]]] = queue.SimpleQueue()
-        self._ready: dict[int, Verdict] = {}
-        self._told = self._taken = self._busy = 0  # numbers of items
 
-    def verdicts(self, found: Iterator[Item]) -> Iterator[Verdict]:
-        """Verdicts in the order of items; each is in the ledger as soon as it is known."""
-        try:
-            more = True
-            while more or self._busy:
-                while more and self._has_room():
-                    more = self._take(next(found, None))
-                if self._busy:
-                    self._collect(self._done.get())
-                while self._told in self._ready:
-                    self._told += 1
-                    yield self._ready.pop(self._told - 1)
-        finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
-            with contextlib.suppress(queue.Empty):
-                while True:  # interrupted: what is done is not lost
-                    self._collect(self._done.get_nowait())
+def _read(stdin: BinaryIO | None) -> bytes:
+    if stdin is None:
+        raise RunError("-: there is no standard input to read")
+    piped = stdin.read(_MOST_PIPED + 1)
+    if len(piped) > _MOST_PIPED:
+        raise RunError(f"-: more than {_MOST_PIPED:,} bytes came in; give a file or a folder")
+    return piped
 
-    def _has_room(self) -> bool:
-        workers = self._pool.workers
-        waiting = self._taken - self._told
-        return self._busy < _AT_ONCE * workers and waiting < _AHEAD * workers
 
-    def _take(self, item: Item | None) -> bool:
-        """Take the next item in hand, or look up what it got before."""
-        if item is None:
-            return False
-        position, explain = self._taken, self._settings.explain
-        self._taken += 1
-        known = self._ledger and self._ledger.find(item, position, explained=explain)
-        if known:
-            self._ready[position] = known
-            return True
-        judgement = self._threads.submit(
-            judge_item, self._pool, item, seconds=self._settings.seconds, explain=explain
-        )
-        self._busy += 1
-        judgement.add_done_callback(lambda future: self._done.put((position, item, future)))
-        return True
+def _silent(steps: int, note: str) -> None:
+    pass
 
-    def _collect(self, done: tuple[int, Item, Future[Judgement]]) -> None:
-        position, item, future = done
-        self._busy -= 1
-        if future.cancelled():
-            return
-        verdict, final, pictures = future.result()
-        if self._ledger is not None:
-            self._ledger.keep(item, position, verdict, final=final, explanations=pictures)
-        self._ready[position] = verdict
+
+def _progress(
+    found: Callable[[], Iterator[Item]],
+) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
+    from trueshot.progress import progress
+
+    return progress("scan", sum(1 for _ in found()))

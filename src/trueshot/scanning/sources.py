@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import plain, unmistakable
+from trueshot.files import sanitize, sanitize_unique
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
@@ -59,9 +59,10 @@ class Item:
         return os.fsencode(_absolute(self.path)) + inside.encode("utf-8", "surrogatepass")
 
     def request(self) -> dict[str, Any]:
-        """What a worker must know to read it."""
+        """What a worker must know to read it, wherever it works."""
         member = None if self.member is None else asdict(self.member)
-        return {"name": self.name, "path": self.path, "member": member}
+        path = self.path if self.data is not None else _absolute(self.path)
+        return {"name": self.name, "path": path, "member": member}
 
 
 def items(
@@ -164,18 +165,23 @@ def _file(path: str) -> Iterator[Item]:
     """A file that exists, or a link that leads nowhere; an archive is taken apart."""
     if path.lower().endswith(_ARCHIVE) and is_archive(path):
         yield from _archive(path)
-        return
+    else:
+        yield file_item(path, path)
+
+
+def file_item(path: str, name: str) -> Item:
+    """A file as one photograph, whatever is in it; of another name in the results, if wanted."""
+    name = sanitize_unique(name)
     try:
         status = Path(path).stat()
     except OSError as error:
-        yield _problem(path, f"cannot be read ({error.strerror}); check it, and where it leads")
-        return
-    name = unmistakable(path)
-    yield Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+        reason = f"cannot be read ({error.strerror}); check it, and where it leads"
+        return Item(name=name, path=path, reason=sanitize(reason))
+    return Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _archive(path: str) -> Iterator[Item]:
-    from trueshot.imagefiles import SUFFIXES
+    from trueshot.images import SUFFIXES
 
     empty = True
     try:
@@ -183,7 +189,7 @@ def _archive(path: str) -> Iterator[Item]:
         for listed in members(path, SUFFIXES):
             empty = False
             yield Item(
-                name=unmistakable(f"{path}!/{listed.name}"),
+                name=sanitize_unique(f"{path}!/{listed.name}"),
                 path=path,
                 size=status.st_size,
                 mtime_ns=status.st_mtime_ns,
@@ -264,7 +270,7 @@ def _has_suffix(name: str) -> bool:
 
 @functools.cache
 def _suffixes() -> frozenset[str]:
-    from trueshot.imagefiles import SUFFIXES  # a moment to import
+    from trueshot.images import SUFFIXES  # a moment to import
 
     return SUFFIXES | {_ARCHIVE}
 
@@ -288,7 +294,7 @@ def _absolute(path: str) -> str:
 
 
 def _problem(path: str, reason: str) -> Item:
-    return Item(name=unmistakable(path), path=path, reason=plain(reason))
+    return Item(name=sanitize_unique(path), path=path, reason=sanitize(reason))
 
 
 def _once(found: Iterable[Item]) -> Iterator[Item]:

@@ -10,22 +10,22 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from trueshot.bundle import bundle_sha256
-from trueshot.calibration.words import BETWEEN_THRESHOLDS
+from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS
 from trueshot.errors import (
     EmptyFileError,
     ImageFileError,
     NotAnImageError,
     TruncatedImageError,
 )
-from trueshot.imagefiles import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
-from trueshot.imagefiles.opening import read_bytes
+from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
+from trueshot.images.opening import read_bytes
 from trueshot.scanning.archives import Member, read_member
-from trueshot.scanning.verdicts import EXPLANATION, Verdict
+from trueshot.scanning.verdict import EXPLANATION
+from trueshot.tasks.task import FAILED, UNDECIDED
 
 if TYPE_CHECKING:
-    from trueshot.judging import Judge, Judged
-    from trueshot.scanning.frames import Attached
-    from trueshot.scanning.nursery_process import Handler
+    from trueshot.engines.fork_server import Attached, Handler
+    from trueshot.inference import Prediction, Predictor
 
 # Where an object lay in memory, in what a library says: other in each run.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -34,54 +34,48 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # installed, and a file may be judged once these are others.
 _FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
 
-Explain = Callable[[ImageFile, "Judged"], Mapping[str, bytes]]
+Explain = Callable[[ImageFile, "Prediction"], Mapping[str, bytes]]
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Load a detector and make ready to judge with it; for `Pool`.
 
     Args:
-        settings: `bundle`: path of a bundle; `runtime`: "torch" or "onnx"; `pixel_limit`, as in
+        settings: `bundle`: path of a bundle, or name of one that comes along; `pixel_limit`, as in
             `read_image`; `explain`: whether to make ready for that, too.
 
     Returns:
         A handler of the requests that `examiner` describes, and facts: `detector`, SHA-256 of the
-        bundle.
+        bundle, and `task`, what it decides.
 
     Raises:
         BundleError: The bundle cannot be read, or cannot judge photographs.
     """
+    from trueshot.inference import Predictor
+
     if settings.get("explain"):  # once, for all workers
-        import trueshot.judging.explanation  # noqa: F401
-    judge = _judge(settings["bundle"], settings["runtime"])
+        import trueshot.inference.explaining  # noqa: F401
+    predictor = Predictor.load(settings["bundle"])
     detector = bundle_sha256(settings["bundle"])
-    handler = examiner(judge, detector, settings["pixel_limit"], explainer(judge), judge.notes)
-    return handler, {"detector": detector}
+    handler = examiner(
+        predictor, detector, settings["pixel_limit"], explainer(predictor), predictor.notes
+    )
+    return handler, {"detector": detector, "task": predictor.card.decides.facts()}
 
 
-def explainer(judge: Judge) -> Explain:
-    """What makes the explanation of what this judge said, as bytes by name."""
+def explainer(predictor: Predictor) -> Explain:
+    """What explains a prediction, as bytes by name."""
 
-    def explained(image: ImageFile, judged: Judged) -> dict[str, bytes]:
-        from trueshot.judging.explanation import explain
+    def explained(image: ImageFile, prediction: Prediction) -> dict[str, bytes]:
+        from trueshot.inference.explaining import explain
 
-        return {EXPLANATION: explain(judge, image.pixels, judged).to_bytes()}
+        return {EXPLANATION: explain(predictor, image.pixels, prediction).to_bytes()}
 
     return explained
 
 
-def _judge(bundle: str, runtime: str) -> Judge:
-    from trueshot.judging import Judge
-
-    if runtime == "torch":
-        import torch
-
-        torch.set_num_threads(1)
-    return Judge.load(bundle, "onnx" if runtime == "onnx" else "torch")
-
-
 def examiner(
-    judge: Judge,
+    predictor: Predictor,
     detector: str,
     pixel_limit: int = DEFAULT_PIXEL_LIMIT,
     explain: Explain | None = None,
@@ -95,10 +89,10 @@ def examiner(
     bytes will always get it, whatever the limits are.
 
     Args:
-        judge: Judges pixels.
+        predictor: Judges pixels.
         detector: SHA-256 of its bundle.
         pixel_limit: As in `read_image`.
-        explain: Makes what shows why, as bytes by name, for whoever asks for it.
+        explain: Makes what shows why, as bytes by name.
         notes: What must be known of every verdict.
     """
 
@@ -110,15 +104,15 @@ def examiner(
             data = attached["data"] if "data" in attached else _read(request, pixel_limit)
             final = True
             image = _image(data, request["name"], pixel_limit, said)
-            judged = judge.judge(image.pixels)
-            said |= _findings(image, judged) | {"notes": image.notes + notes}
+            prediction = predictor.predict(image.pixels)
+            said |= _findings(image, prediction) | {"notes": image.notes + notes}
             if request.get("explain") and explain is not None:
-                blobs = dict(explain(image, judged))
+                blobs = dict(explain(image, prediction))
         except ImageFileError as error:
             final = final and isinstance(error, _FINAL)
-            said |= {"verdict": "error", "reason": _ADDRESS.sub("", error.reason)}
-        verdict = Verdict(**said, seconds=round(time.perf_counter() - started, 6))
-        return {"verdict": verdict.as_record(), "final": final}, blobs
+            said |= {"verdict": FAILED, "reason": _ADDRESS.sub("", error.reason)}
+        said["seconds"] = round(time.perf_counter() - started, 6)
+        return {"verdict": said, "final": final}, blobs
 
     return handle
 
@@ -140,15 +134,17 @@ def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
     return read_bytes(request["path"], pixel_limit)
 
 
-def _findings(image: ImageFile, judged: Judged) -> dict[str, Any]:
-    reason = "; ".join(judged.reasons) or None
-    if judged.verdict == "undecided" and reason is None:
+def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
+    reason = "; ".join(prediction.reasons) or None
+    if prediction.verdict == UNDECIDED and reason is None:
         reason = BETWEEN_THRESHOLDS
     return {
-        "verdict": judged.verdict,
-        "log10_lr": judged.log10_lr,
-        "score": judged.score if math.isfinite(judged.score or 0) else None,
-        "crops": len(judged.scores),
+        "verdict": prediction.verdict,
+        "top_class": prediction.top_class,
+        "log10_lr": prediction.log10_lr,
+        "score": prediction.score if math.isfinite(prediction.score or 0) else None,
+        "crops": len(prediction.scores),
+        "features": prediction.features,
         "reason": reason,
         "width": image.facts.width,
         "height": image.facts.height,

@@ -7,17 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.develop import (
-    Development,
-    add_local_contrast,
-    correct_colour,
-    crosstalk_matrix,
-    denoise,
-    s_curve,
-    sharpen,
-)
-from trueshot.simulation.history import Jpeg, draw_jpeg
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,
@@ -29,6 +19,16 @@ from trueshot.simulation.light import (
     lightness,
     to_bytes,
 )
+from trueshot.simulation.develop import (
+    Development,
+    add_local_contrast,
+    correct_colour,
+    crosstalk_matrix,
+    denoise,
+    s_curve,
+    sharpen,
+)
+from trueshot.simulation.file_history import Jpeg, draw_jpeg
 from trueshot.simulation.mosaic import IDEAL, METHODS, PATTERNS, demosaic, mosaic
 
 

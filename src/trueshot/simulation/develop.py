@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     LUMA,
     Linear,
     Plane,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.light import Linear, Plane
+from trueshot.simulation.colour import Linear, Plane
 
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 

@@ -15,9 +15,10 @@ from trueshot.simulation.camera import (
     photograph,
     through_lens,
 )
+from trueshot.simulation.colour import Bytes, Linear, Random, between, encode_srgb, to_bytes
 from trueshot.simulation.develop import Development
 from trueshot.simulation.display import EVEN, Display, draw_display, fit_to_panel
-from trueshot.simulation.history import (
+from trueshot.simulation.file_history import (
     FILTERS,
     History,
     Jpeg,
@@ -26,7 +27,6 @@ from trueshot.simulation.history import (
     draw_jpeg,
     file_of,
 )
-from trueshot.simulation.light import Bytes, Linear, Random, between, encode_srgb, to_bytes
 from trueshot.simulation.print import Print, draw_print
 from trueshot.simulation.recapture import Ambience, Places, View, look, see_display, see_print
 from trueshot.simulation.scenes import Scene

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,

@@ -8,15 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.simulation.camera import Camera, Shot, blur_of
-from trueshot.simulation.display import (
-    Display,
-    grid_table,
-    look_up,
-    scan_flicker,
-    shine,
-    uneven_light,
-)
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,
@@ -25,6 +17,14 @@ from trueshot.simulation.light import (
     channelwise,
     mix,
     smooth_field,
+)
+from trueshot.simulation.display import (
+    Display,
+    grid_table,
+    look_up,
+    scan_flicker,
+    shine,
+    uneven_light,
 )
 from trueshot.simulation.print import Print, reflect
 

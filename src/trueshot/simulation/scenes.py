@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from trueshot.errors import DatasetError
-from trueshot.imagefiles import find_images, read_image
-from trueshot.simulation.light import Bytes, Linear, Random, decode_srgb
+from trueshot.images import find_images, read_image
+from trueshot.simulation.colour import Bytes, Linear, Random, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 
 PHOTO = "photo"

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from trueshot.simulation.camera import exposure_for
-from trueshot.simulation.history import decompress
-from trueshot.simulation.light import Bytes, Linear, encode_srgb, to_bytes
+from trueshot.simulation.colour import Bytes, Linear, encode_srgb, to_bytes
+from trueshot.simulation.file_history import decompress
 from trueshot.simulation.mosaic import mosaic, spread
 from trueshot.simulation.pairs import Pair, original, recapture
 from trueshot.simulation.print import Print

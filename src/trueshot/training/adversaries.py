@@ -8,8 +8,8 @@ from torch import Tensor
 from trueshot.attacks import FGSM, PGD, image_gradient, perturb, undisturbed
 from trueshot.detector import Detector, evaluating
 from trueshot.pixels import LEVELS
-from trueshot.training.defences import Fusion
 from trueshot.training.losses import uniform
+from trueshot.training.objective_settings import Fusion
 
 _REACH = 2.0  # of N-FGSM's noise, in budgets
 

@@ -22,13 +22,14 @@ from trueshot.detector import Detector, evaluating
 from trueshot.errors import RecipeError, RunError
 from trueshot.files import (
     append_line,
-    only_run_in,
+    claim,
     read_lines,
     remove_leftovers,
     write_atomically,
     write_lines,
 )
 from trueshot.progress import progress
+from trueshot.tasks import Task
 from trueshot.training.checkpoints import (
     Progress,
     checkpoint,
@@ -36,7 +37,7 @@ from trueshot.training.checkpoints import (
     save_checkpoint,
 )
 from trueshot.training.distributed import Processes, processes
-from trueshot.training.recipe import Recipe, load_recipe
+from trueshot.training.recipe import Recipe, parse_recipe
 from trueshot.training.steps import (
     Minibatch,
     State,
@@ -74,6 +75,7 @@ class TrainingHistory:
 @dataclass(frozen=True, kw_only=True)
 class _Run:
     recipe: Recipe
+    task: Task
     training: Part
     validation: Part
     fingerprint: str
@@ -96,7 +98,7 @@ class _Run:
 
     def begin(self) -> State:
         start = None if self.start is None else self.start[0]
-        return begin(self.recipe, self.device, self.processes, start)
+        return begin(self.recipe, self.device, self.processes, start, self.task)
 
     def minibatches(self, first: int) -> AbstractContextManager[Iterator[Minibatch]]:
         return minibatches(self.recipe, self.training, self.device, self.processes, first)
@@ -147,22 +149,25 @@ def train(
 
     Raises:
         RecipeError: The recipe's network cannot be built, or takes no crops of that size.
-        RunError: The folder holds another run, `start` is of another network, or a process died.
+        RunError: The folder holds another run, `start` is of another network or tells other
+            classes apart, or a process died.
         BundleError: `start` cannot be read.
         DatasetError: No such size, or too few crops.
     """
     side = dataset.only_side() if side is None else side
-    _check_network(recipe, side)  # refused before anything is written
+    task = dataset.task
+    _check_network(recipe, task, side)  # refused before anything is written
     with processes(torch.device(device)) as (together, own_device):
         run = _Run(
             recipe=recipe,
+            task=task,
             training=dataset.part(side, "train"),
             validation=dataset.part(side, "validation").first(validation_crops),
             fingerprint=dataset.fingerprint(side),
             folder=Path(out_dir),
             device=own_device,
             processes=together,
-            start=None if start is None else _weights(Path(start), recipe),
+            start=None if start is None else _weights(Path(start), recipe, task),
         )
         fusion, batch = recipe.objective.fusion, recipe.schedule.batch
         attacked = fusion.adversarial if fusion else 0
@@ -176,8 +181,8 @@ def train(
     return TrainingHistory(bundle=run.folder / BUNDLE, records=records, is_first=together.is_first)
 
 
-def _check_network(recipe: Recipe, side: int) -> None:
-    new_detector(recipe)
+def _check_network(recipe: Recipe, task: Task, side: int) -> None:
+    new_detector(recipe, task)
     window = getattr(recipe.network, "window", 0)
     if window > side:
         raise RecipeError(
@@ -192,7 +197,7 @@ def _claim(run: _Run, resume: bool) -> None:
     if not claim.exists():
         write_atomically(claim, run.identity)
         return
-    before = load_recipe(claim)
+    before = parse_recipe(claim.read_text("utf-8"), str(claim))
     if not resume:
         raise RunError(f"{run.folder}: holds a run already; name another folder, or resume it")
     if before != run.recipe:
@@ -211,7 +216,7 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
     with ExitStack() as held:
         try:
             _claim(run, resume)
-            held.enter_context(only_run_in(run.folder))
+            held.enter_context(claim(run.folder))
             remove_leftovers(run.folder)
             state = None if (run.folder / BUNDLE).is_file() else _begun(run)
         except BaseException:
@@ -287,10 +292,15 @@ def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:
             advance(1, note)
 
 
-def _weights(start: Path, recipe: Recipe) -> tuple[Detector, str]:
+def _weights(start: Path, recipe: Recipe, task: Task) -> tuple[Detector, str]:
     """The detector that a run starts from, and the hash of its file."""
     detector, card = load_bundle(start)
-    blank = blank_card(recipe)
+    blank = blank_card(recipe, task)
+    if card.classes != blank.classes:
+        raise RunError(
+            f"{start}: tells {', '.join(card.classes)} apart, "
+            f"the data set {', '.join(task.classes)}"
+        )
     if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
         raise RunError(f"{start}: another network than the recipe's, or other inputs")
     return detector, bundle_sha256(start)
@@ -334,7 +344,7 @@ def validate_detector(
 
 
 def _card(run: _Run) -> Card:
-    return blank_card(run.recipe).model_copy(
+    return blank_card(run.recipe, run.task).model_copy(
         update={
             "side": run.training.side,
             "recipe": run.recipe.model_dump(mode="json"),

@@ -9,7 +9,7 @@ from torch.nn import functional
 from trueshot.attacks import statistics_kept
 from trueshot.attacks.randomness import drawn, generators
 from trueshot.detector import Detector
-from trueshot.training.defences import Alignment
+from trueshot.training.objective_settings import Alignment
 from trueshot.training.penalty import gradient_norms, input_gradient
 
 _SMALL = 1e-18  # squares of a norm below it are no normal float32: it has no direction

@@ -13,13 +13,13 @@ from trueshot.attacks import statistics_kept
 from trueshot.detector import Detector
 from trueshot.networks.convolution import gradient_wanted_from
 from trueshot.training.adversaries import fused
-from trueshot.training.defences import Fusion, Objective, Penalty
 from trueshot.training.losses import (
     boosted_cross_entropy,
     divergence,
     misalignment,
     misclassification,
 )
+from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.penalty import directions, gradient_norms, input_gradient
 
 

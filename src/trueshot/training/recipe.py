@@ -5,43 +5,57 @@ from __future__ import annotations
 import math
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from trueshot.errors import RecipeError
-from trueshot.networks import DEFAULT_FILTERS, DEFAULT_SPECTRAL_FILTERS
-from trueshot.training.defences import Objective, Settings
+from trueshot.files import parse_yaml, sanitize
+from trueshot.networks.efficientnet_lite import EfficientNetLite0Settings
+from trueshot.networks.lcnn import LCNNSettings
+from trueshot.networks.own import give, is_given
+from trueshot.networks.registry import NetworkSettings
+from trueshot.networks.spectral import SpectralSettings
+from trueshot.plugins import is_plugin
+from trueshot.training.objective_settings import Objective, Settings
 
 PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0
 
 
-class Network(Settings):
-    """The LCNN and its arguments."""
+class OwnNetworkSettings(NetworkSettings):
+    """A network of the user's own, with the arguments that it takes beside `classes`."""
 
-    name: Literal["lcnn"] = "lcnn"
-    filters: tuple[int, int, int, int, int] = Field(
-        default=DEFAULT_FILTERS,
-        description="Filters of the five convolutions: an assumption, the paper gives none.",
+    model_config = ConfigDict(extra="allow")
+
+    name: str = Field(
+        pattern=r".+\.py:[^\W\d]\w*",
+        description="path/to/file.py:Name, beginning at the recipe's folder: a class of nn.Module.",
     )
-    front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
-        default="laplacian", description="What stands before the first convolution."
+    sha256: str = Field(
+        pattern=r"^[0-9a-f]{64}$", description="Of the file; a recipe may leave it out."
     )
 
 
-class SpectralSettings(Settings):
-    """The network of local power spectra, and its arguments."""
+def _kind(network: Any) -> str:
+    name = network.get("name") if isinstance(network, dict) else getattr(network, "name", None)
+    return "own" if isinstance(name, str) and is_plugin(name) else str(name)
 
-    name: Literal["spectral"]
-    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
-    floor: float = Field(
-        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
-    )
-    filters: tuple[int, ...] = Field(
-        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
-    )
+
+_BY_NAME = Discriminator(
+    _kind,
+    custom_error_type="network",
+    custom_error_message="no such network; known: lcnn, spectral, path/to/file.py:Name",
+)
 
 
 class InputContract(Settings):
@@ -97,7 +111,12 @@ class Recipe(Settings):
         description="Names the folder of a run too.",
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
-    network: Network | SpectralSettings = Field(default=Network(), discriminator="name")
+    network: (
+        Annotated[LCNNSettings, Tag("lcnn")]
+        | Annotated[SpectralSettings, Tag("spectral")]
+        | Annotated[EfficientNetLite0Settings, Tag("efficientnet-lite0")]
+        | Annotated[OwnNetworkSettings, Tag("own")]
+    ) = Field(default=LCNNSettings(), discriminator=_BY_NAME)
     input: InputContract = InputContract()
     augmentation: Literal["none", "symmetries"] = Field(
         default="none",
@@ -109,7 +128,9 @@ class Recipe(Settings):
     @field_validator("network", mode="before")
     @classmethod
     def _named(cls, network: Any) -> Any:
-        """A network without a name is the LCNN."""
+        """A network without a name is the LCNN; a name alone has no arguments."""
+        if isinstance(network, str):
+            return {"name": network}
         return {"name": "lcnn", **network} if isinstance(network, dict) else network
 
     @model_validator(mode="after")
@@ -156,8 +177,13 @@ def recipe_names() -> list[str]:
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe that ships with trueshot by its name, or one of your own by its path.
 
+    Where it names a network of your own, that file is run: the recipe says where it is, from the
+    recipe's folder, and may say its SHA-256.
+
     Raises:
-        RecipeError: No such recipe, no YAML, or a setting that is unknown or out of range.
+        RecipeError: No such recipe, no YAML, a setting that is unknown or out of range, or the
+            file of its network is another than it says.
+        PluginError: The file of its network is missing, fails, or defines no such network.
     """
     if str(name_or_path) in recipe_names():
         folder = resources.files("trueshot.training") / "recipes"
@@ -169,23 +195,47 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"known: {', '.join(recipe_names())}"
         )
     try:
-        return parse_recipe(path.read_text("utf-8"), str(path))
+        settings = _mapping(path.read_text("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    return _validated(_with_own_network(settings, path), str(path))
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
-    """Turn YAML into a recipe; `name` is what errors call it.
+    """Turn YAML into a recipe, and run nothing; `name` is what errors call it.
 
     Raises:
         RecipeError: No YAML, or a setting that is unknown or out of range.
     """
+    return _validated(_mapping(text, name), name)
+
+
+def _with_own_network(settings: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The settings, with the file of a network of the user's own given and its hash filled in."""
+    network = settings.get("network")
+    network = {"name": network} if isinstance(network, str) else network
+    if not isinstance(network, dict) or not is_plugin(str(network.get("name"))):
+        return settings
+    name, wanted = str(network["name"]), network.get("sha256")
+    if wanted is None or not is_given(name, str(wanted)):
+        found = give(str(path.parent / name))
+        if wanted not in (None, found["sha256"]):
+            raise RecipeError(f"{path}: {name} is another file than that of SHA-256 {wanted}")
+        network = {**network, **found}
+    return {**settings, "network": network}
+
+
+def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
-        settings: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        settings: Any = parse_yaml(text)
+    except ValueError as error:
         raise RecipeError(f"{name}: not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise RecipeError(f"{name}: a recipe is a mapping of settings, this is none")
+    return settings
+
+
+def _validated(settings: dict[str, Any], name: str) -> Recipe:
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
@@ -193,4 +243,4 @@ def parse_recipe(text: str, name: str) -> Recipe:
             f"{'.'.join(str(place) for place in item['loc']) or 'recipe'}: {item['msg']}"
             for item in error.errors()
         )
-        raise RecipeError(f"{name}: {problems}") from error
+        raise RecipeError(f"{name}: {sanitize(problems, 1000)}") from error

@@ -17,6 +17,8 @@ from trueshot.card import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
 from trueshot.pixels import to_levels
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress
 from trueshot.training.distributed import Processes
@@ -53,10 +55,14 @@ class State:
 
 
 def begin(
-    recipe: Recipe, device: torch.device, processes: Processes, start: Detector | None
+    recipe: Recipe,
+    device: torch.device,
+    processes: Processes,
+    start: Detector | None,
+    task: Task = RECAPTURE,
 ) -> State:
     """A run before its first step, from fresh weights or those of `start`."""
-    detector = new_detector(recipe)
+    detector = new_detector(recipe, task)
     if start is not None:
         detector.load_state_dict(start.state_dict())
     detector.to(device)
@@ -69,16 +75,17 @@ def begin(
     return State(detector=detector, optimizer=optimizer, average=average)
 
 
-def new_detector(recipe: Recipe) -> Detector:
+def new_detector(recipe: Recipe, task: Task = RECAPTURE) -> Detector:
     """A detector as a run of this recipe begins: fresh weights that the seed determines."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return blank_card(recipe).new_detector()
+        return blank_card(recipe, task).new_detector()
 
 
-def blank_card(recipe: Recipe) -> Card:
-    """What a bundle of this recipe says of its architecture."""
-    return Card(
+def blank_card(recipe: Recipe, task: Task) -> Card:
+    """What a bundle of this recipe says of its architecture and its classes."""
+    return Card.of_task(
+        task,
         network=recipe.network.model_dump(mode="json"),
         offset=recipe.input.offset,
         scale=recipe.input.scale,

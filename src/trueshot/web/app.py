@@ -12,30 +12,32 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
-from trueshot.reports.environment import strict_environment
-from trueshot.web.answers import MOST_LEVELS, PLAIN, ROBUST
-from trueshot.web.guarding import Guard
-from trueshot.web.limits import ServiceSettings
+from trueshot.card import Card
+from trueshot.reports.page import strict_environment
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router
+from trueshot.web.schemas import ACCURATE, MOST_LEVELS, ROBUST
 from trueshot.web.service import LOADER, Service
+from trueshot.web.settings import ServiceSettings
 
 _HERE = Path(__file__).parent
 _SUMMARY = "Tells true shots from recaptures, with likelihood ratios and reasons."
 
 
 def create_app(
-    plain: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+    accurate: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
 ) -> FastAPI:
     """The page and the service of two detectors.
 
     Args:
-        plain: Bundle of the detector that was trained without a defence: what judges by default.
+        accurate: Bundle of the detector that was trained without a defence: what judges by default.
         robust: Bundle of the one that was trained with one.
         settings: Where it listens, and limits.
         loader: What the workers run, as `Pool` takes it.
     """
-    service = Service(plain, robust, settings, loader)
+    service = Service(accurate, robust, settings, loader)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -57,7 +59,7 @@ def create_app(
     app.include_router(router)
     app.add_api_route("/", _page, include_in_schema=False, response_class=HTMLResponse)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
-    app.add_middleware(Guard, hosts=settings.hosts)
+    app.add_middleware(SameOriginGuard, hosts=settings.hosts)
     answer_with_problems(app)
     _described(app)
     return app
@@ -65,12 +67,15 @@ def create_app(
 
 async def _page(request: Request) -> HTMLResponse:
     service: Service = request.app.state.service
-    cards = {name: service.pool.facts[name] for name in (PLAIN, ROBUST)}
+    cards = {name: service.pool.facts[name] for name in (ACCURATE, ROBUST)}
+    task = Card.model_validate(cards[ACCURATE]["card"]).decides
     template = strict_environment(_HERE / "templates").get_template("page.html.jinja")
     text = template.render(
         summary=_SUMMARY,
         settings=service.settings,
         detectors=cards,
+        words=task.words,
+        is_recapture=task.classes == RECAPTURE.classes,
         most_levels=MOST_LEVELS,
         version=__version__,
     )

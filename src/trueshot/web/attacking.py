@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, as_filed, perturb
 from trueshot.card import Card
 from trueshot.detector import Detector
-from trueshot.judging import Judge, Judged
-from trueshot.judging.placing import cut
-from trueshot.labels import CLASSES
-from trueshot.networks.many_crops import ManyCrops
+from trueshot.inference import Prediction, Predictor
+from trueshot.inference.crops import cut
+from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, to_bytes, to_levels
-from trueshot.web.answers import MOST_LEVELS, Method
+from trueshot.web.schemas import MOST_LEVELS, Method
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -29,7 +28,7 @@ class AttackedPhotograph:
     """What an attack made of a photograph, and what the same judge says of both.
 
     Args:
-        away_from: The class that is attacked: the one that the detector itself took it for.
+        away_from: The verdict that is attacked: what the detector itself took it for.
         before: Of the photograph as it is.
         after: Of the attacked one, rounded to bytes and judged from the beginning.
         pixels: The attacked photograph, shape (h, w, 3).
@@ -40,8 +39,8 @@ class AttackedPhotograph:
     """
 
     away_from: str
-    before: Judged
-    after: Judged
+    before: Prediction
+    after: Prediction
     pixels: Bytes
     corner: tuple[int, int]
     decibels: float | None
@@ -49,12 +48,31 @@ class AttackedPhotograph:
     share_changed: float
 
 
+class AgainstFirst(nn.Module):
+    """Logits of two: of class 0, and of all others together, whose difference is the score.
+
+    Args:
+        network: Levels (n, 3, h, w) to logits (n, classes).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) to logits (n, 2)."""
+        logits: Tensor = self.network(images)
+        if logits.shape[1] == 2:
+            return logits
+        return torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
+
+
 class Decided(nn.Module):
     """Logits with the threshold taken off: the larger of the two is what the card decides.
 
     Args:
         network: Levels (n, 3, h, w) to logits (n, 2).
-        threshold: Score from which a photograph counts as recaptured.
+        threshold: Score from which a photograph counts as not of class 0.
     """
 
     def __init__(self, network: nn.Module, threshold: float) -> None:
@@ -71,16 +89,19 @@ class Decided(nn.Module):
 def sheet_detector(detector: Detector, card: Card) -> Detector:
     """A detector of sheets: what the judge of a card says of a photograph, with a gradient.
 
+    It has two classes: class 0 of the card's, and all others together.
+
     A sheet holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
     lies outside of the crops has no part in the score, so an attack could not use it anyway.
 
     Args:
         detector: Of crops, in evaluation mode.
-        card: How crops make a photograph's score, and from which score on it is recaptured.
+        card: How crops make a photograph's score, and what that score means.
     """
     contract = card.input_contract()
-    whole = ManyCrops(detector, contract.side, aggregation=contract.aggregation)
-    return Detector(Decided(whole, threshold_of(card)), classes=detector.classes).eval()
+    crops = AgainstFirst(detector)
+    whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
+    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
 
 
 def threshold_of(card: Card) -> float:
@@ -103,7 +124,7 @@ def attack_named(method: Method, budget: float) -> Attack:
 
 
 def attack_photograph(
-    judge: Judge, sheets: Detector, pixels: Bytes, attack: Attack
+    predictor: Predictor, sheets: Detector, pixels: Bytes, attack: Attack
 ) -> AttackedPhotograph:
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
@@ -119,10 +140,10 @@ def attack_photograph(
     Raises:
         ValueError: There is no crop in it that could be attacked.
     """
-    before = judge.judge(pixels)
+    before = predictor.predict(pixels)
     if not before.corners or before.score is None:
         raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
-    label = int(before.score > threshold_of(judge.card))
+    label = int(before.score > threshold_of(predictor.card))
     side = before.side
     sheet = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
     filed = as_filed(
@@ -132,9 +153,9 @@ def attack_photograph(
     told = before.scores if label else -before.scores
     ratio = float(psnr(sheet, filed)[0])
     return AttackedPhotograph(
-        away_from=CLASSES[label],
+        away_from=predictor.card.words.verdicts[label],
         before=before,
-        after=judge.judge(attacked),
+        after=predictor.predict(attacked),
         pixels=attacked,
         corner=before.corners[int(told.argmax())],
         decibels=ratio if np.isfinite(ratio) else None,
@@ -143,11 +164,11 @@ def attack_photograph(
     )
 
 
-def _pasted(pixels: Bytes, sheet: Bytes, judged: Judged) -> Bytes:
+def _pasted(pixels: Bytes, sheet: Bytes, prediction: Prediction) -> Bytes:
     """The photograph with the crops of a sheet in their places."""
-    side = judged.side
+    side = prediction.side
     changed = pixels.copy()
     crops = sheet.reshape(-1, side, side, 3)
-    for (top, left), crop in zip(judged.corners, crops, strict=True):
+    for (top, left), crop in zip(prediction.corners, crops, strict=True):
         changed[top : top + side, left : left + side] = crop
     return changed

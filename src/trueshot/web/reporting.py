@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trueshot.card import Card
-from trueshot.judging.evidence import Explanation
-from trueshot.scanning.verdicts import Verdict
+from trueshot.inference.explanation import Explanation
+from trueshot.scanning.verdict import Verdict
 from trueshot.versions import versions
-from trueshot.web.limits import ServiceSettings
+from trueshot.web.settings import ServiceSettings
 
 
 def report_of(

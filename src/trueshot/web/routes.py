@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from trueshot import __version__
-from trueshot.web.answers import (
+from trueshot.web.problems import MEDIA_TYPE, ProblemError
+from trueshot.web.schemas import (
+    ACCURATE,
     MOST_LEVELS,
-    PLAIN,
     ROBUST,
     AttackAnswer,
     DetectorAnswer,
@@ -22,7 +23,6 @@ from trueshot.web.answers import (
     attack_answer,
     verdict_answer,
 )
-from trueshot.web.problems import MEDIA_TYPE, ProblemError
 from trueshot.web.service import Service, while_wanted
 from trueshot.web.uploads import Upload, media_type, read_uploads
 
@@ -64,7 +64,7 @@ Which = Annotated[DetectorName, Query(description="The detector.")]
 @router.post("/verdicts", responses=_PROBLEMS, openapi_extra=_SEVERAL)
 async def verdicts(
     request: Request,
-    detector: Which = PLAIN,
+    detector: Which = ACCURATE,
     pictures: Annotated[bool, Query(description="Whether to explain with pictures.")] = False,
     name: Name = "",
 ) -> Verdicts:
@@ -81,8 +81,8 @@ async def verdicts(
         async def judged() -> Verdicts:
             answers = []
             for upload in uploads:
-                verdict, explanation, status = await service.judge(upload, detector, pictures)
-                answers.append(verdict_answer(verdict.as_record(), explanation))
+                verdict, explanation, status = await service.predict(upload, detector, pictures)
+                answers.append(verdict_answer(verdict, explanation))
                 if is_one and verdict.verdict == "error":
                     detail = f"{verdict.file}: {verdict.reason}"
                     more = {"verdict": answers[0].model_dump(mode="json")}
@@ -101,7 +101,7 @@ async def attacks(
     request: Request,
     method: Annotated[Method, Query(description="FGSM, LLCM (one step each) or PGD-10.")],
     budget: Annotated[float, Query(ge=0, le=MOST_LEVELS, description="ε in levels.")],
-    detector: Which = PLAIN,
+    detector: Which = ACCURATE,
     name: Name = "",
 ) -> AttackAnswer:
     """Attack one photograph with adversarial noise that knows the detector, and judge it again."""
@@ -124,7 +124,7 @@ async def attacks(
     openapi_extra=_SEVERAL,
     response_class=HTMLResponse,
 )
-async def reports(request: Request, detector: Which = PLAIN, name: Name = "") -> HTMLResponse:
+async def reports(request: Request, detector: Which = ACCURATE, name: Name = "") -> HTMLResponse:
     """Judge photographs, and report on them as one HTML page that needs nothing else."""
     service = _service(request)
     with service.place():
@@ -138,7 +138,7 @@ async def reports(request: Request, detector: Which = PLAIN, name: Name = "") ->
 async def detectors(request: Request) -> list[DetectorAnswer]:
     """The two detectors, with their cards."""
     facts = _service(request).pool.facts
-    return [DetectorAnswer(name=name, **facts[name]) for name in (PLAIN, ROBUST)]
+    return [DetectorAnswer(name=name, **facts[name]) for name in (ACCURATE, ROBUST)]
 
 
 @router.get("/health")

@@ -15,19 +15,22 @@ import anyio
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from trueshot.files import append_line, plain, write_atomically
-from trueshot.judging.evidence import Explanation
-from trueshot.scanning.pool import Answer, Pool, WorkerError, WorkerTimeoutError
-from trueshot.scanning.verdicts import EXPLANATION, Verdict, checked
-from trueshot.web.answers import PLAIN, ROBUST
-from trueshot.web.limits import ServiceSettings
+from trueshot.card import Card
+from trueshot.engines.pool import Answer, Pool, WorkerError, WorkerTimeoutError
+from trueshot.files import append_line, sanitize, write_atomically
+from trueshot.inference.explanation import Explanation
+from trueshot.scanning.verdict import EXPLANATION, Verdict
+from trueshot.tasks import Task
+from trueshot.tasks.task import FAILED
 from trueshot.web.problems import ProblemError, busy
 from trueshot.web.reporting import report_of
+from trueshot.web.schemas import ACCURATE, ROBUST
+from trueshot.web.settings import ServiceSettings
 from trueshot.web.uploads import Upload
 
 Outcome = TypeVar("Outcome")
 
-LOADER = "trueshot.web.work:load"
+LOADER = "trueshot.web.worker:load"
 
 _REFUSALS = (413, 415, 422)
 
@@ -38,19 +41,19 @@ class Service:
     """Two detectors in worker processes, and the queue before them.
 
     Args:
-        plain: Bundle of the detector that was trained without a defence.
+        accurate: Bundle of the detector that was trained without a defence.
         robust: Bundle of the one that was trained with one.
         settings: Limits.
         loader: What the workers run, as `Pool` takes it.
     """
 
     def __init__(
-        self, plain: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
+        self, accurate: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
     ) -> None:
         self.settings = settings
         self.places = settings.at_once + settings.queue
         self.taken = 0
-        self._bundles = {PLAIN: str(plain.absolute()), ROBUST: str(robust.absolute())}
+        self._bundles = {ACCURATE: str(accurate.absolute()), ROBUST: str(robust.absolute())}
         self._loader = loader
         self._pool: Pool | None = None
         self._turns = anyio.CapacityLimiter(settings.at_once)
@@ -115,7 +118,7 @@ class Service:
         finally:
             self.taken -= 1
 
-    async def judge(
+    async def predict(
         self, upload: Upload, detector: str, explained: bool
     ) -> tuple[Verdict, Explanation | None, int]:
         """Judge a file.
@@ -125,20 +128,26 @@ class Service:
             HTTP that fits a file that is all of a request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
-        explanation, status = None, 200
+        explanation, status, task = None, 200, self._task(detector)
         sha256 = await self._keep_upload(upload)
         try:
             answer = await self._ask(request, upload.data)
-            verdict = checked(answer.content.get("verdict"), upload.name)
+            verdict = Verdict.from_record(answer.content.get("verdict"), upload.name, task)
             if explained and EXPLANATION in answer.attached:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
-            status = _refusal(answer) if verdict.verdict == "error" else 200
+            status = _refusal(answer) if verdict.verdict == FAILED else 200
         except (WorkerError, ValueError) as error:  # ValueError: it talks nonsense
-            reason, bundle = plain(str(error)), self.pool.facts[detector]["sha256"]
-            verdict = Verdict(file=upload.name, verdict="error", reason=reason, detector=bundle)
+            reason, bundle = sanitize(str(error)), self.pool.facts[detector]["sha256"]
+            verdict = Verdict(
+                file=upload.name, verdict=FAILED, reason=reason, detector=bundle, task=task
+            )
             status = _status(error)
         verdict = replace(verdict, sha256=sha256)
         return await self._keep_verdict(verdict), explanation, status
+
+    def _task(self, detector: str) -> Task:
+        """What a detector decides."""
+        return Card.model_validate(self.pool.facts[detector]["card"]).decides
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
         """Attack a file with the detector known.
@@ -154,7 +163,7 @@ class Service:
             status = _status(error)
             raise ProblemError(status, "file", f"{upload.name}: {error}") from error
         if "refused" in answer.content:
-            detail = f"{upload.name}: {plain(str(answer.content['refused']))}"
+            detail = f"{upload.name}: {sanitize(str(answer.content['refused']))}"
             raise ProblemError(_refusal(answer), "file", detail)
         return answer
 
@@ -162,7 +171,7 @@ class Service:
         """Judge files, and tell of them on one page."""
         verdicts, explanations = [], {}
         for upload in uploads:
-            verdict, explanation, _ = await self.judge(upload, detector, explained=True)
+            verdict, explanation, _ = await self.predict(upload, detector, explained=True)
             verdicts.append(verdict)
             if explanation is not None and verdict.sha256 is not None:
                 explanations[verdict.sha256] = explanation

@@ -14,9 +14,9 @@ from starlette.requests import Request
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-from trueshot.files import plain
-from trueshot.web.limits import ServiceSettings
+from trueshot.files import sanitize
 from trueshot.web.problems import ProblemError, too_large
+from trueshot.web.settings import ServiceSettings
 
 _MULTIPART = "multipart/form-data"
 _UNNAMED = "upload"
@@ -71,7 +71,7 @@ def media_type(request: Request) -> str:
 def printable_name(name: str) -> str:
     """A file's name as its sender gives it, safe to show: the last part of a path, on one line."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    return plain(last[:_LONGEST_NAME]) or _UNNAMED
+    return sanitize(last[:_LONGEST_NAME]) or _UNNAMED
 
 
 async def _read(

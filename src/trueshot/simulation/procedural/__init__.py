@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from trueshot.simulation.light import Linear, Random
+from trueshot.simulation.colour import Linear, Random
 from trueshot.simulation.procedural.gradients import gradient
 from trueshot.simulation.procedural.interface import interface
 from trueshot.simulation.procedural.leaves import dead_leaves

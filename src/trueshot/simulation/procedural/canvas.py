@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from trueshot.simulation.light import Random, encode_srgb, to_bytes
+from trueshot.simulation.colour import Random, encode_srgb, to_bytes
 from trueshot.simulation.procedural.gradients import bokeh, sky
 from trueshot.simulation.procedural.leaves import dead_leaves
 from trueshot.simulation.procedural.lettering import Ink

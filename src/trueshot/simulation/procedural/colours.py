@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.light import Linear, Random, lightness, recolour, smooth_field
+from trueshot.simulation.colour import Linear, Random, lightness, recolour, smooth_field
 
 # Rec.709 light to the responses of the eye's cones, white being (1, 1, 1): the matrices of
 # Hunt, Pointer and Estevez, and of Rec.709, multiplied.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.light import Linear, Random, between, smooth_field
+from trueshot.simulation.colour import Linear, Random, between, smooth_field
 from trueshot.simulation.procedural.colours import blend, lit, palette
 from trueshot.simulation.procedural.noise import field, stretched
 

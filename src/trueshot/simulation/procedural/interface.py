@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from trueshot.simulation.light import Linear, Random, between, decode_srgb
+from trueshot.simulation.colour import Linear, Random, between, decode_srgb
 from trueshot.simulation.procedural.canvas import Page, Theme, icon, paste, picture
 from trueshot.simulation.procedural.lettering import Ink, labels, size_near, words, write_line
 from trueshot.simulation.procedural.widgets import WIDGETS

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from trueshot.simulation.light import (
+from trueshot.simulation.colour import (
     Bytes,
     Linear,
     Plane,

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from trueshot.simulation.light import Random
+from trueshot.simulation.colour import Random
 
 Ink = tuple[int, int, int]
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 from PIL import Image, ImageDraw
 
-from trueshot.simulation.light import Plane, Random
+from trueshot.simulation.colour import Plane, Random
 
 _SIDE = 1024
 _SMALLEST, _LARGEST = 1.5, 60.0  # radii of the leaves of the tile, in pixels

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trueshot.simulation.light import Linear, Plane, Random, between
+from trueshot.simulation.colour import Linear, Plane, Random, between
 from trueshot.simulation.procedural.colours import blend, lit, palette
 from trueshot.simulation.procedural.noise import field
 from trueshot.simulation.procedural.textures import clouds, pattern

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from trueshot.simulation.light import Bytes, Linear, Random, between, decode_srgb
+from trueshot.simulation.colour import Bytes, Linear, Random, between, decode_srgb
 from trueshot.simulation.procedural.colours import blend, lit, palette
 from trueshot.simulation.procedural.gradients import edge
 from trueshot.simulation.procedural.lettering import (

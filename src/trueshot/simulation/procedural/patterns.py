@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.light import Linear, Plane, Random, between
+from trueshot.simulation.colour import Linear, Plane, Random, between
 from trueshot.simulation.procedural.colours import blend, palette
 from trueshot.simulation.procedural.noise import field
 

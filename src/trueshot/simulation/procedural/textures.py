@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trueshot.simulation.light import Linear, Random, between
+from trueshot.simulation.colour import Linear, Random, between
 from trueshot.simulation.procedural.colours import blend, lit, palette
 from trueshot.simulation.procedural.noise import field, grains, stretched
 from trueshot.simulation.procedural.patterns import PATTERNS, places

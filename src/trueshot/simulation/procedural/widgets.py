@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from trueshot.simulation.light import Random
+from trueshot.simulation.colour import Random
 from trueshot.simulation.procedural.canvas import Page, icon, mixed, paste, picture
 from trueshot.simulation.procedural.lettering import labels, words, write_line, write_paragraph
 

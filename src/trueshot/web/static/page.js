@@ -16,7 +16,7 @@ const METHOD_NOTES = {
   llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
-const DETECTORS = ["plain", "robust"];
+const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
 const photos = [];
@@ -179,7 +179,7 @@ function renderList() {
     });
     const pick = element("button", { type: "button", class: "pick", onclick: () => { choose(photo); render(); } },
       picture, element("span", { class: "what" }, photo.name),
-      element("span", { class: `said ${found.verdict ?? "pending"}` }, word));
+      element("span", { class: `said ${kindOf(found.verdict, detector())}` }, word));
     if (photo === chosen) pick.setAttribute("aria-current", "true");
     const away = element("button", { type: "button", class: "remove", "aria-label": `Remove ${photo.name}`, onclick: () => remove(photo) }, "×");
     const item = element("li", { "data-id": photo.id }, pick, away);
@@ -193,7 +193,8 @@ function renderDetail(photo, found) {
   $("detail").setAttribute("aria-busy", String(found.state === "pending"));
   $("detail-name").textContent = photo.name;
   $("verdict").textContent = found.verdict === "error" ? "cannot be judged" : found.verdict ?? "being judged …";
-  $("verdict").className = `verdict ${found.verdict ?? "pending"}`;
+  $("verdict").className = `verdict ${kindOf(found.verdict, detector())}`;
+  if (found.top_class && kindOf(found.verdict, detector()) === "recaptured" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
   $("reason").textContent = found.reason ? sentence(found.reason) : "";
   renderRatio(found);
   renderScale(found);
@@ -217,7 +218,8 @@ function renderRatio(found) {
 }
 
 function times(figures) {
-  return figures.startsWith("1/") ? `${figures.slice(2)} for an original` : `${figures} for a recapture`;
+  const [first, other] = words(detector());
+  return figures.startsWith("1/") ? `${figures.slice(2)} for ${first}` : `${figures} for ${other}`;
 }
 
 const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
@@ -229,6 +231,18 @@ function zones(name) {
   return decision ? [decision.original_to, decision.recaptured_from] : [0, 0];
 }
 
+// What a card calls photographs of its first class, and all others.
+function words(name) {
+  return cards[name]?.words ?? ["", ""];
+}
+
+// How a verdict is drawn: as undecided, as an error, as class 0, or as any other.
+function kindOf(verdict, name) {
+  if (verdict == null) return "pending";
+  if (verdict === "undecided" || verdict === "error") return verdict;
+  return verdict === words(name)[0] ? "original" : "recaptured";
+}
+
 function renderScale(found) {
   $("scale").replaceChildren();
   if (found.score == null || !found.pictures) return;
@@ -236,14 +250,15 @@ function renderScale(found) {
   const [to, from] = zones(detector());
   const low = Math.min(neutral - span, to - 1), high = Math.max(neutral + span, from + 1);
   const at = (score) => 400 * (Math.min(high, Math.max(low, score)) - low) / (high - low);
-  const label = `Score ${fixed(found.score)}; original up to ${fixed(to)}, recaptured from ${fixed(from)}`;
+  const [first, other] = words(detector());
+  const label = `Score ${fixed(found.score)}; ${first} up to ${fixed(to)}, ${other} from ${fixed(from)}`;
   $("scale").append(drawn("svg", { viewBox: "0 0 400 46", role: "img", "aria-label": label },
     drawn("line", { class: "axis", x1: 0, x2: 400, y1: 14, y2: 14 }),
     drawn("rect", { class: "zone-original", x: 0, y: 7, width: at(to), height: 14 }),
     drawn("rect", { class: "zone-recaptured", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
     drawn("circle", { class: "now", cx: at(found.score), cy: 14, r: 6 }),
-    drawn("text", { x: 0, y: 40, class: "original" }, "original"),
-    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, "recaptured"),
+    drawn("text", { x: 0, y: 40, class: "original" }, first),
+    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, other),
     drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
 }
 
@@ -289,7 +304,7 @@ function showPhoto(photo, found) {
   else image.src = source;
   const seen = view() === "evidence" && found.pictures?.heat;
   $("photo-caption").textContent = seen
-    ? `Orange speaks for a recapture, blue for an original; framed: the ${found.crops} crops that the score is made of.`
+    ? `Orange speaks for ${words(detector())[1]}, blue for ${words(detector())[0]}; framed: the ${found.crops} crops that the score is made of.`
     : "";
   $("views").hidden = !found.pictures?.heat;
 }
@@ -413,8 +428,8 @@ function renderSide(wish, name, found) {
     place.querySelector("img.noise").alt = `The noise, multiplied by ${found.gain}`;
     place.querySelector("img.after").alt = "The crop after the attack";
     place.querySelector(".gain").textContent = `noise × ${found.gain}`;
-    renderRow(place.querySelector(".row-before"), found.before);
-    renderRow(place.querySelector(".row-after"), found.after);
+    renderRow(place.querySelector(".row-before"), found.before, name);
+    renderRow(place.querySelector(".row-after"), found.after, name);
     place.querySelector(".facts").textContent = factsOf(found);
   }
   renderCurve(wish, name);
@@ -422,15 +437,15 @@ function renderSide(wish, name, found) {
 
 function outcome(found) {
   const before = found.before.verdict, after = found.after.verdict;
-  const word = (verdict) => element("b", { class: verdict }, verdict);
+  const word = (verdict) => element("b", { class: kindOf(verdict, found.detector) }, verdict);
   if (before === after) return ["Stays ", word(after)];
   return [word(before), " → ", word(after)];
 }
 
-function renderRow(row, said) {
+function renderRow(row, said, name) {
   const [verdict, score, ratio] = row.querySelectorAll("td");
   verdict.textContent = said.verdict;
-  verdict.className = said.verdict;
+  verdict.className = kindOf(said.verdict, name);
   score.textContent = said.score == null ? "–" : fixed(said.score);
   ratio.textContent = said.in_figures ?? "–";
 }
@@ -467,11 +482,12 @@ function curve(points, name, now) {
   const up = (score) => bottom - (bottom - top) * (score - low) / (high - low);
   const band = (kind, above, below) => drawn("rect", { class: `zone-${kind}`, x: left, width: right - left, y: above, height: Math.max(0, below - above) });
   // At the end where the line is not.
-  const called = (word, y, begins) => drawn("text", { x: begins ? right - 5 : left + 5, y, "text-anchor": begins ? "end" : "start", class: word }, word);
+  const called = (kind, word, y, begins) => drawn("text", { x: begins ? right - 5 : left + 5, y, "text-anchor": begins ? "end" : "start", class: kind }, word);
+  const [first, other] = words(name);
   const text = `Score against ε: ${points.map(([level, score]) => `${level}: ${score.toFixed(1)}`).join(", ")}`;
   const made = drawn("svg", { viewBox: "0 0 400 172", role: "img", "aria-label": text },
     band("recaptured", top, up(from)), band("original", up(to), bottom),
-    called("recaptured", top + 14, scores[0] > from), called("original", bottom - 6, scores[0] <= to));
+    called("recaptured", other, top + 14, scores[0] > from), called("original", first, bottom - 6, scores[0] <= to));
   for (const level of [0, 5, 10, 15]) {
     made.append(drawn("text", { x: across(level), y: bottom + 17, "text-anchor": "middle" }, `${level === 0 ? "ε = " : ""}${level}`));
   }

@@ -1,0 +1,214 @@
+"""Kinds of evidence, each alone and joined with equal weights, on real photographs: AUC by phone.
+
+    python bench/evidence.py ../shared/data/recapture-whole ../shared/data/recapture-dev
+
+Measures only: nothing is fitted to these photographs. Joined kinds are sums of scores that were
+divided by their spread over the photographs of both classes, phone by phone, without labels. What
+was computed of a photograph is kept in --cache; delete it after a change of what computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+from sklearn.metrics import roc_auc_score
+from threadpoolctl import threadpool_limits
+
+Bytes = npt.NDArray[np.uint8]
+Scores = dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--cache", type=Path, default=Path("/tmp/trueshot-evidence"))
+    parser.add_argument("--context", type=Path, action="append", default=[])
+    parser.add_argument("--join", action="append", default=[], help="kinds to add, A+B")
+    arguments = parser.parse_args()
+    threadpool_limits(1)
+    for folder in arguments.folders:
+        rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
+        kinds = dict(KINDS)
+        for weights in arguments.context:  # kept under its name: give each network its own
+            kinds[weights.stem] = context_of(weights)
+        found = {}
+        for name, kind in kinds.items():
+            found |= measured(name, kind, folder, rows, arguments.cache)
+        for join in arguments.join:
+            found[join] = joined([found[name] for name in join.split("+")], rows)
+        print(table(folder.name, found, rows))
+
+
+def measured(
+    name: str,
+    kind: Callable[[Path], Scores],
+    folder: Path,
+    rows: Sequence[Mapping[str, str]],
+    cache: Path,
+) -> dict[str, list[float]]:
+    """Scores by name, each in the order of the rows; NaN where there is none."""
+    cache.mkdir(parents=True, exist_ok=True)
+    kept = cache / f"{folder.name}-{name.replace(' ', '-')}.json"
+    scores: dict[str, Scores] = json.loads(kept.read_text()) if kept.exists() else {}
+    for number, row in enumerate(rows):
+        if row["path"] not in scores:
+            scores[row["path"]] = kind(folder / row["path"])
+            if number % 50 == 49 or row is rows[-1]:
+                kept.write_text(json.dumps(scores))
+    names = sorted({key for each in scores.values() for key in each})
+    return {
+        f"{name}: {key}" if key else name: [scores[row["path"]].get(key, math.nan) for row in rows]
+        for key in names
+    }
+
+
+def joined(columns: Sequence[Sequence[float]], rows: Sequence[Mapping[str, str]]) -> list[float]:
+    total = np.zeros(len(rows))
+    sources = np.array([row["source"] for row in rows])
+    for column in columns:
+        values = np.array(column)
+        for source in np.unique(sources):
+            mine = sources == source
+            spread = np.nanstd(values[mine]) or 1.0
+            standard = (values[mine] - np.nanmean(values[mine])) / spread
+            total[mine] += np.nan_to_num(standard)
+    return list(total)
+
+
+def table(
+    title: str, found: Mapping[str, Iterable[float]], rows: Sequence[Mapping[str, str]]
+) -> str:
+    sources = sorted({row["source"] for row in rows})
+    lines = [
+        f"| {title} | {' | '.join(sources)} | mean | worst |",
+        "|---" * (len(sources) + 3) + "|",
+    ]
+    for name, values in found.items():
+        areas = [auc_of(values, rows, source) for source in sources]
+        figures = [*areas, float(np.mean(areas)), min(areas)]
+        lines.append(f"| {name} | {' | '.join(f'{area:.3f}' for area in figures)} |")
+    return "\n".join(lines)
+
+
+def auc_of(values: Iterable[float], rows: Sequence[Mapping[str, str]], source: str) -> float:
+    both = defaultdict(list)
+    for value, row in zip(values, rows, strict=True):
+        if row["source"] == source and not math.isnan(value):
+            both["labels"].append(row["label"] == "recaptured")
+            both["values"].append(value)
+    return float(roc_auc_score(both["labels"], both["values"]))
+
+
+def lattice_of(path: Path) -> Scores:
+    from trueshot.inference.lattice import find_lattice
+
+    found = find_lattice(read(path))
+    return {"": found.score, **found.features}
+
+
+def crops_of(path: Path) -> Scores:
+    """The shipped `accurate`, with more crops than it takes, pooled in other ways than its mean."""
+    from trueshot.inference.crops import cut, select_crops
+
+    judge = shipped()
+    side = judge.contract.side
+    pixels = read(path)
+    few, many = (
+        judge.scores(cut(pixels, select_crops(pixels, side, n).corners, side)) for n in (16, 40)
+    )
+    if not len(few):
+        return {}
+    tenth = np.sort(many)[-max(1, round(len(many) / 10)) :]
+    return {
+        "mean of 16": float(few.mean()),
+        "max of 16": float(few.max()),
+        "max of 40": float(many.max()),
+        "best tenth of 40": float(tenth.mean()),
+    }
+
+
+def screens_of(path: Path) -> Scores:
+    """Untrained: what ImageNet calls a screen or what belongs to one, on the whole frame."""
+    import torch
+
+    with torch.inference_mode():
+        chances = imagenet()(frame_of(path)).softmax(1)[0, SCREENS].sum()
+    return {"": math.log(float(chances) + 1e-4)}
+
+
+def context_of(weights: Path) -> Callable[[Path], Scores]:
+    import torch
+
+    from trueshot.training.context import load_context
+
+    detector = load_context(weights)
+
+    def score(path: Path) -> Scores:
+        with torch.inference_mode():
+            logits = detector(frame_of(path))[0]
+        return {"": float(logits[1] - logits[0])}
+
+    return score
+
+
+# cellular telephone, computer keyboard, desktop computer, hand-held computer, home theatre, iPod,
+# laptop, monitor, mouse, notebook, screen, television, web site
+SCREENS = [487, 508, 527, 590, 598, 605, 620, 664, 673, 681, 782, 851, 916]
+KINDS: dict[str, Callable[[Path], Scores]] = {
+    "lattice": lattice_of,
+    "screens of ImageNet": screens_of,
+    "crops of accurate": crops_of,
+}
+_LOADED: dict[str, object] = {}
+
+
+def shipped():  # type: ignore[no-untyped-def]
+    from trueshot.detectors import shipped as bundle
+    from trueshot.inference import Predictor
+
+    if "judge" not in _LOADED:
+        _LOADED["judge"] = Predictor.load(bundle("accurate"))
+    return _LOADED["judge"]
+
+
+def imagenet():  # type: ignore[no-untyped-def]
+    from trueshot.detector import Detector
+    from trueshot.networks.efficientnet_lite import (
+        OFFSET,
+        SCALE,
+        EfficientNetLite0,
+        load_imagenet,
+    )
+
+    if "imagenet" not in _LOADED:
+        network = EfficientNetLite0(classes=1000)
+        load_imagenet(network)
+        _LOADED["imagenet"] = Detector(network, offset=OFFSET, scale=SCALE).eval().folded()
+    return _LOADED["imagenet"]
+
+
+def frame_of(path: Path):  # type: ignore[no-untyped-def]
+    import torch
+
+    image = Image.open(path)
+    image.draft("RGB", (512, 512))
+    upright = ImageOps.exif_transpose(image).convert("RGB")
+    frame = upright.resize((256, 256), Image.Resampling.BILINEAR, reducing_gap=3)
+    return torch.from_numpy(np.asarray(frame, np.float32)).permute(2, 0, 1)[None]
+
+
+def read(path: Path) -> Bytes:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+if __name__ == "__main__":
+    main()

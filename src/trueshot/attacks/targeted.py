@@ -1,0 +1,78 @@
+"""An attack towards one class: what an attacker wants who has one verdict in mind."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from trueshot.attacks.base import Attack, Budget, Norm, norm_of
+from trueshot.attacks.through import name_of
+from trueshot.detector import Detector
+
+
+@dataclass(frozen=True)
+class Targeted:
+    """Any attack, made to reach one class instead of leaving the true one.
+
+    The attack inside meets a detector of two classes, "any other" and the target, whose logits are
+    the largest of the others and that of the target: their margin is that of the target against
+    the best of the others. So cross-entropy, margin, early exit, restarts and searches that only
+    ask all aim at the target. Images that are of the target's class already, or that the detector
+    takes for it, may be left as they are.
+
+    Args:
+        attack: Any; its budget and norm are this one's.
+        target: The class to reach, in the order of the logits.
+        name: By default of the attack and of the target.
+
+    Source: Carlini and Wagner 2017, arXiv:1608.04644, section V: the loss f6.
+    """
+
+    attack: Attack
+    _: KW_ONLY
+    target: int
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", f"{name_of(self.attack)}-to-{self.target}")
+
+    @property
+    def budget(self) -> Budget:
+        """Of the attack inside."""
+        return self.attack.budget
+
+    @property
+    def norm(self) -> Norm:
+        """Of the attack inside."""
+        return norm_of(self.attack)
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        """Attack; levels in, levels out.
+
+        Raises:
+            ValueError: The detector has no such class.
+        """
+        if not 0 <= self.target < len(detector.classes):
+            raise ValueError(f"class {self.target}: the detector has {len(detector.classes)}")
+        network = _AgainstTheOthers(detector, self.target)
+        two = Detector(network, classes=("any other", detector.classes[self.target]))
+        attacked = self.attack(two, images, torch.zeros_like(labels))
+        there = (labels == self.target)[:, None, None, None]
+        return torch.where(there, images, attacked)
+
+
+class _AgainstTheOthers(nn.Module):
+    """The largest logit of the other classes, and that of one."""
+
+    def __init__(self, detector: Detector, target: int) -> None:
+        super().__init__()
+        self.detector = detector
+        self.target = target
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.detector(images)
+        others = torch.cat([logits[:, : self.target], logits[:, self.target + 1 :]], 1)
+        return torch.stack([others.amax(1), logits[:, self.target]], 1)

@@ -1,0 +1,271 @@
+"""Error rates of verdicts and likelihood ratios, on photographs that did not calibrate them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueshot.calibrating.scores import Scores, group_folds
+from trueshot.calibration import (
+    Calibration,
+    Decision,
+    Domain,
+    choose_thresholds,
+    cllr,
+    cllr_min,
+    equal_error_rate,
+    fit,
+    fit_domain,
+    needed,
+    rate_with_interval,
+    share_with_interval,
+)
+from trueshot.calibration.intervals import Interval
+from trueshot.calibration.rates import of_kinds
+from trueshot.calibration.samples import Floats, Labels
+from trueshot.card import Measurement, Rate
+from trueshot.errors import CalibrationError
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
+
+FOLDS = 10
+_MOST_KINDS, _LONGEST = 20, 1000  # kinds, and signs of a note or a command, that a card holds
+_DRAWS = 1000
+
+Flags = NDArray[np.bool_]
+Kind = Literal["clean", "attacked", "everyday", "real"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedCalibration:
+    """All that calibration settles.
+
+    Args:
+        calibration: From scores to likelihood ratios.
+        decision: From scores to verdicts.
+        domain: What was calibrated for.
+        of_new_sources: Whether the thresholds hold for photographs of sources that were not seen.
+        wording: Words of verdicts.
+    """
+
+    calibration: Calibration
+    decision: Decision
+    domain: Domain
+    of_new_sources: bool
+    wording: Wording = RECAPTURE.words
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What was said of photographs, in the order of their evidence.
+
+    Args:
+        verdicts: Words of the task, or "undecided".
+        log10_lrs: Not a number where there is no score.
+        wording: Words of the verdicts.
+    """
+
+    verdicts: list[str]
+    log10_lrs: Floats
+    wording: Wording = RECAPTURE.words
+
+
+def fit_all(
+    evidence: Scores,
+    side: int,
+    method: str,
+    *,
+    apcer: float,
+    bpcer: float,
+    of_new_sources: bool | None = None,
+    wording: Wording = RECAPTURE.words,
+) -> FittedCalibration:
+    """Calibrate on photographs that have scores.
+
+    Args:
+        evidence: The photographs.
+        side: Of their crops, in pixels.
+        method: `logistic` or `isotonic`.
+        apcer: Wanted, see `choose_thresholds`.
+        bpcer: Wanted.
+        of_new_sources: Whether the rates are to be kept for sources that were not seen; by
+            default where there are enough sources for that.
+        wording: What errors call classes and rates.
+
+    Raises:
+        CalibrationError: There are too few for these rates.
+    """
+    scored = evidence.scored()
+    scores, labels, sources = scored.scores, scored.labels, scored.sources
+    if len(set(labels.tolist())) < 2:
+        raise CalibrationError(
+            f"only {len(scores)} of {len(evidence.findings)} photographs have a crop of {side} px "
+            "with texture, and not of both classes"
+        )
+    if of_new_sources is None:
+        of_new_sources = _sources_of(sources, labels, 0) >= needed(bpcer) and _sources_of(
+            sources, labels, 1
+        ) >= needed(apcer)
+    return FittedCalibration(
+        calibration=fit(method, scores, labels, sources),
+        decision=choose_thresholds(
+            scores,
+            labels,
+            sources if of_new_sources else None,
+            scored.kinds,
+            apcer=apcer,
+            bpcer=bpcer,
+            wording=wording,
+        ),
+        domain=fit_domain(
+            [each.features for each in scored.findings],
+            [each.crops for each in scored.findings],
+            side=side,
+        ),
+        of_new_sources=of_new_sources,
+        wording=wording,
+    )
+
+
+def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
+    """What a bundle calibrated like that says of photographs, as `Predictor` does."""
+    verdicts: list[str] = []
+    ratios: list[float] = []
+    for each in evidence.findings:
+        inside = each.score is not None and not fitted.domain.reasons(each.features, each.crops)
+        said = fitted.decision.verdict(each.score or 0.0, fitted.wording) if inside else UNDECIDED
+        verdicts.append(said)
+        ratio = np.nan if each.score is None else fitted.calibration.log10_lr(each.score).item()
+        ratios.append(ratio)
+    ratios_found = np.array(ratios, dtype=np.float64)
+    return Answers(verdicts=verdicts, log10_lrs=ratios_found, wording=fitted.wording)
+
+
+def cross_validate(
+    evidence: Scores, calibrate: Callable[[Scores], FittedCalibration], folds: int = FOLDS
+) -> Answers:
+    """Answers on each photograph by a calibration on other sources than its own.
+
+    Raises:
+        CalibrationError: There is one source only, or without a fold there is too little left.
+    """
+    if len(set(evidence.sources)) < 2:
+        raise CalibrationError(
+            "all photographs are of one source: nothing can be measured on others; name a test set"
+        )
+    verdicts = np.full(len(evidence.findings), UNDECIDED, dtype=object)
+    ratios = np.full(len(evidence.findings), np.nan)
+    for fold in group_folds(evidence.sources, folds):
+        rest = np.setdiff1d(np.arange(len(verdicts)), fold)
+        fitted = calibrate(evidence.subset(rest))
+        answers = predict_all(fitted, evidence.subset(fold))
+        verdicts[fold], ratios[fold] = answers.verdicts, answers.log10_lrs
+    return Answers(verdicts=verdicts.tolist(), log10_lrs=ratios, wording=answers.wording)
+
+
+def measure(
+    evidence: Scores,
+    answers: Answers,
+    *,
+    kind: Kind,
+    name: str,
+    command: str = "",
+    note: str = "",
+) -> Measurement:
+    """All error rates, with intervals that draw sources.
+
+    Command and note are cut to what a card holds.
+    """
+    verdicts, labels = np.array(answers.verdicts), evidence.labels
+    sources = np.array(evidence.sources, dtype=object)
+
+    def rate(what: str, among: Flags) -> Rate:
+        return _rate(verdicts[among] == what, sources[among].tolist())
+
+    first, other = answers.wording.verdicts
+    kinds = of_kinds(labels, evidence.kinds, other)
+    by_kind = {name: rate(first, of) for name, of in kinds.items()}
+    worst = sorted(by_kind, key=lambda k: (by_kind[k].value, by_kind[k].high))[-_MOST_KINDS:]
+    scored = evidence.scored()
+    over_all, few = _over_all_thresholds(scored)
+    has_ratio = ~np.isnan(answers.log10_lrs)
+    notes = (note, few, _note_on_kinds(len(by_kind), answers.wording))
+    return Measurement(
+        kind=kind,
+        name=name,
+        apcer=by_kind[worst[-1]],
+        apcer_by_kind={k: by_kind[k] for k in sorted(worst)} if len(by_kind) > 1 else {},
+        bpcer=rate(other, labels == 0),
+        undecided_originals=rate(UNDECIDED, labels == 0),
+        undecided_recaptures=rate(UNDECIDED, labels == 1),
+        **over_all,
+        cllr=cllr(answers.log10_lrs[has_ratio], labels[has_ratio]),
+        cllr_min=cllr_min(scored.scores, scored.labels),
+        photographs=len(labels),
+        sources=len(set(evidence.sources)),
+        command=_cut(command),
+        note=_cut(" ".join(filter(None, notes))),
+    )
+
+
+def _over_all_thresholds(scored: Scores) -> tuple[dict[str, Rate], str]:
+    """Equal error rate and area under the curve, and what must be known of their intervals."""
+    from scipy.stats import rankdata
+
+    scores, labels, sources = scored.scores, scored.labels, scored.sources
+
+    def both(chosen: Labels) -> bool:
+        return 0 < int(labels[chosen].sum()) < len(chosen)
+
+    def equal(chosen: Labels) -> float:
+        return equal_error_rate(scores[chosen], labels[chosen])[0] if both(chosen) else np.nan
+
+    def area(chosen: Labels) -> float:
+        recaptured = labels[chosen] == 1
+        ones = int(recaptured.sum())
+        below = rankdata(scores[chosen])[recaptured].sum() - ones * (ones + 1) / 2
+        return float(below) / (ones * (len(chosen) - ones)) if both(chosen) else np.nan
+
+    trials = min(_sources_of(sources, labels, label) for label in (0, 1))
+    equal_error, area_under = (
+        share_with_interval(statistic, sources, trials=trials, draws=_DRAWS)
+        for statistic in (equal, area)
+    )
+    _, threshold = equal_error_rate(scores, labels)
+    wrong = int(((scores >= threshold) != (labels == 1)).sum())
+    note = equal_error.note or area_under.note
+    return {
+        "equal_error_rate": _as_rate(equal_error, wrong, len(labels)),
+        "auc": _as_rate(area_under, int(labels.sum()), len(labels)),
+    }, f"Equal error rate and area under the curve: {note}." if note else ""
+
+
+def _as_rate(found: Interval, count: int, total: int) -> Rate:
+    return Rate(value=found.value, low=found.low, high=found.high, count=count, total=total)
+
+
+def _note_on_kinds(count: int, wording: Wording) -> str:
+    if count <= _MOST_KINDS:
+        return ""
+    missed = wording.errors[1]
+    return f"Of {count} kinds the {_MOST_KINDS} with the highest {missed} are named."
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _rate(hits: Flags, sources: Sequence[str]) -> Rate:
+    found = rate_with_interval(hits, sources)
+    return Rate(
+        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
+    )
+
+
+def _sources_of(sources: Sequence[str], labels: Labels, label: int) -> int:
+    return len({source for source, own in zip(sources, labels, strict=True) if own == label})

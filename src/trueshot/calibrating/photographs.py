@@ -1,0 +1,179 @@
+"""What `--calibrate` and `--test` name: photographs of known class, wherever they are listed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from trueshot.datasets.photos import Photo, photos_in_folders, photos_in_manifest
+from trueshot.errors import DatasetError
+from trueshot.files import sanitize_unique, utf8_safe
+from trueshot.scanning.sources import Item, file_item
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+
+if TYPE_CHECKING:
+    from trueshot.datasets import Dataset
+
+_NUMBERED = re.compile(r"\s+\S*\d\S*$")  # "display validation.3" is a display
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """One photograph of known class.
+
+    Args:
+        name: What it is called.
+        path: Its file, or the file of crops that it is one of.
+        row: Its row in the file of crops; None for a file of its own.
+        label: Number of its class; 0 is the untouched image.
+        source: What it comes from, if that is known.
+        kind: Kind of recapture, if that is known; of a task of more classes, the class.
+    """
+
+    name: str
+    path: Path
+    row: int | None = None
+    label: int
+    source: str = ""
+    kind: str = ""
+
+    def item(self) -> Item:
+        """What a scan judges; a crop is a file that lies in memory."""
+        if self.row is None:
+            return file_item(str(self.path), self.name)
+        crops = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        file = io.BytesIO()
+        Image.fromarray(np.array(crops[self.row], dtype=np.uint8)).save(file, "BMP")
+        data, name = file.getvalue(), sanitize_unique(self.name)
+        return Item(name=name, path=f"{self.path}/{self.row}", size=len(data), data=data)
+
+
+def photographs_of(dataset: Path, part: str, task: Task = RECAPTURE) -> list[Photograph]:
+    """Photographs of a manifest, of a folder with one for each class, or of a prepared data set.
+
+    Of a prepared data set only the given part is taken: its photographs, where they lie in its
+    folder (as simulated ones do), else its crops of the largest size, each as a photograph. A
+    manifest with parts is taken in the same way; all others are taken whole.
+
+    Args:
+        dataset: CSV or Parquet file, or folder.
+        part: `validation` to calibrate on, `test` to measure on.
+        task: Whose classes they are of.
+
+    Raises:
+        DatasetError: It is none of these, is damaged, of other classes, or holds no photograph of
+            a class.
+    """
+    if (dataset / "dataset.json").is_file():
+        from trueshot.datasets import Dataset  # prepared ones are of Parquet
+
+        found = _of_prepared(Dataset.open(dataset), part, task)
+    elif dataset.is_dir():
+        folders = {name: dataset / name for name in task.classes}
+        if not all(folder.is_dir() for folder in folders.values()):
+            raise DatasetError(
+                f"{dataset}: neither a data set of `trueshot prepare` nor a folder with "
+                f"{' and '.join(task.classes)}; name one, or a manifest"
+            )
+        found = [_of_photo(photo, {}, task) for photo in photos_in_folders(folders)]
+    else:
+        photos = photos_in_manifest(dataset, task)
+        kinds = _kinds(dataset)
+        found = [_of_photo(p, kinds, task) for p in photos if p.part in ("", part)]
+    for label, name in enumerate(task.classes):
+        if not any(photograph.label == label for photograph in found):
+            raise DatasetError(f"{dataset}: no {name} photograph to take for {part}")
+    return found
+
+
+def has_test_part(dataset: Path, task: Task = RECAPTURE) -> bool:
+    """Whether a prepared data set, or a manifest with parts, keeps photographs for testing.
+
+    Raises:
+        DatasetError: As `photographs_of`.
+    """
+    if (dataset / "dataset.json").is_file():
+        from trueshot.datasets import Dataset
+
+        return "test" in Dataset.open(dataset).photos["part"].to_pylist()
+    return dataset.is_file() and any(p.part == "test" for p in photos_in_manifest(dataset, task))
+
+
+def _of_prepared(dataset: Dataset, part: str, task: Task) -> list[Photograph]:
+    from trueshot.datasets.manifest import crops_file  # it reads Parquet
+
+    if dataset.task.classes != task.classes:
+        raise DatasetError(
+            f"{dataset.folder}: of the classes {', '.join(dataset.task.classes)}, and the detector "
+            f"tells {', '.join(task.classes)} apart"
+        )
+
+    rows = [row for row in dataset.photos.to_pylist() if row["part"] == part]
+    photos = [_of_row(dataset.folder, row) for row in rows]
+    if all(photo.path.is_file() for photo in photos):
+        return [_of_photo(photo, {}, task) for photo in photos]
+    side = max(dataset.sides)
+    by_name = {photo.name: _of_photo(photo, {}, task) for photo in photos}
+    pixels = crops_file(dataset.folder, side)
+    return [
+        Photograph(
+            name=f"{crop['path']} at ({crop['y']}, {crop['x']})",
+            path=pixels,
+            row=number,
+            label=task.label(crop["label"]),
+            source=by_name[crop["path"]].source or crop["path"],
+            kind=by_name[crop["path"]].kind,
+        )
+        for number, crop in enumerate(dataset.crops[side].to_pylist())
+        if crop["part"] == part
+    ]
+
+
+def _of_row(folder: Path, row: dict[str, Any]) -> Photo:
+    return Photo(
+        name=row["path"],
+        path=folder / row["path"],
+        label=row["label"],
+        source=row["source"],
+        origins=json.loads(row.get("origins") or "{}"),
+    )
+
+
+def _of_photo(photo: Photo, kinds: dict[str, str], task: Task) -> Photograph:
+    """A listed photograph: its source, or else its scene; its kind, or else its medium's.
+
+    Of a task of more than two classes the kinds are the classes; of an example, the source is the
+    photograph that it is made of.
+    """
+    kind = kinds.get(photo.name, "") or _NUMBERED.sub("", photo.origins.get("medium", ""))
+    kind = kind if len(task.classes) == 2 else photo.label
+    label = task.label(photo.label)
+    known = (photo.source, photo.origins.get("scene"), photo.origins.get("photograph"))
+    return Photograph(
+        name=photo.name,
+        path=photo.path,
+        label=label,
+        source=next(filter(None, known), ""),
+        kind=kind if label else "",
+    )
+
+
+def _kinds(manifest: Path) -> dict[str, str]:
+    """The column `kind` of a manifest that was read before, by name of the photograph."""
+    if manifest.suffix.lower() == ".parquet":
+        import pyarrow.parquet
+
+        rows = pyarrow.parquet.read_table(manifest).to_pylist()
+    else:
+        with manifest.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    return {utf8_safe(str(row["path"]).strip()): str(row.get("kind") or "").strip() for row in rows}

@@ -1,0 +1,81 @@
+"""What a card says of the photographs and the calibration that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from trueshot.calibrating.error_rates import FittedCalibration
+from trueshot.calibrating.scores import Scores
+from trueshot.calibration.intervals import FEW
+from trueshot.card import Card, DataFacts
+from trueshot.errors import BundleError, LeakError
+from trueshot.files import utf8_safe
+
+
+def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
+    """The card with other entries, checked like one that is read."""
+    parts = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in said.items()}
+    try:
+        return Card.model_validate({**card.model_dump(), **parts})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BundleError(f"{bundle}: no card can say this of {where}: {first['msg']}") from error
+
+
+def note_on(evidence: Scores) -> str:
+    """What was left out, in sentences."""
+    without = len(evidence.findings) - len(evidence.scored().findings)
+    told = {
+        "could not be read": len(evidence.unread),
+        "came twice and count once": evidence.twins,
+        "are too small or flat, count as undecided, and have no part in EER, AUC and Cllr": without,
+    }
+    return " ".join(f"{count} photographs {what}." for what, count in told.items() if count)
+
+
+def limits_of(fitted: FittedCalibration, known: Scores) -> list[str]:
+    """What follows from the calibration."""
+    sources = len(set(known.sources))
+    found = [
+        "Likelihood ratios, thresholds and rates hold for photographs like those calibrated; on "
+        "other cameras, screens, prints or editing they may be others."
+    ]
+    if not fitted.of_new_sources:
+        found.append(
+            f"The {sources} sources of the calibration are too few to keep the wanted rates for "
+            "photographs of other sources: they are kept for photographs of the same ones."
+        )
+    if sources < FEW:
+        found.append(f"Calibrated on {sources} sources only.")
+    return found
+
+
+def facts_of(evidence: Scores, dataset: Path) -> DataFacts:
+    """What a card says of these photographs, which lie there."""
+    originals, recaptured = np.bincount(evidence.labels, minlength=2).tolist()
+    return DataFacts(
+        name=utf8_safe(dataset.resolve().name)[:200],
+        fingerprint=evidence.fingerprint,
+        originals=originals,
+        recaptured=recaptured,
+        sources=len(set(evidence.sources)),
+    )
+
+
+def refuse_leak(known: Scores, new: Scores) -> None:
+    """No photograph, and no source that has a name, may stand on both sides."""
+    hashes = {each.sha256 for each in known.findings}
+    sources = {each.photograph.source for each in known.findings} - {""}
+    for each in new.findings:
+        if each.sha256 in hashes:
+            raise LeakError(f"{each.photograph.name}: to calibrate on and to measure on")
+        if each.photograph.source in sources:
+            raise LeakError(
+                f"source {each.photograph.source}: to calibrate on and to measure on "
+                f"({each.photograph.name}); give all that comes from it to one of them"
+            )

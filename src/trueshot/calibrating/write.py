@@ -1,0 +1,257 @@
+"""`trueshot bundle`: a trained detector and photographs of known class to a calibrated bundle."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from trueshot.bundle import Bundle, bundle_sha256, is_onnx, read_bundle, with_graph, write_bundle
+from trueshot.calibrating.error_rates import (
+    FOLDS,
+    FittedCalibration,
+    Kind,
+    cross_validate,
+    fit_all,
+    measure,
+    predict_all,
+)
+from trueshot.calibrating.photographs import has_test_part, photographs_of
+from trueshot.calibrating.scores import Scores, gather
+from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_leak, updated
+from trueshot.card import Card, Measurement
+from trueshot.detectors import located
+from trueshot.errors import BundleError, CalibrationError
+from trueshot.files import utf8_safe
+from trueshot.inference import Predictor
+from trueshot.inference.crop_model import CropModel
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
+
+_DETECTOR = "detector.safetensors"  # as a run leaves it
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationSettings:
+    """What is wanted of a bundle.
+
+    Args:
+        apcer: Share of recaptures called original, in (0, 1).
+        bpcer: Share of originals called recaptured, in (0, 1).
+        method: Of calibration: `logistic` or `isotonic`.
+        crops: At most so many of a photograph.
+        aggregation: How the scores of crops become one, as in `CropAggregator`.
+        side: Of the crops; by default as the detector was trained.
+        title: The detector's name, for people.
+        task: What it decides, in a sentence; by default what its classes say.
+        licence: Of the weights.
+        limits: What it cannot do, a sentence each.
+        test_kind: Of photographs the test set is of, see `Measurement`.
+    """
+
+    apcer: float = 0.05
+    bpcer: float = 0.01
+    method: str = "logistic"
+    crops: int = 16
+    aggregation: str = "mean"
+    side: int | None = None
+    title: str = ""
+    task: str = ""
+    licence: str = ""
+    limits: tuple[str, ...] = ()
+    test_kind: Kind = "clean"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundled:
+    """What `make_bundle` made.
+
+    Args:
+        path: The bundle.
+        sha256: Of its file.
+        card: What it says of itself.
+        unread: Reasons why photographs could not be read, by their names.
+    """
+
+    path: Path
+    sha256: str
+    card: Card
+    unread: Mapping[str, str]
+
+
+def make_bundle(
+    run: str | os.PathLike[str],
+    calibrate: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | None = None,
+    settings: CalibrationSettings | None = None,
+    workers: int | None = None,
+    command: str = "",
+) -> Bundled:
+    """Calibrate a detector, measure it, and write it as one file.
+
+    Rates are never measured on photographs that took part in the calibration. They are measured on
+    the test set; without one, on the test part of a data set that is divided into parts; without
+    that, sources are left out in turn, the others calibrate, and those left out are judged.
+
+    Photographs are judged as by a scan, in guarded processes. Their scores are kept in a ledger
+    beside the bundle until that is written: a run that was stopped goes on, and one that failed for
+    want of data costs little to repeat with other settings.
+
+    Args:
+        run: Folder of a training run, or a bundle.
+        calibrate: Photographs of known class; see `photographs_of`.
+        out: The bundle to write.
+        test: Others to measure on.
+        settings: Rates, crops and words.
+        workers: Processes; by default as many as there are processors.
+        command: What was run, for the card.
+
+    Raises:
+        BundleError: The run holds no detector, or something does not fit in a card.
+        DatasetError: Photographs that cannot be used.
+        LeakError: A photograph or a source is in the test set and in the calibration.
+        CalibrationError: Too few photographs for the wanted rates.
+    """
+    settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
+    read = read_bundle(bundle)
+    card = _with_contract(read.card, settings, bundle)
+    task = card.decides
+    read = with_graph(replace(read, card=card), bundle)
+    _check(read, bundle)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
+        bare = Path(folder) / _DETECTOR  # what the scores depend on, and none of the words
+        wordless = updated(card, {"title": "", "task": "", "licence": ""}, bundle)
+        write_bundle(bare, replace(read, card=wordless))
+        ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
+        score = partial(gather, bare, ledger=ledger, workers=workers)
+        known = score(photographs_of(Path(calibrate), "validation", task))
+        if test is None and has_test_part(Path(calibrate), task):
+            test = calibrate
+        new = None if test is None else score(photographs_of(Path(test), "test", task))
+    if new is not None:
+        refuse_leak(known, new)
+    calibrated = partial(
+        fit_all,
+        side=card.input_contract().side,
+        method=settings.method,
+        apcer=settings.apcer,
+        bpcer=settings.bpcer,
+        wording=task.words,
+    )
+    fitted = calibrated(known)
+    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
+    said = {
+        "calibration": fitted.calibration,
+        "decision": fitted.decision,
+        "domain": fitted.domain,
+        "calibrated_on": facts_of(known, Path(calibrate)),
+        "measured": measured,
+        "limits": (*settings.limits, *missing, *limits_of(fitted, known)),
+    }
+    card = updated(card, said, bundle)
+    write_bundle(out, replace(read, card=card))
+    ledger.unlink()
+    unread = (*known.unread, *(new.unread if new else ()))
+    return Bundled(
+        path=out,
+        sha256=bundle_sha256(out),
+        card=card,
+        unread={each.photograph.name: each.error for each in unread},
+    )
+
+
+def detector_in(run: Path) -> Path:
+    """The bundle in the folder of a training run, or the bundle itself.
+
+    Raises:
+        BundleError: An ONNX file.
+    """
+    if is_onnx(run):
+        raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
+    run = located(run)
+    return run / _DETECTOR if run.is_dir() else run
+
+
+def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> Card:
+    """The card as it stands before calibration: nothing in it is left of an earlier one."""
+    side = settings.side or card.side or (card.contract.side if card.contract else None)
+    if side is None:
+        raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
+    said = {
+        "contract": {"side": side, "crops": settings.crops, "aggregation": settings.aggregation},
+        "title": settings.title or card.title,
+        "task": settings.task or card.task or _sentence(card.decides),
+        "licence": settings.licence or card.licence,
+        "calibration": None,
+        "decision": None,
+        "domain": None,
+        "calibrated_on": None,
+        "measured": (),
+        "limits": (),
+    }
+    if card.decision_rule == "top-class":
+        raise BundleError(
+            f"{bundle}: its task is decided by the likeliest class, so there are no thresholds to "
+            "choose; scan with it as it is"
+        )
+    return updated(card, said, bundle)
+
+
+def _sentence(task: Task) -> str:
+    """What a detector of a task decides, for people."""
+    if task.classes == RECAPTURE.classes:
+        return (
+            "Tells originals, photographs straight from a camera, from recaptures: photos of a "
+            "screen or of a print."
+        )
+    return f"{task.name}: tells {', '.join(task.classes[1:])} from {task.classes[0]}."
+
+
+def _check(bundle: Bundle, path: Path) -> None:
+    """Refuse, before the work, what cannot judge photographs."""
+    try:
+        Predictor(bundle.card, CropModel.of(bundle, path))
+    except ValueError as error:
+        raise BundleError(f"{path}: cannot judge photographs: {error}") from error
+
+
+def _measured(
+    calibrated: Callable[..., FittedCalibration],
+    fitted: FittedCalibration,
+    known: Scores,
+    new: Scores | None,
+    test: str | os.PathLike[str] | None,
+    settings: CalibrationSettings,
+    command: str,
+) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
+    """The measurement, or a sentence that says why there is none."""
+    if new is not None and test is not None:
+        note = note_on(new)
+        name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
+        found = measure(
+            new,
+            predict_all(fitted, new),
+            kind=settings.test_kind,
+            name=name,
+            command=command,
+            note=note,
+        )
+        return (found,), ()
+    try:
+        crosswise = partial(calibrated, of_new_sources=fitted.of_new_sources)
+        answers = cross_validate(known, crosswise)
+    except CalibrationError as error:
+        return (), (f"Its error rates were not measured: {error}.",)
+    folds = min(FOLDS, len(set(known.sources)))
+    note = (
+        f"The calibration photographs themselves, their sources left out in turn ({folds} folds): "
+        f"those left out are judged by a calibration on the others. {note_on(known)}"
+    ).strip()
+    name = "cross-validation over sources"
+    return (measure(known, answers, kind="clean", name=name, command=command, note=note),), ()

@@ -1,0 +1,315 @@
+"""Photographs to a data set: survey, split, plan, cut. Each step goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trueshot.datasets.crops import cut
+from trueshot.datasets.manifest import (
+    Dataset,
+    crops_file,
+    fingerprint,
+    has_card,
+    write_card,
+    write_tables,
+)
+from trueshot.datasets.photos import Photo, check_labels, check_parts
+from trueshot.datasets.plan import (
+    Crop,
+    crops_table_of,
+    pass_over_twins,
+    photos_table_of,
+    plan_crops,
+    split_is_given,
+    split_photos,
+)
+from trueshot.datasets.settings import Settings
+from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
+from trueshot.datasets.splits import PARTS, check_origins
+from trueshot.datasets.survey import Record, example_of, in_threads, pixels_sha256, survey
+from trueshot.errors import DatasetError, LeakError
+from trueshot.files import (
+    append_line,
+    claim,
+    read_lines,
+    remove_leftovers,
+    write_json,
+    write_lines,
+)
+from trueshot.images import read_image
+from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
+
+# What a run leaves that is killed in its very first write, and what a simulation lays down first.
+_OURS = (".lock", ".prepare.json.", "photos", "simulation.json", "pairs.json")
+
+
+def prepare(
+    photos: Sequence[Photo],
+    out: str | os.PathLike[str],
+    settings: Settings,
+    workers: int | None = None,
+) -> Dataset:
+    """Cut crops out of photographs and lay them down as a data set.
+
+    The result depends on the photographs and the settings alone. A photograph that cannot be read,
+    or whose picture is there already, is passed over by name; those smaller than a crop are
+    counted.
+
+    Args:
+        photos: What to cut; see `photos_in_folders`, `photos_in_manifest` and `examples_of`.
+        out: Folder of the data set; a run that was stopped goes on there.
+        settings: Sizes, numbers, split, seed.
+        workers: Threads; by default as many as there are processors.
+
+    Raises:
+        DatasetError: The folder holds something else, the photographs cannot be split, are too few
+            or too small, the disk is too small, or a photograph changed meanwhile.
+        LeakError: The photographs have parts, and a source or an origin stands in two of them.
+    """
+    root = Path(out)
+    workers = workers or os.cpu_count() or 1
+    check_labels(photos, settings.task)
+    _check_given_split(photos)
+    _claim(root, photos, settings)
+    with claim(root):
+        if not _is_finished(root):
+            for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
+                remove_leftovers(folder)
+            _prepare(root, photos, settings, workers)
+    return Dataset.open(root)
+
+
+def _check_given_split(photos: Sequence[Photo]) -> None:
+    check_parts(photos)
+    if any(photo.part for photo in photos):
+        check_origins(
+            [{**photo.origins, "source": photo.source} for photo in photos],
+            [photo.part for photo in photos],
+            "give all that comes from it to one part",
+        )
+
+
+def _is_finished(root: Path) -> bool:
+    if not has_card(root):
+        return False
+    try:
+        Dataset.open(root)
+    except LeakError:
+        raise
+    except DatasetError:
+        return False  # damaged: what is wrong is made again
+    return True
+
+
+def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: int) -> None:
+    records = _survey_all(root, photos, settings, workers)
+    parts, groups = split_photos(records, settings)
+    plans = {side: plan_crops(records, parts, side, settings) for side in settings.sides}
+    _require_space(root, plans)
+    _cut_all(root, photos, records, plans, settings, workers)
+    audit = _audit(records, parts, groups, settings)
+    tables = {side: crops_table_of(records, parts, plan) for side, plan in plans.items()}
+    photos_table = photos_table_of(records, parts, groups)
+    write_tables(root, photos_table, tables)
+    write_card(root, _card(settings, records, photos_table, tables, audit))
+
+
+def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
+    listed = [_listed(photo) for photo in photos]
+    facts = settings.facts()
+    if settings.task == RECAPTURE:  # a claim of before there were other tasks goes on as well
+        del facts["task"]
+    content = json.loads(json.dumps({"settings": facts, "photos": listed}))
+    claim = root / "prepare.json"
+    if claim.is_file():
+        try:
+            before = json.loads(claim.read_text("utf-8"))
+        except ValueError as error:
+            raise DatasetError(f"{claim}: damaged: {error}; name another folder") from error
+        if before != content:
+            raise DatasetError(
+                f"{root}: holds a data set of other photographs or settings; name another folder"
+            )
+    elif root.is_dir() and any(not path.name.startswith(_OURS) for path in root.iterdir()):
+        raise DatasetError(f"{root}: is not empty and holds no data set; name another folder")
+    else:
+        write_json(claim, content)
+
+
+def _listed(photo: Photo) -> list[Any]:
+    """What a claim says of a photo; parts and origins only if given, as claims did before them."""
+    more = {"part": photo.part, "origins": _known_origins(photo)}
+    given = {key: value for key, value in more.items() if value}
+    return [photo.name, photo.label, photo.source, *([given] if given else [])]
+
+
+def _known_origins(photo: Photo) -> dict[str, str]:
+    return {kind: name for kind, name in photo.origins.items() if name}
+
+
+def _survey_all(
+    root: Path, photos: Sequence[Photo], settings: Settings, workers: int
+) -> list[Record]:
+    journal = root / "survey.jsonl"
+    pairs = zip(read_lines(journal), photos, strict=False)
+    records = [r for r, _ in takewhile(lambda pair: pair[0].get("name") == pair[1].name, pairs)]
+    write_lines(journal, records)
+    look = partial(survey, settings=settings)
+    left = photos[len(records) :]
+    with (
+        progress("survey", len(photos), len(records)) as advance,
+        in_threads(look, left, workers) as found,
+    ):
+        for record in found:
+            append_line(journal, record)
+            records.append(record)
+            advance(1, "")
+    # Not in the journal: it holds what was seen, and one of an older version goes on as well.
+    for record, photo in zip(records, photos, strict=True):
+        record.update(part=photo.part, origins=_known_origins(photo))
+    pass_over_twins(records)
+    return records
+
+
+def _require_space(root: Path, plans: dict[int, list[Crop]]) -> None:
+    needed = sum(
+        3 * side * side * len(plan)
+        for side, plan in plans.items()
+        if not _is_whole(root, side, len(plan))
+    )
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise DatasetError(
+            f"{root}: {needed / 1e9:.1f} GB wanted, {free / 1e9:.1f} GB free; "
+            "take fewer sizes or fewer crops per class"
+        )
+
+
+def _cut_all(
+    root: Path,
+    photos: Sequence[Photo],
+    records: Sequence[Record],
+    plans: dict[int, list[Crop]],
+    settings: Settings,
+    workers: int,
+) -> None:
+    journal = root / "cut.jsonl"
+    if not all(_is_whole(root, side, len(plan)) for side, plan in plans.items()):
+        journal.unlink(missing_ok=True)  # before a file is made: it would hold nothing yet
+    targets = {side: _open_pixels(root, side, len(plan)) for side, plan in plans.items()}
+    wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
+    for side, plan in plans.items():
+        for row, crop in enumerate(plan):
+            wanted[crop.photo].append((side, row, crop.corner))
+
+    def copy(i: int) -> int:
+        image = read_image(photos[i].path, pixel_limit=settings.pixel_limit)
+        if image.facts.sha256 != records[i]["facts"]["sha256"]:
+            raise DatasetError(f"{photos[i].path}: changed while the data set was being prepared")
+        pixels = example_of(image, photos[i], settings)
+        if pixels is not image.pixels and pixels_sha256(pixels) != records[i]["pixels_sha256"]:
+            raise DatasetError(
+                f"{photos[i].name}: the task {settings.task.name} made another example than "
+                "before; let it draw from the generator that it is given, and from nothing else"
+            )
+        for side, row, corner in wanted[i]:
+            targets[side][row] = cut(pixels, corner, side)
+        return i
+
+    done = read_lines(journal)
+    write_lines(journal, done)
+    left = sorted(set(wanted) - {line["photo"] for line in done})
+    with (
+        progress("crops", len(wanted), len(wanted) - len(left)) as advance,
+        in_threads(copy, left, workers) as copied,
+    ):
+        for i in copied:
+            append_line(journal, {"photo": i})
+            advance(1, "")
+    for pixels in targets.values():
+        pixels.flush()
+
+
+def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:
+    """The crops on disk: made once, under another name until it has its full size."""
+    path = crops_file(root, side)
+    if not _is_whole(root, side, count):
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_name(f".{path.name}.part")
+        shape = (count, side, side, 3)
+        np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape).flush()
+        _reserve(unfinished)
+        unfinished.replace(path)
+    return np.lib.format.open_memmap(path, mode="r+")
+
+
+def _is_whole(root: Path, side: int, count: int) -> bool:
+    try:
+        pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return False
+    return bool(pixels.dtype == np.uint8 and pixels.shape == (count, side, side, 3))
+
+
+def _reserve(path: Path) -> None:
+    """Take the disk space of a sparse file now: writing to a map of a full disk is a crash."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            path.unlink()
+            raise DatasetError(f"{path.parent}: no space for the crops: {error}") from error
+
+
+def _audit(
+    records: Sequence[Record], parts: Sequence[str], groups: Sequence[int], settings: Settings
+) -> ShortcutAudit:
+    usable = [i for i, part in enumerate(parts) if part]
+    return audit_shortcuts(
+        [records[i]["facts"] for i in usable],
+        [settings.task.label(records[i]["label"]) for i in usable],
+        [groups[i] for i in usable],
+        settings.seed,
+    )
+
+
+def _card(
+    settings: Settings,
+    records: Sequence[Record],
+    photos: Any,
+    tables: dict[int, Any],
+    audit: ShortcutAudit,
+) -> dict[str, Any]:
+    sides, classes = {}, len(settings.task.classes)
+    for side, table in tables.items():
+        parts, flat = table["part"].to_pylist(), table["flat"].to_pylist()
+        sides[str(side)] = {
+            "fingerprint": fingerprint(photos, table),
+            "crops_per_class": {part: parts.count(part) // classes for part in PARTS},
+            "flat": sum(flat),
+            "too_small": sum(not r["error"] and not r["flat"][str(side)] for r in records),
+        }
+    # Where no source is known, a split by source is one by photo.
+    drawn_by = settings.split_by if any(r["source"] for r in records) else "photo"
+    return {
+        **settings.facts(),
+        "split_by": "manifest" if split_is_given(records) else drawn_by,
+        "sides": sides,
+        "photos": len(records),
+        "passed_over": {r["name"]: r["error"] for r in records if r["error"]},
+        "shortcut_audit": {**asdict(audit), "warning": audit.warning},
+    }

@@ -1,0 +1,433 @@
+"""Worker processes forked from one that has loaded what they need: both sides of a fork server.
+
+It is a fork server as that of `multiprocessing`, but for three things: what was loaded is shared by
+all workers, and not only what was imported; the main script is not run again in each of them; and
+nothing that comes out of a worker is unpickled, as a worker reads hostile files: a message is JSON
+with bytes by name. `ForkServer` runs this module as `python -m … DESCRIPTOR PARENT`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle, send_handle
+from pathlib import Path
+from typing import Any
+
+from trueshot import errors
+from trueshot.errors import RunError, TrueshotError
+
+Attached = dict[str, bytes]
+Handler = Callable[[dict[str, Any], Attached], tuple[dict[str, Any], Attached]]
+
+_MODULE = "trueshot.engines.fork_server"
+_MOST_JSON = 64 * 2**20
+_MOST_ASKED = 4 * 2**30
+_MOST_ANSWERED = 2**28  # a worker may have been taken over by what it read
+
+_SECONDS_TO_LOAD = 600.0
+_SECONDS_TO_ANSWER = 60.0
+_SECONDS_TO_END = 5.0
+_SECONDS_TO_DIE = 2.0
+_SECONDS_BETWEEN_LOOKS = 0.5  # for a parent that has gone
+_END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+
+# One thread each: there are as many processes as cores, and threads do not survive a fork.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+
+# The GNU C library hands blocks of the size of a photograph back to the system, and asks for them
+# again, emptied, for the next one: a tenth of the time of decoding. Up to this size it keeps them.
+_KEPT_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**28),
+    "MALLOC_TRIM_THRESHOLD_": str(2**29),
+}
+
+
+def send(
+    connection: Connection, content: Mapping[str, Any], attached: Mapping[str, bytes] | None = None
+) -> None:
+    """Send one message: what JSON can hold, and bytes by name.
+
+    Raises:
+        OSError: The other side has gone.
+    """
+    parts = attached or {}
+    connection.send_bytes(json.dumps({"content": content, "attached": [*parts]}).encode("ascii"))
+    for data in parts.values():
+        connection.send_bytes(data)
+
+
+def receive(connection: Connection, most: int = _MOST_ASKED) -> tuple[dict[str, Any], Attached]:
+    """Receive one message.
+
+    Args:
+        connection: From the process that `send` is called in.
+        most: Bytes that may be attached.
+
+    Raises:
+        EOFError: The other side has gone.
+        OSError: It has gone in the middle of a message, or sends one that is too long.
+        ValueError: This is no such message.
+    """
+    text = connection.recv_bytes(_MOST_JSON)
+    try:
+        message = json.loads(text)
+        content, names = dict(message["content"]), [str(name) for name in message["attached"]]
+    except (KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no message of ours: {error}") from error
+    attached: Attached = {}
+    for name in names:
+        attached[name] = connection.recv_bytes(most)
+        most -= len(attached[name])
+    return content, attached
+
+
+def _hang_up(connection: Connection) -> None:
+    """Wake whoever reads from it or writes to it, in any thread, with an error."""
+    with (
+        contextlib.suppress(OSError),
+        socket.fromfd(connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as stream,
+    ):
+        stream.shutdown(socket.SHUT_RDWR)
+
+
+def _connected() -> tuple[Connection, Connection]:
+    ours, theirs = socket.socketpair()
+    return Connection(ours.detach()), Connection(theirs.detach())
+
+
+@dataclass(frozen=True, eq=False)
+class Worker:
+    """One process that does what it is asked, and the connection to it."""
+
+    number: int
+    connection: Connection
+
+    def ask(
+        self, request: Mapping[str, Any], attached: Mapping[str, bytes], seconds: float
+    ) -> tuple[dict[str, Any], Attached]:
+        """Send a request and wait for the answer.
+
+        Raises:
+            TimeoutError: There was none in time, or only a part of it.
+            EOFError, OSError, ValueError: The process died, or talks nonsense.
+        """
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            _hang_up(self.connection)
+
+        timer = threading.Timer(seconds, give_up)
+        timer.daemon = True
+        started = time.monotonic()
+        timer.start()
+        try:
+            send(self.connection, request, attached)
+            answer = receive(self.connection, _MOST_ANSWERED)
+        except (EOFError, OSError):
+            if late.is_set():
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
+        if late.is_set() or time.monotonic() - started > seconds:
+            raise TimeoutError
+        return answer
+
+
+class ForkServer:
+    """A process that loads once and is forked for every worker; it starts without being waited for.
+
+    Args:
+        loader: `module:function`, called there with the settings; it returns what handles the
+            requests, and facts for this side.
+        settings: What JSON can hold.
+        memory: Bytes that each worker may take beyond what is loaded; None for no limit.
+    """
+
+    def __init__(self, loader: str, settings: Mapping[str, Any], memory: int | None) -> None:
+        self._lock = threading.Lock()
+        self._facts: dict[str, Any] | None = None
+        self._fault: TrueshotError | None = None
+        self._control, theirs = _connected()
+        with theirs:
+            # Not in this folder, and not with this group: a file called json.py that lies among
+            # the photographs must not be imported, and an interrupt is for this process to handle.
+            command = [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())]
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=os.environ | _ONE_THREAD | _KEPT_MEMORY,
+                start_new_session=True,
+            )
+        with contextlib.suppress(OSError):  # it died at once: `facts` will say so
+            send(self._control, {"loader": loader, "settings": settings, "memory": memory})
+
+    def facts(self) -> dict[str, Any]:
+        """What the loader says of what it loaded; waits for it.
+
+        Raises:
+            TrueshotError: It could not be loaded; the kind of error is that raised there.
+        """
+        with self._lock:
+            if self._fault is not None:
+                raise self._fault
+            if self._facts is None:
+                try:
+                    self._facts = self._started()
+                except TrueshotError as error:
+                    self._fault = error
+                    raise
+            return self._facts
+
+    def fork(self) -> Worker:
+        """A new worker.
+
+        Raises:
+            OSError: The fork server is gone.
+            TrueshotError: As for `facts`.
+        """
+        self.facts()
+        ours, theirs = _connected()
+        try:
+            with self._lock, theirs:
+                send(self._control, {"do": "fork"})
+                send_handle(self._control, theirs.fileno(), self._process.pid)
+                return Worker(self._answer(), ours)
+        except BaseException:
+            ours.close()
+            raise
+
+    def end(self, worker: Worker, *, at_once: bool) -> int:
+        """Have a worker end.
+
+        Args:
+            worker: One of this fork server's.
+            at_once: Kill it; otherwise it is given a moment to end by itself.
+
+        Returns:
+            Its exit status, or minus the signal that ended it.
+
+        Raises:
+            OSError: The fork server is gone.
+        """
+        worker.connection.close()
+        with self._lock:
+            send(self._control, {"do": "end", "process": worker.number, "at_once": at_once})
+            return self._answer()
+
+    def close(self) -> None:
+        """End it and all its workers."""
+        _hang_up(self._control)
+        if self._facts is None:  # it is still loading, without workers, and would finish first
+            self._process.kill()
+        try:
+            self._process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        with self._lock:
+            self._control.close()
+
+    def _answer(self) -> int:
+        if not self._control.poll(_SECONDS_TO_ANSWER):
+            raise TimeoutError("the process that workers come from does not answer")
+        try:
+            return int(receive(self._control)[0]["process"])
+        except EOFError:
+            raise ConnectionError("the process that workers come from has ended") from None
+
+    def _started(self) -> dict[str, Any]:
+        try:
+            if not self._control.poll(_SECONDS_TO_LOAD):
+                raise TimeoutError
+            answer, _ = receive(self._control)
+        except (EOFError, OSError, ValueError):
+            raise RunError(
+                "the process that loads the detector ended before it had; what it said stands "
+                "above, and if it says nothing, memory may have been short"
+            ) from None
+        if "error" in answer:
+            kind = getattr(errors, answer["error"], RunError)
+            whole = isinstance(kind, type) and issubclass(kind, TrueshotError)
+            raise (kind if whole else RunError)(answer["message"])
+        facts: dict[str, Any] = answer["facts"]
+        return facts
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Load what the first message asks for, then fork workers until the other side goes.
+
+    Args:
+        descriptor: Of the connection to the main process.
+        parent: Number of the main process, which may have died since it began this one.
+    """
+    # In the main process's own time: an interrupt at the keyboard goes to all processes at once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()  # what is imported stays: to look for garbage in it takes a tenth of the time
+    with contextlib.suppress(EOFError, OSError), Connection(descriptor) as control:
+        with _ending_with(parent):
+            order, _ = receive(control)
+            try:
+                handler, facts = _load(order["loader"], order["settings"])
+            except Exception as error:
+                name = type(error).__name__ if isinstance(error, TrueshotError) else "RunError"
+                text = str(error) if isinstance(error, TrueshotError) else f"{type(error)}: {error}"
+                send(control, {"error": name, "message": text})
+                return
+        gc.freeze()  # what is shared stays shared: a collection would write to every object
+        send(control, {"facts": facts})
+        children: set[int] = set()
+        try:
+            _obey(control, parent, children, handler, order["memory"])
+        finally:
+            for child in children:
+                _end(child, at_once=True)
+
+
+@contextlib.contextmanager
+def _ending_with(parent: int) -> Any:
+    """End this process as soon as its parent has; nothing else would, while it loads."""
+    loaded = threading.Event()
+
+    def watch() -> None:
+        while not loaded.is_set():
+            if os.getppid() != parent:
+                os._exit(1)
+            loaded.wait(_SECONDS_BETWEEN_LOOKS)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        loaded.set()
+        watcher.join()  # no thread lives when workers are forked
+
+
+def _load(loader: str, settings: dict[str, Any]) -> tuple[Handler, Mapping[str, Any]]:
+    module, name = loader.split(":")
+    load: Callable[[dict[str, Any]], tuple[Handler, Mapping[str, Any]]]
+    load = getattr(importlib.import_module(module), name)
+    return load(settings)
+
+
+def _obey(
+    control: Connection, parent: int, children: set[int], handler: Handler, memory: int | None
+) -> None:
+    while os.getppid() == parent:
+        if not control.poll(_SECONDS_BETWEEN_LOOKS):
+            continue
+        command, _ = receive(control)
+        if command["do"] == "fork":
+            answer = _fork(control, recv_handle(control), handler, memory)
+            children.add(answer)
+        else:
+            answer = _end(command["process"], at_once=command["at_once"])
+            children.discard(command["process"])
+        send(control, {"process": answer})
+
+
+def _fork(control: Connection, descriptor: int, handler: Handler, memory: int | None) -> int:
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        os.close(descriptor)
+        return child
+    try:
+        gc.enable()
+        control.close()
+        _restrict(parent, memory)
+        _serve(Connection(descriptor), handler)
+    finally:
+        os._exit(1)
+
+
+def _end(child: int, *, at_once: bool) -> int:
+    """See a process to its end.
+
+    Returns:
+        Its exit status, or minus the signal that ended it.
+    """
+    deadline = time.monotonic() + (0 if at_once else _SECONDS_TO_DIE)
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):
+        while True:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() >= deadline:
+                os.kill(child, signal.SIGKILL)
+                return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            time.sleep(0.005)
+    return 1
+
+
+def _restrict(parent: int, memory: int | None) -> None:
+    """Take from a worker what it has no need of: memory without end, files to write, the screen."""
+    if sys.platform.startswith("linux"):
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(0)
+    for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        _limit(kind, 0)
+    statistics = Path("/proc/self/statm")
+    if memory is not None and statistics.exists():
+        used = int(statistics.read_text("ascii").split()[0]) * resource.getpagesize()
+        _limit(resource.RLIMIT_AS, used + memory)
+    # Decoders in C print what they like, with what bytes they like.
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nowhere, stream)
+
+
+def _limit(kind: int, value: int) -> None:
+    with contextlib.suppress(OSError, ValueError, OverflowError):
+        resource.setrlimit(kind, (value, value))
+
+
+def _serve(connection: Connection, handler: Handler) -> None:
+    while True:
+        try:
+            request, attached = receive(connection)
+        except (EOFError, OSError):
+            os._exit(0)
+        content, attached = _answered(handler, request, attached)
+        send(connection, content, attached)
+
+
+def _answered(
+    handler: Handler, request: dict[str, Any], attached: Attached
+) -> tuple[dict[str, Any], Attached]:
+    try:
+        return handler(request, attached)
+    except MemoryError:
+        return {"failed": "memory"}, {}
+    except Exception as error:
+        if "allocate memory" in str(error):  # as torch says it
+            return {"failed": "memory"}, {}
+        return {"failed": f"{type(error).__name__}: {error}"}, {}
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
+    os._exit(0)  # nothing is left to tidy up, and torch takes its time over it

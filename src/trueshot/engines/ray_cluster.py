@@ -1,0 +1,184 @@
+"""The engine of many machines: an actor of Ray's for each core, each with a guarded process.
+
+Requests go to the actors one by one, replies come back; ledgers and journals stay with who asks.
+Files of the work are sent as bytes; what requests name is opened where they are answered, from a
+file system that all machines share. Ray starts an actor again elsewhere when it dies with its
+machine, and asks it once more.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import logging
+import os
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from trueshot.engines.engine import Engine, Reply, Request, Work, answered
+from trueshot.engines.pool import WorkerError
+from trueshot.errors import RunError, TrueshotError
+
+_TIMES_AGAIN = 6  # a machine that goes takes some of them, before Ray has noticed
+_DEADLY = "ended every process that judged it, on whatever machine"
+
+
+class Machine:
+    """What runs on a machine of the cluster: one worker, made when it is first needed.
+
+    Args:
+        work: What it does.
+        contents: A reference to the contents of its files, by their settings; in a list, as Ray
+            would put them in its place, and has them no more when it begins an actor again.
+    """
+
+    def __init__(self, work: Work, contents: Sequence[Any]) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="trueshot-")
+        atexit.register(folder.cleanup)
+        settings = dict(work.settings)
+        for name, content in importlib.import_module("ray").get(contents[0]).items():
+            path = Path(folder.name) / name / Path(settings[name]).name
+            path.parent.mkdir()
+            path.write_bytes(content)
+            settings[name] = str(path)
+        self._seconds = work.seconds
+        self._pool = replace(work, settings=settings).pool(workers=1)
+        atexit.register(self._pool.close)
+
+    def facts(self) -> dict[str, Any]:
+        """See `Pool.facts`."""
+        return self._pool.facts
+
+    def answer(self, request: Request) -> Reply:
+        """The reply to a request.
+
+        Raises:
+            TrueshotError: The work cannot be loaded.
+        """
+        _ = self._pool.facts  # the time that it takes to load is not that of the request
+        return answered(self._pool, request, self._seconds)
+
+
+class RayEngine(Engine):
+    """All cores of a Ray cluster.
+
+    Args:
+        work: What they do.
+        address: Of the cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster that
+            runs on this machine.
+
+    Raises:
+        RunError: Ray is not installed, or there is no cluster.
+    """
+
+    def __init__(self, work: Work, address: str | None = None) -> None:
+        self._stack = contextlib.ExitStack()
+        self._ray = ray = self._stack.enter_context(_connected(address))
+        affinity = importlib.import_module("ray.util.scheduling_strategies")
+        contents = {name: Path(work.settings[name]).read_bytes() for name in work.files}
+        self._contents = ray.put(contents)  # kept there for as long as this is
+        machine = ray.remote(max_restarts=-1, max_task_retries=_TIMES_AGAIN)(Machine)
+        self._actors = []
+        for node in ray.nodes():
+            place = affinity.NodeAffinitySchedulingStrategy(node["NodeID"], soft=True)
+            for _ in range(int(node["Resources"].get("CPU", 0)) if node["Alive"] else 0):
+                actor = machine.options(scheduling_strategy=place).remote(work, [self._contents])
+                self._actors.append(actor)
+                self._stack.callback(ray.kill, actor)
+        self.begin()
+
+    @property
+    def workers(self) -> int:
+        """Cores of the cluster."""
+        return len(self._actors)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """See `Engine`."""
+        try:
+            facts: dict[str, Any] = self._got(self._actors[0].facts.remote())
+        except self._ray.exceptions.RayActorError as error:
+            raise RunError(f"the machines of the cluster cannot begin: {error}") from error
+        return facts
+
+    def begin(self) -> None:
+        """See `Engine`."""
+        # Not Ray's ActorPool: it does not say which request an actor died of, and leaves the actor
+        # out, though Ray begins it again.
+        self._idle = list(self._actors)
+        self._waiting: deque[tuple[int, Request]] = deque()
+        self._asked: dict[Any, tuple[int, Any]] = {}
+
+    def submit(self, number: int, request: Request) -> None:
+        """See `Engine`."""
+        self._waiting.append((number, request))
+        self._ask()
+
+    def collect(self, *, wait: bool) -> tuple[int, Reply] | None:
+        """See `Engine`."""
+        if not self._asked:
+            return None
+        there, _ = self._ray.wait([*self._asked], num_returns=1, timeout=None if wait else 0)
+        if not there:
+            return None
+        number, actor = self._asked.pop(there[0])
+        self._idle.append(actor)
+        self._ask()
+        try:
+            return number, self._got(there[0])
+        except self._ray.exceptions.RayActorError:
+            return number, WorkerError(_DEADLY)
+
+    def stop(self) -> None:
+        """See `Engine`."""
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._stack.close()
+
+    def _ask(self) -> None:
+        while self._idle and self._waiting:
+            number, request = self._waiting.popleft()
+            actor = self._idle.pop()
+            self._asked[actor.answer.remote(request)] = number, actor
+
+    def _got(self, reference: Any) -> Any:
+        """What an actor answered; an error of ours is raised as it was there."""
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, TrueshotError):
+                raise error.cause from None
+            raise
+
+
+@contextlib.contextmanager
+def _connected(address: str | None) -> Iterator[Any]:
+    """Within a cluster: the one that this process is in already, or another until the end."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of this work
+    try:
+        ray = importlib.import_module("ray")  # an extra, and a second to import
+    except ImportError as error:
+        advice = "pip install 'trueshot[ray]'"
+        raise RunError(f"work on many machines needs Ray: {advice}") from error
+    if ray.is_initialized():
+        yield ray
+        return
+    where = address or os.environ.get("RAY_ADDRESS") or "auto"
+    try:
+        ray.init(address=where, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise RunError(
+            f"no Ray cluster at {where}: start one with 'ray start --head', and give its address "
+            f"in RAY_ADDRESS ({str(error).strip().splitlines()[0][:200]})"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

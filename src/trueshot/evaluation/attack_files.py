@@ -1,0 +1,199 @@
+"""Attack photographs, write them, read them back, and judge what the file holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from trueshot.attacks import Attack, as_filed, perturb
+from trueshot.detector import Detector
+from trueshot.errors import ImageFileError
+from trueshot.files import Journal, claim, remove_leftovers, utf8_safe
+from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, find_images, read_image, write_png
+from trueshot.networks.crop_aggregation import CropAggregator
+from trueshot.pixels import linf, psnr, share_changed, ssim, to_bytes, to_levels
+
+JOURNAL = "attacks.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a detector says of one image: a class, and the probability that it gives it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackedFile:
+    """One photograph before and after an attack.
+
+    Args:
+        path: The photograph.
+        sha256: Of its bytes.
+        error: Why it could not be attacked; empty if it could. What follows is then None.
+        out: The PNG that was written.
+        before: Verdict on the photograph.
+        in_memory: Verdict on the attacked levels, before they are rounded and written.
+        after_file: Verdict on the file, read back.
+        largest_change: Levels, between the photograph and the file.
+        share_changed: Of the pixels.
+        psnr: dB, between the photograph and the file; None if they are equal.
+        ssim: Between the photograph and the file.
+    """
+
+    path: str
+    sha256: str = ""
+    error: str = ""
+    out: str | None = None
+    before: Verdict | None = None
+    in_memory: Verdict | None = None
+    after_file: Verdict | None = None
+    largest_change: float | None = None
+    share_changed: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+
+
+def attack_files(
+    detector: Detector,
+    side: int,
+    attack: Attack,
+    paths: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    name: str,
+    label: int | None = None,
+    device: str | torch.device = "cpu",
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+) -> Iterator[AttackedFile]:
+    """Attack each photograph as a whole and judge it again from its file.
+
+    A photograph is judged by the mean logits of all its crops (`CropAggregator`), and that is what
+    is attacked. A file that cannot be judged is reported, and the others go on; photographs that a
+    run before this one has done in the same folder with the same `name` are not done again.
+
+    Args:
+        detector: Of crops.
+        side: Height and width of those crops.
+        attack: What to do.
+        paths: Files, and folders to search.
+        out: Folder for the PNGs and attacks.jsonl.
+        name: Of detector, attack and budget together, for file names and the journal.
+        label: True class of all photographs; by default what the detector says before.
+        device: Where to compute.
+        pixel_limit: Larger photographs are refused.
+
+    Yields:
+        One record per photograph, in order.
+    """
+    folder = Path(out)
+    with claim(folder):
+        yield from _attack_all(
+            detector, side, attack, paths, folder, name, label, device, pixel_limit
+        )
+
+
+def _attack_all(
+    detector: Detector,
+    side: int,
+    attack: Attack,
+    paths: Iterable[str | os.PathLike[str]],
+    folder: Path,
+    name: str,
+    label: int | None,
+    device: str | torch.device,
+    pixel_limit: int,
+) -> Iterator[AttackedFile]:
+    remove_leftovers(folder)
+    journal = Journal(folder / JOURNAL, {"attack": name})
+    done = {(record["path"], record["sha256"]): record for record in journal.records}
+    whole = Detector(
+        CropAggregator(detector.network, side),
+        offset=detector.offset,
+        scale=detector.scale,
+        classes=detector.classes,
+    )
+    whole.to(device).eval()
+    for path in _files(paths, folder):
+        if isinstance(path, ImageFileError):
+            yield AttackedFile(path=utf8_safe(path.path), error=path.reason)
+            continue
+        try:
+            image = read_image(path, pixel_limit=pixel_limit)
+            found = _done_before(done.get((utf8_safe(str(path)), image.facts.sha256)))
+            if found is not None:
+                yield found
+                continue
+            out_file = folder / f"{utf8_safe(path.stem)}-{image.facts.sha256[:8]}-{name}.png"
+            record = _attack_file(whole, attack, image, out_file, label, device)
+            journal.append(asdict(record))
+        except ImageFileError as error:
+            yield AttackedFile(path=utf8_safe(str(path)), error=error.reason)
+            continue
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            # Too small for a crop, too large for the memory, a full disk: the others go on.
+            yield AttackedFile(path=utf8_safe(str(path)), error=utf8_safe(str(error)))
+            continue
+        yield record
+
+
+def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path | ImageFileError]:
+    """Files, and those in folders but for what this command has written itself."""
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            found = find_images(path)
+        except ImageFileError as error:
+            yield error
+            continue
+        yield from (file for file in found if out.resolve() not in file.resolve().parents)
+
+
+def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
+    if line is None or not Path(str(line["out"])).is_file():
+        return None
+    fields = dict(line)
+    for key in ("before", "in_memory", "after_file"):
+        fields[key] = Verdict(**fields[key])  # type: ignore[arg-type]
+    return AttackedFile(**fields)  # type: ignore[arg-type]
+
+
+def _attack_file(
+    detector: Detector,
+    attack: Attack,
+    image: ImageFile,
+    out: Path,
+    label: int | None,
+    device: str | torch.device,
+) -> AttackedFile:
+    levels = to_levels(image.pixels).to(device)
+    before = detector.probabilities(levels)
+    truth = before.argmax(1) if label is None else torch.tensor([label], device=device)
+    attacked = perturb(attack, detector, levels, truth)
+    write_png(out, to_bytes(as_filed(attack, levels, attacked))[0])
+    filed = to_levels(read_image(out, pixel_limit=levels[0, 0].numel()).pixels).to(device)
+    quality = float(psnr(levels, filed))
+    return AttackedFile(
+        path=utf8_safe(image.path),
+        sha256=image.facts.sha256,
+        out=str(out),
+        before=_verdict(detector.classes, before),
+        in_memory=_verdict(detector.classes, detector.probabilities(attacked)),
+        after_file=_verdict(detector.classes, detector.probabilities(filed)),
+        largest_change=float(linf(levels, filed)),
+        share_changed=float(share_changed(levels, filed)),
+        psnr=None if quality == float("inf") else quality,
+        ssim=float(ssim(levels, filed)),
+    )
+
+
+def _verdict(classes: Sequence[str], probabilities: torch.Tensor) -> Verdict:
+    index = int(probabilities[0].argmax())
+    return Verdict(label=classes[index], probability=float(probabilities[0, index]))

@@ -1,0 +1,111 @@
+"""Results of format 1, which had a kind of its own for the paper's suite, as they are now.
+
+`python -m trueshot.evaluation.conversion RESULT…` rewrites files, and those in folders, in place.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trueshot.evaluation.result import CLEAN, FORMAT, KIND, PAPER, EvaluationResult
+from trueshot.files import write_atomically
+from trueshot.tasks.recapture import RECAPTURE
+
+_OLD_KIND = "trueshot-security"
+_WRITTEN_OUT = ("accuracy", "interval95")
+
+
+def converted(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of a file of format 1 as one of the present format.
+
+    What such a file does not hold stays unknown: which images each attack broke, beyond the first
+    that did, and of what source they were.
+    """
+    head = {
+        "kind": KIND,
+        "format": FORMAT,
+        "classes": list(RECAPTURE.classes),
+        "labels": "",
+        "sources": "",
+    }
+    if content.get("kind") == _OLD_KIND:
+        return {**content, **head}
+    if "cells" not in content:
+        raise ValueError("neither cells nor a kind: no result")
+    fields = {name: value for name, value in content.items() if name != "cells"}
+    clean, *attacked = content["cells"]
+    if clean["attack"] != CLEAN:
+        raise ValueError(f"its first cell is {clean['attack']!r}, not {CLEAN!r}")
+    worst = {
+        "threat": "linf",
+        "budget": 0.0,
+        "right": clean["right"],
+        "right_before_file": clean["right_unrounded"],
+        "total": clean["total"],
+    }
+    return {
+        **fields,
+        **head,
+        "suite": PAPER,
+        "worst": [worst],
+        "trials": [_trial(cell) for cell in attacked],
+        "changes": [],
+        "doubts": [],
+        "per_epsilon": {"linf": 1.0},
+    }
+
+
+def _trial(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell, which counted what was right: all images were tried."""
+    fields = {
+        name: value
+        for name, value in cell.items()
+        if name not in (*_WRITTEN_OUT, "right", "right_unrounded", "total")
+    }
+    rights = {"broken": "right", "broken_before_file": "right_unrounded"}
+    broken = {
+        name: [all_ - right for all_, right in zip(cell["total"], cell[of], strict=True)]
+        for name, of in rights.items()
+    }
+    return {**fields, **broken, "threat": "linf", "tried": cell["total"]}
+
+
+def convert_file(path: Path) -> bool:
+    """Rewrite a file in place if it holds results of format 1; whether it did."""
+    text = path.read_text("utf-8")
+    try:
+        content = json.loads(text)
+    except ValueError:
+        return False
+    if not isinstance(content, dict):
+        return False
+    if isinstance(results := content.get("results"), list) and "examples" in content:
+        old = any(result.get("format") == 1 for result in results)
+        new: Any = content | {"results": [_rewritten(result) for result in results]}
+    else:
+        old = content.get("format") == 1 and ("cells" in content or "kind" in content)
+        new = _rewritten(content) if old else content
+    if old:
+        layout: Any = {"indent": 2} if text.startswith("{\n") else {"separators": (",", ":")}
+        write_atomically(path, json.dumps(new, **layout) + "\n")
+    return old
+
+
+def _rewritten(content: Mapping[str, Any]) -> dict[str, Any]:
+    return EvaluationResult.from_json(content).to_json()
+
+
+def main(paths: Sequence[str]) -> None:
+    """Convert files, and those in folders; say which."""
+    for path in map(Path, paths):
+        for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+            if convert_file(file):
+                print(file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

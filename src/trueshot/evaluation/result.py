@@ -1,0 +1,420 @@
+"""What an evaluation has found out about a detector: frozen, JSON in and out.
+
+The worst case counts each image once: it is right only if it was judged rightly without any attack
+and no attack of the suite within the budget has broken it. An image that is broken at a budget is
+broken at every larger one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.errors import RunError
+from trueshot.files import write_json
+from trueshot.proportion import Proportion
+
+KIND = "trueshot-evaluation"
+FORMAT = 2  # 1 had a kind of its own for the paper's suite: see `conversion`
+CLEAN = "clean"  # no attack; of an image, that it was wrong before any
+UNBROKEN = ""
+NOT_TRIED = "-"
+PAPER = "paper"
+
+Counts = tuple[int, ...]
+"""Images of each class, in the order of the classes."""
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Images judged rightly, and all of them, per class."""
+
+    right: Counts
+    total: Counts
+
+    @property
+    def proportion(self) -> Proportion:
+        """All classes together."""
+        return Proportion(sum(self.right), sum(self.total))
+
+    @property
+    def accuracy(self) -> float:
+        """Share right, all classes together."""
+        return self.proportion.share
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson interval of the accuracy at 95 %."""
+        return self.proportion.interval()
+
+    @property
+    def others(self) -> Proportion | None:
+        """All classes but 0 together; None if they have no image."""
+        total = sum(self.total[1:])
+        return Proportion(sum(self.right[1:]), total) if total else None
+
+    def of_class(self, label: int) -> Proportion | None:
+        """One class; None if it has no image."""
+        return Proportion(self.right[label], self.total[label]) if self.total[label] else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One attack at one budget.
+
+    Args:
+        attack: Short name.
+        threat: Threat model: `linf` and `l2` (levels rounded to a PNG's), or what the file goes
+            through: `jpeg-75`, `messenger`, ….
+        budget: Levels, in L∞ unless the threat is in another norm.
+        settings: The attack in full, as its repr.
+        tried: Images attacked, per class: all of them, those that were right without an attack, or
+            those that were still right when its turn came; see `Step.on`.
+        broken: Of those judged wrongly afterwards, from the file, per class.
+        broken_before_file: Of those judged wrongly in memory, before rounding and saving.
+        psnr: Mean over the images tried, in dB, between image and file; None if none was tried.
+        ssim: The same, of the first 16 of them.
+        calls: Times that the attack asked the detector, and its gradient, about an image: means;
+            None in results of before they were counted.
+        seconds: All of it took.
+        flags: A character for each image of the part: "-" if it was not tried, else a number, of
+            which bit 0 says that it was broken, and bit 1 that it was so before it was filed.
+            Empty in results of format 1.
+    """
+
+    attack: str
+    threat: str
+    budget: float
+    settings: str = ""
+    tried: Counts
+    broken: Counts
+    broken_before_file: Counts
+    psnr: float | None = None
+    ssim: float | None = None
+    calls: tuple[float, float] | None = None
+    seconds: float = 0.0
+    flags: str = ""
+
+    @property
+    def was_tried(self) -> Flags:
+        """Which images were attacked, shape (n,)."""
+        return np.array([flag != NOT_TRIED for flag in self.flags], bool)
+
+    @property
+    def was_broken(self) -> Flags:
+        """Which were judged wrongly after their file, shape (n,)."""
+        return self._those(1)
+
+    @property
+    def was_broken_before_file(self) -> Flags:
+        """Which were judged wrongly in memory, shape (n,)."""
+        return self._those(2)
+
+    def _those(self, bit: int) -> Flags:
+        return np.array([flag != NOT_TRIED and bool(int(flag) & bit) for flag in self.flags], bool)
+
+
+def flags_of(tried: Flags, broken: Flags, broken_before_file: Flags) -> str:
+    """What became of each image, as `Trial.flags` has it."""
+    bits = broken + 2 * broken_before_file
+    pairs = zip(tried.tolist(), bits.tolist(), strict=True)
+    return "".join(str(bit) if one else NOT_TRIED for one, bit in pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SingleAttack(Tally):
+    """Images judged rightly under one attack alone, or under none."""
+
+    attack: str
+    threat: str
+    budget: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorstCase(Tally):
+    """Images that nothing in the suite has broken at a budget.
+
+    Args:
+        right: Right and unbroken, per class. Of class 0 those are false alarms avoided; the others
+            are the direction that matters, such as a recapture made to look original.
+        total: Images, per class.
+        threat: As of `Trial`.
+        budget: Levels; 0 for no attack.
+        right_before_file: As `right`, judged in memory before rounding and saving.
+        broken_by: Per image, in the order of the data set's part: name of the attack that broke
+            it first, "" if none has, "clean" if it was wrong without one.
+    """
+
+    threat: str
+    budget: float
+    right_before_file: Counts
+    broken_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change(Tally):
+    """What an everyday change, nobody's attack, does to verdicts at the frozen threshold.
+
+    Args:
+        right: Images judged rightly after it, per class.
+        total: Images, per class.
+        name: `jpeg-75`, `resize-0.5`, `blur-1`, `messenger`, …; `none` for no change.
+        settings: In full.
+        auc: Of the scores after it.
+    """
+
+    name: str
+    settings: str
+    auc: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """A reason why a good figure may be false.
+
+    Args:
+        name: Of the page docs/doubts/NAME.md.
+        finding: One sentence with the figures that raise it.
+        evidence: Those figures by name.
+    """
+
+    name: str
+    finding: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Everything that one suite has found out about one detector on one part of a data set.
+
+    Args:
+        suite: `paper`, `strong`, `file`, `everyday`, or the name of one from a file.
+        detector: Its name.
+        classes: Names in the order of all counts; 0 is the untouched image.
+        bundle_sha256: Of the weights that were judged; "" if they are not known.
+        side: Height and width of the images in pixels.
+        part: Part of the split.
+        data: Fingerprint of the data set at that size.
+        split_by: What the split kept whole.
+        auc: Area under the ROC curve of the score, class 0 against the others, clean.
+        seed: Of the attacks.
+        threshold: Score, logsumexp of the other logits minus that of class 0, above which an image
+            counts as not of class 0: frozen for the whole suite.
+        labels: True class of each image, in the order of flags and of `WorstCase.broken_by`.
+        sources: Number of each image's source, from 0 in order of appearance: images of one number
+            are not independent. Empty where the data set does not know.
+        worst: Worst cases: per threat model, in order of budget, the first at budget 0.
+        trials: What each attack did, in the order in which they were run.
+        changes: Of the everyday suite.
+        doubts: Why these figures may be false.
+        boundary: Median distance to the decision boundary in levels, by norm, over the images
+            judged rightly; None where the attack did not find it for half of them.
+        examples: Images to show: see docs/evaluation.md.
+        recipe: Settings of the training run, if known.
+        cost: Of training, if known: `seconds`, `iterations`, `images_per_second`.
+        versions: Of the libraries that computed.
+        per_epsilon: By threat model, the budget that goes with an ε of one level in L∞: 1 but for
+            threats in another norm.
+        notes: What a reader has to know of how this was obtained: attacks left out, and why.
+        crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
+            whole; None if the images were judged as they are.
+    """
+
+    suite: str
+    detector: str
+    classes: tuple[str, ...]
+    bundle_sha256: str
+    side: int
+    part: str
+    data: str
+    split_by: str
+    auc: float
+    seed: int = 0
+    threshold: float = 0.0
+    labels: tuple[int, ...] = ()
+    sources: tuple[int, ...] = ()
+    worst: tuple[WorstCase, ...] = ()
+    trials: tuple[Trial, ...] = ()
+    changes: tuple[Change, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
+    boundary: Mapping[str, float | None] = field(default_factory=dict)
+    examples: tuple[Mapping[str, Any], ...] = ()
+    recipe: Mapping[str, Any] | None = None
+    cost: Mapping[str, float] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    per_epsilon: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    crop_side: int | None = None
+
+    _PARTS: ClassVar[Mapping[str, type[Any]]] = {
+        "worst": WorstCase,
+        "trials": Trial,
+        "changes": Change,
+        "doubts": Doubt,
+    }
+
+    @property
+    def threats(self) -> list[str]:
+        """Threat models, in order."""
+        return list(dict.fromkeys(case.threat for case in self.worst))
+
+    @property
+    def total(self) -> Counts:
+        """Images per class; of none if nothing was counted."""
+        counted: list[Tally] = [*self.worst, *self.changes]
+        return counted[0].total if counted else (0,) * len(self.classes)
+
+    def curve(self, threat: str) -> list[WorstCase]:
+        """Worst cases of a threat model in order of budget, the first at 0."""
+        cases = [case for case in self.worst if case.threat == threat]
+        return sorted(cases, key=lambda case: case.budget)
+
+    def worst_case(self, threat: str, budget: float) -> WorstCase:
+        """The worst case at a budget.
+
+        Raises:
+            KeyError: It was not asked for.
+        """
+        for case in self.worst:
+            if case.threat == threat and case.budget == budget:
+                return case
+        raise KeyError(f"{self.detector} at {self.side} px: no result of {threat} at {budget:g}")
+
+    def singles(self, threat: str = "linf") -> list[SingleAttack]:
+        """What each attack alone leaves, first none: of those whose own figure is known.
+
+        That is so where an attack was tried on all images, or on all that were right without an
+        attack: then the others count as wrong.
+        """
+        clean = next((case for case in self.curve(threat) if case.budget == 0), None)
+        if clean is None:
+            return []
+        found = [_single(CLEAN, threat, 0.0, clean.right, clean.total)]
+        for trial in self.trials:
+            # In the paper's suite all images were tried, were it fewer than without an attack.
+            total = trial.tried if self.suite == PAPER else clean.total
+            if trial.threat == threat and trial.tried in (total, clean.right):
+                pairs = zip(trial.tried, trial.broken, strict=True)
+                right = tuple(tried - broken for tried, broken in pairs)
+                found.append(_single(trial.attack, threat, trial.budget, right, total))
+        return found
+
+    def single(self, attack: str, budget: float = 0.0, threat: str = "linf") -> SingleAttack:
+        """What one attack alone leaves at a budget; `clean` for none.
+
+        Raises:
+            KeyError: It was not tried alone.
+        """
+        for single in self.singles(threat):
+            if (single.attack, single.budget) == (attack, budget):
+                return single
+        raise KeyError(f"{self.detector} at {self.side} px: no result of {attack} at {budget:g}")
+
+    def trial(self, attack: str, budget: float, threat: str = "linf") -> Trial:
+        """What an attack did at a budget.
+
+        Raises:
+            KeyError: It was not tried.
+        """
+        for trial in self.trials:
+            if (trial.attack, trial.budget, trial.threat) == (attack, budget, threat):
+                return trial
+        raise KeyError(f"{self.detector} at {self.side} px: no trial of {attack} at {budget:g}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, with rates and intervals written out for readers of the file."""
+        content = {"kind": KIND, "format": FORMAT, **asdict(self)}
+        content |= {"labels": _packed(self.labels), "sources": _packed(self.sources)}
+        rated: list[Tally] = [*self.worst, *self.changes]
+        for item, written in zip(rated, [*content["worst"], *content["changes"]], strict=True):
+            written |= {"accuracy": item.accuracy, "interval95": item.interval}
+        for case in content["worst"]:
+            names = list(dict.fromkeys(case["broken_by"]))
+            images = _packed([names.index(name) for name in case["broken_by"]])
+            case["broken_by"] = {"names": names, "images": images}
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> EvaluationResult:
+        """Read back what `to_json` wrote, or a result of format 1.
+
+        Raises:
+            ValueError: It is of another kind or format, or incomplete.
+        """
+        from trueshot.evaluation.conversion import converted
+
+        fields = dict(content)
+        try:
+            if fields.get("format") == 1:
+                fields = converted(fields)
+            found = fields.pop("kind", None), fields.pop("format", None)
+            if found != (KIND, FORMAT):
+                raise ValueError(f"result {found}, this version reads {(KIND, FORMAT)} and 1")
+            for name in ("labels", "sources"):
+                fields[name] = _unpacked(fields.get(name, ""))
+            for name, kind in cls._PARTS.items():
+                fields[name] = tuple(_read(kind, item) for item in fields[name])
+            for name in ("classes", "examples", "notes"):
+                fields[name] = tuple(fields.get(name, ()))
+            return cls(**fields)
+        except (TypeError, KeyError, AttributeError, IndexError) as error:
+            raise ValueError(f"incomplete result: {error}") from error
+
+
+def _single(attack: str, threat: str, budget: float, right: Counts, total: Counts) -> SingleAttack:
+    return SingleAttack(attack=attack, threat=threat, budget=budget, right=right, total=total)
+
+
+def _read(kind: type[Any], content: Mapping[str, Any]) -> Any:
+    fields = {k: v for k, v in content.items() if k not in ("accuracy", "interval95")}
+    if isinstance(found := fields.get("broken_by"), Mapping):
+        fields["broken_by"] = [found["names"][place] for place in _unpacked(found["images"])]
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+
+
+def _packed(numbers: Sequence[int]) -> str:
+    """Small numbers as one short text, for a list of them would be a page."""
+    return " ".join(map(str, numbers))
+
+
+def _unpacked(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split()))
+
+
+def save_result(path: Path, result: EvaluationResult) -> None:
+    """Write a result, all or nothing."""
+    write_json(path, result.to_json())
+
+
+def load_result(path: Path) -> EvaluationResult:
+    """Read a result.
+
+    Raises:
+        RunError: The file is missing, damaged, or no result.
+    """
+    try:
+        return EvaluationResult.from_json(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
+        raise RunError(f"{path}: no result that can be read: {error}") from error
+
+
+def load_experiments(path: Path) -> tuple[list[EvaluationResult], dict[str, Any]]:
+    """Read the results.json of `reproduce`: a result per size and recipe, and examples by size.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        results = [EvaluationResult.from_json(result) for result in content["results"]]
+        return results, dict(content["examples"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: no results that can be read: {error}") from error

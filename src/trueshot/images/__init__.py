@@ -1,0 +1,23 @@
+"""The only door for image files: safe reading with limits, facts and hashes, writing, finding.
+
+A file is data from a stranger. It is read once, known by its content and never by its suffix,
+refused before decoding if it declares too many pixels, and any damage becomes an error with a name.
+"""
+
+from trueshot.images.facts import ImageFacts
+from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
+from trueshot.images.reading import ImageFile, inspect_image, read_image, read_image_bytes
+from trueshot.images.writing import SUFFIXES, find_images, write_jpeg, write_png
+
+__all__ = [
+    "DEFAULT_PIXEL_LIMIT",
+    "SUFFIXES",
+    "ImageFacts",
+    "ImageFile",
+    "find_images",
+    "inspect_image",
+    "read_image",
+    "read_image_bytes",
+    "write_jpeg",
+    "write_png",
+]

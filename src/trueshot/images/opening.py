@@ -1,0 +1,188 @@
+"""From a path to an opened header: every check that comes before a pixel is decoded."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from PIL import Image
+from PIL import ImageFile as PillowFile
+
+from trueshot.errors import (
+    EmptyFileError,
+    ImageFileError,
+    ImageTooLargeError,
+    NotAnImageError,
+    TruncatedImageError,
+)
+
+DEFAULT_PIXEL_LIMIT = 200_000_000
+
+# Room for four channels of two bytes stored raw, and for metadata.
+_BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+_HEIF_BRANDS = b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
+_AVIF_BRANDS = b"avif avis".split()
+
+_lock = threading.Lock()
+_inside = 0
+_undo = ExitStack()
+
+
+def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
+    """Read a regular file whole, from one opening; anything else is refused without waiting."""
+    try:
+        with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageFileError(path, "is a pipe or a device; copy its content to a file")
+            if status.st_size > _BYTES_PER_PIXEL * pixel_limit + _METADATA_BYTES:
+                raise too_large(path, f"has {status.st_size:,} bytes, more than", pixel_limit)
+            data = file.read(status.st_size + 1)
+    except FileNotFoundError:
+        raise ImageFileError(path, "there is no such file; check the path") from None
+    except IsADirectoryError:
+        raise ImageFileError(path, "is a folder; give the images in it") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ImageFileError(path, f"cannot be read ({reason}); check its permissions") from error
+    if len(data) > status.st_size:
+        raise ImageFileError(path, "grew while it was read; wait for its writer and try again")
+    return data
+
+
+@contextmanager
+def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
+    """Open the header of an image; what a decoder raises in the block becomes an error with a name.
+
+    Raises:
+        EmptyFileError: There are no bytes.
+        NotAnImageError: They begin as no format that is read here.
+        ImageTooLargeError: They declare more than `pixel_limit` pixels.
+        TruncatedImageError: They are cut or damaged.
+        ImageFileError: HEIC without its decoder, or too little memory.
+    """
+    if not data:
+        raise EmptyFileError(name, "is empty; fetch it again from where it came")
+    kind = _kind_of(data)
+    if kind is None:
+        raise NotAnImageError(
+            name, "is no JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF; convert it to one of these"
+        )
+    with _strict_pillow(), _errors_with_a_name(name, kind):
+        if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
+            _check_size(name, _webp_size(data), pixel_limit)
+        with _open(data, name, kind) as picture:
+            _check_size(name, picture.size, pixel_limit)
+            yield picture
+
+
+def too_large(path: object, what: str, pixel_limit: int) -> ImageTooLargeError:
+    """An error that says how large a file is and what to do about it."""
+    advice = "if you trust it, give a higher pixel_limit, else leave it out"
+    return ImageTooLargeError(path, f"{what} the limit of {pixel_limit:,} pixels allows; {advice}")
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opened in the ordinary way, a FIFO waits for a writer that may never come.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _kind_of(data: bytes) -> str | None:
+    """The format by its first bytes; Pillow tries this one and no other."""
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data.startswith(_TIFF_STARTS):
+        return "TIFF"
+    # Two letters alone would make a BMP of every text that begins with "BM".
+    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
+        return "HEIF"
+    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
+        return "AVIF"
+    return None
+
+
+def _open(data: bytes, name: str, kind: str) -> Image.Image:
+    if kind != "HEIF":
+        return Image.open(io.BytesIO(data), formats=(kind,))
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        advice = "install it with: pip install pillow-heif"
+        raise ImageFileError(name, f"HEIC needs a decoder of its own; {advice}") from None
+    # Used as a class, and not registered with Pillow, which would change Pillow for everybody.
+    decoder: Callable[..., Image.Image] = HeifImageFile
+    return decoder(io.BytesIO(data))
+
+
+def _check_size(name: str, size: tuple[int, int], pixel_limit: int) -> None:
+    if size[0] * size[1] > pixel_limit:
+        raise too_large(name, f"declares {size[0]}×{size[1]} pixels, more than", pixel_limit)
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a WebP canvas; (0, 0) where the decoder will refuse the header anyway."""
+    number = int.from_bytes
+    if data[12:16] == b"VP8X":
+        return number(data[24:27], "little") + 1, number(data[27:30], "little") + 1
+    if data[12:16] == b"VP8L":
+        bits = number(data[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    if data[12:16] == b"VP8 ":
+        return number(data[26:28], "little") & 0x3FFF, number(data[28:30], "little") & 0x3FFF
+    return 0, 0
+
+
+@contextmanager
+def _errors_with_a_name(name: str, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except ImageFileError:
+        raise
+    except MemoryError as error:
+        raise ImageFileError(name, "needs more memory than there is; make it smaller") from error
+    except Exception as error:  # on hostile bytes decoders raise whatever comes to hand
+        reason = f"is a damaged or cut {kind} ({type(error).__name__}: {error})"
+        raise TruncatedImageError(name, f"{reason}; fetch it again from where it came") from error
+
+
+@contextmanager
+def _strict_pillow() -> Iterator[None]:
+    """Have Pillow quiet, strict and without a pixel limit of its own (ours is checked before it).
+
+    Pillow and `warnings` keep these settings in globals. Threads that are inside at the same time
+    share one change, which the last of them undoes: otherwise one would restore another's change.
+    """
+    global _inside
+    with _lock:
+        if not _inside:
+            _undo.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\.")
+            _set(Image, "MAX_IMAGE_PIXELS", None)
+            _set(PillowFile, "LOAD_TRUNCATED_IMAGES", False)
+        _inside += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if not _inside:
+                _undo.close()
+
+
+def _set(module: object, name: str, value: object) -> None:
+    _undo.callback(setattr, module, name, getattr(module, name))
+    setattr(module, name, value)

@@ -1,0 +1,140 @@
+"""Reading: a path or bytes in, RGB pixels on the stored grid out, with facts and honest notes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from trueshot.errors import ImageFileError, TruncatedImageError
+from trueshot.images.decoding import MOST_SCANS, Pixels, count_scans, decode
+from trueshot.images.facts import ImageFacts, bits_of, facts_of, orientation_of
+from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
+
+_MODE_NOTES = {
+    "1": "black and white image: channels repeated",
+    "L": "grey image: channels repeated",
+    "LA": "grey image: channels repeated",
+    "P": "palette image: colours looked up",
+    "PA": "palette image: colours looked up",
+    "CMYK": "CMYK converted without its colour profile",
+    "YCbCr": "YCbCr converted",
+    "I;16": "grey image: channels repeated",
+    "I;16B": "grey image: channels repeated",
+}
+_SUBFILE_TYPE = ExifTags.Base.NewSubfileType
+_READ_MODES = {"RGB", "RGBA", "RGBX", *_MODE_NOTES}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageFile:
+    """A decoded image file.
+
+    Args:
+        path: The file, as the caller named it.
+        pixels: RGB bytes of the stored grid, shape (height, width, 3); EXIF turns nothing.
+        facts: The header of the same bytes.
+        notes: What was done to the pixels on the way, and what was left undone; often empty.
+    """
+
+    path: str
+    pixels: Pixels
+    facts: ImageFacts
+    notes: tuple[str, ...]
+
+
+def read_image(
+    path: str | os.PathLike[str], *, pixel_limit: int = DEFAULT_PIXEL_LIMIT
+) -> ImageFile:
+    """Read an image file: once, so that hash and pixels are of the same bytes.
+
+    Args:
+        path: A regular file; its suffix does not matter.
+        pixel_limit: Most pixels (width times height) that are decoded.
+
+    Raises:
+        EmptyFileError: The file has no bytes.
+        NotAnImageError: It is of no format that is read here.
+        ImageTooLargeError: It declares more than `pixel_limit` pixels, or is larger than so many
+            pixels can be; it was not decoded.
+        TruncatedImageError: It is cut or damaged.
+        ImageFileError: It is missing, not readable, no regular file, of a kind of pixels that is
+            not read, or HEIC without pillow-heif. All of the above are kinds of this error.
+    """
+    return read_image_bytes(
+        read_bytes(path, pixel_limit), os.fsdecode(path), pixel_limit=pixel_limit
+    )
+
+
+def read_image_bytes(
+    data: bytes, name: str, *, pixel_limit: int = DEFAULT_PIXEL_LIMIT
+) -> ImageFile:
+    """Read an image from the bytes of a file, such as a member of a zip or an upload.
+
+    Args:
+        data: The whole file.
+        name: What errors and the result call it.
+        pixel_limit: As in `read_image`.
+
+    Raises:
+        ImageFileError: As in `read_image`.
+    """
+    with opened(data, name, pixel_limit) as picture:
+        facts = facts_of(picture, data)
+        notes = _refuse_or_note(picture, data, name, facts)
+        pixels = decode(picture, data, facts, notes)
+    if pixels.shape != (facts.height, facts.width, 3):
+        reason = f"declares {facts.width}×{facts.height} pixels and holds another number"
+        raise TruncatedImageError(name, f"{reason}; fetch it again from where it came")
+    return ImageFile(path=name, pixels=pixels, facts=facts, notes=tuple(notes))
+
+
+def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
+    """Read what a file says of itself; no pixel is decoded, so damaged pixels go unseen.
+
+    Raises:
+        ImageFileError: As in `read_image`, with the default limit.
+    """
+    data = read_bytes(path, DEFAULT_PIXEL_LIMIT)
+    with opened(data, os.fsdecode(path), DEFAULT_PIXEL_LIMIT) as picture:
+        return facts_of(picture, data)
+
+
+def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFacts) -> list[str]:
+    """Say what decoding will do to the pixels, or why it cannot be done faithfully."""
+    if facts.mode not in _READ_MODES:
+        reason = f"has pixels that are not read here (Pillow calls them {facts.mode})"
+        raise ImageFileError(name, f"{reason}; save it with 8 or 16 whole bits per channel")
+    if isinstance(picture, TiffImageFile) and picture.tag_v2.get(_SUBFILE_TYPE, 0) & 1:
+        reason = "begins with a thumbnail, as raw files of cameras do"
+        raise ImageFileError(name, f"{reason}; develop it to TIFF or JPEG first")
+    if facts.format == "JPEG" and count_scans(data) > MOST_SCANS:
+        reason = f"has more than {MOST_SCANS} scans, which no camera or program writes"
+        raise ImageFileError(name, f"{reason}; leave it out, or save it again")
+    notes = [_MODE_NOTES.get(facts.mode), _depth_note(picture, data), _turn_note(picture)]
+    if facts.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        notes.append("alpha ignored")
+    if facts.frames > 1:
+        which = "main" if facts.format == "HEIF" else "first"
+        notes.append(f"several pictures inside: {which} of {facts.frames} frames")
+    if picture.info.get("exif") and not facts.exif_tags:
+        notes.append("EXIF has no tag that can be read")
+    return [note for note in notes if note]
+
+
+def _depth_note(picture: Image.Image, data: bytes) -> str | None:
+    bits = bits_of(picture, data)
+    if bits <= 8:
+        return None
+    # Pillow and libheif keep the upper byte of colours; of greys we get all bits, and round them.
+    how = "rounded" if picture.mode.startswith("I;16") else "lower bits cut off"
+    return f"{bits}-bit reduced to 8-bit: {how}"
+
+
+def _turn_note(picture: Image.Image) -> str | None:
+    if picture.format == "HEIF":
+        return "HEIF: its decoder applies the turns and crops that the file asks for"
+    orientation = orientation_of(picture)
+    return f"EXIF orientation {orientation} not applied" if orientation > 1 else None

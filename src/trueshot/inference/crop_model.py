@@ -1,0 +1,97 @@
+"""The network of a detector as onnxruntime runs it: crops to scores, and to what explains them."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.bundle import Bundle, with_graph
+from trueshot.errors import BundleError
+from trueshot.graph import INPUT, Message, first_line, outputs_of, session, side_of, with_weights
+from trueshot.inference.explanation import Kind
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
+
+
+class CropModel:
+    """A graph with its weights, on one thread: called with crops it gives what they are judged by.
+
+    Args:
+        graph: Whole, from crops to scores and what explains them.
+        name: What errors name.
+
+    Raises:
+        BundleError: onnxruntime does not take the graph, or it fails on crops.
+    """
+
+    def __init__(self, graph: Message, name: object) -> None:
+        self._graph, self._name = graph, name
+        self.side = side_of(graph)
+        self._output = "logits" if "logits" in outputs_of(graph) else "scores"
+        self._judging = session(graph, [self._output], name)
+        self(np.zeros((2, self.side, self.side, 3), np.uint8))  # what does not fit is found at once
+
+    @classmethod
+    def of(cls, bundle: Bundle, name: object) -> CropModel:
+        """The network of a bundle.
+
+        Raises:
+            BundleError: As `with_graph`.
+            ValueError: Its card does not say the size of a crop.
+        """
+        graph = with_graph(bundle, name).graph
+        assert graph is not None
+        return cls(with_weights(graph, bundle.weights), name)
+
+    def __call__(self, crops: Bytes) -> Floats:
+        """Of crops, shape (n, side, side, 3): scores (n,), or logits (n, classes) of over two."""
+        dimensions = 1 if self._output == "scores" else 2
+        parts = [
+            self._run(self._judging, self._output, part, dimensions) for part in self._parts(crops)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, 2)[:dimensions])
+
+    def maps(self, crops: Bytes) -> Floats | None:
+        """Scores by place, shape (n, rows, columns), whose mean is the score of a crop.
+
+        None for a network that knows nothing of places, such as one that sums frequencies over
+        the whole crop first.
+        """
+        if "evidence" not in outputs_of(self._graph):
+            return None
+        parts = [self._run(self._explaining, "evidence", part, 3) for part in self._parts(crops)]
+        return np.concatenate(parts)
+
+    def first_layer(self, crop: Bytes) -> tuple[Kind, npt.NDArray[np.float32]] | None:
+        """What the first layer makes of a crop: see `Explained`; None if it has none."""
+        for kind in get_args(Kind):
+            if kind in outputs_of(self._graph):
+                dimensions = 4 if kind == "filtered" else 3
+                found = self._run(self._explaining, kind, crop[None], dimensions)
+                return kind, np.asarray(found[0], np.float32)
+        return None
+
+    @functools.cached_property
+    def _explaining(self) -> Any:
+        """Made when it is first asked for: most scans explain nothing."""
+        return session(self._graph, outputs_of(self._graph), self._name)
+
+    def _parts(self, crops: Bytes) -> list[Bytes]:
+        at_once = max(1, _VALUES_AT_ONCE // (3 * self.side**2))
+        return [crops[at : at + at_once] for at in range(0, len(crops), at_once)]
+
+    def _run(self, running: Any, output: str, crops: Bytes, dimensions: int) -> Floats:
+        try:
+            found = np.asarray(running.run([output], {INPUT: crops})[0], np.float64)
+        except Exception as error:  # as in `session`
+            line = first_line(error)
+            raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
+        if found.ndim != dimensions or len(found) != len(crops):
+            raise BundleError(f"{self._name}: gives {found.shape} {output} for {len(crops)} crops")
+        return found

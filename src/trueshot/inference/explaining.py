@@ -1,0 +1,167 @@
+"""Why a photograph was judged as it was: the evidence over it, and what the detector sees."""
+
+from __future__ import annotations
+
+import functools
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trueshot.inference.crop_model import CropModel
+from trueshot.inference.crops import cut, select_crops
+from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.inference.feature_images import feature_image
+from trueshot.inference.heat_map import assemble, heat_png
+
+if TYPE_CHECKING:
+    from trueshot.calibration import Calibration
+    from trueshot.card import Card
+    from trueshot.inference.predictor import Prediction, Predictor
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+Corners = tuple[tuple[int, int], ...]
+
+MOST_CROPS = 192  # on the heat map, spread over the photograph
+THUMBNAIL = 480  # pixels along the long side
+_SPAN = 4.0  # where no calibration says how far scores reach
+_SCORES = np.linspace(-200.0, 200.0, 80_001)
+
+
+def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Explanation:
+    """Explain a judgement, right after it, from the same pixels.
+
+    The heat map shows at most 192 crops, chosen as those that are judged are: spread over the
+    whole photograph, flat ones left out; and those judged over them. Inside a crop of an LCNN it
+    shows the detector's own map before it pools globally, whose mean is the score of the crop.
+
+    Args:
+        predictor: That has judged it.
+        pixels: RGB bytes, shape (h, w, 3), as given to `predictor.predict`.
+        prediction: What came of it.
+
+    Returns:
+        The explanation; the same for the same arguments. Without crops it is a thumbnail.
+    """
+    neutral, span = scale_of(predictor.card)
+    height, width = pixels.shape[:2]
+    explanation = Explanation(
+        width=width,
+        height=height,
+        thumbnail=thumbnail(pixels),
+        neutral=neutral,
+        span=span,
+        side=prediction.side,
+    )
+    return (
+        _with_evidence(explanation, predictor, pixels, prediction)
+        if prediction.corners
+        else explanation
+    )
+
+
+def scale_of(card: Card) -> tuple[float, float]:
+    """What colours mean, the same on all photographs of one detector.
+
+    Returns:
+        The score that speaks for neither, at which the likelihood ratio is 1; and how far from it
+        the farther of the two scores lies, from which on the ratio is as extreme as the
+        calibration supports. Without calibration, 0 and 4.
+    """
+    return (0.0, _SPAN) if card.calibration is None else _scale(card.calibration)
+
+
+@functools.lru_cache(maxsize=8)  # once for a detector, not for each of its photographs
+def _scale(calibration: Calibration) -> tuple[float, float]:
+    ratios = calibration.log10_lr(_SCORES)
+    neutral = _middle(ratios)
+    moving = _SCORES[(ratios > ratios[0]) & (ratios < ratios[-1])]
+    span = float(np.abs(moving - neutral).max()) if len(moving) else 0.0
+    return neutral, span if 0 < span < _SCORES[-1] / 2 else _SPAN
+
+
+def thumbnail(pixels: Bytes) -> bytes:
+    """A JPEG of at most 480 px on the long side, nothing turned."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _written(picture, "JPEG", quality=78)
+
+
+def _with_evidence(
+    explanation: Explanation, predictor: Predictor, pixels: Bytes, prediction: Prediction
+) -> Explanation:
+    corners = _looked_at(pixels, prediction)
+    crops = cut(pixels, corners, prediction.side)
+    model = predictor.scores if isinstance(predictor.scores, CropModel) else None
+    maps = None if model is None else model.maps(crops)
+    within = maps is not None
+    if maps is None:
+        maps = predictor.crop_scores(crops)[:, None, None]
+    cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
+    return replace(
+        explanation,
+        heat=heat_png(cells, explanation.neutral, explanation.span),
+        judged=_spots(prediction.corners, prediction.scores),
+        looked_at=_spots(corners, maps.mean((1, 2))),
+        within_crops=within,
+        telling=_telling(model, pixels, prediction, explanation.neutral),
+    )
+
+
+def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
+    """Those judged last: they are painted over the others."""
+    others = set(select_crops(pixels, prediction.side, MOST_CROPS).corners) - set(
+        prediction.corners
+    )
+    return (*sorted(others), *prediction.corners)
+
+
+def _telling(
+    model: CropModel | None, pixels: Bytes, prediction: Prediction, neutral: float
+) -> KeyCrop | None:
+    """The crop that speaks loudest for the side on which the score of the photograph is."""
+    if model is None or prediction.score is None:
+        return None
+    number = int((prediction.scores * (1 if prediction.score >= neutral else -1)).argmax())
+    (spot,) = _spots(
+        prediction.corners[number : number + 1], prediction.scores[number : number + 1]
+    )
+    crop = pixels[spot.y : spot.y + prediction.side, spot.x : spot.x + prediction.side]
+    first = model.first_layer(crop)
+    if first is None:
+        return None
+    seen = feature_image(*first)
+    return KeyCrop(
+        spot=spot,
+        crop=_written(Image.fromarray(crop), "WEBP", lossless=True),
+        seen=_written(Image.fromarray(seen.pixels), "WEBP", lossless=True),
+        kind=seen.kind,
+        gain=seen.gain,
+    )
+
+
+def _middle(ratios: Floats) -> float:
+    """The score at which the log10 ratio crosses 0; of several the one in their middle."""
+    if not ratios[0] < 0 < ratios[-1]:
+        return 0.0  # it never crosses
+    before = int(np.searchsorted(ratios, 0.0, side="left")) - 1
+    after = int(np.searchsorted(ratios, 0.0, side="right"))
+    if after - before > 1:
+        return float((_SCORES[before + 1] + _SCORES[after - 1]) / 2)
+    share = ratios[before] / (ratios[before] - ratios[after])
+    return float(_SCORES[before] + share * (_SCORES[after] - _SCORES[before]))
+
+
+def _spots(corners: Corners, scores: Floats) -> tuple[CropScore, ...]:
+    pairs = zip(corners, scores, strict=True)
+    return tuple(CropScore(y=int(y), x=int(x), score=float(score)) for (y, x), score in pairs)
+
+
+def _written(picture: Image.Image, kind: str, **how: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **how)
+    return file.getvalue()

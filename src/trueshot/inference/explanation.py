@@ -1,0 +1,189 @@
+"""What is kept of why a photograph was judged as it was: pictures and figures, as bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+Kind = Literal["filtered", "spectrum"]
+
+_MAGIC = b"trueshot explanation 1\n"
+_LENGTH = 4  # bytes that tell how long the part after them is
+_MOST_HEADER = 2**20
+_MOST_BLOB = 8 * 2**20
+_MOST_SIDE = 10**6  # pixels of a photograph
+_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropScore:
+    """A crop that the detector looked at, and what it said of it.
+
+    Args:
+        y: Of the upper left corner, in pixels of the photograph.
+        x: Likewise.
+        score: Logit of recaptured minus logit of original.
+    """
+
+    y: int
+    x: int
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyCrop:
+    """The judged crop that speaks loudest for what the score of the photograph says.
+
+    Args:
+        spot: Where it lies, and its score.
+        crop: The crop at native resolution: WebP, lossless.
+        seen: What the first layer of the detector makes of it: WebP, lossless.
+        kind: What `seen` is: `filtered`, the image after the first filter, mid grey where the
+            filter gives 0; or `spectrum`, the logarithm of the power at each frequency, zero
+            frequency in the middle, black where there is nothing above the detector's floor.
+        gain: `filtered`: levels of grey per unit of the filter's output; `spectrum`: the value
+            of log(1 + power / floor²) that is drawn white.
+    """
+
+    spot: CropScore
+    crop: bytes
+    seen: bytes
+    kind: Kind
+    gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why a photograph was judged as it was, for pages and reports.
+
+    Args:
+        width: Of the photograph in pixels, as stored.
+        height: Likewise.
+        thumbnail: JPEG of at most 480 px on the long side, in the stored orientation.
+        heat: The evidence over the whole photograph as PNG with alpha, to be laid over the
+            thumbnail and stretched to it; blue speaks for an original, orange for a recapture,
+            transparent where nothing was looked at. None if no crop was.
+        neutral: Score that speaks for neither, and is drawn white.
+        span: So far from `neutral`, and beyond, colours are full.
+        side: Of the crops in pixels.
+        judged: The crops that the score is made of.
+        looked_at: All crops on the heat map, those judged among them.
+        within_crops: Whether the heat map shows where in a crop the evidence lies; else a crop is
+            of one colour, that of its score.
+        telling: The most telling crop; None without crops, or if the detector has no first layer
+            that could be shown.
+    """
+
+    width: int
+    height: int
+    thumbnail: bytes
+    heat: bytes | None = None
+    neutral: float = 0.0
+    span: float = 1.0
+    side: int
+    judged: tuple[CropScore, ...] = ()
+    looked_at: tuple[CropScore, ...] = ()
+    within_crops: bool = False
+    telling: KeyCrop | None = None
+
+    def to_bytes(self) -> bytes:
+        """Figures as JSON, and the pictures behind them; equal explanations give equal bytes."""
+        telling = self.telling
+        pictures = [self.thumbnail, self.heat or b""]
+        pictures += [telling.crop, telling.seen] if telling else []
+        header = {
+            "size": [self.width, self.height],
+            "neutral": self.neutral,
+            "span": self.span,
+            "side": self.side,
+            "judged": [_numbers(spot) for spot in self.judged],
+            "looked_at": [_numbers(spot) for spot in self.looked_at],
+            "within_crops": self.within_crops,
+            "telling": telling and [*_numbers(telling.spot), telling.kind, telling.gain],
+        }
+        parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *pictures]
+        return _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: The bytes are damaged, or of another kind.
+        """
+        try:
+            first, *pictures = _parts(data)
+            header = json.loads(first)
+            return cls._of(header, pictures)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            raise ValueError(f"no explanation, or a damaged one: {error}") from error
+
+    @classmethod
+    def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
+        telling = header["telling"]
+        thumbnail, heat, *others = pictures
+        if len(others) != (2 if telling else 0) or not all(map(_is_picture, [thumbnail, *others])):
+            raise ValueError("its pictures are not those it should have")
+        width, height = (_whole(size, 1) for size in header["size"])
+        return cls(
+            width=width,
+            height=height,
+            thumbnail=thumbnail,
+            heat=heat if _is_picture(heat) else None,
+            neutral=_finite(header["neutral"]),
+            span=_finite(header["span"]),
+            side=_whole(header["side"], 1),
+            judged=tuple(_spot(*numbers) for numbers in header["judged"]),
+            looked_at=tuple(_spot(*numbers) for numbers in header["looked_at"]),
+            within_crops=header["within_crops"] is True,
+            telling=_telling(telling, others) if telling else None,
+        )
+
+
+def _parts(data: bytes) -> list[bytes]:
+    if not data.startswith(_MAGIC):
+        raise ValueError("it does not begin as one")
+    parts: list[bytes] = []
+    place = len(_MAGIC)
+    while place < len(data):
+        length = int.from_bytes(data[place : place + _LENGTH], "big")
+        place += _LENGTH + length
+        if length > (_MOST_BLOB if parts else _MOST_HEADER) or place > len(data):
+            raise ValueError("it is cut")
+        parts.append(data[place - length : place])
+    return parts
+
+
+def _telling(said: Sequence[Any], pictures: Sequence[bytes]) -> KeyCrop:
+    y, x, score, kind, gain = said
+    if kind not in ("filtered", "spectrum"):
+        raise ValueError(f"unknown kind of picture: {kind!r}")
+    crop, seen = pictures
+    return KeyCrop(spot=_spot(y, x, score), crop=crop, seen=seen, kind=kind, gain=_finite(gain))
+
+
+def _numbers(spot: CropScore) -> list[float]:
+    return [spot.y, spot.x, spot.score]
+
+
+def _spot(y: object, x: object, score: object) -> CropScore:
+    return CropScore(y=_whole(y, 0), x=_whole(x, 0), score=_finite(score))
+
+
+def _whole(value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_SIDE:
+        raise ValueError(f"a number of pixels wanted, got {value!r}")
+    return value
+
+
+def _finite(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a finite number wanted, got {value!r}")
+    return float(value)
+
+
+def _is_picture(data: bytes) -> bool:
+    return data.startswith(_BEGINNINGS)

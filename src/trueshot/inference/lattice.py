@@ -1,0 +1,561 @@
+"""The grid of a display in a photograph: peaks in the spectra of long windows.
+
+A display's pixels are periodic over its whole width, and so is the moiré that they make with a
+camera's. Such a pattern, faint as it may be, stands out of the spectrum of a long window as a sharp
+peak, in neighbouring windows at nearly the same frequency, and often with another phase in each
+colour, for subpixels lie side by side. Cloth, blinds and bricks have peaks too: broader ones, with
+all colours in phase. What tells them apart is measured here and weighed elsewhere.
+
+Heights are in nats: logarithms of the power at a frequency beside the mean power of frequencies
+like it (as far from zero, in the same direction). Noise and texture without a period reach about
+2.5 in a window, whatever their strength.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.int64]
+Channel = Literal["luma", "red-green", "blue-yellow"]
+
+NOISE = 2.5  # nats that the highest of some 10⁵ frequencies of noise reaches
+SIDES = (512, 256)  # of windows, in pixels of the scaled photograph
+LONGEST = 8  # pixels of a period
+# Photographs at full, half and quarter size. Files hold colours at half size, mostly.
+PLANES: tuple[tuple[int, Channel], ...] = (
+    (1, "luma"),
+    (2, "luma"),
+    (2, "red-green"),
+    (2, "blue-yellow"),
+    (4, "luma"),
+    (4, "red-green"),
+    (4, "blue-yellow"),
+)
+
+_WINDOWS = 48  # of a grid, at most: larger photographs are sampled
+_PEAKS = 3  # of a window
+_CANDIDATES = 32  # frequencies that are looked through for them
+_APART = 4  # bins between peaks: the lobe of a Hann window is two wide
+_ON_AXIS = 3  # bins from an axis that count as on it
+_ANNULUS = (3.5, 8.5)  # bins around a peak that are its surroundings
+_AGREE = 0.016  # cycles per pixel that a frequency may drift from one window to the next
+_LINKED = 3.5  # nats above which peaks that agree make windows one region
+_ROUNDING = 1 / 12  # variance of bytes
+_EULER = 0.5772  # mean of -log of an exponential variate of mean one
+_WEIGHTS: dict[Channel, tuple[float, float, float]] = {
+    "luma": (0.299, 0.587, 0.114),
+    "red-green": (0.5, -0.5, 0.0),
+    "blue-yellow": (-0.25, -0.25, 0.5),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """A frequency that stands out.
+
+    Args:
+        fy: Cycles per pixel of the photograph, downwards; negative where a wave rises.
+        fx: Likewise to the right, 0 or more.
+        height: Nats above frequencies like it.
+        sharpness: Nats above the frequencies right around it.
+        harmonic: Height at twice the frequency or at half of it, whichever is more; 0 at least,
+            and of the first peak of a window only.
+    """
+
+    fy: float
+    fx: float
+    height: float
+    sharpness: float
+    harmonic: float
+
+    @property
+    def period(self) -> float:
+        """In pixels of the photograph."""
+        return 1 / math.hypot(self.fy, self.fx)
+
+    @property
+    def prominence(self) -> float:
+        """Nats above both: what is broad, as of cloth, is no more prominent than it is sharp."""
+        return min(self.height, self.sharpness)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A square of the photograph and its peaks.
+
+    Args:
+        y: Of the upper left corner, in pixels of the photograph.
+        x: Likewise.
+        side: In pixels of the photograph.
+        peaks: Up to three, the most prominent first.
+    """
+
+    y: int
+    x: int
+    side: int
+    peaks: tuple[Peak, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatticeRegion:
+    """Neighbouring windows that have a peak in common.
+
+    Args:
+        windows: All of them, the one where the peak stands out most first; their squares are the
+            outline.
+        peak: The one that stands out most.
+        strength: Mean of the three most prominent of them above noise, in nats; fewer than three
+            count as noise.
+        share: Of the photograph that the windows cover.
+        scale: 1, 2 or 4: at full, half or quarter size.
+        channel: What of the colours shows it.
+        chroma: Power at the peak that is in differences of red, green and blue, share of all:
+            0 where the colours are in phase.
+        surrounding_chroma: The same of frequencies around the peak.
+        phases: Of red and of blue against green at the peak, radians.
+    """
+
+    windows: tuple[Window, ...]
+    peak: Peak
+    strength: float
+    share: float
+    scale: int
+    channel: Channel
+    chroma: float
+    surrounding_chroma: float
+    phases: tuple[float, float]
+
+    @property
+    def period(self) -> float:
+        """Of the peak, in pixels of the photograph."""
+        return self.peak.period
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """What the spectra of a photograph hold.
+
+    Args:
+        region: The most convincing one; None of a photograph that no window fits in.
+        features: By name, the same names for every photograph; heights in nats.
+    """
+
+    region: LatticeRegion | None
+    features: dict[str, float]
+
+    @property
+    def score(self) -> float:
+        """Untrained: nats above noise of the most convincing region."""
+        return self.region.strength if self.region else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Grid:
+    """Windows of one side over one plane, row by row."""
+
+    scale: int
+    channel: Channel
+    rows: list[list[Window]]
+
+
+def find_lattice(pixels: Bytes) -> Lattice:
+    """Look for the grid of a display.
+
+    Args:
+        pixels: RGB bytes, shape (h, w, 3). Of a photograph that is smaller than 256 px both ways
+            nothing is known.
+
+    Returns:
+        The most convincing region and the features of the whole photograph.
+    """
+    grids = list(_grids(pixels))
+    regions = [max(_regions(grid), key=_strength) for grid in grids]
+    features = _features_of_planes(grids, regions)
+    best = max(regions, key=_strength, default=None)
+    if best is not None:
+        best = _with_colours(best, pixels)
+    return Lattice(region=best, features=features | _features_of_region(best))
+
+
+def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int, int]]:
+    """The spectrum in which a region's peak stands out most, to be shown.
+
+    Args:
+        region: What was found.
+        pixels: The photograph that it was found in, RGB bytes, shape (h, w, 3).
+
+    Returns:
+        Logarithms of power in nats, shape (side, side), zero frequency in the middle; and row and
+        column of the peak, whose mirror image through the middle is as high.
+    """
+    window, scale = region.windows[0], region.scale
+    side = window.side // scale
+    frequencies = _frequencies(side, scale)
+    tile = _colours(window, scale, pixels) @ np.array(_WEIGHTS[region.channel], np.float32)
+    bins = np.arange(side) - side // 2
+    power = _log_power(tile, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
+    ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
+    return power, ((ky + side // 2) % side, (kx + side // 2) % side)
+
+
+def _grids(pixels: Bytes) -> Iterator[_Grid]:
+    half: Floats = _halved(pixels) @ np.array([*_WEIGHTS.values()], np.float32).T
+    mixed = {2: half, 4: _halved(half)}
+    for scale, channel in PLANES:
+        plane = pixels if scale == 1 else mixed[scale][..., [*_WEIGHTS].index(channel)]
+        fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
+        # Colours take twice the time of luma, and find what is large.
+        for side in fitting if channel == "luma" else fitting[:1]:
+            yield _grid(plane, scale, channel, side)
+
+
+def _halved(plane: Floats | Bytes) -> Floats:
+    """Means of 2×2 pixels, shape (h // 2, w // 2, 3); an odd last row or column is left out."""
+    height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
+    kind = np.uint16 if plane.dtype == np.uint8 else np.float32
+    rows = np.add(plane[0:height:2, :width], plane[1:height:2, :width], dtype=kind)
+    halved: Floats = np.add(rows[:, 0::2], rows[:, 1::2], dtype=np.float32)
+    halved *= np.float32(0.25)
+    return halved
+
+
+def _grid(plane: Floats | Bytes, scale: int, channel: Channel, side: int) -> _Grid:
+    ys, xs = _corners(plane.shape[0], plane.shape[1], side)
+    rows = [[_window(plane, y, x, side, scale, channel) for x in xs] for y in ys]
+    return _Grid(scale=scale, channel=channel, rows=rows)
+
+
+def _corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
+    """Of windows evenly over the plane, side by side or overlapping, or apart if it is large."""
+    down, across = math.ceil(height / side), math.ceil(width / side)
+    thinned = max(1.0, math.sqrt(down * across / _WINDOWS))
+    counts = (max(1, int(down / thinned)), max(1, int(across / thinned)))
+    ys, xs = (
+        [int(y) for y in np.linspace(0, size - side, count)]
+        for size, count in zip((height, width), counts, strict=True)
+    )
+    return ys, xs
+
+
+def _window(
+    plane: Floats | Bytes, y: int, x: int, side: int, scale: int, channel: Channel
+) -> Window:
+    tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
+    if tile.ndim == 3:
+        tile = tile @ np.array(_WEIGHTS[channel], np.float32)
+    frequencies = _frequencies(side, scale)
+    peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
+    return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))
+
+
+def _log_power(values: Floats, frequencies: _Frequencies) -> Floats:
+    spectrum = scipy.fft.rfft2((values - values.mean()) * frequencies.hann)
+    power = spectrum.real**2 + spectrum.imag**2
+    power += np.float32(_ROUNDING * frequencies.energy)
+    logarithms: Floats = np.log(power)
+    return logarithms
+
+
+class _Frequencies:
+    """Which frequencies of a window are looked at, and which are like each other."""
+
+    def __init__(self, side: int, scale: int) -> None:
+        self.side = side
+        hann = np.hanning(side + 1)[:-1].astype(np.float32)
+        self.hann: Floats = np.outer(hann, hann)
+        self.energy = float((self.hann.astype(np.float64) ** 2).sum())
+        fy = scipy.fft.fftfreq(side)[:, None] * side
+        fx = np.arange(side // 2 + 1)[None]
+        groups = np.where(_usable(fy, fx, side, scale), _group(fy, fx, side), -1).ravel()
+        order = np.argsort(groups, kind="stable")
+        self.order: Integers = order[np.searchsorted(groups[order], 0) :]
+        _, starts, counts = np.unique(groups[self.order], return_index=True, return_counts=True)
+        self.starts, self.counts = starts, counts
+        self.place = np.full(groups.size, -1)
+        self.place[self.order] = np.arange(self.order.size)
+        around = np.arange(-9, 10)
+        dy, dx = np.meshgrid(around, around, indexing="ij")
+        distance = np.hypot(dy, dx)
+        ring = (distance > _ANNULUS[0]) & (distance < _ANNULUS[1])
+        self.annulus = dy[ring], dx[ring]
+
+    def peaks(self, power: Floats, scale: int) -> list[Peak]:
+        """The most prominent peaks of a logarithmic power spectrum, a few bins apart."""
+        flat = power.ravel()
+        ranked = flat[self.order]
+        means = np.add.reduceat(ranked, self.starts) / self.counts
+        heights = ranked - np.repeat(means.astype(np.float32) + np.float32(_EULER), self.counts)
+        candidates = _highest(heights)
+        ky, kx = np.divmod(self.order[candidates], self.side // 2 + 1)
+        around = self.index(ky[:, None] + self.annulus[0], kx[:, None] + self.annulus[1])
+        sharpness = flat[self.order[candidates]] - flat[around].mean(1) - _EULER
+        prominence = np.minimum(heights[candidates], sharpness)
+        chosen: list[int] = []
+        for number in np.argsort(-prominence, kind="stable"):
+            here = int(ky[number]), int(kx[number])
+            if not any(self._are_near(here, (int(ky[o]), int(kx[o]))) for o in chosen):
+                chosen.append(number)
+            if len(chosen) == _PEAKS:
+                break
+        signed = np.where(ky >= self.side // 2, ky - self.side, ky)
+        return [
+            Peak(
+                fy=float(signed[n]) / self.side / scale,
+                fx=float(kx[n]) / self.side / scale,
+                height=float(heights[candidates[n]]),
+                sharpness=float(sharpness[n]),
+                harmonic=self._harmonic(int(signed[n]), int(kx[n]), heights)
+                if n == chosen[0]
+                else 0.0,
+            )
+            for n in chosen
+        ]
+
+    def _harmonic(self, ky: int, kx: int, heights: Floats) -> float:
+        double = self._height_at(2 * ky, 2 * kx, heights)
+        return max(double, self._height_at(round(ky / 2), round(kx / 2), heights))
+
+    def _height_at(self, ky: int, kx: int, heights: Floats) -> float:
+        around = np.arange(-1, 2)
+        places = self.place[self.index(ky + around[:, None], kx + around)]
+        places = places[places >= 0]
+        return max(float(heights[places].max()), 0.0) if places.size else 0.0
+
+    def index(self, ky: npt.ArrayLike, kx: npt.ArrayLike) -> Integers:
+        """Of any frequency, in bins, in the flat half spectrum."""
+        ky, kx = np.broadcast_arrays(np.asarray(ky), np.asarray(kx) % self.side)
+        mirrored = kx > self.side // 2
+        ky = np.where(mirrored, -ky, ky) % self.side
+        kx = np.where(mirrored, self.side - kx, kx)
+        flat: Integers = ky * (self.side // 2 + 1) + kx
+        return flat
+
+    def _are_near(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """Also round the edges of the spectrum, where a frequency is its own mirror image's."""
+        half = self.side // 2
+        for sign in (1, -1):
+            dy = (one[0] - sign * other[0] + half) % self.side - half
+            dx = (one[1] - sign * other[1] + half) % self.side - half
+            if max(abs(dy), abs(dx)) <= _APART:
+                return True
+        return False
+
+
+def _highest(heights: Floats) -> Integers:
+    """Places of those that stand out, or of the highest one."""
+    places = np.flatnonzero(heights >= min(heights.max(), _LINKED))
+    if len(places) > _CANDIDATES:
+        places = places[np.argpartition(heights[places], -_CANDIDATES)[-_CANDIDATES:]]
+    return places
+
+
+@lru_cache(maxsize=len(SIDES) * 3)
+def _frequencies(side: int, scale: int) -> _Frequencies:
+    return _Frequencies(side, scale)
+
+
+def _usable(
+    fy: npt.NDArray[np.float64], fx: Integers, side: int, scale: int
+) -> npt.NDArray[np.bool_]:
+    """Periods of 2 to 8 px, without those of JPEG blocks and without mirror images."""
+    block = side * scale / 8  # bins from one harmonic of the blocks to the next
+    off = [np.abs((f + block / 2) % block - block / 2) for f in (fy, fx)]
+    blocks = (off[0] <= 2) & (off[1] <= 2)
+    twice = ((fx == 0) | (fx == side // 2)) & (fy < 0)
+    usable: npt.NDArray[np.bool_] = (np.hypot(fy, fx) > side / LONGEST) & ~blocks & ~twice
+    return usable
+
+
+def _group(fy: npt.NDArray[np.float64], fx: Integers, side: int) -> Integers:
+    """Number of the frequencies that are as far from zero, in the same direction.
+
+    What lies on an axis is beside what lies there only: edges that are upright or level are more
+    common than others.
+    """
+    ring = (np.hypot(fy, fx) / side * 64).astype(int)
+    sector = ((np.arctan2(fy, fx) / math.pi + 0.5) * 6).astype(int) % 6
+    on_axis = np.minimum(np.abs(fy), fx) < _ON_AXIS
+    coarse = (np.hypot(fy, fx) / side * 24).astype(int)
+    line = np.where(fx < np.abs(fy), fx, 4 + np.abs(fy)).astype(int)
+    groups: Integers = np.where(on_axis, 1000 + coarse * 8 + line, ring * 6 + sector)
+    return groups
+
+
+def _strength(region: LatticeRegion) -> float:
+    return region.strength
+
+
+def _regions(grid: _Grid) -> Iterator[LatticeRegion]:
+    """Windows that are linked to neighbours by peaks in common, and single ones."""
+    windows = {
+        (row, column): window
+        for row, line in enumerate(grid.rows)
+        for column, window in enumerate(line)
+    }
+    common = {place: window.peaks[0] for place, window in windows.items()}
+    links: dict[tuple[int, int], list[tuple[int, int]]] = {place: [] for place in windows}
+    for place, window in windows.items():
+        for step in ((0, 1), (1, 0)):
+            other = (place[0] + step[0], place[1] + step[1])
+            if other in windows and (
+                pair := _shared(window.peaks, windows[other].peaks, grid.scale)
+            ):
+                links[place].append(other)
+                links[other].append(place)
+                for at, peak in zip((place, other), pair, strict=True):
+                    if not links[at][:-1] or peak.prominence > common[at].prominence:
+                        common[at] = peak
+    for members in _connected(links):
+        yield _region(grid, [windows[place] for place in members], [common[p] for p in members])
+
+
+def _shared(ours: Sequence[Peak], theirs: Sequence[Peak], scale: int) -> tuple[Peak, Peak] | None:
+    """The most prominent pair of peaks at nearly the same frequency, taken as its lesser one."""
+    pairs = [
+        (one, other)
+        for one in ours
+        for other in theirs
+        if min(one.prominence, other.prominence) > _LINKED
+        and _distance(one, other) * scale < _AGREE
+    ]
+    return max(pairs, key=lambda pair: min(each.prominence for each in pair), default=None)
+
+
+def _distance(one: Peak, other: Peak) -> float:
+    """In cycles per pixel; a wave and its mirror image are the same."""
+    return min(math.hypot(one.fy - sign * other.fy, one.fx - sign * other.fx) for sign in (1, -1))
+
+
+def _connected(
+    links: dict[tuple[int, int], list[tuple[int, int]]],
+) -> Iterator[list[tuple[int, int]]]:
+    left = set(links)
+    for start in links:
+        if start not in left:
+            continue
+        left.remove(start)
+        members, ahead = [start], [start]
+        while ahead:
+            for other in links[ahead.pop()]:
+                if other in left:
+                    left.remove(other)
+                    members.append(other)
+                    ahead.append(other)
+        yield members
+
+
+def _region(grid: _Grid, windows: list[Window], peaks: list[Peak]) -> LatticeRegion:
+    ranked = sorted(zip(windows, peaks, strict=True), key=lambda both: -both[1].prominence)
+    heights = [peak.prominence for _, peak in ranked[:3]]
+    strength = sum(max(height - NOISE, 0.0) for height in heights) / 3
+    total = sum(len(line) for line in grid.rows)
+    return LatticeRegion(
+        windows=tuple(window for window, _ in ranked),
+        peak=ranked[0][1],
+        strength=strength,
+        share=len(windows) / total,
+        scale=grid.scale,
+        channel=grid.channel,
+        chroma=0.0,
+        surrounding_chroma=0.0,
+        phases=(0.0, 0.0),
+    )
+
+
+def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
+    """Look at its peak in red, green and blue, in the window where it is highest."""
+    window, scale = region.windows[0], region.scale
+    side = window.side // scale
+    colours = _colours(window, scale, pixels)
+    frequencies = _frequencies(side, scale)
+    spectra = [
+        scipy.fft.rfft2((colour - colour.mean()) * frequencies.hann).ravel()
+        for colour in np.moveaxis(colours, -1, 0)
+    ]
+    ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
+    around = np.arange(-1, 2)
+    at_peak = frequencies.index(ky + around[:, None], kx + around).ravel()
+    beside = frequencies.index(ky + frequencies.annulus[0], kx + frequencies.annulus[1])
+    red, green, blue = (spectrum[at_peak] for spectrum in spectra)
+    return replace(
+        region,
+        chroma=_chroma([spectrum[at_peak] for spectrum in spectra]),
+        surrounding_chroma=_chroma([spectrum[beside] for spectrum in spectra]),
+        phases=(
+            float(np.angle((red * green.conj()).sum())),
+            float(np.angle((blue * green.conj()).sum())),
+        ),
+    )
+
+
+def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
+    """A window at the size at which it was looked at, shape (side, side, 3)."""
+    tile = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
+    side = window.side // scale
+    colours: Floats = tile.reshape(side, scale, side, scale, 3).mean((1, 3), dtype=np.float32)
+    return colours
+
+
+def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
+    """Share of the power that is gone once the colours are added."""
+    power = float(sum((np.abs(spectrum) ** 2).sum() for spectrum in spectra))
+    together = float((np.abs(sum(spectra[1:], spectra[0])) ** 2).sum())
+    return 1 - together / (3 * power) if power > 0 else 0.0
+
+
+def _features_of_planes(
+    grids: Iterable[_Grid], regions: Iterable[LatticeRegion]
+) -> dict[str, float]:
+    """Of each plane the higher one of its two sides of windows; of one too small, noise."""
+    nothing = {
+        "strength": 0.0,
+        "share": 0.0,
+        "sharpness": NOISE,
+        "harmonic": 0.0,
+        "height": NOISE,
+        "median height": NOISE,
+    }
+    planes: dict[str, list[dict[str, float]]] = {
+        f"{channel} 1/{scale}": [] for scale, channel in PLANES
+    }
+    for grid, region in zip(grids, regions, strict=True):
+        planes[f"{grid.channel} 1/{grid.scale}"].append(_features_of_grid(grid, region))
+    return {
+        f"{plane} {kind}": max((each[kind] for each in found), default=none)
+        for plane, found in planes.items()
+        for kind, none in nothing.items()
+    }
+
+
+def _features_of_grid(grid: _Grid, region: LatticeRegion) -> dict[str, float]:
+    heights = sorted(
+        (window.peaks[0].prominence for line in grid.rows for window in line), reverse=True
+    )
+    return {
+        "strength": region.strength,
+        "share": region.share if len(region.windows) > 1 else 0.0,
+        "sharpness": region.peak.sharpness,
+        "harmonic": region.peak.harmonic,
+        "height": float(np.mean(heights[:3])),
+        "median height": float(np.median(heights)),
+    }
+
+
+def _features_of_region(region: LatticeRegion | None) -> dict[str, float]:
+    if region is None:
+        return {"period": 0.0, "chroma": 0.0, "surrounding chroma": 0.0}
+    return {
+        "period": region.period,
+        "chroma": region.chroma,
+        "surrounding chroma": region.surrounding_chroma,
+    }

@@ -1,0 +1,238 @@
+"""A photograph's pixels to a verdict, as the card of a bundle says."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.bundle import load_bundle, read_bundle
+from trueshot.card import Card, InputContract
+from trueshot.errors import BundleError
+from trueshot.inference.crop_model import CropModel
+from trueshot.inference.crops import CropSelection, cut, select_crops
+from trueshot.inference.explanation import CropScore
+from trueshot.inference.features import features_of
+from trueshot.tasks.task import UNDECIDED
+
+if TYPE_CHECKING:
+    from trueshot.detector import Detector
+
+Bytes = npt.NDArray[np.uint8]
+
+ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
+"""Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,), or logits (n, classes)."""
+
+UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
+LIKELIEST = "the likeliest class is named; error rates are not known"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What came of one photograph.
+
+    Args:
+        verdict: A word of the task, such as original or recaptured; or undecided.
+        score: Of the photograph: log odds that it is not of class 0; None without crops.
+        log10_lr: Bounded likelihood ratio, not of class 0 against class 0; None without
+            calibration or score. It stands, with its reasons beside it, on undecided
+            photographs too.
+        side: Of the crops, in pixels.
+        corners: Of the crops (y, x).
+        scores: Of the crops, shape (n,).
+        features: See `features_of`.
+        reasons: Why it is outside of what was calibrated; the verdict is undecided then.
+        top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
+            decided by it, the likeliest of all; None without crops.
+    """
+
+    verdict: str
+    score: float | None
+    log10_lr: float | None
+    side: int
+    corners: tuple[tuple[int, int], ...]
+    scores: npt.NDArray[np.float64]
+    features: dict[str, float]
+    reasons: tuple[str, ...] = ()
+    top_class: str | None = None
+
+    @property
+    def likelihood_ratio(self) -> float | None:
+        """How many times likelier the evidence is if it is not of class 0 than if it is."""
+        return None if self.log10_lr is None else 10.0**self.log10_lr
+
+    @property
+    def regions(self) -> tuple[CropScore, ...]:
+        """The crops that were judged, with their scores: squares of `side` pixels."""
+        pairs = zip(self.corners, self.scores, strict=True)
+        return tuple(CropScore(y=y, x=x, score=float(score)) for (y, x), score in pairs)
+
+
+class Predictor:
+    """A detector that judges whole photographs.
+
+    Args:
+        card: What the bundle says of itself.
+        scores: Of crops; of more than two classes, their logits.
+        bundle: Where the detector comes from, for those who look into it.
+
+    Raises:
+        ValueError: The card does not say the size of a crop.
+    """
+
+    def __init__(
+        self, card: Card, scores: ScoreFunction, bundle: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.card = card
+        self.contract: InputContract = card.input_contract()
+        self.scores = scores
+        self._bundle = bundle
+
+    @classmethod
+    def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
+        """Read a detector; PyTorch is wanted only for bundles that are older than graphs.
+
+        Args:
+            bundle: The name of one that comes along, a bundle, or an ONNX file that
+                `trueshot export` wrote.
+
+        Raises:
+            BundleError: It cannot be read, or does not judge photographs.
+        """
+        found = read_bundle(bundle)
+        try:
+            return cls(found.card, CropModel.of(found, bundle), bundle)
+        except ValueError as error:
+            raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
+
+    @functools.cached_property
+    def detector(self) -> Detector:
+        """The detector itself, in evaluation mode, to be attacked or looked into: with a gradient.
+
+        Raises:
+            BundleError: PyTorch is not installed, or it is no bundle that this was made of.
+        """
+        if self._bundle is None:
+            raise BundleError("no bundle is known that this predictor was made of")
+        return load_bundle(self._bundle)[0]
+
+    def predict(self, photograph: Bytes | bytes | str | os.PathLike[str]) -> Prediction:
+        """Judge a photograph; the same pixels always get the same answer.
+
+        Args:
+            photograph: Its file, the bytes of its file, or RGB levels, uint8, shape (h, w, 3).
+
+        Raises:
+            ImageFileError: The file cannot be read.
+            ValueError: An array of another kind or shape.
+        """
+        pixels = _pixels(photograph)
+        side = self.contract.side
+        selection = select_crops(pixels, side, self.contract.crops)
+        crops = cut(pixels, selection.corners, side)
+        scores, logits = self._judged(crops)
+        features = features_of(crops, selection.flat)
+        finite = len(scores) > 0 and bool(np.isfinite(scores).all())
+        score = self.contract.aggregate(scores) if finite else None
+        reasons = self._reasons(pixels, selection, finite, features)
+        top_class = self._top_class(logits) if finite else None
+        return Prediction(
+            verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
+            score=score,
+            log10_lr=None if score is None else self.card.log10_lr(score),
+            side=side,
+            corners=selection.corners,
+            scores=scores,
+            features=features,
+            reasons=tuple(reasons),
+            top_class=top_class,
+        )
+
+    def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
+        """Scores of crops, shape (n,)."""
+        return self._judged(crops)[0]
+
+    def _judged(
+        self, crops: Bytes
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+        """Scores, shape (n,), and of more than two classes the logits, shape (n, classes)."""
+        found, classes = self.scores(crops), len(self.card.classes)
+        if found.ndim == 1:
+            return found, None
+        if len(found) and found.shape[1] != classes:
+            raise BundleError(f"gives {found.shape[1]} logits for {classes} classes")
+        return log_odds(found), found
+
+    def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
+        """The class whose logits, made one over the crops, are largest."""
+        if logits is None:
+            return None
+        first = 0 if self.card.decision_rule == "top-class" else 1
+        over = [self.contract.aggregate(column) for column in (logits - logits[:, :1]).T[first:]]
+        return self.card.classes[first + int(np.argmax(over))]
+
+    def _verdict(self, score: float, top_class: str | None) -> str:
+        if self.card.decision_rule == "against-class-0":
+            return self.card.verdict(score)
+        return top_class or self.card.classes[int(score > 0)]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of all its verdicts."""
+        if self.card.decision_rule == "top-class":
+            return (LIKELIEST,)
+        return () if self.card.decision is not None else (UNCALIBRATED,)
+
+    def _reasons(
+        self, pixels: Bytes, selection: CropSelection, finite: bool, features: dict[str, float]
+    ) -> list[str]:
+        height, width = pixels.shape[:2]
+        side = self.contract.side
+        if min(height, width) < side:
+            return [f"{width}×{height} px: too small, {side}×{side} or more are needed"]
+        if not selection.corners:
+            return ["flat all over: no part of it shows enough to be judged"]
+        if not finite:
+            return ["its score is no finite number"]
+        if self.card.domain is None:
+            return []
+        return self.card.domain.reasons(features, len(selection.corners))
+
+
+def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Logits (n, classes) as scores (n,): log odds that a crop is not of class 0."""
+    if not len(logits):
+        return np.zeros(0)
+    others = np.logaddexp.reduce(logits[:, 1:], axis=1)
+    return np.asarray(others - logits[:, 0], np.float64)
+
+
+def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
+    """Read a detector that judges photographs.
+
+    Args:
+        bundle: `accurate` or `robust`, which come along; or a bundle, or an ONNX file that
+            `trueshot export` wrote.
+
+    Raises:
+        BundleError: It cannot be read, or does not judge photographs.
+    """
+    return Predictor.load(bundle)
+
+
+def _pixels(photograph: Bytes | bytes | str | os.PathLike[str]) -> Bytes:
+    if isinstance(photograph, np.ndarray):
+        if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
+            kind = f"{photograph.dtype} {photograph.shape}"
+            raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
+        return photograph
+    from trueshot.images import read_image, read_image_bytes
+
+    if isinstance(photograph, bytes):
+        return read_image_bytes(photograph, "the photograph").pixels
+    return read_image(photograph).pixels

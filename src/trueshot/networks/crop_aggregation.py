@@ -1,0 +1,156 @@
+"""A photograph judged by all crops of a grid: what a detector of crops says of a whole image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+Aggregation = Literal["mean", "median", "trimmed", "max"]
+
+_VALUES_AT_ONCE = 3 * 64 * 64 * 256
+_TRIMMED = 0.2  # of the crops, at either end
+
+
+class CropAggregator(nn.Module):
+    """A network's logits over the crops of a grid at native resolution, made one.
+
+    The grid begins at the upper left; what is left over on the right and below is not judged. A
+    gradient through it is that of the whole photograph's logits; memory does not grow with the
+    number of crops, since activations are computed again on the way back.
+
+    Crops are ranked by their evidence of recapture: the largest logit of another class minus that
+    of class 0, the untouched image. The photograph's logits are those of
+
+    - `mean`: all crops, their mean;
+    - `median`: the crop in the middle, or the mean of the two there;
+    - `trimmed`: the mean of the crops that are left when a fifth of them, rounded down, has been
+      left out at either end;
+    - `max`: the crop that looks most recaptured.
+
+    The gradient of all but the mean is helped by `spread`. Crops that have no part in the
+    photograph's logits have none in their gradient either, and an attack that followed it alone
+    would come to most crops late or never: the detector would look more robust than it is. More
+    evidence in any crop is never less in the photograph, so all crops may be pushed at once.
+
+    Args:
+        network: Takes crops (n, 3, side, side), returns logits (n, classes).
+        side: Height and width of the crops.
+        aggregation: How the crops' logits become one, as above.
+        stride: Pixels from one crop to the next; by default `side`. With less, crops overlap.
+        spread: The logits' gradient, but not their value, is their own plus so many times that of
+            the mean over all crops. A little makes a step by the sign of the gradient, as in L∞,
+            move every crop, and hardly turns a step in L2; with 0 the gradient is the exact one.
+
+    Raises:
+        ValueError: An unknown aggregation, or a side, stride or spread that is none.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        side: int,
+        *,
+        aggregation: Aggregation = "mean",
+        stride: int | None = None,
+        spread: float = 0.01,
+    ) -> None:
+        super().__init__()
+        if aggregation not in get_args(Aggregation):
+            known = ", ".join(get_args(Aggregation))
+            raise ValueError(f"aggregation {aggregation!r}: unknown; known: {known}")
+        stride = side if stride is None else stride
+        if side < 1 or stride < 1:
+            raise ValueError(f"side, stride: 1 or more wanted, got {side}, {stride}")
+        if spread < 0:
+            raise ValueError(f"spread: 0 or more wanted, got {spread}")
+        self.network = network
+        self.side = side
+        self.aggregation = aggregation
+        self.stride = stride
+        self.spread = spread
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (n, 3, h, w) to logits (n, classes).
+
+        Raises:
+            ValueError: The images are smaller than a crop.
+        """
+        return self._aggregated(self.judge_crops(images).flatten(1, 2))
+
+    def judge_crops(self, images: Tensor) -> Tensor:
+        """Images (n, 3, h, w) to the logits of their crops, (n, rows, columns, classes).
+
+        Raises:
+            ValueError: The images are smaller than a crop.
+        """
+        height, width = images.shape[2:]
+        if min(height, width) < self.side:
+            raise ValueError(f"{width}×{height} px: smaller than a crop of {self.side} px")
+        if self.stride == self.side:
+            return self._judge_tiles(images)
+        rows, columns = ((size - self.side) // self.stride + 1 for size in (height, width))
+        each = [
+            torch.cat([checkpoint(self._judge_patch, p, use_reentrant=False) for p in patches])
+            for patches in (self._patches(image, rows, columns) for image in images)
+        ]
+        return torch.stack(each).reshape(len(images), rows, columns, -1)
+
+    def _judge_tiles(self, images: Tensor) -> Tensor:
+        n, channels, height, width = images.shape
+        rows, columns = height // self.side, width // self.side
+        grid = images[:, :, : rows * self.side, : columns * self.side]
+        tiles = grid.reshape(n, channels, rows, self.side, columns, self.side)
+        crops = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, self.side, self.side)
+        chunks = torch.split(crops, max(1, _VALUES_AT_ONCE // crops[0].numel()))
+        logits = torch.cat([self._judge(chunk) for chunk in chunks])
+        return logits.reshape(n, rows, columns, -1)
+
+    def _judge(self, crops: Tensor) -> Tensor:
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        logits: Tensor = checkpoint(self.network, crops, use_reentrant=False)
+        return logits
+
+    def _patches(self, image: Tensor, rows: int, columns: int) -> Iterator[Tensor]:
+        """Cut an image (3, h, w) so that each piece holds a part of a row of crops, or rows."""
+        most = max(1, _VALUES_AT_ONCE // (len(image) * self.side**2))
+        across = min(columns, most)
+        down = most // across if across == columns else 1
+        for top, bottom in self._spans(rows, down):
+            for left, right in self._spans(columns, across):
+                yield image[:, top:bottom, left:right]
+
+    def _spans(self, crops: int, at_once: int) -> Iterator[tuple[int, int]]:
+        """First pixel and the one after the last of groups of crops along one direction."""
+        for first in range(0, crops, at_once):
+            last = min(first + at_once, crops) - 1
+            yield first * self.stride, last * self.stride + self.side
+
+    def _judge_patch(self, patch: Tensor) -> Tensor:
+        crops = patch.unfold(1, self.side, self.stride).unfold(2, self.side, self.stride)
+        batch = crops.permute(1, 2, 0, 3, 4).flatten(0, 1)
+        logits: Tensor = self.network(batch.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    def _aggregated(self, logits: Tensor) -> Tensor:
+        """Logits of crops (n, crops, classes) to those of photographs (n, classes)."""
+        mean = logits.mean(1)
+        if self.aggregation == "mean":
+            return mean
+        evidence = logits.detach()[..., 1:].amax(2) - logits.detach()[..., 0]
+        ranked = evidence.argsort(dim=1, stable=True)
+        chosen = ranked[:, self._chosen(logits.shape[1])]
+        picked = logits.gather(1, chosen[..., None].expand(-1, -1, logits.shape[2])).mean(1)
+        if self.spread:
+            picked = picked + self.spread * (mean - mean.detach())
+        return picked
+
+    def _chosen(self, crops: int) -> slice:
+        """Which ranks count, of crops ranked from least to most recaptured."""
+        if self.aggregation == "max":
+            return slice(crops - 1, crops)
+        cut = (crops - 1) // 2 if self.aggregation == "median" else int(crops * _TRIMMED)
+        return slice(cut, crops - cut)

@@ -1,0 +1,60 @@
+"""Networks of the user's own: built where the user gave their file, and nowhere else.
+
+A recipe names `path/to/file.py:Name`; a bundle keeps the file's name and its SHA-256, never its
+code. A bundle is data: loading one runs only a file that was given in the same process.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from trueshot.errors import PluginError, RecipeError
+from trueshot.plugins import load_plugin, split_spec
+
+_GIVEN: dict[tuple[str, str], type[nn.Module]] = {}
+
+
+def give(spec: str) -> dict[str, str]:
+    """Run a file that the user named, and let its network be built in this process.
+
+    Args:
+        spec: `path/to/file.py:Name`, Name being an `nn.Module` that takes `classes` and whatever
+            else a recipe says under `network`.
+
+    Returns:
+        `name` and `sha256` as recipes and bundles keep them.
+
+    Raises:
+        PluginError: There is no such file, it fails, or what it defines is no network.
+    """
+    plugin = load_plugin(spec)
+    if not (isinstance(plugin.value, type) and issubclass(plugin.value, nn.Module)):
+        raise PluginError(f"{spec}: a class of nn.Module wanted")
+    _GIVEN[plugin.name, plugin.sha256] = plugin.value
+    return {"name": f"{plugin.path.name}:{plugin.name}", "sha256": plugin.sha256}
+
+
+def is_given(name: str, sha256: str) -> bool:
+    """Whether the file of that content was given."""
+    return (split_spec(name)[1], sha256) in _GIVEN
+
+
+def own_network(name: str, sha256: str) -> type[nn.Module]:
+    """The network that a recipe or a bundle names.
+
+    Args:
+        name: `file.py:Name`.
+        sha256: Of the file.
+
+    Raises:
+        RecipeError: The user did not give that file, or gave one of another content.
+    """
+    if is_given(name, sha256):
+        return _GIVEN[split_spec(name)[1], sha256]
+    path, attribute = split_spec(name)
+    other = any(known == attribute for known, _ in _GIVEN)
+    what = "the file given is another one" if other else "which is code, and no bundle runs code"
+    raise RecipeError(
+        f"its network is {attribute} of {path.name} (SHA-256 {sha256[:16]}…): {what}; "
+        f"if you have that file and trust it, add --network path/to/{path.name}:{attribute}"
+    )

@@ -1,0 +1,519 @@
+"""A detector as an ONNX graph, by PyTorch's own exporter, let through only if it judges alike.
+
+The graph of a bundle takes crops and gives their scores, and what explains them. That of an
+exported file goes on to the photograph's score, likelihood ratio and verdict.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from trueshot.card import Card
+from trueshot.detector import Detector, scores_of
+from trueshot.errors import TrueshotError
+from trueshot.files import write_atomically
+from trueshot.graph import (
+    INPUT,
+    Message,
+    digest_of,
+    first_line,
+    outputs_of,
+    read_graph,
+    session,
+    without_weights,
+    write_graph,
+)
+from trueshot.networks.registry import Network
+from trueshot.pixels import to_levels
+from trueshot.tasks.task import UNDECIDED
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+VERDICTS = 3  # as the graph numbers them: class 0, any other, undecided
+KEY = "trueshot"
+FILE_FORMAT = 2  # 1 was written by hand and had neither evidence nor a first layer
+
+TOLERANCE = 1e-4
+RELATIVE = 2e-6  # sixteen roundings of float32, which a score above 50 has no more digits than
+IMAGES = 200
+_SHOWN = 1e-3  # of the largest value of a picture, which has 255 shades
+
+_OPSET = 17  # known to every onnxruntime since 1.12
+_TRIMMED = 0.2  # as in `CropAggregator`
+_FARTHEST = 1e100  # as in `Calibration`
+_BY_CROP = ("scores", "logits", "evidence", "filtered", "spectrum")
+_EXPLAINING = _BY_CROP[1:]
+_DETECTOR = re.compile(r"^module\.(crops\.)?detector\.")
+_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
+
+
+class ExportError(TrueshotError):
+    """A detector that is not exported as asked; nothing was written."""
+
+
+class Crops(nn.Module):
+    """Bytes of crops (n, side, side, 3) to scores (n,), and what explains them as far as it goes.
+
+    Args:
+        detector: In evaluation mode.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """By the names of the graph's outputs."""
+        found = self.detector.explained(crops.permute(0, 3, 1, 2).to(torch.float32))
+        given = {"scores": scores_of(found.logits.double())}
+        if found.logits.shape[1] > 2:
+            given["logits"] = found.logits.double()
+        if found.evidence is not None:
+            given["evidence"] = evidence_of(found.logits.double(), found.evidence.double())
+        if found.first_layer is not None:
+            assert isinstance(self.detector.network, Network)
+            assert self.detector.network.picture is not None
+            given[self.detector.network.picture] = found.first_layer
+        return given
+
+
+def evidence_of(logits: Tensor, places: Tensor) -> Tensor:
+    """What each place adds to the score of its image: their mean is the score.
+
+    A logsumexp is the mean of its terms, by their softmax, plus the entropy of that: so the score,
+    which is none of means over places, is one of what is linear in them.
+
+    Args:
+        logits: Shape (n, classes), the means of `places`.
+        places: Logits of each place, shape (n, classes, rows, columns).
+
+    Returns:
+        Shape (n, rows, columns).
+    """
+    if logits.shape[1] == 2:
+        return scores_of(places)
+    logs = logits[:, 1:].log_softmax(1)
+    weights, entropy = logs.exp(), -(logs.exp() * logs).sum(1)
+    others = (weights[:, :, None, None] * places[:, 1:]).sum(1)
+    return others + entropy[:, None, None] - places[:, 0]
+
+
+class Photograph(nn.Module):
+    """Crops of one photograph to its score, likelihood ratio and verdict.
+
+    Args:
+        detector: In evaluation mode.
+        card: How crops make a photograph's score, and what that score means.
+    """
+
+    def __init__(self, detector: Detector, card: Card) -> None:
+        super().__init__()
+        self.crops = Crops(detector)
+        self.card = card
+
+    def forward(self, crops: Tensor) -> dict[str, Tensor]:
+        """By the names of the graph's outputs."""
+        given = self.crops(crops)
+        score = self._score(given["scores"])
+        more = {"score": score}
+        if self.card.calibration is not None:
+            more["log10_lr"] = self._log10_lr(score)
+        more["verdict"] = self._verdict(score)
+        return {**given, **{name: value.squeeze(0) for name, value in more.items()}}
+
+    def _score(self, scores: Tensor) -> Tensor:
+        """See `InputContract.aggregate`; how many crops there are is known only when it runs.
+
+        Shape (1,), as all that follows from it: the exporter errs about numbers without a shape.
+        """
+        how = self.card.input_contract().aggregation
+        if how == "mean":
+            return scores.mean(0, keepdim=True)
+        if how == "max":
+            return scores.amax(0, keepdim=True)
+        ones = torch.ones_like(scores)
+        count, rank = ones.sum(0, keepdim=True), ones.cumsum(0) - 1
+        left = ((count - 1) / 2 if how == "median" else count * _TRIMMED).floor()
+        chosen = (rank >= left) & (rank < count - left)
+        ranked = scores.sort().values
+        return torch.where(chosen, ranked, torch.zeros_like(ranked)).sum(0, keepdim=True) / (
+            chosen.double().sum(0, keepdim=True)
+        )
+
+    def _log10_lr(self, score: Tensor) -> Tensor:
+        calibration = self.card.calibration
+        assert calibration is not None
+        if calibration.slope is not None and calibration.intercept is not None:
+            value = _clamped(score, -_FARTHEST, _FARTHEST) * _double(calibration.slope)
+            value = (value + _double(calibration.intercept)) / _double(math.log(10))
+        else:
+            value = _interpolated(score, calibration.knots, calibration.values)
+        return _clamped(value, calibration.lower, calibration.upper)
+
+    def _verdict(self, score: Tensor) -> Tensor:
+        decision = self.card.decision
+        original, recaptured, undecided = (torch.tensor([k]) for k in range(VERDICTS))
+        if decision is None:
+            return torch.where(score > _double(0.0), recaptured, original)
+        below = torch.where(score <= _double(decision.original_to), original, undecided)
+        return torch.where(score >= _double(decision.recaptured_from), recaptured, below)
+
+
+def _interpolated(score: Tensor, knots: tuple[float, ...], values: tuple[float, ...]) -> Tensor:
+    """As `numpy.interp`: a straight line between knots, the nearest value outside them."""
+    if len(knots) == 1:
+        return torch.zeros_like(score) + _double(values[0])
+    inside = _clamped(score, knots[0], knots[-1])
+    # The piece that it lies on: how many of the knots but the first and last are not above it.
+    piece = (inside >= torch.tensor(knots[1:-1], dtype=torch.float64)).long().sum(0, keepdim=True)
+    slopes = np.diff(values) / np.diff(knots)
+    start, value, slope = (
+        torch.tensor(np.asarray(each, np.float64))[piece]
+        for each in (knots[:-1], values[:-1], slopes)
+    )
+    return (inside - start) * slope + value
+
+
+def _double(number: float) -> Tensor:
+    """A number that the exporter does not make a float32."""
+    return torch.tensor([number], dtype=torch.float64)
+
+
+def _clamped(value: Tensor, low: float, high: float) -> Tensor:
+    return torch.minimum(torch.maximum(value, _double(low)), _double(high))
+
+
+def crop_graph(detector: Detector, side: int) -> Message:
+    """The graph of a bundle, without the weights: they lie beside it.
+
+    Args:
+        detector: In evaluation mode, on the CPU.
+        side: Of the crops.
+
+    Raises:
+        ExportError: The network cannot be written as a graph, or does not judge alike as one.
+    """
+    module = Crops(detector).eval()
+    model = _exported(module, side)
+    crops = np.concatenate(list(itertools.islice(photographs(side, 1), 20)))
+    with torch.no_grad():
+        wanted = {name: value.numpy() for name, value in module(torch.from_numpy(crops)).items()}
+    # A score near 0 may be the difference of large logits: the largest tells what digits there are.
+    digits = RELATIVE * float(np.abs(wanted["scores"]).max())
+    _compared(wanted, _run(model, crops, "the graph"), "the graph", max(TOLERANCE, digits))
+    return without_weights(model, list(detector.state_dict()))
+
+
+def photograph_graph(detector: Detector, card: Card) -> Message:
+    """The graph of an exported file, with the weights.
+
+    Args:
+        detector: In evaluation mode, on the CPU.
+        card: How photographs are judged.
+
+    Raises:
+        ExportError: The network cannot be written as a graph.
+        ValueError: The card does not say the size of a crop.
+    """
+    return _exported(Photograph(detector, card).eval(), card.input_contract().side)
+
+
+def export_onnx(
+    detector: Detector, card: Card, bundle: str, out: str | os.PathLike[str]
+) -> tuple[str, float]:
+    """Write a detector as one ONNX file: from bytes of crops to the verdict on a photograph.
+
+    Before it is written it judges 200 generated photographs beside the detector. All scores must be
+    within 1e-4 (or 2e-6 of a score above 50), all verdicts the same.
+
+    Args:
+        detector: In evaluation mode, on the CPU.
+        card: Of its bundle.
+        bundle: SHA-256 of the bundle, which the file names.
+        out: The file, replaced if it is there.
+
+    Returns:
+        SHA-256 of the file, and the largest difference of a score.
+
+    Raises:
+        ExportError: They do not judge alike, or `out` does not end in .onnx.
+        ValueError: The card does not say the size of a crop.
+    """
+    if Path(out).suffix.lower() != ".onnx":
+        raise ExportError(f"{out}: an ONNX file is known by its name; end it in .onnx")
+    model = photograph_graph(detector, card)
+    difference = largest_difference(detector, card, model, out)
+    text = card.model_dump(mode="json")
+    facts = {
+        "format": FILE_FORMAT,
+        "bundle": bundle,
+        "digest": digest_of(model, text),
+        "card": text,
+    }
+    data = write_graph({**model, "metadata_props": [{"key": KEY, "value": json.dumps(facts)}]})
+    write_atomically(Path(out), data)
+    return hashlib.sha256(data).hexdigest(), difference
+
+
+def largest_difference(detector: Detector, card: Card, model: Message, name: object) -> float:
+    """Compare a graph of photographs with the detector that it was made of.
+
+    Args:
+        detector: In evaluation mode.
+        card: With its contract, calibration and decision.
+        model: The graph, whole.
+        name: What errors name.
+
+    Returns:
+        The largest difference of a score.
+
+    Raises:
+        ExportError: A score, a likelihood ratio or a verdict is another.
+    """
+    contract, largest = card.input_contract(), 0.0
+    running = session(model, outputs_of(model), name)
+    judge = scores_by_torch(detector)
+    for number, crops in enumerate(photographs(contract.side, contract.crops)):
+        wanted = _answers(card, judge(crops))
+        found = dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
+        found = {name: value for name, value in found.items() if name not in _EXPLAINING}
+        largest = max(largest, _compared(wanted, found, f"{name}: image {number}"))
+    return largest
+
+
+def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
+    """Scores of crops by the detector itself, on the CPU: what other runtimes are compared with."""
+    folded = detector.folded()
+
+    def scores(crops: Bytes) -> Floats:
+        if not len(crops):
+            return np.zeros(0)
+        at_once = max(1, _VALUES_AT_ONCE // crops[0].size)
+        with torch.inference_mode():
+            logits = torch.cat([folded(part) for part in to_levels(crops).split(at_once)])
+            found: Floats = scores_of(logits.double()).numpy()
+        return found
+
+    return scores
+
+
+def _answers(card: Card, scores: Floats) -> dict[str, Any]:
+    """All that a graph says of a photograph, without it."""
+    score = card.input_contract().aggregate(scores)
+    answers = {
+        "scores": scores,
+        "score": score,
+        "verdict": (*card.words.verdicts, UNDECIDED).index(card.verdict(score)),
+    }
+    ratio = card.log10_lr(score)
+    return answers if ratio is None else {**answers, "log10_lr": ratio}
+
+
+def _compared(
+    wanted: Mapping[str, Any], found: Mapping[str, Any], where: str, tolerance: float = TOLERANCE
+) -> float:
+    """The largest difference, if it is small and the verdicts are the same."""
+    if wanted.keys() != found.keys():
+        raise ExportError(f"{where}: gives {sorted(found)}, {sorted(wanted)} wanted")
+    largest = 0.0
+    for name in wanted:
+        if name == "verdict":
+            continue
+        ours, theirs = np.asarray(wanted[name]), np.asarray(found[name])
+        if ours.shape != theirs.shape:
+            raise ExportError(f"{where}: {name} of shape {theirs.shape}, {ours.shape} wanted")
+        differences = np.abs(ours - theirs)
+        allowed: Any = np.maximum(tolerance, RELATIVE * np.abs(ours))
+        if name in _EXPLAINING:
+            allowed = max(tolerance, _SHOWN * float(np.abs(ours).max(initial=0)))
+        if not bool((differences <= allowed).all()):
+            raise ExportError(
+                f"{where}: {name} differs by {differences.max():.3g} from PyTorch's, at most "
+                f"{np.max(allowed):.3g} is let through; nothing was written: report this as a "
+                "fault of trueshot"
+            )
+        largest = max(largest, float(differences.max()))
+    if wanted.get("verdict") != found.get("verdict"):
+        raise ExportError(
+            f"{where}: verdict {found['verdict']} instead of {wanted['verdict']} at the score "
+            f"{float(wanted['score']):.9g}, while scores differ by at most {largest:.3g}; nothing "
+            "was written: report this as a fault of trueshot"
+        )
+    return largest
+
+
+def _run(model: Message, crops: Bytes, name: object) -> dict[str, npt.NDArray[Any]]:
+    running = session(model, outputs_of(model), name)
+    return dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
+
+
+class _Values(nn.Module):
+    """What a module gives, without its names: the exporter knows no mappings."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.module(crops).values())
+
+
+def _exported(module: nn.Module, side: int) -> Message:
+    """A module of crops as a graph, with its weights under the names that the detector has.
+
+    Raises:
+        ExportError: It cannot be one.
+    """
+    crops = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    file = io.BytesIO()
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), _silenced():
+            warnings.simplefilter("ignore")  # that it is the older exporter, and traces
+            names = list(module(crops))
+            torch.onnx.export(
+                _Values(module).eval(),
+                (crops,),
+                file,  # type: ignore[arg-type]
+                dynamo=False,  # the newer one wants two packages more, and its graphs are larger
+                opset_version=_OPSET,
+                input_names=[INPUT],
+                output_names=names,
+                dynamic_axes={INPUT: {0: "n"}, **{n: {0: "n"} for n in names if n in _BY_CROP}},
+                do_constant_folding=False,
+                training=torch.onnx.TrainingMode.PRESERVE,  # weights stay those of the bundle
+            )
+        return read_graph(_cleaned(file.getvalue()))
+    except Exception as error:  # whatever stands in the way: a network may be anybody's
+        raise ExportError(f"cannot be written as ONNX: {first_line(error)}") from error
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """The exporter prints the whole graph where it fails."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield
+
+
+def _cleaned(data: bytes) -> bytes:
+    """A model of the exporter without words, paths, and constants that stand as steps."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(data)
+    graph = onnx.GraphProto(name=KEY, input=model.graph.input, output=model.graph.output)
+    names = {each.name: each.name for each in (*graph.input, *graph.output)} | {"": ""}
+    constants = {each.name: each for each in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            constants[node.output[0]] = node.attribute[0].t
+            continue
+        for name in node.input:
+            if name in constants and name not in names:
+                names[name] = (
+                    _DETECTOR.sub("", name) if name.startswith("module.") else f"c{len(names)}"
+                )
+                array = onnx.numpy_helper.to_array(constants[name])
+                graph.initializer.append(onnx.numpy_helper.from_array(array, names[name]))
+        for name in node.output:
+            names.setdefault(name, f"v{len(names)}")
+        kept = onnx.NodeProto(op_type=node.op_type, attribute=node.attribute)
+        if node.domain:
+            kept.domain = node.domain
+        kept.input.extend(names[name] for name in node.input)
+        kept.output.extend(names[name] for name in node.output)
+        graph.node.append(kept)
+    kept_model = onnx.ModelProto(
+        ir_version=model.ir_version,
+        producer_name=KEY,
+        graph=graph,
+        opset_import=model.opset_import,
+    )
+    return bytes(kept_model.SerializeToString(deterministic=True))
+
+
+def photographs(side: int, most: int, seed: int = 0) -> Iterator[Bytes]:
+    """The crops of 200 generated photographs: structure as in scenes and screens, and extremes.
+
+    Args:
+        side: Of the crops.
+        most: Crops of a photograph; they have from 1 to so many, the first has all.
+        seed: Equal seeds give equal photographs.
+
+    Yields:
+        Bytes, shape (n, side, side, 3).
+    """
+    random = np.random.default_rng(seed)
+    kinds = (_clouds, _grid, _edges, _gradient)
+    for number in range(IMAGES):
+        count = most if number == 0 else int(random.integers(1, min(most, 6), endpoint=True))
+        if number % 10 == 9:
+            yield np.stack([_extreme(random, side, number // 10)] * count)
+        else:
+            made = [kinds[number % len(kinds)](random, side) for _ in range(count)]
+            yield np.clip(np.round(made), 0, 255).astype(np.uint8)
+
+
+def _clouds(random: np.random.Generator, side: int) -> Floats:
+    """Noise of which the power falls with frequency, as in photographs."""
+    across = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
+    across[0, 0] = 1 / side
+    noise = np.fft.rfft2(random.normal(size=(3, side, side))) / across ** random.uniform(0.3, 2)
+    field = np.fft.irfft2(noise, (side, side)).transpose(1, 2, 0)
+    made: Floats = random.uniform(20, 235) + random.uniform(2, 60) * field / field.std()
+    return made
+
+
+def _grid(random: np.random.Generator, side: int) -> Floats:
+    """Waves across each other with stripes of colour, as of a display, and some noise."""
+    y, x = np.mgrid[:side, :side]
+    first, second = random.uniform(0.05, 3.1, (2, 2))
+    waves = np.cos(first[0] * x + first[1] * y) * np.cos(second[0] * x - second[1] * y)
+    colours = random.uniform(-60, 60, 3)
+    noise = random.normal(0, random.uniform(0, 8), (side, side, 3))
+    made: Floats = random.uniform(40, 215) + waves[..., None] * colours + noise
+    return made
+
+
+def _edges(random: np.random.Generator, side: int) -> Floats:
+    """Flat areas that lie over one another."""
+    y, x = np.mgrid[:side, :side] / side
+    image = np.full((side, side, 3), random.uniform(0, 255))
+    for _ in range(8):
+        a, b, c = (*random.normal(size=2), random.uniform(-0.5, 0.5))
+        image[a * (x - 0.5) + b * (y - 0.5) > c] = random.uniform(0, 255, 3)
+    return image + random.normal(0, random.uniform(0, 3), image.shape)
+
+
+def _gradient(random: np.random.Generator, side: int) -> Floats:
+    ramp = np.linspace(0, 1, side)[:, None, None] * random.uniform(-120, 120, 3)
+    noise = random.normal(0, random.uniform(0.2, 12), (side, side, 3))
+    made: Floats = random.uniform(60, 195) + ramp + noise
+    return made
+
+
+def _extreme(random: np.random.Generator, side: int, number: int) -> Bytes:
+    """Black, white, bytes at random, black and white at random, a pure colour, a chessboard."""
+    shape = (side, side, 3)
+    y, x = np.mgrid[:side, :side]
+    board = np.repeat((x + y)[..., None] % 2 * 255, 3, 2)
+    colour = np.broadcast_to(random.integers(0, 2, 3) * 255, shape)
+    bits = random.integers(0, 2, shape) * 255
+    levels = random.integers(0, 256, shape)
+    options = (np.zeros(shape), np.full(shape, 255), levels, bits, colour, board)
+    return np.asarray(options[number % len(options)], np.uint8)

@@ -1,0 +1,123 @@
+"""Accuracy against budget as lines of an SVG: geometry only, parts.html.jinja draws it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trueshot.proportion import Proportion
+
+WIDTH, HEIGHT = 640, 380
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 48
+COLOURS = 8
+DASHES = ("", "9 5", "2 5", "9 5 2 5")
+_ROOM = 34.0  # units of the SVG between figures under the axis
+_WIDE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One detector under one attack, or in the worst case.
+
+    Args:
+        name: In the legend.
+        tone: Class of the style sheet that gives the colour: `plain`, `secure`, `c0`, `c1`, …
+        points: Budget in levels, and images judged rightly, in order of budget; at least one.
+        dash: As `stroke-dasharray`.
+    """
+
+    name: str
+    tone: str
+    points: tuple[tuple[float, Proportion], ...]
+    dash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A curve in units of the SVG.
+
+    Args:
+        curve: What it shows.
+        points: As `polyline` takes them.
+        band: The 95 % interval as a polygon.
+        dots: Places of the points.
+    """
+
+    curve: Curve
+    points: str
+    band: str
+    dots: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Lines, as they end from the top, and axes; ticks are (place, text)."""
+
+    lines: tuple[Line, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+    is_logarithmic: bool
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def line_chart(curves: Sequence[Curve]) -> Chart:
+    """Lay out curves on common axes; budgets of a wide range stand on a logarithmic one."""
+    budgets = sorted({budget for curve in curves for budget, _ in curve.points} | {0.0})
+    across = _scale(budgets)
+    ordered = sorted(curves, key=lambda curve: -curve.points[-1][1].share)
+    return Chart(
+        lines=tuple(_line(curve, across) for curve in ordered),
+        across=tuple((across(budget), f"{budget:.3g}") for budget in _apart(budgets, across)),
+        up=tuple((_up(share / 100), f"{share}") for share in (0, 25, 50, 75, 100)),
+        is_logarithmic=is_wide(budgets),
+    )
+
+
+def is_wide(budgets: Sequence[float]) -> bool:
+    """Whether budgets are of such different sizes that they are told apart by their logarithm."""
+    above = [budget for budget in budgets if budget > 0]
+    return bool(above) and max(above) > _WIDE * min(above)
+
+
+def _scale(budgets: Sequence[float]) -> Callable[[float], float]:
+    """Where a budget stands: in proportion to it, or, of a wide range, to its logarithm."""
+    largest = max(budgets) or 1.0
+    if not is_wide(budgets):
+        return lambda budget: _across(budget / largest)
+    unit = min(budget for budget in budgets if budget > 0)
+    return lambda budget: _across(math.log1p(budget / unit) / math.log1p(largest / unit))
+
+
+def _apart(budgets: Sequence[float], across: Callable[[float], float]) -> list[float]:
+    """Budgets whose figures have room beside one another, the largest and 0 among them."""
+    kept: list[float] = []
+    for budget in reversed(budgets):
+        if not kept or across(kept[-1]) - across(budget) >= _ROOM:
+            kept.append(budget)
+    kept[-1] = budgets[0]  # 0 goes before its neighbour
+    return kept[::-1]
+
+
+def _line(curve: Curve, across: Callable[[float], float]) -> Line:
+    dots = tuple((across(budget), _up(found.share)) for budget, found in curve.points)
+    lows = [(across(budget), _up(found.interval95[0])) for budget, found in curve.points]
+    highs = [(across(budget), _up(found.interval95[1])) for budget, found in curve.points]
+    return Line(curve=curve, points=_joined(dots), band=_joined([*highs, *lows[::-1]]), dots=dots)
+
+
+def _across(part: float) -> float:
+    return round(LEFT + (WIDTH - RIGHT - LEFT) * part, 1)
+
+
+def _up(share: float) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share, 1)
+
+
+def _joined(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{across:g},{up:g}" for across, up in places)

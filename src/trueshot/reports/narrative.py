@@ -1,0 +1,311 @@
+"""What results say in words. Each sentence is chosen by the figures, so that none can outlive them.
+
+The thresholds are where a word begins: a fall of 25 points is called one, of 10 points a loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
+from trueshot.reports.comparison import Comparison, Standing, standings
+from trueshot.reports.detector_results import LINF, threat_name
+from trueshot.reports.security_tables import NOISE, attack_name
+from trueshot.tasks import Wording
+
+MUCH, SOME = 0.25, 0.10
+NBSP = "\N{NO-BREAK SPACE}"
+_LEARNT_AUC = 0.6
+
+Kind = Literal["good", "bad", "mixed", "open"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """A headline and the sentences under it.
+
+    Args:
+        kind: How the page colours it: `open` is for what was not measured or cannot be said.
+        headline: A sentence, or a heading.
+        sentences: What the headline rests on.
+    """
+
+    kind: Kind
+    headline: str
+    sentences: tuple[str, ...] = ()
+
+
+def percent(share: float) -> str:
+    """A share as per cent, with a space that does not break."""
+    return f"{100 * share:.1f}{NBSP}%"
+
+
+def works(plain: EvaluationResult) -> Statement:
+    """Whether the plain detector has learnt the task: without that, nothing else says anything."""
+    clean = plain.single(CLEAN)
+    found = (
+        f"It judges {percent(clean.accuracy)} of clean test crops rightly, where guessing gives "
+        f"{percent(_guessing(clean))}. Its AUC is {plain.auc:.3f}: the chance that of a recapture "
+        "and an original, it finds the recapture more suspect."
+    )
+    if not _has_learnt(plain):
+        return Statement(
+            kind="open",
+            headline="The detector has not learnt its task yet",
+            sentences=(found, "Attacks on such a detector say little: train it for longer."),
+        )
+    return Statement(kind="good", headline="The detector works", sentences=(found,))
+
+
+def collapse(plain: EvaluationResult) -> Statement:
+    """What FGSM at one level leaves of the plain detector."""
+    clean, attacked = plain.single(CLEAN), plain.single("fgsm", 1.0)
+    original, recaptured = (
+        percent(share.share) if share else "none"
+        for share in (attacked.of_class(0), attacked.others)
+    )
+    left = f"{percent(attacked.accuracy)}{_below_guessing(attacked)}"
+    found = (
+        f"{percent(clean.accuracy)} become {left}. "
+        f"Of the originals {original} are still judged rightly, of the recaptures {recaptured}."
+    )
+    loss = clean.accuracy - attacked.accuracy
+    if loss >= MUCH:
+        return Statement(kind="bad", headline="One grey level switches it off", sentences=(found,))
+    if loss >= SOME:
+        return Statement(kind="mixed", headline="One grey level weakens it", sentences=(found,))
+    return Statement(kind="open", headline="One grey level does little to it", sentences=(found,))
+
+
+def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
+    """What the paper's training gains against the paper's attacks, and what it costs."""
+    held = f"{_range(cells_of(secure, 'fgsm'))} of the crops under FGSM"
+    if cells_of(secure, "llcm"):
+        held += f" and {_range(cells_of(secure, 'llcm'))} under LLCM"
+    before, after = plain.single(CLEAN).accuracy, secure.single(CLEAN).accuracy
+    points = 100 * abs(before - after)
+    change = f"{points:.1f} points {'less' if after < before else 'more'} than the plain detector"
+    return Statement(
+        kind="open",
+        headline="The paper's defence",
+        sentences=(
+            f"Over the budgets tried, it judges {held} rightly; the plain detector was left with "
+            f"{_range(cells_of(plain, 'fgsm'))} under FGSM.",
+            f"On clean crops it reaches {percent(after)}, {change}.",
+        ),
+    )
+
+
+def truth(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
+    """What PGD leaves of the paper's defence inside the budgets in which FGSM was tried."""
+    budgets = [cell.budget for cell in cells_of(secure, "pgd")]
+    shared = [cell for cell in cells_of(secure, "fgsm") if cell.budget in budgets]
+    if not shared:
+        return Statement(
+            kind="open",
+            headline="Whether this defence is real was not measured",
+            sentences=(
+                "FGSM and LLCM take one step. PGD takes many small ones inside the same budget, "
+                "and tells a boundary that has moved from a gradient that has only been bent.",
+                "These results hold no PGD. The option --more-attack pgd of trueshot reproduce "
+                "measures it; do not rely on the figures above until it has.",
+            ),
+        )
+    pgd = [secure.single("pgd", cell.budget) for cell in shared]
+    found = (
+        f"Inside the same budgets (ε = {_budgets(shared)}), FGSM leaves the secure detector "
+        f"{_range(shared)}, and PGD leaves it {_range(pgd)}{_below_guessing(*pgd)}."
+    )
+    kind, headline, meaning = _verdict(secure, _mean(shared), _mean(pgd))
+    sentences = (found, f"{meaning} {_beside(plain, budgets)}", leaking(secure))
+    return Statement(kind=kind, headline=headline, sentences=tuple(filter(None, sentences)))
+
+
+def _verdict(secure: EvaluationResult, fgsm: float, pgd: float) -> tuple[Kind, str, str]:
+    if not _has_learnt(secure):
+        return (
+            "open",
+            "Nothing can be said of the defence yet",
+            "The secure detector has not learnt to judge clean crops: train it for longer.",
+        )
+    if secure.single(CLEAN).accuracy - fgsm >= MUCH:
+        return (
+            "bad",
+            "There is no defence here",
+            "The secure detector falls under FGSM already, and no stronger attack is needed.",
+        )
+    if fgsm - pgd >= MUCH:
+        return (
+            "bad",
+            "The defence mostly hides the gradient",
+            "One long step along the gradient is led astray; many short ones find the way. What "
+            "PGD leaves is the most that this training can be relied on for.",
+        )
+    if fgsm - pgd >= SOME:
+        return (
+            "mixed",
+            "A part of the defence only hides the gradient",
+            "What PGD leaves is the part that counts, and stronger attacks may take more of it.",
+        )
+    return (
+        "good",
+        "The defence holds under PGD, too",
+        "Many short steps find hardly more than one long one. That is what a defence that does "
+        "not hide the gradient looks like; stronger attacks than this PGD may still find a way.",
+    )
+
+
+def leaking(secure: EvaluationResult) -> str:
+    """That accuracy rises with the budget, if it does by more than chance; otherwise nothing."""
+    cells = [secure.single(CLEAN), *cells_of(secure, "fgsm")]
+    rises = [
+        (more.accuracy - less.accuracy, less, more)
+        for number, less in enumerate(cells)
+        for more in cells[number + 1 :]
+        if more.interval[0] > less.interval[1]
+    ]
+    if not rises:
+        return ""
+    _, less, more = max(rises, key=lambda rise: rise[0])
+    before = "on clean crops" if less.attack == CLEAN else f"at ε = {less.budget:g}"
+    return (
+        f"Under FGSM the secure detector gets better as the noise grows: {percent(less.accuracy)} "
+        f"{before}, {percent(more.accuracy)} at ε = {more.budget:g}. That is the mark of label "
+        "leaking: the noise is computed from the true label, and the detector has learnt to read "
+        "the label in the noise."
+    )
+
+
+def cells_of(result: EvaluationResult, attack: str) -> list[SingleAttack]:
+    """The cells of an attack that may change something, by growing budget."""
+    cells = [cell for cell in result.singles() if cell.attack == attack and cell.budget > 0]
+    return sorted(cells, key=lambda cell: cell.budget)
+
+
+def _beside(plain: EvaluationResult, budgets: Sequence[float]) -> str:
+    cells = [cell for cell in cells_of(plain, "pgd") if cell.budget in budgets]
+    return f"The plain detector keeps {_range(cells)} under PGD." if cells else ""
+
+
+def _has_learnt(result: EvaluationResult) -> bool:
+    clean = result.single(CLEAN)
+    return clean.interval[0] > _guessing(clean) and result.auc >= _LEARNT_AUC
+
+
+def _guessing(cell: SingleAttack) -> float:
+    """Accuracy of always naming the larger class."""
+    return max(cell.total) / sum(cell.total)
+
+
+def _below_guessing(*cells: SingleAttack) -> str:
+    if all(cell.interval[1] < _guessing(cell) for cell in cells):
+        return ", less than guessing gives"
+    return ""
+
+
+def _mean(cells: Sequence[SingleAttack]) -> float:
+    return sum(cell.accuracy for cell in cells) / len(cells)
+
+
+def _budgets(cells: Sequence[SingleAttack]) -> str:
+    return ", ".join(f"{cell.budget:g}" for cell in cells)
+
+
+def _range(cells: Sequence[SingleAttack]) -> str:
+    low, high = (percent(f(cell.accuracy for cell in cells)) for f in (min, max))
+    return low if low == high else f"{low.split(NBSP)[0]} to {high}"
+
+
+def verdict(comparison: Comparison) -> Statement:
+    """What is left of the best detector at the largest budget that they have in common."""
+    threat = LINF if LINF in comparison.threats else next(iter(comparison.threats), LINF)
+    budget = comparison.budget(threat)
+    ranked = standings(comparison, threat, budget)
+    if not ranked or budget is None:
+        return Statement(
+            kind="open",
+            headline="The worst case is not known",
+            sentences=(
+                "No suite of strong attacks has been run here, and one attack alone proves "
+                "nothing: trueshot evaluate with --suite strong does that.",
+            ),
+        )
+    best = ranked[0]
+    kind, headline = _headline(best, budget)
+    if best.detector.doubts and kind == "good":
+        kind = "mixed"
+    where = f" ({threat_name(threat)})" if threat != LINF else ""
+    sentences = (
+        f"Of all its test images {best.detector.name} judges {percent(best.clean.share)} rightly "
+        f"without an attack, and {percent(best.worst.accuracy)} whatever the suite does within "
+        f"{budget:g} levels{where}.",
+        _direction(best.worst, best.detector.words),
+        _others(ranked[1:]),
+        _misled(ranked, budget) if threat == LINF else "",
+        _doubted(ranked),
+    )
+    return Statement(kind=kind, headline=headline, sentences=tuple(filter(None, sentences)))
+
+
+def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
+    name, left = best.detector.name, percent(best.worst.accuracy)
+    if not best.beats_guessing:
+        return "bad", f"Nothing here holds at ε = {budget:g}: {name}, the best, keeps {left}"
+    if best.loss >= MUCH:
+        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: a part holds"
+    if best.loss >= SOME:
+        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: most holds"
+    return "good", f"{name} holds: {left} in the worst case at ε = {budget:g}"
+
+
+def _direction(case: WorstCase, words: Wording) -> str:
+    """Each class apart: what an attacker wants is a recapture that passes."""
+    if not all(case.total):
+        return ""
+    untouched, others = case.of_class(0), case.others
+    assert untouched is not None
+    assert others is not None
+    first, other = words.plurals
+    return (
+        f"In the direction that matters, {other} made to look {words.verdicts[0]}, it still finds "
+        f"{percent(others.share)} of the {other}; of the {first} it keeps "
+        f"{percent(untouched.share)}."
+    )
+
+
+def _others(others: Sequence[Standing]) -> str:
+    if not others:
+        return ""
+    named = "; ".join(f"{s.detector.name} {percent(s.worst.accuracy)}" for s in others[:5])
+    more = f", and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"The others keep: {named}{more}."
+
+
+def _misled(ranked: Sequence[Standing], budget: float) -> str:
+    """The detector that one attack alone flatters most, if by much."""
+    found = [
+        (alone.share - s.worst.accuracy, s, name, alone)
+        for s in ranked
+        for name in s.detector.attacks_alone()
+        if name != NOISE and (alone := s.detector.alone(name, budget))
+    ]
+    if not found:
+        return ""
+    gap, standing, name, alone = max(found, key=lambda each: each[0])
+    if gap < MUCH:
+        return ""
+    return (
+        f"One attack alone flatters: under {attack_name(name)} {standing.detector.name} seems to "
+        f"keep {percent(alone.share)} at ε = {budget:g}, and all attacks together leave "
+        f"{percent(standing.worst.accuracy)}."
+    )
+
+
+def _doubted(ranked: Sequence[Standing]) -> str:
+    names = [s.detector.name for s in ranked if s.detector.doubts]
+    if not names:
+        return ""
+    which = "its" if len(names) == 1 else "their"
+    return f"There are doubts about {', '.join(names)}: {which} true worst case may be lower."

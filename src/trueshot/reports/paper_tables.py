@@ -1,0 +1,200 @@
+"""Tables 1 to 3 in the layout of the paper, its own figures beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trueshot.evaluation.result import CLEAN, EvaluationResult
+from trueshot.files import write_atomically
+from trueshot.proportion import Proportion
+from trueshot.reports import paper
+from trueshot.reports.comparison import Comparison
+from trueshot.reports.detector_results import DetectorResults, single_of
+from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
+from trueshot.reports.security_tables import WILSON, at, attack_name
+from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown
+
+_ROLES = {"plain": "Yang", "secure": "Prop"}
+Results = Sequence[EvaluationResult]
+
+
+def check_pairs(results: Results) -> tuple[list[EvaluationResult], list[EvaluationResult]]:
+    """Take apart results that come per size, the plain detector's and then the secure one's.
+
+    Raises:
+        ValueError: The results do not come in such pairs.
+    """
+    if not results or len(results) % 2:
+        raise ValueError(f"pairs of results wanted, plain and secure; got {len(results)}")
+    plain, secure = list(results[::2]), list(results[1::2])
+    if [r.side for r in plain] != [r.side for r in secure]:
+        raise ValueError("results of the plain and of the secure detector at different sizes")
+    return plain, secure
+
+
+def reproduction_tables(results: Results) -> list[Table]:
+    """Tables 1, 2 and 3, and a fourth if the results hold attacks that the paper did not try.
+
+    Args:
+        results: Per size the plain detector's and the secure one's, in that order.
+
+    Raises:
+        ValueError: The results do not come in such pairs.
+    """
+    plain, secure = check_pairs(results)
+    tables = [
+        _clean_table(plain, secure),
+        _attacked_table(2, "plain", plain),
+        _attacked_table(3, "secure", secure),
+        _further_table(results),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def write_tables(folder: Path, results: Results) -> list[Path]:
+    """Write tables.md and tables.tex; return where they are."""
+    tables = reproduction_tables(results)
+    paths = [folder / "tables.md", folder / "tables.tex"]
+    texts = [*map(as_markdown, tables), provenance(results)]
+    write_atomically(paths[0], "\n\n".join(texts) + "\n")
+    write_atomically(paths[1], "\n\n".join(map(as_latex, tables)) + "\n")
+    return paths
+
+
+def provenance(results: Results) -> str:
+    """How the figures came about, in words for under the tables."""
+    lines = [
+        "Each cell: share of test crops judged rightly, after rounding to bytes; in brackets the "
+        "95 % Wilson interval, which takes crops as independent; below, the paper's figure.",
+        "",
+    ]
+    for r in results:
+        iterations = r.recipe["schedule"]["iterations"] if r.recipe else "?"
+        crops = sum(r.single(CLEAN).total)
+        lines.append(
+            f"- {r.detector}, {r.side} px: {iterations} iterations, {crops} {r.part} crops, split "
+            f"by {r.split_by}, clean AUC {r.auc:.3f}, data {r.data[:12]}, "
+            f"weights {r.bundle_sha256[:12]}"
+        )
+    return "\n".join(lines)
+
+
+def comparison_tables(comparison: Comparison) -> list[Table]:
+    """Tables 1, 2 and 3 of any detectors; none without the paper's suite."""
+    tried = [(one, one.paper) for one in comparison.detectors if one.paper is not None]
+    first = [
+        (
+            one.name,
+            cell(result, CLEAN, 0.0),
+            printed(paper.CLEAN.get(one.role, {}).get(comparison.side)),
+            Number(value=result.auc, digits=3),
+        )
+        for one, result in tried
+    ]
+    tables = [
+        Table(
+            name=f"{comparison.slug}-table-1",
+            title=f"Table 1. Clean images. {comparison.title}",
+            note=f"{WILSON}; in per cent, the paper's.",
+            header=("detector", "ours", "paper, %", "AUC, ours"),
+            rows=tuple(first),
+        ),
+        *(
+            _compared(comparison, number, [pair for pair in tried if pair[0].role == role])
+            for number, role in ((2, "plain"), (3, "secure"))
+        ),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def cell(result: EvaluationResult, attack: str, budget: float) -> Proportion | None:
+    """Judged rightly under an attack, or None where it was not measured."""
+    found = single_of(result, attack, budget)
+    return None if found is None else found.proportion
+
+
+def printed(value: float | None) -> Number | None:
+    """A figure of the paper, in per cent."""
+    return None if value is None else Number(value=value)
+
+
+def _clean_table(plain: Results, secure: Results) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for (role, name), results in zip(_ROLES.items(), (plain, secure), strict=True):
+        rows.append((f"{results[0].detector}, ours", *(cell(r, CLEAN, 0.0) for r in results)))
+        theirs = [paper.CLEAN[role].get(r.side) for r in results]
+        rows.append((f"{name}, paper, %", *map(printed, theirs)))
+    return Table(
+        name="table-1",
+        title="Table 1. Accuracy on clean images",
+        header=("image size", *(f"{r.side} × {r.side}" for r in plain)),
+        rows=tuple(rows),
+    )
+
+
+def _attacked_table(number: int, role: str, results: Results) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for r in results:
+        for attack in ATTACK_NAMES:
+            rows += _both((f"{r.side} × {r.side}", attack_name(attack)), r, role, attack)
+    name = "the plain LCNN (Yang)" if role == "plain" else "the securely trained LCNN (Prop)"
+    return Table(
+        name=f"table-{number}",
+        title=f"Table {number}. Accuracy on attacked images, {name}",
+        header=("size", "method", "whose", *at(BUDGETS)),
+        rows=tuple(rows),
+        stubs=3,
+    )
+
+
+def _further_table(results: Results) -> Table:
+    rows = [
+        (
+            f"{r.side} × {r.side}",
+            f"{r.detector}, {attack_name(attack)}",
+            *(cell(r, attack, budget) for budget in BUDGETS),
+        )
+        for r in results
+        for attack in dict.fromkeys(each.attack for each in r.singles())
+        if attack not in (CLEAN, *ATTACK_NAMES)
+    ]
+    return Table(
+        name="table-4",
+        title="Table 4, not in the paper. Accuracy under attacks that it did not try",
+        header=("size", "detector, attack", *at(BUDGETS)),
+        rows=tuple(rows),
+        stubs=2,
+    )
+
+
+def _compared(
+    comparison: Comparison,
+    number: int,
+    detectors: Sequence[tuple[DetectorResults, EvaluationResult]],
+) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for one, result in detectors:
+        for attack in ATTACK_NAMES:
+            if any(cell(result, attack, budget) for budget in BUDGETS):
+                rows += _both((one.name, attack_name(attack)), result, one.role, attack)
+    role = "the plain detector" if number == 2 else "the paper's secure training"
+    return Table(
+        name=f"{comparison.slug}-table-{number}",
+        title=f"Table {number}. Attacked images, {role}. {comparison.title}",
+        note=f"{WILSON}.",
+        header=("detector", "attack", "whose", *at(BUDGETS)),
+        rows=tuple(rows),
+        stubs=3,
+    )
+
+
+def _both(
+    stub: tuple[str, str], result: EvaluationResult, role: str, attack: str
+) -> list[tuple[Cell, ...]]:
+    """Our figures at each budget, and those of the paper."""
+    theirs = paper.ATTACKED[role].get((result.side, attack), (None,) * len(BUDGETS))
+    return [
+        (*stub, "ours", *(cell(result, attack, budget) for budget in BUDGETS)),
+        (*stub, "paper, %", *map(printed, theirs)),
+    ]

@@ -1,0 +1,147 @@
+"""How results were obtained: of which data and weights, at which cost, with which settings."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trueshot.evaluation.result import CLEAN, PAPER, EvaluationResult
+from trueshot.reports.comparison import Comparison
+from trueshot.reports.detector_results import L2, LARGEST, DetectorResults
+from trueshot.reports.loading import LoadedResult
+from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
+from trueshot.reports.table import Cell, Number, Table, one_line
+
+_MINUTE, _HOUR = 60, 3600
+
+
+def origin_table(comparison: Comparison) -> Table:
+    """A row for each result."""
+    return Table(
+        name=f"{comparison.slug}-results",
+        title=f"The results. {comparison.title}",
+        note="Each is the same again with the same weights, data, seed and versions.",
+        header=(
+            "detector", "suite", "file", "images", "AUC", "threshold", "seed", "split by",
+            "data, SHA-256", "weights, SHA-256",
+        ),
+        rows=tuple(
+            (one.name, found.suite, found.path.name, *_origin(found.result))
+            for one in comparison.detectors
+            for found in one.suites.values()
+        ),
+        stubs=3,
+    )  # fmt: skip
+
+
+def training_table(comparison: Comparison) -> Table:
+    """A row for each detector whose training is known."""
+    rows = [(one.name, *_training(one)) for one in comparison.detectors if one.recipe or one.cost]
+    return Table(
+        name=f"{comparison.slug}-training",
+        title=f"The trainings. {comparison.title}",
+        header=("detector", "recipe", "iterations", "batch", "seed", "time", "images a second"),
+        rows=tuple(rows),
+        stubs=2,
+    )
+
+
+def cost(one: DetectorResults) -> str | None:
+    """Of its training: time, and iterations."""
+    seconds, steps = one.cost.get("seconds"), iterations(one)
+    parts = [] if seconds is None else [duration(seconds)]
+    parts += [] if steps is None else [f"{steps:,} iterations"]
+    return ", ".join(parts) or None
+
+
+def iterations(one: DetectorResults) -> int | None:
+    """Of its training: what was measured, or what the recipe says."""
+    found = one.cost.get("iterations", _of(one.recipe, "schedule", "iterations"))
+    if isinstance(found, int | float) and math.isfinite(found):
+        return int(found)
+    return None
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if not math.isfinite(seconds):
+        return "?"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.1f} min"
+    return f"{seconds / _HOUR:.1f} h"
+
+
+def command(found: LoadedResult) -> str:
+    """What makes a result again, as far as it says so itself."""
+    result = found.result
+    words = ["trueshot", "evaluate", f"{one_line(result.detector)}.safetensors"]
+    words += ["--dataset", "DATASET", "--suite", one_line(found.suite), "--size", str(result.side)]
+    words += ["--part", one_line(result.part)] if result.part != "test" else []
+    words += ["--crops", str(most)] if (most := max(result.total)) else []
+    words += _paper_words(result) if result.suite == PAPER else _secure_words(result)
+    return shlex.join([*words, "--out", "RESULT"])
+
+
+def _secure_words(result: EvaluationResult) -> list[str]:
+    words = ["--many-crops"] if result.crop_side else []
+    words += ["--seed", str(result.seed)] if result.seed else []
+    near = [c.budget for t in result.threats if t != L2 for c in result.curve(t)]
+    budgets = sorted({budget for budget in near if 0 < budget <= LARGEST})
+    return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
+
+
+def _paper_words(result: EvaluationResult) -> list[str]:
+    attacks = dict.fromkeys(one_line(c.attack) for c in result.singles() if c.attack != CLEAN)
+    budgets = sorted({c.budget for c in result.singles() if c.attack != CLEAN})
+    words = [] if list(attacks) == list(ATTACK_NAMES) else _repeated("--attack", list(attacks))
+    return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
+
+
+def _repeated(option: str, values: Sequence[str | float]) -> list[str]:
+    texts = [value if isinstance(value, str) else f"{value:g}" for value in values]
+    return [word for text in texts for word in (option, text)]
+
+
+def _origin(result: EvaluationResult) -> tuple[Cell, ...]:
+    secure = None if result.suite == PAPER else result
+    return (
+        _count(sum(result.total)),
+        Number(value=result.auc, digits=3),
+        Number(value=secure.threshold, digits=4) if secure else None,
+        str(secure.seed) if secure else None,
+        result.split_by,
+        result.data[:12],
+        result.bundle_sha256[:12] or None,
+    )
+
+
+def _training(one: DetectorResults) -> tuple[Cell, ...]:
+    seconds, speed = one.cost.get("seconds"), one.cost.get("images_per_second")
+    steps = iterations(one)
+    return (
+        _text(_of(one.recipe, "name")),
+        None if steps is None else _count(steps),
+        _text(_of(one.recipe, "schedule", "batch")),
+        _text(_of(one.recipe, "seed")),
+        None if seconds is None else duration(seconds),
+        None if speed is None else _count(speed),
+    )
+
+
+def _of(content: Mapping[str, Any] | None, *names: str) -> Any:
+    found: Any = content
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _count(number: float) -> Number:
+    return Number(value=number, digits=0)

@@ -1,0 +1,370 @@
+"""The page of a reproduction: what it holds, size by size, from results.json alone."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from trueshot.errors import RunError
+from trueshot.evaluation.result import CLEAN, EvaluationResult, load_experiments
+from trueshot.files import write_atomically
+from trueshot.proportion import Proportion
+from trueshot.reports import narrative, paper
+from trueshot.reports.chart import DASHES, Chart, Curve, line_chart
+from trueshot.reports.narrative import NBSP, percent
+from trueshot.reports.page import picture, render
+from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
+from trueshot.reports.paper_tables import cell, check_pairs, printed
+from trueshot.reports.security_tables import attack_name
+from trueshot.reports.table import Cell as TableCell
+from trueshot.reports.table import Number, Table
+
+PAPER_ITERATIONS = 100_000
+_SHARE = "Per cent of test crops judged rightly; small: the 95 % interval."
+_NOTHING_SHOWN: dict[str, Any] = {
+    "figure_2": [],
+    "figure_5": [],
+    "data": None,
+    "gallery": [],
+    "triples": [],
+    "pairs": [],
+    "pairs_passed_over": [],
+}
+
+
+_SPLITS = {
+    "photo": "by photo: no photo is in two parts, but one camera or scene may be",
+    "source": "by source: no photo and no source, such as a camera, is in two parts",
+    "manifest": "given with the data: nothing that is known of a photo's origin, such as its "
+    "scene, camera or screen, is in two parts",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """All that the page says of one size of crops.
+
+    Args:
+        side: Pixels.
+        detectors: Results by role: `plain`, `secure`.
+        shown: Examples: names of image files, verdicts, facts of the data; every kind is there.
+        command: What makes these results.
+        limits: What narrows them.
+    """
+
+    side: int
+    detectors: Mapping[str, EvaluationResult]
+    shown: Mapping[str, Any]
+    command: str
+    limits: list[str]
+
+    @property
+    def split(self) -> str:
+        """What its split keeps whole, in words."""
+        name = self.detectors["plain"].split_by
+        return _SPLITS.get(name, f"by {name}")
+
+    @property
+    def attacks(self) -> list[str]:
+        """Those that either detector went through."""
+        cells = (found for result in self.detectors.values() for found in result.singles())
+        return [name for name in dict.fromkeys(found.attack for found in cells) if name != CLEAN]
+
+    @property
+    def further_attacks(self) -> list[str]:
+        """Those of them that the paper did not try."""
+        return [name for name in self.attacks if name not in ATTACK_NAMES]
+
+    @property
+    def paper_chart(self) -> Chart:
+        """Curves under the paper's attacks."""
+        return _chart(self.detectors, [name for name in self.attacks if name in ATTACK_NAMES])
+
+    @property
+    def further_chart(self) -> Chart:
+        """Curves under the other attacks beside FGSM."""
+        return _chart(self.detectors, ["fgsm", *self.further_attacks])
+
+    @property
+    def collapse_table(self) -> Table:
+        """The plain detector under the paper's attacks."""
+        budgets, plain = self.budgets(["fgsm"]), self.detectors["plain"]
+        return Table(
+            name="plain",
+            title="The plain detector under the paper's attacks",
+            note=_SHARE,
+            header=("attack", *(f"ε = {budget:g}" for budget in budgets)),
+            rows=tuple(
+                (attack_name(attack), *(cell(plain, attack, budget) for budget in budgets))
+                for attack in ATTACK_NAMES
+            ),
+        )
+
+    @property
+    def attacked_table(self) -> Table:
+        """Tables 2 and 3: each attack of the paper at each budget, ours beside the paper's."""
+        rows: list[tuple[TableCell, ...]] = []
+        for attack in (name for name in self.attacks if name in ATTACK_NAMES):
+            for budget in self.budgets([attack]):
+                cells = (
+                    found
+                    for role, result in self.detectors.items()
+                    for found in _both(role, result, attack, budget)
+                )
+                rows.append((attack_name(attack), f"{budget:g}", *cells))
+        whose = (f"{role}, {which}" for role in self.detectors for which in ("ours", "paper, %"))
+        return Table(
+            name="attacked",
+            title=f"Tables 2 and 3. Attacked crops of {self.side} × {self.side}",
+            note=_SHARE,
+            header=("attack", "ε, levels", *whose),
+            rows=tuple(rows),
+            stubs=2,
+        )
+
+    @property
+    def further_table(self) -> Table:
+        """Attacks that the paper did not try, beside FGSM."""
+        attacks = ["fgsm", *self.further_attacks]
+        columns = [(role, name) for role in self.detectors for name in attacks]
+        return Table(
+            name="further",
+            title=f"Not in the paper. Attacked crops of {self.side} × {self.side}",
+            note=_SHARE,
+            header=("ε, levels", *(f"{role}, {attack_name(name)}" for role, name in columns)),
+            rows=tuple(
+                (f"{b:g}", *(cell(self.detectors[role], name, b) for role, name in columns))
+                for b in self.budgets(attacks)
+            ),
+        )
+
+    @property
+    def training_table(self) -> Table:
+        """How both detectors were trained."""
+        return Table(
+            name="trainings",
+            title="The two trainings",
+            note="Their recipes in full stand below.",
+            header=("detector", "iterations", "batch", "seed", "weights, SHA-256"),
+            rows=tuple(
+                (_title(role, result), *_training(result))
+                for role, result in self.detectors.items()
+            ),
+        )
+
+    @property
+    def works(self) -> narrative.Statement:
+        """Of section 1."""
+        return narrative.works(self.detectors["plain"])
+
+    @property
+    def collapse(self) -> narrative.Statement:
+        """Of section 2."""
+        return narrative.collapse(self.detectors["plain"])
+
+    @property
+    def defence(self) -> narrative.Statement:
+        """Of section 3."""
+        return narrative.defence(self.detectors["plain"], self.detectors["secure"])
+
+    @property
+    def truth(self) -> narrative.Statement:
+        """Of section 4."""
+        return narrative.truth(self.detectors["plain"], self.detectors["secure"])
+
+    def cell(self, role: str, attack: str, budget: float) -> Proportion | None:
+        """Judged rightly, or None where it was not measured."""
+        return cell(self.detectors[role], attack, budget)
+
+    def budgets(self, attacks: Sequence[str]) -> list[float]:
+        """All budgets at which either detector went through any of these attacks."""
+        cells = (found for result in self.detectors.values() for found in result.singles())
+        return sorted({found.budget for found in cells if found.attack in attacks})
+
+    def triples(self, role: str, attack: str) -> list[Mapping[str, Any]]:
+        """Clean, noise and attacked, of a detector under an attack."""
+        name = self.detectors[role].detector
+        wanted = [
+            t for t in self.shown["triples"] if (t["detector"], t["attack"]) == (name, attack)
+        ]
+        return [{**triple, "role": role} for triple in wanted]
+
+
+def sizes_of(results: Sequence[EvaluationResult], examples: Mapping[str, Any]) -> list[Size]:
+    """Everything the page says, a `Size` for each pair of results.
+
+    Args:
+        results: Per size the plain detector's and the secure one's, in that order.
+        examples: By size, as results.json has them; older files have fewer kinds of them.
+
+    Raises:
+        ValueError: The results do not come in such pairs.
+    """
+    pairs = zip(*check_pairs(results), strict=True)
+    return [_size(plain, secure, examples.get(str(plain.side), {})) for plain, secure in pairs]
+
+
+def write_page(out: Path) -> Path:
+    """Render `page.html` from `results.json` and the image files that it names.
+
+    The page needs no other file and no network: images are inside it. Results that were written
+    before there were pages have fewer pictures.
+
+    Args:
+        out: Folder of the experiments, as `reproduce` left it.
+
+    Raises:
+        RunError: results.json is missing, damaged, or holds no pairs of results.
+    """
+    path = out / "results.json"
+    results, examples = load_experiments(path)
+    try:
+        sizes = sizes_of(results, examples)
+        limits = list(dict.fromkeys(limit for size in sizes for limit in size.limits))
+        content = {"sizes": sizes, "limits": limits, "table_1": _clean_table(sizes)}
+        text = render("reproduction.html.jinja", _filters(out), **content)
+    except (jinja2.TemplateError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path}: cannot be told as a page: {error!r}; run again") from error
+    write_atomically(out / "page.html", text)
+    return out / "page.html"
+
+
+def _filters(out: Path) -> dict[str, Callable[..., Any]]:
+    return {
+        "attack": attack_name,
+        "epsilon": lambda budget: f"ε{NBSP}={NBSP}{budget:g}",
+        "percent": percent,
+        "picture": lambda name: picture(out, str(name)),
+        "yaml": lambda content: yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
+    }
+
+
+def _size(plain: EvaluationResult, secure: EvaluationResult, example: Mapping[str, Any]) -> Size:
+    shown = _NOTHING_SHOWN | dict(example)
+    detectors = {"plain": plain, "secure": secure}
+    return Size(
+        side=plain.side,
+        detectors=detectors,
+        shown=shown,
+        command=_command(plain, secure, shown["data"]),
+        limits=_limits(plain, shown["data"]),
+    )
+
+
+def _clean_table(sizes: Sequence[Size]) -> Table:
+    rows = [
+        (
+            _title(role, result),
+            f"{size.side} × {size.side}",
+            cell(result, CLEAN, 0.0),
+            printed(paper.CLEAN[role].get(size.side)),
+            Number(value=result.auc, digits=3),
+        )
+        for size in sizes
+        for role, result in size.detectors.items()
+    ]
+    return Table(
+        name="clean",
+        title="Table 1. Clean crops",
+        note=_SHARE,
+        header=("detector", "size", "ours", "paper, %", "AUC, ours"),
+        rows=tuple(rows),
+    )
+
+
+def _chart(detectors: Mapping[str, EvaluationResult], attacks: Sequence[str]) -> Chart:
+    """Accuracy against budget; a colour for each detector, dashes for each attack."""
+    curves = [
+        Curve(
+            name=f"{role}, {attack_name(attack)}",
+            tone=role,
+            points=_points(result, attack),
+            dash=DASHES[number % len(DASHES)],
+        )
+        for role, result in detectors.items()
+        for number, attack in enumerate(attacks)
+        if any(found.attack == attack for found in result.singles())
+    ]
+    return line_chart(curves)
+
+
+def _points(result: EvaluationResult, attack: str) -> tuple[tuple[float, Proportion], ...]:
+    cells = [found for found in result.singles() if found.attack in (CLEAN, attack)]
+    return tuple((each.budget, each.proportion) for each in sorted(cells, key=lambda c: c.budget))
+
+
+def _both(
+    role: str, result: EvaluationResult, attack: str, budget: float
+) -> tuple[Proportion | None, Number | None]:
+    """Our figure and the paper's."""
+    figures = paper.ATTACKED[role].get((result.side, attack), ())
+    theirs = dict(zip(BUDGETS, figures, strict=False)).get(budget)
+    return cell(result, attack, budget), printed(theirs)
+
+
+def _title(role: str, result: EvaluationResult) -> str:
+    return role if result.detector == role else f"{role} ({result.detector})"
+
+
+def _training(result: EvaluationResult) -> tuple[str, ...]:
+    recipe = result.recipe or {}
+    schedule = recipe.get("schedule") or {}
+    found = (schedule.get("iterations"), schedule.get("batch"), recipe.get("seed"))
+    return (*("?" if each is None else str(each) for each in found), result.bundle_sha256[:12])
+
+
+def _iterations(result: EvaluationResult) -> int | None:
+    found = ((result.recipe or {}).get("schedule") or {}).get("iterations")
+    return None if found is None else int(found)
+
+
+def _command(
+    plain: EvaluationResult, secure: EvaluationResult, data: Mapping[str, Any] | None
+) -> str:
+    """What makes these results again, as far as they say so themselves."""
+    words = ["trueshot", "reproduce", str(data["folder"]) if data else "DATASET"]
+    words += ["--out", "OUT", "--size", str(plain.side)]
+    for role, result, default in (("plain", plain, "yang"), ("secure", secure, "secure")):
+        words += [] if result.detector == default else [f"--{role}", f"{result.detector}.yaml"]
+    iterations = _iterations(plain)
+    if iterations not in (None, PAPER_ITERATIONS):
+        words += ["--iterations", str(iterations)]
+    judged = min(plain.single(CLEAN).total)
+    if data and judged < int(data["crops_per_class"]["test"]):
+        words += ["--crops", str(judged)]
+    more = dict.fromkeys(cell.attack for cell in plain.singles())
+    for attack in (name for name in more if name not in (CLEAN, "fgsm", "llcm")):
+        words += ["--more-attack", attack]
+    return shlex.join(words)
+
+
+def _limits(plain: EvaluationResult, data: Mapping[str, Any] | None) -> list[str]:
+    """What narrows these results, as far as they say so themselves."""
+    side, iterations = plain.side, _iterations(plain)
+    limits = [
+        f"Crops of {side} × {side} pixels, judged without the rest of the photograph; the "
+        "paper's best figures are those of 512 × 512.",
+        "The intervals take crops as independent. Crops of one photograph are not quite, so true "
+        "intervals are wider.",
+    ]
+    if iterations is not None and iterations < PAPER_ITERATIONS:
+        limits.append(
+            f"A short schedule: {iterations:,} iterations of {PAPER_ITERATIONS:,} in the paper."
+        )
+    if data and data["simulated"]:
+        limits.append(
+            "The data are simulated. Cameras, screens and prints that nobody has modelled look "
+            "different; a detector for use wants photographs of the real thing."
+        )
+    if plain.split_by == "photo":
+        limits.append(
+            "The split keeps photos whole, not cameras or scenes: those of the test may have been "
+            "seen in training."
+        )
+    return limits

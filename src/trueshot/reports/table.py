@@ -1,0 +1,194 @@
+"""Tables whose cells keep their numbers: as Markdown, LaTeX, CSV; pages.html.jinja has HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from trueshot.files import utf8_safe
+from trueshot.proportion import Proportion
+
+NOTHING = "–"
+_LATEX = {
+    **{character: f"\\{character}" for character in "%&_#${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    # After the end of a row, a bracket or an asterisk would be taken for an option of it.
+    **{"[": "{[}", "]": "{]}", "*": "{*}"},
+    **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
+    **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
+    **{"–": "--", "…": r"\ldots{}", "†": r"$\dagger$", "·": r"$\cdot$", "≤": r"$\leq$"},
+    **{"²": r"$^2$", "₂": r"$_2$"},
+}
+_MARKDOWN = {
+    **{character: f"\\{character}" for character in r"\|`*["},
+    **{"<": "&lt;", ">": "&gt;", "&": "&amp;"},
+}
+_FORMULA = ("=", "+", "-", "@")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    """A number, with how it is written.
+
+    Args:
+        value: Anything; what is not finite is shown as not known.
+        digits: After the point.
+    """
+
+    value: float
+    digits: int = 1
+
+    @property
+    def known(self) -> bool:
+        """Whether it is finite."""
+        return math.isfinite(self.value)
+
+    def __str__(self) -> str:
+        return f"{self.value:,.{self.digits}f}" if self.known else NOTHING
+
+
+Cell = str | Proportion | Number | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Args:
+        name: Of its CSV file, without ending: small letters, digits, hyphens and points.
+        title: What stands above it.
+        header: One text a column.
+        rows: Cells as many as columns; None where nothing was measured.
+        note: What stands under the title.
+        stubs: So many columns on the left name the row.
+    """
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+    stubs: int = 1
+
+    def __post_init__(self) -> None:
+        if any(len(row) != len(self.header) for row in self.rows):
+            raise ValueError(f"{self.name}: rows of other lengths than the header")
+
+    @property
+    def runs(self) -> list[list[tuple[Cell, ...]]]:
+        """Neighbouring rows whose first cells are equal, together."""
+        found: list[list[tuple[Cell, ...]]] = []
+        for row in self.rows:
+            if found and found[-1][0][0] == row[0]:
+                found[-1].append(row)
+            else:
+                found.append([row])
+        return found
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks, control characters and bytes that no file can hold."""
+    kept = "".join(c if c.isprintable() else " " for c in utf8_safe(text))
+    return " ".join(kept.split())
+
+
+def in_markdown(text: str) -> str:
+    """A text that Markdown shows as it is."""
+    return "".join(_MARKDOWN.get(character, character) for character in one_line(text))
+
+
+def in_latex(text: str) -> str:
+    """A text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(character, character) for character in one_line(text))
+
+
+def as_markdown(table: Table) -> str:
+    """A table as GitHub shows it."""
+    rows = [[in_markdown(text_of(cell)) for cell in row] for row in table.rows]
+    lines = [in_markdown(table.title).join(("**", "**")), ""]
+    lines += [in_markdown(table.note), ""] if table.note else []
+    header = [in_markdown(text) for text in table.header]
+    rule = ["---"] * table.stubs + ["---:"] * (len(table.header) - table.stubs)
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in (header, rule, *rows))])
+
+
+def as_latex(table: Table) -> str:
+    """A table for booktabs."""
+    rows = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
+    columns = "l" * table.stubs + "r" * (len(table.header) - table.stubs)
+    caption = " ".join(filter(None, [f"{table.title}.", table.note]))
+    return "\n".join(
+        [
+            r"\begin{table}",
+            rf"\caption{{{in_latex(caption)}}}",
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            " & ".join(in_latex(text) for text in table.header) + r" \\",
+            r"\midrule",
+            *rows,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    )
+
+
+def as_csv(table: Table) -> str:
+    """A table for a computer: a share becomes four columns, in full precision."""
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.header)
+    wide = [any(isinstance(cell, Proportion) for cell in column) for column in columns]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    heads = [_heads(text, rates) for text, rates in zip(table.header, wide, strict=True)]
+    writer.writerow(chain.from_iterable(heads))
+    for row in table.rows:
+        fields = [_fields(cell, rates) for cell, rates in zip(row, wide, strict=True)]
+        writer.writerow(chain.from_iterable(fields))
+    return out.getvalue()
+
+
+def _heads(text: str, rates: bool) -> list[str]:
+    parts = ["", " low", " high", " images"] if rates else [""]
+    return [_harmless(f"{one_line(text)}{part}") for part in parts]
+
+
+def _fields(cell: Cell, rates: bool) -> list[str]:
+    if isinstance(cell, Proportion):
+        numbers = (cell.share, *cell.interval95)
+        return [*(f"{number:.6g}" for number in numbers), str(cell.total)]
+    return [_field(cell), *([""] * 3 if rates else [])]
+
+
+def _field(cell: str | Number | None) -> str:
+    if isinstance(cell, Number):
+        return f"{cell.value:.8g}" if cell.known else ""
+    return "" if cell is None else _harmless(one_line(cell))
+
+
+def _harmless(text: str) -> str:
+    """A spreadsheet computes what begins like a formula: such a text gets an apostrophe."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def text_of(cell: Cell) -> str:
+    """A cell as text; a proportion is written in per cent, with its 95 % interval."""
+    if not isinstance(cell, Proportion):
+        return NOTHING if cell is None else str(cell)
+    low, high = cell.interval95
+    return f"{100 * cell.share:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def names_in_full(tables: Sequence[Table]) -> dict[str, Table]:
+    """Grids by name; a second one of a name is numbered."""
+    found: dict[str, Table] = {}
+    for table in tables:
+        name, number = table.name, 1
+        while name in found:
+            number += 1
+            name = f"{table.name}-{number}"
+        found[name] = table
+    return found

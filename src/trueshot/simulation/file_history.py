@@ -1,0 +1,128 @@
+"""What happens to a picture after the camera: JPEG, resizing, messengers."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from trueshot.simulation.colour import Bytes, Random
+
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
+FILTERS = ("points", "bilinear", "bicubic", "lanczos", "box")
+
+# Source: ITU-T T.81, tables K.1 and K.2.
+_LUMA = np.array(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ],
+    float,
+)
+_CHROMA = np.full((8, 8), 99.0)
+_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jpeg:
+    """Settings of one JPEG compression.
+
+    Args:
+        quality: 1 to 100, as libjpeg scales its tables.
+        subsampling: Of chroma; one of `SUBSAMPLINGS`.
+        slope: Exponent on the shape of the tables: 1 is the standard's, below 1 flatter ones, as
+            makers of cameras use.
+    """
+
+    quality: int = 92
+    subsampling: str = "4:2:0"
+    slope: float = 1.0
+
+    def tables(self) -> list[list[int]]:
+        """Quantisation tables of luma and chroma, row by row, from 1 to 255."""
+        quality = self.quality
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        made = []
+        for table in (_LUMA.ravel(), _CHROMA.ravel()):
+            shaped = table.mean() * (table / table.mean()) ** self.slope
+            scaled = (shaped * scale + 50.001) // 100  # whole numbers, but for rounding errors
+            made.append(np.clip(scaled, 1, 255).astype(int).tolist())
+        return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a picture goes through, in order; what is None is left out.
+
+    Args:
+        first: Compression in the camera.
+        reduction: Pixels before per pixel after the resizing, 1 or more; 1 resizes nothing.
+        method: One of `FILTERS`; `points` takes bilinear samples without smoothing first, as fast
+            resizers do.
+        last: Compression of the file that remains.
+    """
+
+    first: Jpeg | None = None
+    reduction: float = 1.0
+    method: str = "bicubic"
+    last: Jpeg = Jpeg()
+
+
+def compress(picture: Bytes, settings: Jpeg) -> bytes:
+    """A picture as a JPEG file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(
+        file,
+        "JPEG",
+        qtables=settings.tables(),
+        subsampling=SUBSAMPLINGS.index(settings.subsampling),
+    )
+    return file.getvalue()
+
+
+def decompress(file: bytes) -> Bytes:
+    """Pixels of a JPEG file that `compress` made."""
+    return np.asarray(JpegImagePlugin.JpegImageFile(io.BytesIO(file)).convert("RGB"))
+
+
+def resize(picture: Bytes, height: int, width: int, method: str) -> Bytes:
+    """Resize encoded values to (height, width) by one of `FILTERS`.
+
+    Raises:
+        ValueError: An unknown filter.
+    """
+    if method not in FILTERS:
+        raise ValueError(f"resizing {method!r}: known: {', '.join(FILTERS)}")
+    image = Image.fromarray(picture)
+    if method != "points":
+        return np.asarray(image.resize((width, height), Image.Resampling[method.upper()]))
+    down, across = picture.shape[0] / height, picture.shape[1] / width
+    step = (across, 0.0, 0.0, 0.0, down, 0.0)
+    bilinear = Image.Resampling.BILINEAR
+    return np.asarray(image.transform((width, height), Image.Transform.AFFINE, step, bilinear))
+
+
+def file_of(picture: Bytes, history: History, height: int, width: int) -> bytes:
+    """Send a picture through its history; the JPEG file that comes out is (height, width)."""
+    if history.first is not None:
+        picture = decompress(compress(picture, history.first))
+    if picture.shape[:2] != (height, width):
+        picture = resize(picture, height, width, history.method)
+    return compress(picture, history.last)
+
+
+def draw_jpeg(random: Random, lowest: int, highest: int) -> Jpeg:
+    """A compression from a range of qualities."""
+    return Jpeg(
+        quality=int(random.integers(lowest, highest + 1)),
+        subsampling=str(random.choice(SUBSAMPLINGS, p=[0.3, 0.15, 0.55])),
+        slope=float(random.uniform(0.6, 1.0)),
+    )

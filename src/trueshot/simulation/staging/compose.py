@@ -1,0 +1,310 @@
+"""An arrangement before a camera, and the light that it lays on the sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from trueshot.simulation.colour import Bytes, Linear, Plane, blur, channelwise, decode_srgb
+from trueshot.simulation.staging.content import Content
+from trueshot.simulation.staging.geometry import (
+    Exact,
+    Frame,
+    Pose,
+    area,
+    clip,
+    corners,
+    inverse,
+    magnification,
+    project,
+)
+from trueshot.simulation.staging.light import Fields, Room, enlarged, fields, soft
+from trueshot.simulation.staging.moire import Optics, coarse_waves
+from trueshot.simulation.staging.parts import Part, Thing
+from trueshot.simulation.staging.surfaces import Surface
+
+_SHARP = 2.5  # pixels of blur from which on the background is rendered smaller
+_LARGEST = 24e6  # pixels of a drawing at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrangement:
+    """What a camera looks at.
+
+    Args:
+        frame: Of the camera.
+        backdrop: What fills the frame behind everything.
+        thing: What stands before it, if anything.
+        pose: How the camera sees that thing.
+        room: Light.
+        backdrop_light: Of a backdrop that is a picture of a place: how bright it is.
+        far_blur: Blur of the background, in frame units.
+        flat: The backdrop is itself what is photographed: the room's light does not fall on it.
+    """
+
+    frame: Frame
+    backdrop: Content | Surface
+    room: Room
+    thing: Thing | None = None
+    pose: Pose | None = None
+    backdrop_light: float = 1.0
+    far_blur: float = 0.0
+    flat: bool = False
+
+    def outline(self) -> Exact:
+        """What the frame shows of a medium: a polygon in frame units, shape (n, 2); maybe empty."""
+        if self.thing is None or self.pose is None or not self.thing.medium:
+            return np.empty((0, 2))
+        return clip(self.thing.outline(self.pose), self.frame)
+
+    def share(self) -> float:
+        """Share of the frame that the medium takes."""
+        return area(self.outline())
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A part as it was drawn for a size: pixels with a border, and the way to them."""
+
+    pixels: Image.Image
+    matrix: Exact  # from pixels of the photograph to pixels of the drawing
+    box: tuple[int, int, int, int]  # of the photograph's pixels that it may cover
+    near: float  # sign of the depth before the camera
+
+
+@dataclass
+class Stage:
+    """An arrangement at a size, ready to be looked at row by row.
+
+    Args:
+        arrangement: What.
+        height, width: Of the photograph, in pixels.
+        optics: Of the camera, for the coarse waves of a display's grid; None: there are none.
+    """
+
+    arrangement: Arrangement
+    height: int
+    width: int
+    optics: Optics | None = None
+    fields: Fields = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.scale = float(np.sqrt(self.height * self.width))
+        plan = self.arrangement
+        self.parts = [] if plan.thing is None else list(plan.thing.parts)
+        self.rasters = [self._raster(part) for part in self.parts]
+        self.fields = fields(plan.room, plan.frame, self._glowing())
+        self.shadows = [self._shadow(part) for part in self.parts]
+        self.backdrop = self._backdrop(self.height, self.width)
+        self.soft_ground = self._soft_ground()
+
+    def light(self, rows: tuple[int, int]) -> Linear:
+        """Light before the lens of the camera, of these rows: shape (rows, width, 3)."""
+        falls = enlarged(self.fields.falls, self.height, self.width, rows)
+        light = self._ground(rows, falls)
+        mirrored = falls
+        if any(part.gloss for part in self.parts):
+            mirrored = enlarged(self.fields.mirrored, self.height, self.width, rows)
+        for part, raster, shadow in zip(self.parts, self.rasters, self.shadows, strict=True):
+            if not part.far:
+                if shadow is not None:
+                    shade = enlarged(shadow[..., None], self.height, self.width, rows)
+                    light *= 1 - np.float32(self.arrangement.room.shadow) * shade
+                self._lay(light, part, raster, rows, falls, mirrored)
+        return light
+
+    def _ground(self, rows: tuple[int, int], falls: Linear) -> Linear:
+        if self.soft_ground is not None:
+            return enlarged(self.soft_ground, self.height, self.width, rows)
+        return self._sharp_ground(self.backdrop, rows, falls)
+
+    def _sharp_ground(self, backdrop: Bytes, rows: tuple[int, int], falls: Linear) -> Linear:
+        plan = self.arrangement
+        light = decode_srgb(backdrop[rows[0] : rows[1]])
+        if isinstance(plan.backdrop, Content):
+            light *= np.float32(plan.backdrop_light)
+        if not plan.flat:
+            light *= falls
+        far = [at for at, part in enumerate(self.parts) if part.far]
+        for at in far:
+            self._lay(light, self.parts[at], self.rasters[at], rows, falls, falls)
+        sigma = plan.far_blur * self.scale
+        return blur(light, sigma) if 0.3 < sigma <= _SHARP else light
+
+    def _soft_ground(self) -> Linear | None:
+        """The background, blurred, and as small as its blur allows."""
+        sigma = self.arrangement.far_blur * self.scale
+        if sigma <= _SHARP:
+            return None
+        share = 1.5 / sigma
+        height, width = max(8, round(self.height * share)), max(8, round(self.width * share))
+        plan = self.arrangement
+        small = Stage.__new__(Stage)
+        small.arrangement, small.height, small.width = plan, height, width
+        small.scale, small.parts = self.scale * share, self.parts
+        small.optics = None
+        small.rasters = [small._raster(part) if part.far else None for part in self.parts]
+        backdrop = np.asarray(
+            Image.fromarray(self.backdrop).resize((width, height), Image.Resampling.BOX)
+        )
+        falls = enlarged(self.fields.falls, height, width, (0, height))
+        return small._sharp_ground(backdrop, (0, height), falls)
+
+    def _backdrop(self, height: int, width: int) -> Bytes:
+        what = self.arrangement.backdrop
+        image = (
+            what.world(height, width) if isinstance(what, Content) else what.paint(height, width)
+        )
+        return np.asarray(image)
+
+    def _raster(self, part: Part) -> Raster | None:
+        """Draw a part as finely as it is seen; None if the frame shows nothing of it."""
+        pose = self.arrangement.pose
+        assert pose is not None
+        homography = part.homography(pose)
+        outline = project(homography, corners(part.box))
+        depth = corners(part.box) @ homography[2, :2] + homography[2, 2]
+        near = float(depth.mean())
+        if (depth <= 0).any():  # it reaches behind the camera
+            low, high = np.zeros(2), np.array([self.width, self.height], float)
+        else:
+            low, high = outline.min(axis=0) * self.scale - 2, outline.max(axis=0) * self.scale + 2
+        box = (
+            int(max(0, low[0])),
+            int(max(0, low[1])),
+            int(min(self.width, np.ceil(high[0]))),
+            int(min(self.height, np.ceil(high[1]))),
+        )
+        if box[2] <= box[0] or box[3] <= box[1] or near <= 0:
+            return None
+        left, top, right, bottom = part.box
+        seen = clip(outline, pose.frame) if (depth > 0).all() else outline
+        middle = seen.mean(axis=0) if len(seen) else outline.mean(axis=0)
+        place = project(inverse(homography), middle[None])[0]
+        fine = min(1.15 * self.scale * magnification(homography, place), part.finest)
+        fine = min(
+            fine,
+            np.sqrt(
+                min(_LARGEST, 1.6 * self.width * self.height + 2e4)
+                / ((right - left) * (bottom - top))
+            ),
+        )
+        width, height = max(2, round((right - left) * fine)), max(2, round((bottom - top) * fine))
+        image = _bordered(part.paint(height, width))
+        to_drawing = np.array(
+            [
+                [width / (right - left), 0, 1 - left * width / (right - left)],
+                [0, height / (bottom - top), 1 - top * height / (bottom - top)],
+                [0, 0, 1.0],
+            ]
+        )
+        matrix = to_drawing @ inverse(homography) @ np.diag([1 / self.scale, 1 / self.scale, 1.0])
+        sign = matrix[2] @ np.array([middle[0] * self.scale, middle[1] * self.scale, 1.0])
+        return Raster(image, matrix, box, float(np.sign(sign)))
+
+    def _seen(
+        self, raster: Raster, rows: tuple[int, int]
+    ) -> tuple[tuple[slice, slice], Bytes] | None:
+        """A drawing in the photograph: where, and RGBA bytes."""
+        left, top, right, bottom = raster.box
+        top, bottom = max(top, rows[0]), min(bottom, rows[1])
+        if bottom <= top:
+            return None
+        matrix = raster.matrix @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1.0]])
+        matrix = matrix / (matrix[2, 2] or 1e-12)
+        size = (right - left, bottom - top)
+        image = raster.pixels.transform(
+            size, Image.Transform.PERSPECTIVE, tuple(matrix.ravel()[:8]), Image.Resampling.BILINEAR
+        )
+        seen = np.asarray(image)
+        ends = matrix[2] @ np.array(
+            [[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1, 1, 1, 1.0]]
+        )
+        if (np.sign(ends) != np.sign(ends[0])).any():  # beyond its horizon there is nothing of it
+            seen = seen.copy()
+            row = raster.matrix[2]
+            x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
+            depth = row[0] * x[None, :] + row[1] * y[:, None] + row[2]
+            seen[depth * raster.near <= 0] = 0
+        where = slice(top - rows[0], bottom - rows[0]), slice(left, right)
+        return where, seen
+
+    def _lay(
+        self,
+        light: Linear,
+        part: Part,
+        raster: Raster | None,
+        rows: tuple[int, int],
+        falls: Linear,
+        mirrored: Linear,
+    ) -> None:
+        """Lay a part over what is there."""
+        found = None if raster is None else self._seen(raster, rows)
+        if found is None or raster is None:
+            return
+        where, seen = found
+        cover: Plane = seen[..., 3].astype(np.float32) / np.float32(255)
+        own = decode_srgb(np.ascontiguousarray(seen[..., :3]))
+        if part.emits:
+            own *= np.float32(part.emits)
+            if part.display is not None:
+                own *= np.array(part.display.white, np.float32)
+                self._ripple(own, part, raster, (rows[0] + where[0].start, where[1].start))
+        else:
+            own *= falls[where]
+            if part.sheet is not None:
+                own *= np.array(part.sheet.paper, np.float32)
+        if part.gloss:
+            own += np.float32(part.gloss) * mirrored[where]
+        light[where] += channelwise(np.multiply, own - light[where], cover)
+
+    def _ripple(self, own: Linear, part: Part, raster: Raster, corner: tuple[int, int]) -> None:
+        """Lay the coarse waves of a display's grid over its light, whose corner is at (y, x)."""
+        if self.optics is None or part.display is None:
+            return
+        pitch = part.dots / (raster.pixels.width - 2)  # pixels of the display per pixel drawn
+        without_border = np.array([[pitch, 0, -pitch], [0, pitch, -pitch], [0, 0, 1.0]])
+        to_display = without_border @ raster.matrix
+        y = np.arange(len(own), dtype=float) + corner[0] + 0.5
+        x = np.arange(own.shape[1], dtype=float) + corner[1] + 0.5
+        own *= coarse_waves(part.display.layout, to_display, y, x, self.optics)
+
+    def _shadow(self, part: Part) -> Plane | None:
+        plan = self.arrangement
+        if not part.rises or part.far or plan.pose is None or plan.room.shadow <= 0:
+            return None
+        homography = part.homography(plan.pose)
+        if (corners(part.box) @ homography[2, :2] + homography[2, 2] <= 0).any():
+            return None
+        outline = project(homography, corners(part.box))
+        middle = np.array([(part.box[0] + part.box[2]) / 2, (part.box[1] + part.box[3]) / 2])
+        size = magnification(homography, middle) * part.rises
+        angle = np.random.default_rng(plan.room.seed).uniform(0, 2 * np.pi)
+        shift = 0.7 * size * float(np.cos(angle)), 0.7 * size * float(np.sin(angle))
+        return soft(outline, plan.frame, 0.9 * size, shift)
+
+    def _glowing(self) -> list[tuple[Exact, Linear]]:
+        plan = self.arrangement
+        found = []
+        for part, raster in zip(self.parts, self.rasters, strict=True):
+            if part.emits and raster is not None and plan.pose is not None:
+                small = raster.pixels.convert("RGB").resize((16, 16), Image.Resampling.BOX)
+                mean = decode_srgb(np.asarray(small)).mean(axis=(0, 1)) * np.float32(part.emits)
+                outline = project(part.homography(plan.pose), corners(part.box))
+                found.append((outline, mean.astype(np.float32)))
+        return found
+
+
+def _bordered(image: Image.Image) -> Image.Image:
+    """A drawing with a transparent border of a pixel, in the colours of its edge: RGBA."""
+    width, height = image.size
+    padded = image.resize((width + 2, height + 2), Image.Resampling.NEAREST).convert("RGBA")
+    cover = Image.new("L", padded.size)
+    cover.paste(
+        image.getchannel("A") if image.mode == "RGBA" else 255, (1, 1, width + 1, height + 1)
+    )
+    padded.paste(image.convert("RGB"), (1, 1))
+    padded.putalpha(cover)
+    return padded

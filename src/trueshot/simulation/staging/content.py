@@ -1,0 +1,148 @@
+"""What the world shows and displays show: photographs given by path, and scenes made by rule."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trueshot.images import read_image
+from trueshot.simulation.colour import (
+    Bytes,
+    blur,
+    box_mean,
+    channelwise,
+    encode_srgb,
+    to_bytes,
+)
+from trueshot.simulation.procedural import KINDS
+
+_CACHE_BYTES = 300 * 2**20  # per process
+_TILE = 384  # pixels along a tile of detail
+_SMALL = 640  # pixels along the longer side of the copies that small frames are made of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """A picture that fills any rectangle.
+
+    Args:
+        name: Of its scene, such as "photo:garden/17.webp" or "dead leaves:81".
+        kind: "photo", or a kind of `procedural.KINDS`.
+        path: The file of a photograph.
+        seed: Of a scene made by rule, and of detail that an enlarged photograph lacks.
+        place: Which part is shown where the shapes differ: (y, x) from 0 to 1.
+        part: Share of the largest window that fits, along a side.
+        mirrored: Left is right.
+    """
+
+    name: str
+    kind: str
+    path: Path | None = None
+    seed: int = 0
+    place: tuple[float, float] = (0.5, 0.5)
+    part: float = 1.0
+    mirrored: bool = False
+
+    def picture(self, height: int, width: int) -> Image.Image:
+        """The picture at (height, width) pixels, RGB.
+
+        Raises:
+            ImageFileError: The photograph is missing or damaged.
+        """
+        if self.path is None:
+            image = _made(self.kind, self.seed, height, width)
+        else:
+            image = self._window(height, width)
+        return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else image
+
+    def world(self, height: int, width: int) -> Image.Image:
+        """The picture as the place that it shows: where it is enlarged, with finer detail.
+
+        A photograph that is enlarged has none. What is added is noise of scales that the
+        photograph lacks, as strong as its own finest detail there.
+        """
+        image = self.picture(height, width)
+        if self.path is None:
+            return image
+        enlarged = 1 / self.finest(height, width)
+        if enlarged < 1.3 or max(height, width) <= _SMALL:
+            return image
+        share = 1 / enlarged
+        small = image.resize(
+            (max(8, round(width * share)), max(8, round(height * share))), Image.Resampling.BOX
+        )
+        return _with_detail(image, small, enlarged, self.seed)
+
+    def finest(self, height: int, width: int) -> float:
+        """Pixels of the photograph per pixel along a side, if it filled (height, width)."""
+        if self.path is None:
+            return 1.0
+        tall, wide = _photograph(self.path, small=False).shape[:2]
+        return self.part * float(min(tall / height, wide / width))
+
+    def _window(self, height: int, width: int) -> Image.Image:
+        assert self.path is not None
+        pixels = _photograph(self.path, small=max(height, width) <= _SMALL)
+        tall, wide = pixels.shape[:2]
+        scale = self.part * min(tall / height, wide / width)
+        high, broad = height * scale, width * scale
+        top, left = self.place[0] * (tall - high), self.place[1] * (wide - broad)
+        image = Image.fromarray(pixels)
+        box = (max(0.0, left), max(0.0, top), min(left + broad, wide), min(top + high, tall))
+        smooth = Image.Resampling.HAMMING if scale > 1 else Image.Resampling.BICUBIC
+        return image.resize((width, height), smooth, box, reducing_gap=3.0)
+
+
+def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
+    most = 2400  # a scene made by rule is as fine at any size; larger ones take too long
+    share = min(1.0, most / max(height, width))
+    tall, wide = max(16, round(share * height)), max(16, round(share * width))
+    light = KINDS[kind](np.random.default_rng(seed), tall, wide)
+    image = Image.fromarray(to_bytes(encode_srgb(light)))
+    return image if share == 1 and image.size == (width, height) else image.resize((width, height))
+
+
+def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: int) -> Image.Image:
+    """Noise of scales from a pixel to `enlarged`, where the small picture has fine detail."""
+    grey = np.asarray(small.convert("L"), np.float32)
+    own = grey - box_mean(grey, 1)
+    active = Image.fromarray(box_mean(np.abs(own), 2)).resize(image.size, Image.Resampling.BILINEAR)
+    random = np.random.default_rng(seed)
+    tile = np.zeros((_TILE, _TILE), np.float32)
+    sigma = 0.5
+    while sigma < enlarged / 2:  # as strong at every scale, as the world's detail is
+        noise = blur(random.standard_normal((_TILE, _TILE, 1), dtype=np.float32), sigma)[..., 0]
+        tile += noise / noise.std()
+        sigma *= 2
+    tile /= np.float32(max(1e-6, float(tile.std())))
+    tile = np.concatenate([tile, tile[::-1]])
+    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
+    rows = np.arange(image.height) % len(tile)
+    columns = np.arange(image.width) % len(tile)
+    detail = np.minimum(np.float32(1.5) * np.asarray(active), 12) * tile[rows][:, columns]
+    pixels = np.asarray(image).astype(np.float32)
+    return Image.fromarray(np.clip(channelwise(np.add, pixels, detail), 0, 255).astype(np.uint8))
+
+
+_kept: OrderedDict[tuple[Path, bool], Bytes] = OrderedDict()
+
+
+def _photograph(path: Path, *, small: bool) -> Bytes:
+    """Pixels of a photograph, whole or as a small copy; those used last are kept."""
+    key = (path, small)
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
+    pixels = read_image(path).pixels
+    if small:
+        image = Image.fromarray(pixels)
+        image.thumbnail((_SMALL, _SMALL), Image.Resampling.HAMMING, reducing_gap=3.0)
+        pixels = np.asarray(image)
+    _kept[key] = pixels
+    while sum(each.nbytes for each in _kept.values()) > _CACHE_BYTES and len(_kept) > 1:
+        _kept.popitem(last=False)
+    return pixels

@@ -1,0 +1,414 @@
+"""What is photographed, by whom, and what becomes of the file: one draw for each example.
+
+Examples come in twos, an original and a recapture, which share frame, camera, settings, room,
+content, level of light and history, so that nothing but the medium tells the classes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trueshot.images import inspect_image
+from trueshot.simulation.camera import Shot
+from trueshot.simulation.colour import Random, between
+from trueshot.simulation.display import Display, draw_display
+from trueshot.simulation.file_history import FILTERS, History, Jpeg, draw_jpeg
+from trueshot.simulation.print import Print, draw_print
+from trueshot.simulation.scenes import Scene
+from trueshot.simulation.staging import devices, props
+from trueshot.simulation.staging.compose import Arrangement
+from trueshot.simulation.staging.content import Content
+from trueshot.simulation.staging.devices import Device, draw_device
+from trueshot.simulation.staging.geometry import Frame, Pose, aim, rotation
+from trueshot.simulation.staging.hands import hold
+from trueshot.simulation.staging.light import Room, draw_room
+from trueshot.simulation.staging.pages import draw_page
+from trueshot.simulation.staging.parts import Part, Thing
+from trueshot.simulation.staging.phone import Phone, draw_phone, white_balance
+from trueshot.simulation.staging.surfaces import Surface, draw_surface
+
+_LARGE = 1_300_000  # pixels
+_PRINTS = 0.16
+_ASPECTS = {4 / 3: 0.6, 16 / 9: 0.25, 3 / 2: 0.05, 20 / 9: 0.05, 1.0: 0.05}
+_COVERED = Surface(kind="plain", seed=0, level=0.3, colour=0.0, zoom=8.0)  # nothing is seen of it
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cast:
+    """All that may take part in the examples of one part of a split, and in no other part.
+
+    Args:
+        scenes: Whose pictures are photographed and shown.
+        phones: Who photographs.
+        displays: Their screens, shared by devices of all kinds.
+        prints: Printers and papers.
+        large: Those scenes that fill a camera's own file without being enlarged much.
+    """
+
+    scenes: Sequence[Scene]
+    phones: Sequence[Phone]
+    displays: Sequence[Display]
+    prints: Sequence[Print]
+    large: Sequence[Scene]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """Everything that decides a photograph but its size.
+
+    Args:
+        seed: Of all that is random in taking it: seed of the staging, part, and its index.
+        index: Its number; even: an original, odd: a recapture of the same pair.
+        part: Of the split.
+        arrangement: What is photographed.
+        content: What the photograph or the medium shows.
+        phone: Who photographs.
+        shot: Settings.
+        level: Mean encoded value that the exposure is set for.
+        history: Of the file at native size.
+        small_file: Compression of a small frame.
+        small_filter: How a small frame is made small.
+        edge: Pixels along the longer edge of a file that a messenger sent; 0: the camera's.
+        megapixels: Of what the camera records: messengers often take less than all of it.
+        staging: How things stand: a word or two.
+    """
+
+    seed: tuple[int, int, int]
+    index: int
+    part: str
+    arrangement: Arrangement
+    content: Content
+    phone: Phone
+    shot: Shot
+    level: float
+    history: History
+    small_file: Jpeg
+    small_filter: str
+    edge: int
+    megapixels: float
+    staging: str
+
+    @property
+    def label(self) -> str:
+        """`original` or `recaptured`."""
+        return "recaptured" if self.index % 2 else "original"
+
+    @property
+    def medium(self) -> str:
+        """The kind of display or print that is photographed; empty: none."""
+        thing = self.arrangement.thing
+        return "" if thing is None else thing.medium
+
+    @property
+    def medium_name(self) -> str:
+        """Of that display or print."""
+        thing = self.arrangement.thing
+        return thing.name if thing is not None and thing.medium else ""
+
+
+def draw_cast(scenes: Sequence[Scene], seed: int, part: str, phones: int, media: int) -> Cast:
+    """Draw cameras, displays and prints for a part; those of different parts are different."""
+    number = PARTS.index(part)
+    random = [np.random.default_rng([seed, 23, number, kind]) for kind in range(3)]
+    return Cast(
+        scenes=scenes,
+        large=[scene for scene in scenes if _is_large(scene)] or scenes,
+        phones=[draw_phone(random[0], f"phone {part} {i}") for i in range(phones)],
+        displays=[draw_display(random[1], f"display {part} {i}") for i in range(media)],
+        prints=[draw_print(random[2], f"print {part} {i}") for i in range(max(2, media // 3))],
+    )
+
+
+def _is_large(scene: Scene) -> bool:
+    if scene.path is None:
+        return True
+    facts = inspect_image(scene.path)
+    return facts.width * facts.height >= _LARGE
+
+
+def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
+    """Draw an example; it depends on the cast, the seed and the index alone."""
+    pair = np.random.default_rng([seed, 29, PARTS.index(part), index // 2])
+    frame = _frame(pair)
+    contents = tuple(_content(pair, cast.scenes) for _ in range(4))
+    phone = cast.phones[int(pair.integers(len(cast.phones)))]
+    room = draw_room(pair)
+    level = float(np.clip(pair.normal(0.4, 0.13), 0.1, 0.7))
+    shot = _shot(pair, room)
+    history, edge, megapixels = _history(pair, phone)
+    contents = (_content(pair, cast.large if not edge else cast.scenes), *contents[1:])
+    own = np.random.default_rng([seed, 31, PARTS.index(part), index])
+    place = _Place(
+        frame=frame,
+        phone=phone,
+        room=room,
+        level=level,
+        contents=contents,
+        surfaces=(draw_surface(pair, hanging=False), draw_surface(pair, hanging=True)),
+    )
+    if index % 2:
+        staging, arrangement = _recapture(own, place, cast)
+    else:
+        staging, arrangement = _original(own, place)
+    return Example(
+        seed=(seed, PARTS.index(part), index),
+        index=index,
+        part=part,
+        arrangement=arrangement,
+        content=contents[0],
+        phone=phone,
+        shot=shot,
+        level=level,
+        history=history,
+        small_file=Jpeg(quality=int(pair.integers(88, 98)), subsampling="4:4:4"),
+        small_filter=str(pair.choice(["bilinear", "bicubic", "box", "hamming"])),
+        edge=edge,
+        megapixels=megapixels,
+        staging=staging,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """What both of a pair have in common."""
+
+    frame: Frame
+    phone: Phone
+    room: Room
+    level: float
+    contents: tuple[Content, ...]
+    surfaces: tuple[Surface, Surface]  # to lie on, to hang on
+
+
+def _frame(random: Random) -> Frame:
+    aspect = float(random.choice(list(_ASPECTS), p=list(_ASPECTS.values())))
+    return Frame(aspect=1 / aspect if random.random() < 0.62 else aspect)
+
+
+def _content(random: Random, scenes: Sequence[Scene]) -> Content:
+    scene = scenes[int(random.integers(len(scenes)))]
+    return Content(
+        name=scene.name,
+        kind=scene.kind,
+        path=scene.path,
+        seed=int(random.integers(2**31)),
+        place=(float(random.random()), float(random.random())),
+        part=float(random.choice([1.0, random.uniform(0.55, 1.0)])),
+        mirrored=bool(random.random() < 0.5) and scene.kind not in ("text", "interface"),
+    )
+
+
+def _shot(random: Random, room: Room) -> Shot:
+    red, blue = white_balance(room.tint, float(random.uniform(0.2, 1.0)))
+    soft = random.random()
+    return Shot(
+        gain=between(random, 1, 8),
+        defocus=float(random.uniform(0, 0.5)) if soft < 0.8 else between(random, 0.5, 2.5),
+        cast=(
+            red * float(np.exp(random.normal(0, 0.04))),
+            blue * float(np.exp(random.normal(0, 0.04))),
+        ),
+    )
+
+
+def _history(random: Random, phone: Phone) -> tuple[History, int, float]:
+    """The camera's own file, or one that a messenger made smaller; and what was recorded."""
+    if random.random() < 0.3:
+        return History(last=phone.camera.jpeg), 0, phone.megapixels
+    edge = int(random.choice([1280, 1600, 1600, 2048]))
+    method = str(random.choice(FILTERS))
+    history = History(first=phone.camera.jpeg, method=method, last=draw_jpeg(random, 60, 92))
+    whole = random.random() < 0.25
+    return history, edge, phone.megapixels if whole else between(random, 2.5, 6.0)
+
+
+def _recapture(random: Random, place: _Place, cast: Cast) -> tuple[str, Arrangement]:
+    if random.random() < _PRINTS:
+        medium = cast.prints[int(random.integers(len(cast.prints)))]
+        thing = props.photo_print(
+            random, medium, place.contents[0], landscape=_along(random, place.frame)
+        )
+        how = str(random.choice(["lying", "held", "hanging"], p=[0.5, 0.3, 0.2]))
+        share = _share(random, 0.12)
+        return f"print {how}", _staged(
+            random, place, thing, thing.subject if share > 0.8 else thing.face, share, how
+        )
+    kind = str(random.choice(devices.KINDS, p=devices.SHARES))
+    upright = not _along(random, place.frame)
+    device = draw_device(random, kind, upright=upright)
+    display = cast.displays[int(random.integers(len(cast.displays)))]
+    page = draw_page(random, kind, place.contents, upright=device.height > device.width)
+    share = _share(random, 0.08 if kind != "television" else 0.15)
+    thing = devices.lit(device, display, page, _brightness(random, place.level, share))
+    target = thing.face
+    if share > 0.55 and random.random() < 0.75:
+        target = thing.subject
+    how = _how(random, device)
+    return f"{kind} {page.kind} {how}", _staged(random, place, thing, target, share, how, device)
+
+
+def _share(random: Random, least: float) -> float:
+    """How much of the frame the target takes: a third fill it, a third are in the middle."""
+    kind = random.random()
+    if kind < 0.36:
+        return float(random.uniform(0.75, 1.6))
+    return float(random.uniform(0.35, 0.8)) if kind < 0.66 else between(random, least, 0.4)
+
+
+def _along(random: Random, frame: Frame) -> bool:
+    """Whether a thing lies on its side: mostly as the frame does."""
+    return bool((frame.aspect > 1) != (random.random() < 0.15))
+
+
+def _brightness(random: Random, level: float, share: float) -> float:
+    """White of a display per white paper in the room, such that the frame gets its mean level.
+
+    A display is exposed to about 0.55; what is left of the mean is the room's.
+    """
+    share = min(share, 0.9)
+    around = float(np.clip((level - 0.5 * share) / (1 - share), 0.03, 0.75))
+    return float(np.clip(0.25 / around**2.2 * random.uniform(0.5, 1.8), 0.6, 150))
+
+
+def _how(random: Random, device: Device) -> str:
+    if device.kind == "phone":
+        return str(random.choice(["lying", "held"], p=[0.5, 0.5]))
+    if device.kind == "tablet":
+        return str(random.choice(["lying", "held"], p=[0.7, 0.3]))
+    return "hanging" if device.kind == "television" and random.random() < 0.5 else "standing"
+
+
+def _original(random: Random, place: _Place) -> tuple[str, Arrangement]:
+    kind = random.random()
+    content = place.contents[0]
+    if kind < 0.4:
+        content = replace(content, part=1.0)  # the world is finer than any photograph of it
+        flat = bool(random.random() < 0.6)  # otherwise a lamp of the room shines on it too
+        return "scene", Arrangement(frame=place.frame, backdrop=content, room=place.room, flat=flat)
+    if kind < 0.48:
+        surface = place.surfaces[int(random.integers(2))]
+        return f"surface {surface.kind}", Arrangement(
+            frame=place.frame, backdrop=surface, room=place.room
+        )
+    if kind < 0.68:
+        return _idle(random, place)
+    names = list(props.PROPS)
+    name = str(random.choice(names, p=[props.PROPS[one][1] for one in names]))
+    make, _, usual = props.PROPS[name]
+    how = "held" if usual == "lying" and random.random() < 0.35 else usual
+    thing = make(random, content)
+    share = between(random, 0.03, 0.25) if name == "framed" else _share(random, 0.06)
+    return f"{name} {how}", _staged(random, place, thing, thing.face, share, how)
+
+
+def _idle(random: Random, place: _Place) -> tuple[str, Arrangement]:
+    """A device that shows nothing: off, from behind; or a keyboard alone."""
+    kind = str(random.choice(devices.KINDS, p=devices.SHARES))
+    device = draw_device(random, kind, upright=not _along(random, place.frame))
+    fate, how = random.random(), _how(random, device)
+    share = _share(random, 0.08)
+    if fate < 0.2:
+        thing, how, what = devices.keyboard(random), "lying", "keyboard"
+    elif fate < 0.45:
+        thing, what = devices.behind(device), f"{kind} from behind"
+    else:
+        thing, what = devices.dark(device), f"{kind} off"
+    hinged = device if what != "keyboard" else None
+    return f"{what} {how}", _staged(random, place, thing, thing.face, min(share, 0.8), how, hinged)
+
+
+def _staged(
+    random: Random,
+    place: _Place,
+    thing: Thing,
+    target: tuple[float, float, float, float],
+    share: float,
+    how: str,
+    device: Device | None = None,
+) -> Arrangement:
+    """Put a thing where it belongs and aim at it."""
+    frame = place.frame
+    turn = _turn(random, how, share)
+    room_left = max(0.03, 0.8 * (1 - np.sqrt(min(share, 1.0))))
+    centre = random.uniform(-0.5, 0.5, 2) * room_left * np.array([frame.width, frame.height])
+    pose = aim(frame, place.phone.focal, turn, target, share, centre)
+    backdrop: Content | Surface = place.surfaces[1]
+    far_blur, light = 0.0, 1.0
+    if how == "held":
+        thing = _in_hand(random, thing)
+        if random.random() < 0.45:
+            backdrop, light = place.contents[2], between(random, 0.3, 3)
+        else:
+            backdrop = place.surfaces[int(random.integers(2))]
+        far_blur = between(random, 0.002, 0.035)
+    elif how == "lying":
+        backdrop = _COVERED
+        thing = thing.before(_floor(place.surfaces[0], pose, thing))
+    elif how == "standing":
+        thing = thing.before(_desk(random, place.surfaces[0], thing, device))
+        far_blur = between(random, 0.001, 0.012)
+        if random.random() < 0.3:
+            backdrop, light = place.contents[2], between(random, 0.3, 2)
+    else:
+        far_blur = float(random.choice([0.0, random.uniform(0.0005, 0.004)]))
+    return Arrangement(
+        frame=frame,
+        backdrop=backdrop,
+        thing=thing,
+        pose=pose,
+        room=place.room,
+        backdrop_light=light,
+        far_blur=far_blur,
+    )
+
+
+def _turn(
+    random: Random, how: str, share: float
+) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    calm = 0.5 if share > 0.7 else 1.0
+    yaw, pitch = random.normal(0, 13 * calm), random.normal(0, 11 * calm)
+    roll = random.normal(0, 4)
+    if how in ("lying", "held"):
+        if how == "lying" and random.random() < 0.35:
+            roll = random.normal(0, 35 * calm)
+        pitch -= abs(random.normal(0, 12 * calm)) * (how == "lying")
+    elif random.random() < 0.12:
+        roll = random.normal(0, 20)
+    return rotation(float(np.clip(yaw, -45, 45)), float(np.clip(pitch, -45, 30)), float(roll))
+
+
+def _in_hand(random: Random, thing: Thing) -> Thing:
+    if random.random() < 0.12:
+        return thing  # the hand is outside the frame, or there is a stand
+    behind, before = hold(random, thing.whole)
+    return thing.before(behind).after(before)
+
+
+def _floor(surface: Surface, pose: Pose, thing: Thing) -> Part:
+    """What a thing lies on: the plane below it, as far as the frame shows it."""
+    from trueshot.simulation.staging.geometry import seen_box
+
+    plane = ((0.0, 0.0, 8.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    size = max(thing.whole[2] - thing.whole[0], thing.whole[3] - thing.whole[1])
+    box = seen_box(pose.plane(*plane), pose.frame, 12 * size)
+    return Part(box=box, paint=surface.paint, plane=plane)
+
+
+def _desk(random: Random, surface: Surface, thing: Thing, device: Device | None) -> Part:
+    """A table under a thing that stands: it ends at the wall."""
+    left, _, right, _ = thing.whole
+    wide = right - left
+    if device is not None and device.kind == "laptop":
+        _, plane = devices.hinge(device)
+        origin, across, down = plane
+        plane = ((origin[0], origin[1] + 9.0, origin[2] + 3.0), across, down)
+        box = (left - 1.2 * wide, -0.5 * wide, right + 1.2 * wide, 1.6 * wide)
+    else:
+        foot = max(part.box[3] for part in thing.parts)
+        plane = ((0.0, foot, 60.0), (1.0, 0.0, 0.0), (0.0, 0.1, -1.0))
+        box = (left - 1.2 * wide, -0.5 * wide, right + 1.2 * wide, 1.2 * wide)
+    return Part(box=box, paint=surface.paint, plane=plane, far=False)

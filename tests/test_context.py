@@ -1,0 +1,190 @@
+"""The context network learns from whole frames, goes on where it stopped, and is chosen fairly."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trueshot.detector import Detector
+from trueshot.errors import BundleError, DatasetError, LeakError, RunError
+from trueshot.inference.context import SIDE, context_frame
+from trueshot.networks import EfficientNetLite0
+from trueshot.training import context
+from trueshot.training.context import (
+    ContextRecipe,
+    Frame,
+    augmented,
+    load_context,
+    new_context,
+    read_frames,
+    save_context,
+    scores_of,
+    train_context,
+)
+
+TINY = ContextRecipe(
+    side=32, steps=6, head_steps=2, batch=8, frozen_blocks=13, validate_every=2, seed=3
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Originals are coarse noise, recaptures the same with a bright frame in a dark room."""
+    folder = tmp_path_factory.mktemp("frames")
+    random = np.random.default_rng(0)
+    rows = []
+    for number in range(96):
+        label = ("original", "recaptured")[number % 2]
+        picture = np.kron(random.integers(0, 256, (6, 8, 3)), np.ones((8, 8, 1)))
+        if number % 2:
+            dark = np.full((48, 64, 3), 10.0)
+            dark[12:36, 16:48] = picture[12:36, 16:48] / 2 + 127
+            picture = dark
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number}.png")
+        part = "validation" if number >= 72 else "train"
+        rows.append((f"{number}.png", label, part, f"scene {number // 2}"))
+    path = folder / "manifest.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "part", "scene"), *rows])
+    return path
+
+
+@pytest.fixture(scope="module")
+def frames(manifest: Path) -> list[Frame]:
+    return read_frames(manifest)
+
+
+def network_of(detector: Detector) -> EfficientNetLite0:
+    assert isinstance(detector.network, EfficientNetLite0)
+    return detector.network
+
+
+def test_it_learns_what_tells_the_classes_apart(frames: list[Frame], tmp_path: Path) -> None:
+    trained = train_context(frames, tmp_path, replace(TINY, steps=16))
+    validation = [frame for frame in frames if frame.part == "validation"]
+    scores = scores_of(trained, validation, TINY.side)
+    recaptured = torch.tensor([frame.label == 1 for frame in validation])
+    assert scores[recaptured].median() > scores[~recaptured].max()
+
+
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_context(frames, tmp_path / "whole", TINY)
+    validate, calls = context._validate, iter([False, True])
+
+    def interrupted(*arguments: object) -> None:
+        if next(calls):
+            raise KeyboardInterrupt
+        validate(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(context, "_validate", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train_context(frames, tmp_path / "halves", TINY)
+    train_context(frames, tmp_path / "halves", TINY)
+    whole, halves = (
+        (tmp_path / name / "context.safetensors").read_bytes() for name in ("whole", "halves")
+    )
+    assert whole == halves
+
+
+def test_the_last_layer_learns_alone_at_first_and_the_first_blocks_never(
+    frames: list[Frame], tmp_path: Path
+) -> None:
+    def changed(folder: str, recipe: ContextRecipe) -> set[str]:
+        before = new_context(recipe.seed).state_dict()
+        after = train_context(frames, tmp_path / folder, recipe).state_dict()
+        return {n for n in before if not torch.equal(before[n].half().float(), after[n].float())}
+
+    alone = changed("head", replace(TINY, steps=2))
+    assert alone == {"network.classifier.weight", "network.classifier.bias"}
+    later = changed("later", replace(TINY, head_steps=0, steps=2))
+    assert {name.split(".")[2] for name in later if ".blocks." in name} == {"13", "14", "15"}
+    assert not [name for name in later if "running" in name or ".stem." in name]
+
+
+def test_the_state_that_is_kept_did_best_on_validation(
+    frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    areas = iter([0.6, 0.9, 0.7])
+    monkeypatch.setattr(context, "roc_auc_score", lambda *_: next(areas))
+    kept: list[object] = []
+    save = context.save_context
+
+    def noted(path: Path, detector: Detector, *, facts: dict[str, object]) -> None:
+        kept.append(facts["step"])
+        save(path, detector, facts=facts)
+
+    monkeypatch.setattr(context, "save_context", noted)
+    train_context(frames, tmp_path, TINY)
+    assert kept == [2, 4]
+
+
+def test_every_epoch_takes_every_frame_once(frames: list[Frame]) -> None:
+    training = [frame for frame in frames if frame.part == "train"]
+    steps = len(training) // TINY.batch
+    for epoch in range(2):
+        taken = [
+            frame.path
+            for step in range(epoch * steps, (epoch + 1) * steps)
+            for frame in context._chosen(training, TINY, step)
+        ]
+        assert sorted(taken) == sorted(frame.path for frame in training)
+
+
+def test_half_precision_costs_next_to_nothing(frames: list[Frame], tmp_path: Path) -> None:
+    detector = new_context(1)
+    save_context(tmp_path / "half.safetensors", detector, facts={})
+    again = load_context(tmp_path / "half.safetensors")
+    before, after = (scores_of(each, frames[:8], 64) for each in (detector, again))
+    torch.testing.assert_close(before, after, rtol=0.05, atol=0.05)
+    assert (tmp_path / "half.safetensors").stat().st_size < 7e6
+
+
+def test_a_run_with_other_settings_and_a_damaged_file_are_refused(
+    frames: list[Frame], tmp_path: Path
+) -> None:
+    train_context(frames, tmp_path, replace(TINY, steps=2))
+    with pytest.raises(RunError, match="other settings"):
+        train_context(frames, tmp_path, TINY)
+    with pytest.raises(BundleError, match="no context network"):
+        load_context(tmp_path / "checkpoint.safetensors")
+
+
+def test_a_scene_in_two_parts_and_a_part_without_a_class_are_refused(
+    manifest: Path, frames: list[Frame], tmp_path: Path
+) -> None:
+    text = manifest.read_text("utf-8")
+    leaking = tmp_path / "manifest.csv"
+    leaking.write_text(text.replace("train,scene 0", "validation,scene 0", 1), "utf-8")
+    with pytest.raises(LeakError, match="scene 0"):
+        read_frames(leaking)
+    with pytest.raises(DatasetError, match="both classes"):
+        train_context([frame for frame in frames if frame.label], tmp_path / "run", TINY)
+    with pytest.raises(DatasetError, match="no manifest"):
+        read_frames(tmp_path / "none.csv")
+
+
+def test_augmentation_repeats_with_its_seed_and_differs_without() -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
+    image = Image.fromarray(picture)
+    first, again, other = (augmented(image, 32, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert first.shape == (32, 32, 3)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_the_frame_is_the_whole_photograph_squeezed() -> None:
+    pixels = np.zeros((600, 900, 3), np.uint8)
+    pixels[300:, 450:] = 200
+    frame = context_frame(pixels)
+    assert frame.shape == (SIDE, SIDE, 3)
+    assert (frame[: SIDE // 2 - 2] == 0).all()
+    assert (frame[SIDE // 2 + 2 :, SIDE // 2 + 2 :] == 200).all()
