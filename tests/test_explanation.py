@@ -137,8 +137,8 @@ def test_evidence_stands_over_the_pixels_that_it_is_about() -> None:
     redder = heat[..., 0] - heat[..., 2]
     assert (redder[:, :22] < 0).all()
     assert (redder[:, 26:] > 0).mean() > 0.9  # less at the edges of crops, which are padded
-    assert found.telling is not None
-    assert found.telling.spot.x >= 192 - 64
+    assert found.key_crop is not None
+    assert found.key_crop.spot.x >= 192 - 64
 
 
 def test_maps_are_laid_where_their_crops_lie_the_later_over_the_earlier() -> None:
@@ -204,12 +204,12 @@ def test_an_explanation_holds_the_judged_crops_and_the_most_telling_one() -> Non
     assert len(set(places)) == len(places) > len(prediction.corners)
     assert places[-len(prediction.corners) :] == list(prediction.corners)
     assert (found.width, found.height, found.side) == (500, 320, 64)
-    assert found.telling is not None
+    assert found.key_crop is not None
     neutral, _ = scale_of(predictor.card)
     loudest = max if (prediction.score or 0) >= neutral else min
-    assert found.telling.spot == loudest(found.judged, key=lambda spot: spot.score)
-    y, x = found.telling.spot.y, found.telling.spot.x
-    np.testing.assert_array_equal(opened(found.telling.crop), pixels[y : y + 64, x : x + 64])
+    assert found.key_crop.spot == loudest(found.judged, key=lambda spot: spot.score)
+    y, x = found.key_crop.spot.y, found.key_crop.spot.x
+    np.testing.assert_array_equal(opened(found.key_crop.crop), pixels[y : y + 64, x : x + 64])
 
 
 def test_at_most_so_many_crops_are_looked_at_besides_the_judged() -> None:
@@ -256,7 +256,7 @@ def test_no_first_filter_no_residual() -> None:
     predictor = judge_with(detector)
     pixels = noise(200, 200)
     found = explain(predictor, pixels, predictor.predict(pixels))
-    assert found.telling is None
+    assert found.key_crop is None
     assert found.within_crops
 
 
@@ -273,7 +273,7 @@ def test_without_a_network_at_hand_each_crop_is_of_one_colour() -> None:
     assert {tuple(colour[:3]) for colour in heat[:, :4].reshape(-1, 4)} == {ORIGINAL}
     assert {tuple(colour[:3]) for colour in heat[:, 4:].reshape(-1, 4)} == {RECAPTURED}
     assert not found.within_crops
-    assert found.telling is None
+    assert found.key_crop is None
 
 
 def test_the_thumbnail_is_the_photograph_reduced_and_not_turned() -> None:
@@ -291,7 +291,7 @@ def test_where_nothing_is_judged_there_is_a_thumbnail_alone(size: tuple[int, int
     pixels = np.full((*size, 3), 90, np.uint8)
     predictor = judge_with(lcnn())
     found = explain(predictor, pixels, predictor.predict(pixels))
-    assert (found.heat, found.telling, found.judged, found.looked_at) == (None, None, (), ())
+    assert (found.heat, found.key_crop, found.judged, found.looked_at) == (None, None, (), ())
     assert opened(found.thumbnail).shape == (*size, 3)
     assert Explanation.from_bytes(found.to_bytes()) == found
 
@@ -306,7 +306,7 @@ def test_an_explanation_comes_back_from_its_bytes_and_is_the_same_each_time() ->
     found = some()
     assert Explanation.from_bytes(found.to_bytes()) == found
     assert some().to_bytes() == found.to_bytes()
-    alone = replace(found, telling=None)
+    alone = replace(found, key_crop=None)
     assert Explanation.from_bytes(alone.to_bytes()) == alone
 
 

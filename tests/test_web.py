@@ -141,7 +141,7 @@ def test_pictures_come_if_asked_for_and_fit_the_photograph(real: Served, folder:
         kind, _, content = shown[name].partition(";base64,")
         assert kind in ("data:image/jpeg", "data:image/png")
         assert content
-    assert {"crop", "seen", "kind", "corner", "score"} == shown["telling"].keys()
+    assert {"crop", "seen", "kind", "corner", "score"} == shown["key_crop"].keys()
 
 
 def test_a_form_gets_a_verdict_for_each_file_and_bad_ones_are_errors_among_them(

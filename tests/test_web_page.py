@@ -93,7 +93,7 @@ def test_photographs_are_dropped_and_get_the_verdicts_of_the_service(
     assert first["sha256"] in text(page, "#facts")
     assert "16 of 32" not in text(page, "#facts")
     page.wait("document.getElementById('overlay').width > 1000")
-    assert page.run("document.getElementById('telling-seen').naturalWidth") in (30, 32)
+    assert page.run("document.getElementById('key-crop-seen').naturalWidth") in (30, 32)
     page.click("input[value=photograph] + span")
     page.wait("document.getElementById('overlay').hidden")
     page.click(".list li:nth-child(3) .pick")

@@ -1,6 +1,6 @@
-"""A detector made a bundle that people can act on, and told in plain words.
+"""Calibrate a detector, measure its error rates, and describe what was found.
 
-Telling needs no torch: what makes bundles is imported on first use.
+Describing is light: what makes bundles is imported on first use.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def _with_evidence(
         judged=_spots(prediction.corners, prediction.scores),
         looked_at=_spots(corners, maps.mean((1, 2))),
         within_crops=within,
-        telling=_telling(model, pixels, prediction, explanation.neutral),
+        key_crop=_key_crop(model, pixels, prediction, explanation.neutral),
     )
 
 
@@ -120,10 +120,10 @@ def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
     return (*sorted(others), *prediction.corners)
 
 
-def _telling(
+def _key_crop(
     model: CropModel | None, pixels: Bytes, prediction: Prediction, neutral: float
 ) -> KeyCrop | None:
-    """The crop that speaks loudest for the side on which the score of the photograph is."""
+    """The crop that weighs most for the side on which the score of the photograph is."""
     if model is None or prediction.score is None:
         return None
     number = int((prediction.scores * (1 if prediction.score >= neutral else -1)).argmax())

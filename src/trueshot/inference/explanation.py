@@ -35,7 +35,7 @@ class CropScore:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyCrop:
-    """The judged crop that speaks loudest for what the score of the photograph says.
+    """The judged crop that weighs most for what the score of the photograph says.
 
     Args:
         spot: Where it lies, and its score.
@@ -73,7 +73,7 @@ class Explanation:
         looked_at: All crops on the heat map, those judged among them.
         within_crops: Whether the heat map shows where in a crop the evidence lies; else a crop is
             of one colour, that of its score.
-        telling: The most telling crop; None without crops, or if the detector has no first layer
+        key_crop: The crop that weighs most; None without crops, or if there is no first layer
             that could be shown.
     """
 
@@ -87,13 +87,13 @@ class Explanation:
     judged: tuple[CropScore, ...] = ()
     looked_at: tuple[CropScore, ...] = ()
     within_crops: bool = False
-    telling: KeyCrop | None = None
+    key_crop: KeyCrop | None = None
 
     def to_bytes(self) -> bytes:
         """Figures as JSON, and the pictures behind them; equal explanations give equal bytes."""
-        telling = self.telling
+        key_crop = self.key_crop
         pictures = [self.thumbnail, self.heat or b""]
-        pictures += [telling.crop, telling.seen] if telling else []
+        pictures += [key_crop.crop, key_crop.seen] if key_crop else []
         header = {
             "size": [self.width, self.height],
             "neutral": self.neutral,
@@ -102,7 +102,7 @@ class Explanation:
             "judged": [_numbers(spot) for spot in self.judged],
             "looked_at": [_numbers(spot) for spot in self.looked_at],
             "within_crops": self.within_crops,
-            "telling": telling and [*_numbers(telling.spot), telling.kind, telling.gain],
+            "telling": key_crop and [*_numbers(key_crop.spot), key_crop.kind, key_crop.gain],
         }
         parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *pictures]
         return _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
@@ -123,9 +123,9 @@ class Explanation:
 
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
-        telling = header["telling"]
+        key_crop = header["telling"]
         thumbnail, heat, *others = pictures
-        if len(others) != (2 if telling else 0) or not all(map(_is_picture, [thumbnail, *others])):
+        if len(others) != (2 if key_crop else 0) or not all(map(_is_picture, [thumbnail, *others])):
             raise ValueError("its pictures are not those it should have")
         width, height = (_whole(size, 1) for size in header["size"])
         return cls(
@@ -139,7 +139,7 @@ class Explanation:
             judged=tuple(_spot(*numbers) for numbers in header["judged"]),
             looked_at=tuple(_spot(*numbers) for numbers in header["looked_at"]),
             within_crops=header["within_crops"] is True,
-            telling=_telling(telling, others) if telling else None,
+            key_crop=_key_crop(key_crop, others) if key_crop else None,
         )
 
 
@@ -157,7 +157,7 @@ def _parts(data: bytes) -> list[bytes]:
     return parts
 
 
-def _telling(said: Sequence[Any], pictures: Sequence[bytes]) -> KeyCrop:
+def _key_crop(said: Sequence[Any], pictures: Sequence[bytes]) -> KeyCrop:
     y, x, score, kind, gain = said
     if kind not in ("filtered", "spectrum"):
         raise ValueError(f"unknown kind of picture: {kind!r}")

@@ -354,9 +354,9 @@ def _explanation(explanations: Mapping[str, Explanation], sha256: str) -> Explan
 def _pictures(explanation: Explanation | None) -> list[bytes]:
     if explanation is None:
         return []
-    telling: Any = explanation.telling
+    key_crop: Any = explanation.key_crop
     found = [explanation.thumbnail, explanation.heat or b""]
-    return found + ([telling.crop, telling.seen] if telling else [])
+    return found + ([key_crop.crop, key_crop.seen] if key_crop else [])
 
 
 def hypotheses(card: Card) -> tuple[str, str]:

@@ -67,7 +67,7 @@ class _Model(BaseModel):
 
 
 class CropPictures(_Model):
-    """The judged crop that speaks loudest, and what the detector's first layer makes of it."""
+    """The judged crop that weighs most, and what the detector's first layer makes of it."""
 
     corner: tuple[int, int]
     score: float
@@ -90,7 +90,7 @@ class Pictures(_Model):
     side: Annotated[int, Field(description="Of the crops, in pixels.")]
     neutral: Annotated[float, Field(description="Score that is drawn white.")]
     span: Annotated[float, Field(description="So far from it, and beyond, colours are full.")]
-    telling: CropPictures | None
+    key_crop: CropPictures | None
 
 
 class VerdictAnswer(_Model):
@@ -260,7 +260,7 @@ def data_uri(data: bytes) -> str:
 
 
 def _pictures(explanation: Explanation) -> Pictures:
-    telling = explanation.telling
+    key_crop = explanation.key_crop
     return Pictures(
         thumbnail=data_uri(explanation.thumbnail),
         heat=data_uri(explanation.heat) if explanation.heat else None,
@@ -268,17 +268,17 @@ def _pictures(explanation: Explanation) -> Pictures:
         side=explanation.side,
         neutral=explanation.neutral,
         span=explanation.span,
-        telling=_crop_pictures(telling) if telling else None,
+        key_crop=_crop_pictures(key_crop) if key_crop else None,
     )
 
 
-def _crop_pictures(telling: KeyCrop) -> CropPictures:
+def _crop_pictures(key_crop: KeyCrop) -> CropPictures:
     return CropPictures(
-        corner=_corner(telling.spot),
-        score=telling.spot.score,
-        crop=data_uri(telling.crop),
-        seen=data_uri(telling.seen),
-        kind=telling.kind,
+        corner=_corner(key_crop.spot),
+        score=key_crop.spot.score,
+        crop=data_uri(key_crop.crop),
+        seen=data_uri(key_crop.seen),
+        kind=key_crop.kind,
     )
 
 

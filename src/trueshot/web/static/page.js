@@ -198,7 +198,7 @@ function renderDetail(photo, found) {
   $("reason").textContent = found.reason ? sentence(found.reason) : "";
   renderRatio(found);
   renderScale(found);
-  renderTelling(found.pictures?.telling ?? null);
+  renderKeyCrop(found.pictures?.key_crop ?? null);
   renderFacts(found);
   showPhoto(photo, found);
 }
@@ -262,14 +262,14 @@ function renderScale(found) {
     drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
 }
 
-function renderTelling(telling) {
-  $("telling").hidden = telling === null;
-  if (telling === null) return;
-  $("telling-crop").src = telling.crop;
-  $("telling-seen").src = telling.seen;
-  const what = telling.kind === "filtered" ? "the residual that the detector sees" : "the spectrum that the detector sees";
-  const [y, x] = telling.corner;
-  $("telling-caption").textContent = `The crop that speaks loudest (${x}, ${y}; score ${fixed(telling.score)}), and ${what} in it.`;
+function renderKeyCrop(keyCrop) {
+  $("key-crop").hidden = keyCrop === null;
+  if (keyCrop === null) return;
+  $("key-crop-crop").src = keyCrop.crop;
+  $("key-crop-seen").src = keyCrop.seen;
+  const what = keyCrop.kind === "filtered" ? "the residual that the detector sees" : "the spectrum that the detector sees";
+  const [y, x] = keyCrop.corner;
+  $("key-crop-caption").textContent = `The crop that weighs most (${x}, ${y}; score ${fixed(keyCrop.score)}), and ${what} in it.`;
 }
 
 function renderFacts(found) {
