@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import subprocess
+import sys
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import wait_until
 from PIL import Image
 
 from trueshot.datasets import photos_in_manifest
@@ -305,3 +310,30 @@ def _grey(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     with Image.open(_file(content)) as image:
         small = image.convert("L").resize(size[::-1], Image.Resampling.BOX)
     return blur(np.asarray(small, np.float32)[..., None], 1.0)[..., 0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "trueshot.simulation.staging", "--per-class", "20"]
+    process = subprocess.Popen(
+        [*line, "--workers", "2", "--photos", str(photos), "--out", str(tmp_path / "out")],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while len(others_of(process.pid)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not others_of(process.pid))
+
+
+def others_of(session: int) -> set[int]:
+    """Processes of a session that are alive."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _, _, number = path.read_text("ascii", "replace").rpartition(")")[2].split()[:4]
+            if state != "Z" and int(number) == session:
+                found.add(int(path.parent.name))
+    return found

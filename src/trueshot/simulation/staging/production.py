@@ -259,7 +259,7 @@ def _produce(production: Production, root: Path, workers: int | None) -> None:
             workers,
             multiprocessing.get_context("spawn"),
             initializer=_begin,
-            initargs=(production, root),
+            initargs=(production, root, os.getpid()),
         )
         try:
             for _ in pool.map(
@@ -278,18 +278,18 @@ def _produce(production: Production, root: Path, workers: int | None) -> None:
 _at_work: tuple[Production, Path]
 
 
-def _begin(production: Production, root: Path) -> None:
+def _begin(production: Production, root: Path, parent: int) -> None:
     """Prepare a process: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
     global _at_work
     _at_work = production, root
     threadpool_limits(1)  # a process is a core here
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # which is another as soon as ours is dead
         time.sleep(0.5)
     os._exit(1)
 
