@@ -913,3 +913,11 @@ def test_hostile_paths_are_printed(run: Path) -> None:
     (run / f"{name}.json").write_text("{")
     made = publish.report([run], run.parent / "out")
     assert "\x1b" not in made.faults[0]
+
+
+def test_the_command_names_the_aggregation_by_its_option() -> None:
+    whole = replace(strong("secure-median-of-64px"), side=256, crop_side=64)
+    words = command(found(whole)[0])
+    assert "--crop-aggregation median" in words
+    assert "--many-crops" not in words
+    assert "--crop-aggregation" not in command(found(strong("secure-median-of-64px"))[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -82,13 +83,19 @@ def command(found: LoadedResult) -> str:
     words += ["--dataset", "DATASET", "--suite", one_line(found.suite), "--size", str(result.side)]
     words += ["--part", one_line(result.part)] if result.part != "test" else []
     words += ["--crops", str(most)] if (most := max(result.total)) else []
+    words += _aggregation_words(result)
     words += _paper_words(result) if result.suite == PAPER else _secure_words(result)
     return shlex.join([*words, "--out", "RESULT"])
 
 
+def _aggregation_words(result: EvaluationResult) -> list[str]:
+    # evaluate calls such a detector NAME-mean-of-64px
+    found = re.search(r"-([a-z]+)-of-\d+px$", result.detector) if result.crop_side else None
+    return ["--crop-aggregation", found[1]] if found else []
+
+
 def _secure_words(result: EvaluationResult) -> list[str]:
-    words = ["--many-crops"] if result.crop_side else []
-    words += ["--seed", str(result.seed)] if result.seed else []
+    words = ["--seed", str(result.seed)] if result.seed else []
     near = [c.budget for t in result.threats if t != L2 for c in result.curve(t)]
     budgets = sorted({budget for budget in near if 0 < budget <= LARGEST})
     return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
