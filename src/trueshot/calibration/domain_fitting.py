@@ -100,7 +100,7 @@ def _table(
     if len(features) < FEWEST_PHOTOGRAPHS or len(features) != len(crops):
         raise CalibrationError(
             f"features of {len(features)} and crops of {len(crops)} photographs: "
-            f"{FEWEST_PHOTOGRAPHS} or more of each are needed to tell what is usual"
+            f"{FEWEST_PHOTOGRAPHS} or more of each are needed to tell what is usual; add some"
         )
     names = list(features[0])
     if any(set(each) != set(names) for each in features):
