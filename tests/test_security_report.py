@@ -693,8 +693,9 @@ def test_many_crops_of_a_photograph_are_another_detector_than_one() -> None:
     whole = replace(PLAIN, crop_side=32)
     both = comparison(PLAIN, whole)
     assert [one.name for one in both.detectors] == ["plain", "plain by crops of 32"]
-    assert "--many-crops" in command(found(whole)[0])
-    assert "--many-crops" not in command(found(PLAIN)[0])
+    named = replace(whole, detector="plain-mean-of-32px")  # as evaluate calls it
+    assert "--crop-aggregation mean" in command(found(named)[0])
+    assert "--crop-aggregation" not in command(found(PLAIN)[0])
 
 
 def test_a_command_names_what_is_not_the_default() -> None:
