@@ -321,8 +321,9 @@ def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    while len(others_of(process.pid)) < 3 and process.poll() is None:
+    while len(family := others_of(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.01)
+    assert len(family) >= 3  # it had not ended by itself
     process.kill()
     process.wait()
     wait_until(lambda: not others_of(process.pid))
