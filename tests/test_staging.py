@@ -286,12 +286,24 @@ def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) ->
     assert scenes[0] == scenes[1]
 
 
+def test_parts_may_be_larger_than_their_share_of_the_scenes(photos: Path, tmp_path: Path) -> None:
+    settings = Staging(per_part=(2, 5, 0), side=48, seed=1, fractions=(0.5, 0.25, 0.25))
+    listed = photos_in_manifest(stage([photos], tmp_path, settings, workers=1))
+    assert Counter(photo.part for photo in listed) == {"train": 4, "validation": 10}
+    shared = Staging(per_class=12, side=48, seed=1, fractions=(0.5, 0.25, 0.25))
+    stage([photos], tmp_path / "shared", shared, workers=1)
+    same = "validation/000001.jpg"  # which scenes a part has is not for their number to say
+    assert (tmp_path / same).read_bytes() == (tmp_path / "shared" / same).read_bytes()
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in (
         {"per_class": 0},
         {"side": 4},
         {"megapixels": 0.0},
         {"fractions": (0.5, 0.1, 0.1)},
+        {"per_part": (0, 0, 0)},
+        {"per_part": (5, -1, 0)},
     ):
         with pytest.raises(SimulationError, match="wanted"):
             Staging(**wrong)  # type: ignore[arg-type]

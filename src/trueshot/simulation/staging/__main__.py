@@ -21,6 +21,7 @@ def main() -> int:
             megapixels=given.megapixels,
             procedural=given.procedural,
             seed=given.seed,
+            per_part=None if given.per_part is None else tuple(given.per_part),
         )
         print(stage(given.photos, given.out, staging, given.workers))
     except TrueshotError as error:
@@ -37,11 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     say("--photos", type=Path, action="append", required=True, help="folder; may be repeated")
     say("--out", type=Path, required=True, help="folder of the files and manifest.csv")
     say("--per-class", type=int, default=1000, help="photographs of each class, over all parts")
+    say("--per-part", type=int, nargs=3, help="likewise of train, validation and test, instead")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--side", type=int, default=288, help="frames of about side x side pixels")
     size.add_argument("--native", action="store_true", help="photographs of 1 to 12 megapixels")
     say("--megapixels", type=float, default=12.5, help="of native photographs, at most")
-    say("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), help="of the parts")
+    say("--fractions", type=float, nargs=3, default=(0.8, 0.1, 0.1), help="of the scenes, by part")
     say("--procedural", type=float, default=0.2, help="share of content made by rule")
     say("--seed", type=int, default=0)
     say("--workers", type=int, default=None, help="processes; by default one per processor")

@@ -67,6 +67,8 @@ class Staging:
 
     Args:
         per_class: Photographs of each class, over all parts.
+        per_part: Photographs of each class in train, validation and test, where they are not to
+            be shared out as the scenes are.
         side: Small frames have about side · side pixels; None: native photographs.
         megapixels: Of what cameras record for native photographs, at most.
         fractions: Shares of train, validation and test.
@@ -80,6 +82,7 @@ class Staging:
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     procedural: float = 0.2
     seed: int = 0
+    per_part: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
@@ -90,11 +93,15 @@ class Staging:
             raise SimulationError(f"0.1 megapixels or more wanted, got {self.megapixels}")
         if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
             raise SimulationError(f"fractions that add up to 1 wanted, got {self.fractions}")
+        if self.per_part is not None and (min(self.per_part) < 0 or not any(self.per_part)):
+            raise SimulationError(f"photographs of each part wanted, got {self.per_part}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
     def counts(self) -> dict[str, int]:
         """Photographs of both classes, per part."""
+        if self.per_part is not None:
+            return {part: 2 * count for part, count in zip(PARTS, self.per_part, strict=True)}
         pairs = [round(self.per_class * share) for share in self.fractions]
         pairs[int(np.argmax(self.fractions))] += self.per_class - sum(pairs)
         return {part: 2 * count for part, count in zip(PARTS, pairs, strict=True)}
