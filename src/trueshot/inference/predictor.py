@@ -16,6 +16,7 @@ from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import CropSelection, cut, select_crops
+from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
 from trueshot.tasks.task import UNDECIDED
@@ -49,6 +50,7 @@ class Prediction:
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
         top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
             decided by it, the likeliest of all; None without crops.
+        evidence: What the score is made of, for detectors that join several kinds; else None.
     """
 
     verdict: str
@@ -60,6 +62,7 @@ class Prediction:
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     top_class: str | None = None
+    evidence: Evidence | None = None
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -80,18 +83,26 @@ class Predictor:
         card: What the bundle says of itself.
         scores: Of crops; of more than two classes, their logits.
         bundle: Where the detector comes from, for those who look into it.
+        context: Sees whole frames, for cards that join kinds of evidence.
 
     Raises:
         ValueError: The card does not say the size of a crop.
     """
 
     def __init__(
-        self, card: Card, scores: ScoreFunction, bundle: str | os.PathLike[str] | None = None
+        self,
+        card: Card,
+        scores: ScoreFunction,
+        bundle: str | os.PathLike[str] | None = None,
+        context: CropModel | None = None,
     ) -> None:
         self.card = card
         self.contract: InputContract = card.input_contract()
         self.scores = scores
         self._bundle = bundle
+        self._evidence: EvidenceJudge | None = None
+        if card.evidence is not None and context is not None:
+            self._evidence = EvidenceJudge(card.evidence, context)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
@@ -106,7 +117,8 @@ class Predictor:
         """
         found = read_bundle(bundle)
         try:
-            return cls(found.card, CropModel.of(found, bundle), bundle)
+            context = None if found.context is None else CropModel(found.context, bundle)
+            return cls(found.card, CropModel.of(found, bundle), bundle, context)
         except ValueError as error:
             raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
 
@@ -138,7 +150,10 @@ class Predictor:
         scores, logits = self._judged(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
-        score = self.contract.aggregate(scores) if finite else None
+        evidence = None
+        if self._evidence is not None and finite:
+            evidence = self._evidence.gather(pixels, selection.corners, scores, side)
+        score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
         top_class = self._top_class(logits) if finite else None
         return Prediction(
@@ -148,14 +163,30 @@ class Predictor:
             side=side,
             corners=selection.corners,
             scores=scores,
-            features=features,
+            features=features | self._raw(evidence),
             reasons=tuple(reasons),
             top_class=top_class,
+            evidence=evidence,
         )
 
     def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
         """Scores of crops, shape (n,)."""
         return self._judged(crops)[0]
+
+    def _score(self, scores: npt.NDArray[np.float64], evidence: Evidence | None) -> float | None:
+        if self._evidence is None or evidence is None:
+            return self.contract.aggregate(scores)
+        return self._evidence.score(evidence)
+
+    def _raw(self, evidence: Evidence | None) -> dict[str, float]:
+        """What heads and joint model are fitted to, as long as there are none."""
+        if self._evidence is None or evidence is None or self._evidence.model.joint is not None:
+            return {}
+        return {
+            f"{kind}: {name}": value
+            for kind, features in evidence.features.items()
+            for name, value in features.items()
+        }
 
     def _judged(
         self, crops: Bytes

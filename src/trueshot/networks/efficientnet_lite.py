@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.errors import RunError
-from trueshot.networks.registry import Network, NetworkSettings, register
+from trueshot.networks.registry import Explained, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input contract: see `Detector`
 IMAGENET_CLASSES = 1000
@@ -84,8 +84,21 @@ class EfficientNetLite0(Network):
 
     def features(self, images: Tensor) -> Tensor:
         """Normalised images of shape (n, 3, h, w) to what is seen, shape (n, features)."""
+        return self._maps(images).mean((2, 3))
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and those of each place before the mean over the frame.
+
+        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
+        """
+        maps = self._maps(images)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        evidence = functional.conv2d(maps, weight[:, :, None, None], bias)
+        return Explained(logits=self.classifier(maps.mean((2, 3))), evidence=evidence)
+
+    def _maps(self, images: Tensor) -> Tensor:
         maps: Tensor = self.head(self.blocks(self.stem(images)))
-        return maps.mean((2, 3))
+        return maps
 
 
 class InvertedResidual(nn.Module):
@@ -117,7 +130,7 @@ class SamePadding(nn.Module):
         self.stride = stride
 
     def forward(self, maps: Tensor) -> Tensor:
-        across, down = self._zeros(maps.shape[3]), self._zeros(maps.shape[2])
+        across, down = (self._zeros(int(size)) for size in (maps.shape[3], maps.shape[2]))
         zeros = (across // 2, across - across // 2, down // 2, down - down // 2)
         return functional.pad(maps, zeros)
 
