@@ -100,7 +100,7 @@ def test_the_last_layer_learns_alone_at_first_and_the_first_blocks_never(
     frames: list[Frame], tmp_path: Path
 ) -> None:
     def changed(folder: str, recipe: ContextRecipe) -> set[str]:
-        before = new_context(recipe.seed).state_dict()
+        before = new_context(recipe).state_dict()
         after = train_context(frames, tmp_path / folder, recipe).state_dict()
         return {n for n in before if not torch.equal(before[n].half().float(), after[n].float())}
 
@@ -159,7 +159,7 @@ def test_crops_are_seen_at_their_own_size(frames: list[Frame], tmp_path: Path) -
 
 
 def test_half_precision_costs_next_to_nothing(frames: list[Frame], tmp_path: Path) -> None:
-    detector = new_context(1)
+    detector = new_context(ContextRecipe(seed=1))
     save_context(tmp_path / "half.safetensors", detector, facts={})
     again = load_context(tmp_path / "half.safetensors")
     before, after = (

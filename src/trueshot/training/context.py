@@ -35,6 +35,7 @@ from trueshot.files import append_line, claim, read_lines, write_atomically, wri
 from trueshot.inference.context import SIDE, squeezed
 from trueshot.networks.efficientnet_lite import (
     BLOCKS,
+    FEATURES,
     OFFSET,
     SCALE,
     EfficientNetLite0,
@@ -61,6 +62,8 @@ class ContextRecipe:
         side: Of what the network sees, in pixels.
         view: `frame`: images are squeezed to squares; `crop`: squares are cut out of them, mostly
             at their own size, as texture is what counts.
+        blocks: Of the sixteen, those that are kept: few see textures, all see things.
+        features: Of the head.
         steps: In all; minibatches.
         head_steps: The first ones, in which the last layer learns alone.
         batch: Frames of a step.
@@ -76,6 +79,8 @@ class ContextRecipe:
 
     side: int = SIDE
     view: Literal["frame", "crop"] = "frame"
+    blocks: int = BLOCKS
+    features: int = FEATURES
     steps: int = 2000
     head_steps: int = 150
     batch: int = 32
@@ -90,8 +95,10 @@ class ContextRecipe:
     def __post_init__(self) -> None:
         if not 0 <= self.head_steps <= self.steps:
             raise ValueError(f"0 to {self.steps} head steps wanted, got {self.head_steps}")
-        if not 0 <= self.frozen_blocks <= BLOCKS:
-            raise ValueError(f"0 to {BLOCKS} frozen blocks wanted, got {self.frozen_blocks}")
+        if not 1 <= self.blocks <= BLOCKS:
+            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {self.blocks}")
+        if not 0 <= self.frozen_blocks <= self.blocks:
+            raise ValueError(f"0 to {self.blocks} frozen blocks wanted, got {self.frozen_blocks}")
         if min(self.side // 32, self.batch, self.validate_every) < 1:
             raise ValueError("a side of 32 px or more, and positive counts, wanted")
 
@@ -174,7 +181,7 @@ def train_context(
     with claim(out):
         _claim(out, recipe, len(training), len(validation))
         classes = classes_of(frames)
-        detector = new_context(recipe.seed, weights, classes)
+        detector = new_context(recipe, weights, classes)
         optimizer = torch.optim.AdamW(
             detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -205,12 +212,17 @@ def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
 
 
 def new_context(
-    seed: int = 0, weights: Path | None = None, classes: Sequence[str] = RECAPTURE.classes
+    recipe: ContextRecipe | None = None,
+    weights: Path | None = None,
+    classes: Sequence[str] = RECAPTURE.classes,
 ) -> Detector:
     """ImageNet's network with a last layer that has not learnt yet."""
+    recipe = recipe or ContextRecipe()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = EfficientNetLite0(classes=len(classes))
+        torch.manual_seed(recipe.seed)
+        network = EfficientNetLite0(
+            classes=len(classes), features=recipe.features, blocks=recipe.blocks
+        )
     load_imagenet(network, weights)
     detector = Detector(network, offset=OFFSET, scale=SCALE, classes=tuple(classes)).eval()
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -236,8 +248,13 @@ def load_context(path: Path) -> Detector:
     tensors, header = read_safetensors(path)
     if _KEY not in header:
         raise BundleError(f"{path}: no context network")
-    classes = tuple(json.loads(header[_KEY]).get("classes") or RECAPTURE.classes)
-    network = EfficientNetLite0(classes=len(classes))
+    facts = json.loads(header[_KEY])
+    classes = tuple(facts.get("classes") or RECAPTURE.classes)
+    network = EfficientNetLite0(
+        classes=len(classes),
+        features=facts.get("features", FEATURES),
+        blocks=facts.get("blocks", BLOCKS),
+    )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
