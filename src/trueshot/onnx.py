@@ -210,6 +210,19 @@ def crop_graph(detector: Detector, side: int) -> Message:
     Raises:
         ExportError: The network cannot be written as a graph, or does not judge alike as one.
     """
+    return without_weights(whole_graph(detector, side), list(detector.state_dict()))
+
+
+def whole_graph(detector: Detector, side: int) -> Message:
+    """The graph of a bundle with the weights in it.
+
+    Args:
+        detector: In evaluation mode, on the CPU.
+        side: Of the crops.
+
+    Raises:
+        ExportError: The network cannot be written as a graph, or does not judge alike as one.
+    """
     module = Crops(detector).eval()
     model = _exported(module, side)
     crops = np.concatenate(list(itertools.islice(photographs(side, 1), 20)))
@@ -218,7 +231,7 @@ def crop_graph(detector: Detector, side: int) -> Message:
     # A score near 0 may be the difference of large logits: the largest tells what digits there are.
     digits = RELATIVE * float(np.abs(wanted["scores"]).max())
     _compared(wanted, _run(model, crops, "the graph"), "the graph", max(TOLERANCE, digits))
-    return without_weights(model, list(detector.state_dict()))
+    return model
 
 
 def photograph_graph(detector: Detector, card: Card) -> Message:
