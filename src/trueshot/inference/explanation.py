@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -15,6 +16,8 @@ _LENGTH = 4  # bytes that tell how long the part after them is
 _MOST_HEADER = 2**20
 _MOST_BLOB = 8 * 2**20
 _MOST_SIDE = 10**6  # pixels of a photograph
+_MOST_KINDS, _MOST_CORNERS = 10, 1000
+_WORD = re.compile("[A-Za-z][A-Za-z -]{0,59}")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 
@@ -56,6 +59,61 @@ class KeyCrop:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatticeShown:
+    """The window in which the grid of a display stands out most, and its spectrum.
+
+    Args:
+        y: Of the upper left corner of the window, in pixels of the photograph.
+        x: Likewise.
+        side: Of the window, in pixels of the photograph.
+        window: What is seen there, at the size at which it was looked at: WebP, lossless.
+        spectrum: Logarithm of the power at each frequency, zero frequency in the middle: WebP,
+            lossless, as many pixels as `window`.
+        peak: Row and column of the peak in `spectrum`; its mirror image through the middle is as
+            high.
+        period: Of the wave, in pixels of the photograph.
+        prominence: Of the peak above frequencies like it, in nats.
+    """
+
+    y: int
+    x: int
+    side: int
+    window: bytes
+    spectrum: bytes
+    peak: tuple[int, int]
+    period: float
+    prominence: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceShown:
+    """What kinds of evidence say of a photograph, for detectors that join several.
+
+    Args:
+        contributions: What each kind (texture, lattice, context) adds to the score, by name;
+            positive speaks for a recapture.
+        looks_like: The kind of medium that the frame looks like most, such as "laptop"; whether
+            there is one at all is for the contribution of context to say.
+        outline: Of the region that looks most like a recapture: corners (y, x) in pixels,
+            clockwise; empty if nothing speaks for one.
+        share: Of the photograph that it takes, in [0, 1].
+        lattice: The clearest grid; None in photographs that are too small for one.
+    """
+
+    contributions: Mapping[str, float]
+    looks_like: str
+    outline: tuple[tuple[int, int], ...] = ()
+    share: float = 0.0
+    lattice: LatticeShown | None = None
+
+    @property
+    def decisive(self) -> str | None:
+        """The kind that weighs most."""
+        found = self.contributions
+        return max(found, key=lambda kind: abs(found[kind])) if found else None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """Why a photograph was judged as it was, for pages and reports.
 
@@ -75,6 +133,7 @@ class Explanation:
             of one colour, that of its score.
         key_crop: The crop that weighs most; None without crops, or if there is no first layer
             that could be shown.
+        evidence: What else was looked at; None for detectors that judge crops alone.
     """
 
     width: int
@@ -88,12 +147,15 @@ class Explanation:
     looked_at: tuple[CropScore, ...] = ()
     within_crops: bool = False
     key_crop: KeyCrop | None = None
+    evidence: EvidenceShown | None = None
 
     def to_bytes(self) -> bytes:
         """Figures as JSON, and the pictures behind them; equal explanations give equal bytes."""
         key_crop = self.key_crop
         pictures = [self.thumbnail, self.heat or b""]
         pictures += [key_crop.crop, key_crop.seen] if key_crop else []
+        lattice = self.evidence.lattice if self.evidence else None
+        pictures += [lattice.window, lattice.spectrum] if lattice else []
         header = {
             "size": [self.width, self.height],
             "neutral": self.neutral,
@@ -104,6 +166,8 @@ class Explanation:
             "within_crops": self.within_crops,
             "telling": key_crop and [*_numbers(key_crop.spot), key_crop.kind, key_crop.gain],
         }
+        if self.evidence is not None:
+            header["evidence"] = _said_of(self.evidence)
         parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *pictures]
         return _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
 
@@ -124,8 +188,10 @@ class Explanation:
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
         key_crop = header["telling"]
+        evidence = header.get("evidence")
         thumbnail, heat, *others = pictures
-        if len(others) != (2 if key_crop else 0) or not all(map(_is_picture, [thumbnail, *others])):
+        wanted = 2 * (bool(key_crop) + bool(evidence and evidence["lattice"]))
+        if len(others) != wanted or not all(map(_is_picture, [thumbnail, *others])):
             raise ValueError("its pictures are not those it should have")
         width, height = (_whole(size, 1) for size in header["size"])
         return cls(
@@ -139,7 +205,8 @@ class Explanation:
             judged=tuple(_spot(*numbers) for numbers in header["judged"]),
             looked_at=tuple(_spot(*numbers) for numbers in header["looked_at"]),
             within_crops=header["within_crops"] is True,
-            key_crop=_key_crop(key_crop, others) if key_crop else None,
+            key_crop=_key_crop(key_crop, others[:2]) if key_crop else None,
+            evidence=_evidence(evidence, others[-2:]) if evidence else None,
         )
 
 
@@ -163,6 +230,48 @@ def _key_crop(said: Sequence[Any], pictures: Sequence[bytes]) -> KeyCrop:
         raise ValueError(f"unknown kind of picture: {kind!r}")
     crop, seen = pictures
     return KeyCrop(spot=_spot(y, x, score), crop=crop, seen=seen, kind=kind, gain=_finite(gain))
+
+
+def _said_of(evidence: EvidenceShown) -> dict[str, Any]:
+    lattice = evidence.lattice
+    return {
+        "contributions": dict(evidence.contributions),
+        "looks_like": evidence.looks_like,
+        "outline": evidence.outline,
+        "share": evidence.share,
+        "lattice": lattice
+        and [lattice.y, lattice.x, lattice.side, *lattice.peak, lattice.period, lattice.prominence],
+    }
+
+
+def _evidence(said: Mapping[str, Any], pictures: Sequence[bytes]) -> EvidenceShown:
+    kinds, words = said["contributions"], said["looks_like"]
+    if not isinstance(words, str) or not all(map(_WORD.fullmatch, [words, *kinds])):
+        raise ValueError("words that no evidence has")
+    if len(kinds) > _MOST_KINDS or len(said["outline"]) > _MOST_CORNERS:
+        raise ValueError("more evidence than there can be")
+    return EvidenceShown(
+        contributions={kind: _finite(value) for kind, value in kinds.items()},
+        looks_like=words,
+        outline=tuple((_whole(y, 0), _whole(x, 0)) for y, x in said["outline"]),
+        share=_finite(said["share"]),
+        lattice=_lattice(said["lattice"], pictures) if said["lattice"] else None,
+    )
+
+
+def _lattice(said: Sequence[Any], pictures: Sequence[bytes]) -> LatticeShown:
+    y, x, side, row, column, period, prominence = said
+    window, spectrum = pictures
+    return LatticeShown(
+        y=_whole(y, 0),
+        x=_whole(x, 0),
+        side=_whole(side, 1),
+        window=window,
+        spectrum=spectrum,
+        peak=(_whole(row, 0), _whole(column, 0)),
+        period=_finite(period),
+        prominence=_finite(prominence),
+    )
 
 
 def _numbers(spot: CropScore) -> list[float]:
