@@ -101,7 +101,8 @@ def sheet_detector(detector: Detector, card: Card) -> Detector:
     contract = card.input_contract()
     crops = AgainstFirst(detector)
     whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
-    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
+    threshold = 0.0 if card.evidence is not None else threshold_of(card)  # of crops, not joined
+    return Detector(Decided(whole, threshold), classes=card.words.verdicts).eval()
 
 
 def threshold_of(card: Card) -> float:
@@ -129,7 +130,9 @@ def attack_photograph(
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
     The crops that were judged are changed where they lie; the result is rounded to the bytes of a
-    file and judged like any photograph, so its crops are chosen anew.
+    file and judged like any photograph, so its crops are chosen anew. Of a detector that joins
+    kinds of evidence only the network of crops is attacked: that the verdict holds then shows
+    nothing of its security.
 
     Args:
         judge: Judges photographs.
