@@ -93,7 +93,7 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
     missing = {*COLUMNS, "outline"} - set(rows[0] if rows else {})
     if missing:
         raise DatasetError(
-            f"{manifest}: lacks {', '.join(sorted(missing))}; one of stagings wanted"
+            f"{manifest}: lacks {', '.join(sorted(missing))}; one of a staging wanted"
         )
     return rows
 
@@ -137,7 +137,7 @@ def _holds(outline: Points, y: int, x: int, side: int) -> bool:
     return bool(((turns >= 0).all(1) | (turns <= 0).all(1)).all())
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Cut patches as the arguments say; 0 if all went well."""
     parser = argparse.ArgumentParser(
         prog="python -m trueshot.training.patches",
@@ -148,7 +148,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     patching = Patching(side=given.side, per_photograph=given.per_photograph, seed=given.seed)
     try:
         print(cut_patches(given.manifests, given.out, patching))
