@@ -100,7 +100,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("new"), range(100, 125), kind=kind)
+    return write(tmp_path_factory.mktemp("new"), range(100, 125), medium=kind)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trueshot.datasets.crops import Corners, grid_corners, cut, is_flat
+from trueshot.datasets.crops import Corners, cut, grid_corners, is_flat
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
 from trueshot.errors import ImageFileError, TaskError
