@@ -12,6 +12,7 @@ from trueshot.errors import PluginError, RecipeError
 from trueshot.plugins import load_plugin, split_spec
 
 _GIVEN: dict[tuple[str, str], type[nn.Module]] = {}
+_SPECS: dict[str, None] = {}
 
 
 def give(spec: str) -> dict[str, str]:
@@ -31,7 +32,13 @@ def give(spec: str) -> dict[str, str]:
     if not (isinstance(plugin.value, type) and issubclass(plugin.value, nn.Module)):
         raise PluginError(f"{spec}: a class of nn.Module wanted")
     _GIVEN[plugin.name, plugin.sha256] = plugin.value
+    _SPECS[spec] = None
     return {"name": f"{plugin.path.name}:{plugin.name}", "sha256": plugin.sha256}
+
+
+def given() -> list[str]:
+    """What was given, for other processes to give in turn."""
+    return [*_SPECS]
 
 
 def is_given(name: str, sha256: str) -> bool:
