@@ -63,7 +63,13 @@ def bundles(tmp_path: Path) -> list[DetectorSource]:
 
 
 def asked(suite: str | Suite = "strong", **more: Any) -> EvaluationSettings:
-    given: dict[str, Any] = {"budgets": (4.0,), "crops": 3, "effort": LITTLE, "batch": 2, "doubts": False}
+    given: dict[str, Any] = {
+        "budgets": (4.0,),
+        "crops": 3,
+        "effort": LITTLE,
+        "batch": 2,
+        "doubts": False,
+    }
     return EvaluationSettings(suite=suite, **{**given, **more})
 
 

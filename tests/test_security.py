@@ -759,6 +759,7 @@ def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
         int((~wrong & (labels == c)).sum()) for c in (0, 1)
     )
     assert "shift.py" in result.trial("Shift", 4.0).settings
+    assert result.files == {"suite": "mine.yaml"}
 
 
 def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:

@@ -453,7 +453,16 @@ def _blank(
         cost=tested.cost,
         crop_side=tested.crop_side,
         versions=versions(),
+        files=_files(settings),
     )
+
+
+def _files(settings: EvaluationSettings) -> dict[str, str]:
+    """What of a run lies in files of the user's, without their folders."""
+    found = {each.name: Path(each.spec).name for each in settings.attacks if each.origin}
+    if isinstance(settings.suite, Suite) and settings.suite.file is not None:
+        found["suite"] = settings.suite.file.name
+    return found
 
 
 def _sources(dataset: Dataset, part: Part) -> tuple[int, ...]:

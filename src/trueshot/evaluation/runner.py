@@ -15,11 +15,9 @@ from trueshot.evaluation.detector_source import (
     uniquely_named,
 )
 from trueshot.evaluation.distribution import engine_for
-from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
+from trueshot.evaluation.evaluate import EvaluationSettings, evaluate_suite
 from trueshot.evaluation.result import PAPER, EvaluationResult, Tally, save_result
 from trueshot.files import claim, remove_leftovers, utf8_safe
-
-RESULT = "result.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +63,7 @@ def evaluate_detectors(
     Args:
         sources: Where the detectors come from.
         dataset: As `prepare` made it.
-        out: Folder of the results: SUITE-NAME-SIDEpx.json; of one bundle under the paper's suite,
-            result.json.
+        out: Folder of the results: SUITE-NAME-SIDEpx.json.
         settings: Which suite, and how.
         sides: Sizes of crops; by default each detector's own.
         transfer: Detector from which attacks are transferred.
@@ -83,9 +80,6 @@ def evaluate_detectors(
     """
     named = list(uniquely_named(sources))
     alone = len(named) == 1 and len(sides) < 2
-    # One bundle under the paper's suite: as this command has always written it.
-    given = [source for source in sources if source.name or source.contract is not None]
-    as_ever = alone and settings.name == PAPER and not given and named[0].crop_aggregation is None
     if engine != "local" or workers is not None:
         settings = replace(settings, device="cpu")
     opened = engine_for(
@@ -101,10 +95,7 @@ def evaluate_detectors(
             for side in sides or (None,):
                 try:
                     tested = load_detector(source, dataset, side)
-                    if as_ever:
-                        tested = _as_its_recipe(tested, source)
-                    name = f"{settings.name}-{tested.name}-{tested.side}px.json"
-                    path = out / (RESULT if as_ever else name)
+                    path = out / f"{settings.name}-{tested.name}-{tested.side}px.json"
                     shared = {"detector": number, "side": tested.side}
                     follow = None if elsewhere is None else partial(elsewhere.follow, shared=shared)
                     result = evaluate_suite(tested, dataset, settings, out, path.stem, follow)
@@ -114,10 +105,6 @@ def evaluate_detectors(
                     if alone:
                         raise
                     yield RunOutcome(name=source.name, side=side, error=_reason(error))
-
-
-def _as_its_recipe(tested: DetectorUnderTest, source: DetectorSource) -> DetectorUnderTest:
-    return replace(tested, name=str((tested.recipe or {}).get("name", Path(source.path).stem)))
 
 
 def _reason(error: Exception) -> str:
