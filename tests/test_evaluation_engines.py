@@ -152,7 +152,7 @@ def test_what_other_processes_cannot_read_is_refused(
     with pytest.raises(RunError, match="suite mine: out of no file"):
         results(bundles, dataset, tmp_path, asked(Suite.model_validate(entry)), workers=2)
     nameless = PlannedAttack(name="mine", kind=planned("fgsm").kind)
-    with pytest.raises(RunError, match="attack mine: .*planned"):
+    with pytest.raises(RunError, match=r"attack mine: .*planned"):
         results(bundles, dataset, tmp_path, asked(attacks=(nameless,)), workers=2)
 
 

@@ -30,9 +30,9 @@ from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.evaluate import EvaluationSettings
 from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.runner import evaluate_detectors
+from trueshot.files import Journal
 from trueshot.scanning.runner import Settings, scan
 from trueshot.scanning.verdict import Verdict
-from trueshot.files import Journal
 from trueshot.simulate import Simulation, simulate
 
 # Read when ray is imported: off, it stays on loopback, as it does on other systems by default.
@@ -207,9 +207,10 @@ def evaluated_as_here(folder: Path, bundle: Path, dataset: Dataset) -> None:
         append(journal, record)
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Journal, "append", stopped)
-        result("stopped", "ray")
+        with pytest.raises(KeyboardInterrupt):
+            result("stopped", "ray")
     (journal,) = (folder / "stopped").glob("*.jsonl")
     before = journal.read_text("utf-8")
     assert result("stopped", "ray") == wanted

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from trueshot.errors import PluginError, RecipeError
+from trueshot.errors import PluginError
 from trueshot.plugins import load_plugin, split_spec
 
 _GIVEN: dict[tuple[str, str], type[nn.Module]] = {}
@@ -54,14 +54,14 @@ def own_network(name: str, sha256: str) -> type[nn.Module]:
         sha256: Of the file.
 
     Raises:
-        RecipeError: The user did not give that file, or gave one of another content.
+        PluginError: The user did not give that file, or gave one of another content.
     """
     if is_given(name, sha256):
         return _GIVEN[split_spec(name)[1], sha256]
     path, attribute = split_spec(name)
     other = any(known == attribute for known, _ in _GIVEN)
     what = "the file given is another one" if other else "which is code, and no bundle runs code"
-    raise RecipeError(
+    raise PluginError(
         f"its network is {attribute} of {path.name} (SHA-256 {sha256[:16]}…): {what}; "
         f"if you have that file and trust it, add --network path/to/{path.name}:{attribute}"
     )
