@@ -133,8 +133,10 @@ def test_train_and_evaluate_are_the_parts_of_reproduce(
     run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes, *few)
     judged = run("evaluate", bundle, "--dataset", dataset.folder, "--out", tmp_path / "e")
     assert "clean AUC" in judged.stdout
-    alone = json.loads((tmp_path / "e" / "result.json").read_text())
+    (written,) = (tmp_path / "e").glob("paper-run-*px.json")
+    alone = json.loads(written.read_text())
     together = json.loads((tmp_path / "r" / "results.json").read_text())["results"][0]
+    assert (alone.pop("detector"), together.pop("detector")) == ("run", "plain")
     assert alone | {"doubts": []} == together  # which evaluate looks for
 
 

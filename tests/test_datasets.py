@@ -35,7 +35,7 @@ from trueshot.datasets import (
     photos_in_manifest,
     prepare,
 )
-from trueshot.datasets.crops import candidate_corners, is_flat, shares
+from trueshot.datasets.crops import grid_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
@@ -531,10 +531,10 @@ def test_a_crop_is_flat_by_the_deviation_of_its_luma() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(16, 80), st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
-def test_candidate_crops_lie_inside_apart_and_are_as_many_as_fit(
+def test_crops_of_the_grid_lie_inside_apart_and_are_as_many_as_fit(
     height: int, width: int, side: int, seed: int
 ) -> None:
-    corners = candidate_corners(height, width, side, np.random.default_rng(seed))
+    corners = grid_corners(height, width, side, np.random.default_rng(seed))
     assert len(corners) == (height // side) * (width // side)
     assert len(np.unique(corners, axis=0)) == len(corners)
     if len(corners):
@@ -544,7 +544,7 @@ def test_candidate_crops_lie_inside_apart_and_are_as_many_as_fit(
 
 
 def test_the_first_crops_are_spread_over_the_photo() -> None:
-    corners = candidate_corners(640, 640, 64, np.random.default_rng(0))[:5]
+    corners = grid_corners(640, 640, 64, np.random.default_rng(0))[:5]
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
     assert apart[~np.eye(5, dtype=bool)].min() > 4 * 64 - 1
 

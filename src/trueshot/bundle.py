@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trueshot.card import FORMAT, READABLE, Card
 from trueshot.detectors import located
-from trueshot.errors import BundleError, RecipeError, TrueshotError
+from trueshot.errors import BundleError, PluginError, RecipeError, TrueshotError
 from trueshot.files import write_atomically
 from trueshot.graph import (
     Message,
@@ -159,6 +159,8 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
     check_torch(path)
     try:
         return _detector(bundle.card, bundle.weights), bundle.card
+    except PluginError as error:
+        raise BundleError(f"{path}: {error}") from error
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
 

@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import AggregationName, Device, OwnNetworks, Sides
+from trueshot.cli.options import (
+    Address,
+    AggregationName,
+    Device,
+    EngineName,
+    EngineOption,
+    OwnNetworks,
+    Sides,
+)
 from trueshot.errors import BundleError
 from trueshot.files import utf8_safe
 
@@ -98,13 +106,24 @@ def evaluate(
         int, typer.Option(min=0, max=1, help="Of --detector: which class means recaptured.")
     ] = 1,
     device: Device = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes, of one thread each; by default one of many threads."),
+    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Images at a time; smaller groups keep more processes busy."),
+    ] = 128,
 ) -> None:
     """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
     from trueshot.datasets import Dataset
+    from trueshot.evaluation.detector_source import sources_of
     from trueshot.evaluation.evaluate import EvaluationSettings
     from trueshot.evaluation.external import InputSpec
-    from trueshot.evaluation.runner import evaluate_detectors, sources_of, suite_named
-    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned
+    from trueshot.evaluation.runner import evaluate_detectors
+    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned, suite_named
 
     contract = InputSpec(
         offset=input_offset,
@@ -132,6 +151,7 @@ def evaluate(
         doubts=doubts,
         opinions=second_opinions,
         device=device,
+        batch=batch,
     )
     found = evaluate_detectors(
         sources,
@@ -140,6 +160,9 @@ def evaluate(
         settings,
         sides=size or (),
         transfer=transfer_from,
+        engine=engine.value,
+        workers=workers,
+        address=address,
     )
     failed = 0
     for outcome in found:

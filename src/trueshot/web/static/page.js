@@ -194,7 +194,7 @@ function renderDetail(photo, found) {
   $("detail-name").textContent = photo.name;
   $("verdict").textContent = found.verdict === "error" ? "cannot be judged" : found.verdict ?? "being judged …";
   $("verdict").className = `verdict ${kindOf(found.verdict, detector())}`;
-  if (found.top_class && kindOf(found.verdict, detector()) === "recaptured" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
+  if (found.top_class && kindOf(found.verdict, detector()) === "other" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
   $("reason").textContent = found.reason ? sentence(found.reason) : "";
   renderRatio(found);
   renderScale(found);
@@ -240,7 +240,7 @@ function words(name) {
 function kindOf(verdict, name) {
   if (verdict == null) return "pending";
   if (verdict === "undecided" || verdict === "error") return verdict;
-  return verdict === words(name)[0] ? "original" : "recaptured";
+  return verdict === words(name)[0] ? "class-0" : "other";
 }
 
 function renderScale(found) {
@@ -254,11 +254,11 @@ function renderScale(found) {
   const label = `Score ${fixed(found.score)}; ${first} up to ${fixed(to)}, ${other} from ${fixed(from)}`;
   $("scale").append(drawn("svg", { viewBox: "0 0 400 46", role: "img", "aria-label": label },
     drawn("line", { class: "axis", x1: 0, x2: 400, y1: 14, y2: 14 }),
-    drawn("rect", { class: "zone-original", x: 0, y: 7, width: at(to), height: 14 }),
-    drawn("rect", { class: "zone-recaptured", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
+    drawn("rect", { class: "zone-class-0", x: 0, y: 7, width: at(to), height: 14 }),
+    drawn("rect", { class: "zone-other", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
     drawn("circle", { class: "now", cx: at(found.score), cy: 14, r: 6 }),
-    drawn("text", { x: 0, y: 40, class: "original" }, first),
-    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, other),
+    drawn("text", { x: 0, y: 40, class: "class-0" }, first),
+    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "other" }, other),
     drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
 }
 
@@ -486,8 +486,8 @@ function curve(points, name, now) {
   const [first, other] = words(name);
   const text = `Score against ε: ${points.map(([level, score]) => `${level}: ${score.toFixed(1)}`).join(", ")}`;
   const made = drawn("svg", { viewBox: "0 0 400 172", role: "img", "aria-label": text },
-    band("recaptured", top, up(from)), band("original", up(to), bottom),
-    called("recaptured", other, top + 14, scores[0] > from), called("original", first, bottom - 6, scores[0] <= to));
+    band("other", top, up(from)), band("class-0", up(to), bottom),
+    called("other", other, top + 14, scores[0] > from), called("class-0", first, bottom - 6, scores[0] <= to));
   for (const level of [0, 5, 10, 15]) {
     made.append(drawn("text", { x: across(level), y: bottom + 17, "text-anchor": "middle" }, `${level === 0 ? "ε = " : ""}${level}`));
   }
