@@ -35,6 +35,7 @@ from trueshot.scanning.runner import judge_items
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdict import COLUMNS, words_of
 from trueshot.scanning.worker import examiner
+from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
 HERE = Path(__file__).parent
@@ -464,16 +465,59 @@ def test_an_output_that_says_no_format_is_refused_before_the_work(tmp_path: Path
     [
         ({"original": 3}, 0),
         ({"original": 3, "recaptured": 1}, 1),
-        ({"original": 3, "recaptured": 1, "undecided": 1}, 2),
-        ({"recaptured": 1, "error": 1}, 2),
+        ({"original": 3, "undecided": 1}, 0),
+        ({"undecided": 1}, 0),
+        ({"original": 3, "recaptured": 1, "undecided": 1}, 1),
+        ({"original": 3, "error": 1}, 2),
+        ({"undecided": 1, "error": 1}, 2),
+        ({"recaptured": 1, "error": 1}, 3),
+        ({"error": 1}, 2),
         ({"original": 0}, 2),
         ({}, 2),
     ],
 )
-def test_the_exit_status_is_zero_only_if_all_was_judged_and_is_original(
+def test_the_exit_status_tells_what_was_found_from_what_was_not_judged(
     counts: dict[str, int], status: int
 ) -> None:
     assert exit_status(counts) == status
+
+
+GRIDS = Task(name="grids", classes=("none", "fine", "coarse"))
+CAMERAS = Task(name="cameras", classes=("a", "b", "c"), decision="top-class")
+
+
+@pytest.mark.parametrize(
+    ("task", "counts", "fail_on", "status"),
+    [
+        (RECAPTURE, {"recaptured": 1, "original": 1}, ("undecided", "error"), 0),
+        (RECAPTURE, {"recaptured": 1, "undecided": 1}, ("undecided",), 1),
+        (RECAPTURE, {"undecided": 1, "error": 1}, ("recaptured", "undecided", "error"), 3),
+        (RECAPTURE, {"recaptured": 1, "error": 1}, ("recaptured",), 1),
+        (RECAPTURE, {"original": 1}, ("original",), 1),
+        (RECAPTURE, {"original": 1, "error": 1}, (), 0),
+        (RECAPTURE, {"error": 2}, (), 2),
+        (RECAPTURE, {}, (), 2),
+        (GRIDS, {"none": 2, "not none": 1}, None, 1),
+        (GRIDS, {"none": 2, "undecided": 1}, None, 0),
+        (GRIDS, {"none": 2, "not none": 1}, ("undecided",), 0),
+        (CAMERAS, {"a": 2}, None, 0),
+        (CAMERAS, {"a": 2, "c": 1}, None, 1),
+        (CAMERAS, {"a": 2, "c": 1}, ("b",), 0),
+    ],
+    ids=str,
+)
+def test_what_a_scan_fails_on_is_said_in_the_words_of_the_task(
+    task: Task, counts: dict[str, int], fail_on: tuple[str, ...] | None, status: int
+) -> None:
+    assert exit_status(counts, task, fail_on) == status
+
+
+@pytest.mark.parametrize("word", ["recapture", "Recaptured", "not none", "\x1b[2J"])
+def test_a_word_that_no_verdict_has_is_refused_before_the_work(tmp_path: Path, word: str) -> None:
+    folder = photographs(tmp_path / "in", 1)
+    with pytest.raises(RunError, match=r"known here: original, recaptured, undecided, error"):
+        next(scan("quick", [folder], tmp_path / "r.csv", replace(FAKE, fail_on=(word,))))
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_summary_counts() -> None:
@@ -481,7 +525,7 @@ def test_a_summary_counts() -> None:
     for number in (0, 0, 1, 3):
         summary.add(verdict_of(number))
     assert str(summary) == "4 files: 2 original, 1 recaptured, 0 undecided, 1 error"
-    assert (summary.total, summary.status) == (4, 2)
+    assert (summary.total, summary.status) == (4, 3)
 
 
 def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(

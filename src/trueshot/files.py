@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import stat
 import tempfile
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,55 @@ from trueshot.errors import RunError
 
 _JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
+
+def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
+    """Read a file whole, if it is one: a pipe or a device may have no end, or never begin.
+
+    Raises:
+        OSError: It is missing, no regular file, or has more than `most` bytes.
+    """
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("is a pipe or a device, no file")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(f"has more than {most:,} bytes")
+    return data
+
+
+def read_text(path: str | os.PathLike[str], most: int = 2**26) -> str:
+    """Read a file of UTF-8 text as `read_file` does.
+
+    Raises:
+        OSError: As for `read_file`.
+        UnicodeDecodeError: It is not in UTF-8.
+    """
+    return read_file(path, most).decode("utf-8")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Plain data from JSON of a stranger.
+
+    Raises:
+        ValueError: It is no JSON, or has a key twice, which readers take in different ways.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"{sanitize(name, 100)!r} is given twice")
+        table[name] = value
+    return table
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Opened in the ordinary way, a FIFO waits for a writer that may never come.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

@@ -119,7 +119,7 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
         DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
     """
     if not manifest.is_file():
-        raise DatasetError(f"{manifest}: no such file")
+        raise DatasetError(f"{manifest}: no such file, or a pipe or a device")
     rows = _rows(manifest)
     if not rows:
         raise DatasetError(f"{manifest}: lists no photograph")

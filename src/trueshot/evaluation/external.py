@@ -21,8 +21,11 @@ from torch import Tensor, nn
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import PluginError, TrueshotError
 from trueshot.files import utf8_safe
+from trueshot.graph import run
 from trueshot.plugins import is_plugin, load_plugin, split_spec
 from trueshot.tasks.recapture import RECAPTURE
+
+_SECONDS, _SECONDS_AN_IMAGE = 60.0, 10.0  # a network that takes longer does not end
 
 
 class OutsideDetectorError(TrueshotError):
@@ -116,7 +119,8 @@ class OnnxNetwork(nn.Module):
         path: The file; one input (n, 3, h, w) of float32, the first output counts.
 
     Raises:
-        OutsideDetectorError: onnxruntime is not installed, or the file is no such network.
+        OutsideDetectorError: onnxruntime is not installed, or the file is no such network; in
+            `forward`, if it refuses the images, or takes longer than any network.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -140,14 +144,15 @@ class OnnxNetwork(nn.Module):
             outputs = [self._run(chunk, size) for chunk in values.split(size)]
         except Exception as error:  # onnxruntime's own exceptions have no common base of their own
             raise OutsideDetectorError(
-                f"{self.path}: refuses images of shape {tuple(values.shape)}: {_line(error)}"
+                f"{self.path}: fails on images of shape {tuple(values.shape)}: {_line(error)}"
             ) from error
         return torch.cat(outputs).to(images.device)
 
     def _run(self, chunk: Tensor, size: int) -> Tensor:
         # A file made for batches of one size gets the last one filled up.
         filled = torch.cat([chunk, chunk.new_zeros(size - len(chunk), *chunk.shape[1:])])
-        output = self.session.run(None, {self.input: filled.numpy()})[0]
+        seconds = _SECONDS + _SECONDS_AN_IMAGE * size
+        output = run(self.session, None, {self.input: filled.numpy()}, seconds)[0]
         return torch.from_numpy(output)[: len(chunk)]
 
 

@@ -29,7 +29,7 @@ from trueshot.channels import EVERYDAY, FILES, Channel, Png
 from trueshot.detector import Detector
 from trueshot.errors import RunError
 from trueshot.evaluation.worst_case import On, Step, Threat
-from trueshot.files import parse_yaml, sanitize
+from trueshot.files import parse_yaml, read_text, sanitize
 from trueshot.plugins import is_plugin, load_plugin
 
 SUITES = ("paper", "strong", "file", "everyday")
@@ -361,7 +361,7 @@ def load_suite(path: Path) -> Suite:
         RunError: It cannot be read, or does not say a suite: the setting is named.
     """
     try:
-        content = parse_yaml(path.read_text("utf-8"))
+        content = parse_yaml(read_text(path))
         if not isinstance(content, dict):
             raise ValueError("a suite is a mapping with name and threats, this is none")
         suite = Suite.model_validate({"name": path.stem, **content, "file": path})

@@ -31,6 +31,8 @@ _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
 _AVIF_BRANDS = b"avif avis".split()
 
+_MOST_READS = 100_000  # in a header; one with thousands of tags takes a tenth
+
 _lock = threading.Lock()
 _inside = 0
 _undo = ExitStack()
@@ -79,7 +81,9 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     with _strict_pillow(), _errors_with_a_name(name, kind):
         if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
             _check_size(name, _webp_size(data), pixel_limit)
-        with _open(data, name, kind) as picture:
+        content = _Header(data)
+        with _open(content, name, kind) as picture:
+            content.is_read = True
             _check_size(name, picture.size, pixel_limit)
             yield picture
 
@@ -115,9 +119,26 @@ def _kind_of(data: bytes) -> str | None:
     return None
 
 
-def _open(data: bytes, name: str, kind: str) -> Image.Image:
+class _Header(io.BytesIO):
+    """Bytes whose header ends: Pillow goes through junk in Python, a byte or a segment at a time.
+
+    Attributes:
+        is_read: Whether it has been: pixels take as many reads as they take.
+    """
+
+    is_read = False
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > _MOST_READS and not self.is_read:
+            raise ValueError("junk, or parts without end, before its pixels")
+        return super().read(size)
+
+
+def _open(content: io.BytesIO, name: str, kind: str) -> Image.Image:
     if kind != "HEIF":
-        return Image.open(io.BytesIO(data), formats=(kind,))
+        return Image.open(content, formats=(kind,))
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -125,7 +146,7 @@ def _open(data: bytes, name: str, kind: str) -> Image.Image:
         raise ImageFileError(name, f"HEIC needs a decoder of its own; {advice}") from None
     # Used as a class, and not registered with Pillow, which would change Pillow for everybody.
     decoder: Callable[..., Image.Image] = HeifImageFile
-    return decoder(io.BytesIO(data))
+    return decoder(content)
 
 
 def _check_size(name: str, size: tuple[int, int], pixel_limit: int) -> None:

@@ -9,7 +9,13 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trueshot.errors import ImageFileError, TruncatedImageError
-from trueshot.images.decoding import MOST_SCANS, Pixels, count_scans, decode
+from trueshot.images.decoding import (
+    MOST_SCANS,
+    Pixels,
+    count_scans,
+    decode,
+    has_sensible_chunks,
+)
 from trueshot.images.facts import ImageFacts, bits_of, facts_of, orientation_of
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
 
@@ -112,6 +118,9 @@ def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFa
         raise ImageFileError(name, f"{reason}; develop it to TIFF or JPEG first")
     if facts.format == "JPEG" and count_scans(data) > MOST_SCANS:
         reason = f"has more than {MOST_SCANS} scans, which no camera or program writes"
+        raise ImageFileError(name, f"{reason}; leave it out, or save it again")
+    if facts.format == "PNG" and not has_sensible_chunks(data):
+        reason = "has more chunks than any program writes"
         raise ImageFileError(name, f"{reason}; leave it out, or save it again")
     notes = [_MODE_NOTES.get(facts.mode), _depth_note(picture, data), _turn_note(picture)]
     if facts.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:

@@ -21,7 +21,7 @@ from trueshot.files import check_destinations, sanitize
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.output import check_output, write_output
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdict import EXPLANATION, Verdict, exit_status, words_of
+from trueshot.scanning.verdict import EXPLANATION, Verdict, exit_status, failing_words, words_of
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED
@@ -44,6 +44,8 @@ class Settings:
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
         loader: What the workers run, as `Pool` takes it.
+        fail_on: Verdicts for which the exit status is not 0; None for the default, see
+            `failing_words`.
         engine: Where: "local", or "ray" for the machines of a cluster, where `workers` is not
             heeded: each core that Ray knows of judges one file at a time.
         address: Of the Ray cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster
@@ -61,6 +63,7 @@ class Settings:
     piped_names: bool = False
     show_progress: bool = False
     loader: str = _LOADER
+    fail_on: tuple[str, ...] | None = None
     engine: str = "local"
     address: str | None = None
 
@@ -97,6 +100,7 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
     task: Task = RECAPTURE
+    fail_on: tuple[str, ...] | None = None
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
@@ -114,9 +118,14 @@ class Summary:
         return self.total / max(time.monotonic() - self.started, 1e-9)
 
     @property
+    def failing(self) -> tuple[str, ...]:
+        """See `failing_words`."""
+        return failing_words(self.task, self.fail_on)
+
+    @property
     def status(self) -> int:
         """See `exit_status`."""
-        return exit_status(self.counts, self.task)
+        return exit_status(self.counts, self.task, self.fail_on)
 
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
@@ -156,7 +165,7 @@ def scan(
 
     Raises:
         RunError: The results or the ledger cannot be used as asked; Ray is wanted, and is not
-            installed, or has no cluster.
+            installed, or has no cluster; `fail_on` names a verdict that the task has not.
         BundleError: The detector cannot be loaded.
     """
     settings, out = settings or Settings(), None if out is None else Path(out)
@@ -176,11 +185,11 @@ def scan(
         shown = settings.show_progress and sys.stderr is not None
         advance = stack.enter_context(_progress(found)) if shown else _silent
         claim = {"detector": str(engine.facts["detector"])}
+        task = task_of(engine)
+        failing_words(task, settings.fail_on)  # a wrong word is told of before the work
         book = None if place is None else stack.enter_context(Ledger(place, claim))
-        summary = Summary()
-        for verdict in judge_items(
-            engine, found(), book, explain=settings.explain, task=task_of(engine)
-        ):
+        summary = Summary(task=task, fail_on=settings.fail_on)
+        for verdict in judge_items(engine, found(), book, explain=settings.explain, task=task):
             summary.add(verdict)
             advance(1, f"{summary.rate:.1f} a second")
             yield verdict
