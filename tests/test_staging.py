@@ -326,7 +326,7 @@ def _grey(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "trueshot.simulation.staging", "--per-class", "20"]
+    line = [sys.executable, "-m", "trueshot", "stage", "--per-class", "20"]
     process = subprocess.Popen(
         [*line, "--workers", "2", "--photos", str(photos), "--out", str(tmp_path / "out")],
         stderr=subprocess.DEVNULL,

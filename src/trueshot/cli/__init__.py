@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
     "Data": {
         data.prepare: "prepare --original DIR --recaptured DIR --out DATASET --size 64",
         data.simulate: "simulate --embedded --conditions close --size 64 --out DATASET",
+        data.stage: "stage --photos PHOTOS --native --per-class 100 --out STAGED",
     },
     "Service": {bundles.serve: "serve --port 8000"},
 }

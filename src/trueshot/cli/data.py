@@ -193,6 +193,48 @@ def simulate(
         _print_dataset(made)
 
 
+def stage(
+    photos: Annotated[
+        list[Path], typer.Option(help="Folder of photographs to take as content; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the photographs and their manifest.")],
+    per_class: Annotated[
+        int, typer.Option(help="Photographs of each class, over all parts.")
+    ] = 1000,
+    per_part: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(help="Likewise of train, validation and test, instead."),
+    ] = None,
+    side: Annotated[int, typer.Option(help="Small frames have about side x side pixels.")] = 288,
+    native: Annotated[
+        bool, typer.Option("--native", help="Photographs as a camera or messenger writes them.")
+    ] = False,
+    megapixels: Annotated[
+        float, typer.Option(help="Of what cameras record for native ones, at most.")
+    ] = 12.5,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of the scenes, by part.")
+    ] = (0.8, 0.1, 0.1),
+    procedural: Annotated[float, typer.Option(help="Share of content made by rule.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+) -> None:
+    """Simulate whole photographs: rooms with a screen or a print in them, and without."""
+    from trueshot.simulation.staging import Staging
+    from trueshot.simulation.staging import stage as staged
+
+    settings = Staging(
+        per_class=per_class,
+        side=None if native else side,
+        megapixels=megapixels,
+        fractions=fractions,
+        procedural=procedural,
+        seed=seed,
+        per_part=per_part,
+    )
+    typer.echo(f"manifest: {staged(photos, out, settings, workers)}")
+
+
 def _print_dataset(dataset: Any) -> None:
     for name, reason in dataset.card["passed_over"].items():
         typer.echo(f"passed over {name}: {reason}", err=True)
