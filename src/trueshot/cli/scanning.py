@@ -74,7 +74,10 @@ def scan(
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        own = [report] if report else []
+        verdicts = scan(
+            chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
+        )
         status = _follow(verdicts, alone=alone, shown=not wanted)
     except Exception as error:  # 1, as for any other, would say that some are recaptured
         _tell(error)

@@ -148,12 +148,18 @@ def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path 
         if not path.is_dir():
             yield path
             continue
+        others: list[Path] = []
         try:
-            found = find_images(path)
+            found = find_images(path, others)
         except ImageFileError as error:
             yield error
             continue
         yield from (file for file in found if out.resolve() not in file.resolve().parents)
+        others = [file for file in others if out.resolve() not in file.resolve().parents]
+        if others:
+            names = ", ".join(utf8_safe(str(file)) for file in others[:3])
+            more = ", …" if len(others) > 3 else ""
+            yield ImageFileError(path, f"{len(others)} of its files hold no image: {names}{more}")
 
 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:

@@ -27,7 +27,7 @@ class ImageFacts:
     """The header of an image file.
 
     Args:
-        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF" or "AVIF", by content.
+        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF" or "AVIF", by content.
         width: Pixels across, as stored: no orientation is applied.
         height: Pixels down, as stored.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L", "P", "CMYK", "I;16".
@@ -143,6 +143,8 @@ def _subsampling(jpeg: JpegImageFile) -> str:
 def _frames(picture: Image.Image, data: bytes) -> int:
     if isinstance(picture, TiffImageFile):
         return _tiff_pages(data)
+    if picture.format == "GIF":
+        return _gif_frames(data)
     return int(getattr(picture, "n_frames", 1))
 
 
@@ -168,6 +170,27 @@ def _tiff_pages(data: bytes) -> int:
     except struct.error:  # the chain leads out of the file
         pass
     return max(1, len(seen))
+
+
+def _gif_frames(data: bytes) -> int:
+    """Count the pictures of a GIF, up to a limit; Pillow's own count parses every one of them."""
+    at, frames = 13 + _colour_table(data[10:11]), 0
+    while frames < _MOST_FRAMES and data[at : at + 1] in (b"!", b","):
+        if data[at : at + 1] == b",":
+            frames += 1
+            at += 11 + _colour_table(data[at + 9 : at + 10])
+        else:
+            at += 2
+        while length := int.from_bytes(data[at : at + 1], "little"):  # of a block; 0 ends them
+            at += 1 + length
+        at += 1
+    return max(1, frames)
+
+
+def _colour_table(flags: bytes) -> int:
+    """Bytes of the table of colours that follows these flags of a GIF."""
+    value = int.from_bytes(flags, "little")
+    return 3 * 2 ** ((value & 7) + 1) if value & 0x80 else 0
 
 
 def _metadata_bytes(picture: Image.Image) -> int:

@@ -50,6 +50,8 @@ class Verdict:
         features: Properties of the crops by which a calibration knows what is unlike it, see
             `inference.features`; they are no part of a record.
         task: What the detector decides, in whose words the verdict is; no part of a record.
+        passed_over: Of an error that stands for files of a folder or an archive which hold no
+            image: how many they are; no part of a record, whose reason says it.
     """
 
     file: str
@@ -68,6 +70,7 @@ class Verdict:
     detector: str | None = None
     features: Mapping[str, float] = field(default_factory=dict, hash=False)
     task: Task = field(default=RECAPTURE, compare=False, repr=False)
+    passed_over: int = field(default=0, compare=False)
 
     @property
     def likelihood_ratio(self) -> float | None:
