@@ -351,7 +351,7 @@ def test_the_verdict_after_the_file_is_that_of_the_file(
 ) -> None:
     other = np.full((128, 128, 3), 7, np.uint8)
     monkeypatch.setattr(
-        "trueshot.evaluation.attack_files.write_png", lambda path, _: write_png(path, other)
+        "trueshot.evaluation.attack_files.write_png", lambda path, *_: write_png(path, other)
     )
     photos = write_photos(tmp_path / "in", 1)
     detector, _ = load_bundle(bundle)

@@ -28,7 +28,7 @@ class ImageFacts:
 
     Args:
         format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF" or "AVIF", by content.
-        width: Pixels across, as stored: no orientation is applied.
+        width: Pixels across, as stored: before it is turned upright.
         height: Pixels down, as stored.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L", "P", "CMYK", "I;16".
         file_bytes: Size of the file.
@@ -43,6 +43,8 @@ class ImageFacts:
         metadata_bytes: Size of all application segments and comments of a JPEG; of EXIF, XMP,
             colour profile and texts before the pixels in other formats.
         dpi: Dots per inch across, if the file says.
+        orientation: How the picture is to be turned to be upright, as EXIF numbers it, 1 to 8; 1
+            for HEIF, whose decoder has turned it.
     """
 
     format: str
@@ -59,6 +61,7 @@ class ImageFacts:
     icc_bytes: int
     metadata_bytes: int
     dpi: float | None
+    orientation: int = 1
 
 
 def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
@@ -81,6 +84,7 @@ def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
         icc_bytes=len(picture.info.get("icc_profile") or b""),
         metadata_bytes=_metadata_bytes(picture),
         dpi=_dpi(picture),
+        orientation=1 if picture.format == "HEIF" else orientation_of(picture),
     )
 
 
@@ -92,7 +96,7 @@ def stored_size(picture: Image.Image) -> tuple[int, int]:
 
 
 def exif_of(picture: Image.Image) -> Image.Exif | None:
-    """EXIF and, from XMP, the orientation; none if it is damaged, which spoils no pixel."""
+    """EXIF; none if it is damaged, which spoils no pixel."""
     try:
         # Of a PNG without EXIF, its own method decodes the pixels, in case some comes after them.
         return Image.Image.getexif(picture)
@@ -101,10 +105,22 @@ def exif_of(picture: Image.Image) -> Image.Exif | None:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """EXIF orientation, 1 (as stored) to 8; also 1 where nothing sensible is said."""
-    exif = exif_of(picture)
+    """EXIF orientation, 1 (as stored) to 8; also 1 where nothing sensible is said.
+
+    That of XMP, which Pillow takes for want of another, no browser follows.
+    """
+    exif = exif_of(picture) if isinstance(picture, TiffImageFile) else _exif_alone(picture)
     value = exif.get(ExifTags.Base.Orientation) if exif else 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _exif_alone(picture: Image.Image) -> Image.Exif | None:
+    found = Image.Exif()
+    try:
+        found.load(picture.info.get("exif") or b"")
+    except Exception:  # as above
+        return None
+    return found
 
 
 def bits_of(picture: Image.Image, data: bytes) -> int:

@@ -81,9 +81,9 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
         raise EmptyFileError(name, "is empty; fetch it again from where it came")
     kind = recognise(data[:START])
     if kind not in READ:
-        what = "is no image" if kind is None else f"is a {kind}, which is not read"
-        readable = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
-        raise NotAnImageError(name, f"{what}; give a {readable}")
+        known = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
+        what = "is no image" if kind is None else f"is a {kind}, which is not read here"
+        raise NotAnImageError(name, f"{what}; convert it to one of {known}")
     with _strict_pillow(), _errors_with_a_name(name, kind):
         if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
             _check_size(name, _webp_size(data), pixel_limit)

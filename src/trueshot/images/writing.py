@@ -17,18 +17,21 @@ from trueshot.files import write_atomically
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
-def write_png(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8]) -> None:
+def write_png(
+    path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8], icc_profile: bytes = b""
+) -> None:
     """Write a PNG without loss; the name holds, at any moment, the old file or the whole new one.
 
     Args:
         path: The file; folders on the way are made.
         pixels: RGB bytes, shape (h, w, 3).
+        icc_profile: What their colours mean; empty for none.
 
     Raises:
         ValueError: The pixels are of another type or shape.
         ImageFileError: The file cannot be written.
     """
-    _write(path, pixels, format="PNG")
+    _write(path, pixels, format="PNG", icc_profile=icc_profile or None)
 
 
 def write_jpeg(

@@ -42,8 +42,8 @@ class Verdict:
         crops: Number of crops that were looked at.
         notes: What was done to the pixels on the way, and what was left undone.
         reason: Why it is an error, or undecided.
-        width: Pixels across, as stored.
-        height: Pixels down, as stored.
+        width: Pixels across, as a viewer shows it.
+        height: Pixels down, as a viewer shows it.
         format: "JPEG", "PNG" and so on, by content.
         seconds: Time that reading and inference took.
         detector: SHA-256 of the bundle.
