@@ -15,6 +15,7 @@ from trueshot.bundle import load_bundle, read_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.images.orientation import lying, upright
+from trueshot.inference.colours import colour_reasons
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import CropSelection, cut, select_crops, upright_corners
 from trueshot.inference.explanation import CropScore
@@ -145,7 +146,7 @@ class Predictor:
             ImageFileError: The file cannot be read.
             ValueError: An array of another kind or shape.
         """
-        pixels, orientation = _stored(photograph, orientation)
+        pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
         crops = upright(cut(pixels, selection.corners, side), orientation)
@@ -154,6 +155,8 @@ class Predictor:
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
         score = self.contract.aggregate(scores) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
+        if not reasons and self.card.decision is not None:
+            reasons = colour_reasons(mode, crops)
         top_class = self._top_class(logits) if finite else None
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
@@ -242,17 +245,17 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
 
 def _stored(
     photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
-) -> tuple[Bytes, int]:
-    """Its pixels on the stored grid, and how they are turned upright."""
+) -> tuple[Bytes, int, str]:
+    """Its pixels on the stored grid, how they are turned upright, and of what kind they were."""
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"
             raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
-        return lying(photograph, orientation), orientation
+        return lying(photograph, orientation), orientation, ""
     from trueshot.images import ImageFile, read_image, read_image_bytes
 
     if isinstance(photograph, bytes):
         photograph = read_image_bytes(photograph, "the photograph")
     elif not isinstance(photograph, ImageFile):
         photograph = read_image(photograph)
-    return photograph.stored, photograph.facts.orientation
+    return photograph.stored, photograph.facts.orientation, photograph.facts.mode
