@@ -106,7 +106,7 @@ def test_a_folder_gets_a_line_a_file_and_a_sum(bundle: Path, tmp_path: Path) -> 
     lines = answer.stdout.splitlines()
     assert [each.split()[0] for each in lines] == ["original", "recaptured", "error"]
     assert "c.jpg" in lines[2]
-    assert "is no JPEG" in lines[2]
+    assert "is no image" in lines[2]
     assert "3 files: 1 original, 1 recaptured, 0 undecided, 1 error" in answer.stderr
     assert scan(bundle, tmp_path, "--exit-zero").exit_code == 0
     assert scan(bundle, tmp_path, "--fail-on", "error, undecided").exit_code == 2

@@ -528,6 +528,32 @@ def test_a_summary_counts() -> None:
     assert (summary.total, summary.status) == (4, 3)
 
 
+def test_what_is_passed_over_is_counted_in_summary_and_record_and_is_never_status_0(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", folder_results(tmp_path)
+    folder.mkdir()
+    for name in ("a.png", "photograph", "b.jfif", "c.data"):
+        (folder / name).write_bytes(picture(5))
+    for number in range(5):
+        summary = Summary()
+        for verdict in scan("quick", [folder], out, FAKE, engine=judges):
+            summary.add(verdict)
+        assert summary.counts["original"] == 4
+        assert (summary.passed_over, summary.status) == (number, 2 if number else 0)
+        said = [line["reason"] for line in lines(out) if line["verdict"] == "error"]
+        assert len(said) == bool(number)
+        assert all(f"{number} file" in reason for reason in said)
+        assert ("passed over" in str(summary)) == bool(number)
+        (folder / f"notes-{number}.txt").write_text("no photograph")
+    assert "notes-0.txt, notes-1.txt, notes-2.txt, …" in said[0]
+
+
+def folder_results(folder: Path) -> Path:
+    """In the folder that is scanned: nothing is said of what the scan itself writes."""
+    return folder / "in" / "results.jsonl"
+
+
 def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(
     judges: LocalEngine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

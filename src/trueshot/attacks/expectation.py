@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from trueshot.attacks.base import Attack, Budget, Norm, norm_of
 from trueshot.attacks.randomness import generators
 from trueshot.attacks.through import attack_network, name_of
-from trueshot.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Expectation:
         """Of the attack inside."""
         return norm_of(self.attack)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack the mean; levels in, levels out, not rounded to whole ones."""
         network = _OnAverage(detector, self.draws, self.seed)
         return attack_network(self.attack, network, self.draws, detector, images, labels)
@@ -70,7 +69,7 @@ class Expectation:
 class _OnAverage(nn.Module):
     """Mean logits over draws, which depend on each image's levels and on a seed alone."""
 
-    def __init__(self, detector: Detector, draws: int, seed: int) -> None:
+    def __init__(self, detector: nn.Module, draws: int, seed: int) -> None:
         super().__init__()
         self.detector = detector
         self.draws = draws

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
+from trueshot.attacks.base import Attack, Budget, Norm, classes_of, norm_of
 from trueshot.attacks.through import name_of
 from trueshot.detector import Detector
 
@@ -49,16 +49,17 @@ class Targeted:
         """Of the attack inside."""
         return norm_of(self.attack)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack; levels in, levels out.
 
         Raises:
             ValueError: The detector has no such class.
         """
-        if not 0 <= self.target < len(detector.classes):
-            raise ValueError(f"class {self.target}: the detector has {len(detector.classes)}")
+        classes = classes_of(detector, images)
+        if not 0 <= self.target < len(classes):
+            raise ValueError(f"class {self.target}: the detector has {len(classes)}")
         network = _AgainstTheOthers(detector, self.target)
-        two = Detector(network, classes=("any other", detector.classes[self.target]))
+        two = Detector(network, classes=("any other", classes[self.target]))
         attacked = self.attack(two, images, torch.zeros_like(labels))
         there = (labels == self.target)[:, None, None, None]
         return torch.where(there, images, attacked)
@@ -67,7 +68,7 @@ class Targeted:
 class _AgainstTheOthers(nn.Module):
     """The largest logit of the other classes, and that of one."""
 
-    def __init__(self, detector: Detector, target: int) -> None:
+    def __init__(self, detector: nn.Module, target: int) -> None:
         super().__init__()
         self.detector = detector
         self.target = target

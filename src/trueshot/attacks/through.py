@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
+from trueshot.attacks.base import Attack, Budget, Norm, classes_of, norm_of
 from trueshot.attacks.calls import counted, spend
 from trueshot.attacks.differentiable import Rounding, StandIn, stand_in
 from trueshot.channels import Channel
@@ -64,7 +64,7 @@ class Through:
         """Of the attack inside."""
         return norm_of(self.attack)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack; levels in, levels out, before the channel and not rounded to whole ones."""
         stand_ins = [stand_in(channel, self.rounding) for channel in self.channels]
         network = _Arriving(detector, stand_ins)
@@ -85,7 +85,7 @@ def attack_network(
     attack: Attack,
     network: nn.Module,
     times: int,
-    detector: Detector,
+    detector: nn.Module,
     images: Tensor,
     labels: Tensor,
 ) -> Tensor:
@@ -93,7 +93,7 @@ def attack_network(
 
     What the attack counts as one call of its detector is entered as so many of this one.
     """
-    target = Detector(network, classes=detector.classes)
+    target = Detector(network, classes=classes_of(detector, images))
     with counted(len(images)) as calls:
         attacked = attack(target, images, labels)
     for place in range(len(images)):
@@ -105,7 +105,7 @@ def attack_network(
 class _Arriving(nn.Module):
     """Mean logits of what arrives through each of some channels."""
 
-    def __init__(self, detector: Detector, stand_ins: Sequence[StandIn]) -> None:
+    def __init__(self, detector: nn.Module, stand_ins: Sequence[StandIn]) -> None:
         super().__init__()
         self.detector = detector
         self.stand_ins = tuple(stand_ins)

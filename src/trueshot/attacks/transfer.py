@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
-from trueshot.detector import Detector
+from trueshot.attacks.base import Attack, Budget, Norm, classes_of, norm_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class Transfer:
     """
 
     attack: Attack
-    source: Detector = field(repr=False)
+    source: nn.Module = field(repr=False)
     name: str
 
     @property
@@ -39,13 +38,13 @@ class Transfer:
         """Of the attack on the source."""
         return norm_of(self.attack)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """What the attack does to the source; levels in, levels out.
 
         Raises:
             ValueError: The source tells another number of classes apart than the detector.
         """
-        ours, theirs = len(self.source.classes), len(detector.classes)
+        ours, theirs = (len(classes_of(each, images)) for each in (self.source, detector))
         if ours != theirs:
             raise ValueError(
                 f"{self.name} tells {ours} classes apart and the attacked detector {theirs}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueshot.cli.options import Address, EngineName, EngineOption, Sides
+from trueshot.files import sanitize
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -74,7 +75,9 @@ def prepare(
 
     by_class = _by_class(folders or [], original, recaptured)
     chosen = _task(task, by_class)
-    found = _photographs(chosen, photos or [], by_class, manifest)
+    passed_over: list[Path] = []
+    found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
+    _tell_passed_over(passed_over)
     settings = datasets.Settings(
         task=chosen,
         sides=tuple(size or [64]),
@@ -84,7 +87,7 @@ def prepare(
         seed=seed,
         pixel_limit=pixel_limit,
     )
-    _print_dataset(datasets.prepare(found, out, settings, workers))
+    _print_dataset(datasets.prepare(found, out, settings, workers, len(passed_over)))
 
 
 def _by_class(
@@ -112,7 +115,11 @@ def _task(name: str, by_class: dict[str, Path]) -> Task:
 
 
 def _photographs(
-    task: Task, photos: list[Path], by_class: dict[str, Path], manifest: Path | None
+    task: Task,
+    photos: list[Path],
+    by_class: dict[str, Path],
+    manifest: Path | None,
+    passed_over: list[Path],
 ) -> list[Photo]:
     """What was given for a task: photographs of each class, or those to make examples of."""
     from trueshot import datasets
@@ -125,13 +132,22 @@ def _photographs(
     if task.examples is not None:
         if by_class:
             raise typer.BadParameter(f"{task.name} makes its examples: give photographs alone")
-        return datasets.examples_of(datasets.photos_at(photos), task)
+        return datasets.examples_of(datasets.photos_at(photos, passed_over), task)
     if by_class.keys() != set(task.classes):
         raise typer.BadParameter(
             f"{task.name} wants a folder for each class: "
             + " ".join(f"--class {name}=FOLDER" for name in task.classes)
         )
-    return datasets.photos_in_folders({name: by_class[name] for name in task.classes})
+    folders = {name: by_class[name] for name in task.classes}
+    return datasets.photos_in_folders(folders, passed_over)
+
+
+def _tell_passed_over(files: list[Path]) -> None:
+    """Say how many files of the folders hold no image, and which come first."""
+    if files:
+        first = ", ".join(sanitize(str(path)) for path in files[:3])
+        more = ", …" if len(files) > 3 else ""
+        typer.echo(f"passed over, as holding no image: {len(files)}: {first}{more}", err=True)
 
 
 def simulate(

@@ -91,7 +91,10 @@ def scan(
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        own = [report] if report else []
+        verdicts = scan(
+            chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
+        )
         say = _record if as_json else None if wanted else _longest if alone else _line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # 1, as for any other, would say that some are recaptured

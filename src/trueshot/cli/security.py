@@ -232,6 +232,7 @@ def _attacked_line(record: Any) -> str:
     return (
         f"{record.path}: {' → in memory '.join([next(steps), next(steps)])} → file {next(steps)}; "
         f"largest change {record.largest_change:g}, {quality}, SSIM {record.ssim:.4f}; {record.out}"
+        + "".join(f"; {note}" for note in record.notes)
     )
 
 

@@ -42,11 +42,14 @@ class Photo:
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def photos_in_folders(folders: Mapping[str, Path]) -> list[Photo]:
+def photos_in_folders(
+    folders: Mapping[str, Path], passed_over: list[Path] | None = None
+) -> list[Photo]:
     """All photographs under one folder for each class.
 
     Args:
         folders: By the name of the class.
+        passed_over: Gets the files that hold no image; see `find_images`.
 
     Raises:
         DatasetError: A folder is missing, holds no image, or lies within another.
@@ -54,14 +57,19 @@ def photos_in_folders(folders: Mapping[str, Path]) -> list[Photo]:
     for one, other in permutations(folders.values(), 2):
         if one.resolve() == other.resolve() or one.resolve() in other.resolve().parents:
             raise DatasetError(f"{one} and {other}: one lies within the other")
-    return [photo for label, root in folders.items() for photo in _in_folder(root, label, label)]
+    return [
+        photo
+        for label, root in folders.items()
+        for photo in _in_folder(root, label, label, passed_over)
+    ]
 
 
-def photos_at(paths: Sequence[Path]) -> list[Photo]:
+def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> list[Photo]:
     """Photographs without a class, for a task that makes examples of them.
 
     Args:
         paths: Files, and folders that are searched.
+        passed_over: Gets the files in folders that hold no image; see `find_images`.
 
     Raises:
         DatasetError: One is missing, a folder holds no image, or two photographs have one name.
@@ -69,7 +77,7 @@ def photos_at(paths: Sequence[Path]) -> list[Photo]:
     photos: list[Photo] = []
     for path in paths:
         if path.is_dir():
-            photos += _in_folder(path, "", path.name if len(paths) > 1 else "")
+            photos += _in_folder(path, "", path.name if len(paths) > 1 else "", passed_over)
         elif path.is_file():
             photos.append(Photo(name=utf8_safe(path.name), path=path, label=""))
         else:
@@ -92,7 +100,7 @@ def examples_of(photos: Sequence[Photo], task: Task) -> list[Photo]:
     ]
 
 
-def _in_folder(root: Path, label: str, prefix: str) -> list[Photo]:
+def _in_folder(root: Path, label: str, prefix: str, passed_over: list[Path] | None) -> list[Photo]:
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     found = [
@@ -101,7 +109,7 @@ def _in_folder(root: Path, label: str, prefix: str) -> list[Photo]:
             path=path,
             label=label,
         )
-        for path in find_images(root)
+        for path in find_images(root, passed_over)
     ]
     if not found:
         raise DatasetError(f"{root}: no image in it")

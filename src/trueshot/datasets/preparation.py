@@ -60,6 +60,7 @@ def prepare(
     out: str | os.PathLike[str],
     settings: Settings,
     workers: int | None = None,
+    no_image: int = 0,
 ) -> Dataset:
     """Cut crops out of photographs and lay them down as a data set.
 
@@ -72,6 +73,7 @@ def prepare(
         out: Folder of the data set; a run that was stopped goes on there.
         settings: Sizes, numbers, split, seed.
         workers: Threads; by default as many as there are processors.
+        no_image: How many files were passed over beside the photographs; for the record.
 
     Raises:
         DatasetError: The folder holds something else, the photographs cannot be split, are too few
@@ -87,7 +89,7 @@ def prepare(
         if not _is_finished(root):
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
                 remove_leftovers(folder)
-            _prepare(root, photos, settings, workers)
+            _prepare(root, photos, settings, workers, no_image)
     return Dataset.open(root)
 
 
@@ -113,7 +115,9 @@ def _is_finished(root: Path) -> bool:
     return True
 
 
-def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: int) -> None:
+def _prepare(
+    root: Path, photos: Sequence[Photo], settings: Settings, workers: int, no_image: int
+) -> None:
     records = _survey_all(root, photos, settings, workers)
     parts, groups = split_photos(records, settings)
     plans = {side: plan_crops(records, parts, side, settings) for side in settings.sides}
@@ -123,7 +127,8 @@ def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: i
     tables = {side: crops_table_of(records, parts, plan) for side, plan in plans.items()}
     photos_table = photos_table_of(records, parts, groups)
     write_tables(root, photos_table, tables)
-    write_card(root, _card(settings, records, photos_table, tables, audit))
+    card = _card(settings, records, photos_table, tables, audit)
+    write_card(root, card | {"no_image": no_image})
 
 
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:

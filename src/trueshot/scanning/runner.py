@@ -29,6 +29,7 @@ from trueshot.tasks.task import FAILED
 _LOADER = "trueshot.scanning.worker:load"
 _PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
 _MOST_PIPED = 2**30
+_BESIDE_LEDGER = ("wal", "shm", "journal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +102,12 @@ class Summary:
     started: float = field(default_factory=time.monotonic)
     task: Task = RECAPTURE
     fail_on: tuple[str, ...] | None = None
+    passed_over: int = 0
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
         self.counts[verdict.verdict] += 1
+        self.passed_over += verdict.passed_over
         self.task = verdict.task
 
     @property
@@ -129,7 +132,8 @@ class Summary:
 
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
-        return f"{self.total} files: {', '.join(parts)}"
+        passed = f"; {self.passed_over} passed over" if self.passed_over else ""
+        return f"{self.total} files: {', '.join(parts)}{passed}"
 
 
 def scan(
@@ -142,6 +146,7 @@ def scan(
     stdin: BinaryIO | None = None,
     engine: Engine | None = None,
     finish: Callable[[Ledger, Summary], None] | None = None,
+    own: Sequence[Path] = (),
 ) -> Iterator[Verdict]:
     """Judge files, and write what was found when all are done.
 
@@ -159,6 +164,8 @@ def scan(
         stdin: What to read for `-`.
         engine: One that is there already, of the same detector; it is left as it is.
         finish: Called when all is judged and written, if there is a ledger; for reports.
+        own: Files beside results and ledger that come of the scan, such as a report: where they
+            lie in a folder that is scanned, nothing is said of them.
 
     Yields:
         A verdict for each file.
@@ -179,8 +186,10 @@ def scan(
         piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
         read = _read(stdin) if piped else b""
 
+        mine = _own_files(out, place, own)
+
         def found() -> Iterator[Item]:
-            return items(paths, piped=read, piped_names=settings.piped_names)
+            return items(paths, piped=read, piped_names=settings.piped_names, own=mine)
 
         shown = settings.show_progress and sys.stderr is not None
         advance = stack.enter_context(_progress(found)) if shown else _silent
@@ -222,7 +231,13 @@ def judge_items(
 
     def ask(position: int, item: Item) -> Request | Verdict:
         if item.reason is not None:
-            verdict = Verdict(file=item.name, verdict=FAILED, reason=item.reason, task=task)
+            verdict = Verdict(
+                file=item.name,
+                verdict=FAILED,
+                reason=item.reason,
+                task=task,
+                passed_over=item.passed_over,
+            )
             return keep(position, item, verdict, final=False)
         known = None if ledger is None else ledger.find(item, position, explained=explain)
         if known is not None:
@@ -276,6 +291,12 @@ def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
         return Verdict.from_record(reply.content.get("verdict"), name, task)
     except (WorkerError, ValueError) as error:
         return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
+
+
+def _own_files(out: Path | None, ledger: Path | None, own: Sequence[Path]) -> list[Path]:
+    """What a scan writes, with what SQLite lays beside a ledger."""
+    beside = [] if ledger is None else [ledger, *(Path(f"{ledger}-{e}") for e in _BESIDE_LEDGER)]
+    return [*own, *beside, *([] if out is None else [out])]
 
 
 def ledger_beside(results: Path) -> Path:

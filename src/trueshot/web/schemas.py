@@ -47,10 +47,10 @@ _EXAMPLE: dict[str, Any] = {
     "log10_lr": 1.33,
     "score": 3.1,
     "crops": 16,
-    "notes": ["EXIF orientation 6 not applied"],
+    "notes": ["turned upright, as EXIF orientation 6 asks"],
     "reason": None,
-    "width": 4032,
-    "height": 3024,
+    "width": 3024,
+    "height": 4032,
     "format": "JPEG",
     "seconds": 0.21,
     "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
@@ -77,7 +77,7 @@ class CropPictures(_Model):
 
 
 class Pictures(_Model):
-    """Why: all in the stored orientation of the photograph."""
+    """Why: all of the upright photograph, as a browser shows it."""
 
     thumbnail: Picture
     heat: Annotated[

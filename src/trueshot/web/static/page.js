@@ -69,7 +69,7 @@ function take(files) {
   for (const file of images) {
     const photo = {
       id: nextId++, file, name: file.name || "pasted image", url: URL.createObjectURL(file),
-      found: {}, stop: new AbortController(), orientation: 1,
+      found: {}, stop: new AbortController(),
     };
     photos.push(photo);
     judge(photo, detector());
@@ -288,9 +288,9 @@ function renderFacts(found) {
 
 function showPhoto(photo, found) {
   const image = $("photo");
-  // Scores were given to the stored grid; browsers turn what EXIF asks to be turned.
-  const turned = Number(/EXIF orientation ([2-8])/.exec((found.notes ?? []).join(" "))?.[1] ?? 1);
-  photo.orientation = photo.fallback ? 1 : turned;
+  // Browsers turn a JPEG upright; of other formats not all do: there our own picture is shown.
+  const turned = /EXIF orientation [2-8]/.test((found.notes ?? []).join(" "));
+  if (turned && found.format !== "JPEG" && found.pictures) photo.fallback = true;
   image.alt = `${photo.name}${found.verdict ? `, ${found.verdict}` : ""}`;
   image.onload = () => overlay(photo, found);
   image.onerror = () => {
@@ -317,23 +317,17 @@ function overlay(photo, found) {
   canvas.style.width = `${image.clientWidth}px`;
   canvas.style.height = `${image.clientHeight}px`;
   const painted = new Image();
-  painted.onload = () => { if (photo === chosen) paint(canvas, painted, photo, found); };
+  painted.onload = () => { if (photo === chosen) paint(canvas, painted, found); };
   painted.src = heat;
 }
 
-function paint(canvas, heat, photo, found) {
+function paint(canvas, heat, found) {
   const { width, height, pictures } = found;
   const scale = 1400 / Math.max(width, height);
   const across = width * scale, down = height * scale;
-  const lying = photo.orientation >= 5;
-  canvas.width = lying ? down : across;
-  canvas.height = lying ? across : down;
+  canvas.width = across;
+  canvas.height = down;
   const pen = canvas.getContext("2d");
-  pen.setTransform(...{
-    1: [1, 0, 0, 1, 0, 0], 2: [-1, 0, 0, 1, across, 0], 3: [-1, 0, 0, -1, across, down],
-    4: [1, 0, 0, -1, 0, down], 5: [0, 1, 1, 0, 0, 0], 6: [0, 1, -1, 0, down, 0],
-    7: [0, -1, -1, 0, down, across], 8: [0, -1, 1, 0, 0, across],
-  }[photo.orientation]);
   pen.drawImage(heat, 0, 0, across, down);
   const side = pictures.side * scale;
   for (const [colour, thickness] of [["#000a", 4], ["#fff", 1.5]]) {
