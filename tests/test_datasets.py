@@ -360,7 +360,7 @@ def test_other_parts_or_origins_are_another_data_set(
     made = prepare(own, tmp_path / "d", SMALL)
     bare = [replace(photo, origins={}) for photo in own]
     assert prepare(bare, tmp_path / "d", SMALL).photos.equals(made.photos)
-    with pytest.raises(DatasetError, match="other photographs or settings"):
+    with pytest.raises(DatasetError, match="other photographs, other settings"):
         prepare([replace(own[0], **change), *own[1:]], tmp_path / "d", SMALL)
 
 
@@ -432,7 +432,7 @@ def test_other_photographs_or_settings_in_the_same_folder_are_refused(
     photos: list[Photo], tmp_path: Path
 ) -> None:
     prepare(photos, tmp_path / "d", SMALL)
-    with pytest.raises(DatasetError, match="other photographs or settings"):
+    with pytest.raises(DatasetError, match="other photographs, other settings"):
         prepare(photos[1:], tmp_path / "d", SMALL)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from trueshot.errors import RunError
+from trueshot.errors import RunError, TrueshotError
 
 _JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
@@ -273,6 +273,43 @@ def claim(folder: Path) -> Iterator[None]:
         except OSError:
             pass  # a file system without locks
         yield
+
+
+def hold(
+    file: Path,
+    content: Any,
+    what: str,
+    error: type[TrueshotError],
+    ours: tuple[str, ...] = (".lock",),
+) -> None:
+    """Say in a file what its folder is made of, or refuse a folder that is made of something else.
+
+    Args:
+        file: Says it, as JSON; the folder may be missing.
+        content: What the folder depends on.
+        what: It is called.
+        error: To raise.
+        ours: How names begin that may be in the folder before.
+
+    Raises:
+        TrueshotError: The folder holds something else, or the file is damaged.
+    """
+    root, content = file.parent, json.loads(json.dumps(content))
+    ours = (*ours, f".{file.name}.")
+    if not file.is_file():
+        if root.is_dir() and any(not path.name.startswith(ours) for path in root.iterdir()):
+            raise error(f"{root}: is not empty and holds no {what}; name another folder")
+        write_json(file, content)
+        return
+    try:
+        before = json.loads(file.read_text("utf-8"))
+    except ValueError as fault:
+        raise error(f"{file}: damaged: {fault}; name another folder") from fault
+    if before != content:
+        raise error(
+            f"{root}: holds a {what} of other photographs, other settings or another version; "
+            "name another folder"
+        )
 
 
 def _read_umask() -> int:

@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, classes_of, norm_of
-from trueshot.attacks.through import name_of
+from trueshot.attacks.base import classes_of
+from trueshot.attacks.wrapping import Wrapper
 from trueshot.detector import Detector
 
 
 @dataclass(frozen=True)
-class Targeted:
+class Targeted(Wrapper):
     """Any attack, made to reach one class instead of leaving the true one.
 
     The attack inside meets a detector of two classes, "any other" and the target, whose logits are
@@ -30,24 +30,12 @@ class Targeted:
     Source: Carlini and Wagner 2017, arXiv:1608.04644, section V: the loss f6.
     """
 
-    attack: Attack
     _: KW_ONLY
     target: int
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", f"{name_of(self.attack)}-to-{self.target}")
-
-    @property
-    def budget(self) -> Budget:
-        """Of the attack inside."""
-        return self.attack.budget
-
-    @property
-    def norm(self) -> Norm:
-        """Of the attack inside."""
-        return norm_of(self.attack)
+        self._name_after_attack(f"to-{self.target}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack; levels in, levels out.

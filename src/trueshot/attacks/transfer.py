@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, classes_of, norm_of
+from trueshot.attacks.base import classes_of
+from trueshot.attacks.wrapping import Wrapper
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer:
+class Transfer(Wrapper):
     """An attack on another detector, whose result is handed to the attacked one.
 
     It needs nothing of the attacked detector, neither gradients nor answers. The calls that it
@@ -24,19 +25,8 @@ class Transfer:
     Source: Papernot et al. 2016, arXiv:1605.07277.
     """
 
-    attack: Attack
     source: nn.Module = field(repr=False)
     name: str
-
-    @property
-    def budget(self) -> Budget:
-        """Of the attack on the source."""
-        return self.attack.budget
-
-    @property
-    def norm(self) -> Norm:
-        """Of the attack on the source."""
-        return norm_of(self.attack)
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """What the attack does to the source; levels in, levels out.

@@ -89,7 +89,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="From elsewhere, repeatable: module:attribute or file.py:attribute, whose code "
-            "is run; or an ONNX file."
+            "is run; or an ONNX file. Its classes are those of the data set, in their order."
         ),
     ] = None,
     input_offset: Annotated[float, typer.Option(help="Of --detector: level that becomes 0.")] = 0.0,
@@ -103,7 +103,7 @@ def evaluate(
         tuple[float, float, float], typer.Option(help="Per channel, by which it is divided then.")
     ] = (1.0, 1.0, 1.0),
     positive_class: Annotated[
-        int, typer.Option(min=0, max=1, help="Of --detector: which class means recaptured.")
+        int, typer.Option(min=0, max=1, help="Of --detector of two classes: which is not class 0.")
     ] = 1,
     device: Device = "auto",
     workers: Annotated[
@@ -125,7 +125,9 @@ def evaluate(
     from trueshot.evaluation.runner import evaluate_detectors
     from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned, suite_named
 
+    judged = Dataset.open(dataset)
     contract = InputSpec(
+        classes=judged.task.classes,
         offset=input_offset,
         scale=input_scale,
         mean=input_mean,
@@ -155,7 +157,7 @@ def evaluate(
     )
     found = evaluate_detectors(
         sources,
-        Dataset.open(dataset),
+        judged,
         out,
         settings,
         sides=size or (),

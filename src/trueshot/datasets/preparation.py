@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections import defaultdict
@@ -42,9 +41,9 @@ from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
     claim,
+    hold,
     read_lines,
     remove_leftovers,
-    write_json,
     write_lines,
 )
 from trueshot.images import read_image
@@ -52,7 +51,7 @@ from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What a run leaves that is killed in its very first write, and what a simulation lays down first.
-_OURS = (".lock", ".prepare.json.", "photos", "simulation.json", "pairs.json")
+_OURS = (".lock", "photos", "simulation.json", "pairs.json")
 
 
 def prepare(
@@ -136,21 +135,8 @@ def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     facts = settings.facts()
     if settings.task == RECAPTURE:  # a claim of before there were other tasks goes on as well
         del facts["task"]
-    content = json.loads(json.dumps({"settings": facts, "photos": listed}))
-    claim = root / "prepare.json"
-    if claim.is_file():
-        try:
-            before = json.loads(claim.read_text("utf-8"))
-        except ValueError as error:
-            raise DatasetError(f"{claim}: damaged: {error}; name another folder") from error
-        if before != content:
-            raise DatasetError(
-                f"{root}: holds a data set of other photographs or settings; name another folder"
-            )
-    elif root.is_dir() and any(not path.name.startswith(_OURS) for path in root.iterdir()):
-        raise DatasetError(f"{root}: is not empty and holds no data set; name another folder")
-    else:
-        write_json(claim, content)
+    content = {"settings": facts, "photos": listed}
+    hold(root / "prepare.json", content, "data set", DatasetError, _OURS)
 
 
 def _listed(photo: Photo) -> list[Any]:

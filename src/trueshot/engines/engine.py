@@ -8,16 +8,16 @@ items by `Engine.map`, whichever engine does it.
 from __future__ import annotations
 
 import queue
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
+from trueshot.engines.closing import Closing
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Answer, Pool, WorkerError
 from trueshot.errors import RunError
 
@@ -146,7 +146,7 @@ def follow_here(course: Course[_Outcome], answer: Callable[[Request], Answer]) -
         return outcome
 
 
-class Engine(ABC):
+class Engine(Closing):
     """Processes that answer requests, here or elsewhere; the context ends them.
 
     An engine says how requests are begun (`submit`) and replies come in (`collect`); their order,
@@ -275,21 +275,6 @@ class Engine(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Leave what was not begun, and wait for nothing."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End all processes."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class LocalEngine(Engine):

@@ -7,9 +7,9 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from trueshot.engines.closing import Closing
 from trueshot.errors import RunError
 from trueshot.scanning.sources import Item
 from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
@@ -60,7 +60,7 @@ ALTER TABLE items DROP COLUMN record
 """
 
 
-class Ledger:
+class Ledger(Closing):
     """The finished items of a scan, kept the moment that they are finished.
 
     What was kept survives the process that wrote it, however it ends; a loss of power may take the
@@ -172,17 +172,6 @@ class Ledger:
     def close(self) -> None:
         """Let go of it; it can be closed twice."""
         self._database.close()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _hold(self) -> None:
         """Lock the file for as long as it is open, and see that it is a ledger."""

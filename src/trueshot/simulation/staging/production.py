@@ -6,30 +6,26 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from pydantic import TypeAdapter
 
+from trueshot.engines.engine import LocalEngine, Reply, Request, Work
+from trueshot.engines.pool import MOST_SECONDS, WorkerError, cores
 from trueshot.errors import DatasetError, SimulationError
 from trueshot.files import (
     claim,
+    hold,
     remove_leftovers,
     utf8_safe,
     write_atomically,
-    write_json,
 )
-from trueshot.memory import keep_freed_memory
 from trueshot.progress import progress
 from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
@@ -40,6 +36,9 @@ from trueshot.simulation.staging.take import (
     small_frame,
     small_size,
 )
+
+if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Attached, Handler
 
 VERSION = 7  # of the photographs that a seed stands for: raised when they change
 PHONES, DISPLAYS = 150, 150  # over all parts
@@ -164,7 +163,7 @@ def stage(
         scenes = _scenes(photos)
         production = _production(scenes, staging)
         _claim(root, staging, scenes)
-        _produce(production, root, workers)
+        _produce(production, root, _work(scenes, staging), workers)
         manifest = root / "manifest.csv"
         write_atomically(manifest, _manifest(production))
         return manifest
@@ -229,84 +228,66 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
 def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
     """Say what the folder holds, or refuse one that holds something else."""
     names = hashlib.sha256("\n".join(scene.name for scene in scenes).encode()).hexdigest()
-    content = json.loads(
-        json.dumps({"version": VERSION, "staging": asdict(staging), "photographs": names})
-    )
-    claim = root / "staging.json"
-    if not claim.is_file():
-        if any(path.name != ".lock" for path in root.iterdir()):
-            raise SimulationError(f"{root}: is not empty and holds no staging; name another folder")
-        write_json(claim, content)
-        return
-    try:
-        before = json.loads(claim.read_text("utf-8"))
-    except ValueError as error:
-        raise SimulationError(f"{claim}: damaged: {error}; name another folder") from error
-    if before != content:
-        raise SimulationError(
-            f"{root}: holds a staging of other photographs, other settings or another version; "
-            "name another folder"
-        )
+    content = {"version": VERSION, "staging": asdict(staging), "photographs": names}
+    hold(root / "staging.json", content, "staging", SimulationError)
 
 
-def _produce(production: Production, root: Path, workers: int | None) -> None:
+def _produce(production: Production, root: Path, work: Work, workers: int | None) -> None:
     places = production.places()
     for part in PARTS:
         (root / part).mkdir(exist_ok=True)
         remove_leftovers(root / part)
     left = [place for place in places if not (root / name(*place)).is_file()]
-    workers = min(workers or os.cpu_count() or 1, max(1, len(left)))
+    workers = min(workers or cores(), max(1, len(left)))
+
+    def write(place: tuple[str, int], content: bytes) -> None:
+        write_atomically(root / name(*place), content)
+        advance(1, "")
+
+    def ask(_: int, place: tuple[str, int]) -> Request:
+        return Request({"part": place[0], "index": place[1]})
+
+    def done(_: int, place: tuple[str, int], reply: Reply) -> None:
+        if isinstance(reply, WorkerError):
+            raise SimulationError(
+                f"{root}: {name(*place)}: {reply}; "
+                "the same command goes on where it was, with fewer --workers if need be"
+            )
+        write(place, reply.attached["file"])
+
     with progress("photographs", len(places), len(places) - len(left)) as advance:
         if workers == 1:
             for place in left:
-                _write(production, root, place)
-                advance(1, "")
+                write(place, production.file(production.example(*place)))
             return
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(production, root, os.getpid()),
-        )
-        try:
-            for _ in pool.map(
-                _write_here, left, chunksize=1 if production.staging.side is None else 8
-            ):
-                advance(1, "")
-        except BrokenProcessPool as error:
-            raise SimulationError(
-                f"{root}: a process died, perhaps for want of memory; "
-                "the same command goes on where it was, with fewer --workers if need be"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with LocalEngine(work, workers) as engine:
+            for _ in engine.map(left, ask, done):
+                pass
 
 
-_at_work: tuple[Production, Path]
+def _work(scenes: Sequence[Scene], staging: Staging) -> Work:
+    return Work(
+        loader="trueshot.simulation.staging.production:load",
+        settings={
+            "scenes": [[scene.name, str(scene.path)] for scene in scenes],
+            "staging": asdict(staging),
+        },
+        memory=None,
+        seconds=MOST_SECONDS,
+    )
 
 
-def _begin(production: Production, root: Path, parent: int) -> None:
-    """Prepare a process: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
-    global _at_work
-    _at_work = production, root
-    threadpool_limits(1)  # a process is a core here
-    keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Make ready to make photographs of a staging, as a loader of `Pool`."""
+    said = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["staging"].items()}
+    staging = TypeAdapter(Staging).validate_python(said)
+    scenes = [Scene(name=name, kind="photo", path=Path(path)) for name, path in settings["scenes"]]
+    production = _production(scenes, staging)
 
+    def handle(request: dict[str, Any], _: Attached) -> tuple[dict[str, Any], Attached]:
+        return {}, {"file": production.file(production.example(request["part"], request["index"]))}
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:  # which is another as soon as ours is dead
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _write_here(place: tuple[str, int]) -> None:
-    _write(*_at_work, place)
-
-
-def _write(production: Production, root: Path, place: tuple[str, int]) -> None:
-    write_atomically(root / name(*place), production.file(production.example(*place)))
+    return handle, {}
 
 
 def _manifest(production: Production) -> str:
