@@ -90,6 +90,7 @@ WHOLE = {
     + JPEG[2:],
     "a progressive JPEG": saved("JPEG", progressive=True),
     "a PNG in small chunks": pieces(PNG, 128),
+    "a PNG with something behind its end": PNG + bytes(100_000),
     "a TIFF of strips": saved("TIFF"),
 }
 

@@ -40,6 +40,10 @@ class Judge(nn.Module):
         self.kind = kind
 
     def forward(self, images):
+        if self.kind == "raising":
+            raise ZeroDivisionError("by nothing")
+        if self.kind == "writing":
+            images.sub_(100.0)
         logits = self.layer(images.flatten(1))
         if self.kind == "nan":
             return logits * float("nan")
@@ -55,6 +59,8 @@ def three(): return Judge(3)
 def nan(): return Judge(kind="nan")
 def number(): return Judge(kind="number")
 def first(): return Judge(kind="first")
+def raising(): return Judge(kind="raising")
+def writing(): return Judge(kind="writing")
 def shut(): return Judge(kind="shut")
 def broken(): raise OSError("weights are gone")
 def nothing(): return None
@@ -162,6 +168,8 @@ def test_a_module_is_found_by_its_import_path(module: str, attribute: str, suffi
         ("somebodys:number", "a float tensor of logits wanted, got int"),
         ("somebodys:nan", "no finite numbers"),
         ("missing.onnx", "no such file"),
+        ("somebodys:raising", r"Judge fails on images of shape .*ZeroDivisionError: by nothing"),
+        ("somebodys:writing", "Judge writes into the images that it is given"),
     ],
 )
 def test_what_is_no_detector_is_refused_by_name(module: str, source: str, message: str) -> None:
@@ -169,6 +177,15 @@ def test_what_is_no_detector_is_refused_by_name(module: str, source: str, messag
         load_outside(source, side=16)
     assert str(caught.value).startswith(source.split(":")[0])
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_fails_later_is_named_too(module: str) -> None:
+    detector, _ = load_outside("somebodys:ready", side=16)
+    network = detector.network.network
+    for kind, said in (("raising", "Judge fails"), ("writing", "Judge writes into")):
+        network.kind = kind
+        with pytest.raises(OutsideDetectorError, match=said):
+            detector.probabilities(levels(2, 16))
 
 
 def test_images_of_the_wrong_size_are_named(module: str) -> None:

@@ -21,9 +21,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
 from pyarrow import parquet
 
+from trueshot import progress
 from trueshot.engines.engine import LocalEngine, Reply, Request
 from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
@@ -552,6 +554,56 @@ def test_what_is_passed_over_is_counted_in_summary_and_record_and_is_never_statu
 def folder_results(folder: Path) -> Path:
     """In the folder that is scanned: nothing is said of what the scan itself writes."""
     return folder / "in" / "results.jsonl"
+
+
+def test_a_csv_for_excel_begins_so_that_it_reads_all_names(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "in", 1)
+    (folder / "000.png").rename(folder / "Grüße 写真.png")
+    for excel in (False, True):
+        out = tmp_path / f"{excel}.csv"
+        list(scan("quick", [folder], out, replace(FAKE, excel=excel), engine=judges))
+        assert out.read_bytes().startswith(b"\xef\xbb\xbffile,") is excel
+        with out.open(encoding="utf-8-sig", newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert row["file"].endswith("Grüße 写真.png")
+    plain, marked = ((tmp_path / f"{excel}.csv").read_bytes() for excel in (False, True))
+    assert len(marked) == len(plain) + 3
+    lines = tmp_path / "r.jsonl"  # no mark where one would break what reads it
+    list(scan("quick", [folder], lines, replace(FAKE, excel=True), engine=judges))
+    assert lines.read_bytes().startswith(b"{")
+
+
+def test_the_first_estimate_waits_for_a_few_items(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    with progress.progress("work", 10, done=2) as advance:
+        for _ in range(8):
+            advance(1, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1].rstrip(",") for line in lines] == [f"{n}/10" for n in range(3, 11)]
+    assert [" s left" in line for line in lines] == [False] * 4 + [True] * 3 + [False]
+
+
+def test_the_bar_waits_for_a_few_items_too() -> None:
+    bar = progress._bar()
+    task = bar.add_task("work", total=100, completed=10, note="", first=10)
+    column = next(each for each in bar.columns if isinstance(each, progress._Remaining))
+    bar.update(task, completed=14)
+    assert str(column.render(bar.tasks[0])) == "-:--:--"
+
+
+def test_what_is_waited_for_is_said_if_it_takes_more_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress.waiting("loading the detector"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_SECONDS_OF_PATIENCE", 0.0)
+    with progress.waiting("loading the detector"):
+        wait_until(lambda: capsys.readouterr().err == "loading the detector …\n")
 
 
 def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(

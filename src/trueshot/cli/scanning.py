@@ -56,6 +56,9 @@ def scan(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print records as JSON, one a line, as they come.")
     ] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin a .csv so that Excel reads all names in it.")
+    ] = False,
     fail_on: Annotated[
         str | None,
         typer.Option(
@@ -83,6 +86,8 @@ def scan(
             explain=report is not None,
             piped_names=names,
             show_progress=not alone,
+            say_waiting=True,
+            excel=excel,
             engine=engine.value,
             address=address,
             fail_on=None if fail_on is None else _words(fail_on),

@@ -97,10 +97,29 @@ class AdaptedNetwork(nn.Module):
             value = torch.tensor(getattr(contract, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
+    def _asked(self, seen: Tensor) -> Any:
+        """What the network gives; foreign code, which may do anything."""
+        version = None if seen.is_inference() else seen._version
+        try:
+            logits = self.network(seen)
+        except OutsideDetectorError:
+            raise
+        except Exception as error:
+            raise OutsideDetectorError(
+                f"{type(self.network).__name__} fails on images of shape {tuple(seen.shape)}: "
+                f"{type(error).__name__}: {_line(error)}"
+            ) from error
+        if version is not None and seen._version != version:
+            raise OutsideDetectorError(
+                f"{type(self.network).__name__} writes into the images that it is given; "
+                "have it work on a copy"
+            )
+        return logits
+
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, 3, h, w) to logits (n, classes)."""
         seen = images if self.plain else (images - self.mean) / self.std
-        logits = self.network(seen)
+        logits = self._asked(seen)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
             raise OutsideDetectorError(f"a float tensor of logits wanted, got {found}")

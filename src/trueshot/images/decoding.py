@@ -114,7 +114,7 @@ def count_scans(data: bytes) -> int:
 def has_sensible_chunks(png: bytes) -> bool:
     """Whether a PNG has no more chunks than programs write: Pillow goes through each in Python."""
     at, left = 8, 1000 + len(png) // _BYTES_PER_CHUNK
-    while left and at + 12 <= len(png):
+    while left and at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
         at += 12 + int.from_bytes(png[at : at + 4], "big")
         left -= 1
     return left > 0

@@ -44,7 +44,9 @@ class Settings:
         explain: Whether pictures that show why are kept in the ledger.
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
+        say_waiting: Whether it is said there what is waited for before the first verdict.
         loader: What the workers run, as `Pool` takes it.
+        excel: Whether a CSV begins with a byte order mark, by which Excel knows UTF-8.
         fail_on: Verdicts for which the exit status is not 0; None for the default, see
             `failing_words`.
         engine: Where: "local", or "ray" for the machines of a cluster, where `workers` is not
@@ -63,6 +65,8 @@ class Settings:
     explain: bool = False
     piped_names: bool = False
     show_progress: bool = False
+    say_waiting: bool = False
+    excel: bool = False
     loader: str = _LOADER
     fail_on: tuple[str, ...] | None = None
     engine: str = "local"
@@ -192,18 +196,21 @@ def scan(
             return items(paths, piped=read, piped_names=settings.piped_names, own=mine)
 
         shown = settings.show_progress and sys.stderr is not None
-        advance = stack.enter_context(_progress(found)) if shown else _silent
-        claim = {"detector": str(engine.facts["detector"])}
+        with _waiting("looking for files", settings):
+            total = sum(1 for _ in found()) if shown else 0
+        with _waiting("loading the detector", settings):
+            claim = {"detector": str(engine.facts["detector"])}
         task = task_of(engine)
         failing_words(task, settings.fail_on)  # a wrong word is told of before the work
         book = None if place is None else stack.enter_context(Ledger(place, claim))
         summary = Summary(task=task, fail_on=settings.fail_on)
+        advance = stack.enter_context(_progress(total)) if shown else _silent
         for verdict in judge_items(engine, found(), book, explain=settings.explain, task=task):
             summary.add(verdict)
             advance(1, f"{summary.rate:.1f} a second")
             yield verdict
         if out is not None and book is not None:
-            write_output(out, book.verdicts())
+            write_output(out, book.verdicts(), excel=settings.excel)
         if finish is not None and book is not None:
             finish(book, summary)
 
@@ -317,9 +324,15 @@ def _silent(steps: int, note: str) -> None:
     pass
 
 
-def _progress(
-    found: Callable[[], Iterator[Item]],
-) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
+def _progress(total: int) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
     from trueshot.progress import progress
 
-    return progress("scan", sum(1 for _ in found()))
+    return progress("scan", total)
+
+
+def _waiting(what: str, settings: Settings) -> contextlib.AbstractContextManager[None]:
+    if not settings.say_waiting or sys.stderr is None:
+        return contextlib.nullcontext()
+    from trueshot.progress import waiting
+
+    return waiting(what)
