@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -213,9 +214,74 @@ def test_what_was_judged_is_not_judged_again_unless_it_changed(
     (folder / "004.png").unlink()
     (folder / "new.png").write_bytes(picture(0))
     later = again()
-    assert sorted(asked) == ["002.png", "003.png", "new.png"]
+    assert sorted(asked) == ["002.png", "new.png"], "003 has another time, and the same hash"
     assert [verdict.file for verdict in later] == [record["file"] for record in lines(out)]
     assert len(later) == 6
+
+
+def kept_by(judges: LocalEngine, folder: Path, ledger: Path) -> dict[str, Any]:
+    """What a scan says of the hashes of a folder's files."""
+    found = scan("quick", [folder], settings=FAKE, engine=judges, ledger=ledger)
+    return {Path(verdict.file).name: verdict.sha256 for verdict in found}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_another_picture_of_equal_size_and_time_is_judged_again(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, ledger = tmp_path / "in", tmp_path / "the.ledger"
+    folder.mkdir()
+    for name in ("in-place", "replaced", "moved", "same"):
+        (folder / name).write_bytes(picture(10, "BMP"))
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+    (folder / "in-place").write_bytes(picture(200, "BMP"))
+    (tmp_path / "other").write_bytes(picture(201, "BMP"))
+    (tmp_path / "other").replace(folder / "replaced")
+    (folder / "moved").unlink()
+    (tmp_path / "third").write_bytes(picture(202, "BMP"))
+    os.utime(tmp_path / "third", ns=(10**18, 10**18))
+    (tmp_path / "third").rename(folder / "moved")
+    for name in ("in-place", "replaced"):
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert len({path.stat().st_size for path in folder.iterdir()}) == 1
+    assert len({path.stat().st_mtime_ns for path in folder.iterdir()}) == 1
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+
+
+def test_a_change_within_one_tick_of_a_slow_clock_is_found_by_its_hash(
+    judges: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / "a.bmp"
+    path.write_bytes(picture(10, "BMP"))
+    (item,) = items([folder])
+    with Ledger(tmp_path / "the.ledger", {}) as ledger:
+        (verdict,) = judge_items(judges, [item], ledger)
+        path.write_bytes(picture(200, "BMP"))
+        (again,) = items([folder])
+        same = replace(again, mtime_ns=item.mtime_ns, ctime_ns=item.ctime_ns)
+        assert ledger.find(same, 0) is None, "as far as the clock tells, it was not changed"
+        path.write_bytes(picture(10, "BMP"))
+        assert ledger.find(same, 0) == verdict
+        monkeypatch.setattr("trueshot.scanning.ledger._sha256", lambda _: pytest.fail("no doubt"))
+        late = replace(same, seen_ns=same.ctime_ns + 10**10)
+        ledger.keep(late, 0, verdict, final=True)
+        assert ledger.find(late, 0) == verdict
+
+
+def test_members_of_a_changed_archive_are_judged_again(judges: LocalEngine, tmp_path: Path) -> None:
+    archive, ledger = tmp_path / "a.zip", tmp_path / "the.ledger"
+    for level in (10, 200):
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("a.bmp", picture(level, "BMP"))
+        found = scan("quick", [archive], settings=FAKE, engine=judges, ledger=ledger)
+        wanted = hashlib.sha256(picture(level, "BMP")).hexdigest()
+        assert [verdict.sha256 for verdict in found] == [wanted]
 
 
 def test_errors_of_the_hour_are_tried_again_and_damage_is_not(
@@ -297,7 +363,7 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
     found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
     with connected(path) as database:
         names = [row[1] for row in database.execute("PRAGMA table_info(items)")]
-        columns = names[names.index("position") + 1 :]
+        columns = [*names[names.index("position") + 1 :], "ctime_ns", "inode", "seen_ns"]
         database.execute("ALTER TABLE items ADD COLUMN record TEXT")
         for number, verdict in enumerate(found):
             record = json.dumps(verdict.as_record())
@@ -682,7 +748,7 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
     record = {"verdict": "error", "file": "other", "reason": "\x1b[2J", "sha256": "0" * 64}
     record |= {"notes": ["\n"], "format": "\x07"}
     attached = {"explanation": b"1", "\udcff": b"2"}
-    item = Item(name="a", path="a", size=1, note="known here")
+    item = Item(name="a", path="a", size=1, seen_ns=10**10, note="known here")
     with Ledger(tmp_path / "ledger", {}) as ledger:
         engine = Fixed(Answer({"verdict": record, "final": True}, attached))
         (verdict,) = judge_items(engine, [item], ledger, explain=True)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import json
+import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +21,7 @@ from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
-VERSION = 2
+VERSION = 3
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
 
 # Columns of a verdict are those of a record, but for what follows from others; notes and features
@@ -30,6 +34,9 @@ CREATE TABLE items (
     identity BLOB NOT NULL UNIQUE,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    seen_ns INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     final INTEGER NOT NULL,
     explained INTEGER NOT NULL,
@@ -45,7 +52,8 @@ CREATE TABLE explanations (
     PRIMARY KEY (item, name)
 );
 """
-_KEPT = ("identity", "size", "mtime_ns", "crc", "final", "explained", "turn", "position", *_FIELDS)
+_STATE = ("size", "mtime_ns", "ctime_ns", "inode", "seen_ns")
+_KEPT = ("identity", *_STATE, "crc", "final", "explained", "turn", "position", *_FIELDS)
 _KEEP = f"""
 INSERT INTO items ({", ".join(_KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
 ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT[1:])}
@@ -56,8 +64,19 @@ RETURNING id
 _FROM_VERSION_1 = f"""
 {"".join(f"ALTER TABLE items ADD COLUMN {name};" for name in _FIELDS)}
 UPDATE items SET {", ".join(f"{name} = json_extract(record, '$.{name}')" for name in _FIELDS)};
-ALTER TABLE items DROP COLUMN record
+ALTER TABLE items DROP COLUMN record;
 """
+
+# Version 2 knew a file by its size and its own word on when it was changed: all are in doubt.
+_FROM_VERSION_2 = ";".join(
+    f"ALTER TABLE items ADD COLUMN {name} INTEGER NOT NULL DEFAULT -1"
+    for name in ("ctime_ns", "inode", "seen_ns")
+)
+_UPGRADES = {1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}
+
+# Clocks of file systems tick as seldom as every two seconds (FAT), and two changes within one tick
+# leave one time: what was changed so shortly before it was found may have been changed again.
+_TICK_NS = 2 * 10**9
 
 
 class Ledger(Closing):
@@ -93,6 +112,10 @@ class Ledger(Closing):
     def find(self, item: Item, position: int, *, explained: bool = False) -> Verdict | None:
         """The verdict on an item, if it was judged before and is unchanged since.
 
+        A file of the same size is unchanged if its inode and both its times are those of before,
+        and it was not changed within two seconds before it was judged. Where one of these is not
+        so, the hash of its bytes decides; members of archives are judged again.
+
         Args:
             item: What is to be judged.
             position: Its place among the results of this scan.
@@ -102,16 +125,22 @@ class Ledger(Closing):
             return None
         with _errors_with_a_name(self.path):
             row = self._database.execute(
-                f"SELECT id, {', '.join(_FIELDS)} FROM items WHERE identity = ? AND size = ?"
-                " AND mtime_ns = ? AND crc = ? AND final AND explained >= ?",
-                (item.identity, *_state(item), explained),
+                f"SELECT id, {', '.join((*_STATE, *_FIELDS))} FROM items WHERE identity = ?"
+                " AND size = ? AND crc = ? AND final AND explained >= ?",
+                (item.identity, item.size, _crc(item), explained),
             ).fetchone()
             if row is None:
                 return None
-            verdict = _verdict(row[1:], item.name)  # it may be named otherwise now
+            state = row[1 : 1 + len(_STATE)]
+            verdict = _verdict(row[1 + len(_STATE) :], item.name)  # it may be named otherwise now
+            if not _is_as_before(item, state):
+                if verdict.sha256 is None or _sha256(item) != verdict.sha256:
+                    return None
+                state = _state(item)
+            changes = ", ".join(f"{name} = ?" for name in (*_STATE, "turn", "position", "file"))
             self._database.execute(
-                "UPDATE items SET turn = ?, position = ?, file = ? WHERE id = ?",
-                (self._turn, position, item.name, row[0]),
+                f"UPDATE items SET {changes} WHERE id = ?",
+                (*state, self._turn, position, item.name, row[0]),
             )
             return verdict
 
@@ -133,7 +162,8 @@ class Ledger(Closing):
             final: Whether it need not be judged again as long as the file is unchanged.
             explanations: Pictures, by name, if they were asked for.
         """
-        row = (item.identity, *_state(item), final, explanations is not None, self._turn, position)
+        shown = explanations is not None
+        row = (item.identity, *_state(item), _crc(item), final, shown, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
             (number,) = self._database.execute(_KEEP, (*row, *_row(verdict))).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
@@ -183,7 +213,7 @@ class Ledger(Closing):
         if not fresh and kind != _APPLICATION:
             raise RunError(f"{self.path}: is a database, but no ledger of a scan; give another")
         version = VERSION if fresh else self._number("PRAGMA user_version")
-        if version not in (1, VERSION):
+        if version not in (*_UPGRADES, VERSION):
             reason = f"is a ledger of version {version}, and this trueshot writes {VERSION}"
             raise RunError(f"{self.path}: {reason}; give another, or delete it")
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -191,8 +221,8 @@ class Ledger(Closing):
         self._database.execute("BEGIN EXCLUSIVE")
         self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._database.execute(f"PRAGMA user_version = {VERSION}")
-        if fresh or version == 1:
-            for statement in (_TABLES if fresh else _FROM_VERSION_1).split(";"):
+        if fresh or version in _UPGRADES:
+            for statement in (_TABLES if fresh else _UPGRADES[version]).split(";"):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
 
@@ -234,9 +264,38 @@ class Ledger(Closing):
         return int(self._database.execute(question).fetchone()[0])
 
 
-def _state(item: Item) -> tuple[int, int, int]:
-    """What is another when the file is another."""
-    return item.size, item.mtime_ns, -1 if item.member is None else item.member.crc
+def _state(item: Item) -> tuple[int, ...]:
+    """What is another when the file is another, and when it was seen so."""
+    return tuple(getattr(item, name) for name in _STATE)
+
+
+def _crc(item: Item) -> int:
+    return -1 if item.member is None else item.member.crc
+
+
+def _is_as_before(item: Item, state: tuple[int, ...]) -> bool:
+    """Whether an item is beyond doubt what it was when it was in this state."""
+    if item.data is not None:
+        return True  # known by its bytes
+    *before, seen = state
+    *now, _ = _state(item)
+    return before == now and seen - max(item.mtime_ns, item.ctime_ns) > _TICK_NS
+
+
+def _sha256(item: Item) -> str | None:
+    """Of the bytes of a file; None of what is none, or no longer to be read."""
+    if item.member is not None:
+        return None
+    try:
+        with io.FileIO(item.path, opener=_open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
+    except (OSError, ValueError):
+        return None
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _row(verdict: Verdict) -> Iterator[Any]:

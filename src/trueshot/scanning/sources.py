@@ -6,6 +6,7 @@ import functools
 import glob
 import hashlib
 import os
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from trueshot.scanning.archives import Member, is_archive, members
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
 _MOST_NAMED = 3
+_MOST_NUMBER = 2**63 - 1  # that SQLite holds
 _LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wanted"
 
 
@@ -29,7 +31,10 @@ class Item:
         name: What it is called in the results: printable, on one line, and no other path alike.
         path: The file to open, as the system wants it.
         size: Of the file in bytes, as it was found; -1 if there is none.
-        mtime_ns: When it was last changed.
+        mtime_ns: When its content was last changed, as it says.
+        ctime_ns: When anything of it was, as the system says.
+        inode: Its number on its disk.
+        seen_ns: When it was found so.
         inside: Its name in the archive `path`.
         member: Where it lies there.
         data: Its bytes, if they came from standard input.
@@ -42,6 +47,9 @@ class Item:
     path: str
     size: int = -1
     mtime_ns: int = -1
+    ctime_ns: int = -1
+    inode: int = -1
+    seen_ns: int = -1
     inside: str = ""
     member: Member | None = None
     data: bytes | None = None
@@ -189,7 +197,18 @@ def file_item(path: str, name: str) -> Item:
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); check it, and where it leads"
         return Item(name=name, path=path, reason=sanitize(reason))
-    return Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Item(name=name, path=path, **_state(status))
+
+
+def _state(status: os.stat_result) -> dict[str, Any]:
+    """By what a file is known to be as it was."""
+    return {
+        "size": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino & _MOST_NUMBER,
+        "seen_ns": time.time_ns(),
+    }
 
 
 def _archive(path: str) -> Iterator[Item]:
@@ -204,8 +223,7 @@ def _archive(path: str) -> Iterator[Item]:
             yield Item(
                 name=sanitize_unique(f"{path}!/{listed.name}"),
                 path=path,
-                size=status.st_size,
-                mtime_ns=status.st_mtime_ns,
+                **_state(status),
                 inside=listed.name,
                 member=listed.member,
                 note=listed.note,
