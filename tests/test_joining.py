@@ -73,6 +73,10 @@ def test_patches_of_recaptures_lie_inside_the_medium(staged: Path, tmp_path: Pat
         assert (waves[20:22].max() > 5 * np.median(waves[24:])) == (frame.label == 1)
     again = cut_patches([staged], tmp_path / "again", Patching(side=64, per_photograph=4))
     assert again.read_bytes() == manifest.read_bytes()
+    patching = Patching(side=64, per_photograph=4, with_photographs=True)
+    both = read_frames(cut_patches([staged], tmp_path / "both", patching))
+    assert sum(frame.path.resolve().parent == staged.parent for frame in both) == 56
+    assert len(both) == 5 * 56
 
 
 def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -> None:
