@@ -1,4 +1,4 @@
-"""How the shipped detectors of crops, `lcnn` and `robust`, were made and measured: docs/detectors.md has what came out.
+"""How `lcnn` and `robust` were made and measured: docs/detectors.md has what came out.
 
     trueshot simulate --photos PHOTOS --size 64 --size 128 --per-class 64000 \
         --fractions 0.8 0.1 0.1 --seed 11 --out runs/shipped/data
