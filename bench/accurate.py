@@ -46,7 +46,7 @@ LIMITS = (
     "Thresholds, likelihood ratios and the weights of the kinds of evidence come from simulated "
     "photographs too. On real ones error rates differ from phone to phone: see the real "
     "photographs among the measurements. Method and simulation were chosen with an eye on them.",
-    "A photograph of a room with a lit screen in it is a recapture here, whatever it was taken for.",
+    "A photograph of a room with a lit screen in it is a recapture here, whatever it is for.",
     "Whoever adds noise of a level or two on purpose turns the texture; lattice and context were "
     "not attacked at all. Use `robust` where somebody may want to deceive.",
     "Recaptures that fill the frame, and were scaled down until no grid is left, leave little to "

@@ -276,6 +276,14 @@ function renderFacts(found) {
   const rows = [];
   const add = (name, ...value) => rows.push(element("dt", {}, name), element("dd", {}, ...value));
   if (found.crops != null) add("Crops", `${found.crops} of ${found.pictures?.side ?? "?"} px, at native resolution`);
+  const evidence = found.pictures?.evidence;
+  if (evidence) {
+    const parts = Object.entries(evidence.contributions).map(([kind, value]) => `${kind} ${value > 0 ? "+" : ""}${fixed(value, 1)}`);
+    if (parts.length) add("Evidence", `${parts.join(", ")} (above 0: for ${words(detector())[1]})`);
+    if ((evidence.contributions.context ?? 0) > 0) add("Looks like", evidence.looks_like);
+    if (evidence.outline.length) add("Region", `${Math.round(100 * evidence.share)} % of the photograph, outlined`);
+    if (evidence.period && (evidence.contributions.lattice ?? 0) > 0) add("Grid", `${fixed(evidence.period, 1)} px apart`);
+  }
   if (found.width != null) add("Image", `${found.width} × ${found.height} px, ${found.format}`);
   if (found.notes?.length) add("Notes", found.notes.join("; "));
   if (found.seconds != null) add("Time", `${found.seconds.toFixed(2)} s`);
@@ -335,6 +343,22 @@ function paint(canvas, heat, found) {
     pen.lineWidth = thickness;
     for (const [y, x] of pictures.corners) pen.strokeRect(x * scale + 2, y * scale + 2, side - 4, side - 4);
   }
+  outline(pen, pictures.evidence?.outline ?? [], scale);
+}
+
+// The region that looks most like a recapture, in dashes.
+function outline(pen, corners, scale) {
+  if (!corners.length) return;
+  for (const [colour, thickness] of [["#000c", 9], ["#ffd24d", 5]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = thickness;
+    pen.setLineDash([24, 12]);
+    pen.beginPath();
+    for (const [y, x] of corners) pen.lineTo(x * scale, y * scale);
+    pen.closePath();
+    pen.stroke();
+  }
+  pen.setLineDash([]);
 }
 
 // ---- The attack: the latest wish wins ----
