@@ -47,7 +47,7 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
         judge,  # type: ignore[arg-type]
         detector,
         settings["pixel_limit"],
-        lambda image, judged: {"explanation": image.facts.sha256.encode()},
+        lambda image, judged, data: {"explanation": image.facts.sha256.encode()},
     )
 
     def slowly(request: dict[str, Any], attached: dict[str, bytes]) -> Any:

@@ -161,6 +161,7 @@ def test_results_and_report_agree_and_a_second_scan_judges_nothing_again(
     first = out.read_bytes()
     assert scan(bundle, folder, "--out", out, "--report", report).exit_code == 1
     assert out.read_bytes() == first  # the times too: nothing was judged again
+    assert report.read_text().count("data:image/") == page.count("data:image/"), "but explained"
 
 
 def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> None:

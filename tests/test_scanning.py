@@ -32,9 +32,10 @@ from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
 from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.scanning import Settings, Summary, Verdict, exit_status, scan
-from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.ledger import EXPLAINED, Ledger
 from trueshot.scanning.output import write_output
 from trueshot.scanning.runner import judge_items
+from trueshot.scanning.shown import explain_shown
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdict import COLUMNS, words_of
 from trueshot.scanning.worker import examiner
@@ -351,11 +352,63 @@ def test_explanations_are_kept_and_asked_for_later_they_are_made(
     claim = {"detector": judges.facts["detector"]}
     with Ledger(Path(f"{out}.ledger"), claim) as ledger:
         for position, item in enumerate(items([folder])):
-            assert ledger.find(item, position, explained=True)
+            assert ledger.find(item, position, explained=EXPLAINED)
         kept = list(ledger.explained())
     assert [verdict for verdict, _ in kept] == full
     for verdict, pictures in kept:
+        assert pictures.pop("thumbnail").startswith(b"RIFF")
         assert pictures == {"explanation": str(verdict.sha256).encode()}
+
+
+def test_of_many_those_that_a_report_shows_are_explained(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 9), tmp_path / "out.jsonl"
+    few = replace(FAKE, explain=True, most_explained=3)
+    found = list(scan("quick", [folder], out, few, engine=judges))
+    order = ["recaptured", "undecided", "original"]
+    ranked = sorted(found, key=lambda each: (order.index(each.verdict), -float(each.score or 0)))
+    with Ledger(Path(f"{out}.ledger"), {"detector": judges.facts["detector"]}) as ledger:
+        list(judge_items(judges, items([folder]), ledger, pictured=True))
+        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+    assert len(kept) == 9
+    assert all("thumbnail" in pictures for pictures in kept.values())
+    assert all("explanation" in kept[each.file] for each in ranked[:3])
+    assert sum("explanation" in pictures for pictures in kept.values()) <= 6, "and the first three"
+
+
+def test_a_ledger_keeps_no_explanations_once_the_report_is_written_and_makes_them_again(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 5), tmp_path / "out.jsonl"
+    shown: list[dict[str, set[str]]] = []
+
+    def finish(ledger: Ledger, _: object) -> None:
+        shown.append({verdict.file: set(pictures) for verdict, pictures in ledger.explained()})
+
+    for _ in range(2):
+        explained = replace(FAKE, explain=True)
+        found = list(scan("quick", [folder], out, explained, engine=judges, finish=finish))
+        assert len(found) == 5
+        with connected(Path(f"{out}.ledger")) as database:
+            names = {name for (name,) in database.execute("SELECT name FROM explanations")}
+        assert names == {"thumbnail"}
+    assert shown[0] == shown[1] == {v.file: {"explanation", "thumbnail"} for v in found}
+
+
+def test_another_file_by_now_is_not_taken_for_the_one_that_was_judged(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "in", 2)
+    claim = {"detector": judges.facts["detector"]}
+    with Ledger(tmp_path / "the.ledger", claim) as ledger:
+        before = list(judge_items(judges, items([folder]), ledger, pictured=True))
+        (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
+        explain_shown(judges, items([folder]), ledger, most=2)
+        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+        assert list(ledger.verdicts()) == before
+    (changed, same) = sorted(kept)
+    assert kept == {changed: {"thumbnail"}, same: {"explanation", "thumbnail"}}
 
 
 def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: Path) -> None:
@@ -751,7 +804,7 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
     item = Item(name="a", path="a", size=1, seen_ns=10**10, note="known here")
     with Ledger(tmp_path / "ledger", {}) as ledger:
         engine = Fixed(Answer({"verdict": record, "final": True}, attached))
-        (verdict,) = judge_items(engine, [item], ledger, explain=True)
+        (verdict,) = judge_items(engine, [item], ledger, explained=1)
         ((kept, pictures),) = ledger.explained()
         assert ledger.find(item, 0)
     assert verdict == Verdict(

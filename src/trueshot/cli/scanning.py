@@ -192,13 +192,14 @@ def _write_report(
     summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
-    from trueshot.scanning.ledger import Explanations
+    from trueshot.scanning.ledger import Explanations, Thumbnails
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
         Explanations(ledger),
         report,
         detector,
+        thumbnails=Thumbnails(ledger),
         asked=paths,
         settings={**settings, "fails for": ", ".join(summary.failing)},
         results=None if out is None else str(out),

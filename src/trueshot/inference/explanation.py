@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+from trueshot.files import sanitize
+
 Kind = Literal["filtered", "spectrum"]
 
 _MAGIC = b"trueshot explanation 1\n"
@@ -17,6 +19,7 @@ _MOST_HEADER = 2**20
 _MOST_BLOB = 8 * 2**20
 _MOST_SIDE = 10**6  # pixels of a photograph
 _MOST_KINDS, _MOST_CORNERS = 10, 1000
+_MOST_CLAIMS, _LONGEST_CLAIM = 20, 1000
 _WORD = re.compile("[A-Za-z][A-Za-z -]{0,59}")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
@@ -134,6 +137,8 @@ class Explanation:
         key_crop: The crop that weighs most; None without crops, or if there is no first layer
             that could be shown.
         evidence: What else was looked at; None for detectors that judge crops alone.
+        claims: What the file says of where it comes from, as pairs of name and text; none of it
+            was checked, and none of it had a part in the judgement.
     """
 
     width: int
@@ -148,6 +153,7 @@ class Explanation:
     within_crops: bool = False
     key_crop: KeyCrop | None = None
     evidence: EvidenceShown | None = None
+    claims: tuple[tuple[str, str], ...] = ()
 
     def to_bytes(self) -> bytes:
         """Figures as JSON, and the pictures behind them; equal explanations give equal bytes."""
@@ -168,6 +174,8 @@ class Explanation:
         }
         if self.evidence is not None:
             header["evidence"] = _said_of(self.evidence)
+        if self.claims:
+            header["claims"] = self.claims
         parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *pictures]
         return _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
 
@@ -207,6 +215,7 @@ class Explanation:
             within_crops=header["within_crops"] is True,
             key_crop=_key_crop(key_crop, others[:2]) if key_crop else None,
             evidence=_evidence(evidence, others[-2:]) if evidence else None,
+            claims=_claims(header.get("claims", ())),
         )
 
 
@@ -272,6 +281,19 @@ def _lattice(said: Sequence[Any], pictures: Sequence[bytes]) -> LatticeShown:
         period=_finite(period),
         prominence=_finite(prominence),
     )
+
+
+def _claims(said: Sequence[Any]) -> tuple[tuple[str, str], ...]:
+    """Texts of a stranger's file, shown to people: printable, and not without end."""
+    if len(said) > _MOST_CLAIMS:
+        raise ValueError("more claims than a file makes")
+    return tuple((_claim(name), _claim(text)) for name, text in said)
+
+
+def _claim(text: object) -> str:
+    if not isinstance(text, str) or len(text) > _LONGEST_CLAIM:
+        raise ValueError(f"a short text wanted, got {text!r:.100}")
+    return sanitize(text)
 
 
 def _numbers(spot: CropScore) -> list[float]:

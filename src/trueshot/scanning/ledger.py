@@ -9,19 +9,21 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueshot.engines.closing import Closing
 from trueshot.errors import RunError
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
+from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
 
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
 VERSION = 3
+# What is kept of an item beside its verdict: a small picture for a row, and why, for a card.
+THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
 
 # Columns of a verdict are those of a record, but for what follows from others; notes and features
@@ -109,7 +111,7 @@ class Ledger(Closing):
             self._database.close()
             raise
 
-    def find(self, item: Item, position: int, *, explained: bool = False) -> Verdict | None:
+    def find(self, item: Item, position: int, *, explained: int = 0) -> Verdict | None:
         """The verdict on an item, if it was judged before and is unchanged since.
 
         A file of the same size is unchanged if its inode and both its times are those of before,
@@ -119,7 +121,8 @@ class Ledger(Closing):
         Args:
             item: What is to be judged.
             position: Its place among the results of this scan.
-            explained: Whether pictures are wanted: without them, it counts as not judged.
+            explained: What is wanted beside the verdict (0, `THUMBNAILS` or `EXPLAINED`): without
+                it, the item counts as not judged.
         """
         if item.size < 0 or item.reason is not None:
             return None
@@ -151,6 +154,7 @@ class Ledger(Closing):
         verdict: Verdict,
         *,
         final: bool,
+        explained: int = 0,
         explanations: Mapping[str, bytes] | None = None,
     ) -> None:
         """Enter a finished item.
@@ -160,10 +164,10 @@ class Ledger(Closing):
             position: Its place among the results of this scan.
             verdict: What came of it.
             final: Whether it need not be judged again as long as the file is unchanged.
-            explanations: Pictures, by name, if they were asked for.
+            explained: What was asked for beside the verdict, as for `find`.
+            explanations: Pictures, by name, that came of it.
         """
-        shown = explanations is not None
-        row = (item.identity, *_state(item), _crc(item), final, shown, self._turn, position)
+        row = (item.identity, *_state(item), _crc(item), final, explained, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
             (number,) = self._database.execute(_KEEP, (*row, *_row(verdict))).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
@@ -171,6 +175,32 @@ class Ledger(Closing):
                 "INSERT INTO explanations VALUES (?, ?, ?)",
                 [(number, name, content) for name, content in (explanations or {}).items()],
             )
+
+    def explain(self, item: Item, sha256: str, explanation: bytes) -> None:
+        """Add why an item of this hash was judged as it was; no other is touched."""
+        with _errors_with_a_name(self.path), self._together():
+            self._database.execute(
+                "INSERT OR REPLACE INTO explanations SELECT id, ?, ? FROM items"
+                " WHERE identity = ? AND sha256 = ?",
+                (EXPLANATION, explanation, item.identity, sha256),
+            )
+            self._database.execute(
+                "UPDATE items SET explained = ? WHERE identity = ? AND sha256 = ?",
+                (EXPLAINED, item.identity, sha256),
+            )
+
+    def unexplained(self, numbers: Container[int]) -> set[bytes]:
+        """Identities of those items of these numbers, as `verdicts` counts, without explanation."""
+        with _errors_with_a_name(self.path):
+            rows = self._database.execute(
+                "SELECT identity, explained FROM items WHERE turn = ? ORDER BY position",
+                (self._turn,),
+            ).fetchall()
+        return {
+            identity
+            for number, (identity, explained) in enumerate(rows)
+            if number in numbers and explained < EXPLAINED
+        }
 
     def verdicts(self) -> Iterator[Verdict]:
         """What this scan has found, or was found before and met again, in the order of items."""
@@ -191,13 +221,26 @@ class Ledger(Closing):
                 ).fetchall()
             )
 
-    def numbers(self) -> dict[str, int]:
-        """Numbers of this scan's items that have pictures, by the SHA-256 of their bytes."""
+    def numbers(self, name: str) -> dict[str, int]:
+        """Numbers of this scan's items that have a picture of this name, by the SHA-256."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                "SELECT sha256, id FROM items WHERE turn = ? AND explained", (self._turn,)
+                "SELECT sha256, id FROM items JOIN explanations ON item = id"
+                " WHERE turn = ? AND name = ?",
+                (self._turn, name),
             )
             return {sha256: number for sha256, number in rows if sha256}
+
+    def drop_explanations(self) -> None:
+        """Give back the room of what explains verdicts: for when a report holds it."""
+        with _errors_with_a_name(self.path):
+            with self._together():
+                self._database.execute("DELETE FROM explanations WHERE name = ?", (EXPLANATION,))
+                self._database.execute(
+                    "UPDATE items SET explained = ? WHERE explained > ?", (THUMBNAILS, THUMBNAILS)
+                )
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of it; it can be closed twice."""
@@ -334,6 +377,27 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be made ({error.strerror}); check the folder") from error
 
 
+class Thumbnails(Mapping[str, bytes]):
+    """Pictures for rows by the SHA-256 of the image file, read one by one.
+
+    Args:
+        ledger: Of the scan, open for as long as they are asked for.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._numbers = ledger.numbers(THUMBNAIL)
+
+    def __getitem__(self, sha256: str) -> bytes:
+        return self._ledger.pictures(self._numbers[sha256])[THUMBNAIL]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
 class Explanations(Mapping[str, "Explanation"]):
     """Explanations by the SHA-256 of the image file; a report shows few of many.
 
@@ -343,7 +407,7 @@ class Explanations(Mapping[str, "Explanation"]):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._numbers = ledger.numbers()
+        self._numbers = ledger.numbers(EXPLANATION)
 
     def __getitem__(self, sha256: str) -> Explanation:
         from trueshot.inference.explanation import Explanation

@@ -14,8 +14,9 @@ from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
-EXPLANATION = "explanation"
-"""Under what name a worker attaches the bytes that `inference.explanation.Explanation` reads."""
+EXPLANATION, THUMBNAIL = "explanation", "thumbnail"
+"""Under what names a worker attaches the bytes that `inference.explanation.Explanation` reads, and
+a picture for a row of a table."""
 
 # What comes from a worker may come from a file that took it over, and is to harm no table, no
 # terminal and no report.
