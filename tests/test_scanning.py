@@ -269,7 +269,9 @@ def test_a_change_within_one_tick_of_a_slow_clock_is_found_by_its_hash(
         assert ledger.find(same, 0) is None, "as far as the clock tells, it was not changed"
         path.write_bytes(picture(10, "BMP"))
         assert ledger.find(same, 0) == verdict
-        monkeypatch.setattr("trueshot.scanning.ledger._sha256", lambda _: pytest.fail("no doubt"))
+        monkeypatch.setattr(
+            "trueshot.scanning.ledger.file_sha256", lambda _: pytest.fail("no doubt")
+        )
         late = replace(same, seen_ns=same.ctime_ns + 10**10)
         ledger.keep(late, 0, verdict, final=True)
         assert ledger.find(late, 0) == verdict

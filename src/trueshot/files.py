@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import io
 import json
 import os
 import re
 import stat
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 from trueshot.errors import RunError, TrueshotError
 
@@ -62,6 +65,53 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{sanitize(name, 100)!r} is given twice")
         table[name] = value
     return table
+
+
+# Clocks of file systems tick as seldom as every two seconds (FAT), and two changes within one tick
+# leave one time: what was changed so shortly before it was seen may have been changed again.
+_TICK_NS = 2 * 10**9
+_MOST_NUMBER = 2**63 - 1  # that SQLite holds
+
+
+class FileState(NamedTuple):
+    """By what a file is known to be as it was, without reading it.
+
+    Args:
+        size: In bytes.
+        mtime_ns: When its content was last changed, as it says.
+        ctime_ns: When anything of it was, as the system says.
+        inode: Its number on its disk.
+        seen_ns: When it was found so.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    seen_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """The state that the system tells of now."""
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return cls(status.st_size, *times, status.st_ino & _MOST_NUMBER, time.time_ns())
+
+    def is_surely(self, now: FileState) -> bool:
+        """Whether a file that was in this state and is in that one has not been changed between.
+
+        Not sure means that its hash has to decide.
+        """
+        return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str | None:
+    """SHA-256 of a regular file; None of what is none, or cannot be read."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
+    except (OSError, ValueError):
+        return None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
+from trueshot.datasets.listing import Row, manifest_rows
 from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError
 from trueshot.files import utf8_safe
@@ -124,11 +123,10 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     no column label.
 
     Raises:
-        DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
+        DatasetError: The file cannot be read, lacks a column or photographs of a class, or a row
+            is wrong; it is named. See `manifest_rows` for what can be read.
     """
-    if not manifest.is_file():
-        raise DatasetError(f"{manifest}: no such file, or a pipe or a device")
-    rows = _rows(manifest)
+    rows = manifest_rows(manifest)
     if not rows:
         raise DatasetError(f"{manifest}: lists no photograph")
     wanted = {"path", "label"} if task.examples is None else {"path"}
@@ -137,6 +135,7 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     photos = [_photo(manifest, number, row, task) for number, row in enumerate(rows, start=1)]
     _refuse_twins(f"{manifest}: lists", photos)
     check_parts(photos, f"{manifest}, row")
+    _refuse_one_class(manifest, photos, task)
     return photos
 
 
@@ -173,42 +172,37 @@ def check_labels(photos: Sequence[Photo], task: Task) -> None:
             )
 
 
-def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
-    try:
-        if manifest.suffix.lower() == ".parquet":
-            import pyarrow.parquet
-
-            table: list[dict[str, Any]] = pyarrow.parquet.read_table(manifest).to_pylist()
-            return table
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(f"{manifest}: cannot be read as a manifest: {error}") from error
-
-
-def _photo(manifest: Path, number: int, row: dict[str, Any], task: Task) -> Photo:
-    name = _text(row.get("path"))
-    label = _text(row.get("label")) if task.examples is None else ""
+def _photo(manifest: Path, number: int, row: Row, task: Task) -> Photo:
+    name = row.get("path", "")
+    label = row.get("label", "") if task.examples is None else ""
     if not name:
         raise DatasetError(f"{manifest}, row {number}: no path")
     if label not in task.classes and task.examples is None:
-        raise DatasetError(
-            f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(task.classes)}"
-        )
+        alike = [each for each in task.classes if each.casefold() == label.casefold()]
+        if len(alike) != 1:
+            known = ", ".join(task.classes)
+            raise DatasetError(
+                f"{manifest}, row {number} ({name}): label {label!r}; known: {known}"
+            )
+        label = alike[0]
     return Photo(
         name=utf8_safe(name),
         path=manifest.parent / name,
         label=label,
-        source=_text(row.get("source")),
-        part=_text(row.get("part")),
-        origins={kind: name for kind in ORIGINS if (name := _text(row.get(kind)))},
+        source=row.get("source", ""),
+        part=row.get("part", ""),
+        origins={kind: name for kind in ORIGINS if (name := row.get(kind, ""))},
     )
 
 
-def _text(value: object) -> str:
-    """What a cell says: nothing where it is None, NaN or blank; a 0 is a name like any other."""
-    missing = value is None or value != value
-    return "" if missing else str(value).strip()
+def _refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> None:
+    lacking = [name for name in task.classes if all(photo.label != name for photo in photos)]
+    if task.examples is None and lacking:
+        found = ", ".join(sorted({photo.label for photo in photos}))
+        raise DatasetError(
+            f"{manifest}: all of its {len(photos)} photographs are {found}, and none is "
+            f"{' or '.join(lacking)}; list photographs of every class"
+        )
 
 
 def _refuse_twins(listed: str, photos: Iterable[Photo]) -> None:

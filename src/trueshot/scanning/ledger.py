@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import json
-import os
 import sqlite3
-import stat
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trueshot.engines.closing import Closing
 from trueshot.errors import RunError
+from trueshot.files import FileState, file_sha256
 from trueshot.scanning.sources import Item
 from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
 
@@ -54,7 +51,7 @@ CREATE TABLE explanations (
     PRIMARY KEY (item, name)
 );
 """
-_STATE = ("size", "mtime_ns", "ctime_ns", "inode", "seen_ns")
+_STATE = FileState._fields
 _KEPT = ("identity", *_STATE, "crc", "final", "explained", "turn", "position", *_FIELDS)
 _KEEP = f"""
 INSERT INTO items ({", ".join(_KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
@@ -75,10 +72,6 @@ _FROM_VERSION_2 = ";".join(
     for name in ("ctime_ns", "inode", "seen_ns")
 )
 _UPGRADES = {1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}
-
-# Clocks of file systems tick as seldom as every two seconds (FAT), and two changes within one tick
-# leave one time: what was changed so shortly before it was found may have been changed again.
-_TICK_NS = 2 * 10**9
 
 
 class Ledger(Closing):
@@ -137,7 +130,8 @@ class Ledger(Closing):
             state = row[1 : 1 + len(_STATE)]
             verdict = _verdict(row[1 + len(_STATE) :], item.name)  # it may be named otherwise now
             if not _is_as_before(item, state):
-                if verdict.sha256 is None or _sha256(item) != verdict.sha256:
+                hashed = None if item.member else file_sha256(item.path)
+                if hashed is None or hashed != verdict.sha256:
                     return None
                 state = _state(item)
             changes = ", ".join(f"{name} = ?" for name in (*_STATE, "turn", "position", "file"))
@@ -320,25 +314,7 @@ def _is_as_before(item: Item, state: tuple[int, ...]) -> bool:
     """Whether an item is beyond doubt what it was when it was in this state."""
     if item.data is not None:
         return True  # known by its bytes
-    *before, seen = state
-    *now, _ = _state(item)
-    return before == now and seen - max(item.mtime_ns, item.ctime_ns) > _TICK_NS
-
-
-def _sha256(item: Item) -> str | None:
-    """Of the bytes of a file; None of what is none, or no longer to be read."""
-    if item.member is not None:
-        return None
-    try:
-        with io.FileIO(item.path, opener=_open_without_waiting) as file:
-            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
-    except (OSError, ValueError):
-        return None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    return FileState(*state).is_surely(FileState(*_state(item)))
 
 
 def _row(verdict: Verdict) -> Iterator[Any]:

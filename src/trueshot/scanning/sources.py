@@ -6,20 +6,18 @@ import functools
 import glob
 import hashlib
 import os
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import sanitize, sanitize_unique
+from trueshot.files import FileState, sanitize, sanitize_unique
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
 _MOST_NAMED = 3
-_MOST_NUMBER = 2**63 - 1  # that SQLite holds
 _LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wanted"
 
 
@@ -197,18 +195,7 @@ def file_item(path: str, name: str) -> Item:
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); check it, and where it leads"
         return Item(name=name, path=path, reason=sanitize(reason))
-    return Item(name=name, path=path, **_state(status))
-
-
-def _state(status: os.stat_result) -> dict[str, Any]:
-    """By what a file is known to be as it was."""
-    return {
-        "size": status.st_size,
-        "mtime_ns": status.st_mtime_ns,
-        "ctime_ns": status.st_ctime_ns,
-        "inode": status.st_ino & _MOST_NUMBER,
-        "seen_ns": time.time_ns(),
-    }
+    return Item(name=name, path=path, **FileState.of(status)._asdict())
 
 
 def _archive(path: str) -> Iterator[Item]:
@@ -223,7 +210,7 @@ def _archive(path: str) -> Iterator[Item]:
             yield Item(
                 name=sanitize_unique(f"{path}!/{listed.name}"),
                 path=path,
-                **_state(status),
+                **FileState.of(status)._asdict(),
                 inside=listed.name,
                 member=listed.member,
                 note=listed.note,
