@@ -16,6 +16,8 @@ const METHOD_NOTES = {
   llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
+const FORM_BYTES = 500;
+const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
 const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
@@ -200,6 +202,7 @@ function renderDetail(photo, found) {
   renderScale(found);
   renderKeyCrop(found.pictures?.key_crop ?? null);
   renderFacts(found);
+  for (const rates of document.querySelectorAll(".rates")) rates.hidden = rates.dataset.detector !== detector();
   showPhoto(photo, found);
 }
 
@@ -223,7 +226,7 @@ function times(figures) {
 }
 
 const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
 // Where the verdicts of a card lie on the axis of scores.
 function zones(name) {
@@ -379,7 +382,7 @@ function attackSoon(milliseconds = DEBOUNCE) {
   for (const name of DETECTORS) {
     const known = remembered.get(keyOf(wish, name, wish.budget));
     if (known) renderSide(wish, name, known);
-    else side(name).setAttribute("aria-busy", "true");
+    else renderPending(wish, name);
     renderCurve(wish, name);
   }
   if (inSight) timer = setTimeout(() => attack(wish), milliseconds);
@@ -388,8 +391,15 @@ function attackSoon(milliseconds = DEBOUNCE) {
 const judgedAs = (photo) => Object.values(photo?.found ?? {}).filter((found) => found.state === "done");
 const canBeAttacked = (photo) => judgedAs(photo).some((found) => found.crops > 0);
 
+// What was said of this photograph stays until there is something new; of another, it goes.
+function renderPending(wish, name) {
+  const place = side(name);
+  if (place.dataset.photo !== String(wish.photo.id)) renderSide(wish, name, { refused: "being attacked …" });
+  place.setAttribute("aria-busy", "true");
+}
+
 function withoutAttack(photo) {
-  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "Being judged first …";
+  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "being judged first …";
   for (const name of DETECTORS) renderSide({ photo, method: method(), budget: budget() }, name, { refused: text });
 }
 
@@ -438,6 +448,7 @@ function renderSide(wish, name, found) {
   const place = side(name);
   place.setAttribute("aria-busy", "false");
   const refused = "refused" in found;
+  place.dataset.photo = refused ? "" : wish.photo.id;
   for (const part of [".triple", "table", ".facts"]) place.querySelector(part).hidden = refused;
   place.querySelector(".outcome").replaceChildren(...(refused ? [sentence(found.refused)] : outcome(found)));
   if (!refused) {
@@ -519,26 +530,90 @@ function curve(points, name, now) {
   return made;
 }
 
-// ---- The report ----
+// ---- Reports and results ----
+
+// As few parts as a request can hold: so many files, so many bytes (and some for the form itself).
+function batches(all) {
+  const made = [];
+  let files = [], bytes = 0;
+  for (const photo of all) {
+    const size = photo.file.size + 2 * photo.name.length + FORM_BYTES;
+    if (files.length && (files.length === LIMITS.files || bytes + size > LIMITS.bytes)) {
+      made.push(files);
+      [files, bytes] = [[], 0];
+    }
+    files.push(photo);
+    bytes += size;
+  }
+  return files.length ? [...made, files] : made;
+}
 
 async function report() {
   const button = $("report");
+  const parts = batches(photos.filter((photo) => photo.file.size + FORM_BYTES <= LIMITS.bytes));
+  const passed = photos.length - parts.flat().length;
   button.disabled = true;
-  tell("the report is being made …");
+  forgetReports();
   try {
-    const form = new FormData();
-    for (const photo of photos) form.append("file", photo.file, photo.name);
-    const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
-    const url = URL.createObjectURL(await answer.blob());
-    element("a", { href: url, download: "trueshot-report.html" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    tell("the report is ready");
+    if (!parts.length) throw new Refusal(`each photograph is larger than the ${megabytes(LIMITS.bytes)} of a request`);
+    const links = [];
+    for (const [number, part] of parts.entries()) {
+      tell(parts.length === 1 ? "the report is being made …" : `report ${number + 1} of ${parts.length} is being made …`);
+      const form = new FormData();
+      for (const photo of part) form.append("file", photo.file, photo.name);
+      const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
+      const name = parts.length === 1 ? "trueshot-report.html" : `trueshot-report-${number + 1}-of-${parts.length}.html`;
+      links.push(element("a", { href: URL.createObjectURL(await answer.blob()), download: name }, name));
+      $("reports").append(element("li", {}, links.at(-1), ` (${part.length} photographs)`));
+    }
+    $("reports").hidden = links.length < 2;
+    if (links.length === 1) links[0].click();
+    const left = passed ? `; ${passed} too large for it` : "";
+    tell((links.length < 2 ? "the report is ready" : `${links.length} reports are ready, for a request holds ${LIMITS.files} photographs at most`) + left);
   } catch (error) {
     tell(`no report: ${reasonOf(error)}`);
   } finally {
     button.disabled = false;
   }
 }
+
+function forgetReports() {
+  for (const link of $("reports").querySelectorAll("a")) URL.revokeObjectURL(link.href);
+  $("reports").replaceChildren();
+  $("reports").hidden = true;
+}
+
+// What was said of each photograph, without the pictures: the record of a scan.
+function records() {
+  return photos.map((photo) => {
+    const found = photo.found[detector()];
+    if (found?.state !== "done") return { file: photo.name, verdict: "pending" };
+    return Object.fromEntries(["file", ...COLUMNS].map((name) => [name, name === "file" ? photo.name : found[name] ?? null]));
+  });
+}
+
+function save(name, type, ...parts) {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  tell(`${name} is ready`);
+}
+
+// A spreadsheet takes a text that begins so for a formula.
+function cell(value) {
+  const text = Array.isArray(value) ? value.join(" | ") : value == null ? "" : String(value);
+  const harmless = typeof value === "number" || !/^[=+\-@\t\r]/.test(text) ? text : `'${text}`;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+}
+
+function saveCsv() {
+  const columns = ["file", ...COLUMNS];
+  const rows = [columns, ...records().map((record) => columns.map((name) => record[name]))];
+  const text = rows.map((row) => row.map(cell).join(",")).join("\r\n");
+  save("trueshot-results.csv", "text/csv", "\ufeff", text, "\r\n");
+}
+
+const saveJson = () => save("trueshot-results.json", "application/json", JSON.stringify(records(), null, 1), "\n");
 
 // ---- What people do ----
 
@@ -556,7 +631,9 @@ $("views").addEventListener("change", render);
 $("methods").addEventListener("change", () => attackSoon(0));
 $("budget").addEventListener("input", () => attackSoon());
 $("report").addEventListener("click", report);
-$("clear").addEventListener("click", () => { for (const photo of [...photos]) remove(photo); tell("all removed"); });
+$("as-csv").addEventListener("click", saveCsv);
+$("as-json").addEventListener("click", saveJson);
+$("clear").addEventListener("click", () => { for (const photo of [...photos]) remove(photo); forgetReports(); tell("all removed"); });
 new ResizeObserver(() => { if (chosen) render(); }).observe($("photo"));
 
 // Attacks cost time; they begin once they can be seen.
