@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -152,12 +153,13 @@ def simulate(
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
-        if engine == "local" and workers == 1:
-            produce(production, root / _PHOTOS)
-        else:
-            work = work_of(photos, scenes, simulation)
-            with open_engine(engine, work, workers=workers, address=address) as made_by:
-                produce(production, root / _PHOTOS, made_by)
+        work = work_of(photos, scenes, simulation)
+        with (
+            nullcontext()
+            if engine == "local" and workers == 1
+            else open_engine(engine, work, workers=workers, address=address)
+        ) as made_by:
+            produce(production, root / _PHOTOS, made_by)
         photographs = _photos(root, production)
         if simulation.recaptures:
             write_json(root / "pairs.json", {"pairs": _shown(production)})

@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,17 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from trueshot.engines.engine import LocalEngine, Reply, Request, Work
-from trueshot.engines.pool import MOST_SECONDS, WorkerError, cores
+from trueshot.engines.engine import LocalEngine, Work
+from trueshot.engines.pool import MOST_SECONDS, cores
 from trueshot.errors import DatasetError, SimulationError
 from trueshot.files import (
     claim,
     hold,
-    remove_leftovers,
     utf8_safe,
     write_atomically,
 )
-from trueshot.progress import progress
+from trueshot.simulation.production import maker, produce
 from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
 from trueshot.simulation.staging.take import (
@@ -38,7 +38,7 @@ from trueshot.simulation.staging.take import (
 )
 
 if TYPE_CHECKING:
-    from trueshot.engines.fork_server import Attached, Handler
+    from trueshot.engines.fork_server import Handler
 
 VERSION = 7  # of the photographs that a seed stands for: raised when they change
 PHONES, DISPLAYS = 150, 150  # over all parts
@@ -128,10 +128,15 @@ class Production:
         side = self.staging.side
         return native_size(example) if side is None else small_size(example, side)
 
-    def file(self, example: Example) -> bytes:
-        """Its photograph, a JPEG file."""
-        side = self.staging.side
-        return native_photograph(example) if side is None else small_frame(example, side)
+    def names(self, part: str, index: int) -> tuple[str]:
+        """Path of a photograph, the only file of its place."""
+        return (name(part, index),)
+
+    def made(self, part: str, index: int) -> dict[str, bytes]:
+        """A photograph, a JPEG file, by its path."""
+        side, example = self.staging.side, self.example(part, index)
+        file = native_photograph(example) if side is None else small_frame(example, side)
+        return {name(part, index): file}
 
 
 def stage(
@@ -163,7 +168,11 @@ def stage(
         scenes = _scenes(photos)
         production = _production(scenes, staging)
         _claim(root, staging, scenes)
-        _produce(production, root, _work(scenes, staging), workers)
+        workers = workers or cores()
+        with (
+            nullcontext() if workers == 1 else LocalEngine(_work(scenes, staging), workers)
+        ) as engine:
+            produce(production, root, engine)
         manifest = root / "manifest.csv"
         write_atomically(manifest, _manifest(production))
         return manifest
@@ -232,39 +241,6 @@ def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
     hold(root / "staging.json", content, "staging", SimulationError)
 
 
-def _produce(production: Production, root: Path, work: Work, workers: int | None) -> None:
-    places = production.places()
-    for part in PARTS:
-        (root / part).mkdir(exist_ok=True)
-        remove_leftovers(root / part)
-    left = [place for place in places if not (root / name(*place)).is_file()]
-    workers = min(workers or cores(), max(1, len(left)))
-
-    def write(place: tuple[str, int], content: bytes) -> None:
-        write_atomically(root / name(*place), content)
-        advance(1, "")
-
-    def ask(_: int, place: tuple[str, int]) -> Request:
-        return Request({"part": place[0], "index": place[1]})
-
-    def done(_: int, place: tuple[str, int], reply: Reply) -> None:
-        if isinstance(reply, WorkerError):
-            raise SimulationError(
-                f"{root}: {name(*place)}: {reply}; "
-                "the same command goes on where it was, with fewer --workers if need be"
-            )
-        write(place, reply.attached["file"])
-
-    with progress("photographs", len(places), len(places) - len(left)) as advance:
-        if workers == 1:
-            for place in left:
-                write(place, production.file(production.example(*place)))
-            return
-        with LocalEngine(work, workers) as engine:
-            for _ in engine.map(left, ask, done):
-                pass
-
-
 def _work(scenes: Sequence[Scene], staging: Staging) -> Work:
     return Work(
         loader="trueshot.simulation.staging.production:load",
@@ -282,12 +258,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     said = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["staging"].items()}
     staging = TypeAdapter(Staging).validate_python(said)
     scenes = [Scene(name=name, kind="photo", path=Path(path)) for name, path in settings["scenes"]]
-    production = _production(scenes, staging)
-
-    def handle(request: dict[str, Any], _: Attached) -> tuple[dict[str, Any], Attached]:
-        return {}, {"file": production.file(production.example(request["part"], request["index"]))}
-
-    return handle, {}
+    return maker(_production(scenes, staging)), {}
 
 
 def _manifest(production: Production) -> str:
