@@ -85,7 +85,7 @@ def scan(bundle: Path, *arguments: object) -> Result:
 
 @pytest.mark.parametrize(
     ("level", "status", "verdict"),
-    [(60, 0, "ORIGINAL"), (200, 1, "RECAPTURED"), (135, 2, "UNDECIDED")],
+    [(60, 0, "ORIGINAL"), (200, 1, "RECAPTURED"), (135, 0, "UNDECIDED")],
 )
 def test_one_photograph_gets_a_clear_answer(
     bundle: Path, tmp_path: Path, level: int, status: int, verdict: str
@@ -102,13 +102,40 @@ def test_a_folder_gets_a_line_a_file_and_a_sum(bundle: Path, tmp_path: Path) -> 
     photograph(tmp_path / "b.png", 200)
     (tmp_path / "c.jpg").write_bytes(b"no photograph")
     answer = scan(bundle, tmp_path)
-    assert answer.exit_code == 2
+    assert answer.exit_code == 3
     lines = answer.stdout.splitlines()
     assert [each.split()[0] for each in lines] == ["original", "recaptured", "error"]
     assert "c.jpg" in lines[2]
-    assert "is no JPEG" in lines[2]
+    assert "is no image" in lines[2]
     assert "3 files: 1 original, 1 recaptured, 0 undecided, 1 error" in answer.stderr
     assert scan(bundle, tmp_path, "--exit-zero").exit_code == 0
+    assert scan(bundle, tmp_path, "--fail-on", "error, undecided").exit_code == 2
+    assert scan(bundle, tmp_path, "--fail-on", "undecided").exit_code == 0
+
+
+def test_records_come_as_lines_of_json_and_the_status_is_the_same(
+    bundle: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    photograph(folder / "a.png", 60)
+    photograph(folder / "ü.png", 200)
+    out = tmp_path / "out.jsonl"
+    answer = scan(bundle, folder, "--json", "--out", out, "--fail-on", "original,recaptured")
+    assert answer.exit_code == 1, answer.output
+    printed = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert printed == [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+    assert [each["verdict"] for each in printed] == ["original", "recaptured"]
+    assert answer.stdout.isascii()  # whatever the terminal can show
+
+
+def test_a_report_says_for_which_verdicts_the_scan_fails(bundle: Path, tmp_path: Path) -> None:
+    photo = photograph(tmp_path / "a.png", 60)
+    page = tmp_path / "r.html"
+    answer = scan(bundle, photo, "--report", page, "--fail-on", "undecided,original")
+    assert answer.exit_code == 1, answer.output
+    text = " ".join(page.read_text().split())
+    assert "<dd>undecided, original</dd>" in text
+    assert "1: some files got a verdict that was asked about" in text
 
 
 def test_results_and_report_agree_and_a_second_scan_judges_nothing_again(
@@ -151,6 +178,7 @@ def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> N
         (["--out", "results.txt"], "results.txt"),
         (["--report", "report.doc"], "report.doc: a report ends in"),
         (["--bundle", "robusto"], "robusto: no such file"),
+        (["--fail-on", "recaptured,undecidde"], "--fail-on undecidde: known here: original,"),
         (["--timeout", "inf"], "a file may take inf s"),
         (["--timeout", "1e300"], "a file may take 1e+300 s"),
         (["--out", "/proc/none/r.csv"], "/proc/none/r.csv: cannot be written"),

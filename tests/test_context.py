@@ -13,6 +13,7 @@ from PIL import Image
 
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, LeakError, RunError
+from trueshot.inference import Predictor
 from trueshot.inference.context import SIDE, context_frame
 from trueshot.networks import EfficientNetLite0
 from trueshot.training import context
@@ -150,8 +151,16 @@ def test_it_names_the_kinds_of_media_that_it_was_shown(frames: list[Frame], tmp_
 
 
 def test_crops_are_seen_at_their_own_size(frames: list[Frame], tmp_path: Path) -> None:
-    recipe = replace(TINY, view="crop", steps=2)
-    assert train_context(frames, tmp_path, recipe).classes == ("original", "phone", "print")
+    recipe = replace(TINY, view="crop", steps=2, blocks=4, features=16, frozen_blocks=1)
+    trained = train_context(frames, tmp_path, recipe)
+    assert trained.classes == ("original", "recaptured")
+    judge = Predictor.load(tmp_path / "detector.safetensors")
+    crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    with torch.no_grad():
+        logits = trained(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
+    np.testing.assert_allclose(
+        judge.crop_scores(crops), (logits[:, 1] - logits[:, 0]).numpy(), atol=1e-3
+    )
     stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (48, 32))).convert("RGB")
     seen = [np.asarray(augmented(stripes, recipe, np.random.default_rng(n))) for n in range(40)]
     contrasts = [np.ptp(each.astype(float), axis=(0, 1)).max() for each in seen]

@@ -55,7 +55,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": BASE
     | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
-    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"},
+    | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
+    | {"engines"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},

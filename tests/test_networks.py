@@ -71,6 +71,8 @@ def test_all_four_sizes_of_the_paper_go_through(side: int) -> None:
         {"name": "none"},
         {"name": "lcnn", "filters": [8, 8]},
         {"name": "lcnn", "filters": [8, 8, 0, 8, 8]},
+        {"name": "lcnn", "filters": [8, 8, 2**20, 8, 8]},
+        {"name": "efficientnet-lite0", "features": 2**30},
         {"name": "lcnn", "classes": 1},
         {"name": "lcnn", "depth": 3},
         {},

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from trueshot.attacks import FGSM, PGD, perturb
 from trueshot.detector import Detector
+from trueshot.evaluation import external
 from trueshot.evaluation.external import (
     AdaptedNetwork,
     InputSpec,
@@ -39,6 +40,10 @@ class Judge(nn.Module):
         self.kind = kind
 
     def forward(self, images):
+        if self.kind == "raising":
+            raise ZeroDivisionError("by nothing")
+        if self.kind == "writing":
+            images.sub_(100.0)
         logits = self.layer(images.flatten(1))
         if self.kind == "nan":
             return logits * float("nan")
@@ -54,6 +59,8 @@ def three(): return Judge(3)
 def nan(): return Judge(kind="nan")
 def number(): return Judge(kind="number")
 def first(): return Judge(kind="first")
+def raising(): return Judge(kind="raising")
+def writing(): return Judge(kind="writing")
 def shut(): return Judge(kind="shut")
 def broken(): raise OSError("weights are gone")
 def nothing(): return None
@@ -161,6 +168,8 @@ def test_a_module_is_found_by_its_import_path(module: str, attribute: str, suffi
         ("somebodys:number", "a float tensor of logits wanted, got int"),
         ("somebodys:nan", "no finite numbers"),
         ("missing.onnx", "no such file"),
+        ("somebodys:raising", r"Judge fails on images of shape .*ZeroDivisionError: by nothing"),
+        ("somebodys:writing", "Judge writes into the images that it is given"),
     ],
 )
 def test_what_is_no_detector_is_refused_by_name(module: str, source: str, message: str) -> None:
@@ -168,6 +177,15 @@ def test_what_is_no_detector_is_refused_by_name(module: str, source: str, messag
         load_outside(source, side=16)
     assert str(caught.value).startswith(source.split(":")[0])
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_fails_later_is_named_too(module: str) -> None:
+    detector, _ = load_outside("somebodys:ready", side=16)
+    network = detector.network.network
+    for kind, said in (("raising", "Judge fails"), ("writing", "Judge writes into")):
+        network.kind = kind
+        with pytest.raises(OutsideDetectorError, match=said):
+            detector.probabilities(levels(2, 16))
 
 
 def test_images_of_the_wrong_size_are_named(module: str) -> None:
@@ -318,8 +336,59 @@ def test_an_onnx_file_that_is_none_or_of_other_shapes_is_refused(tmp_path: Path)
     with pytest.raises(OutsideDetectorError, match=r"three\.onnx: 2 logits for each image, or one"):
         load_outside(str(tmp_path / "three.onnx"), side=4)
     write_onnx(tmp_path / "small.onnx", side=4)
-    with pytest.raises(OutsideDetectorError, match=r"small\.onnx.*refuses images of shape"):
+    with pytest.raises(OutsideDetectorError, match=r"small\.onnx.*fails on images of shape"):
         load_outside(str(tmp_path / "small.onnx"), side=8)
+
+
+def write_endless(path: Path) -> None:
+    """An ONNX file that adds 1 to its logits for ever."""
+    logits = helper.make_tensor_value_info("before", TensorProto.FLOAT, [None, 2])
+    body = helper.make_graph(
+        [
+            helper.make_node("Add", ["before", "one"], ["after"]),
+            helper.make_node("Identity", ["go"], ["on"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("step", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            logits,
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, [None, 2]),
+        ],
+    )
+    constants = [
+        numpy_helper.from_array(np.float32(1), "one"),
+        numpy_helper.from_array(np.array(True), "true"),
+        numpy_helper.from_array(np.array([0, 1]), "first two"),
+        numpy_helper.from_array(np.array([2, 3]), "down and across"),
+    ]
+    nodes = [
+        helper.make_node("ReduceMean", ["images", "down and across"], ["means"], keepdims=0),
+        helper.make_node("Gather", ["means", "first two"], ["begun"], axis=1),
+        helper.make_node("Loop", ["", "true", "begun"], ["logits"], body=body),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "endless",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 4, 4])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [None, 2])],
+        constants,
+    )
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
+def test_an_onnx_file_that_does_not_end_is_left_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_endless(tmp_path / "endless.onnx")
+    monkeypatch.setattr(external, "_SECONDS", 0.5)
+    monkeypatch.setattr(external, "_SECONDS_AN_IMAGE", 0.0)
+    with pytest.raises(OutsideDetectorError, match=r"endless\.onnx: .*takes longer than 0\.5 s"):
+        load_outside(str(tmp_path / "endless.onnx"), side=4)
 
 
 def test_without_onnxruntime_the_extra_is_named(

@@ -89,6 +89,25 @@ def test_a_recipe_with_a_network_of_ones_own_trains_and_is_attacked(
     assert 0 < float(linf(attacked, images).max()) <= 2.0
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("raise ZeroDivisionError('by nothing')", r"net\.py:Residual: fails on images of shape"),
+        ("images.clamp_(0.0, 1.0)", r"net\.py:Residual: writes into the images"),
+    ],
+)
+def test_a_network_that_raises_or_writes_into_its_input_is_named_before_the_training(
+    dataset: Dataset, tmp_path: Path, line: str, said: str
+) -> None:
+    begun = "def forward(self, images):\n"
+    assert begun in NETWORK
+    text = NETWORK.replace(begun, f"{begun}        {line}\n")
+    recipe = load_recipe(written(tmp_path, text=text))
+    with pytest.raises(RecipeError, match=said):
+        train(recipe, dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_bundle_never_runs_code_that_the_user_did_not_give(
     dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -186,15 +186,15 @@ class Reader(HTMLParser):
 
 def test_counts_and_shares_are_those_of_the_records(tmp_path: Path) -> None:
     reader = Reader(page(tmp_path))
-    counts = Counter(each["verdict"] for each in RECORDS)
-    names = {"Recaptured": "recaptured", "Undecided": "undecided", "Original": "original"}
-    names["Not judged"] = "error"
-    found = {row[0]: row[1:3] for row in reader.rows if row[0] in names}
-    assert found.keys() == names.keys()
+    judged = Counter(each["verdict"].capitalize() for each in RECORDS)
+    counts = {name: judged[name] for name in ("Recaptured", "Undecided", "Original")}
+    counts["Not judged"] = judged["Error"]
+    found = {row[0]: row[1:3] for row in reader.rows if row[0] in counts}
+    assert found.keys() == counts.keys()
     for name, (count, share) in found.items():
-        assert int(count) == counts[names[name]] > 0
-        assert share == f"{100 * counts[names[name]] / 40:.1f}{NBSP}%"
-    assert f"{counts['recaptured']} of 40 files were classified as recaptured" in reader.text
+        assert int(count) == counts[name] > 0
+        assert share == f"{100 * counts[name] / 40:.1f}{NBSP}%"
+    assert f"{counts['Recaptured']} of 40 files were classified as recaptured" in reader.text
     assert "2: some files could not be judged" in reader.text
     assert f"{0.5 * 40:.1f} s of computing" in reader.text
 
@@ -215,10 +215,10 @@ def test_the_table_holds_every_record_with_its_figures(tmp_path: Path) -> None:
 
 def test_recaptures_come_first_and_the_strongest_evidence_before_the_weaker() -> None:
     rows = summarise(reversed(RECORDS), histogram_for(CARD), 100).rows
-    order = [WORDS.index(row.verdict) for row in rows]
+    order = [WORDS.index(row.kind) for row in rows]
     assert order == sorted(order)
     for word in WORDS:
-        scores = [row.score for row in rows if row.verdict == word and row.score is not None]
+        scores = [row.score for row in rows if row.kind == word and row.score is not None]
         assert scores == sorted(scores, reverse=True)
 
 
@@ -522,13 +522,13 @@ def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratio
     histogram = histogram_for(CARD)
     for number, count in ((0, 4), (20, 2)):
         for _ in range(count):
-            histogram.add("original", histogram.edges(number)[0] + 1e-6)
-    histogram.add("recaptured", 9.0)
+            histogram.add("class-0", histogram.edges(number)[0] + 1e-6)
+    histogram.add("other", 9.0)
     drawing = draw(histogram, CARD)
     heights = [bar.height for bar in drawing.bars]
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
     assert heights[0] == pytest.approx(drawing.bottom - drawing.top, abs=0.2)
-    assert drawing.bars[-1].verdict == "recaptured"
+    assert drawing.bars[-1].verdict == "other"
     assert drawing.bars[-1].across + drawing.bars[-1].width == pytest.approx(drawing.right, abs=1)
     width = drawing.right - drawing.left
     places = [mark.across for mark in drawing.marks]
@@ -676,13 +676,13 @@ def luminance(colour: str) -> float:
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
     css = (TEMPLATES / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    of = [dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
+    of = [dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
     colours = of[0] | (of[scheme] if scheme else {})  # on paper all others are those of light
     for name, colour in colours.items():
         if len(colour) == 4:
             colours[name] = "#" + "".join(2 * digit for digit in colour[1:])
     grounds = {
-        "paper": ["ink", "soft", "link", "recaptured", "original", "undecided", "error"],
+        "paper": ["ink", "soft", "link", "other", "class-0", "undecided", "error"],
         "panel": ["ink", "soft"],
         "mixed": ["ink", "link"],
     }
@@ -799,9 +799,9 @@ def test_in_a_browser_the_filter_leaves_what_was_asked_for(shown: tuple[Page, st
     browser.run(typed("middleword"))
     assert browser.run(f"{SEEN}.map(r => r.cells[0].textContent)") == [LONG["file"]]
     browser.run(typed(""))
-    browser.run("document.querySelector('[value=recaptured]').click()")
+    browser.run("document.querySelector('[value=other]').click()")
     verdicts = browser.run(f"{SEEN}.map(r => r.dataset.verdict)")
-    assert set(verdicts) == {"original", "undecided", "error"}
+    assert set(verdicts) == {"class-0", "undecided", "error"}
     assert browser.run(CARDS) < everything
     browser.command("Emulation.setEmulatedMedia", media="print")
     assert browser.run(CARDS) == everything  # paper has them all

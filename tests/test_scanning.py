@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -21,9 +22,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
 from pyarrow import parquet
 
+from trueshot import progress
 from trueshot.engines.engine import LocalEngine, Reply, Request
 from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
@@ -36,6 +39,7 @@ from trueshot.scanning.shown import explain_shown
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdict import COLUMNS, words_of
 from trueshot.scanning.worker import examiner
+from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
 HERE = Path(__file__).parent
@@ -211,9 +215,76 @@ def test_what_was_judged_is_not_judged_again_unless_it_changed(
     (folder / "004.png").unlink()
     (folder / "new.png").write_bytes(picture(0))
     later = again()
-    assert sorted(asked) == ["002.png", "003.png", "new.png"]
+    assert sorted(asked) == ["002.png", "new.png"], "003 has another time, and the same hash"
     assert [verdict.file for verdict in later] == [record["file"] for record in lines(out)]
     assert len(later) == 6
+
+
+def kept_by(judges: LocalEngine, folder: Path, ledger: Path) -> dict[str, Any]:
+    """What a scan says of the hashes of a folder's files."""
+    found = scan("quick", [folder], settings=FAKE, engine=judges, ledger=ledger)
+    return {Path(verdict.file).name: verdict.sha256 for verdict in found}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_another_picture_of_equal_size_and_time_is_judged_again(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, ledger = tmp_path / "in", tmp_path / "the.ledger"
+    folder.mkdir()
+    for name in ("in-place", "replaced", "moved", "same"):
+        (folder / name).write_bytes(picture(10, "BMP"))
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+    (folder / "in-place").write_bytes(picture(200, "BMP"))
+    (tmp_path / "other").write_bytes(picture(201, "BMP"))
+    (tmp_path / "other").replace(folder / "replaced")
+    (folder / "moved").unlink()
+    (tmp_path / "third").write_bytes(picture(202, "BMP"))
+    os.utime(tmp_path / "third", ns=(10**18, 10**18))
+    (tmp_path / "third").rename(folder / "moved")
+    for name in ("in-place", "replaced"):
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert len({path.stat().st_size for path in folder.iterdir()}) == 1
+    assert len({path.stat().st_mtime_ns for path in folder.iterdir()}) == 1
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+
+
+def test_a_change_within_one_tick_of_a_slow_clock_is_found_by_its_hash(
+    judges: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / "a.bmp"
+    path.write_bytes(picture(10, "BMP"))
+    (item,) = items([folder])
+    with Ledger(tmp_path / "the.ledger", {}) as ledger:
+        (verdict,) = judge_items(judges, [item], ledger)
+        path.write_bytes(picture(200, "BMP"))
+        (again,) = items([folder])
+        same = replace(again, mtime_ns=item.mtime_ns, ctime_ns=item.ctime_ns)
+        assert ledger.find(same, 0) is None, "as far as the clock tells, it was not changed"
+        path.write_bytes(picture(10, "BMP"))
+        assert ledger.find(same, 0) == verdict
+        monkeypatch.setattr(
+            "trueshot.scanning.ledger.file_sha256", lambda _: pytest.fail("no doubt")
+        )
+        late = replace(same, seen_ns=same.ctime_ns + 10**10)
+        ledger.keep(late, 0, verdict, final=True)
+        assert ledger.find(late, 0) == verdict
+
+
+def test_members_of_a_changed_archive_are_judged_again(judges: LocalEngine, tmp_path: Path) -> None:
+    archive, ledger = tmp_path / "a.zip", tmp_path / "the.ledger"
+    for level in (10, 200):
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("a.bmp", picture(level, "BMP"))
+        found = scan("quick", [archive], settings=FAKE, engine=judges, ledger=ledger)
+        wanted = hashlib.sha256(picture(level, "BMP")).hexdigest()
+        assert [verdict.sha256 for verdict in found] == [wanted]
 
 
 def test_errors_of_the_hour_are_tried_again_and_damage_is_not(
@@ -347,7 +418,7 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
     found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
     with connected(path) as database:
         names = [row[1] for row in database.execute("PRAGMA table_info(items)")]
-        columns = names[names.index("position") + 1 :]
+        columns = [*names[names.index("position") + 1 :], "ctime_ns", "inode", "seen_ns"]
         database.execute("ALTER TABLE items ADD COLUMN record TEXT")
         for number, verdict in enumerate(found):
             record = json.dumps(verdict.as_record())
@@ -517,16 +588,59 @@ def test_an_output_that_says_no_format_is_refused_before_the_work(tmp_path: Path
     [
         ({"original": 3}, 0),
         ({"original": 3, "recaptured": 1}, 1),
-        ({"original": 3, "recaptured": 1, "undecided": 1}, 2),
-        ({"recaptured": 1, "error": 1}, 2),
+        ({"original": 3, "undecided": 1}, 0),
+        ({"undecided": 1}, 0),
+        ({"original": 3, "recaptured": 1, "undecided": 1}, 1),
+        ({"original": 3, "error": 1}, 2),
+        ({"undecided": 1, "error": 1}, 2),
+        ({"recaptured": 1, "error": 1}, 3),
+        ({"error": 1}, 2),
         ({"original": 0}, 2),
         ({}, 2),
     ],
 )
-def test_the_exit_status_is_zero_only_if_all_was_judged_and_is_original(
+def test_the_exit_status_tells_what_was_found_from_what_was_not_judged(
     counts: dict[str, int], status: int
 ) -> None:
     assert exit_status(counts) == status
+
+
+GRIDS = Task(name="grids", classes=("none", "fine", "coarse"))
+CAMERAS = Task(name="cameras", classes=("a", "b", "c"), decision="top-class")
+
+
+@pytest.mark.parametrize(
+    ("task", "counts", "fail_on", "status"),
+    [
+        (RECAPTURE, {"recaptured": 1, "original": 1}, ("undecided", "error"), 0),
+        (RECAPTURE, {"recaptured": 1, "undecided": 1}, ("undecided",), 1),
+        (RECAPTURE, {"undecided": 1, "error": 1}, ("recaptured", "undecided", "error"), 3),
+        (RECAPTURE, {"recaptured": 1, "error": 1}, ("recaptured",), 1),
+        (RECAPTURE, {"original": 1}, ("original",), 1),
+        (RECAPTURE, {"original": 1, "error": 1}, (), 0),
+        (RECAPTURE, {"error": 2}, (), 2),
+        (RECAPTURE, {}, (), 2),
+        (GRIDS, {"none": 2, "not none": 1}, None, 1),
+        (GRIDS, {"none": 2, "undecided": 1}, None, 0),
+        (GRIDS, {"none": 2, "not none": 1}, ("undecided",), 0),
+        (CAMERAS, {"a": 2}, None, 0),
+        (CAMERAS, {"a": 2, "c": 1}, None, 1),
+        (CAMERAS, {"a": 2, "c": 1}, ("b",), 0),
+    ],
+    ids=str,
+)
+def test_what_a_scan_fails_on_is_said_in_the_words_of_the_task(
+    task: Task, counts: dict[str, int], fail_on: tuple[str, ...] | None, status: int
+) -> None:
+    assert exit_status(counts, task, fail_on) == status
+
+
+@pytest.mark.parametrize("word", ["recapture", "Recaptured", "not none", "\x1b[2J"])
+def test_a_word_that_no_verdict_has_is_refused_before_the_work(tmp_path: Path, word: str) -> None:
+    folder = photographs(tmp_path / "in", 1)
+    with pytest.raises(RunError, match=r"known here: original, recaptured, undecided, error"):
+        next(scan("quick", [folder], tmp_path / "r.csv", replace(FAKE, fail_on=(word,))))
+    assert [each.name for each in tmp_path.iterdir()] == ["in"]
 
 
 def test_a_summary_counts() -> None:
@@ -534,7 +648,83 @@ def test_a_summary_counts() -> None:
     for number in (0, 0, 1, 3):
         summary.add(verdict_of(number))
     assert str(summary) == "4 files: 2 original, 1 recaptured, 0 undecided, 1 error"
-    assert (summary.total, summary.status) == (4, 2)
+    assert (summary.total, summary.status) == (4, 3)
+
+
+def test_what_is_passed_over_is_counted_in_summary_and_record_and_is_never_status_0(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", folder_results(tmp_path)
+    folder.mkdir()
+    for name in ("a.png", "photograph", "b.jfif", "c.data"):
+        (folder / name).write_bytes(picture(5))
+    for number in range(5):
+        summary = Summary()
+        for verdict in scan("quick", [folder], out, FAKE, engine=judges):
+            summary.add(verdict)
+        assert summary.counts["original"] == 4
+        assert (summary.passed_over, summary.status) == (number, 2 if number else 0)
+        said = [line["reason"] for line in lines(out) if line["verdict"] == "error"]
+        assert len(said) == bool(number)
+        assert all(f"{number} file" in reason for reason in said)
+        assert ("passed over" in str(summary)) == bool(number)
+        (folder / f"notes-{number}.txt").write_text("no photograph")
+    assert "notes-0.txt, notes-1.txt, notes-2.txt, …" in said[0]
+
+
+def folder_results(folder: Path) -> Path:
+    """In the folder that is scanned: nothing is said of what the scan itself writes."""
+    return folder / "in" / "results.jsonl"
+
+
+def test_a_csv_for_excel_begins_so_that_it_reads_all_names(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "in", 1)
+    (folder / "000.png").rename(folder / "Grüße 写真.png")
+    for excel in (False, True):
+        out = tmp_path / f"{excel}.csv"
+        list(scan("quick", [folder], out, replace(FAKE, excel=excel), engine=judges))
+        assert out.read_bytes().startswith(b"\xef\xbb\xbffile,") is excel
+        with out.open(encoding="utf-8-sig", newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert row["file"].endswith("Grüße 写真.png")
+    plain, marked = ((tmp_path / f"{excel}.csv").read_bytes() for excel in (False, True))
+    assert len(marked) == len(plain) + 3
+    lines = tmp_path / "r.jsonl"  # no mark where one would break what reads it
+    list(scan("quick", [folder], lines, replace(FAKE, excel=True), engine=judges))
+    assert lines.read_bytes().startswith(b"{")
+
+
+def test_the_first_estimate_waits_for_a_few_items(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0.0)
+    with progress.progress("work", 10, done=2) as advance:
+        for _ in range(8):
+            advance(1, "")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1].rstrip(",") for line in lines] == [f"{n}/10" for n in range(3, 11)]
+    assert [" s left" in line for line in lines] == [False] * 4 + [True] * 3 + [False]
+
+
+def test_the_bar_waits_for_a_few_items_too() -> None:
+    bar = progress._bar()
+    task = bar.add_task("work", total=100, completed=10, note="", first=10)
+    column = next(each for each in bar.columns if isinstance(each, progress._Remaining))
+    bar.update(task, completed=14)
+    assert str(column.render(bar.tasks[0])) == "-:--:--"
+
+
+def test_what_is_waited_for_is_said_if_it_takes_more_than_a_moment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with progress.waiting("loading the detector"):
+        pass
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(progress, "_SECONDS_OF_PATIENCE", 0.0)
+    with progress.waiting("loading the detector"):
+        wait_until(lambda: capsys.readouterr().err == "loading the detector …\n")
 
 
 def test_progress_is_said_with_rate_and_without_colours_in_a_pipe(
@@ -613,7 +803,7 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
     record = {"verdict": "error", "file": "other", "reason": "\x1b[2J", "sha256": "0" * 64}
     record |= {"notes": ["\n"], "format": "\x07"}
     attached = {"explanation": b"1", "\udcff": b"2"}
-    item = Item(name="a", path="a", size=1, note="known here")
+    item = Item(name="a", path="a", size=1, seen_ns=10**10, note="known here")
     with Ledger(tmp_path / "ledger", {}) as ledger:
         engine = Fixed(Answer({"verdict": record, "final": True}, attached))
         (verdict,) = judge_items(engine, [item], ledger, explained=1)

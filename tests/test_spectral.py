@@ -77,6 +77,9 @@ def test_any_size_from_the_window_on_is_taken_and_smaller_ones_are_refused() -> 
     [
         {"window": 20},
         {"window": 4},
+        {"window": 8192},
+        {"filters": [1] * 20},
+        {"filters": [2**20]},
         {"floor": 0.0},
         {"floor": math.inf},
         {"filters": ()},
@@ -141,5 +144,5 @@ def test_the_smoothed_laplacian_is_a_gaussian_and_then_the_laplacian() -> None:
 
 
 def test_a_front_end_that_nobody_knows_is_refused() -> None:
-    with pytest.raises(RecipeError, match="front end 'wavelet'"):
+    with pytest.raises(RecipeError, match=r"'lcnn': front: .*'laplacian'"):
         build_network({"name": "lcnn", "front": "wavelet"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import json
 import signal
@@ -173,7 +174,7 @@ def bomb() -> bytes:
     ("data", "status", "words"),
     [
         (b"", 422, "empty"),
-        (b"GIF89a, or any text", 415, "no JPEG"),
+        (b"text of any kind", 415, "is no image"),
         (bright(9)[:60], 422, "damaged or cut"),
         (bomb(), 413, "60000×60000"),
         (b"\xff\xd8\xff" + b"\0" * 99, 422, "damaged or cut"),
@@ -293,11 +294,116 @@ def test_a_form_is_held_to_its_length_its_files_and_its_form(quick: Served) -> N
         assert_problem(client.post("/v1/attacks?method=fgsm&budget=1", files=files[:2]), 422)
         large = {"file": ("large.png", b"\0" * 300_000)}
         assert_problem(client.post("/v1/verdicts", files=large), 413)
-        for body in (b"", b"--b\r\n", b"nonsense", b"--b\r\n\r\nno name\r\n--b--\r\n"):
-            kind = {"content-type": "multipart/form-data; boundary=b"}
-            assert_problem(client.post("/v1/verdicts", content=body, headers=kind), 422)
+        kind = {"content-type": "multipart/form-data; boundary=b"}
+        nameless = b"--b\r\n\r\nno name\r\n--b--\r\n"
+        assert_problem(client.post("/v1/verdicts", content=nameless, headers=kind), 422, "no file")
+        part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        cut = [b"", b"--b\r\n", part, part + bright(9), part + bright(9) + b"\r\n--b\r\n"]
+        for body in (*cut, part + bright(9) + b"\r\n--b", b"nonsense", b"--b\x00\r\n\r\n--b--"):
+            assert_problem(client.post("/v1/verdicts", content=body, headers=kind), 400, "form")
+        whole = part + bright(9) + b"\r\n--b--\r\n"
+        assert client.post("/v1/verdicts", content=whole, headers=kind).is_success
         bare = {"content-type": "multipart/form-data"}
-        assert_problem(client.post("/v1/verdicts", content=b"--", headers=bare), 422)
+        assert_problem(client.post("/v1/verdicts", content=b"--", headers=bare), 400)
+
+
+BODY = 30_000_000  # more than all buffers between two processes of one machine hold
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/verdicts", {}, 413),
+        ("/v1/reports", {}, 413),
+        ("/v1/attacks?method=fgsm&budget=1", {}, 413),
+        ("/v1/attacks?method=none&budget=1", {}, 422),
+        ("/v1/verdicts?detector=none", {}, 422),
+        ("/v1/verdicts", {"Content-Type": "text/plain"}, 415),
+        ("/v1/verdicts", {"Origin": "https://evil.example"}, 403),
+        ("/v1/verdicts", {"Host": "evil.example"}, 421),
+        ("/v1/nothing", {}, 404),
+        ("/v1/health", {}, 405),
+    ],
+)
+def test_a_refusal_reaches_a_client_that_sends_all_before_it_looks(
+    quick: Served, path: str, headers: dict[str, str], status: int
+) -> None:
+    told = {"Host": "localhost", "Content-Type": "image/png", **headers}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    head = "\r\n".join([*lines, f"Content-Length: {BODY}", "", ""]).encode()
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=HANGS) as connection:
+        connection.sendall(head)
+        for _ in range(BODY // 1_000_000):
+            connection.sendall(bytes(1_000_000))
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == status
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert json.loads(answer.read())["status"] == status
+        # The connection is as good as before.
+        connection.sendall(b"GET /v1/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        again = http.client.HTTPResponse(connection)
+        again.begin()
+        assert again.status == 200
+
+
+def test_a_client_that_asks_before_it_sends_is_told_not_to(quick: Served) -> None:
+    head = "POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=HANGS) as connection:
+        asks = f"{head}Expect: 100-continue\r\nContent-Length: {BODY}\r\n\r\n"
+        connection.sendall(asks.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 413
+        assert json.loads(answer.read())["status"] == 413
+
+
+def test_what_is_left_of_a_body_is_waited_for_no_longer_than_a_body(hasty: Served) -> None:
+    head = "POST /v1/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=HANGS) as connection:
+        connection.sendall(head.encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 404
+        with suppress(ConnectionResetError):
+            answer.read()
+            assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1/health", "/v1/detectors", "/v1/openapi.json", "/static/page.js"]
+)
+def test_what_can_be_got_has_a_head_of_its_own(quick: Served, path: str) -> None:
+    whole, head = quick.shared.get(path), quick.shared.head(path)
+    assert head.status_code == whole.status_code == 200
+    assert head.content == b""
+    names = ("content-type", "content-length", *HEADERS)
+    assert [head.headers[name] for name in names] == [whole.headers[name] for name in names]
+
+
+def test_a_head_of_what_cannot_be_got_is_refused_as_that_is(quick: Served) -> None:
+    for path in ("/v1/verdicts", "/v1/none"):
+        assert quick.shared.head(path).status_code == quick.shared.get(path).status_code
+
+
+@pytest.mark.parametrize(
+    "name", ["Origin", "Sec-Fetch-Site", "Content-Type", "Host", "Content-Length"]
+)
+def test_a_header_that_is_given_twice_is_refused(quick: Served, name: str) -> None:
+    given = {
+        "Host": "localhost",
+        "Origin": quick.address,
+        "Sec-Fetch-Site": "same-origin",
+        "Content-Type": "image/png",
+        "Content-Length": "1",
+    }
+    again = {"Origin": "https://evil.example", "Content-Length": "2"}.get(name, given[name])
+    lines = ["POST /v1/verdicts HTTP/1.1", *(f"{key}: {value}" for key, value in given.items())]
+    with socket.create_connection(("127.0.0.1", quick.port), timeout=HANGS) as connection:
+        connection.sendall("\r\n".join([*lines, f"{name}: {again}", "", "a"]).encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 400
 
 
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", ""])

@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import csv
 import fnmatch
+import io
+import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import axe_core_python
 import pytest
 from chromium import CHROMIUM, Page, chromium
-from web_service import Served, photograph, real_service
+from web_service import (
+    LOADER,
+    Served,
+    photograph,
+    real_service,
+    served,
+    small_bundle,
+    small_bundles,
+)
+
+from trueshot.card import Measurement, Rate
+from trueshot.scanning.verdict import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
 WEB = ROOT / "src" / "trueshot" / "web"
-NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+NEEDS_CHROMIUM = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"
+)
+AXE = Path(axe_core_python.__file__).parent / "axe.min.js"
 STATES = ("after", "before")
 IDLE = "[...document.querySelectorAll('.side')].every(s => s.getAttribute('aria-busy') == 'false')"
 
@@ -216,10 +234,131 @@ def test_everything_that_can_be_used_has_a_name_and_can_be_reached_by_keys(
     assert len(named["slider"]) == 1
     page.run("document.body.focus(); scrollTo(0, 0)")
     reached = set()
-    for _ in range(25):
+    for _ in range(30):
         page.press("Tab")
         reached.add(page.run("document.activeElement.id || document.activeElement.className"))
-    assert {"files", "report", "clear", "pick", "remove", "budget"} <= reached
+    assert {"files", "report", "as-csv", "as-json", "clear", "pick", "remove", "budget"} <= reached
+
+
+def downloaded(page: Page, file: Path) -> bytes:
+    """A file that the browser has saved."""
+    while not file.exists():  # it is given its name once it is whole
+        page.run("new Promise(done => setTimeout(done, 50))")
+    return file.read_bytes()
+
+
+@NEEDS_CHROMIUM
+def test_results_are_saved_as_csv_and_json_as_a_scan_writes_them(
+    page: Page, service: Served, folder: Path
+) -> None:
+    place = folder / "saved"
+    page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(place))
+    good = photograph(folder, 21, True)
+    formula = folder / '=1+"2",Grüße.png'
+    formula.write_bytes(photograph(folder, 22).read_bytes())
+    page.drop([good, formula], "#drop")
+    judged(page, 2)
+    page.click("#as-json")
+    records = json.loads(downloaded(page, place / "trueshot-results.json"))
+    assert [list(each) for each in records] == [list(COLUMNS)] * 2
+    answer = service.send(good.read_bytes()).json()["verdicts"][0]
+    for name in ("verdict", "log10_lr", "score", "sha256", "notes", "detector"):
+        assert records[0][name] == answer[name]
+    assert [each["file"] for each in records] == [good.name, formula.name]
+    page.click("#as-csv")
+    text = downloaded(page, place / "trueshot-results.csv")
+    assert text.startswith(b"\xef\xbb\xbf")  # for Excel
+    rows = list(csv.DictReader(io.StringIO(text.decode("utf-8-sig"), newline="")))
+    assert [row["file"] for row in rows] == [good.name, f"'{formula.name}"]
+    assert float(rows[0]["score"]) == answer["score"]
+    assert set(rows[0]) == set(COLUMNS)
+    assert_clean(page, service)
+
+
+@NEEDS_CHROMIUM
+def test_more_photographs_than_a_request_holds_get_reports_in_parts(
+    new_page: Callable[[], Page], folder: Path
+) -> None:
+    with served(small_bundles(folder), LOADER, queue=16, max_files=2) as service:
+        page = new_page()
+        page.show(1280, 900)
+        page.open(service.address)
+        paths = [photograph(folder, seed) for seed in range(31, 36)]
+        page.drop(paths, "#drop")
+        judged(page, 5)
+        page.click("#report")
+        page.wait("document.getElementById('status').innerText.startsWith('3 reports are ready')")
+        links = "[...document.querySelectorAll('#reports a')]"
+        names = page.run(f"{links}.map(a => a.download)")
+        assert names == [f"trueshot-report-{n}-of-3.html" for n in (1, 2, 3)]
+        place = folder / "parts"
+        page.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(place))
+        texts = []
+        for number, name in enumerate(names, start=1):
+            page.click(f"#reports li:nth-child({number}) a")
+            texts.append(downloaded(page, place / name).decode("utf-8"))
+        for number, path in enumerate(paths):
+            assert [path.name in each for each in texts] == [
+                part == number // 2 for part in range(3)
+            ]
+        assert page.complaints == []
+
+
+@NEEDS_CHROMIUM
+def test_what_is_said_while_one_waits_goes_when_there_is_more_to_say(
+    page: Page, folder: Path
+) -> None:
+    page.drop([photograph(folder, 41)], "#drop")
+    outcome = "document.querySelector('.side .outcome').innerText"
+    assert not str(page.run(outcome)).endswith(("….", "..", " …."))
+    judged(page, 1)  # the attack is out of sight, and does not begin
+    page.wait(f"!{outcome}.startsWith('Being judged')")
+
+
+@NEEDS_CHROMIUM
+def test_error_rates_are_shown_for_the_detector_that_judges(
+    new_page: Callable[[], Page], folder: Path
+) -> None:
+    rate = Rate(value=0.02, low=0.01, high=0.05, count=2, total=100)
+    found = Measurement(kind="clean", name="held out", bpcer=rate, apcer=rate, photographs=200)
+    bundles = (
+        small_bundle(folder / "measured.safetensors", 1, measured=(found,)),
+        small_bundle(folder / "unmeasured.safetensors", 2),
+    )
+    with served(bundles, LOADER) as service:
+        page = new_page()
+        page.show(1280, 900)
+        page.open(service.address)
+        page.drop([photograph(folder, 42)], "#drop")
+        judged(page, 1)
+        said = text(page, ".rates:not([hidden])")
+        assert "calls 2.0 % [1.0, 5.0] of originals recaptured" in said
+        assert "held out" in text(page, "#rates-accurate")
+        page.click("input[value=robust] + span")
+        page.wait("document.querySelector('.rates:not([hidden])').dataset.detector == 'robust'")
+        assert "No error rates of this detector are known" in text(page, ".rates:not([hidden])")
+        assert "its card states none" in text(page, "#rates-robust")
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_shuts_anybody_out(page: Page, folder: Path, scheme: str) -> None:
+    bad = folder / "bad.png"
+    bad.write_bytes(b"no image")
+    page.show(1280, 900, scheme)
+    page.run(f"{AXE.read_text('utf-8')}\n;1")
+    for state in ("empty", "judged", "attacked"):
+        if state == "judged":
+            page.drop([photograph(folder, 51), bad], "#drop")
+            judged(page, 2)
+        if state == "attacked":
+            page.run("document.getElementById('attack').scrollIntoView()")
+            page.wait(f"{IDLE} && document.querySelectorAll('.curve .now').length == 2")
+        found = page.run(
+            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map("
+            "each => `${each.id}: ${each.nodes.map(node => node.target.join(' ')).join(', ')}`))"
+        )
+        assert found == [], state
 
 
 def test_the_page_holds_no_script_style_or_address_of_its_own(service: Served) -> None:
@@ -241,15 +380,26 @@ def luminance(colour: str) -> float:
     return sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
+def mix(colour: str, ground: str, opacity: float) -> str:
+    """What is seen of a colour laid over another."""
+    pairs = zip(bytes.fromhex(colour[1:]), bytes.fromhex(ground[1:]), strict=True)
+    return "#" + bytes(round(opacity * over + (1 - opacity) * under) for over, under in pairs).hex()
+
+
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_stands_out_from_its_ground_in_light_and_dark(scheme: int) -> None:
     css = (WEB / "static" / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
+    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
     for ground in ("paper", "panel"):
-        for ink in ("ink", "soft", "accent", "original", "recaptured", "undecided", "error"):
+        for ink in ("ink", "soft", "accent", "class-0", "other", "undecided", "error"):
             dark, light = sorted(luminance(colours[name]) for name in (ground, ink))
             assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"
+    for ink in ("original", "recaptured"):  # words on the bands of the drawings
+        opacity = float(re.search(rf"zone-{ink} .*?opacity: ([\d.]+)", css)[1])  # type: ignore[index]
+        mixed = mix(colours[ink], colours["paper"], opacity)
+        dark, light = sorted((luminance(mixed), luminance(colours[ink])))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on its band"
 
 
 def test_templates_and_static_files_are_part_of_the_package() -> None:

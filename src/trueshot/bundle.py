@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from trueshot.card import FORMAT, READABLE, Card
 from trueshot.detectors import located
-from trueshot.errors import BundleError, RecipeError, TrueshotError
-from trueshot.files import write_atomically
+from trueshot.errors import BundleError, PluginError, RecipeError, TrueshotError
+from trueshot.files import parse_json, read_file, write_atomically
 from trueshot.graph import (
     Message,
     digest_of,
@@ -37,6 +37,7 @@ _KEY = "trueshot"
 _GRAPH = "graph"  # name of the tensor of bytes that is the network as an ONNX graph
 _CONTEXT = "context"  # likewise of the network that sees whole photographs
 _MOST_HEADER = 16 * 2**20
+_MOST_SIDE = 1024
 _MOST_BYTES = 2**30
 _SUFFIX = ".onnx"
 _FILE_FORMATS = (1, 2)  # of ONNX files
@@ -159,6 +160,8 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
     check_torch(path)
     try:
         return _detector(bundle.card, bundle.weights), bundle.card
+    except PluginError as error:
+        raise BundleError(f"{path}: {error}") from error
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
 
@@ -213,13 +216,12 @@ def _graph_in(tensors: dict[str, npt.NDArray[Any]], name: str) -> Message | None
 
 
 def read_card(path: BundlePath) -> Card:
-    """The card of a bundle or an ONNX file, once its digest was found to fit all of it.
+    """The card of a bundle or an ONNX file, if the rest of it can be read, too.
 
     Raises:
-        BundleError: As `read_bundle`, but for what is wrong with the weights.
+        BundleError: As `read_bundle`.
     """
-    data = _read(path)
-    return _onnx(path, data)[0] if is_onnx(path) else _checked_card(path, data)
+    return read_bundle(path).card
 
 
 def is_onnx(path: BundlePath) -> bool:
@@ -233,12 +235,16 @@ def check_torch(path: object) -> None:
     Raises:
         BundleError: It is not.
     """
-    try:
-        found = importlib.util.find_spec("torch")
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
+    if not is_torch_there():
         raise BundleError(f"{path}: this needs PyTorch: pip install 'trueshot[train]'")
+
+
+def is_torch_there() -> bool:
+    """Whether PyTorch is installed; does not import it."""
+    try:
+        return importlib.util.find_spec("torch") is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def bundle_sha256(path: BundlePath) -> str:
@@ -264,7 +270,7 @@ def read_safetensors(
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise BundleError(f"{path}: no such file")
+        raise BundleError(f"{path}: no such file, or a pipe or a device")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -282,24 +288,20 @@ def read_safetensors(
 
 def _read(path: BundlePath) -> bytes:
     """A file whole, if it is one and no larger than a detector could be."""
-    file = located(path)
     try:
-        if not file.is_file():
-            raise BundleError(f"{path}: no such file")
-        with file.open("rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(data) > _MOST_BYTES:
-        raise BundleError(f"{path}: more than {_MOST_BYTES >> 20} MB; no detector of ours")
-    return data
+        return read_file(located(path), _MOST_BYTES)
+    except FileNotFoundError:
+        raise BundleError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise BundleError(f"{path}: cannot be read: {reason}") from error
 
 
 def _checked_card(path: BundlePath, data: bytes) -> Card:
     try:
         header = _header(data)
         metadata = dict(header.pop("__metadata__", None) or {})
-        _refuse_cut(header, data)
+        _check_places(header, data)
     except (LookupError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
     if _KEY not in metadata:
@@ -323,7 +325,7 @@ def _onnx(path: BundlePath, data: bytes) -> tuple[Card, Message]:
     if [each.get("key") for each in graph.get("metadata_props", [])] != [_KEY]:
         raise BundleError(f"{path}: a network without a trueshot card; not one that we exported")
     try:
-        facts = json.loads(texts[0])
+        facts = parse_json(texts[0])
         said, digest, written = facts["card"], facts["digest"], facts["format"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: its card is damaged: {error}") from error
@@ -346,13 +348,27 @@ def _detector(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Detector:
     """
     import torch
 
-    with torch.device("meta"):  # shapes first: a card may claim more than the memory holds
-        wanted = {name: t.shape for name, t in card.new_detector().state_dict().items()}
-    if wanted != {name: value.shape for name, value in weights.items()}:
-        raise ValueError("other names or shapes of tensors")
+    from trueshot.networks.sizes import sketch
+
+    # Shapes first: a card may claim more than the memory holds.
+    wanted = {
+        name: (t.shape, t.dtype)
+        for name, t in sketch(card.new_detector, _tried_side(card)).state_dict().items()
+    }
+    given = {name: torch.tensor(value) for name, value in weights.items()}
+    if wanted != {name: (t.shape, t.dtype) for name, t in given.items()}:
+        raise ValueError("other names, shapes or kinds of tensors")
     detector = card.new_detector()
-    detector.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    detector.load_state_dict(given)
     return detector.eval()
+
+
+def _tried_side(card: Card) -> int | None:
+    """The side of the crops on which a network is sketched; None for one of the user's own."""
+    if "sha256" in card.network:
+        return None
+    side = card.side if card.contract is None else card.contract.side
+    return None if side is None else min(side, _MOST_SIDE)
 
 
 def _damaged(path: BundlePath, error: Exception) -> BundleError:
@@ -363,17 +379,23 @@ def _header(data: bytes) -> dict[str, Any]:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(len(data) - 8, _MOST_HEADER):
         raise ValueError("its header is cut")
-    header = json.loads(data[8 : 8 + size])
+    header = parse_json(data[8 : 8 + size])
     if not isinstance(header, dict):
         raise ValueError("its header is no table")
     return header
 
 
-def _refuse_cut(header: dict[str, Any], data: bytes) -> None:
-    """Raise ValueError where bytes are missing; what else is wrong the digest finds."""
-    wanted = max((each["data_offsets"][1] for each in header.values()), default=0)
-    if len(data) < 8 + int.from_bytes(data[:8], "little") + wanted:
-        raise ValueError("it is cut")
+def _check_places(header: dict[str, Any], data: bytes) -> None:
+    """Raise ValueError unless the tensors lie one after another and fill the file."""
+    place = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        if begin != place or end < begin:
+            raise ValueError(f"tensor {name[:100]!r} overlaps another, or leaves a gap")
+        place = end
+    found = len(data) - 8 - int.from_bytes(data[:8], "little")
+    if place != found:
+        raise ValueError(f"it is cut, or longer than it says: {found} bytes of {place}")
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -397,7 +419,7 @@ def _digest(card: str, data: bytes) -> str:
 
 def _card(path: BundlePath, text: str) -> Card:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         if isinstance(content, dict) and content.get("format", 0) not in READABLE:
             raise BundleError(
                 f"{path}: bundle format {content.get('format')!r}, this version reads "

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import struct
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -243,6 +244,43 @@ def session(model: Message, outputs: Sequence[str], name: object) -> Any:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise BundleError(f"{name}: onnxruntime refuses it: {first_line(error)}") from error
+
+
+def run(
+    running: Any,
+    outputs: Sequence[str] | None,
+    given: Mapping[str, npt.NDArray[Any]],
+    seconds: float | None = None,
+) -> list[npt.NDArray[Any]]:
+    """What a session of onnxruntime gives; loops that do not end are left when time is up.
+
+    Args:
+        running: The session.
+        outputs: Names of what is wanted; None for all.
+        given: Inputs by name.
+        seconds: That it may take, as far as onnxruntime looks at the clock: between two steps.
+
+    Raises:
+        TimeoutError: It took longer.
+        Exception: Whatever onnxruntime raises.
+    """
+    if seconds is None:
+        return list(running.run(outputs, given))
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(seconds, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return list(running.run(outputs, given, options))
+    except Exception as error:
+        if options.terminate:
+            raise TimeoutError(f"takes longer than {seconds:g} s") from error
+        raise
+    finally:
+        timer.cancel()
+        timer.join()  # no thread may live where processes are forked
 
 
 def first_line(error: Exception) -> str:

@@ -266,11 +266,17 @@ def export_onnx(
         SHA-256 of the file, and the largest difference of a score.
 
     Raises:
-        ExportError: They do not judge alike, or `out` does not end in .onnx.
+        ExportError: They do not judge alike, `out` does not end in .onnx, or it is no detector of
+            crops alone.
         ValueError: The card does not say the size of a crop.
     """
     if Path(out).suffix.lower() != ".onnx":
         raise ExportError(f"{out}: an ONNX file is known by its name; end it in .onnx")
+    if card.evidence is not None:
+        raise ExportError(
+            "it joins several kinds of evidence, which are no single graph; a detector of crops, "
+            "such as lcnn, can be exported"
+        )
     model = photograph_graph(detector, card)
     difference = largest_difference(detector, card, model, out)
     text = card.model_dump(mode="json")

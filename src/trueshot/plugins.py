@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from trueshot.errors import PluginError
-from trueshot.files import utf8_safe
+from trueshot.files import read_file, utf8_safe
 
 _PREFIX = "trueshot_plugin_"
 _SPEC = re.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
@@ -69,7 +69,7 @@ def load_plugin(spec: str) -> Plugin:
     """
     path, name = split_spec(spec)
     try:
-        source = path.read_bytes()
+        source = read_file(path)
     except OSError as error:
         raise PluginError(f"{spec}: {path}: {error.strerror or error}") from error
     sha256 = hashlib.sha256(source).hexdigest()

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_OF_PATIENCE = 1.0
+_FEWEST = 5  # steps that an estimate is made of: the first waits for what is loaded with it
 
 Advance = Callable[[int, str], None]
 
@@ -36,10 +41,34 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
     """
     if sys.stderr.isatty():
         with _bar() as bar:
-            task = bar.add_task(description, total=total, completed=done, note="")
+            task = bar.add_task(description, total=total, completed=done, note="", first=done)
             yield lambda steps, note: bar.update(task, advance=steps, note=note)
     else:
         yield _lines(description, total, done)
+
+
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Say on standard error what is waited for inside, once that takes more than a moment."""
+
+    def say() -> None:
+        with suppress(OSError, ValueError):
+            print(f"{description} …", file=sys.stderr, flush=True)
+
+    timer = threading.Timer(_SECONDS_OF_PATIENCE, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Remaining(TimeRemainingColumn):
+    def render(self, task: Task) -> Text:
+        if task.completed - task.fields["first"] < _FEWEST:
+            return Text("-:--:--", style="progress.remaining")
+        return super().render(task)
 
 
 def _bar() -> Progress:
@@ -48,7 +77,7 @@ def _bar() -> Progress:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        _Remaining(),
         TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
     )
@@ -66,7 +95,8 @@ def _lines(description: str, total: int, done: int) -> Advance:
             return
         last = now
         rate = (done - first) / max(now - started, 1e-9)
-        left = f", {(total - done) / rate:.0f} s left" if rate > 0 and done < total else ""
+        is_known = done - first >= _FEWEST and done < total
+        left = f", {(total - done) / rate:.0f} s left" if is_known else ""
         tail = f" ({note})" if note else ""
         print(f"{description}: {done}/{total}{left}{tail}", file=sys.stderr, flush=True)
 

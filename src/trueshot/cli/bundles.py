@@ -6,12 +6,15 @@ import shlex
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueshot.cli.options import AggregationName, Bundle, OwnNetworks, bundle_named
 from trueshot.files import utf8_safe
+
+if TYPE_CHECKING:
+    from trueshot.card import Card
 
 
 class MethodName(StrEnum):
@@ -33,7 +36,7 @@ def bundle(
     calibrate: Annotated[
         Path,
         typer.Option(
-            help="Photographs of known class: a manifest (path, label, source, kind), a folder "
+            help="Photographs of known class: a manifest (path, label, source, medium), a folder "
             "with one for each class in it (original, recaptured), or a data set."
         ),
     ],
@@ -101,15 +104,33 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
-    from trueshot.bundle import bundle_sha256, read_card
+    from trueshot.bundle import bundle_sha256
     from trueshot.calibrating import describe
 
     path = bundle_named(bundle)
-    card = read_card(path)
+    card = _card_of_use(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
     else:
         typer.echo(describe(card, bundle_sha256(path)), nl=False)
+
+
+def _card_of_use(path: Path) -> Card:
+    """The card of a detector, once it was loaded as those load it who use it.
+
+    Raises:
+        TrueshotError: It cannot be; the error that they get.
+    """
+    from trueshot.bundle import is_torch_there, load_bundle, read_bundle
+    from trueshot.scanning.runner import Settings
+
+    found = read_bundle(path)
+    if found.graph is not None:  # in a process with limits of time and memory, as in a scan
+        with Settings(workers=1).open(path) as engine:
+            _ = engine.facts
+    elif "sha256" not in found.card.network and is_torch_there():
+        load_bundle(path)
+    return found.card
 
 
 def export(

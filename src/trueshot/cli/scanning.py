@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueshot.cli.options import Address, Bundle, EngineName, EngineOption, bundle_named
 from trueshot.errors import TrueshotError
 from trueshot.files import sanitize
+
+if TYPE_CHECKING:
+    from trueshot.scanning.runner import Summary
+    from trueshot.scanning.verdict import Verdict
 
 
 def scan(
@@ -48,13 +53,27 @@ def scan(
     ] = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print records as JSON, one a line, as they come.")
+    ] = False,
+    excel: Annotated[
+        bool, typer.Option("--excel", help="Begin a .csv so that Excel reads all names in it.")
+    ] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORD,…",
+            help="Verdicts for which the exit status is not 0; by default recaptured,error. "
+            "undecided is another; other tasks have other words.",
+        ),
+    ] = None,
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
     ] = False,
 ) -> None:
-    """Judge photographs. Exit status 0: all original; 1: some recaptured; 2: some not judged."""
+    """Judge photographs. Exit status 0: nothing found; 1: recaptured; 2: not judged; 3: both."""
     try:
-        from trueshot.scanning.runner import Settings, scan
+        from trueshot.scanning.runner import Settings, Summary, scan
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
@@ -67,15 +86,22 @@ def scan(
             explain=report is not None,
             piped_names=names,
             show_progress=not alone,
+            say_waiting=True,
+            excel=excel,
             engine=engine.value,
             address=address,
+            fail_on=None if fail_on is None else _words(fail_on),
         )
         ledger = _destinations(out, report, ledger)
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
-        status = _follow(verdicts, alone=alone, shown=not wanted)
+        own = [report] if report else []
+        verdicts = scan(
+            chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
+        )
+        say = _record if as_json else None if wanted else _longest if alone else _line
+        status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # 1, as for any other, would say that some are recaptured
         _tell(error)
         raise typer.Exit(2) from None
@@ -109,19 +135,41 @@ def _tell(error: Exception) -> None:
         typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
-def _follow(verdicts: Iterable[Any], *, alone: bool, shown: bool) -> int:
-    """Print verdicts as they come, and what they add up to; the exit status is returned."""
-    from trueshot.scanning.runner import Summary
-    from trueshot.scanning.verdict import long_text, one_line
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
-    summary = Summary()
+
+def _follow(
+    verdicts: Iterable[Verdict],
+    summary: Summary,
+    say: Callable[[Verdict], str] | None,
+    *,
+    summed: bool,
+) -> int:
+    """Print verdicts as they come, and what they add up to; the exit status is returned."""
     for verdict in verdicts:
         summary.add(verdict)
-        if shown:
-            typer.echo((long_text if alone else one_line)(verdict))
-    if not alone:
+        if say is not None:
+            typer.echo(say(verdict))
+    if summed:
         typer.echo(str(summary), err=True)
     return summary.status
+
+
+def _line(verdict: Verdict) -> str:
+    from trueshot.scanning.verdict import one_line
+
+    return one_line(verdict)
+
+
+def _longest(verdict: Verdict) -> str:
+    from trueshot.scanning.verdict import long_text
+
+    return long_text(verdict)
+
+
+def _record(verdict: Verdict) -> str:
+    return json.dumps(verdict.as_record(), allow_nan=False)
 
 
 def _told(settings: Any) -> dict[str, Any]:
@@ -153,7 +201,7 @@ def _write_report(
         detector,
         thumbnails=Thumbnails(ledger),
         asked=paths,
-        settings=settings,
+        settings={**settings, "fails for": ", ".join(summary.failing)},
         results=None if out is None else str(out),
         exit_status=summary.status,
     )

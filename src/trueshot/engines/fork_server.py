@@ -39,6 +39,7 @@ _MOST_JSON = 64 * 2**20
 _MOST_ASKED = 4 * 2**30
 _MOST_ANSWERED = 2**28  # a worker may have been taken over by what it read
 
+_LEAST_TO_LOAD = 4 * 2**30
 _SECONDS_TO_LOAD = 600.0
 _SECONDS_TO_ANSWER = 60.0
 _SECONDS_TO_END = 5.0
@@ -288,7 +289,12 @@ def main(descriptor: int, parent: int) -> None:
         with _ending_with(parent):
             order, _ = receive(control)
             try:
-                handler, facts = _load(order["loader"], order["settings"])
+                with _within(order["memory"]):
+                    handler, facts = _load(order["loader"], order["settings"])
+            except MemoryError:
+                text = "what is loaded needs more memory than it may take"
+                send(control, {"error": "RunError", "message": text})
+                return
             except Exception as error:
                 name = type(error).__name__ if isinstance(error, TrueshotError) else "RunError"
                 text = str(error) if isinstance(error, TrueshotError) else f"{type(error)}: {error}"
@@ -322,6 +328,29 @@ def _ending_with(parent: int) -> Any:
     finally:
         loaded.set()
         watcher.join()  # no thread lives when workers are forked
+
+
+@contextlib.contextmanager
+def _within(memory: int | None) -> Any:
+    """Hold this process to as much memory as a worker may take; to load takes some in any case."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = _used_memory()
+    if memory is not None and used is not None:
+        most = used + max(memory, _LEAST_TO_LOAD)
+        most = most if before[1] == resource.RLIM_INFINITY else min(most, before[1])
+        _limit(resource.RLIMIT_AS, most, before[1])
+    try:
+        yield
+    finally:
+        _limit(resource.RLIMIT_AS, *before)
+
+
+def _used_memory() -> int | None:
+    """Bytes of address space that this process has taken, where the system says so."""
+    with contextlib.suppress(OSError, ValueError):
+        pages = Path("/proc/self/statm").read_text("ascii").split()[0]
+        return int(pages) * resource.getpagesize()
+    return None
 
 
 def _load(loader: str, settings: dict[str, Any]) -> tuple[Handler, Mapping[str, Any]]:
@@ -389,20 +418,19 @@ def _restrict(parent: int, memory: int | None) -> None:
         if os.getppid() != parent:
             os._exit(0)
     for kind in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        _limit(kind, 0)
-    statistics = Path("/proc/self/statm")
-    if memory is not None and statistics.exists():
-        used = int(statistics.read_text("ascii").split()[0]) * resource.getpagesize()
-        _limit(resource.RLIMIT_AS, used + memory)
+        _limit(kind, 0, 0)
+    used = _used_memory()
+    if memory is not None and used is not None:
+        _limit(resource.RLIMIT_AS, used + memory, used + memory)
     # Decoders in C print what they like, with what bytes they like.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
 
 
-def _limit(kind: int, value: int) -> None:
+def _limit(kind: int, soft: int, hard: int) -> None:
     with contextlib.suppress(OSError, ValueError, OverflowError):
-        resource.setrlimit(kind, (value, value))
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _serve(connection: Connection, handler: Handler) -> None:

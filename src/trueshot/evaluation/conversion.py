@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.evaluation.result import CLEAN, FORMAT, KIND, PAPER, EvaluationResult
-from trueshot.files import write_atomically
+from trueshot.files import read_text, write_atomically
 from trueshot.tasks.recapture import RECAPTURE
 
 _OLD_KIND = "trueshot-security"
@@ -76,7 +76,7 @@ def _trial(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 def convert_file(path: Path) -> bool:
     """Rewrite a file in place if it holds results of format 1; whether it did."""
-    text = path.read_text("utf-8")
+    text = read_text(path)
     try:
         content = json.loads(text)
     except ValueError:

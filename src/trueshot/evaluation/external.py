@@ -21,8 +21,11 @@ from torch import Tensor, nn
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import PluginError, TrueshotError
 from trueshot.files import utf8_safe
+from trueshot.graph import run
 from trueshot.plugins import is_plugin, load_plugin, split_spec
 from trueshot.tasks.recapture import RECAPTURE
+
+_SECONDS, _SECONDS_AN_IMAGE = 60.0, 10.0  # a network that takes longer does not end
 
 
 class OutsideDetectorError(TrueshotError):
@@ -61,6 +64,11 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.positive_class not in (0, 1):
             raise OutsideDetectorError(f"positive class {self.positive_class}: 0 or 1 wanted")
+        if self.positive_class == 0 and len(self.classes) != 2:
+            raise OutsideDetectorError(
+                f"positive class 0: turns two classes round; of {len(self.classes)} the order is "
+                "that of the data set"
+            )
         if self.scale <= 0 or min(self.std) <= 0:
             raise OutsideDetectorError(f"scale {self.scale} and std {self.std}: above 0 wanted")
 
@@ -89,10 +97,29 @@ class AdaptedNetwork(nn.Module):
             value = torch.tensor(getattr(contract, name)).reshape(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
+    def _asked(self, seen: Tensor) -> Any:
+        """What the network gives; foreign code, which may do anything."""
+        version = None if seen.is_inference() else seen._version
+        try:
+            logits = self.network(seen)
+        except OutsideDetectorError:
+            raise
+        except Exception as error:
+            raise OutsideDetectorError(
+                f"{type(self.network).__name__} fails on images of shape {tuple(seen.shape)}: "
+                f"{type(error).__name__}: {_line(error)}"
+            ) from error
+        if version is not None and seen._version != version:
+            raise OutsideDetectorError(
+                f"{type(self.network).__name__} writes into the images that it is given; "
+                "have it work on a copy"
+            )
+        return logits
+
     def forward(self, images: Tensor) -> Tensor:
         """Images (n, 3, h, w) to logits (n, classes)."""
         seen = images if self.plain else (images - self.mean) / self.std
-        logits = self.network(seen)
+        logits = self._asked(seen)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
             raise OutsideDetectorError(f"a float tensor of logits wanted, got {found}")
@@ -116,7 +143,8 @@ class OnnxNetwork(nn.Module):
         path: The file; one input (n, 3, h, w) of float32, the first output counts.
 
     Raises:
-        OutsideDetectorError: onnxruntime is not installed, or the file is no such network.
+        OutsideDetectorError: onnxruntime is not installed, or the file is no such network; in
+            `forward`, if it refuses the images, or takes longer than any network.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -140,14 +168,15 @@ class OnnxNetwork(nn.Module):
             outputs = [self._run(chunk, size) for chunk in values.split(size)]
         except Exception as error:  # onnxruntime's own exceptions have no common base of their own
             raise OutsideDetectorError(
-                f"{self.path}: refuses images of shape {tuple(values.shape)}: {_line(error)}"
+                f"{self.path}: fails on images of shape {tuple(values.shape)}: {_line(error)}"
             ) from error
         return torch.cat(outputs).to(images.device)
 
     def _run(self, chunk: Tensor, size: int) -> Tensor:
         # A file made for batches of one size gets the last one filled up.
         filled = torch.cat([chunk, chunk.new_zeros(size - len(chunk), *chunk.shape[1:])])
-        output = self.session.run(None, {self.input: filled.numpy()})[0]
+        seconds = _SECONDS + _SECONDS_AN_IMAGE * size
+        output = run(self.session, None, {self.input: filled.numpy()}, seconds)[0]
         return torch.from_numpy(output)[: len(chunk)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from trueshot.errors import ImageFileError
-from trueshot.files import utf8_safe
+from trueshot.files import read_text, utf8_safe
 from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.pixels import Bytes
 
@@ -43,7 +43,7 @@ def copy_pairs(source: Path, root: Path, folder: str, side: int) -> dict[str, An
     pairs: list[dict[str, Any]] = []
     reasons: list[str] = []
     try:
-        entries = list(json.loads(listing.read_text("utf-8"))["pairs"])[:MOST_PAIRS]
+        entries = list(json.loads(read_text(listing))["pairs"])[:MOST_PAIRS]
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"pairs": [], "pairs_passed_over": [utf8_safe(f"pairs.json: {error}")]}
     for number, entry in enumerate(entries):

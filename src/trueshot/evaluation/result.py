@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.errors import RunError
-from trueshot.files import write_json
+from trueshot.files import read_text, write_json
 from trueshot.proportion import Proportion
 
 KIND = "trueshot-evaluation"
@@ -226,6 +226,8 @@ class EvaluationResult:
         notes: What a reader has to know of how this was obtained: attacks left out, and why.
         crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
             whole; None if the images were judged as they are.
+        files: Of the user's: the file of the `suite`, and by its name that of each own attack, as
+            `file.py:NAME`.
     """
 
     suite: str
@@ -253,6 +255,7 @@ class EvaluationResult:
     per_epsilon: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     crop_side: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     _PARTS: ClassVar[Mapping[str, type[Any]]] = {
         "worst": WorstCase,
@@ -401,7 +404,7 @@ def load_result(path: Path) -> EvaluationResult:
         RunError: The file is missing, damaged, or no result.
     """
     try:
-        return EvaluationResult.from_json(json.loads(path.read_text("utf-8")))
+        return EvaluationResult.from_json(json.loads(read_text(path)))
     except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
         raise RunError(f"{path}: no result that can be read: {error}") from error
 
@@ -413,7 +416,7 @@ def load_experiments(path: Path) -> tuple[list[EvaluationResult], dict[str, Any]
         RunError: The file is missing or damaged.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_text(path))
         results = [EvaluationResult.from_json(result) for result in content["results"]]
         return results, dict(content["examples"])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -18,6 +18,8 @@ Pixels = npt.NDArray[np.uint8]
 
 # Every scan of a progressive JPEG costs a pass over all pixels: thousands of empty ones cost hours.
 MOST_SCANS = 500
+_MOST_PARTS = 100_000  # segments of a JPEG
+_BYTES_PER_CHUNK = 128  # of a PNG at least, on average: programs write 8 KiB at a time
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # those that have a length, and the end
 
 # Where both decoders were seen to agree to the last bit; they do not on CMYK.
@@ -97,14 +99,25 @@ def count_scans(data: bytes) -> int:
     """Number of scans of the first picture of a JPEG, counted up to the limit and one more."""
     if _pairs(data) <= MOST_SCANS:  # a quick upper bound
         return 0
-    at, scans = 2, 0
+    at, scans, parts = 2, 0, 0
     while scans <= MOST_SCANS and (found := _MARKER.search(data, at)):
-        marker, at = found[0][1], found.end()
+        marker, at, parts = found[0][1], found.end(), parts + 1
+        if parts > _MOST_PARTS:
+            return MOST_SCANS + 1
         if marker == 0xD9:
             break
         scans += marker == 0xDA
         at += int.from_bytes(data[at : at + 2], "big")
     return scans
+
+
+def has_sensible_chunks(png: bytes) -> bool:
+    """Whether a PNG has no more chunks than programs write: Pillow goes through each in Python."""
+    at, left = 8, 1000 + len(png) // _BYTES_PER_CHUNK
+    while left and at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
+        at += 12 + int.from_bytes(png[at : at + 4], "big")
+        left -= 1
+    return left > 0
 
 
 def _pairs(data: bytes) -> int:

@@ -20,16 +20,14 @@ from trueshot.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
+from trueshot.images.recognition import READ, START, recognise
 
 DEFAULT_PIXEL_LIMIT = 200_000_000
 
 # Room for four channels of two bytes stored raw, and for metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
 
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
-_HEIF_BRANDS = b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
-_AVIF_BRANDS = b"avif avis".split()
+_MOST_READS = 100_000  # in a header; one with thousands of tags takes a tenth
 
 _lock = threading.Lock()
 _inside = 0
@@ -58,6 +56,18 @@ def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
     return data
 
 
+def read_start(path: str | os.PathLike[str]) -> bytes | None:
+    """The first bytes of a file: none of what is no regular file; None if it cannot be read."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return file.read(START) if is_regular else b""
+    except IsADirectoryError:
+        return b""
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     """Open the header of an image; what a decoder raises in the block becomes an error with a name.
@@ -71,15 +81,17 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     """
     if not data:
         raise EmptyFileError(name, "is empty; fetch it again from where it came")
-    kind = _kind_of(data)
-    if kind is None:
-        raise NotAnImageError(
-            name, "is no JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF; convert it to one of these"
-        )
+    kind = recognise(data[:START])
+    if kind not in READ:
+        known = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
+        what = "is no image" if kind is None else f"is a {kind}, which is not read here"
+        raise NotAnImageError(name, f"{what}; convert it to one of {known}")
     with _strict_pillow(), _errors_with_a_name(name, kind):
         if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
             _check_size(name, _webp_size(data), pixel_limit)
-        with _open(data, name, kind) as picture:
+        content = _Header(data)
+        with _open(content, name, kind) as picture:
+            content.is_read = True
             _check_size(name, picture.size, pixel_limit)
             yield picture
 
@@ -95,29 +107,26 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _kind_of(data: bytes) -> str | None:
-    """The format by its first bytes; Pillow tries this one and no other."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(_TIFF_STARTS):
-        return "TIFF"
-    # Two letters alone would make a BMP of every text that begins with "BM".
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return "HEIF"
-    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
-        return "AVIF"
-    return None
+class _Header(io.BytesIO):
+    """Bytes whose header ends: Pillow goes through junk in Python, a byte or a segment at a time.
+
+    Attributes:
+        is_read: Whether it has been: pixels take as many reads as they take.
+    """
+
+    is_read = False
+    _reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._reads += 1
+        if self._reads > _MOST_READS and not self.is_read:
+            raise ValueError("junk, or parts without end, before its pixels")
+        return super().read(size)
 
 
-def _open(data: bytes, name: str, kind: str) -> Image.Image:
+def _open(content: io.BytesIO, name: str, kind: str) -> Image.Image:
     if kind != "HEIF":
-        return Image.open(io.BytesIO(data), formats=(kind,))
+        return Image.open(content, formats=(kind,))
     try:
         from pillow_heif import HeifImageFile
     except ImportError:
@@ -125,7 +134,7 @@ def _open(data: bytes, name: str, kind: str) -> Image.Image:
         raise ImageFileError(name, f"HEIC needs a decoder of its own; {advice}") from None
     # Used as a class, and not registered with Pillow, which would change Pillow for everybody.
     decoder: Callable[..., Image.Image] = HeifImageFile
-    return decoder(io.BytesIO(data))
+    return decoder(content)
 
 
 def _check_size(name: str, size: tuple[int, int], pixel_limit: int) -> None:

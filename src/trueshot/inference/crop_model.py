@@ -10,12 +10,22 @@ import numpy.typing as npt
 
 from trueshot.bundle import Bundle, with_graph
 from trueshot.errors import BundleError
-from trueshot.graph import INPUT, Message, first_line, outputs_of, session, side_of, with_weights
+from trueshot.graph import (
+    INPUT,
+    Message,
+    first_line,
+    outputs_of,
+    run,
+    session,
+    side_of,
+    with_weights,
+)
 from trueshot.inference.explanation import Kind
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
+_SECONDS_TO_TRY = 30.0  # a crop takes milliseconds; where files are judged, they have their limit
 _VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
 
 
@@ -34,8 +44,10 @@ class CropModel:
         self._graph, self._name = graph, name
         self.side = side_of(graph)
         self._output = "logits" if "logits" in outputs_of(graph) else "scores"
+        self._dimensions = 1 if self._output == "scores" else 2
         self._judging = session(graph, [self._output], name)
-        self(np.zeros((2, self.side, self.side, 3), np.uint8))  # what does not fit is found at once
+        crops = np.zeros((2, self.side, self.side, 3), np.uint8)
+        self._run(self._judging, self._output, crops, self._dimensions, _SECONDS_TO_TRY)
 
     @classmethod
     def of(cls, bundle: Bundle, name: object) -> CropModel:
@@ -51,11 +63,11 @@ class CropModel:
 
     def __call__(self, crops: Bytes) -> Floats:
         """Of crops, shape (n, side, side, 3): scores (n,), or logits (n, classes) of over two."""
-        dimensions = 1 if self._output == "scores" else 2
         parts = [
-            self._run(self._judging, self._output, part, dimensions) for part in self._parts(crops)
+            self._run(self._judging, self._output, part, self._dimensions)
+            for part in self._parts(crops)
         ]
-        return np.concatenate(parts) if parts else np.zeros((0, 2)[:dimensions])
+        return np.concatenate(parts) if parts else np.zeros((0, 2)[: self._dimensions])
 
     def outputs(self, crops: Bytes) -> dict[str, Floats]:
         """All that the graph gives of crops, by name."""
@@ -98,9 +110,16 @@ class CropModel:
         at_once = max(1, _VALUES_AT_ONCE // (3 * self.side**2))
         return [crops[at : at + at_once] for at in range(0, len(crops), at_once)]
 
-    def _run(self, running: Any, output: str, crops: Bytes, dimensions: int) -> Floats:
+    def _run(
+        self,
+        running: Any,
+        output: str,
+        crops: Bytes,
+        dimensions: int,
+        seconds: float | None = None,
+    ) -> Floats:
         try:
-            found = np.asarray(running.run([output], {INPUT: crops})[0], np.float64)
+            found = np.asarray(run(running, [output], {INPUT: crops}, seconds)[0], np.float64)
         except Exception as error:  # as in `session`
             line = first_line(error)
             raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error

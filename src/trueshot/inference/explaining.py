@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trueshot.images.orientation import lying
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import cut, select_crops
+from trueshot.inference.crops import cut, select_crops, upright_corners
 from trueshot.inference.evidence import Evidence
 from trueshot.inference.explanation import (
     CropScore,
@@ -51,7 +52,7 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
 
     Args:
         predictor: That has judged it.
-        pixels: RGB bytes, shape (h, w, 3), as given to `predictor.predict`.
+        pixels: RGB bytes, shape (h, w, 3), upright.
         prediction: What came of it.
 
     Returns:
@@ -146,7 +147,7 @@ def _scale(calibration: Calibration) -> tuple[float, float]:
 
 
 def thumbnail(pixels: Bytes) -> bytes:
-    """A JPEG of at most 480 px on the long side, nothing turned."""
+    """A JPEG of at most 480 px on the long side."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _written(picture, "JPEG", quality=78)
@@ -177,9 +178,10 @@ def _with_evidence(
 
 def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
     """Those judged last: they are painted over the others."""
-    others = set(select_crops(pixels, prediction.side, MOST_CROPS).corners) - set(
-        prediction.corners
-    )
+    side, orientation = prediction.side, prediction.orientation
+    stored = lying(pixels, orientation)
+    chosen = select_crops(stored, side, MOST_CROPS).corners
+    others = set(upright_corners(chosen, side, stored.shape, orientation)) - set(prediction.corners)
     return (*sorted(others), *prediction.corners)
 
 

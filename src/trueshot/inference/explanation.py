@@ -123,7 +123,7 @@ class Explanation:
     Args:
         width: Of the photograph in pixels, as stored.
         height: Likewise.
-        thumbnail: JPEG of at most 480 px on the long side, in the stored orientation.
+        thumbnail: JPEG of at most 480 px on the long side, upright as all of this.
         heat: The evidence over the whole photograph as PNG with alpha, to be laid over the
             thumbnail and stretched to it; blue speaks for an original, orange for a recapture,
             transparent where nothing was looked at. None if no crop was.

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from trueshot.bundle import load_bundle, read_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
+from trueshot.images.orientation import lying, upright
+from trueshot.inference.colours import colour_reasons
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import CropSelection, cut, select_crops
+from trueshot.inference.crops import CropSelection, cut, select_crops, upright_corners
 from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
@@ -23,6 +25,7 @@ from trueshot.tasks.task import UNDECIDED
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
+    from trueshot.images import ImageFile
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -44,13 +47,14 @@ class Prediction:
             calibration or score. It stands, with its reasons beside it, on undecided
             photographs too.
         side: Of the crops, in pixels.
-        corners: Of the crops (y, x).
+        corners: Of the crops (y, x), in the upright photograph.
         scores: Of the crops, shape (n,).
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
         top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
             decided by it, the likeliest of all; None without crops.
         evidence: What the score is made of, for detectors that join several kinds; else None.
+        orientation: How the photograph was turned upright, see `Predictor.predict`.
     """
 
     verdict: str
@@ -63,6 +67,7 @@ class Prediction:
     reasons: tuple[str, ...] = ()
     top_class: str | None = None
     evidence: Evidence | None = None
+    orientation: int = 1
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -133,40 +138,55 @@ class Predictor:
             raise BundleError("no bundle is known that this predictor was made of")
         return load_bundle(self._bundle)[0]
 
-    def predict(self, photograph: Bytes | bytes | str | os.PathLike[str]) -> Prediction:
+    def predict(
+        self,
+        photograph: ImageFile | Bytes | bytes | str | os.PathLike[str],
+        *,
+        orientation: int = 1,
+    ) -> Prediction:
         """Judge a photograph; the same pixels always get the same answer.
 
+        Crops are chosen on the grid on which the file was compressed, and turned upright, so a
+        photograph is judged by the same pixels with an EXIF orientation and without it.
+
         Args:
-            photograph: Its file, the bytes of its file, or RGB levels, uint8, shape (h, w, 3).
+            photograph: Its file, the bytes of its file, as `read_image` gives it, or RGB levels,
+                uint8, shape (h, w, 3), upright.
+            orientation: Of an array: by which EXIF orientation it was turned upright.
 
         Raises:
             ImageFileError: The file cannot be read.
             ValueError: An array of another kind or shape.
         """
-        pixels = _pixels(photograph)
+        pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
-        crops = cut(pixels, selection.corners, side)
+        crops = upright(cut(pixels, selection.corners, side), orientation)
         scores, logits = self._judged(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
+        corners = upright_corners(selection.corners, side, pixels.shape, orientation)
         evidence = None
         if self._evidence is not None and finite:
-            evidence = self._evidence.gather(pixels, selection.corners, scores, side)
+            shown = upright(pixels, orientation)
+            evidence = self._evidence.gather(shown, corners, scores, side)
         score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
+        if not reasons and self.card.decision is not None:
+            reasons = colour_reasons(mode, crops)
         top_class = self._top_class(logits) if finite else None
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
             log10_lr=None if score is None else self.card.log10_lr(score),
             side=side,
-            corners=selection.corners,
+            corners=corners,
             scores=scores,
             features=features | self._raw(evidence),
             reasons=tuple(reasons),
             top_class=top_class,
             evidence=evidence,
+            orientation=orientation,
         )
 
     def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
@@ -256,14 +276,19 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
     return Predictor.load(bundle)
 
 
-def _pixels(photograph: Bytes | bytes | str | os.PathLike[str]) -> Bytes:
+def _stored(
+    photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
+) -> tuple[Bytes, int, str]:
+    """Its pixels on the stored grid, how they are turned upright, and of what kind they were."""
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"
             raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
-        return photograph
-    from trueshot.images import read_image, read_image_bytes
+        return lying(photograph, orientation), orientation, ""
+    from trueshot.images import ImageFile, read_image, read_image_bytes
 
     if isinstance(photograph, bytes):
-        return read_image_bytes(photograph, "the photograph").pixels
-    return read_image(photograph).pixels
+        photograph = read_image_bytes(photograph, "the photograph")
+    elif not isinstance(photograph, ImageFile):
+        photograph = read_image(photograph)
+    return photograph.stored, photograph.facts.orientation, photograph.facts.mode

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.errors import RunError
-from trueshot.networks.registry import Explained, Network, NetworkSettings, register
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input contract: see `Detector`
 IMAGENET_CLASSES = 1000
@@ -45,7 +45,7 @@ class EfficientNetLite0Settings(NetworkSettings):
     """EfficientNet-Lite0 and its arguments."""
 
     name: Literal["efficientnet-lite0"] = "efficientnet-lite0"
-    features: int = Field(default=FEATURES, ge=1, description="Filters of the head.")
+    features: Filters = Field(default=FEATURES, description="Filters of the head.")
     dropout: float = Field(default=0.2, ge=0, le=1, description="Share left out in training.")
     blocks: int = Field(default=BLOCKS, ge=1, le=BLOCKS, description="Blocks before the head.")
 

@@ -16,7 +16,13 @@ from torch.nn import functional
 from trueshot.networks.convolution import AveragePool, Conv2d
 from trueshot.networks.front_ends import FRONT_ENDS
 from trueshot.networks.normalisation import BatchNorm2d
-from trueshot.networks.registry import Explained, Network, NetworkSettings, register
+from trueshot.networks.registry import (
+    Explained,
+    Filters,
+    Network,
+    NetworkSettings,
+    register,
+)
 
 UNITS = 5
 DEFAULT_FILTERS = (8, 16, 32, 64, 128)
@@ -26,7 +32,7 @@ class LCNNSettings(NetworkSettings):
     """The LCNN and its arguments."""
 
     name: Literal["lcnn"] = "lcnn"
-    filters: tuple[int, int, int, int, int] = Field(
+    filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
         default=DEFAULT_FILTERS,
         description="Filters of the five convolutions: an assumption, the paper gives none.",
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from trueshot.errors import RecipeError
@@ -13,9 +13,16 @@ from trueshot.networks.own import own_network
 
 Picture = Literal["filtered", "spectrum"]
 
+MOST_SIDE = 1024  # of the crops of a bundle's contract
+Filters = Annotated[int, Field(ge=1, le=4096)]
+
 
 class NetworkSettings(BaseModel):
-    """The arguments of a network, as recipes and bundles write them."""
+    """The arguments of a network, as recipes and bundles write them.
+
+    A bundle may come from anybody: each number has a bound, so that a card of a few bytes builds
+    nothing that no weights of its file could fill.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -97,6 +104,19 @@ def build_network(settings: Mapping[str, Any]) -> nn.Module:
     sha256 = arguments.pop("sha256", None)
     network = load(str(name)) if sha256 is None else own_network(str(name), str(sha256))
     try:
-        return network(**arguments)
+        return network(**_bounded(network, str(name), arguments))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecipeError(f"network {name!r}: {place}: {first['msg']}") from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"network {name!r}: {error}") from error
+
+
+def _bounded(network: type[nn.Module], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a network, once its settings, where it has any, were found to allow them."""
+    settings = getattr(network, "Settings", NetworkSettings)
+    if settings is not NetworkSettings:
+        given = {key: value for key, value in arguments.items() if key != "classes"}
+        settings.model_validate({"name": name, **given})
+    return arguments

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from trueshot.networks.convolution import Conv2d
 from trueshot.networks.normalisation import BatchNorm2d
-from trueshot.networks.registry import Explained, Network, NetworkSettings, register
+from trueshot.networks.registry import (
+    MOST_SIDE,
+    Explained,
+    Filters,
+    Network,
+    NetworkSettings,
+    register,
+)
 
 DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
 
@@ -90,12 +97,17 @@ class SpectralSettings(NetworkSettings):
     """The network of local power spectra, and its arguments."""
 
     name: Literal["spectral"]
-    window: int = Field(default=64, ge=8, description="Pixels; no larger than the crops.")
+    window: int = Field(
+        default=64, ge=8, le=MOST_SIDE, description="Pixels; no larger than the crops."
+    )
     floor: float = Field(
         default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
     )
-    filters: tuple[int, ...] = Field(
-        default=DEFAULT_SPECTRAL_FILTERS, description="Of the convolutions over frequencies."
+    filters: tuple[Filters, ...] = Field(
+        default=DEFAULT_SPECTRAL_FILTERS,
+        min_length=1,
+        max_length=9,  # as often as a window can be halved
+        description="Of the convolutions over frequencies.",
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from trueshot.errors import RunError
 from trueshot.evaluation.result import KIND, PAPER, EvaluationResult, load_experiments
-from trueshot.files import utf8_safe
+from trueshot.files import read_text, utf8_safe
 from trueshot.reports.table import one_line
 
 KINDS = (KIND, "trueshot-security")  # the second in format 1
@@ -88,7 +88,7 @@ def _experiments_first(path: Path) -> tuple[bool, Path]:
 def _read(path: Path, findings: Findings, asked_for: bool) -> None:
     known = [found.result for found in findings.results]
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(read_text(path))
         new = list(_results(path, content))
         if asked_for and not new:
             raise ValueError("is no result of trueshot evaluate or reproduce")

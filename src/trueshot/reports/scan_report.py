@@ -65,9 +65,10 @@ _AT_BOUND = 1e-6
 _FRAME = 6000  # bytes of a card besides its pictures, about
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
-    0: "everything was judged, and all of it is {0}",
-    1: "everything was judged, and some of it is {1}",
-    2: "some files could not be judged, or no verdict was reached on them, or there were none",
+    0: "no file got a verdict that was asked about",
+    1: "some files got a verdict that was asked about",
+    2: "some files could not be judged, or there were none",
+    3: "some files got a verdict that was asked about, and some could not be judged",
 }
 
 
@@ -168,9 +169,7 @@ def scan_report(
         asked=[sanitize(each, 300) for each in asked],
         results=sanitize(results) if results else "",
         exit_status=exit_status,
-        exit_words=_EXIT.get(-1 if exit_status is None else exit_status, "").format(
-            *card.words.verdicts
-        ),
+        exit_words=_EXIT.get(-1 if exit_status is None else exit_status, ""),
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,

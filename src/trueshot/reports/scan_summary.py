@@ -17,13 +17,9 @@ from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
-OTHER, FIRST = "recaptured", "original"
+OTHER, FIRST = "other", "class-0"
 WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
-"""Kinds of verdicts in the order in which an analyst wants them.
-
-They bear the words of recapture; of other tasks the first is whatever is not of class 0, the last
-class 0.
-"""
+"""Kinds of verdicts in the order in which an analyst wants them: not of class 0, …, of class 0."""
 
 _LONGEST = 1000  # characters of a name, reason or note
 

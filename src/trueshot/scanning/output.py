@@ -32,7 +32,7 @@ def check_output(path: Path) -> None:
         raise RunError(f"{path}: give it a name that ends in {', '.join(_WRITERS)}")
 
 
-def write_output(path: Path, verdicts: Iterable[Verdict]) -> None:
+def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False) -> None:
     """Write results: the name holds, at any moment, the file that was there or all of the new one.
 
     In JSON lines and Parquet, notes are a list; in CSV, one text, and texts that a spreadsheet
@@ -41,6 +41,8 @@ def write_output(path: Path, verdicts: Iterable[Verdict]) -> None:
     Args:
         path: Its suffix says the format: .jsonl, .csv or .parquet.
         verdicts: Taken a few at a time.
+        excel: Whether a CSV begins with a byte order mark, without which Excel takes names for
+            what they are not.
 
     Raises:
         RunError: It cannot be written, or its suffix says no format.
@@ -48,7 +50,10 @@ def write_output(path: Path, verdicts: Iterable[Verdict]) -> None:
     check_output(path)
     try:
         with _replacing(path) as part:
-            _WRITERS[path.suffix.lower()](part, verdicts)
+            if path.suffix.lower() == ".csv":
+                _write_csv(part, verdicts, "utf-8-sig" if excel else "utf-8")
+            else:
+                _WRITERS[path.suffix.lower()](part, verdicts)
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error})"
         raise RunError(f"{path}: {reason}; check the folder and the free space") from error
@@ -76,8 +81,8 @@ def _write_lines(path: Path, verdicts: Iterable[Verdict]) -> None:
             file.write(json.dumps(verdict.as_record(), ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _write_csv(path: Path, verdicts: Iterable[Verdict]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+def _write_csv(path: Path, verdicts: Iterable[Verdict], encoding: str = "utf-8") -> None:
+    with path.open("w", encoding=encoding, newline="") as file:
         table = csv.writer(file)
         table.writerow(COLUMNS)
         for verdict in verdicts:

@@ -22,7 +22,14 @@ from trueshot.scanning.ledger import EXPLAINED, THUMBNAILS, Ledger
 from trueshot.scanning.output import check_output, write_output
 from trueshot.scanning.shown import explain_shown, request_of
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdict import EXPLANATION, THUMBNAIL, Verdict, exit_status, words_of
+from trueshot.scanning.verdict import (
+    EXPLANATION,
+    THUMBNAIL,
+    Verdict,
+    exit_status,
+    failing_words,
+    words_of,
+)
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED
@@ -30,6 +37,7 @@ from trueshot.tasks.task import FAILED
 _LOADER = "trueshot.scanning.worker:load"
 _PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
 _MOST_PIPED = 2**30
+_BESIDE_LEDGER = ("wal", "shm", "journal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +54,11 @@ class Settings:
         most_explained: So many are explained.
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
+        say_waiting: Whether it is said there what is waited for before the first verdict.
         loader: What the workers run, as `Pool` takes it.
+        excel: Whether a CSV begins with a byte order mark, by which Excel knows UTF-8.
+        fail_on: Verdicts for which the exit status is not 0; None for the default, see
+            `failing_words`.
         engine: Where: "local", or "ray" for the machines of a cluster, where `workers` is not
             heeded: each core that Ray knows of judges one file at a time.
         address: Of the Ray cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster
@@ -64,7 +76,10 @@ class Settings:
     most_explained: int = 200
     piped_names: bool = False
     show_progress: bool = False
+    say_waiting: bool = False
+    excel: bool = False
     loader: str = _LOADER
+    fail_on: tuple[str, ...] | None = None
     engine: str = "local"
     address: str | None = None
 
@@ -101,10 +116,13 @@ class Summary:
     counts: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
     task: Task = RECAPTURE
+    fail_on: tuple[str, ...] | None = None
+    passed_over: int = 0
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
         self.counts[verdict.verdict] += 1
+        self.passed_over += verdict.passed_over
         self.task = verdict.task
 
     @property
@@ -118,13 +136,19 @@ class Summary:
         return self.total / max(time.monotonic() - self.started, 1e-9)
 
     @property
+    def failing(self) -> tuple[str, ...]:
+        """See `failing_words`."""
+        return failing_words(self.task, self.fail_on)
+
+    @property
     def status(self) -> int:
         """See `exit_status`."""
-        return exit_status(self.counts, self.task)
+        return exit_status(self.counts, self.task, self.fail_on)
 
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
-        return f"{self.total} files: {', '.join(parts)}"
+        passed = f"; {self.passed_over} passed over" if self.passed_over else ""
+        return f"{self.total} files: {', '.join(parts)}{passed}"
 
 
 def scan(
@@ -137,6 +161,7 @@ def scan(
     stdin: BinaryIO | None = None,
     engine: Engine | None = None,
     finish: Callable[[Ledger, Summary], None] | None = None,
+    own: Sequence[Path] = (),
 ) -> Iterator[Verdict]:
     """Judge files, and write what was found when all are done.
 
@@ -155,13 +180,15 @@ def scan(
         engine: One that is there already, of the same detector; it is left as it is.
         finish: Called when all is judged and written, if there is a ledger; for reports. What
             explains verdicts is not kept any longer then, small pictures are.
+        own: Files beside results and ledger that come of the scan, such as a report: where they
+            lie in a folder that is scanned, nothing is said of them.
 
     Yields:
         A verdict for each file.
 
     Raises:
         RunError: The results or the ledger cannot be used as asked; Ray is wanted, and is not
-            installed, or has no cluster.
+            installed, or has no cluster; `fail_on` names a verdict that the task has not.
         BundleError: The detector cannot be loaded.
     """
     settings, out = settings or Settings(), None if out is None else Path(out)
@@ -175,29 +202,36 @@ def scan(
         piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
         read = _read(stdin) if piped else b""
 
+        mine = _own_files(out, place, own)
+
         def found() -> Iterator[Item]:
-            return items(paths, piped=read, piped_names=settings.piped_names)
+            return items(paths, piped=read, piped_names=settings.piped_names, own=mine)
 
         shown = settings.show_progress and sys.stderr is not None
-        advance = stack.enter_context(_progress(found)) if shown else _silent
-        claim = {"detector": str(engine.facts["detector"])}
+        with _waiting("looking for files", settings):
+            total = sum(1 for _ in found()) if shown else 0
+        with _waiting("loading the detector", settings):
+            claim = {"detector": str(engine.facts["detector"])}
+        task = task_of(engine)
+        failing_words(task, settings.fail_on)  # a wrong word is told of before the work
         book = None if place is None else stack.enter_context(Ledger(place, claim))
-        summary = Summary(task=task_of(engine))
+        summary = Summary(task=task, fail_on=settings.fail_on)
+        advance = stack.enter_context(_progress(total)) if shown else _silent
         for verdict in judge_items(
             engine,
             found(),
             book,
             pictured=settings.explain,
             explained=settings.most_explained if settings.explain else 0,
-            task=summary.task,
+            task=task,
         ):
             summary.add(verdict)
             advance(1, f"{summary.rate:.1f} a second")
             yield verdict
         if out is not None and book is not None:
-            write_output(out, book.verdicts())
+            write_output(out, book.verdicts(), excel=settings.excel)
         if settings.explain and book is not None:
-            explain_shown(engine, found(), book, settings.most_explained, summary.task)
+            explain_shown(engine, found(), book, settings.most_explained, task)
         if finish is not None and book is not None:
             finish(book, summary)
             if settings.explain:
@@ -233,7 +267,13 @@ def judge_items(
 
     def ask(position: int, item: Item) -> Request | Verdict:
         if item.reason is not None:
-            verdict = Verdict(file=item.name, verdict=FAILED, reason=item.reason, task=task)
+            verdict = Verdict(
+                file=item.name,
+                verdict=FAILED,
+                reason=item.reason,
+                task=task,
+                passed_over=item.passed_over,
+            )
             return keep(position, item, verdict, final=False)
         least = min(wanted(position), THUMBNAILS)
         known = None if ledger is None else ledger.find(item, position, explained=least)
@@ -290,6 +330,12 @@ def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
         return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
 
 
+def _own_files(out: Path | None, ledger: Path | None, own: Sequence[Path]) -> list[Path]:
+    """What a scan writes, with what SQLite lays beside a ledger."""
+    beside = [] if ledger is None else [ledger, *(Path(f"{ledger}-{e}") for e in _BESIDE_LEDGER)]
+    return [*own, *beside, *([] if out is None else [out])]
+
+
 def ledger_beside(results: Path) -> Path:
     """Where the ledger of these results lies, if nothing else is said."""
     return results.with_name(f"{results.name}.ledger")
@@ -308,9 +354,15 @@ def _silent(steps: int, note: str) -> None:
     pass
 
 
-def _progress(
-    found: Callable[[], Iterator[Item]],
-) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
+def _progress(total: int) -> contextlib.AbstractContextManager[Callable[[int, str], None]]:
     from trueshot.progress import progress
 
-    return progress("scan", sum(1 for _ in found()))
+    return progress("scan", total)
+
+
+def _waiting(what: str, settings: Settings) -> contextlib.AbstractContextManager[None]:
+    if not settings.say_waiting or sys.stderr is None:
+        return contextlib.nullcontext()
+    from trueshot.progress import waiting
+
+    return waiting(what)

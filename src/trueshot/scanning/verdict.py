@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trueshot.errors import RunError
 from trueshot.files import sanitize
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
@@ -43,14 +44,16 @@ class Verdict:
         crops: Number of crops that were looked at.
         notes: What was done to the pixels on the way, and what was left undone.
         reason: Why it is an error, or undecided.
-        width: Pixels across, as stored.
-        height: Pixels down, as stored.
+        width: Pixels across, as a viewer shows it.
+        height: Pixels down, as a viewer shows it.
         format: "JPEG", "PNG" and so on, by content.
         seconds: Time that reading and inference took.
         detector: SHA-256 of the bundle.
         features: Properties of the crops by which a calibration knows what is unlike it, see
             `inference.features`; they are no part of a record.
         task: What the detector decides, in whose words the verdict is; no part of a record.
+        passed_over: Of an error that stands for files of a folder or an archive which hold no
+            image: how many they are; no part of a record, whose reason says it.
     """
 
     file: str
@@ -69,6 +72,7 @@ class Verdict:
     detector: str | None = None
     features: Mapping[str, float] = field(default_factory=dict, hash=False)
     task: Task = field(default=RECAPTURE, compare=False, repr=False)
+    passed_over: int = field(default=0, compare=False)
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -186,20 +190,52 @@ def _called(verdict: Verdict) -> str:
     return verdict.verdict + (f", most likely {verdict.top_class}" if is_other and is_more else "")
 
 
-def exit_status(counts: Mapping[str, int], task: Task = RECAPTURE) -> int:
-    """The exit status of a scan, so that 0 means: everything was judged, and all is of class 0.
+FOUND, NOT_JUDGED = 1, 2
+"""Bits of an exit status: a verdict that was asked about; a file that nobody judged."""
+
+
+def failing_words(task: Task, named: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The verdicts for which a scan fails.
+
+    Args:
+        task: In whose words.
+        named: Some of `words_of(task)`; None for the default: every class but 0, and errors.
+
+    Raises:
+        RunError: A word that no file of this task is called.
+    """
+    if named is None:
+        return (*task.verdict_words[1:], FAILED)
+    known = words_of(task)
+    for word in named:
+        if word not in known:
+            raise RunError(f"--fail-on {sanitize(word, 100)}: known here: {', '.join(known)}")
+    return tuple(named)
+
+
+def exit_status(
+    counts: Mapping[str, int], task: Task = RECAPTURE, fail_on: Sequence[str] | None = None
+) -> int:
+    """The exit status of a scan.
 
     Args:
         counts: How many files got each verdict.
         task: In whose words.
+        fail_on: See `failing_words`.
 
     Returns:
-        2 if some could not be judged (an error, or undecided) or there were none at all, else 1 if
-        some are of another class (recaptured), else 0.
+        The sum of 1, if a file was judged and its verdict is one to fail on, and 2, if files could
+        not be judged and errors are to fail on, or if nothing was judged at all. What was passed
+        over is such a file.
+
+    Raises:
+        RunError: As for `failing_words`.
     """
-    if counts.get(FAILED) or counts.get(UNDECIDED) or not sum(counts.values()):
-        return 2
-    return 1 if any(counts.get(word) for word in task.verdict_words[1:]) else 0
+    failing = failing_words(task, fail_on)
+    is_found = any(counts.get(word) for word in failing if word != FAILED)
+    judged = sum(count for word, count in counts.items() if word != FAILED)
+    is_left = not judged or (FAILED in failing and counts.get(FAILED, 0) > 0)
+    return FOUND * is_found | NOT_JUDGED * is_left
 
 
 def _are_words(fields: Mapping[str, Any], allowed: tuple[str, ...] | None) -> bool:

@@ -20,6 +20,7 @@ from trueshot.errors import (
 )
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.images.opening import read_bytes
+from trueshot.images.orientation import upright
 from trueshot.scanning.archives import Member, read_member
 from trueshot.scanning.verdict import EXPLANATION, THUMBNAIL
 from trueshot.tasks.task import FAILED, UNDECIDED
@@ -108,7 +109,7 @@ def examiner(
             data = attached["data"] if "data" in attached else _read(request, pixel_limit)
             final = True
             image = _image(data, request["name"], pixel_limit, said)
-            prediction = predictor.predict(image.pixels)
+            prediction = predictor.predict(image)
             said |= _findings(image, prediction) | {"notes": image.notes + notes}
             if request.get("thumbnail"):
                 blobs[THUMBNAIL] = _thumbnail(image)
@@ -150,6 +151,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
     reason = "; ".join(prediction.reasons) or None
     if prediction.verdict == UNDECIDED and reason is None:
         reason = BETWEEN_THRESHOLDS
+    height, width = upright(image.stored, image.facts.orientation).shape[:2]
     return {
         "verdict": prediction.verdict,
         "top_class": prediction.top_class,
@@ -158,7 +160,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "crops": len(prediction.scores),
         "features": prediction.features,
         "reason": reason,
-        "width": image.facts.width,
-        "height": image.facts.height,
+        "width": width,
+        "height": height,
         "format": image.facts.format,
     }

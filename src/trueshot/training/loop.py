@@ -28,6 +28,7 @@ from trueshot.files import (
     write_atomically,
     write_lines,
 )
+from trueshot.plugins import is_plugin
 from trueshot.progress import progress
 from trueshot.tasks import Task
 from trueshot.training.checkpoints import (
@@ -182,12 +183,36 @@ def train(
 
 
 def _check_network(recipe: Recipe, task: Task, side: int) -> None:
-    new_detector(recipe, task)
+    detector = new_detector(recipe, task)
+    if is_plugin(recipe.network.name):
+        _try_own(detector, recipe.network.name, side)
     window = getattr(recipe.network, "window", 0)
     if window > side:
         raise RecipeError(
             f"network.window is {window} px, and the crops have {side}; "
             "take larger crops or a smaller window"
+        )
+
+
+@torch.no_grad()
+def _try_own(detector: Detector, name: str, side: int) -> None:
+    """Ask a network of the user's own once, for it may do anything.
+
+    Raises:
+        RecipeError: It fails, or writes into the images, which others look at after it.
+    """
+    images = torch.full((2, 3, side, side), 128.0)
+    try:
+        detector.eval()(images)
+    except Exception as error:  # foreign code
+        line = (str(error).strip().splitlines() or [""])[0][:300]
+        raise RecipeError(
+            f"network {name}: fails on images of shape {tuple(images.shape)}: "
+            f"{type(error).__name__}: {line}"
+        ) from error
+    if not bool((images == 128.0).all()):
+        raise RecipeError(
+            f"network {name}: writes into the images that it is given; have it work on a copy"
         )
 
 

@@ -12,6 +12,7 @@ import argparse
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,11 +43,13 @@ class Patching:
         side: Of a patch, in pixels.
         per_photograph: At most so many of each.
         seed: Of where they lie.
+        with_photographs: Whether the manifest lists the photographs, too, where they are.
     """
 
     side: int = 192
     per_photograph: int = 12
     seed: int = 0
+    with_photographs: bool = False
 
 
 def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Path:
@@ -70,7 +73,11 @@ def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Pat
     writer.writeheader()
     with claim(out), progress("patches", len(listed)) as advance:
         for at, (number, row) in enumerate(listed):
-            pixels = read_image(manifests[number].parent / row["path"]).pixels
+            photograph = manifests[number].parent / row["path"]
+            if patching.with_photographs:
+                there = os.path.relpath(photograph, out)
+                writer.writerow({"path": there} | {key: row[key] for key in COLUMNS[1:]})
+            pixels = read_image(photograph).pixels
             random = np.random.default_rng([patching.seed, number, at])
             for place, patch in enumerate(_patches(pixels, row, patching, random)):
                 name = f"{number}/{Path(row['path']).with_suffix('')}-{place:02d}.png"
@@ -93,7 +100,7 @@ def _rows(manifest: Path) -> list[dict[str, str]]:
     missing = {*COLUMNS, "outline"} - set(rows[0] if rows else {})
     if missing:
         raise DatasetError(
-            f"{manifest}: lacks {', '.join(sorted(missing))}; one of stagings wanted"
+            f"{manifest}: lacks {', '.join(sorted(missing))}; one of a staging wanted"
         )
     return rows
 
@@ -137,7 +144,7 @@ def _holds(outline: Points, y: int, x: int, side: int) -> bool:
     return bool(((turns >= 0).all(1) | (turns <= 0).all(1)).all())
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Cut patches as the arguments say; 0 if all went well."""
     parser = argparse.ArgumentParser(
         prog="python -m trueshot.training.patches",
@@ -148,8 +155,14 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    patching = Patching(side=given.side, per_photograph=given.per_photograph, seed=given.seed)
+    parser.add_argument("--with-photographs", action="store_true", help="list them, too")
+    given = parser.parse_args(arguments)
+    patching = Patching(
+        side=given.side,
+        per_photograph=given.per_photograph,
+        seed=given.seed,
+        with_photographs=given.with_photographs,
+    )
     try:
         print(cut_patches(given.manifests, given.out, patching))
     except TrueshotError as error:

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from trueshot.errors import RecipeError
-from trueshot.files import parse_yaml, sanitize
+from trueshot.files import parse_yaml, read_text, sanitize
 from trueshot.networks.efficientnet_lite import EfficientNetLite0Settings
 from trueshot.networks.lcnn import LCNNSettings
 from trueshot.networks.own import give, is_given
@@ -195,7 +195,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"known: {', '.join(recipe_names())}"
         )
     try:
-        settings = _mapping(path.read_text("utf-8"), str(path))
+        settings = _mapping(read_text(path), str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     return _validated(_with_own_network(settings, path), str(path))

@@ -11,6 +11,7 @@ from trueshot.web.headers import HEADERS
 from trueshot.web.problems import ProblemError
 
 _HARMLESS = ("GET", "HEAD", "OPTIONS")
+_ONCE = ("host", "origin", "sec-fetch-site", "content-type", "content-length")
 
 
 class SameOriginGuard:
@@ -35,9 +36,14 @@ class SameOriginGuard:
         elif scope["type"] == "http":
             problem = self._problem(scope["method"], Headers(scope=scope))
             app = self._app if problem is None else problem.response()
+            if scope["method"] == "HEAD":  # as GET, of which the server sends the head alone
+                scope = {**scope, "method": "GET"}
             await app(scope, receive, _with_headers(send))
 
     def _problem(self, method: str, headers: Headers) -> ProblemError | None:
+        for name in _ONCE:
+            if len(headers.getlist(name)) > 1:  # which of them counts is for nobody to guess
+                return ProblemError(400, "header", f"the header {name} is given twice; give one")
         asked = headers.getlist("host")
         if len(asked) != 1 or host_name(asked[0]) not in self._hosts:
             return ProblemError(

@@ -34,12 +34,18 @@ _FORM = {
     "schema": {
         "type": "object",
         "properties": {
-            "file": {"type": "array", "items": {"type": "string", "contentMediaType": "image/*"}}
+            "file": {
+                "type": "array",
+                "items": {"type": "string", "contentMediaType": "image/*"},
+                "minItems": 1,
+            }
         },
+        "required": ["file"],
     }
 }
 _SEVERAL = {"requestBody": {"required": True, "content": {**_ONE, "multipart/form-data": _FORM}}}
 _MEANINGS = {
+    400: "The form is cut or none, or a header is given twice.",
     403: "Asked by a page of another site.",
     408: "The request arrived too slowly.",
     413: "Too many bytes, files or pixels.",

@@ -103,9 +103,11 @@ async def _read_form(request: Request, settings: ServiceSettings) -> list[Upload
         await _read(request, settings, parser.write)
         parser.finalize()
     except (FormParserError, ValueError) as error:
-        raise ProblemError(422, "form", f"the form cannot be read ({error}); send it again") from (
-            error
-        )
+        detail = f"the form cannot be read ({sanitize(str(error), 300)}); send it again"
+        raise ProblemError(400, "form", detail) from error
+    if not form.has_ended:
+        detail = "the form has no last boundary: it may have been cut; send it again"
+        raise ProblemError(400, "form", detail)
     if not form.files:
         raise ProblemError(422, "form", "the form has no file; give one or more")
     return [Upload(name, bytes(data)) for name, data in form.files]
@@ -116,6 +118,7 @@ class _Form:
 
     def __init__(self, most: int) -> None:
         self.files: list[tuple[str, bytearray]] = []
+        self.has_ended = False
         self._most = most
         self._is_file = False
         self._header = self._value = b""
@@ -129,7 +132,11 @@ class _Form:
             "on_header_end": self._end_header,
             "on_headers_finished": self._open,
             "on_part_data": self._take,
+            "on_end": self._end,
         }
+
+    def _end(self) -> None:
+        self.has_ended = True
 
     def _begin(self) -> None:
         self._disposition = b""

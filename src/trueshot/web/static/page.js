@@ -16,6 +16,8 @@ const METHOD_NOTES = {
   llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
+const FORM_BYTES = 500;
+const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
 const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
@@ -69,7 +71,7 @@ function take(files) {
   for (const file of images) {
     const photo = {
       id: nextId++, file, name: file.name || "pasted image", url: URL.createObjectURL(file),
-      found: {}, stop: new AbortController(), orientation: 1,
+      found: {}, stop: new AbortController(),
     };
     photos.push(photo);
     judge(photo, detector());
@@ -194,12 +196,13 @@ function renderDetail(photo, found) {
   $("detail-name").textContent = photo.name;
   $("verdict").textContent = found.verdict === "error" ? "cannot be judged" : found.verdict ?? "being judged …";
   $("verdict").className = `verdict ${kindOf(found.verdict, detector())}`;
-  if (found.top_class && kindOf(found.verdict, detector()) === "recaptured" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
+  if (found.top_class && kindOf(found.verdict, detector()) === "other" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
   $("reason").textContent = found.reason ? sentence(found.reason) : "";
   renderRatio(found);
   renderScale(found);
   renderKeyCrop(found.pictures?.key_crop ?? null);
   renderFacts(found);
+  for (const rates of document.querySelectorAll(".rates")) rates.hidden = rates.dataset.detector !== detector();
   showPhoto(photo, found);
 }
 
@@ -223,7 +226,7 @@ function times(figures) {
 }
 
 const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
 // Where the verdicts of a card lie on the axis of scores.
 function zones(name) {
@@ -240,7 +243,7 @@ function words(name) {
 function kindOf(verdict, name) {
   if (verdict == null) return "pending";
   if (verdict === "undecided" || verdict === "error") return verdict;
-  return verdict === words(name)[0] ? "original" : "recaptured";
+  return verdict === words(name)[0] ? "class-0" : "other";
 }
 
 function renderScale(found) {
@@ -254,11 +257,11 @@ function renderScale(found) {
   const label = `Score ${fixed(found.score)}; ${first} up to ${fixed(to)}, ${other} from ${fixed(from)}`;
   $("scale").append(drawn("svg", { viewBox: "0 0 400 46", role: "img", "aria-label": label },
     drawn("line", { class: "axis", x1: 0, x2: 400, y1: 14, y2: 14 }),
-    drawn("rect", { class: "zone-original", x: 0, y: 7, width: at(to), height: 14 }),
-    drawn("rect", { class: "zone-recaptured", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
+    drawn("rect", { class: "zone-class-0", x: 0, y: 7, width: at(to), height: 14 }),
+    drawn("rect", { class: "zone-other", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
     drawn("circle", { class: "now", cx: at(found.score), cy: 14, r: 6 }),
-    drawn("text", { x: 0, y: 40, class: "original" }, first),
-    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, other),
+    drawn("text", { x: 0, y: 40, class: "class-0" }, first),
+    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "other" }, other),
     drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
 }
 
@@ -276,6 +279,14 @@ function renderFacts(found) {
   const rows = [];
   const add = (name, ...value) => rows.push(element("dt", {}, name), element("dd", {}, ...value));
   if (found.crops != null) add("Crops", `${found.crops} of ${found.pictures?.side ?? "?"} px, at native resolution`);
+  const evidence = found.pictures?.evidence;
+  if (evidence) {
+    const parts = Object.entries(evidence.contributions).map(([kind, value]) => `${kind} ${value > 0 ? "+" : ""}${fixed(value, 1)}`);
+    if (parts.length) add("Evidence", `${parts.join(", ")} (above 0: for ${words(detector())[1]})`);
+    if ((evidence.contributions.context ?? 0) > 0) add("Looks like", evidence.looks_like);
+    if (evidence.outline.length) add("Region", `${Math.round(100 * evidence.share)} % of the photograph, outlined`);
+    if (evidence.period && (evidence.contributions.lattice ?? 0) > 0) add("Grid", `${fixed(evidence.period, 1)} px apart`);
+  }
   if (found.width != null) add("Image", `${found.width} × ${found.height} px, ${found.format}`);
   if (found.notes?.length) add("Notes", found.notes.join("; "));
   if (found.seconds != null) add("Time", `${found.seconds.toFixed(2)} s`);
@@ -288,9 +299,9 @@ function renderFacts(found) {
 
 function showPhoto(photo, found) {
   const image = $("photo");
-  // Scores were given to the stored grid; browsers turn what EXIF asks to be turned.
-  const turned = Number(/EXIF orientation ([2-8])/.exec((found.notes ?? []).join(" "))?.[1] ?? 1);
-  photo.orientation = photo.fallback ? 1 : turned;
+  // Browsers turn a JPEG upright; of other formats not all do: there our own picture is shown.
+  const turned = /EXIF orientation [2-8]/.test((found.notes ?? []).join(" "));
+  if (turned && found.format !== "JPEG" && found.pictures) photo.fallback = true;
   image.alt = `${photo.name}${found.verdict ? `, ${found.verdict}` : ""}`;
   image.onload = () => overlay(photo, found);
   image.onerror = () => {
@@ -317,23 +328,17 @@ function overlay(photo, found) {
   canvas.style.width = `${image.clientWidth}px`;
   canvas.style.height = `${image.clientHeight}px`;
   const painted = new Image();
-  painted.onload = () => { if (photo === chosen) paint(canvas, painted, photo, found); };
+  painted.onload = () => { if (photo === chosen) paint(canvas, painted, found); };
   painted.src = heat;
 }
 
-function paint(canvas, heat, photo, found) {
+function paint(canvas, heat, found) {
   const { width, height, pictures } = found;
   const scale = 1400 / Math.max(width, height);
   const across = width * scale, down = height * scale;
-  const lying = photo.orientation >= 5;
-  canvas.width = lying ? down : across;
-  canvas.height = lying ? across : down;
+  canvas.width = across;
+  canvas.height = down;
   const pen = canvas.getContext("2d");
-  pen.setTransform(...{
-    1: [1, 0, 0, 1, 0, 0], 2: [-1, 0, 0, 1, across, 0], 3: [-1, 0, 0, -1, across, down],
-    4: [1, 0, 0, -1, 0, down], 5: [0, 1, 1, 0, 0, 0], 6: [0, 1, -1, 0, down, 0],
-    7: [0, -1, -1, 0, down, across], 8: [0, -1, 1, 0, 0, across],
-  }[photo.orientation]);
   pen.drawImage(heat, 0, 0, across, down);
   const side = pictures.side * scale;
   for (const [colour, thickness] of [["#000a", 4], ["#fff", 1.5]]) {
@@ -341,6 +346,22 @@ function paint(canvas, heat, photo, found) {
     pen.lineWidth = thickness;
     for (const [y, x] of pictures.corners) pen.strokeRect(x * scale + 2, y * scale + 2, side - 4, side - 4);
   }
+  outline(pen, pictures.evidence?.outline ?? [], scale);
+}
+
+// The region that looks most like a recapture, in dashes.
+function outline(pen, corners, scale) {
+  if (!corners.length) return;
+  for (const [colour, thickness] of [["#000c", 9], ["#ffd24d", 5]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = thickness;
+    pen.setLineDash([24, 12]);
+    pen.beginPath();
+    for (const [y, x] of corners) pen.lineTo(x * scale, y * scale);
+    pen.closePath();
+    pen.stroke();
+  }
+  pen.setLineDash([]);
 }
 
 // ---- The attack: the latest wish wins ----
@@ -361,7 +382,7 @@ function attackSoon(milliseconds = DEBOUNCE) {
   for (const name of DETECTORS) {
     const known = remembered.get(keyOf(wish, name, wish.budget));
     if (known) renderSide(wish, name, known);
-    else side(name).setAttribute("aria-busy", "true");
+    else renderPending(wish, name);
     renderCurve(wish, name);
   }
   if (inSight) timer = setTimeout(() => attack(wish), milliseconds);
@@ -370,8 +391,15 @@ function attackSoon(milliseconds = DEBOUNCE) {
 const judgedAs = (photo) => Object.values(photo?.found ?? {}).filter((found) => found.state === "done");
 const canBeAttacked = (photo) => judgedAs(photo).some((found) => found.crops > 0);
 
+// What was said of this photograph stays until there is something new; of another, it goes.
+function renderPending(wish, name) {
+  const place = side(name);
+  if (place.dataset.photo !== String(wish.photo.id)) renderSide(wish, name, { refused: "being attacked …" });
+  place.setAttribute("aria-busy", "true");
+}
+
 function withoutAttack(photo) {
-  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "Being judged first …";
+  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "being judged first …";
   for (const name of DETECTORS) renderSide({ photo, method: method(), budget: budget() }, name, { refused: text });
 }
 
@@ -420,6 +448,7 @@ function renderSide(wish, name, found) {
   const place = side(name);
   place.setAttribute("aria-busy", "false");
   const refused = "refused" in found;
+  place.dataset.photo = refused ? "" : wish.photo.id;
   for (const part of [".triple", "table", ".facts"]) place.querySelector(part).hidden = refused;
   place.querySelector(".outcome").replaceChildren(...(refused ? [sentence(found.refused)] : outcome(found)));
   if (!refused) {
@@ -486,8 +515,8 @@ function curve(points, name, now) {
   const [first, other] = words(name);
   const text = `Score against ε: ${points.map(([level, score]) => `${level}: ${score.toFixed(1)}`).join(", ")}`;
   const made = drawn("svg", { viewBox: "0 0 400 172", role: "img", "aria-label": text },
-    band("recaptured", top, up(from)), band("original", up(to), bottom),
-    called("recaptured", other, top + 14, scores[0] > from), called("original", first, bottom - 6, scores[0] <= to));
+    band("other", top, up(from)), band("class-0", up(to), bottom),
+    called("other", other, top + 14, scores[0] > from), called("class-0", first, bottom - 6, scores[0] <= to));
   for (const level of [0, 5, 10, 15]) {
     made.append(drawn("text", { x: across(level), y: bottom + 17, "text-anchor": "middle" }, `${level === 0 ? "ε = " : ""}${level}`));
   }
@@ -501,26 +530,90 @@ function curve(points, name, now) {
   return made;
 }
 
-// ---- The report ----
+// ---- Reports and results ----
+
+// As few parts as a request can hold: so many files, so many bytes (and some for the form itself).
+function batches(all) {
+  const made = [];
+  let files = [], bytes = 0;
+  for (const photo of all) {
+    const size = photo.file.size + 2 * photo.name.length + FORM_BYTES;
+    if (files.length && (files.length === LIMITS.files || bytes + size > LIMITS.bytes)) {
+      made.push(files);
+      [files, bytes] = [[], 0];
+    }
+    files.push(photo);
+    bytes += size;
+  }
+  return files.length ? [...made, files] : made;
+}
 
 async function report() {
   const button = $("report");
+  const parts = batches(photos.filter((photo) => photo.file.size + FORM_BYTES <= LIMITS.bytes));
+  const passed = photos.length - parts.flat().length;
   button.disabled = true;
-  tell("the report is being made …");
+  forgetReports();
   try {
-    const form = new FormData();
-    for (const photo of photos) form.append("file", photo.file, photo.name);
-    const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
-    const url = URL.createObjectURL(await answer.blob());
-    element("a", { href: url, download: "trueshot-report.html" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    tell("the report is ready");
+    if (!parts.length) throw new Refusal(`each photograph is larger than the ${megabytes(LIMITS.bytes)} of a request`);
+    const links = [];
+    for (const [number, part] of parts.entries()) {
+      tell(parts.length === 1 ? "the report is being made …" : `report ${number + 1} of ${parts.length} is being made …`);
+      const form = new FormData();
+      for (const photo of part) form.append("file", photo.file, photo.name);
+      const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
+      const name = parts.length === 1 ? "trueshot-report.html" : `trueshot-report-${number + 1}-of-${parts.length}.html`;
+      links.push(element("a", { href: URL.createObjectURL(await answer.blob()), download: name }, name));
+      $("reports").append(element("li", {}, links.at(-1), ` (${part.length} photographs)`));
+    }
+    $("reports").hidden = links.length < 2;
+    if (links.length === 1) links[0].click();
+    const left = passed ? `; ${passed} too large for it` : "";
+    tell((links.length < 2 ? "the report is ready" : `${links.length} reports are ready, for a request holds ${LIMITS.files} photographs at most`) + left);
   } catch (error) {
     tell(`no report: ${reasonOf(error)}`);
   } finally {
     button.disabled = false;
   }
 }
+
+function forgetReports() {
+  for (const link of $("reports").querySelectorAll("a")) URL.revokeObjectURL(link.href);
+  $("reports").replaceChildren();
+  $("reports").hidden = true;
+}
+
+// What was said of each photograph, without the pictures: the record of a scan.
+function records() {
+  return photos.map((photo) => {
+    const found = photo.found[detector()];
+    if (found?.state !== "done") return { file: photo.name, verdict: "pending" };
+    return Object.fromEntries(["file", ...COLUMNS].map((name) => [name, name === "file" ? photo.name : found[name] ?? null]));
+  });
+}
+
+function save(name, type, ...parts) {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  element("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  tell(`${name} is ready`);
+}
+
+// A spreadsheet takes a text that begins so for a formula.
+function cell(value) {
+  const text = Array.isArray(value) ? value.join(" | ") : value == null ? "" : String(value);
+  const harmless = typeof value === "number" || !/^[=+\-@\t\r]/.test(text) ? text : `'${text}`;
+  return /[",\r\n]/.test(harmless) ? `"${harmless.replaceAll('"', '""')}"` : harmless;
+}
+
+function saveCsv() {
+  const columns = ["file", ...COLUMNS];
+  const rows = [columns, ...records().map((record) => columns.map((name) => record[name]))];
+  const text = rows.map((row) => row.map(cell).join(",")).join("\r\n");
+  save("trueshot-results.csv", "text/csv", "\ufeff", text, "\r\n");
+}
+
+const saveJson = () => save("trueshot-results.json", "application/json", JSON.stringify(records(), null, 1), "\n");
 
 // ---- What people do ----
 
@@ -538,7 +631,9 @@ $("views").addEventListener("change", render);
 $("methods").addEventListener("change", () => attackSoon(0));
 $("budget").addEventListener("input", () => attackSoon());
 $("report").addEventListener("click", report);
-$("clear").addEventListener("click", () => { for (const photo of [...photos]) remove(photo); tell("all removed"); });
+$("as-csv").addEventListener("click", saveCsv);
+$("as-json").addEventListener("click", saveJson);
+$("clear").addEventListener("click", () => { for (const photo of [...photos]) remove(photo); forgetReports(); tell("all removed"); });
 new ResizeObserver(() => { if (chosen) render(); }).observe($("photo"));
 
 // Attacks cost time; they begin once they can be seen.

@@ -1,0 +1,49 @@
+"""How much memory a network would take, found without taking any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+MOST_BYTES = 2**29
+"""Of one tensor; the shipped networks stay below a tenth of it on the largest crops."""
+
+
+class _Bounded(TorchDispatchMode):
+    """Refuse an operation whose result would be larger than `MOST_BYTES`."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for each in tree_leaves(result):
+            if isinstance(each, Tensor) and each.numel() * each.element_size() > MOST_BYTES:
+                shape = "×".join(map(str, each.shape))
+                raise ValueError(f"it would fill {shape} numbers at once: too large for a detector")
+        return result
+
+
+def sketch(build: Callable[[], nn.Module], side: int | None) -> nn.Module:
+    """Build a network of shapes without numbers, and try it on a crop of such.
+
+    Args:
+        build: Makes the network.
+        side: Height and width of the crop; None to try nothing.
+
+    Returns:
+        The network, on the device `meta`, in evaluation mode.
+
+    Raises:
+        ValueError: It, or what it makes of a crop, is larger than `MOST_BYTES`; or it takes no
+            crop of that side.
+    """
+    with torch.device("meta"), torch.no_grad(), _Bounded():  # type: ignore[no-untyped-call]
+        network = build().eval()
+        if side is not None:
+            network(torch.empty(1, 3, side, side))
+    return network

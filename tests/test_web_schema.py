@@ -1,0 +1,67 @@
+"""The service keeps what its description says, whatever it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from conftest import HANGS
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+from web_service import Served, served
+
+OPERATIONS = (
+    ("POST", "/v1/verdicts"),
+    ("POST", "/v1/attacks"),
+    ("POST", "/v1/reports"),
+    ("GET", "/v1/detectors"),
+    ("GET", "/v1/health"),
+)
+BOUNDED = settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[Served]:
+    """Judges by brightness."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        with served(max_upload_mb=0.2, max_megapixels=0.01, max_files=3) as service:
+            yield service
+
+
+@pytest.fixture(scope="module")
+def description(quick: Served) -> schemathesis.BaseSchema:
+    return schemathesis.openapi.from_url(f"{quick.address}/v1/openapi.json")
+
+
+@pytest.mark.parametrize("mode", GenerationMode, ids=lambda mode: mode.value)
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_answer_is_one_that_is_described(
+    description: schemathesis.BaseSchema, method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = description[path][method]
+    if mode is GenerationMode.NEGATIVE and method == "GET":
+        pytest.skip("takes nothing that could be wrong")
+
+    @BOUNDED
+    @given(operation.as_strategy(generation_mode=mode))
+    def answered(case: schemathesis.Case) -> None:
+        # Of bytes no schema says which are a photograph.
+        case.call_and_validate(timeout=HANGS, excluded_checks=[positive_data_acceptance])
+
+    answered()
+
+
+def test_everything_that_is_served_is_described(description: schemathesis.BaseSchema) -> None:
+    described = {each.ok().label for each in description.get_all_operations()}
+    assert described == {f"{method} {path}" for method, path in OPERATIONS}
