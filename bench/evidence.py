@@ -155,7 +155,7 @@ def context_of(weights: Path) -> Callable[[Path], Scores]:
     def score(path: Path) -> Scores:
         with torch.inference_mode():
             logits = detector(frame_of(path))[0]
-        return {"": float(logits[1] - logits[0])}
+        return {"": float(logits[1:].logsumexp(0) - logits[0])}
 
     return score
 

@@ -1,13 +1,13 @@
-"""How the shipped detectors were made and measured: docs/detectors.md has what came out.
+"""How `lcnn` and `robust` were made and measured: docs/detectors.md has what came out.
 
     trueshot simulate --photos PHOTOS --size 64 --size 128 --per-class 64000 \
         --fractions 0.8 0.1 0.1 --seed 11 --out runs/shipped/data
     python bench/shipped.py photographs --photos PHOTOS     # to calibrate on and to test on
     python bench/shipped.py train NAME...                   # rows of RECIPES, below
     python bench/shipped.py choose NAME@SIDE...             # on photographs of the validation part
-    python bench/shipped.py bundle accurate NAME@SIDE       # contract, calibration, thresholds
-    python bench/shipped.py measure accurate --real MANIFEST.csv   # what the card says
-    python bench/shipped.py install accurate robust         # into the package, with their sums
+    python bench/shipped.py bundle lcnn NAME@SIDE           # contract, calibration, thresholds
+    python bench/shipped.py measure lcnn --real MANIFEST.csv   # what the card says
+    python bench/shipped.py install lcnn robust             # into the package, with their sums
     python bench/shipped.py tables                          # of docs/detectors.md, from the cards
 
 `photographs` draws whole photographs whose scenes, cameras and media are those of the validation

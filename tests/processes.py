@@ -5,6 +5,7 @@ What they run is what a shell would: their own process, streams, status and deat
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import multiprocessing
 import os
@@ -126,3 +127,22 @@ def _run(
         exec(compile(program, "<program>", "exec"), {"__name__": "__main__"})
     else:
         runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+def below(process: int) -> set[int]:
+    """Processes that this one started, and those that they did."""
+    known, found = parents(), {process}
+    while more := {child for child, parent in known.items() if parent in found} - found:
+        found |= more
+    return found - {process}
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process that is alive."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = path.read_text("ascii", "replace").rpartition(")")[2].split()[:2]
+            if state != "Z":
+                found[int(path.parent.name)] = int(parent)
+    return found

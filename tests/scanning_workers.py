@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from trueshot.errors import BundleError
+from trueshot.images import ImageFile
 from trueshot.scanning.worker import examiner
 
 Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
@@ -24,8 +25,8 @@ Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dic
 class Brightness:
     """Takes what is bright for a recapture; levels around the middle leave it undecided."""
 
-    def predict(self, pixels: np.ndarray) -> SimpleNamespace:
-        score = (float(pixels.mean()) - 127.5) / 10
+    def predict(self, image: ImageFile) -> SimpleNamespace:
+        score = (float(image.stored.mean()) - 127.5) / 10
         verdict = "recaptured" if score > 5 else "original" if score < -5 else "undecided"
         return SimpleNamespace(
             verdict=verdict,
@@ -46,7 +47,7 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
         judge,  # type: ignore[arg-type]
         detector,
         settings["pixel_limit"],
-        lambda image, judged: {"explanation": image.facts.sha256.encode()},
+        lambda image, judged, data: {"explanation": image.facts.sha256.encode()},
     )
 
     def slowly(request: dict[str, Any], attached: dict[str, bytes]) -> Any:

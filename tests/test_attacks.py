@@ -520,3 +520,50 @@ def test_the_settings_of_an_attack_are_its_name_and_cannot_be_changed() -> None:
     assert isinstance(attack, Attack)
     with pytest.raises(dataclasses.FrozenInstanceError):
         attack.budget = 3.0  # type: ignore[misc]
+
+
+class Plain(nn.Module):
+    """Somebody's network, in train mode: levels to logits of three classes, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.first(images / 255).mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(each(budget=2.0) for each in ATTACKS),
+        APGD(budget=2.0, steps=5),
+        FAB(budget=2.0, steps=5),
+        FMN(budget=2.0, steps=5),
+        Square(budget=2.0, queries=10),
+        RayS(budget=2.0, queries=10),
+        UniformNoise(budget=2.0),
+        Targeted(PGD(budget=2.0, steps=3), target=2),
+        Through(PGD(budget=2.0, steps=3), (Jpeg(quality=75),)),
+        Expectation(PGD(budget=2.0, steps=3), draws=2),
+        Transfer(attack=FGSM(budget=2.0), source=Plain(), name="own"),
+    ],
+    ids=lambda attack: type(attack).__name__,
+)
+def test_any_module_from_levels_to_logits_is_attacked_as_a_detector_of_it_is(
+    attack: Attack,
+) -> None:
+    images, labels = levels(4, 16).round(), torch.tensor([0, 1, 2, 0])
+    plain, wrapped = Plain(), Detector(Plain(), classes=("a", "b", "c"))
+    found = perturb(attack, plain, images, labels)
+    # Folded batch normalisation is the same function up to rounding.
+    torch.testing.assert_close(found, perturb(attack, wrapped, images, labels), rtol=0, atol=0.05)
+    assert plain.training
+    assert all(p.requires_grad and p.grad is None for p in plain.parameters())
+
+
+def test_a_target_that_a_module_does_not_tell_apart_is_refused() -> None:
+    with pytest.raises(ValueError, match="class 3: the detector has 3"):
+        Targeted(FGSM(budget=1.0), target=3)(Plain(), levels(1, 16), torch.tensor([0]))

@@ -100,7 +100,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("new"), range(100, 125), kind=kind)
+    return write(tmp_path_factory.mktemp("new"), range(100, 125), medium=kind)
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +242,13 @@ def test_scores_of_other_crops_are_others_and_those_of_other_rates_are_kept(
         keep(self, item, *rest, **more)
 
     monkeypatch.setattr(Ledger, "keep", counting)
-    too_much = CalibrationSettings(apcer=0.1, bpcer=0.01, crops=4)
-    with pytest.raises(CalibrationError, match=r"BPCER 0\.01 needs 99 original photographs"):
+    too_much = CalibrationSettings(apcer=0.02, bpcer=0.01, crops=4)
+    both = (
+        r"^APCER 0\.02 needs 49 recaptured photographs or more, there are 40; "
+        r"BPCER 0\.01 needs 99 original photographs or more, there are 40: "
+        r"add some, or ask for --apcer 0\.0244 --bpcer 0\.0244$"
+    )
+    with pytest.raises(CalibrationError, match=both):
         make_bundle(run, known, tmp_path / "b", settings=too_much)
     assert len(kept) == 80
     with pytest.raises(CalibrationError):
@@ -598,7 +603,8 @@ def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
         cross_validate(given, partial(calibrated, of_new_sources=True))
     measured, missing = _measured(calibrated, whole, given, None, None, CalibrationSettings(), "")
     assert measured == ()
-    assert "Its error rates were not measured: BPCER 0.1 needs 9 original sources" in missing[0]
+    assert "Its error rates were not measured: APCER 0.1 needs 9 recaptured sources" in missing[0]
+    assert "BPCER 0.1 needs 9 original sources" in missing[0]
 
 
 def test_no_sign_on_a_card_steers_a_terminal() -> None:

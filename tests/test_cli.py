@@ -133,8 +133,10 @@ def test_train_and_evaluate_are_the_parts_of_reproduce(
     run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes, *few)
     judged = run("evaluate", bundle, "--dataset", dataset.folder, "--out", tmp_path / "e")
     assert "clean AUC" in judged.stdout
-    alone = json.loads((tmp_path / "e" / "result.json").read_text())
+    (written,) = (tmp_path / "e").glob("paper-run-*px.json")
+    alone = json.loads(written.read_text())
     together = json.loads((tmp_path / "r" / "results.json").read_text())["results"][0]
+    assert (alone.pop("detector"), together.pop("detector")) == ("run", "plain")
     assert alone | {"doubts": []} == together  # which evaluate looks for
 
 
@@ -328,12 +330,30 @@ def test_attack_does_not_attack_what_it_has_written_itself(bundle: Path, tmp_pat
     assert len(records_of(tmp_path / "in" / "out" / "attacks.jsonl")) == 2
 
 
+def test_attack_and_prepare_know_images_by_content_and_count_what_is_none(
+    bundle: Path, tmp_path: Path
+) -> None:
+    photos = write_photos(tmp_path / "in", 3)
+    for photo in photos[::2]:
+        photo.path.rename(photo.path.with_suffix(""))
+    (tmp_path / "in" / "original" / "notes.txt").write_text("no image")
+    done = run("attack", bundle, tmp_path / "in", "--out", tmp_path / "out", status=2)
+    assert len(records_of(tmp_path / "out" / "attacks.jsonl")) == len(photos)
+    assert "1 of its files hold no image: " in done.stderr
+    folders = ("--original", tmp_path / "in" / "original")
+    folders += ("--recaptured", tmp_path / "in" / "recaptured")
+    made = run("prepare", *folders, "--out", tmp_path / "d", "--size", 32)
+    assert "passed over, as holding no image: 1: " in made.stderr
+    card = json.loads((tmp_path / "d" / "dataset.json").read_text())
+    assert (card["photos"], card["no_image"]) == (len(photos), 1)
+
+
 def test_the_verdict_after_the_file_is_that_of_the_file(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = np.full((128, 128, 3), 7, np.uint8)
     monkeypatch.setattr(
-        "trueshot.evaluation.attack_files.write_png", lambda path, _: write_png(path, other)
+        "trueshot.evaluation.attack_files.write_png", lambda path, *_: write_png(path, other)
     )
     photos = write_photos(tmp_path / "in", 1)
     detector, _ = load_bundle(bundle)

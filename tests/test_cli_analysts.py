@@ -106,7 +106,7 @@ def test_a_folder_gets_a_line_a_file_and_a_sum(bundle: Path, tmp_path: Path) -> 
     lines = answer.stdout.splitlines()
     assert [each.split()[0] for each in lines] == ["original", "recaptured", "error"]
     assert "c.jpg" in lines[2]
-    assert "is no JPEG" in lines[2]
+    assert "is no image" in lines[2]
     assert "3 files: 1 original, 1 recaptured, 0 undecided, 1 error" in answer.stderr
     assert scan(bundle, tmp_path, "--exit-zero").exit_code == 0
     assert scan(bundle, tmp_path, "--fail-on", "error, undecided").exit_code == 2
@@ -161,6 +161,7 @@ def test_results_and_report_agree_and_a_second_scan_judges_nothing_again(
     first = out.read_bytes()
     assert scan(bundle, folder, "--out", out, "--report", report).exit_code == 1
     assert out.read_bytes() == first  # the times too: nothing was judged again
+    assert report.read_text().count("data:image/") == page.count("data:image/"), "but explained"
 
 
 def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> None:

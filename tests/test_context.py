@@ -13,6 +13,7 @@ from PIL import Image
 
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, LeakError, RunError
+from trueshot.inference import Predictor
 from trueshot.inference.context import SIDE, context_frame
 from trueshot.networks import EfficientNetLite0
 from trueshot.training import context
@@ -48,10 +49,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
             picture = dark
         Image.fromarray(picture.astype(np.uint8)).save(folder / f"{number}.png")
         part = "validation" if number >= 72 else "train"
-        rows.append((f"{number}.png", label, part, f"scene {number // 2}"))
+        kind = (("phone", "print")[number // 2 % 2]) if number % 2 else ""
+        rows.append((f"{number}.png", label, part, f"scene {number // 2}", kind))
     path = folder / "manifest.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("path", "label", "part", "scene"), *rows])
+        csv.writer(file).writerows([("path", "label", "part", "scene", "kind"), *rows])
     return path
 
 
@@ -68,7 +70,7 @@ def network_of(detector: Detector) -> EfficientNetLite0:
 def test_it_learns_what_tells_the_classes_apart(frames: list[Frame], tmp_path: Path) -> None:
     trained = train_context(frames, tmp_path, replace(TINY, steps=16))
     validation = [frame for frame in frames if frame.part == "validation"]
-    scores = scores_of(trained, validation, TINY.side)
+    scores = scores_of(trained, validation, TINY)
     recaptured = torch.tensor([frame.label == 1 for frame in validation])
     assert scores[recaptured].median() > scores[~recaptured].max()
 
@@ -99,7 +101,7 @@ def test_the_last_layer_learns_alone_at_first_and_the_first_blocks_never(
     frames: list[Frame], tmp_path: Path
 ) -> None:
     def changed(folder: str, recipe: ContextRecipe) -> set[str]:
-        before = new_context(recipe.seed).state_dict()
+        before = new_context(recipe).state_dict()
         after = train_context(frames, tmp_path / folder, recipe).state_dict()
         return {n for n in before if not torch.equal(before[n].half().float(), after[n].float())}
 
@@ -139,11 +141,39 @@ def test_every_epoch_takes_every_frame_once(frames: list[Frame]) -> None:
         assert sorted(taken) == sorted(frame.path for frame in training)
 
 
+def test_it_names_the_kinds_of_media_that_it_was_shown(frames: list[Frame], tmp_path: Path) -> None:
+    trained = train_context(frames, tmp_path, replace(TINY, steps=2))
+    assert trained.classes == ("original", "phone", "print")
+    assert load_context(tmp_path / "context.safetensors").classes == trained.classes
+    nameless = [replace(frame, kind="") for frame in frames]
+    trained = train_context(nameless, tmp_path / "nameless", replace(TINY, steps=2))
+    assert trained.classes == ("original", "recaptured")
+
+
+def test_crops_are_seen_at_their_own_size(frames: list[Frame], tmp_path: Path) -> None:
+    recipe = replace(TINY, view="crop", steps=2, blocks=4, features=16, frozen_blocks=1)
+    trained = train_context(frames, tmp_path, recipe)
+    assert trained.classes == ("original", "recaptured")
+    judge = Predictor.load(tmp_path / "detector.safetensors")
+    crops = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype(np.uint8)
+    with torch.no_grad():
+        logits = trained(torch.from_numpy(crops).permute(0, 3, 1, 2).float())
+    np.testing.assert_allclose(
+        judge.crop_scores(crops), (logits[:, 1] - logits[:, 0]).numpy(), atol=1e-3
+    )
+    stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (48, 32))).convert("RGB")
+    seen = [np.asarray(augmented(stripes, recipe, np.random.default_rng(n))) for n in range(40)]
+    contrasts = [np.ptp(each.astype(float), axis=(0, 1)).max() for each in seen]
+    assert sum(contrast > 150 for contrast in contrasts) > 15  # what is scaled loses its stripes
+
+
 def test_half_precision_costs_next_to_nothing(frames: list[Frame], tmp_path: Path) -> None:
-    detector = new_context(1)
+    detector = new_context(ContextRecipe(seed=1))
     save_context(tmp_path / "half.safetensors", detector, facts={})
     again = load_context(tmp_path / "half.safetensors")
-    before, after = (scores_of(each, frames[:8], 64) for each in (detector, again))
+    before, after = (
+        scores_of(each, frames[:8], ContextRecipe(side=64)) for each in (detector, again)
+    )
     torch.testing.assert_close(before, after, rtol=0.05, atol=0.05)
     assert (tmp_path / "half.safetensors").stat().st_size < 7e6
 
@@ -175,7 +205,9 @@ def test_a_scene_in_two_parts_and_a_part_without_a_class_are_refused(
 def test_augmentation_repeats_with_its_seed_and_differs_without() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     image = Image.fromarray(picture)
-    first, again, other = (augmented(image, 32, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    first, again, other = (
+        augmented(image, TINY, np.random.default_rng(seed)) for seed in (5, 5, 6)
+    )
     assert first.shape == (32, 32, 3)
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()

@@ -35,7 +35,7 @@ from trueshot.datasets import (
     photos_in_manifest,
     prepare,
 )
-from trueshot.datasets.crops import candidate_corners, is_flat, shares
+from trueshot.datasets.crops import grid_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.datasets.survey import in_threads
@@ -360,7 +360,7 @@ def test_other_parts_or_origins_are_another_data_set(
     made = prepare(own, tmp_path / "d", SMALL)
     bare = [replace(photo, origins={}) for photo in own]
     assert prepare(bare, tmp_path / "d", SMALL).photos.equals(made.photos)
-    with pytest.raises(DatasetError, match="other photographs or settings"):
+    with pytest.raises(DatasetError, match="other photographs, other settings"):
         prepare([replace(own[0], **change), *own[1:]], tmp_path / "d", SMALL)
 
 
@@ -432,7 +432,7 @@ def test_other_photographs_or_settings_in_the_same_folder_are_refused(
     photos: list[Photo], tmp_path: Path
 ) -> None:
     prepare(photos, tmp_path / "d", SMALL)
-    with pytest.raises(DatasetError, match="other photographs or settings"):
+    with pytest.raises(DatasetError, match="other photographs, other settings"):
         prepare(photos[1:], tmp_path / "d", SMALL)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
@@ -531,10 +531,10 @@ def test_a_crop_is_flat_by_the_deviation_of_its_luma() -> None:
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(16, 80), st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
-def test_candidate_crops_lie_inside_apart_and_are_as_many_as_fit(
+def test_crops_of_the_grid_lie_inside_apart_and_are_as_many_as_fit(
     height: int, width: int, side: int, seed: int
 ) -> None:
-    corners = candidate_corners(height, width, side, np.random.default_rng(seed))
+    corners = grid_corners(height, width, side, np.random.default_rng(seed))
     assert len(corners) == (height // side) * (width // side)
     assert len(np.unique(corners, axis=0)) == len(corners)
     if len(corners):
@@ -544,7 +544,7 @@ def test_candidate_crops_lie_inside_apart_and_are_as_many_as_fit(
 
 
 def test_the_first_crops_are_spread_over_the_photo() -> None:
-    corners = candidate_corners(640, 640, 64, np.random.default_rng(0))[:5]
+    corners = grid_corners(640, 640, 64, np.random.default_rng(0))[:5]
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
     assert apart[~np.eye(5, dtype=bool)].min() > 4 * 64 - 1
 
@@ -868,3 +868,73 @@ def test_photographs_smaller_than_a_crop_are_counted(tmp_path: Path) -> None:
     Image.fromarray(photo_pixels(9, False, 16)).save(photos[0].path)
     made = prepare(photos, tmp_path / "d", SMALL)
     assert [made.card["sides"][str(side)]["too_small"] for side in SMALL.sides] == [1, 0]
+
+
+def copied(photos: list[Photo], folder: Path) -> list[Photo]:
+    """The same photographs in files of their own, which a test may spoil."""
+    found = []
+    for photo in photos:
+        path = folder / photo.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(photo.path.read_bytes())
+        found.append(replace(photo, path=path))
+    return found
+
+
+def test_what_was_missing_or_damaged_is_looked_at_again(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    own = copied(photos, tmp_path / "in")
+    wanted = prepare(own, tmp_path / "wanted", SMALL)
+    missing, damaged = own[0].path, own[-1].path
+    whole = {path: path.read_bytes() for path in (missing, damaged)}
+    missing.unlink()
+    damaged.write_bytes(whole[damaged][:100])
+    made = prepare(own, tmp_path / "d", SMALL)
+    assert made.card["passed_over"].keys() == {own[0].name, own[-1].name}
+    assert prepare(own, tmp_path / "d", SMALL).card == made.card, "as long as nothing is mended"
+    for path, data in whole.items():
+        path.write_bytes(data)
+    mended = prepare(own, tmp_path / "d", SMALL)
+    assert mended.card["passed_over"] == {}
+    assert mended.fingerprint(SIDE) == wanted.fingerprint(SIDE)
+    assert contents(tmp_path / "d") == contents(tmp_path / "wanted")
+
+
+def test_what_was_changed_is_looked_at_again_and_a_touch_is_no_change(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = copied(photos, tmp_path / "in")
+    first = prepare(own, tmp_path / "d", SMALL)
+    os.utime(own[0].path, ns=(1, 1))
+    assert prepare(own, tmp_path / "d", SMALL).fingerprint(SIDE) == first.fingerprint(SIDE)
+    other = 255 - read_image(own[0].path).pixels
+    Image.fromarray(other).save(own[0].path)
+    os.utime(own[0].path, ns=(1, 1))
+    second = prepare(own, tmp_path / "d", SMALL)
+    assert second.fingerprint(SIDE) != first.fingerprint(SIDE)
+    assert contents(tmp_path / "d") == contents(prepare(own, tmp_path / "e", SMALL).folder)
+    own[1].path.unlink()
+    assert prepare(own, tmp_path / "d", SMALL).fingerprint(SIDE) == second.fingerprint(SIDE)
+    Image.fromarray(255 - other).save(own[0].path)
+    with pytest.raises(DatasetError, match=r"is another than .* is gone: put it back"):
+        prepare(own, tmp_path / "d", SMALL)
+
+
+def test_a_photograph_that_changes_between_two_runs_is_cut_as_it_is(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = copied(photos, tmp_path / "in")
+    cut_all = PREPARE._cut_all
+
+    def cut_half(*arguments: object) -> None:
+        cut_all(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PREPARE, "_cut_all", cut_half)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(own, tmp_path / "d", SMALL)
+    monkeypatch.undo()
+    Image.fromarray(255 - read_image(own[2].path).pixels).save(own[2].path)
+    prepare(own, tmp_path / "d", SMALL)
+    assert contents(tmp_path / "d") == contents(prepare(own, tmp_path / "e", SMALL).folder)

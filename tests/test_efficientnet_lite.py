@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -94,18 +95,42 @@ def test_folding_changes_no_logit(imagenet: Detector) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_what_each_place_says_adds_up_to_the_logits(imagenet: Detector) -> None:
+    images = levels(2, 96)
+    with torch.no_grad():
+        found = imagenet.network.explained((images - imagenet.offset) / imagenet.scale)
+        assert found.evidence.shape == (2, imagenet.network.classes, 3, 3)
+        torch.testing.assert_close(found.logits, imagenet(images))
+        torch.testing.assert_close(found.evidence.mean((2, 3)), found.logits, rtol=1e-3, atol=1e-3)
+
+
+def test_the_first_blocks_alone_are_those_of_imagenet(imagenet: Detector) -> None:
+    few = EfficientNetLite0(blocks=5, features=64)
+    head = few.head[1].weight.clone()
+    load_imagenet(few)
+    whole = imagenet.network.state_dict()
+    for name, tensor in few.state_dict().items():
+        if name.startswith(("stem", "blocks")):
+            torch.testing.assert_close(tensor, whole[name])
+    torch.testing.assert_close(few.head[1].weight, head)  # which sees other channels
+    with pytest.raises(ValueError, match="blocks"):
+        EfficientNetLite0(blocks=17)
+
+
 def test_onnxruntime_gives_the_same_logits(imagenet: Detector, tmp_path: Path) -> None:
     path = tmp_path / "context.onnx"
     images = levels(2, 128)
-    torch.onnx.export(
-        imagenet,
-        (images[:1],),
-        path,
-        input_names=["images"],
-        opset_version=17,
-        dynamo=False,
-        dynamic_axes={"images": {0: "n"}},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the older exporter; padding is of one size
+        torch.onnx.export(
+            imagenet,
+            (images[:1],),
+            path,
+            input_names=["images"],
+            opset_version=17,
+            dynamo=False,
+            dynamic_axes={"images": {0: "n"}},
+        )
     session = onnxruntime.InferenceSession(path)
     (logits,) = session.run(None, {"images": images.numpy()})
     with torch.no_grad():

@@ -310,6 +310,15 @@ def test_an_explanation_comes_back_from_its_bytes_and_is_the_same_each_time() ->
     assert Explanation.from_bytes(alone.to_bytes()) == alone
 
 
+def test_what_a_file_claims_comes_back_printable_and_not_without_end() -> None:
+    claimed = replace(some(), claims=(("Camera", "One\u202e"), ("Software", "é" * 500)))
+    found = Explanation.from_bytes(claimed.to_bytes())
+    assert found.claims == (("Camera", r"One\u202e"), ("Software", "é" * 500))
+    for claims in ((("Camera", "a" * 2000),), (("Camera", "a"),) * 99):
+        with pytest.raises(ValueError, match="no explanation"):
+            Explanation.from_bytes(replace(some(), claims=claims).to_bytes())
+
+
 WHOLE = some().to_bytes()
 
 

@@ -152,7 +152,7 @@ def test_whole_files_among_them_are_judged(scanned: Scanned) -> None:
         ("/archives/nested.zip!/inner.zip", "archive in an archive"),
         ("/archives/encrypted.zip!/a.png", "encrypted"),
         ("/archives/link.zip!/link.png", "is a link"),
-        ("/nonsense/pickle.jpg", "is no JPEG, PNG"),
+        ("/nonsense/pickle.jpg", "is no image; convert it"),
         ("/nonsense/empty.jpg", "is empty"),
         ("/specials/passwd.jpg", "link out of the folder"),
         ("/specials/zero.jpg", "link out of the folder"),

@@ -23,7 +23,7 @@ import pytest
 import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, TiffImagePlugin, WebPImagePlugin
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, WebPImagePlugin
 from PIL import ImageFile as PillowFile
 
 from trueshot import files
@@ -45,6 +45,7 @@ from trueshot.images import (
     write_jpeg,
     write_png,
 )
+from trueshot.images.orientation import lying, upright, upright_corner
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -270,14 +271,54 @@ def test_slight_damage_to_a_jpeg_is_noted_and_decoded_as_the_reference_does() ->
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
-def test_no_orientation_turns_the_stored_grid(format: str, orientation: int) -> None:
-    data = encoded(format, exif=exif(tag274=orientation))
-    image, plain = read(data), read(encoded(format))
-    assert np.array_equal(image.pixels, plain.pixels)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_pixels_are_upright_as_a_viewer_shows_them(format: str, orientation: int) -> None:
+    how = {"lossless": True} if format == "WEBP" else {}
+    data = encoded(format, exif=exif(tag274=orientation), **how)
+    image, plain = read(data), read(encoded(format, **how))
+    assert np.array_equal(image.stored, plain.pixels), "what was compressed is there as well"
+    with Image.open(io.BytesIO(data)) as picture:
+        assert np.array_equal(image.pixels, np.array(ImageOps.exif_transpose(picture)))
     assert (image.facts.width, image.facts.height) == (53, 37)
-    said = (f"EXIF orientation {orientation} not applied",) if orientation > 1 else ()
-    assert image.notes == said
+    assert image.facts.orientation == orientation
+    said = f"turned upright, as EXIF orientation {orientation} asks"
+    assert image.notes == ((said,) if orientation > 1 else ())
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turns_are_undone_and_corners_follow_their_squares(orientation: int) -> None:
+    turned = upright(PIXELS, orientation)
+    assert np.array_equal(lying(turned, orientation), PIXELS)
+    y, x = upright_corner((8, 16), 10, PIXELS.shape[:2], orientation)
+    square = upright(PIXELS[8:18, 16:26], orientation)
+    assert np.array_equal(turned[y : y + 10, x : x + 10], square)
+    assert np.array_equal(upright(PIXELS[None, 8:18, 16:26], orientation)[0], square)
+
+
+def test_an_orientation_in_xmp_which_no_browser_follows_turns_nothing() -> None:
+    xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    image = read(encoded("JPEG", xmp=xmp))
+    assert (image.facts.orientation, image.notes) == (1, ())
+
+
+def test_a_wide_gamut_is_noted_and_that_of_srgb_is_not() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    at = srgb.index(b"XYZ \0\0\0\0", struct.unpack(">I", srgb[tag_at(srgb, b"gXYZ")])[0])
+    green = struct.pack(">3i", *(round(65536 * value) for value in (0.29198, 0.69225, 0.04189)))
+    display_p3 = srgb[: at + 8] + green + srgb[at + 20 :]
+    wide = "wide colour gamut by its profile: levels taken as they are"
+    for format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        assert read(encoded(format, icc_profile=srgb)).notes == ()
+        image = read(encoded(format, icc_profile=display_p3))
+        assert (image.notes, image.icc_profile) == ((wide,), display_p3)
+        assert np.array_equal(image.pixels, read(encoded(format)).pixels)
+    assert read(encoded("PNG", icc_profile=b"nonsense" * 20)).notes == ()
+
+
+def tag_at(profile: bytes, name: bytes) -> slice:
+    """Where a colour profile says where a tag begins."""
+    at = profile.index(name, 128) + 4
+    return slice(at, at + 4)
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF"])
@@ -479,7 +520,7 @@ def test_flipped_bits_end_in_pixels_or_in_a_named_error(name: str) -> None:
             image = read(bytes(data), pixel_limit=10**6)
         except ImageFileError:
             continue
-        assert image.pixels.shape == (image.facts.height, image.facts.width, 3)
+        assert image.stored.shape == (image.facts.height, image.facts.width, 3)
 
 
 def test_a_flipped_bit_in_the_pixels_of_a_png_is_always_found() -> None:
@@ -550,9 +591,12 @@ def test_a_film_behind_a_photograph_is_not_taken_for_scans() -> None:
 
 
 def test_files_of_other_kinds_are_no_images() -> None:
-    gif = encoded("GIF")
-    for data in (gif, encoded("PPM"), b"BMW makes cars", b"%PDF-1.7", b"\0" * 100, b"RIFF1234WAVE"):
-        with pytest.raises(NotAnImageError, match=r"^picture: is no JPEG.*convert"):
+    with pytest.raises(
+        NotAnImageError, match=r"is a PNM image, which is not read here; convert it"
+    ):
+        read_image_bytes(encoded("PPM"), "picture")
+    for data in (b"P5 is a house", b"BMW makes cars", b"%PDF-1.7", b"\0" * 100, b"RIFF1234WAVE"):
+        with pytest.raises(NotAnImageError, match=r"^picture: is no image; convert it"):
             read(data)
 
 
@@ -762,7 +806,7 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_images_are_found_below_a_folder_in_the_order_of_their_paths(tmp_path: Path) -> None:
     names = ["b.JPG", "a/z.png", "a/b/c.TIFF", "a-b/x.heic", "a.webp", "Z.bmp"]
-    others = ["notes.txt", "jpg", ".hidden.jpg", "a/.hidden/x.jpg", "x.jpg.part", "y.gif"]
+    others = ["notes.txt", "jpg", ".hidden.jpg", "a/.hidden/x.jpg", "x.jpg.part", "y.mov"]
     for name in names + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from trueshot.calibrating import linear
+from trueshot.calibrating.linear import fit_linear_model
+from trueshot.calibration.linear_model import LinearModel
 from trueshot.errors import CalibrationError
-from trueshot.inference.linear_model import LinearModel
-from trueshot.training import linear
-from trueshot.training.linear import fit_linear_model
 
 MODEL = LinearModel(
     features=("peak", "screen"),

@@ -84,7 +84,12 @@ def example(files: list[str]) -> dict[str, Any]:
             "crops_per_class": {"train": 400, "validation": 100, "test": 2000},
             "split_by": "photo",
             "seed": 0,
-            "shortcut_audit": {"auc": 0.734, "photos": 63, "telling": ["width"], "warning": "yes"},
+            "shortcut_audit": {
+                "auc": 0.734,
+                "photos": 63,
+                "strongest": ["width"],
+                "warning": "yes",
+            },
         },
         "gallery": [{"file": more, "true": "original"}],
         "triples": [

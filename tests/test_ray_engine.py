@@ -24,7 +24,13 @@ from ray_workers import DEADLY, MARKS, POISON, SLOW
 
 from trueshot.bundle import save_bundle
 from trueshot.card import Card, InputContract
+from trueshot.datasets import Dataset
 from trueshot.errors import BundleError, RunError
+from trueshot.evaluation.detector_source import DetectorSource
+from trueshot.evaluation.evaluate import EvaluationSettings
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.runner import evaluate_detectors
+from trueshot.files import Journal
 from trueshot.scanning.runner import Settings, scan
 from trueshot.scanning.verdict import Verdict
 from trueshot.simulate import Simulation, simulate
@@ -101,7 +107,11 @@ def records(verdicts: Iterator[Verdict]) -> list[dict[str, Any]]:
 
 @needs_ray
 def test_a_scan_over_two_machines_ends_as_one_on_this_machine(
-    tmp_path: Path, bundle: Path, photographs: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    bundle: Path,
+    photographs: Path,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one test, as a cluster takes seconds to start; the last part loses half of it."""
     marks = tmp_path / "marks"
@@ -125,6 +135,7 @@ def test_a_scan_over_two_machines_ends_as_one_on_this_machine(
         left_off_and_taken_up_again(tmp_path, bundle, given, wanted)
         without_a_file(bundle)
         simulated_as_here(tmp_path)
+        evaluated_as_here(tmp_path, bundle, dataset)
         poisoned(tmp_path, bundle, photographs)
         bereft_of_a_machine(cluster, tmp_path, bundle, photographs)
 
@@ -176,6 +187,34 @@ def simulated_as_here(folder: Path) -> None:
     assert local == ray
     assert local
     assert made[0].fingerprint(64) == made[1].fingerprint(64)
+
+
+def evaluated_as_here(folder: Path, bundle: Path, dataset: Dataset) -> None:
+    """Groups of images are attacked on the machines; what was stopped there goes on here."""
+    how = EvaluationSettings(suite="paper", budgets=(1.0, 4.0), crops=6, batch=3, doubts=False)
+
+    def result(name: str, engine: str) -> EvaluationResult | None:
+        source = DetectorSource(path=str(bundle))
+        (found,) = evaluate_detectors([source], dataset, folder / name, how, engine=engine)
+        return found.result
+
+    wanted = result("evaluated here", "local")
+    assert wanted is not None
+    assert result("evaluated there", "ray") == wanted
+    append = Journal.append
+
+    def stopped(journal: Journal, record: dict[str, Any]) -> None:
+        append(journal, record)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Journal, "append", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            result("stopped", "ray")
+    (journal,) = (folder / "stopped").glob("*.jsonl")
+    before = journal.read_text("utf-8")
+    assert result("stopped", "ray") == wanted
+    assert journal.read_text("utf-8").startswith(before)
 
 
 def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:

@@ -13,6 +13,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,9 +30,10 @@ from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS, beside_verdict
 from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
 from trueshot.errors import RunError
 from trueshot.files import sanitize
+from trueshot.images.thumbnails import row_thumbnail
 from trueshot.inference import Predictor
 from trueshot.inference.explaining import explain
-from trueshot.inference.explanation import Explanation
+from trueshot.inference.explanation import EvidenceShown, Explanation, LatticeShown
 from trueshot.reports.page import write_pdf
 from trueshot.reports.scan_report import ScanReport, write_scan_report
 from trueshot.reports.scan_summary import (
@@ -160,7 +162,7 @@ class Reader(HTMLParser):
             self.rows[-1].append("")
             self._cell = True
         if tag == "article":
-            self._card = found["id"]
+            self._card = f"image-{found['data-number']}"
             self.cards[self._card] = ""
         self._quiet = tag in ("style", "script", "title") or (self._quiet and tag == "br")
 
@@ -184,15 +186,15 @@ class Reader(HTMLParser):
 
 def test_counts_and_shares_are_those_of_the_records(tmp_path: Path) -> None:
     reader = Reader(page(tmp_path))
-    counts = Counter(each["verdict"] for each in RECORDS)
-    names = {"Recaptured": "recaptured", "Undecided": "undecided", "Original": "original"}
-    names["Not judged"] = "error"
-    found = {row[0]: row[1:3] for row in reader.rows if row[0] in names}
-    assert found.keys() == names.keys()
+    judged = Counter(each["verdict"].capitalize() for each in RECORDS)
+    counts = {name: judged[name] for name in ("Recaptured", "Undecided", "Original")}
+    counts["Not judged"] = judged["Error"]
+    found = {row[0]: row[1:3] for row in reader.rows if row[0] in counts}
+    assert found.keys() == counts.keys()
     for name, (count, share) in found.items():
-        assert int(count) == counts[names[name]] > 0
-        assert share == f"{100 * counts[names[name]] / 40:.1f}{NBSP}%"
-    assert f"{counts['recaptured']} of 40 files were classified as recaptured" in reader.text
+        assert int(count) == counts[name] > 0
+        assert share == f"{100 * counts[name] / 40:.1f}{NBSP}%"
+    assert f"{counts['Recaptured']} of 40 files were classified as recaptured" in reader.text
     assert "2: some files could not be judged" in reader.text
     assert f"{0.5 * 40:.1f} s of computing" in reader.text
 
@@ -213,10 +215,10 @@ def test_the_table_holds_every_record_with_its_figures(tmp_path: Path) -> None:
 
 def test_recaptures_come_first_and_the_strongest_evidence_before_the_weaker() -> None:
     rows = summarise(reversed(RECORDS), histogram_for(CARD), 100).rows
-    order = [WORDS.index(row.verdict) for row in rows]
+    order = [WORDS.index(row.kind) for row in rows]
     assert order == sorted(order)
     for word in WORDS:
-        scores = [row.score for row in rows if row.verdict == word and row.score is not None]
+        scores = [row.score for row in rows if row.kind == word and row.score is not None]
         assert scores == sorted(scores, reverse=True)
 
 
@@ -520,13 +522,13 @@ def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratio
     histogram = histogram_for(CARD)
     for number, count in ((0, 4), (20, 2)):
         for _ in range(count):
-            histogram.add("original", histogram.edges(number)[0] + 1e-6)
-    histogram.add("recaptured", 9.0)
+            histogram.add("class-0", histogram.edges(number)[0] + 1e-6)
+    histogram.add("other", 9.0)
     drawing = draw(histogram, CARD)
     heights = [bar.height for bar in drawing.bars]
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
     assert heights[0] == pytest.approx(drawing.bottom - drawing.top, abs=0.2)
-    assert drawing.bars[-1].verdict == "recaptured"
+    assert drawing.bars[-1].verdict == "other"
     assert drawing.bars[-1].across + drawing.bars[-1].width == pytest.approx(drawing.right, abs=1)
     width = drawing.right - drawing.left
     places = [mark.across for mark in drawing.marks]
@@ -569,10 +571,89 @@ def test_findings_stand_without_the_pictures_that_are_gone(tmp_path: Path) -> No
     assert html.count("No pictures of this image were kept") == len(Reader(html).cards) > 30
 
 
+SHOWN = EvidenceShown(
+    contributions={"texture": -0.5, "lattice": 3.0, "context": 1.0},
+    looks_like="laptop",
+    outline=((6, 8), (6, 90), (60, 90), (60, 8)),
+    share=0.72,
+    lattice=LatticeShown(
+        y=0, x=0, side=64, period=2.9, prominence=4.2, peak=(32, 54),
+        window=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
+        spectrum=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
+    ),
+)  # fmt: skip
+
+
+def with_evidence() -> dict[str, Explanation]:
+    claims = (("Camera", HOSTILE), ("C2PA manifest", "none found"))
+    return {
+        sha256: replace(each, evidence=SHOWN, claims=claims)
+        for sha256, each in EXPLANATIONS.items()
+    }
+
+
+def test_kinds_of_evidence_are_outlined_drawn_and_told(tmp_path: Path) -> None:
+    reader = Reader(page(tmp_path, RECORDS[39:], explanations=with_evidence()))
+    (card,) = reader.cards.values()
+    text = card.replace(NBSP, " ")
+    for words in (
+        "The grid of a display, 2.9 px apart, decided.", "the region takes 72 % of the frame",
+        "laptop; adds 1.00", "+3.00", "−0.50", "the sum is the score", "a period of 2.9 px",
+        "4.2 nats above", "Camera", "none of it was checked or used",
+    ):  # fmt: skip
+        assert words in text
+    polygons = [a["points"] for tag, a in reader.tags if tag == "polygon"]
+    assert set(polygons) == {"8,6 90,6 90,60 8,60"}
+    views = {a["viewbox"] for tag, a in reader.tags if a.get("class") == "region"}
+    assert views == {"0 0 96 64"}, "in pixels of the photograph"
+    rings = {(a["cx"], a["cy"]) for tag, a in reader.tags if tag == "circle"}
+    assert rings == {("54.5", "32.5"), ("42.5", "32.5")}, "the peak and its mirror image"
+    bars = [a for tag, a in reader.tags if tag == "rect" and a.get("height") == "10"]
+    widths = {a["class"]: float(a["width"]) for a in bars if a.get("y") == "1"}
+    assert widths["bar original"] == pytest.approx(100 / 6, abs=0.1)
+    assert not any(name.startswith("on") or name == "style" for _, a in reader.tags for name in a)
+
+
+def test_every_row_has_its_picture_whatever_its_verdict(tmp_path: Path) -> None:
+    small = {each["sha256"]: row_thumbnail(np.zeros((9, 9, 3), np.uint8)) for each in RECORDS}
+    html = page(tmp_path, explanations={}, thumbnails=small)
+    rows = re.findall(r"<tr data-verdict=.*?</tr>", html, re.DOTALL)
+    assert len(rows) == 40
+    assert all('<img class="thumb" src="data:image/webp' in row for row in rows)
+    made = page(tmp_path)  # of the pictures of cards, where no others are given
+    rows = re.findall(r"<tr data-verdict=.*?</tr>", made, re.DOTALL)
+    assert sum('<img class="thumb"' in row for row in rows) == len(EXPLANATIONS)
+
+
+def test_names_are_relative_to_a_folder_that_is_told_once(tmp_path: Path) -> None:
+    records = [record(n, file=f"/home/someone/case/{n % 2}/{n:03}.jpg") for n in range(12)]
+    html = page(tmp_path, records)
+    assert html.count("/home/someone/case/") == 1
+    assert {row[0] for row in Reader(html).of_files()} == {f"{n % 2}/{n:03}.jpg" for n in range(12)}
+
+
+def test_like_reasons_are_merged_and_rates_told_of_a_hundred(tmp_path: Path) -> None:
+    records = [record(n, "undecided", reason=f"noise {n / 2:.3g}: above") for n in (3, 9, 20)]
+    reader = Reader(page(tmp_path, records))
+    assert "3 × noise 1.5 to 10: above" in reader.text
+    assert "Of 100 recaptures, 16 are called original, 84 are not." in reader.text
+
+
+def test_a_case_can_be_written_into_the_page(tmp_path: Path) -> None:
+    html = page(tmp_path)
+    fields = {a["name"] for tag, a in Reader(html).tags if a.get("class") == "kept"}
+    assert {"case", "exhibit", "examiner", "notes", "note-40"} <= fields
+    (of_this,) = re.findall(r'data-report="(\w+)"', html)
+    (of_other,) = re.findall(r'data-report="(\w+)"', page(tmp_path, RECORDS[1:]))
+    assert of_this != of_other
+
+
 def test_every_picture_is_described_and_every_table_has_headers(tmp_path: Path) -> None:
     html = page(tmp_path)
     tags = Reader(html).tags
-    assert all(a.get("alt") for tag, a in tags if tag == "img")
+    pictures = [a for tag, a in tags if tag == "img"]
+    assert all(a.get("alt") for a in pictures if a.get("class") != "thumb")
+    assert {a["alt"] for a in pictures if a.get("class") == "thumb"} == {""}  # beside their names
     assert all(a.get("scope") for tag, a in tags if tag == "th")
     assert all(a.get("aria-label") or "aria-hidden" in a for tag, a in tags if tag == "svg")
     names = [tag for tag, _ in tags]
@@ -595,13 +676,13 @@ def luminance(colour: str) -> float:
 def test_text_stands_out_from_its_ground(scheme: int) -> None:
     css = (TEMPLATES / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    of = [dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
+    of = [dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-fA-F]{3,6});", block)) for block in blocks]
     colours = of[0] | (of[scheme] if scheme else {})  # on paper all others are those of light
     for name, colour in colours.items():
         if len(colour) == 4:
             colours[name] = "#" + "".join(2 * digit for digit in colour[1:])
     grounds = {
-        "paper": ["ink", "soft", "link", "recaptured", "original", "undecided", "error"],
+        "paper": ["ink", "soft", "link", "other", "class-0", "undecided", "error"],
         "panel": ["ink", "soft"],
         "mixed": ["ink", "link"],
     }
@@ -674,7 +755,8 @@ def test_in_a_browser_nothing_is_asked_for_and_nothing_complains(shown: tuple[Pa
     browser, address = shown
     browser.show(1280, 900)
     browser.open(address)
-    assert browser.run("[...document.images].every(i => i.complete && i.naturalWidth)") is True
+    loaded = "[...document.images].filter(i => i.loading != 'lazy')"
+    assert browser.run(f"{loaded}.every(i => i.complete && i.naturalWidth)") is True
     assert [each for each in browser.asked if not each.startswith("data:")] == [address]
     assert browser.complaints == []
 
@@ -717,19 +799,24 @@ def test_in_a_browser_the_filter_leaves_what_was_asked_for(shown: tuple[Page, st
     browser.run(typed("middleword"))
     assert browser.run(f"{SEEN}.map(r => r.cells[0].textContent)") == [LONG["file"]]
     browser.run(typed(""))
-    browser.run("document.querySelector('[value=recaptured]').click()")
+    browser.run("document.querySelector('[value=other]').click()")
     verdicts = browser.run(f"{SEEN}.map(r => r.dataset.verdict)")
-    assert set(verdicts) == {"original", "undecided", "error"}
+    assert set(verdicts) == {"class-0", "undecided", "error"}
     assert browser.run(CARDS) < everything
     browser.command("Emulation.setEmulatedMedia", media="print")
     assert browser.run(CARDS) == everything  # paper has them all
     browser.command("Emulation.setEmulatedMedia", media="")
 
 
+OPENED = "document.querySelectorAll('.card details').forEach(d => (d.open = true))"
+
+
 def test_in_a_browser_the_evidence_is_switched_on_and_off(shown: tuple[Page, str]) -> None:
     browser, address = shown
     browser.open(address)
-    count = "[...document.querySelectorAll('.over')].filter(e => e.offsetParent).length"
+    count = "[...document.querySelectorAll('.over')].filter(e => e.checkVisibility()).length"
+    assert browser.run(count) == 0, "cards are opened on demand"
+    browser.run(OPENED)
     everything = browser.run(count)
     assert everything == len(EXPLANATIONS)
     browser.click(".toggle")
@@ -743,12 +830,81 @@ def test_in_a_browser_the_evidence_is_switched_on_and_off(shown: tuple[Page, str
     assert photo == pytest.approx(heat)
 
 
+def slid(selector: str, to: int) -> str:
+    field = f"document.querySelector('{selector}')"
+    return f"{field}.value = {to}; {field}.dispatchEvent(new Event('input'))"
+
+
+def test_in_a_browser_scores_are_shown_as_strongly_as_wanted(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.open(address)
+    browser.run(OPENED)
+    opacities = "[...document.querySelectorAll('.heat')].map(e => getComputedStyle(e).opacity)"
+    assert set(browser.run(opacities)) == {"1"}
+    assert browser.run("document.querySelector('.card .opacity').checkVisibility()") is True
+    browser.run(slid(".card .opacity", 40))
+    assert browser.run(opacities)[:2] == ["0.4", "1"]
+    browser.run(slid("#all-opacity", 20))
+    assert set(browser.run(opacities)) == {"0.2"}
+
+
+def test_in_a_browser_a_link_opens_the_image_that_it_leads_to(shown: tuple[Page, str]) -> None:
+    browser, address = shown
+    browser.open(address)
+    opened = "[...document.querySelectorAll('.card details[open]')].length"
+    assert browser.run(opened) == 0
+    browser.run(f"{SEEN}[0].querySelector('a').click()")
+    browser.wait(f"{opened} == 1")
+    (first,) = browser.run(f"{SEEN}.slice(0, 1).map(r => r.querySelector('a').hash)")
+    at = f"document.querySelector('{first}').getBoundingClientRect().top"
+    assert 0 <= browser.run(at) < 900
+
+
+def test_in_a_browser_notes_are_there_again_and_of_this_report_alone(
+    shown: tuple[Page, str], tmp_path: Path
+) -> None:
+    browser, address = shown
+    browser.open(address)
+    for name in ("case", "notes", "note-1"):
+        field = f"document.querySelector('[name={name}]')"
+        written_there = f"{field}.value = 'of {name}'; {field}.dispatchEvent(new Event('input'))"
+        browser.run(written_there)
+    values = "['case', 'notes', 'note-1'].map(n => document.querySelector(`[name=${n}]`).value)"
+    written(tmp_path / "other.html", RECORDS[:39])
+    browser.open((tmp_path / "other.html").as_uri())
+    assert browser.run(values) == ["", "", ""]
+    browser.open(address)
+    assert browser.run(values) == ["of case", "of notes", "of note-1"]
+
+
+def test_in_a_browser_many_files_come_in_pages(shown: tuple[Page, str], tmp_path: Path) -> None:
+    browser, _ = shown
+    many = [record(number % 40, file=f"{number:05}.jpg") for number in range(1500)]
+    written(tmp_path / "many.html", many, explanations={})
+    browser.open((tmp_path / "many.html").as_uri())
+    assert browser.run(f"{SEEN}.length") == 100
+    assert browser.run("document.documentElement.scrollHeight") < 30_000
+    told = "document.querySelector('.pager span').textContent"
+    assert browser.run(told) == "Rows 1 to 100 of 1,500"
+    first = browser.run(f"{SEEN}[0].cells[0].textContent")
+    browser.run("document.querySelectorAll('.pager button')[1].click()")
+    assert browser.run(told) == "Rows 101 to 200 of 1,500"
+    assert browser.run(f"{SEEN}[0].cells[0].textContent") != first
+    browser.run(typed("999.jpg"))
+    assert browser.run(f"{SEEN}.length") == 1
+    assert browser.run("document.querySelector('.pager').hidden") is True
+    browser.command("Emulation.setEmulatedMedia", media="print")
+    assert browser.run(f"{SEEN}.length") == 1500  # paper has them all
+    browser.command("Emulation.setEmulatedMedia", media="")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_the_page_fits_a_phone_and_a_desk(shown: tuple[Page, str], width: int, scheme: str) -> None:
     browser, address = shown
     browser.show(width, 900, scheme)
     browser.open(address)
+    browser.run(OPENED)
     assert browser.run("document.documentElement.scrollWidth") <= width
     parts = "[...document.querySelectorAll('body *')]"
     inside = "e.closest('.scroll, .hidden, .skip, svg')"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -31,9 +32,10 @@ from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
 from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.scanning import Settings, Summary, Verdict, exit_status, scan
-from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.ledger import EXPLAINED, Ledger
 from trueshot.scanning.output import write_output
 from trueshot.scanning.runner import judge_items
+from trueshot.scanning.shown import explain_shown
 from trueshot.scanning.sources import Item, items
 from trueshot.scanning.verdict import COLUMNS, words_of
 from trueshot.scanning.worker import examiner
@@ -213,9 +215,76 @@ def test_what_was_judged_is_not_judged_again_unless_it_changed(
     (folder / "004.png").unlink()
     (folder / "new.png").write_bytes(picture(0))
     later = again()
-    assert sorted(asked) == ["002.png", "003.png", "new.png"]
+    assert sorted(asked) == ["002.png", "new.png"], "003 has another time, and the same hash"
     assert [verdict.file for verdict in later] == [record["file"] for record in lines(out)]
     assert len(later) == 6
+
+
+def kept_by(judges: LocalEngine, folder: Path, ledger: Path) -> dict[str, Any]:
+    """What a scan says of the hashes of a folder's files."""
+    found = scan("quick", [folder], settings=FAKE, engine=judges, ledger=ledger)
+    return {Path(verdict.file).name: verdict.sha256 for verdict in found}
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_another_picture_of_equal_size_and_time_is_judged_again(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, ledger = tmp_path / "in", tmp_path / "the.ledger"
+    folder.mkdir()
+    for name in ("in-place", "replaced", "moved", "same"):
+        (folder / name).write_bytes(picture(10, "BMP"))
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+    (folder / "in-place").write_bytes(picture(200, "BMP"))
+    (tmp_path / "other").write_bytes(picture(201, "BMP"))
+    (tmp_path / "other").replace(folder / "replaced")
+    (folder / "moved").unlink()
+    (tmp_path / "third").write_bytes(picture(202, "BMP"))
+    os.utime(tmp_path / "third", ns=(10**18, 10**18))
+    (tmp_path / "third").rename(folder / "moved")
+    for name in ("in-place", "replaced"):
+        os.utime(folder / name, ns=(10**18, 10**18))
+    assert len({path.stat().st_size for path in folder.iterdir()}) == 1
+    assert len({path.stat().st_mtime_ns for path in folder.iterdir()}) == 1
+    assert kept_by(judges, folder, ledger) == hashes(folder)
+
+
+def test_a_change_within_one_tick_of_a_slow_clock_is_found_by_its_hash(
+    judges: LocalEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / "a.bmp"
+    path.write_bytes(picture(10, "BMP"))
+    (item,) = items([folder])
+    with Ledger(tmp_path / "the.ledger", {}) as ledger:
+        (verdict,) = judge_items(judges, [item], ledger)
+        path.write_bytes(picture(200, "BMP"))
+        (again,) = items([folder])
+        same = replace(again, mtime_ns=item.mtime_ns, ctime_ns=item.ctime_ns)
+        assert ledger.find(same, 0) is None, "as far as the clock tells, it was not changed"
+        path.write_bytes(picture(10, "BMP"))
+        assert ledger.find(same, 0) == verdict
+        monkeypatch.setattr(
+            "trueshot.scanning.ledger.file_sha256", lambda _: pytest.fail("no doubt")
+        )
+        late = replace(same, seen_ns=same.ctime_ns + 10**10)
+        ledger.keep(late, 0, verdict, final=True)
+        assert ledger.find(late, 0) == verdict
+
+
+def test_members_of_a_changed_archive_are_judged_again(judges: LocalEngine, tmp_path: Path) -> None:
+    archive, ledger = tmp_path / "a.zip", tmp_path / "the.ledger"
+    for level in (10, 200):
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("a.bmp", picture(level, "BMP"))
+        found = scan("quick", [archive], settings=FAKE, engine=judges, ledger=ledger)
+        wanted = hashlib.sha256(picture(level, "BMP")).hexdigest()
+        assert [verdict.sha256 for verdict in found] == [wanted]
 
 
 def test_errors_of_the_hour_are_tried_again_and_damage_is_not(
@@ -285,11 +354,63 @@ def test_explanations_are_kept_and_asked_for_later_they_are_made(
     claim = {"detector": judges.facts["detector"]}
     with Ledger(Path(f"{out}.ledger"), claim) as ledger:
         for position, item in enumerate(items([folder])):
-            assert ledger.find(item, position, explained=True)
+            assert ledger.find(item, position, explained=EXPLAINED)
         kept = list(ledger.explained())
     assert [verdict for verdict, _ in kept] == full
     for verdict, pictures in kept:
+        assert pictures.pop("thumbnail").startswith(b"RIFF")
         assert pictures == {"explanation": str(verdict.sha256).encode()}
+
+
+def test_of_many_those_that_a_report_shows_are_explained(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 9), tmp_path / "out.jsonl"
+    few = replace(FAKE, explain=True, most_explained=3)
+    found = list(scan("quick", [folder], out, few, engine=judges))
+    order = ["recaptured", "undecided", "original"]
+    ranked = sorted(found, key=lambda each: (order.index(each.verdict), -float(each.score or 0)))
+    with Ledger(Path(f"{out}.ledger"), {"detector": judges.facts["detector"]}) as ledger:
+        list(judge_items(judges, items([folder]), ledger, pictured=True))
+        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+    assert len(kept) == 9
+    assert all("thumbnail" in pictures for pictures in kept.values())
+    assert all("explanation" in kept[each.file] for each in ranked[:3])
+    assert sum("explanation" in pictures for pictures in kept.values()) <= 6, "and the first three"
+
+
+def test_a_ledger_keeps_no_explanations_once_the_report_is_written_and_makes_them_again(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = photographs(tmp_path / "in", 5), tmp_path / "out.jsonl"
+    shown: list[dict[str, set[str]]] = []
+
+    def finish(ledger: Ledger, _: object) -> None:
+        shown.append({verdict.file: set(pictures) for verdict, pictures in ledger.explained()})
+
+    for _ in range(2):
+        explained = replace(FAKE, explain=True)
+        found = list(scan("quick", [folder], out, explained, engine=judges, finish=finish))
+        assert len(found) == 5
+        with connected(Path(f"{out}.ledger")) as database:
+            names = {name for (name,) in database.execute("SELECT name FROM explanations")}
+        assert names == {"thumbnail"}
+    assert shown[0] == shown[1] == {v.file: {"explanation", "thumbnail"} for v in found}
+
+
+def test_another_file_by_now_is_not_taken_for_the_one_that_was_judged(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder = photographs(tmp_path / "in", 2)
+    claim = {"detector": judges.facts["detector"]}
+    with Ledger(tmp_path / "the.ledger", claim) as ledger:
+        before = list(judge_items(judges, items([folder]), ledger, pictured=True))
+        (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
+        explain_shown(judges, items([folder]), ledger, most=2)
+        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+        assert list(ledger.verdicts()) == before
+    (changed, same) = sorted(kept)
+    assert kept == {changed: {"thumbnail"}, same: {"explanation", "thumbnail"}}
 
 
 def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: Path) -> None:
@@ -297,7 +418,7 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
     found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
     with connected(path) as database:
         names = [row[1] for row in database.execute("PRAGMA table_info(items)")]
-        columns = names[names.index("position") + 1 :]
+        columns = [*names[names.index("position") + 1 :], "ctime_ns", "inode", "seen_ns"]
         database.execute("ALTER TABLE items ADD COLUMN record TEXT")
         for number, verdict in enumerate(found):
             record = json.dumps(verdict.as_record())
@@ -530,6 +651,32 @@ def test_a_summary_counts() -> None:
     assert (summary.total, summary.status) == (4, 3)
 
 
+def test_what_is_passed_over_is_counted_in_summary_and_record_and_is_never_status_0(
+    judges: LocalEngine, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", folder_results(tmp_path)
+    folder.mkdir()
+    for name in ("a.png", "photograph", "b.jfif", "c.data"):
+        (folder / name).write_bytes(picture(5))
+    for number in range(5):
+        summary = Summary()
+        for verdict in scan("quick", [folder], out, FAKE, engine=judges):
+            summary.add(verdict)
+        assert summary.counts["original"] == 4
+        assert (summary.passed_over, summary.status) == (number, 2 if number else 0)
+        said = [line["reason"] for line in lines(out) if line["verdict"] == "error"]
+        assert len(said) == bool(number)
+        assert all(f"{number} file" in reason for reason in said)
+        assert ("passed over" in str(summary)) == bool(number)
+        (folder / f"notes-{number}.txt").write_text("no photograph")
+    assert "notes-0.txt, notes-1.txt, notes-2.txt, …" in said[0]
+
+
+def folder_results(folder: Path) -> Path:
+    """In the folder that is scanned: nothing is said of what the scan itself writes."""
+    return folder / "in" / "results.jsonl"
+
+
 def test_a_csv_for_excel_begins_so_that_it_reads_all_names(
     judges: LocalEngine, tmp_path: Path
 ) -> None:
@@ -657,10 +804,10 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
     record = {"verdict": "error", "file": "other", "reason": "\x1b[2J", "sha256": "0" * 64}
     record |= {"notes": ["\n"], "format": "\x07"}
     attached = {"explanation": b"1", "\udcff": b"2"}
-    item = Item(name="a", path="a", size=1, note="known here")
+    item = Item(name="a", path="a", size=1, seen_ns=10**10, note="known here")
     with Ledger(tmp_path / "ledger", {}) as ledger:
         engine = Fixed(Answer({"verdict": record, "final": True}, attached))
-        (verdict,) = judge_items(engine, [item], ledger, explain=True)
+        (verdict,) = judge_items(engine, [item], ledger, explained=1)
         ((kept, pictures),) = ledger.explained()
         assert ledger.find(item, 0)
     assert verdict == Verdict(

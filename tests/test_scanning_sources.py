@@ -54,8 +54,15 @@ def unpacked(item: Item) -> bytes:
 def test_a_folder_is_listed_as_find_images_lists_it(tmp_path: Path) -> None:
     touch(tmp_path, "b.jpg", "a/z.PNG", "a.tif", "a/b/c.webp", "ab/x.jpeg", "notes.txt", "a/.h.jpg")
     touch(tmp_path, ".hidden/x.jpg", "a0.jpg", "ü.jpg", "A.jpg")
-    found = list(items([tmp_path]))
-    assert [Path(item.path) for item in found] == find_images(tmp_path)
+    touch(tmp_path, "ab/photograph", "z.data")
+    (tmp_path / "ab" / "photograph").write_bytes(b"\xff\xd8\xff\xe0")
+    others: list[Path] = []
+    listed = find_images(tmp_path, others)
+    assert listed[-4:-2] == [tmp_path / "ab" / "photograph", tmp_path / "ab" / "x.jpeg"]
+    assert others == [tmp_path / "notes.txt", tmp_path / "z.data"]
+    *found, told = items([tmp_path])
+    assert [Path(item.path) for item in found] == listed
+    assert told.passed_over == 3, "these two, and a hidden folder"
     assert [item.size for item in found] == [path.stat().st_size for path in find_images(tmp_path)]
 
 
@@ -85,7 +92,8 @@ def test_patterns_stand_for_what_the_shell_would_have_found(
     assert names("[12].jpg") == ["1.jpg", "2.jpg"]
     assert names("[1].jpg") == ["[1].jpg"], "a file of that very name comes first"
     assert names("**/*.jpg") == ["1.jpg", "2.jpg", "[1].jpg", "d/4.jpg", "d/e/5.jpg"]
-    assert names("d*") == ["d/4.jpg", "d/e/5.jpg"]
+    assert names("d*") == ["d/4.jpg", "d/e/5.jpg", "d"]
+    assert list(items("d"))[-1].reason == "1 file holds no image, or is hidden: .f"
     assert names(f"{tmp_path}/d/*/5*") == [f"{tmp_path}/d/e/5.jpg"]
     assert reasons("*.bmp") == ["nothing matches this pattern; check it"]
 
@@ -113,8 +121,9 @@ def test_links_are_followed_inside_a_folder_and_not_out_of_it(tmp_path: Path) ->
     assert "cannot be read" in str(found["nowhere.jpg"])
     assert len(found) == 5
     (tmp_path / "in" / "within").symlink_to(tmp_path / "in")
+    assert len(list(items([tmp_path / "in"]))) == 5, "what is found without it"
     (tmp_path / "in" / "text").symlink_to("/etc/passwd")
-    assert len(list(items([tmp_path / "in"]))) == 5, "what is found without it, and no photograph"
+    assert [item.passed_over for item in items([tmp_path / "in"])] == [0] * 5 + [1]
     assert str(tmp_path / "in" / "folder") in names(tmp_path / "in/**/*")
     (tmp_path / "named").symlink_to(tmp_path / "out")
     assert names(tmp_path / "named") == [f"{tmp_path}/named/b.jpg"], "a link that is named is meant"
@@ -129,7 +138,7 @@ def test_a_link_that_cannot_be_followed_is_an_item_and_ends_nothing(
         (tmp_path / link).symlink_to("x" * 300)
     found = {item.path: item.reason for item in items([tmp_path / "z.jpg", tmp_path / named])}
     assert found.pop(str(tmp_path / "z.jpg")) is None
-    wanted = {"link.jpg"} if named == "" else {"link", "link.jpg"} if named == "*" else {named}
+    wanted = {"link", "link.jpg"} if named in ("", "*") else {named}
     assert {Path(path).name for path in found} == wanted
     assert all("cannot be read (File name too long)" in str(why) for why in found.values())
 
@@ -276,10 +285,53 @@ def test_members_of_an_archive_are_read_without_unpacking_it(tmp_path: Path) -> 
     members = [("a.jpg", data), ("d/b.PNG", b"b"), ("notes.txt", b"n"), ("__MACOSX/._a.jpg", b"m")]
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         path = archive(tmp_path / f"{method}.zip", members, compression=method)
-        found = list(items([path]))
+        *found, told = items([path])
         assert [item.name for item in found] == [f"{path}!/a.jpg", f"{path}!/d/b.PNG"]
+        assert told.reason == "1 file holds no image, or is hidden: notes.txt"
         assert [unpacked(item) for item in found] == [data, b"b"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["0.zip", "8.zip"]
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def test_members_are_known_by_content_under_any_name(tmp_path: Path) -> None:
+    jpeg = b"\xff\xd8\xff\xe0" + bytes(90)
+    names_ = [
+        "none",
+        "..\\..\\a.jpg",
+        ".\\b.jpg",
+        "./c",
+        "d.data",
+        "C:\\e.jpg",
+        ".hidden",
+        "f.jpg\0",
+    ]
+    texts = [("g\0.jpg", b"text"), ("a/h.txt", b"text"), ("__MACOSX/._a.jpg", b"text"), ("i/", b"")]
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        path = tmp_path / f"{method}.zip"
+        with zipfile.ZipFile(path, "w", method) as file:
+            for name, data in [*((name, jpeg) for name in names_), ("dir/", PNG), *texts]:
+                file.writestr(zipfile.ZipInfo(name.replace("\0", "\x7f")), data, method)
+        path.write_bytes(path.read_bytes().replace(b"\x7f", b"\0"))
+        *found, told = items([path])
+        assert [item.name.partition("!/")[2] for item in found] == [
+            "none", r"..\..\a.jpg", r".\b.jpg", "./c", "d.data", r"C:\e.jpg", r"f.jpg\x00",
+            "dir/",
+        ]  # fmt: skip
+        assert ["leads out" in str(item.note) for item in found].count(True) == 2
+        assert unpacked(found[-1]) == PNG
+        assert told.passed_over == 3
+        assert told.reason == "3 files hold no image, or are hidden: .hidden, g\\x00.jpg, a/h.txt"
+
+
+def test_what_a_scan_writes_itself_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "results.jsonl", "notes.txt", "report.html")
+    own = [tmp_path / "results.jsonl", tmp_path / "report.html"]
+    found = list(items([tmp_path], own=own))
+    assert [(item.passed_over, item.reason) for item in found] == [
+        (0, None), (1, "1 file holds no image, or is hidden: notes.txt")
+    ]  # fmt: skip
 
 
 def test_archives_lie_in_folders_too_and_a_photograph_called_zip_is_a_photograph(

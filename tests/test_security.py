@@ -21,6 +21,7 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
+from trueshot.evaluation.detector_source import DetectorSource, sources_of, training_cost
 from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.result import (
@@ -31,13 +32,7 @@ from trueshot.evaluation.result import (
     load_result,
     save_result,
 )
-from trueshot.evaluation.runner import (
-    DetectorSource,
-    evaluate_detectors,
-    sources_of,
-    suite_named,
-    training_cost,
-)
+from trueshot.evaluation.runner import evaluate_detectors
 from trueshot.evaluation.suites import (
     THOROUGH,
     AdversaryCapabilities,
@@ -46,6 +41,7 @@ from trueshot.evaluation.suites import (
     load_suite,
     planned,
     strong_threats,
+    suite_named,
     without_gradient,
 )
 from trueshot.evaluation.worst_case import (
@@ -763,6 +759,7 @@ def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
         int((~wrong & (labels == c)).sum()) for c in (0, 1)
     )
     assert "shift.py" in result.trial("Shift", 4.0).settings
+    assert result.files == {"suite": "mine.yaml"}
 
 
 def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:

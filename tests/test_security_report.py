@@ -698,6 +698,15 @@ def test_many_crops_of_a_photograph_are_another_detector_than_one() -> None:
     assert "--crop-aggregation" not in command(found(PLAIN)[0])
 
 
+def test_a_command_names_the_files_of_own_attacks_suites_and_networks() -> None:
+    recipe = {"network": {"name": "own.py:Net", "sha256": "0" * 64}}
+    files = {"Checker": "shift.py:Checker", "suite": "mine.yaml"}
+    words = command(found(replace(PLAIN, files=files, recipe=recipe))[0])
+    for each in ("--suite mine.yaml", "--attack shift.py:Checker", "--network own.py:Net"):
+        assert f" {each} " in words
+    assert not {"--attack", "--network"} & set(command(found(PLAIN)[0]).split())
+
+
 def test_a_command_names_what_is_not_the_default() -> None:
     few = replace(PLAIN, part="validation", seed=0, worst=tuple(curve("linf", 9, 3, (1.0, 3.0))))
     assert command(found(few)[0]) == (

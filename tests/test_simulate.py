@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import random
@@ -20,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import wait_until
 from PIL import Image
-from processes import Forked
+from processes import Forked, below, parents
 
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
@@ -195,25 +194,6 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, moment: str)
     process.wait()
     assert family
     wait_until(lambda: not family & parents().keys())
-
-
-def below(process: int) -> set[int]:
-    """Processes that this one started, and those that they did."""
-    known, found = parents(), {process}
-    while more := {child for child, parent in known.items() if parent in found} - found:
-        found |= more
-    return found - {process}
-
-
-def parents() -> dict[int, int]:
-    """The parent of each process that is alive."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, parent = path.read_text("ascii", "replace").rpartition(")")[2].split()[:2]
-            if state != "Z":
-                found[int(path.parent.name)] = int(parent)
-    return found
 
 
 def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import subprocess
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pytest
 from conftest import wait_until
 from PIL import Image
+from processes import below, parents
 
 from trueshot.datasets import photos_in_manifest
 from trueshot.errors import SimulationError
@@ -286,12 +286,24 @@ def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) ->
     assert scenes[0] == scenes[1]
 
 
+def test_parts_may_be_larger_than_their_share_of_the_scenes(photos: Path, tmp_path: Path) -> None:
+    settings = Staging(per_part=(2, 5, 0), side=48, seed=1, fractions=(0.5, 0.25, 0.25))
+    listed = photos_in_manifest(stage([photos], tmp_path, settings, workers=1))
+    assert Counter(photo.part for photo in listed) == {"train": 4, "validation": 10}
+    shared = Staging(per_class=12, side=48, seed=1, fractions=(0.5, 0.25, 0.25))
+    stage([photos], tmp_path / "shared", shared, workers=1)
+    same = "validation/000001.jpg"  # which scenes a part has is not for their number to say
+    assert (tmp_path / same).read_bytes() == (tmp_path / "shared" / same).read_bytes()
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in (
         {"per_class": 0},
         {"side": 4},
         {"megapixels": 0.0},
         {"fractions": (0.5, 0.1, 0.1)},
+        {"per_part": (0, 0, 0)},
+        {"per_part": (5, -1, 0)},
     ):
         with pytest.raises(SimulationError, match="wanted"):
             Staging(**wrong)  # type: ignore[arg-type]
@@ -314,27 +326,15 @@ def _grey(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "trueshot.simulation.staging", "--per-class", "20"]
+    line = [sys.executable, "-m", "trueshot", "stage", "--per-class", "20"]
     process = subprocess.Popen(
         [*line, "--workers", "2", "--photos", str(photos), "--out", str(tmp_path / "out")],
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,
     )
-    while len(family := others_of(process.pid)) < 3 and process.poll() is None:
+    while len(family := below(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.01)
-    assert len(family) >= 3  # it had not ended by itself
+    assert len(family) >= 3  # it had not ended by itself: a fork server and two workers
     process.kill()
     process.wait()
-    wait_until(lambda: not others_of(process.pid))
-
-
-def others_of(session: int) -> set[int]:
-    """Processes of a session that are alive."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            state, _, _, number = path.read_text("ascii", "replace").rpartition(")")[2].split()[:4]
-            if state != "Z" and int(number) == session:
-                found.add(int(path.parent.name))
-    return found
+    wait_until(lambda: not family & parents().keys())

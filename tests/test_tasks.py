@@ -22,6 +22,7 @@ from trueshot.datasets import (
 )
 from trueshot.datasets.manifest import has_card
 from trueshot.errors import DatasetError, PluginError, SimulationError, TaskError
+from trueshot.evaluation.result import load_result
 from trueshot.plugins import load_plugin
 from trueshot.simulate import Simulation, simulate
 from trueshot.tasks import TASKS, Pixels, Task, Wording, task_named
@@ -128,6 +129,29 @@ def test_a_task_of_sizes_is_a_shortcut_and_one_of_filters_is_none(
     audit = prepared(TASKS["median-filtering"], folder, tmp_path / "f").card["shortcut_audit"]
     assert audit["auc"] == pytest.approx(0.5)
     assert not audit["warning"]
+
+
+def test_a_detector_from_elsewhere_has_the_classes_of_the_data_set(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "turned.py").write_text(OWN)
+    task = task_named(f"{tmp_path / 'turned.py'}:TURNED")
+    data = prepared(task, folder, tmp_path / "data")
+    (tmp_path / "net.py").write_text(
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        one, other = (half.mean((1, 2, 3)) for half in images.tensor_split(2, 2))\n"
+        "        return torch.stack([one, other, -one, -other], 1)\n"
+    )
+    asked = ["evaluate", "--detector", f"{tmp_path / 'net.py'}:Net", "--dataset", str(data.folder)]
+    asked += ["--out", str(tmp_path / "out"), "--suite", "everyday"]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    (path,) = (tmp_path / "out").glob("everyday-*.json")
+    assert load_result(path).classes == task.classes
+    wrong = CliRunner().invoke(app, [*asked, "--positive-class", "0"])
+    assert "of 4 the order is that of the data set" in str(wrong.exception)
 
 
 def test_examples_that_differ_from_one_time_to_the_next_are_refused(

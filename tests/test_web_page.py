@@ -390,9 +390,9 @@ def mix(colour: str, ground: str, opacity: float) -> str:
 def test_text_stands_out_from_its_ground_in_light_and_dark(scheme: int) -> None:
     css = (WEB / "static" / "page.css").read_text("utf-8")
     blocks = re.findall(r":root \{(.*?)\}", css, re.DOTALL)
-    colours = dict(re.findall(r"--([a-z]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
+    colours = dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-fA-F]{6});", blocks[scheme]))
     for ground in ("paper", "panel"):
-        for ink in ("ink", "soft", "accent", "original", "recaptured", "undecided", "error"):
+        for ink in ("ink", "soft", "accent", "class-0", "other", "undecided", "error"):
             dark, light = sorted(luminance(colours[name]) for name in (ground, ink))
             assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"
     for ink in ("original", "recaptured"):  # words on the bands of the drawings

@@ -15,7 +15,7 @@ from trueshot.files import write_atomically
 
 APCER, BPCER = 0.1, 0.05  # wanted, also of scenes not seen: to accuse wrongly is the worse
 TITLES = {
-    "accurate": "accurate: a plain LCNN for photographs that nobody has tampered with",
+    "lcnn": "lcnn: the paper's network, for photographs that nobody has tampered with",
     "robust": "robust: local power spectra above a floor, trained on attacked pictures",
 }
 TASK = (
@@ -39,14 +39,14 @@ LIMITS = {
         "An original with fine regular patterns, such as cloth, may look like a screen.",
         "Calibrated and tested on 38 scenes and 10 simulated cameras each, all different.",
     ),
-    "accurate": (
+    "lcnn": (
         "Whoever adds noise of a level or two on purpose turns every verdict of this detector; "
         "use `robust` where somebody may want to deceive.",
         "Of soft, scaled-down recaptures, such as those of phone4 among the real photographs, it "
         "leaves most undecided and calls most of the others original.",
     ),
     "robust": (
-        "It sees less in faint grids than `accurate` and leaves more originals undecided; soft, "
+        "It sees less in faint grids than `lcnn` and leaves more originals undecided; soft, "
         "scaled-down recaptures as those of phone4 are lost to it: there it is no better than "
         "chance.",
         "It is harder to deceive, not impossible: under noise of two levels, made for it, it errs "

@@ -31,18 +31,20 @@ class Shown:
     kind: str = ""
 
 
-def in_manifest(path: Path) -> list[Shown]:
+def in_manifest(path: Path, part: str = "") -> list[Shown]:
+    """All photographs of a manifest, or those of one part."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
             Shown(
                 path=path.parent / row["path"],
                 label=row["label"],
-                source=row["source"],
+                source=row.get("source") or row.get("scene", ""),
                 kind=(row.get("kind") or row.get("medium", ""))
                 if row["label"] == RECAPTURE.classes[1]
                 else "",
             )
             for row in csv.DictReader(file)
+            if part in ("", row.get("part", ""))
         ]
 
 

@@ -16,9 +16,17 @@ import numpy.typing as npt
 
 from trueshot.card import FORMAT, READABLE, Card
 from trueshot.detectors import located
-from trueshot.errors import BundleError, RecipeError, TrueshotError
+from trueshot.errors import BundleError, PluginError, RecipeError, TrueshotError
 from trueshot.files import parse_json, read_file, write_atomically
-from trueshot.graph import Message, digest_of, read_graph, side_of, write_graph
+from trueshot.graph import (
+    Message,
+    digest_of,
+    narrowed,
+    read_graph,
+    side_of,
+    widened,
+    write_graph,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 
 _KEY = "trueshot"
 _GRAPH = "graph"  # name of the tensor of bytes that is the network as an ONNX graph
+_CONTEXT = "context"  # likewise of the network that sees whole photographs
 _MOST_HEADER = 16 * 2**20
 _MOST_SIDE = 1024
 _MOST_BYTES = 2**30
@@ -46,11 +55,14 @@ class Bundle:
         weights: By name, as the detector has them; none in an ONNX file.
         graph: From crops to scores, without those weights; in an ONNX file whole. None if the
             network has none, or the bundle is older than graphs are.
+        context: From whole photographs, made small, to logits: the context network of a card that
+            joins kinds of evidence, whole; else None.
     """
 
     card: Card
     weights: Mapping[str, npt.NDArray[Any]]
     graph: Message | None
+    context: Message | None = None
 
 
 def save_bundle(path: BundlePath, detector: Detector, card: Card) -> None:
@@ -109,6 +121,8 @@ def write_bundle(path: BundlePath, bundle: Bundle) -> None:
     tensors = {name: value.reshape(bundle.weights[name].shape) for name, value in tensors.items()}
     if bundle.graph is not None:
         tensors[_GRAPH] = np.frombuffer(write_graph(bundle.graph), np.uint8)
+    if bundle.context is not None:
+        tensors[_CONTEXT] = np.frombuffer(write_graph(narrowed(bundle.context)), np.uint8)
     text = bundle.card.model_copy(update={"format": FORMAT}).model_dump_json()
     digest = _digest(text, save(tensors))
     # One entry: the order of several would differ from one writing to the next.
@@ -146,6 +160,8 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
     check_torch(path)
     try:
         return _detector(bundle.card, bundle.weights), bundle.card
+    except PluginError as error:
+        raise BundleError(f"{path}: {error}") from error
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
         raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
 
@@ -170,15 +186,33 @@ def read_bundle(path: BundlePath) -> Bundle:
 
     try:
         weights = dict(load(data))
-        written = weights.pop(_GRAPH, None)
-        if written is not None and (written.dtype != np.uint8 or written.ndim != 1):
-            raise ValueError("its graph is not of bytes")
-        graph = None if written is None else read_graph(written.tobytes())
+        graph, context = (_graph_in(weights, name) for name in (_GRAPH, _CONTEXT))
     except (SafetensorError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise _damaged(path, error) from error
     if not all(np.isfinite(each).all() for each in weights.values()):
         raise BundleError(f"{path}: holds weights that are no finite numbers; train it again")
-    return Bundle(card=card, weights=weights, graph=graph)
+    if (context is None) != (card.evidence is None):
+        raise BundleError(f"{path}: its card and its networks do not fit each other")
+    return Bundle(
+        card=card,
+        weights=weights,
+        graph=graph,
+        context=None if context is None else widened(context),
+    )
+
+
+def _graph_in(tensors: dict[str, npt.NDArray[Any]], name: str) -> Message | None:
+    """Take a graph out of the tensors of a file.
+
+    Raises:
+        ValueError: It is none, or has in it what no detector needs.
+    """
+    written = tensors.pop(name, None)
+    if written is None:
+        return None
+    if written.dtype != np.uint8 or written.ndim != 1:
+        raise ValueError(f"its {name} is not of bytes")
+    return read_graph(written.tobytes())
 
 
 def read_card(path: BundlePath) -> Card:

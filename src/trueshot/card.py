@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
+from trueshot.calibration.linear_model import LinearModel
 from trueshot.tasks import Task, Wording
 from trueshot.tasks.recapture import RECAPTURE, words_for
 from trueshot.tasks.task import DecisionRule
@@ -116,6 +117,28 @@ class Measurement(_Part):
     note: str = Field(default="", max_length=1000)
 
 
+class EvidenceModel(_Part):
+    """How kinds of evidence about a photograph are made one score.
+
+    Args:
+        media: Classes of the context network: untouched first, then kinds of media.
+        heads: From the features of a kind of evidence (texture, lattice, context) to its log
+            odds; none as long as they are not fitted.
+        joint: From the log odds of all kinds to those of the photograph; None as long as it is
+            not fitted.
+    """
+
+    media: tuple[str, ...] = Field(min_length=2, max_length=100)
+    heads: dict[str, LinearModel] = Field(default={}, max_length=10)
+    joint: LinearModel | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> EvidenceModel:
+        if (self.joint is None) == bool(self.heads):
+            raise ValueError("heads of the kinds of evidence and a joint model, or neither, wanted")
+        return self
+
+
 class DataFacts(_Part):
     """A set of photographs.
 
@@ -155,6 +178,7 @@ class Card(_Part):
         task: What it decides, in a sentence.
         licence: Of the weights.
         contract: How photographs are judged; None for a detector as training leaves it.
+        evidence: What else a photograph is judged by, beside the scores of its crops.
         calibration: From scores to likelihood ratios.
         decision: From scores to verdicts.
         domain: What was calibrated for; whatever lies outside is undecided.
@@ -180,6 +204,7 @@ class Card(_Part):
     task: str = Field(default="", max_length=1000)
     licence: str = Field(default="", max_length=1000)
     contract: InputContract | None = None
+    evidence: EvidenceModel | None = None
     calibration: Calibration | None = None
     decision: Decision | None = None
     domain: Domain | None = None

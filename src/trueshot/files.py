@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import io
 import json
 import os
 import re
 import stat
 import tempfile
+import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
-from trueshot.errors import RunError
+from trueshot.errors import RunError, TrueshotError
 
 _JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
@@ -62,6 +65,53 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise ValueError(f"{sanitize(name, 100)!r} is given twice")
         table[name] = value
     return table
+
+
+# Clocks of file systems tick as seldom as every two seconds (FAT), and two changes within one tick
+# leave one time: what was changed so shortly before it was seen may have been changed again.
+_TICK_NS = 2 * 10**9
+_MOST_NUMBER = 2**63 - 1  # that SQLite holds
+
+
+class FileState(NamedTuple):
+    """By what a file is known to be as it was, without reading it.
+
+    Args:
+        size: In bytes.
+        mtime_ns: When its content was last changed, as it says.
+        ctime_ns: When anything of it was, as the system says.
+        inode: Its number on its disk.
+        seen_ns: When it was found so.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    seen_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Self:
+        """The state that the system tells of now."""
+        times = (status.st_mtime_ns, status.st_ctime_ns)
+        return cls(status.st_size, *times, status.st_ino & _MOST_NUMBER, time.time_ns())
+
+    def is_surely(self, now: FileState) -> bool:
+        """Whether a file that was in this state and is in that one has not been changed between.
+
+        Not sure means that its hash has to decide.
+        """
+        return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
+
+
+def file_sha256(path: str | os.PathLike[str]) -> str | None:
+    """SHA-256 of a regular file; None of what is none, or cannot be read."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
+    except (OSError, ValueError):
+        return None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -273,6 +323,43 @@ def claim(folder: Path) -> Iterator[None]:
         except OSError:
             pass  # a file system without locks
         yield
+
+
+def hold(
+    file: Path,
+    content: Any,
+    what: str,
+    error: type[TrueshotError],
+    ours: tuple[str, ...] = (".lock",),
+) -> None:
+    """Say in a file what its folder is made of, or refuse a folder that is made of something else.
+
+    Args:
+        file: Says it, as JSON; the folder may be missing.
+        content: What the folder depends on.
+        what: It is called.
+        error: To raise.
+        ours: How names begin that may be in the folder before.
+
+    Raises:
+        TrueshotError: The folder holds something else, or the file is damaged.
+    """
+    root, content = file.parent, json.loads(json.dumps(content))
+    ours = (*ours, f".{file.name}.")
+    if not file.is_file():
+        if root.is_dir() and any(not path.name.startswith(ours) for path in root.iterdir()):
+            raise error(f"{root}: is not empty and holds no {what}; name another folder")
+        write_json(file, content)
+        return
+    try:
+        before = json.loads(file.read_text("utf-8"))
+    except ValueError as fault:
+        raise error(f"{file}: damaged: {fault}; name another folder") from fault
+    if before != content:
+        raise error(
+            f"{root}: holds a {what} of other photographs, other settings or another version; "
+            "name another folder"
+        )
 
 
 def _read_umask() -> int:

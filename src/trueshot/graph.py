@@ -89,6 +89,7 @@ _TYPES: dict[int, np.dtype[Any]] = {
     6: np.dtype("<i4"),
     7: np.dtype("<i8"),
     9: np.dtype("?"),
+    10: np.dtype("<f2"),
     11: np.dtype("<f8"),
 }
 
@@ -144,6 +145,32 @@ def without_weights(model: Message, names: Sequence[str]) -> Message:
     graph = model["graph"]
     kept = [each for each in graph.get("initializer", []) if each["name"] not in names]
     return {**model, "graph": {**graph, "initializer": kept}}
+
+
+def narrowed(model: Message) -> Message:
+    """A model with its constants in half precision: half the bytes, to be kept in a file."""
+    return _converted(model, np.dtype("<f4"), np.dtype("<f2"))
+
+
+def widened(model: Message) -> Message:
+    """What `narrowed` made, in single precision again, as it runs."""
+    return _converted(model, np.dtype("<f2"), np.dtype("<f4"))
+
+
+def _converted(model: Message, before: np.dtype[Any], after: np.dtype[Any]) -> Message:
+    graph = model["graph"]
+    constants = [
+        tensor(each["name"], _values_of(each).astype(after))
+        if _TYPES[each["data_type"]] == before
+        else each
+        for each in graph.get("initializer", [])
+    ]
+    return {**model, "graph": {**graph, "initializer": constants}}
+
+
+def _values_of(constant: Message) -> npt.NDArray[Any]:
+    values = np.frombuffer(constant.get("raw_data", b""), _TYPES[constant["data_type"]])
+    return values.reshape(constant.get("dims", []))
 
 
 def tensor(name: str, values: npt.NDArray[Any]) -> Message:

@@ -210,6 +210,19 @@ def crop_graph(detector: Detector, side: int) -> Message:
     Raises:
         ExportError: The network cannot be written as a graph, or does not judge alike as one.
     """
+    return without_weights(whole_graph(detector, side), list(detector.state_dict()))
+
+
+def whole_graph(detector: Detector, side: int) -> Message:
+    """The graph of a bundle with the weights in it.
+
+    Args:
+        detector: In evaluation mode, on the CPU.
+        side: Of the crops.
+
+    Raises:
+        ExportError: The network cannot be written as a graph, or does not judge alike as one.
+    """
     module = Crops(detector).eval()
     model = _exported(module, side)
     crops = np.concatenate(list(itertools.islice(photographs(side, 1), 20)))
@@ -218,7 +231,7 @@ def crop_graph(detector: Detector, side: int) -> Message:
     # A score near 0 may be the difference of large logits: the largest tells what digits there are.
     digits = RELATIVE * float(np.abs(wanted["scores"]).max())
     _compared(wanted, _run(model, crops, "the graph"), "the graph", max(TOLERANCE, digits))
-    return without_weights(model, list(detector.state_dict()))
+    return model
 
 
 def photograph_graph(detector: Detector, card: Card) -> Message:
@@ -253,11 +266,17 @@ def export_onnx(
         SHA-256 of the file, and the largest difference of a score.
 
     Raises:
-        ExportError: They do not judge alike, or `out` does not end in .onnx.
+        ExportError: They do not judge alike, `out` does not end in .onnx, or it is no detector of
+            crops alone.
         ValueError: The card does not say the size of a crop.
     """
     if Path(out).suffix.lower() != ".onnx":
         raise ExportError(f"{out}: an ONNX file is known by its name; end it in .onnx")
+    if card.evidence is not None:
+        raise ExportError(
+            "it joins several kinds of evidence, which are no single graph; a detector of crops, "
+            "such as lcnn, can be exported"
+        )
     model = photograph_graph(detector, card)
     difference = largest_difference(detector, card, model, out)
     text = card.model_dump(mode="json")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +20,7 @@ from trueshot.datasets.splits import PARTS
 from trueshot.datasets.survey import in_threads
 from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import claim, utf8_safe, write_json
+from trueshot.files import claim, hold, utf8_safe, write_json
 from trueshot.images import read_image, write_png
 from trueshot.progress import progress
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
@@ -153,12 +153,13 @@ def simulate(
         scenes, prints = _readable(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
-        if engine == "local" and workers == 1:
-            produce(production, root / _PHOTOS)
-        else:
-            work = work_of(photos, scenes, simulation)
-            with open_engine(engine, work, workers=workers, address=address) as made_by:
-                produce(production, root / _PHOTOS, made_by)
+        work = work_of(photos, scenes, simulation)
+        with (
+            nullcontext()
+            if engine == "local" and workers == 1
+            else open_engine(engine, work, workers=workers, address=address)
+        ) as made_by:
+            produce(production, root / _PHOTOS, made_by)
         photographs = _photos(root, production)
         if simulation.recaptures:
             write_json(root / "pairs.json", {"pairs": _shown(production)})
@@ -301,22 +302,7 @@ def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequenc
 
 def _claim(root: Path, simulation: Simulation, files: dict[str, str]) -> None:
     content = {"version": VERSION, "simulation": simulation.facts(), "scenes": files}
-    content = json.loads(json.dumps(content))
-    claim = root / "simulation.json"
-    if claim.is_file():
-        try:
-            before = json.loads(claim.read_text("utf-8"))
-        except ValueError as error:
-            raise SimulationError(f"{claim}: damaged: {error}; name another folder") from error
-        if before != content:
-            raise SimulationError(
-                f"{root}: holds a simulation of other photographs, other settings or another "
-                "version; name another folder"
-            )
-    elif any(path.name != _PHOTOS for path in root.iterdir()):
-        raise SimulationError(f"{root}: is not empty and holds no simulation; name another folder")
-    else:
-        write_json(claim, content)
+    hold(root / "simulation.json", content, "simulation", SimulationError, (_PHOTOS,))
 
 
 def _photos(root: Path, production: Production) -> list[Photo]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, Norm, norm_of
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import Loss, judge, margin, pull_back
 from trueshot.attacks.projection import steepest
 from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
-from trueshot.detector import Detector
 
 MOMENTUM = 0.75  # α: share of the new step, beside the one before
 ENOUGH = 0.75  # ρ: share of the steps that must have climbed, or the steps are too long
@@ -64,11 +63,11 @@ class APGD:
             )
         norm_of(self)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Climb the loss inside the budget; levels in, levels out, not rounded to whole ones."""
         return strongest(self, detector, images, labels, self._climb)
 
-    def _climb(self, detector: Detector, targets: Targets, start: Tensor) -> Tensor:
+    def _climb(self, detector: nn.Module, targets: Targets, start: Tensor) -> Tensor:
         result = start.clone()
         checkpoints = windows(self.steps)
         climbers = _Climbers.at(targets, start)
@@ -183,7 +182,7 @@ class _Climbers:
     def __getitem__(self, rows: Tensor) -> _Climbers:
         return _Climbers(*(getattr(self, each.name)[rows] for each in fields(self)))
 
-    def look(self, detector: Detector, loss: Loss, *, slope: bool) -> Tensor:
+    def look(self, detector: nn.Module, loss: Loss, *, slope: bool) -> Tensor:
         """Judge where they are, take the gradient if wanted, remember the best; the logits."""
         labels = self.targets.labels
         leaves, logits = judge(detector, self.attacked)

@@ -31,7 +31,7 @@ class Attack(Protocol):
     @property
     def budget(self) -> Budget: ...
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Levels (n, 3, h, w) and true classes (n,) in, levels of the same shape out."""
         ...
 
@@ -67,7 +67,7 @@ def per_image(budget: Budget, images: Tensor) -> Tensor:
 
 
 @contextmanager
-def undisturbed(detector: Detector, *, training: bool = False) -> Iterator[Detector]:
+def undisturbed(detector: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
     """Run an attack inside; leave the detector as it was found, also when the attack fails.
 
     Restored: the mode of every module, batch-normalisation statistics and every other buffer,
@@ -75,12 +75,12 @@ def undisturbed(detector: Detector, *, training: bool = False) -> Iterator[Detec
     gradient inside, so that backward passes stop at the images.
 
     Args:
-        detector: What is attacked.
+        detector: What is attacked: a `Detector`, or any module from levels to logits.
         training: Attack in train mode, with the statistics of the batch, instead of eval mode.
 
     Yields:
-        The detector to attack: in eval mode with its batch normalisation folded, which is the same
-        function with fewer steps; in train mode itself.
+        What is to be attacked: of a `Detector` in eval mode one whose batch normalisation is
+        folded, which is the same function with fewer steps; else itself.
     """
     modes = [(module, module.training) for module in detector.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in detector.parameters()]
@@ -90,13 +90,27 @@ def undisturbed(detector: Detector, *, training: bool = False) -> Iterator[Detec
             detector.train(training)
             for parameter, _, _ in parameters:
                 parameter.requires_grad_(False)
-            yield detector if training else detector.folded()
+            yield detector.folded() if isinstance(detector, Detector) and not training else detector
         finally:
             for module, mode in modes:
                 module.training = mode
             for parameter, requires_grad, grad in parameters:
                 parameter.requires_grad_(requires_grad)
                 parameter.grad = grad
+
+
+def classes_of(detector: nn.Module, images: Tensor) -> tuple[str, ...]:
+    """Names of the classes that a module tells apart; numbers, if it has no names for them.
+
+    Args:
+        detector: A `Detector`, or any module from levels to logits.
+        images: Of which one is shown to a module that does not say how many there are.
+    """
+    if isinstance(detector, Detector):
+        return detector.classes
+    with torch.no_grad(), undisturbed(detector) as quiet:
+        count = quiet(images[:1]).shape[1] if len(images) else 2
+    return tuple(map(str, range(count)))
 
 
 @contextmanager
@@ -116,12 +130,13 @@ def statistics_kept(detector: nn.Module) -> Iterator[None]:
                     buffer.copy_(before)
 
 
-def perturb(attack: Attack, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Call an attack and check what it promised: the way to run every attack.
 
     Args:
         attack: The attack.
-        detector: What is attacked; left as it was.
+        detector: What is attacked: a `Detector`, or any module from levels (n, 3, h, w) to logits
+            (n, classes); left as it was.
         images: Levels in [0, 255], float, shape (n, 3, h, w).
         labels: True classes, shape (n,).
 

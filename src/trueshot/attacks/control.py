@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, Norm, norm_of, per_image, undisturbed
 from trueshot.attacks.minimal import margin_at
 from trueshot.attacks.randomness import drawn, generators
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 
@@ -41,7 +40,7 @@ class UniformNoise:
         if self.draws < 1:
             raise ValueError(f"one draw or more wanted, got {self.draws}")
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Add noise; levels in, levels out."""
         budget = per_image(self.budget, images)
         sources = generators(images, self.seed)

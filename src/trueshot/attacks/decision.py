@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, per_image, undisturbed
 from trueshot.attacks.calls import spend
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 
@@ -48,7 +47,7 @@ class RayS:
                 f"got {self.queries} and {self.tolerance}"
             )
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """A wrongly judged image within the budget, or the image itself; levels in, levels out."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1).flatten()
         result = images.clone()
@@ -60,7 +59,7 @@ class RayS:
                 result[right] = _ends(target, rays, budget[right])
         return result
 
-    def _search(self, detector: Detector, rays: _Rays, budget: Tensor) -> None:
+    def _search(self, detector: nn.Module, rays: _Rays, budget: Tensor) -> None:
         going = torch.arange(len(rays.images), device=rays.images.device)
         # One query is spent on the image itself and one on the end.
         for _ in range(self.queries - 2):
@@ -144,7 +143,7 @@ class _Rays:
         self.low[which] = 0
 
 
-def _ends(detector: Detector, rays: _Rays, budget: Tensor) -> Tensor:
+def _ends(detector: nn.Module, rays: _Rays, budget: Tensor) -> Tensor:
     """The closest images found, at whole distances where that is possible; else the images."""
     exact = rays.radius
     within = exact <= budget
@@ -166,7 +165,7 @@ def _at(rays: _Rays, radius: Tensor) -> Tensor:
 
 
 def _wrong(
-    detector: Detector, images: Tensor, labels: Tensor, places: Tensor | None = None
+    detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor | None = None
 ) -> Tensor:
     """Whether the detector names another class: all that this attack learns from it."""
     with torch.no_grad():

@@ -8,14 +8,12 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
 from trueshot.attacks.randomness import generators
-from trueshot.attacks.through import attack_network, name_of
-from trueshot.detector import Detector
+from trueshot.attacks.wrapping import Wrapper, attack_network
 
 
 @dataclass(frozen=True)
-class Expectation:
+class Expectation(Wrapper):
     """An attack on a detector that is random: noise at the input, resizing at random, and so on.
 
     The attack inside meets a detector whose logits are the mean over `draws` evaluations: its
@@ -37,7 +35,6 @@ class Expectation:
     Source: Athalye et al. 2018, arXiv:1802.00420, section 4.2.
     """
 
-    attack: Attack
     _: KW_ONLY
     draws: int = 10
     seed: int = 0
@@ -48,20 +45,9 @@ class Expectation:
             raise ValueError(f"draws: 1 or more wanted, got {self.draws}")
         if self.seed < 0:
             raise ValueError(f"seed: 0 or more wanted, got {self.seed}")
-        if not self.name:
-            object.__setattr__(self, "name", f"{name_of(self.attack)}-mean-of-{self.draws}")
+        self._name_after_attack(f"mean-of-{self.draws}")
 
-    @property
-    def budget(self) -> Budget:
-        """Of the attack inside."""
-        return self.attack.budget
-
-    @property
-    def norm(self) -> Norm:
-        """Of the attack inside."""
-        return norm_of(self.attack)
-
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack the mean; levels in, levels out, not rounded to whole ones."""
         network = _OnAverage(detector, self.draws, self.seed)
         return attack_network(self.attack, network, self.draws, detector, images, labels)
@@ -70,7 +56,7 @@ class Expectation:
 class _OnAverage(nn.Module):
     """Mean logits over draws, which depend on each image's levels and on a seed alone."""
 
-    def __init__(self, detector: Detector, draws: int, seed: int) -> None:
+    def __init__(self, detector: nn.Module, draws: int, seed: int) -> None:
         super().__init__()
         self.detector = detector
         self.draws = draws

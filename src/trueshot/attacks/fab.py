@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, Norm, distance, norm_of, per_image, undisturbed
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import judge
 from trueshot.attacks.minimal import Closest, counting, margin_at, places_right
 from trueshot.attacks.randomness import drawn, generators
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 # As published: overshoot, step back towards the image, largest pull towards it, final search.
@@ -61,7 +60,7 @@ class FAB:
                 f"one step and one restart or more wanted, got {self.steps} and {self.restarts}"
             )
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The closest image found within the budget, or the image itself; levels in, levels out."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
         with undisturbed(detector) as target:
@@ -73,7 +72,7 @@ class FAB:
 
     def _search(
         self,
-        detector: Detector,
+        detector: nn.Module,
         closest: Closest,
         labels: Tensor,
         budget: Tensor,
@@ -92,7 +91,7 @@ class FAB:
 
     def _run(
         self,
-        detector: Detector,
+        detector: nn.Module,
         closest: Closest,
         start: Tensor,
         labels: Tensor,
@@ -166,7 +165,7 @@ def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -
 
 
 def _linearised(
-    detector: Detector, attacked: Tensor, labels: Tensor, goals: Tensor
+    detector: nn.Module, attacked: Tensor, labels: Tensor, goals: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The goal's logit minus the true one, shape (n,), and its gradient."""
     leaves, logits = judge(detector, attacked)
@@ -176,7 +175,7 @@ def _linearised(
     return value.detach(), gradient
 
 
-def _second_best(detector: Detector, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
+def _second_best(detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor) -> Tensor:
     with torch.no_grad():
         logits = detector(images)
     spend(forward=1, places=places)
@@ -205,7 +204,7 @@ def _unit(sources: list[torch.Generator], images: Tensor, norm: Norm) -> Tensor:
     return unit
 
 
-def _pull_in(detector: Detector, closest: Closest, labels: Tensor, places: Tensor) -> None:
+def _pull_in(detector: nn.Module, closest: Closest, labels: Tensor, places: Tensor) -> None:
     """The final search of the paper, equation 14: where on the line does the margin change sign?"""
     images, best = closest.images, closest.best
     low = torch.zeros_like(closest.distance)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, Norm, norm_of
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import Loss, image_gradient, judge, pull_back
 from trueshot.attacks.projection import Ball, steepest
 from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
-from trueshot.detector import Detector
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +62,12 @@ class PGD:
             raise ValueError(f"one start or more wanted, got {self.restarts}")
         norm_of(self)
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Climb the loss inside the budget; levels in, levels out, not rounded to whole ones."""
         climb = self._climb_while_right if self.early_exit else self._climb
         return strongest(self, detector, images, labels, climb)
 
-    def _climb(self, detector: Detector, targets: Targets, start: Tensor) -> Tensor:
+    def _climb(self, detector: nn.Module, targets: Targets, start: Tensor) -> Tensor:
         attacked = start
         for _ in range(self.steps):
             gradient = image_gradient(detector, attacked, targets.labels, self.loss)
@@ -76,7 +75,7 @@ class PGD:
         spend(forward=self.steps, backward=self.steps, places=targets.places)
         return attacked
 
-    def _climb_while_right(self, detector: Detector, targets: Targets, start: Tensor) -> Tensor:
+    def _climb_while_right(self, detector: nn.Module, targets: Targets, start: Tensor) -> Tensor:
         result, attacked = start.clone(), start
         rows = torch.arange(len(start), device=start.device)
         for _ in range(self.steps):

@@ -11,10 +11,8 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
-
-from trueshot.detector import Detector
 
 Loss = Literal["cross_entropy", "margin"]
 
@@ -62,7 +60,7 @@ def least_likely(logits: Tensor) -> Tensor:
 
 
 def image_gradient(
-    detector: Detector,
+    detector: nn.Module,
     images: Tensor,
     labels: Tensor | Callable[[Tensor], Tensor],
     loss: Loss = "cross_entropy",
@@ -83,7 +81,7 @@ def image_gradient(
     return pull_back(leaves, logits, classes, loss)
 
 
-def judge(detector: Detector, images: Tensor) -> tuple[Tensor, Tensor]:
+def judge(detector: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits, shape (n, classes), and the leaves to which `pull_back` takes a gradient."""
     with torch.enable_grad():
         leaves = images.detach().requires_grad_(True)

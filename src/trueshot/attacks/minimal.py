@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import (
     Attack,
@@ -24,7 +24,6 @@ from trueshot.attacks.base import (
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import judge, margin, pull_back
 from trueshot.attacks.projection import steepest
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 # Farther than any two images of fewer than 10^9 values are from each other, in either norm.
@@ -73,7 +72,7 @@ class FMN:
         if self.steps < 1:
             raise ValueError(f"one step or more wanted, got {self.steps}")
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The closest image found within the budget, or the image itself; levels in, levels out."""
         with undisturbed(detector) as target:
             right = places_right(target, images, labels)
@@ -82,7 +81,9 @@ class FMN:
                 self._search(target, closest, labels[right], right)
             return counting(self, target, images, labels, right, closest)
 
-    def _search(self, detector: Detector, closest: Closest, labels: Tensor, places: Tensor) -> None:
+    def _search(
+        self, detector: nn.Module, closest: Closest, labels: Tensor, places: Tensor
+    ) -> None:
         images = closest.images
         attacked, radius = images, torch.zeros_like(closest.distance)
         for step in range(self.steps):
@@ -141,7 +142,9 @@ class Closest:
         self.distance = torch.where(better, away, self.distance)
 
 
-def boundary_distance(detector: Detector, images: Tensor, labels: Tensor, attack: Attack) -> Tensor:
+def boundary_distance(
+    detector: nn.Module, images: Tensor, labels: Tensor, attack: Attack
+) -> Tensor:
     """How far an attack has to change each image, in levels, until the detector is wrong.
 
     Args:
@@ -171,7 +174,7 @@ def _to_the_end(attack: Any) -> Any:
 
 
 def margin_at(
-    detector: Detector, images: Tensor, labels: Tensor, places: Tensor | None = None
+    detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor | None = None
 ) -> Tensor:
     """Margins, shape (n,), without a gradient; the call is counted, see `spend` for `places`."""
     with torch.no_grad():
@@ -180,14 +183,14 @@ def margin_at(
     return margin(logits, labels)
 
 
-def places_right(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+def places_right(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Numbers of the images that the detector judges rightly, shape (k,)."""
     return (margin_at(detector, images, labels) <= 0).nonzero().flatten()
 
 
 def counting(
     attack: Any,
-    detector: Detector,
+    detector: nn.Module,
     images: Tensor,
     labels: Tensor,
     places: Tensor,
@@ -214,7 +217,7 @@ def counting(
 
 def _stretch(
     attack: Any,
-    detector: Detector,
+    detector: nn.Module,
     images: Tensor,
     labels: Tensor,
     places: Tensor,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, per_image, undisturbed
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import Loss, image_gradient, least_likely
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 
@@ -31,7 +30,7 @@ class FGSM:
     loss: Loss = "cross_entropy"
     batch_statistics: bool = False
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Take the steepest step inside the budget, once; levels in, levels out."""
         with undisturbed(detector, training=self.batch_statistics) as target:
             gradient = image_gradient(target, images, labels, self.loss)
@@ -56,7 +55,7 @@ class LeastLikelyClass:
     loss: Loss = "cross_entropy"
     batch_statistics: bool = False
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Take one step down the loss of the least likely class; levels in, levels out."""
         with undisturbed(detector, training=self.batch_statistics) as target:
             gradient = image_gradient(target, images, least_likely, self.loss)

@@ -7,14 +7,13 @@ from dataclasses import Field, dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Attack, Norm, as_filed, lengthened, undisturbed
 from trueshot.attacks.calls import spend
 from trueshot.attacks.losses import margin
 from trueshot.attacks.projection import Ball
 from trueshot.attacks.randomness import generators
-from trueshot.detector import Detector
 
 
 class Climbing(Attack, Protocol):
@@ -56,12 +55,12 @@ class Targets:
         return Targets(self.ball[rows], self.labels[rows], self.places[rows])
 
 
-Climb = Callable[[Detector, Targets, Tensor], Tensor]
+Climb = Callable[[nn.Module, Targets, Tensor], Tensor]
 """One run: the detector to attack, its targets and where they start; gives attacked images."""
 
 
 def strongest(
-    attack: Climbing, detector: Detector, images: Tensor, labels: Tensor, climb: Climb
+    attack: Climbing, detector: nn.Module, images: Tensor, labels: Tensor, climb: Climb
 ) -> Tensor:
     """Climb from one start after another; for each image, the result with the largest margin.
 
@@ -108,7 +107,7 @@ def strongest(
 
 
 def wrong_in_file(
-    attack: Climbing, detector: Detector, targets: Targets, attacked: Tensor, logits: Tensor
+    attack: Climbing, detector: nn.Module, targets: Targets, attacked: Tensor, logits: Tensor
 ) -> Tensor:
     """Where the detector is wrong in memory, and from a file too: shape (n,), boolean.
 
@@ -134,7 +133,7 @@ def wrong_in_file(
 
 
 def _lengthened(
-    detector: Detector, targets: Targets, attacked: Tensor, filed: Tensor, margins: Tensor
+    detector: nn.Module, targets: Targets, attacked: Tensor, filed: Tensor, margins: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Attacked images and their margins in files, after another trial of those that are right."""
     rows = (margins <= 0).nonzero().squeeze(1)
@@ -174,6 +173,6 @@ def _filed(attack: Climbing, ball: Ball, attacked: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _margins(detector: Detector, images: Tensor, targets: Targets) -> Tensor:
+def _margins(detector: nn.Module, images: Tensor, targets: Targets) -> Tensor:
     spend(forward=1, places=targets.places)
     return margin(detector(images), targets.labels)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import undisturbed
 from trueshot.attacks.projection import Ball
-from trueshot.detector import Detector
 from trueshot.errors import TrueshotError
 from trueshot.pixels import LEVELS
 
@@ -41,7 +40,7 @@ class PyAutoAttackAPGD:
     steps: int = 50
     seed: int = 0
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Levels in, levels out."""
         apgd = _imported("pyautoattack.autopgd_base", "APGDAttack", "pyautoattack")
 
@@ -81,7 +80,7 @@ class FoolboxPGD:
     relative_step: float = 0.1
     seed: int = 0
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Levels in, levels out."""
         descent = _imported("foolbox.attacks", "LinfPGD", "foolbox")
         model = _imported("foolbox", "PyTorchModel", "foolbox")
@@ -112,7 +111,7 @@ class _Units(torch.nn.Module):
 
 def _in_units(
     attack: Callable[[Callable[[Tensor], Tensor], Tensor], Any],
-    detector: Detector,
+    detector: nn.Module,
     images: Tensor,
     budget: float,
 ) -> Tensor:

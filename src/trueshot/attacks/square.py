@@ -6,12 +6,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trueshot.attacks.base import Budget, Norm, per_image, undisturbed
 from trueshot.attacks.minimal import margin_at, places_right
 from trueshot.attacks.randomness import drawn, generators
-from trueshot.detector import Detector
 from trueshot.pixels import LEVELS
 
 # After so many of 10,000 queries the share of pixels in a square is halved.
@@ -62,7 +61,7 @@ class Square:
                 f"got {self.queries} and {self.first_share}"
             )
 
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Search inside the budget until the detector is wrong; levels in, levels out."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
         budget = torch.where(budget < 1, budget, budget.floor())
@@ -75,7 +74,7 @@ class Square:
         return result
 
     def _search(
-        self, detector: Detector, images: Tensor, labels: Tensor, budget: Tensor, places: Tensor
+        self, detector: nn.Module, images: Tensor, labels: Tensor, budget: Tensor, places: Tensor
     ) -> Tensor:
         result = images.clone()
         sources = generators(images, self.seed)

@@ -7,13 +7,13 @@ from dataclasses import KW_ONLY, dataclass
 import torch
 from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
-from trueshot.attacks.through import name_of
+from trueshot.attacks.base import classes_of
+from trueshot.attacks.wrapping import Wrapper
 from trueshot.detector import Detector
 
 
 @dataclass(frozen=True)
-class Targeted:
+class Targeted(Wrapper):
     """Any attack, made to reach one class instead of leaving the true one.
 
     The attack inside meets a detector of two classes, "any other" and the target, whose logits are
@@ -30,35 +30,24 @@ class Targeted:
     Source: Carlini and Wagner 2017, arXiv:1608.04644, section V: the loss f6.
     """
 
-    attack: Attack
     _: KW_ONLY
     target: int
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", f"{name_of(self.attack)}-to-{self.target}")
+        self._name_after_attack(f"to-{self.target}")
 
-    @property
-    def budget(self) -> Budget:
-        """Of the attack inside."""
-        return self.attack.budget
-
-    @property
-    def norm(self) -> Norm:
-        """Of the attack inside."""
-        return norm_of(self.attack)
-
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Attack; levels in, levels out.
 
         Raises:
             ValueError: The detector has no such class.
         """
-        if not 0 <= self.target < len(detector.classes):
-            raise ValueError(f"class {self.target}: the detector has {len(detector.classes)}")
+        classes = classes_of(detector, images)
+        if not 0 <= self.target < len(classes):
+            raise ValueError(f"class {self.target}: the detector has {len(classes)}")
         network = _AgainstTheOthers(detector, self.target)
-        two = Detector(network, classes=("any other", detector.classes[self.target]))
+        two = Detector(network, classes=("any other", classes[self.target]))
         attacked = self.attack(two, images, torch.zeros_like(labels))
         there = (labels == self.target)[:, None, None, None]
         return torch.where(there, images, attacked)
@@ -67,7 +56,7 @@ class Targeted:
 class _AgainstTheOthers(nn.Module):
     """The largest logit of the other classes, and that of one."""
 
-    def __init__(self, detector: Detector, target: int) -> None:
+    def __init__(self, detector: nn.Module, target: int) -> None:
         super().__init__()
         self.detector = detector
         self.target = target

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from trueshot.attacks.base import Attack, Budget, Norm, norm_of
-from trueshot.detector import Detector
+from trueshot.attacks.base import classes_of
+from trueshot.attacks.wrapping import Wrapper
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transfer:
+class Transfer(Wrapper):
     """An attack on another detector, whose result is handed to the attacked one.
 
     It needs nothing of the attacked detector, neither gradients nor answers. The calls that it
@@ -25,27 +25,16 @@ class Transfer:
     Source: Papernot et al. 2016, arXiv:1605.07277.
     """
 
-    attack: Attack
-    source: Detector = field(repr=False)
+    source: nn.Module = field(repr=False)
     name: str
 
-    @property
-    def budget(self) -> Budget:
-        """Of the attack on the source."""
-        return self.attack.budget
-
-    @property
-    def norm(self) -> Norm:
-        """Of the attack on the source."""
-        return norm_of(self.attack)
-
-    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """What the attack does to the source; levels in, levels out.
 
         Raises:
             ValueError: The source tells another number of classes apart than the detector.
         """
-        ours, theirs = len(self.source.classes), len(detector.classes)
+        ours, theirs = (len(classes_of(each, images)) for each in (self.source, detector))
         if ours != theirs:
             raise ValueError(
                 f"{self.name} tells {ours} classes apart and the attacked detector {theirs}"

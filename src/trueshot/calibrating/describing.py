@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from trueshot.calibration import Calibration, Decision
-from trueshot.card import Card, Measurement, Rate
+from trueshot.card import Card, EvidenceModel, Measurement, Rate
 from trueshot.tasks import Wording
 
 _WIDTH, _WIDEST = 24, 40
@@ -70,7 +70,10 @@ def _judging(card: Card) -> Iterator[str]:
         yield "  As training left it: no contract. Make a bundle of it with `trueshot bundle`."
         return
     crops = "one crop" if contract.crops == 1 else f"up to {contract.crops} crops"
-    yield _row("crops", f"{crops} of {contract.side} px, scores made one by {contract.aggregation}")
+    how = "by region" if card.evidence is not None else f"by {contract.aggregation}"
+    yield _row("crops", f"{crops} of {contract.side} px, scores made one {how}")
+    if card.evidence is not None:
+        yield from _evidence(card.evidence)
     first, other = card.words.verdicts
     if card.decision_rule == "top-class":
         yield _row("verdict", "the likeliest class")
@@ -83,6 +86,16 @@ def _judging(card: Card) -> Iterator[str]:
         fewer = f"with fewer than {least} crops, or " if least > 1 else ""
         names = ", ".join(card.domain.features) or "no property"
         yield _row("undecided, too", f"{fewer}unlike the photographs calibrated in {names}")
+
+
+def _evidence(model: EvidenceModel) -> Iterator[str]:
+    yield _row("media it names", ", ".join(model.media[1:]))
+    if model.joint is None:
+        yield _row("joined", "not yet: the texture of crops decides alone")
+        return
+    weights = zip(model.joint.features, model.joint.weights, strict=True)
+    told = ", ".join(f"{name} {weight:+.2f}" for name, weight in weights)
+    yield _row("joined", f"log odds, by weights per deviation: {told}")
 
 
 def _decision(decision: Decision, words: Wording) -> Iterator[str]:

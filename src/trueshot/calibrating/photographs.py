@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import re
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from trueshot.datasets.listing import manifest_rows
 from trueshot.datasets.photos import Photo, photos_in_folders, photos_in_manifest
 from trueshot.errors import DatasetError
 from trueshot.files import sanitize_unique, utf8_safe
@@ -169,11 +169,4 @@ def _of_photo(photo: Photo, kinds: dict[str, str], task: Task) -> Photograph:
 
 def _kinds(manifest: Path) -> dict[str, str]:
     """The column `kind` of a manifest that was read before, by name of the photograph."""
-    if manifest.suffix.lower() == ".parquet":
-        import pyarrow.parquet
-
-        rows = pyarrow.parquet.read_table(manifest).to_pylist()
-    else:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    return {utf8_safe(str(row["path"]).strip()): str(row.get("kind") or "").strip() for row in rows}
+    return {utf8_safe(row["path"]): row.get("kind", "") for row in manifest_rows(manifest)}

@@ -183,8 +183,11 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     side = settings.side or card.side or (card.contract.side if card.contract else None)
     if side is None:
         raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
+    contract = {"side": side, "crops": settings.crops, "aggregation": settings.aggregation}
+    if card.evidence is not None and card.contract is not None:  # what it was joined with
+        contract = card.contract.model_dump()
     said = {
-        "contract": {"side": side, "crops": settings.crops, "aggregation": settings.aggregation},
+        "contract": contract,
         "title": settings.title or card.title,
         "task": settings.task or card.task or _sentence(card.decides),
         "licence": settings.licence or card.licence,
@@ -216,7 +219,8 @@ def _sentence(task: Task) -> str:
 def _check(bundle: Bundle, path: Path) -> None:
     """Refuse, before the work, what cannot judge photographs."""
     try:
-        Predictor(bundle.card, CropModel.of(bundle, path))
+        context = None if bundle.context is None else CropModel(bundle.context, path)
+        Predictor(bundle.card, CropModel.of(bundle, path), None, context)
     except ValueError as error:
         raise BundleError(f"{path}: cannot judge photographs: {error}") from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -90,7 +90,8 @@ def choose_thresholds(
         wording: What errors call the classes and the rates.
 
     Raises:
-        CalibrationError: There is too little data for the wanted rate: it says how much is needed.
+        CalibrationError: There is too little data for the wanted rates: it says how much each
+            needs, and which could be had.
 
     Source: Vovk, Gammerman and Shafer 2005, proposition 4.1 (conformal prediction); with sources:
         Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data".
@@ -101,11 +102,17 @@ def choose_thresholds(
     original, attack = classes == 0, classes == 1
     first, other = (f"{word} {unit}" for word in wording.verdicts)
     false, missed = wording.errors
-    from_here = _highest(given[original], source[original], bpcer, first, false)
-    up_to = -_highest(-given[attack], source[attack], apcer, other, missed)
+    _refuse_few(
+        {
+            "--apcer": (missed, apcer, other, len(np.unique(source[attack]))),
+            "--bpcer": (false, bpcer, first, len(np.unique(source[original]))),
+        }
+    )
+    from_here = _highest(given[original], source[original], bpcer)
+    up_to = -_highest(-given[attack], source[attack], apcer)
     for chosen in of_kinds(classes, kinds).values():
         if len(np.unique(source[chosen])) >= needed(apcer):
-            up_to = min(up_to, -_highest(-given[chosen], source[chosen], apcer, "", ""))
+            up_to = min(up_to, -_highest(-given[chosen], source[chosen], apcer))
     from_here, up_to = float(np.nextafter(from_here, np.inf)), float(np.nextafter(up_to, -np.inf))
     if up_to >= from_here:
         from_here = up_to = (up_to + from_here) / 2
@@ -123,14 +130,22 @@ def needed(rate: float) -> int:
     return math.ceil(1 / rate - 1e-9) - 1
 
 
-def _highest(scores: Floats, source: Labels, rate: float, what: str, name: str) -> float:
+def _refuse_few(wanted: Mapping[str, tuple[str, float, str, int]]) -> None:
+    """Name everything that is too little for its rate, by the option that asks for the rate."""
+    lacking, instead = [], []
+    for option, (name, rate, what, count) in wanted.items():
+        if count < needed(rate):
+            lacking.append(
+                f"{name} {rate:g} needs {needed(rate)} {what} or more, there are {count}"
+            )
+            instead.append(f"{option} {math.ceil(1e4 / (count + 1)) / 1e4:g}")
+    if lacking:
+        raise CalibrationError(f"{'; '.join(lacking)}: add some, or ask for {' '.join(instead)}")
+
+
+def _highest(scores: Floats, source: Labels, rate: float) -> float:
     """The score that a new one of the same class exceeds with at most this probability."""
     distinct, place, sizes = np.unique(source, return_inverse=True, return_counts=True)
-    if len(distinct) < needed(rate):
-        raise CalibrationError(
-            f"{name} {rate:g} needs {needed(rate)} {what} or more to calibrate on, there are "
-            f"{len(distinct)}; add some, or ask for {math.ceil(1e4 / (len(distinct) + 1)) / 1e4:g}"
-        )
     order = np.argsort(scores)
     weights = 1 / ((len(distinct) + 1) * sizes[place[order]])
     enough = np.flatnonzero(np.cumsum(weights) >= 1 - rate - 1e-12)

@@ -16,7 +16,7 @@ from trueshot.cli import bundles, data, learning, scanning, security
 from trueshot.errors import TrueshotError
 from trueshot.files import utf8_safe
 
-_INTERRUPTED = 130
+_FAILED, _INTERRUPTED = 2, 130  # 1 is left to a scan that found something
 _TRAINING = {
     *("torch", "pyarrow", "sklearn", "skimage", "matplotlib", "onnx", "yaml", "threadpoolctl"),
 }  # modules of the extra train
@@ -40,6 +40,7 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
     "Data": {
         data.prepare: "prepare --original DIR --recaptured DIR --out DATASET --size 64",
         data.simulate: "simulate --embedded --conditions close --size 64 --out DATASET",
+        data.stage: "stage --photos PHOTOS --native --per-class 100 --out STAGED",
     },
     "Service": {bundles.serve: "serve --port 8000"},
 }
@@ -61,6 +62,8 @@ class _Grouped(TyperGroup):
 app = typer.Typer(
     cls=_Grouped,
     help="Tells true shots from recaptures, and goes on telling them apart under attack.",
+    epilog="Exit status: 0 done; 2 not done, or not all of it; 130 interrupted; of a scan also "
+    "what it found.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -95,7 +98,7 @@ def main() -> None:
         app()
     except (TrueshotError, OSError) as error:
         print(utf8_safe(f"error: {error}"), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(_FAILED)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _TRAINING:
@@ -105,7 +108,7 @@ def main() -> None:
             "pip install 'trueshot[train]'",
             file=sys.stderr,
         )
-        sys.exit(1)
+        sys.exit(_FAILED)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             print("interrupted; the same command goes on where it was", file=sys.stderr)

@@ -36,7 +36,7 @@ def bundle(
     calibrate: Annotated[
         Path,
         typer.Option(
-            help="Photographs of known class: a manifest (path, label, source, kind), a folder "
+            help="Photographs of known class: a manifest (path, label, source, medium), a folder "
             "with one for each class in it (original, recaptured), or a data set."
         ),
     ],

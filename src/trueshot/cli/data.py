@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueshot.cli.options import Address, EngineName, EngineOption, Sides
+from trueshot.files import sanitize
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -74,7 +75,9 @@ def prepare(
 
     by_class = _by_class(folders or [], original, recaptured)
     chosen = _task(task, by_class)
-    found = _photographs(chosen, photos or [], by_class, manifest)
+    passed_over: list[Path] = []
+    found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
+    _tell_passed_over(passed_over)
     settings = datasets.Settings(
         task=chosen,
         sides=tuple(size or [64]),
@@ -84,7 +87,7 @@ def prepare(
         seed=seed,
         pixel_limit=pixel_limit,
     )
-    _print_dataset(datasets.prepare(found, out, settings, workers))
+    _print_dataset(datasets.prepare(found, out, settings, workers, len(passed_over)))
 
 
 def _by_class(
@@ -112,7 +115,11 @@ def _task(name: str, by_class: dict[str, Path]) -> Task:
 
 
 def _photographs(
-    task: Task, photos: list[Path], by_class: dict[str, Path], manifest: Path | None
+    task: Task,
+    photos: list[Path],
+    by_class: dict[str, Path],
+    manifest: Path | None,
+    passed_over: list[Path],
 ) -> list[Photo]:
     """What was given for a task: photographs of each class, or those to make examples of."""
     from trueshot import datasets
@@ -125,13 +132,22 @@ def _photographs(
     if task.examples is not None:
         if by_class:
             raise typer.BadParameter(f"{task.name} makes its examples: give photographs alone")
-        return datasets.examples_of(datasets.photos_at(photos), task)
+        return datasets.examples_of(datasets.photos_at(photos, passed_over), task)
     if by_class.keys() != set(task.classes):
         raise typer.BadParameter(
             f"{task.name} wants a folder for each class: "
             + " ".join(f"--class {name}=FOLDER" for name in task.classes)
         )
-    return datasets.photos_in_folders({name: by_class[name] for name in task.classes})
+    folders = {name: by_class[name] for name in task.classes}
+    return datasets.photos_in_folders(folders, passed_over)
+
+
+def _tell_passed_over(files: list[Path]) -> None:
+    """Say how many files of the folders hold no image, and which come first."""
+    if files:
+        first = ", ".join(sanitize(str(path)) for path in files[:3])
+        more = ", …" if len(files) > 3 else ""
+        typer.echo(f"passed over, as holding no image: {len(files)}: {first}{more}", err=True)
 
 
 def simulate(
@@ -191,6 +207,48 @@ def simulate(
             photos, out, settings, workers, engine=engine.value, address=address
         )
         _print_dataset(made)
+
+
+def stage(
+    photos: Annotated[
+        list[Path], typer.Option(help="Folder of photographs to take as content; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the photographs and their manifest.")],
+    per_class: Annotated[
+        int, typer.Option(help="Photographs of each class, over all parts.")
+    ] = 1000,
+    per_part: Annotated[
+        tuple[int, int, int] | None,
+        typer.Option(help="Likewise of train, validation and test, instead."),
+    ] = None,
+    side: Annotated[int, typer.Option(help="Small frames have about side x side pixels.")] = 288,
+    native: Annotated[
+        bool, typer.Option("--native", help="Photographs as a camera or messenger writes them.")
+    ] = False,
+    megapixels: Annotated[
+        float, typer.Option(help="Of what cameras record for native ones, at most.")
+    ] = 12.5,
+    fractions: Annotated[
+        tuple[float, float, float], typer.Option(help="Shares of the scenes, by part.")
+    ] = (0.8, 0.1, 0.1),
+    procedural: Annotated[float, typer.Option(help="Share of content made by rule.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+) -> None:
+    """Simulate whole photographs: rooms with a screen or a print in them, and without."""
+    from trueshot.simulation.staging import Staging
+    from trueshot.simulation.staging import stage as staged
+
+    settings = Staging(
+        per_class=per_class,
+        side=None if native else side,
+        megapixels=megapixels,
+        fractions=fractions,
+        procedural=procedural,
+        seed=seed,
+        per_part=per_part,
+    )
+    typer.echo(f"manifest: {staged(photos, out, settings, workers)}")
 
 
 def _print_dataset(dataset: Any) -> None:

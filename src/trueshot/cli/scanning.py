@@ -96,7 +96,10 @@ def scan(
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
-        verdicts = scan(chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish)
+        own = [report] if report else []
+        verdicts = scan(
+            chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
+        )
         say = _record if as_json else None if wanted else _longest if alone else _line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # 1, as for any other, would say that some are recaptured
@@ -189,13 +192,14 @@ def _write_report(
     summary: Any,
 ) -> None:
     from trueshot.publish import scan_report
-    from trueshot.scanning.ledger import Explanations
+    from trueshot.scanning.ledger import Explanations, Thumbnails
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
         Explanations(ledger),
         report,
         detector,
+        thumbnails=Thumbnails(ledger),
         asked=paths,
         settings={**settings, "fails for": ", ".join(summary.failing)},
         results=None if out is None else str(out),

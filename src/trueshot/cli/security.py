@@ -7,7 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from trueshot.cli.options import AggregationName, Device, OwnNetworks, Sides
+from trueshot.cli.options import (
+    Address,
+    AggregationName,
+    Device,
+    EngineName,
+    EngineOption,
+    OwnNetworks,
+    Sides,
+)
 from trueshot.errors import BundleError
 from trueshot.files import utf8_safe
 
@@ -81,7 +89,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="From elsewhere, repeatable: module:attribute or file.py:attribute, whose code "
-            "is run; or an ONNX file."
+            "is run; or an ONNX file. Its classes are those of the data set, in their order."
         ),
     ] = None,
     input_offset: Annotated[float, typer.Option(help="Of --detector: level that becomes 0.")] = 0.0,
@@ -95,18 +103,31 @@ def evaluate(
         tuple[float, float, float], typer.Option(help="Per channel, by which it is divided then.")
     ] = (1.0, 1.0, 1.0),
     positive_class: Annotated[
-        int, typer.Option(min=0, max=1, help="Of --detector: which class means recaptured.")
+        int, typer.Option(min=0, max=1, help="Of --detector of two classes: which is not class 0.")
     ] = 1,
     device: Device = "auto",
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes, of one thread each; by default one of many threads."),
+    ] = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = None,
+    batch: Annotated[
+        int,
+        typer.Option(min=1, help="Images at a time; smaller groups keep more processes busy."),
+    ] = 128,
 ) -> None:
     """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
     from trueshot.datasets import Dataset
+    from trueshot.evaluation.detector_source import sources_of
     from trueshot.evaluation.evaluate import EvaluationSettings
     from trueshot.evaluation.external import InputSpec
-    from trueshot.evaluation.runner import evaluate_detectors, sources_of, suite_named
-    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned
+    from trueshot.evaluation.runner import evaluate_detectors
+    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned, suite_named
 
+    judged = Dataset.open(dataset)
     contract = InputSpec(
+        classes=judged.task.classes,
         offset=input_offset,
         scale=input_scale,
         mean=input_mean,
@@ -132,14 +153,18 @@ def evaluate(
         doubts=doubts,
         opinions=second_opinions,
         device=device,
+        batch=batch,
     )
     found = evaluate_detectors(
         sources,
-        Dataset.open(dataset),
+        judged,
         out,
         settings,
         sides=size or (),
         transfer=transfer_from,
+        engine=engine.value,
+        workers=workers,
+        address=address,
     )
     failed = 0
     for outcome in found:
@@ -209,6 +234,7 @@ def _attacked_line(record: Any) -> str:
     return (
         f"{record.path}: {' → in memory '.join([next(steps), next(steps)])} → file {next(steps)}; "
         f"largest change {record.largest_change:g}, {quality}, SSIM {record.ssim:.4f}; {record.out}"
+        + "".join(f"; {note}" for note in record.notes)
     )
 
 

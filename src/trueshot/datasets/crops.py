@@ -16,7 +16,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 Corners = npt.NDArray[np.int64]
 
 
-def candidate_corners(height: int, width: int, side: int, random: np.random.Generator) -> Corners:
+def grid_corners(height: int, width: int, side: int, random: np.random.Generator) -> Corners:
     """Corners of a grid of crops that do not overlap, in an order that spreads them.
 
     The grid is as large as the photo allows, and shifted at random within what is left over. In

@@ -184,6 +184,11 @@ def has_card(root: Path) -> bool:
     return (root / _CARD).is_file()
 
 
+def remove_card(root: Path) -> None:
+    """Make a data set an unfinished one, if it is there at all."""
+    (root / _CARD).unlink(missing_ok=True)
+
+
 def _read_card(root: Path) -> dict[str, Any]:
     if not has_card(root):
         state = "unfinished: run the command that prepares it again" if root.is_dir() else "missing"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
+from trueshot.datasets.listing import Row, manifest_rows
 from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError
 from trueshot.files import utf8_safe
@@ -42,11 +41,14 @@ class Photo:
     origins: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
-def photos_in_folders(folders: Mapping[str, Path]) -> list[Photo]:
+def photos_in_folders(
+    folders: Mapping[str, Path], passed_over: list[Path] | None = None
+) -> list[Photo]:
     """All photographs under one folder for each class.
 
     Args:
         folders: By the name of the class.
+        passed_over: Gets the files that hold no image; see `find_images`.
 
     Raises:
         DatasetError: A folder is missing, holds no image, or lies within another.
@@ -54,14 +56,19 @@ def photos_in_folders(folders: Mapping[str, Path]) -> list[Photo]:
     for one, other in permutations(folders.values(), 2):
         if one.resolve() == other.resolve() or one.resolve() in other.resolve().parents:
             raise DatasetError(f"{one} and {other}: one lies within the other")
-    return [photo for label, root in folders.items() for photo in _in_folder(root, label, label)]
+    return [
+        photo
+        for label, root in folders.items()
+        for photo in _in_folder(root, label, label, passed_over)
+    ]
 
 
-def photos_at(paths: Sequence[Path]) -> list[Photo]:
+def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> list[Photo]:
     """Photographs without a class, for a task that makes examples of them.
 
     Args:
         paths: Files, and folders that are searched.
+        passed_over: Gets the files in folders that hold no image; see `find_images`.
 
     Raises:
         DatasetError: One is missing, a folder holds no image, or two photographs have one name.
@@ -69,7 +76,7 @@ def photos_at(paths: Sequence[Path]) -> list[Photo]:
     photos: list[Photo] = []
     for path in paths:
         if path.is_dir():
-            photos += _in_folder(path, "", path.name if len(paths) > 1 else "")
+            photos += _in_folder(path, "", path.name if len(paths) > 1 else "", passed_over)
         elif path.is_file():
             photos.append(Photo(name=utf8_safe(path.name), path=path, label=""))
         else:
@@ -92,7 +99,7 @@ def examples_of(photos: Sequence[Photo], task: Task) -> list[Photo]:
     ]
 
 
-def _in_folder(root: Path, label: str, prefix: str) -> list[Photo]:
+def _in_folder(root: Path, label: str, prefix: str, passed_over: list[Path] | None) -> list[Photo]:
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
     found = [
@@ -101,7 +108,7 @@ def _in_folder(root: Path, label: str, prefix: str) -> list[Photo]:
             path=path,
             label=label,
         )
-        for path in find_images(root)
+        for path in find_images(root, passed_over)
     ]
     if not found:
         raise DatasetError(f"{root}: no image in it")
@@ -116,11 +123,10 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     no column label.
 
     Raises:
-        DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
+        DatasetError: The file cannot be read, lacks a column or photographs of a class, or a row
+            is wrong; it is named. See `manifest_rows` for what can be read.
     """
-    if not manifest.is_file():
-        raise DatasetError(f"{manifest}: no such file, or a pipe or a device")
-    rows = _rows(manifest)
+    rows = manifest_rows(manifest)
     if not rows:
         raise DatasetError(f"{manifest}: lists no photograph")
     wanted = {"path", "label"} if task.examples is None else {"path"}
@@ -129,6 +135,7 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     photos = [_photo(manifest, number, row, task) for number, row in enumerate(rows, start=1)]
     _refuse_twins(f"{manifest}: lists", photos)
     check_parts(photos, f"{manifest}, row")
+    _refuse_one_class(manifest, photos, task)
     return photos
 
 
@@ -165,42 +172,37 @@ def check_labels(photos: Sequence[Photo], task: Task) -> None:
             )
 
 
-def _rows(manifest: Path) -> Sequence[dict[str, Any]]:
-    try:
-        if manifest.suffix.lower() == ".parquet":
-            import pyarrow.parquet
-
-            table: list[dict[str, Any]] = pyarrow.parquet.read_table(manifest).to_pylist()
-            return table
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DatasetError(f"{manifest}: cannot be read as a manifest: {error}") from error
-
-
-def _photo(manifest: Path, number: int, row: dict[str, Any], task: Task) -> Photo:
-    name = _text(row.get("path"))
-    label = _text(row.get("label")) if task.examples is None else ""
+def _photo(manifest: Path, number: int, row: Row, task: Task) -> Photo:
+    name = row.get("path", "")
+    label = row.get("label", "") if task.examples is None else ""
     if not name:
         raise DatasetError(f"{manifest}, row {number}: no path")
     if label not in task.classes and task.examples is None:
-        raise DatasetError(
-            f"{manifest}, row {number} ({name}): label {label!r}; known: {', '.join(task.classes)}"
-        )
+        alike = [each for each in task.classes if each.casefold() == label.casefold()]
+        if len(alike) != 1:
+            known = ", ".join(task.classes)
+            raise DatasetError(
+                f"{manifest}, row {number} ({name}): label {label!r}; known: {known}"
+            )
+        label = alike[0]
     return Photo(
         name=utf8_safe(name),
         path=manifest.parent / name,
         label=label,
-        source=_text(row.get("source")),
-        part=_text(row.get("part")),
-        origins={kind: name for kind in ORIGINS if (name := _text(row.get(kind)))},
+        source=row.get("source", ""),
+        part=row.get("part", ""),
+        origins={kind: name for kind in ORIGINS if (name := row.get(kind, ""))},
     )
 
 
-def _text(value: object) -> str:
-    """What a cell says: nothing where it is None, NaN or blank; a 0 is a name like any other."""
-    missing = value is None or value != value
-    return "" if missing else str(value).strip()
+def _refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> None:
+    lacking = [name for name in task.classes if all(photo.label != name for photo in photos)]
+    if task.examples is None and lacking:
+        found = ", ".join(sorted({photo.label for photo in photos}))
+        raise DatasetError(
+            f"{manifest}: all of its {len(photos)} photographs are {found}, and none is "
+            f"{' or '.join(lacking)}; list photographs of every class"
+        )
 
 
 def _refuse_twins(listed: str, photos: Iterable[Photo]) -> None:

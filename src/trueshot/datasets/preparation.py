@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trueshot.datasets.crops import cut
+from trueshot.datasets.journal import check_finished, known_records, state_of, survey_journal
 from trueshot.datasets.manifest import (
     Dataset,
     crops_file,
     fingerprint,
     has_card,
+    remove_card,
     write_card,
     write_tables,
 )
@@ -42,9 +43,9 @@ from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
     claim,
+    hold,
     read_lines,
     remove_leftovers,
-    write_json,
     write_lines,
 )
 from trueshot.images import read_image
@@ -52,7 +53,7 @@ from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What a run leaves that is killed in its very first write, and what a simulation lays down first.
-_OURS = (".lock", ".prepare.json.", "photos", "simulation.json", "pairs.json")
+_OURS = (".lock", "photos", "simulation.json", "pairs.json")
 
 
 def prepare(
@@ -60,6 +61,7 @@ def prepare(
     out: str | os.PathLike[str],
     settings: Settings,
     workers: int | None = None,
+    no_image: int = 0,
 ) -> Dataset:
     """Cut crops out of photographs and lay them down as a data set.
 
@@ -72,6 +74,7 @@ def prepare(
         out: Folder of the data set; a run that was stopped goes on there.
         settings: Sizes, numbers, split, seed.
         workers: Threads; by default as many as there are processors.
+        no_image: How many files were passed over beside the photographs; for the record.
 
     Raises:
         DatasetError: The folder holds something else, the photographs cannot be split, are too few
@@ -84,10 +87,11 @@ def prepare(
     _check_given_split(photos)
     _claim(root, photos, settings)
     with claim(root):
-        if not _is_finished(root):
+        if not (_is_finished(root) and check_finished(root, photos, settings)):
+            remove_card(root)
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
                 remove_leftovers(folder)
-            _prepare(root, photos, settings, workers)
+            _prepare(root, photos, settings, workers, no_image)
     return Dataset.open(root)
 
 
@@ -113,7 +117,9 @@ def _is_finished(root: Path) -> bool:
     return True
 
 
-def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: int) -> None:
+def _prepare(
+    root: Path, photos: Sequence[Photo], settings: Settings, workers: int, no_image: int
+) -> None:
     records = _survey_all(root, photos, settings, workers)
     parts, groups = split_photos(records, settings)
     plans = {side: plan_crops(records, parts, side, settings) for side in settings.sides}
@@ -123,7 +129,8 @@ def _prepare(root: Path, photos: Sequence[Photo], settings: Settings, workers: i
     tables = {side: crops_table_of(records, parts, plan) for side, plan in plans.items()}
     photos_table = photos_table_of(records, parts, groups)
     write_tables(root, photos_table, tables)
-    write_card(root, _card(settings, records, photos_table, tables, audit))
+    card = _card(settings, records, photos_table, tables, audit)
+    write_card(root, card | {"no_image": no_image})
 
 
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
@@ -131,21 +138,8 @@ def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     facts = settings.facts()
     if settings.task == RECAPTURE:  # a claim of before there were other tasks goes on as well
         del facts["task"]
-    content = json.loads(json.dumps({"settings": facts, "photos": listed}))
-    claim = root / "prepare.json"
-    if claim.is_file():
-        try:
-            before = json.loads(claim.read_text("utf-8"))
-        except ValueError as error:
-            raise DatasetError(f"{claim}: damaged: {error}; name another folder") from error
-        if before != content:
-            raise DatasetError(
-                f"{root}: holds a data set of other photographs or settings; name another folder"
-            )
-    elif root.is_dir() and any(not path.name.startswith(_OURS) for path in root.iterdir()):
-        raise DatasetError(f"{root}: is not empty and holds no data set; name another folder")
-    else:
-        write_json(claim, content)
+    content = {"settings": facts, "photos": listed}
+    hold(root / "prepare.json", content, "data set", DatasetError, _OURS)
 
 
 def _listed(photo: Photo) -> list[Any]:
@@ -162,20 +156,24 @@ def _known_origins(photo: Photo) -> dict[str, str]:
 def _survey_all(
     root: Path, photos: Sequence[Photo], settings: Settings, workers: int
 ) -> list[Record]:
-    journal = root / "survey.jsonl"
-    pairs = zip(read_lines(journal), photos, strict=False)
-    records = [r for r, _ in takewhile(lambda pair: pair[0].get("name") == pair[1].name, pairs)]
-    write_lines(journal, records)
-    look = partial(survey, settings=settings)
-    left = photos[len(records) :]
+    journal = survey_journal(root)
+    known = known_records(root, photos)
+    write_lines(journal, [record for record in known if record is not None])
+    left = [place for place, record in enumerate(known) if record is None]
+
+    def look(photo: Photo) -> Record:
+        state = state_of(photo.path)  # before it is read: a change in between is seen later
+        return survey(photo, settings) | {"state": state}
+
     with (
-        progress("survey", len(photos), len(records)) as advance,
-        in_threads(look, left, workers) as found,
+        progress("survey", len(photos), len(photos) - len(left)) as advance,
+        in_threads(look, [photos[place] for place in left], workers) as found,
     ):
-        for record in found:
+        for place, record in zip(left, found, strict=True):
             append_line(journal, record)
-            records.append(record)
+            known[place] = record
             advance(1, "")
+    records = [record for record in known if record is not None]
     # Not in the journal: it holds what was seen, and one of an older version goes on as well.
     for record, photo in zip(records, photos, strict=True):
         record.update(part=photo.part, origins=_known_origins(photo))
@@ -206,7 +204,10 @@ def _cut_all(
     workers: int,
 ) -> None:
     journal = root / "cut.jsonl"
-    if not all(_is_whole(root, side, len(plan)) for side, plan in plans.items()):
+    plan_of = {"plan": _digest(records, plans)}
+    if plan_of not in read_lines(journal)[:1] or not all(
+        _is_whole(root, side, len(plan)) for side, plan in plans.items()
+    ):
         journal.unlink(missing_ok=True)  # before a file is made: it would hold nothing yet
     targets = {side: _open_pixels(root, side, len(plan)) for side, plan in plans.items()}
     wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
@@ -217,7 +218,10 @@ def _cut_all(
     def copy(i: int) -> int:
         image = read_image(photos[i].path, pixel_limit=settings.pixel_limit)
         if image.facts.sha256 != records[i]["facts"]["sha256"]:
-            raise DatasetError(f"{photos[i].path}: changed while the data set was being prepared")
+            raise DatasetError(
+                f"{photos[i].path}: changed while the data set was being prepared; run the same "
+                "command again, and it is looked at anew"
+            )
         pixels = example_of(image, photos[i], settings)
         if pixels is not image.pixels and pixels_sha256(pixels) != records[i]["pixels_sha256"]:
             raise DatasetError(
@@ -228,8 +232,8 @@ def _cut_all(
             targets[side][row] = cut(pixels, corner, side)
         return i
 
-    done = read_lines(journal)
-    write_lines(journal, done)
+    done = [line for line in read_lines(journal) if "photo" in line]
+    write_lines(journal, [plan_of, *done])
     left = sorted(set(wanted) - {line["photo"] for line in done})
     with (
         progress("crops", len(wanted), len(wanted) - len(left)) as advance,
@@ -240,6 +244,14 @@ def _cut_all(
             advance(1, "")
     for pixels in targets.values():
         pixels.flush()
+
+
+def _digest(records: Sequence[Record], plans: dict[int, list[Crop]]) -> str:
+    """SHA-256 of which crops of which bytes are cut: of another plan none is kept."""
+    found = hashlib.sha256(json.dumps([r.get("facts", {}).get("sha256") for r in records]).encode())
+    for side, plan in sorted(plans.items()):
+        found.update(json.dumps([side, [[crop.photo, *crop.corner] for crop in plan]]).encode())
+    return found.hexdigest()
 
 
 def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:

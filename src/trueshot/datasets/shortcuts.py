@@ -32,12 +32,12 @@ class ShortcutAudit:
             group of a split is in training and in testing; of several classes, that of the class
             which is best told from all others. None if there are too few photos.
         photos: Photos audited.
-        telling: The facts that weigh most in the classifier, most first.
+        strongest: The facts that weigh most in the classifier, most first.
     """
 
     auc: float | None
     photos: int
-    telling: tuple[str, ...] = ()
+    strongest: tuple[str, ...] = ()
 
     @property
     def warning(self) -> str:
@@ -46,7 +46,7 @@ class ShortcutAudit:
             return ""
         return (
             f"format facts alone tell the classes apart (AUC {self.auc:.2f}, by "
-            f"{', '.join(self.telling)}): a detector may learn these instead of photographs"
+            f"{', '.join(self.strongest)}): a detector may learn these instead of photographs"
         )
 
 
@@ -81,10 +81,10 @@ def audit_shortcuts(
         method="predict_proba",
     )
     weights = forest.fit(table, truth).feature_importances_
-    telling = tuple(names[i] for i in np.argsort(-weights)[:3] if weights[i] > 0)
+    strongest = tuple(names[i] for i in np.argsort(-weights)[:3] if weights[i] > 0)
     told = range(1, 2) if len(classes) == 2 else range(len(classes))
     auc = max(float(roc_auc_score(truth == classes[c], scores[:, c])) for c in told)
-    return ShortcutAudit(auc=auc, photos=len(facts), telling=telling)
+    return ShortcutAudit(auc=auc, photos=len(facts), strongest=strongest)
 
 
 def format_features(facts: Sequence[dict[str, Any]]) -> tuple[list[str], Features]:

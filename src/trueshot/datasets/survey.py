@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from trueshot.datasets.crops import Corners, candidate_corners, cut, is_flat
+from trueshot.datasets.crops import Corners, cut, grid_corners, is_flat
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
 from trueshot.errors import ImageFileError, TaskError
@@ -28,7 +28,7 @@ def survey(photo: Photo, settings: Settings) -> Record:
 
     Returns:
         A record for the journal: name, label, source, and either `error`, or facts, hashes, notes
-        and `flat`: for each side one flag per candidate crop, in their order.
+        and `flat`: for each side one flag per crop of its grid, in their order.
     """
     record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
     try:
@@ -72,10 +72,10 @@ def pixels_sha256(pixels: Pixels) -> str:
 
 
 def crop_corners(facts: Record, side: int, seed: int) -> Corners:
-    """Candidate corners of a photo: they depend on its bytes, the side and the seed alone."""
+    """Corners of the grid of a photo: they depend on its bytes, the side and the seed alone."""
     entropy = [seed, side, int(facts["sha256"][:16], 16)]
     random = np.random.default_rng(entropy)
-    return candidate_corners(facts["height"], facts["width"], side, random)
+    return grid_corners(facts["height"], facts["width"], side, random)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trueshot.errors import BundleError
 
-NAMES = ("accurate", "robust")
+NAMES = ("accurate", "robust", "lcnn")
 """`accurate`: the most accurate one, which an attacker fools easily; `robust`: the one that resists
 small changes of pixels best."""
 

@@ -8,15 +8,34 @@ items by `Engine.map`, whichever engine does it.
 from __future__ import annotations
 
 import queue
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from functools import partial
+from itertools import count
+from typing import Any, TypeVar
 
+from trueshot.engines.closing import Closing
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Answer, Pool, WorkerError
 from trueshot.errors import RunError
+
+__all__ = [
+    "Answer",
+    "Course",
+    "Engine",
+    "LocalEngine",
+    "Reply",
+    "Request",
+    "Work",
+    "WorkerError",
+    "abreast",
+    "answered",
+    "follow_here",
+    "gather",
+    "open_engine",
+]
 
 # For each worker: requests that are under way or next, and outcomes that wait for one before them,
 # which may hang until its time is up.
@@ -60,7 +79,74 @@ class Request:
     attached: Mapping[str, bytes] = field(default_factory=dict)
 
 
-class Engine(ABC):
+Course = Generator[Sequence[Request], tuple[Request, Reply], _Outcome]
+"""Work of which one step waits for another: it yields requests that can be answered now, and is
+sent each of them with its reply, as they come in; what it returns is its outcome."""
+
+
+def gather(
+    requests: Sequence[Request], done: Callable[[Request], None] = lambda request: None
+) -> Course[list[Answer]]:
+    """Ask for all at once, and wait for all.
+
+    Args:
+        requests: What to ask.
+        done: Told of each when its answer is there.
+
+    Returns:
+        The answers, in the order of the requests.
+
+    Raises:
+        RunError: There is no answer to one of them.
+    """
+    answers: dict[int, Answer] = {}
+    new = requests
+    while len(answers) < len(requests):
+        request, reply = yield new
+        if isinstance(reply, WorkerError):
+            raise RunError(str(reply)) from reply
+        new, answers[id(request)] = (), reply
+        done(request)
+    return [answers[id(request)] for request in requests]
+
+
+def abreast(courses: Sequence[Course[_Outcome]]) -> Course[list[_Outcome]]:
+    """Several courses as one, none of which waits for another; their outcomes, in order."""
+    outcomes: dict[int, _Outcome] = {}
+    asked_by: dict[int, int] = {}
+
+    def go_on(number: int, begin: Callable[[], Sequence[Request]]) -> Sequence[Request]:
+        try:
+            new = begin()
+        except StopIteration as end:
+            outcomes[number] = end.value
+            return ()
+        asked_by.update((id(request), number) for request in new)
+        return new
+
+    begun = [go_on(n, partial(next, course)) for n, course in enumerate(courses)]
+    new: Sequence[Request] = [request for some in begun for request in some]
+    while len(outcomes) < len(courses):
+        request, reply = yield new
+        number = asked_by.pop(id(request))
+        new = go_on(number, partial(courses[number].send, (request, reply)))
+    return [outcomes[number] for number in range(len(courses))]
+
+
+def follow_here(course: Course[_Outcome], answer: Callable[[Request], Answer]) -> _Outcome:
+    """Go through a course in this process: what a request leads to comes before the next one."""
+    waiting: deque[Request] = deque()
+    try:
+        waiting += next(course)
+        while True:
+            request = waiting.popleft()
+            waiting.extendleft(reversed(course.send((request, answer(request)))))
+    except StopIteration as end:
+        outcome: _Outcome = end.value
+        return outcome
+
+
+class Engine(Closing):
     """Processes that answer requests, here or elsewhere; the context ends them.
 
     An engine says how requests are begun (`submit`) and replies come in (`collect`); their order,
@@ -139,6 +225,41 @@ class Engine(ABC):
             while reply := self.collect(wait=False):  # interrupted: what is done is not lost
                 enter(*reply)
 
+    def follow(self, course: Course[_Outcome], shared: Mapping[str, Any]) -> _Outcome:
+        """Go through a course on all workers.
+
+        Args:
+            course: Its replies come as they are there, in any order.
+            shared: Goes with the content of every request.
+
+        Raises:
+            TrueshotError: The work cannot be loaded, or what the course raises.
+        """
+        numbers = count()
+        under_way: dict[int, Request] = {}
+
+        def ask(requests: Sequence[Request]) -> None:
+            for request in requests:
+                number = next(numbers)
+                under_way[number] = request
+                self.submit(number, Request({**shared, **request.content}, request.attached))
+
+        def enter(number: int, reply: Reply) -> Sequence[Request]:
+            return course.send((under_way.pop(number), reply))
+
+        self.begin()
+        try:
+            ask(next(course))
+            while reply := self.collect(wait=True):
+                ask(enter(*reply))
+            raise RunError("the course asks for nothing, and has no outcome")
+        except StopIteration as end:
+            outcome: _Outcome = end.value
+            return outcome
+        finally:
+            self.stop()
+            course.close()
+
     @abstractmethod
     def begin(self) -> None:
         """Make ready for `submit`; what came before is forgotten."""
@@ -154,21 +275,6 @@ class Engine(ABC):
     @abstractmethod
     def stop(self) -> None:
         """Leave what was not begun, and wait for nothing."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """End all processes."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class LocalEngine(Engine):

@@ -9,9 +9,9 @@ import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
+from trueshot.engines.closing import Closing
 from trueshot.engines.fork_server import Attached, ForkServer, Worker
 from trueshot.errors import RunError, TrueshotError
 
@@ -36,7 +36,7 @@ class Answer:
     attached: Attached
 
 
-class Pool:
+class Pool(Closing):
     """Supervised worker processes; any number of threads may ask at once.
 
     The detector is loaded once, in a process from which workers are forked as they are needed. A
@@ -119,17 +119,6 @@ class Pool:
         for place in places:
             _let_go(place)
             self._idle.put(None)  # who waits for a place comes in, and sees that it is closed
-
-    def __enter__(self) -> Pool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _try(
         self, request: Mapping[str, Any], attached: Mapping[str, bytes], timeout: float

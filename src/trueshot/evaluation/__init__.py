@@ -1,5 +1,6 @@
 """Evaluation: how often a detector is right, clean and attacked, and what that figure is worth."""
 
+from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.evaluate import (
     PAPER_ATTACKS,
     PAPER_BUDGETS,
@@ -23,7 +24,7 @@ from trueshot.evaluation.result import (
     load_result,
     save_result,
 )
-from trueshot.evaluation.runner import DetectorSource, RunOutcome, evaluate_detectors
+from trueshot.evaluation.runner import RunOutcome, evaluate_detectors
 from trueshot.evaluation.suites import QUICK, SUITES, THOROUGH, Effort, load_suite
 
 __all__ = [

@@ -18,6 +18,7 @@ from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, ssim, to_bytes, to_levels
 
 JOURNAL = "attacks.jsonl"
+_OF_PROFILED = ("RGB", "RGBA", "RGBX", "P", "PA")  # whose colour profile is of RGB, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class AttackedFile:
         share_changed: Of the pixels.
         psnr: dB, between the photograph and the file; None if they are equal.
         ssim: Between the photograph and the file.
+        notes: What of the photograph is otherwise in the file, or not in it.
     """
 
     path: str
@@ -57,6 +59,7 @@ class AttackedFile:
     share_changed: float | None = None
     psnr: float | None = None
     ssim: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def attack_files(
@@ -148,12 +151,18 @@ def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path 
         if not path.is_dir():
             yield path
             continue
+        others: list[Path] = []
         try:
-            found = find_images(path)
+            found = find_images(path, others)
         except ImageFileError as error:
             yield error
             continue
         yield from (file for file in found if out.resolve() not in file.resolve().parents)
+        others = [file for file in others if out.resolve() not in file.resolve().parents]
+        if others:
+            names = ", ".join(utf8_safe(str(file)) for file in others[:3])
+            more = ", …" if len(others) > 3 else ""
+            yield ImageFileError(path, f"{len(others)} of its files hold no image: {names}{more}")
 
 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
@@ -162,6 +171,7 @@ def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
     fields = dict(line)
     for key in ("before", "in_memory", "after_file"):
         fields[key] = Verdict(**fields[key])  # type: ignore[arg-type]
+    fields["notes"] = tuple(fields.get("notes", ()))  # type: ignore[arg-type]
     return AttackedFile(**fields)  # type: ignore[arg-type]
 
 
@@ -177,7 +187,8 @@ def _attack_file(
     before = detector.probabilities(levels)
     truth = before.argmax(1) if label is None else torch.tensor([label], device=device)
     attacked = perturb(attack, detector, levels, truth)
-    write_png(out, to_bytes(as_filed(attack, levels, attacked))[0])
+    icc_profile = image.icc_profile if image.facts.mode in _OF_PROFILED else b""
+    write_png(out, to_bytes(as_filed(attack, levels, attacked))[0], icc_profile)
     filed = to_levels(read_image(out, pixel_limit=levels[0, 0].numel()).pixels).to(device)
     quality = float(psnr(levels, filed))
     return AttackedFile(
@@ -191,7 +202,21 @@ def _attack_file(
         share_changed=float(share_changed(levels, filed)),
         psnr=None if quality == float("inf") else quality,
         ssim=float(ssim(levels, filed)),
+        notes=_lost(image, icc_profile),
     )
+
+
+def _lost(image: ImageFile, kept: bytes) -> tuple[str, ...]:
+    """What a PNG of the pixels alone, with the colour profile that is kept, does not tell."""
+    told = []
+    if image.facts.orientation > 1:
+        turned = f"EXIF orientation {image.facts.orientation} was applied"
+        told.append(f"{turned}: the pixels are upright, and no flag is left")
+    if image.icc_profile and not kept:
+        told.append(f"the colour profile is left out: it is of {image.facts.mode}, and not of RGB")
+    if image.facts.exif_tags:
+        told.append("EXIF is left out")
+    return tuple(told)
 
 
 def _verdict(classes: Sequence[str], probabilities: torch.Tensor) -> Verdict:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trueshot.attacks import BY_NAME, Attack
 from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
+from trueshot.engines.engine import Answer, Course, Request, abreast, follow_here, gather
 from trueshot.errors import RunError
 from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.metrics import area_under_curve
@@ -38,9 +40,10 @@ from trueshot.evaluation.worst_case import (
     Step,
     Threat,
     ThreatResult,
+    attack_group,
+    course_of_worst_cases,
     score,
     work,
-    worst_cases,
 )
 from trueshot.files import Journal
 from trueshot.progress import Advance, progress
@@ -116,6 +119,87 @@ class EvaluationSettings:
     def name(self) -> str:
         """Of the suite."""
         return self.suite if isinstance(self.suite, str) else self.suite.name
+
+
+Follow = Callable[[Course[Any]], Any]
+"""Goes through a course where its requests are answered: see `Plan.answer`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is tried on a detector, and the images; the same wherever its requests are answered."""
+
+    evaluator: Evaluator
+    adversary: AdversaryCapabilities
+    threats: tuple[Threat, ...]
+    budgets: tuple[float, ...]
+
+    def answer(self, asked: Mapping[str, Any]) -> Answer:
+        """What an attack, a change or a look at the detector finds.
+
+        Args:
+            asked: `threat` and what `attack_group` wants; `channel`, its number in `EVERYDAY` or
+                None, and `places`; `boundary`, steps; or `doubts`.
+        """
+        if "threat" in asked:
+            (threat,) = (each for each in self.threats if each.name == asked["threat"])
+            return attack_group(self.evaluator, threat, asked)
+        if "places" in asked:
+            channel = None if asked["channel"] is None else EVERYDAY[asked["channel"]]
+            return _answer_of_change(self.evaluator, channel, asked["places"])
+        if "boundary" in asked:
+            return Answer(_boundary(self.evaluator, asked["boundary"]), {})
+        return Answer({"doubts": self._doubts()}, {})
+
+    def _doubts(self) -> list[dict[str, Any]]:
+        from trueshot.evaluation import doubts
+
+        evaluator = self.evaluator
+        images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
+        found = doubts.investigate(
+            evaluator.detector,
+            images,
+            labels,
+            budgets=self.budgets,
+            seed=evaluator.seed,
+            unusual=[step.make for step in transferred(self.adversary)],
+        )
+        return [asdict(doubt) for doubt in found]
+
+
+def plan_of(
+    tested: DetectorUnderTest,
+    dataset: Dataset,
+    settings: EvaluationSettings,
+    threats: tuple[Threat, ...] | None = None,
+) -> Plan:
+    """What a suite tries on a detector.
+
+    Args:
+        tested: The detector.
+        dataset: As `prepare` made it.
+        settings: Which suite, and how.
+        threats: In place of those of the suite.
+
+    Raises:
+        RunError: As `evaluate_suite`.
+    """
+    evaluator = Evaluator(
+        detector=tested.detector.to(settings.device),
+        part=chosen_part(tested, dataset, settings.part, settings.crops),
+        device=settings.device,
+        batch=settings.batch,
+        seed=settings.seed,
+    )
+    adversary = _adversary(evaluator, tested, settings)
+    if threats is None and settings.name != "everyday":
+        threats = _chosen(threats_of(settings.suite, adversary), settings.threats)
+    return Plan(
+        evaluator=evaluator,
+        adversary=adversary,
+        threats=threats or (),
+        budgets=settings.budgets,
+    )
 
 
 def paper_attacks(
@@ -196,6 +280,7 @@ def evaluate_suite(
     settings: EvaluationSettings,
     root: Path | None = None,
     stem: str = "",
+    follow: Follow | None = None,
 ) -> EvaluationResult:
     """Run one suite on one detector.
 
@@ -205,6 +290,7 @@ def evaluate_suite(
         settings: Which suite, and how.
         root: Folder for the journal and for examples; with it a run that was stopped goes on.
         stem: Begins the names of what is written there.
+        follow: Goes through courses on other processes; by default this one does it all.
 
     Raises:
         RunError: No such suite or budgets, the part lacks a class, the detector has other classes
@@ -212,7 +298,7 @@ def evaluate_suite(
     """
     _check(tested, settings)
     journal = root / f"{stem}.jsonl" if root else None
-    return _run(tested, dataset, settings, journal, None, root, stem)
+    return _run(tested, dataset, settings, journal, None, root, stem, follow)
 
 
 def _run(
@@ -223,36 +309,28 @@ def _run(
     threats: tuple[Threat, ...] | None,
     root: Path | None = None,
     stem: str = "",
+    follow: Follow | None = None,
 ) -> EvaluationResult:
     if journal_file is not None and not tested.bundle_sha256:
         raise RunError("a journal goes with a detector whose weights are known by their SHA-256")
     tested = replace(tested, side=tested.side or dataset.only_side())
-    assert tested.side is not None
-    part = chosen_part(tested, dataset, settings.part, settings.crops)
-    evaluator = Evaluator(
-        detector=tested.detector.to(settings.device),
-        part=part,
-        device=settings.device,
-        batch=settings.batch,
-        seed=settings.seed,
-    )
-    journal = Journal(journal_file, _key(tested, dataset, settings, len(part)))
+    plan = plan_of(tested, dataset, settings, threats)
+    evaluator, adversary, threats = plan.evaluator, plan.adversary, plan.threats
+    journal = Journal(journal_file, _key(tested, dataset, settings, len(evaluator.part)))
+    follow = follow or (lambda course: follow_here(course, lambda r: plan.answer(r.content)))
     result = _blank(tested, dataset, settings, evaluator)
     if settings.name == "everyday":
-        return _doubted(_changed(result, evaluator), evaluator, settings, (), journal)
-    adversary = _adversary(evaluator, tested, settings)
-    if threats is None:
-        threats = _chosen(threats_of(settings.suite, adversary), settings.threats)
-    found = _attacked(evaluator, threats, journal, f"{settings.name} {tested.name} {part.side} px")
+        return _doubted(_changed(result, evaluator, follow), None, settings)
+    title = f"{settings.name} {tested.name} {evaluator.part.side} px"
+    found, boundary, doubts = _found(plan, settings, journal, title, follow)
     result = replace(
         result,
         worst=tuple(case for each in found.values() for case in each.worst),
         trials=tuple(trial for each in found.values() for trial in each.trials),
-        per_epsilon={t.name: l2_per_level(part.side) if t.norm == "l2" else 1.0 for t in threats},
+        per_epsilon={t.name: _levels_per_epsilon(t, result.side) for t in threats},
         notes=_notes(settings.suite, adversary),
+        boundary=boundary or {},
     )
-    if settings.name == "strong" and adversary.differentiable:
-        result = replace(result, boundary=_boundary(evaluator, adversary.effort.boundary, journal))
     if root is not None and settings.name != PAPER:
         first, folder = threats[0], f"examples/{stem}"
         shown = panels(evaluator, first, found[first.name], tested.name, root, folder)
@@ -261,8 +339,46 @@ def _run(
         # Without times it is the same again, byte by byte, however often it was stopped.
         timeless = tuple(replace(trial, seconds=0.0) for trial in result.trials)
         result = replace(result, trials=timeless, cost={})
-    unusual = transferred(adversary)
-    return _doubted(result, evaluator, settings, unusual, journal)
+    return _doubted(result, doubts, settings)
+
+
+def _found(
+    plan: Plan, settings: EvaluationSettings, journal: Journal, title: str, follow: Follow
+) -> tuple[dict[str, ThreatResult], dict[str, float | None] | None, list[dict[str, Any]] | None]:
+    """What attacks did by threat, the distances to the boundary, and doubts, where wanted."""
+    evaluator, strong = plan.evaluator, settings.name == "strong"
+    wanted = {"boundary": strong and plan.adversary.differentiable}
+    wanted["doubts"] = settings.doubts and (strong or not isinstance(settings.suite, str))
+    steps = plan.adversary.effort.boundary
+    budgets = ", ".join(f"{budget:g}" for budget in settings.budgets)
+    notes = {"boundary": f"boundary of {steps} steps", "doubts": f"doubts at {budgets} levels"}
+    with progress(title, sum(work(evaluator, threat) for threat in plan.threats)) as advance:
+        courses: list[Course[Any]] = [
+            course_of_worst_cases(evaluator, threat, journal, advance) for threat in plan.threats
+        ]
+        courses += [
+            _noted(journal, notes[name], Request({name: steps})) for name in wanted if wanted[name]
+        ]
+        outcomes = follow(abreast(courses))
+    found = dict(zip((threat.name for threat in plan.threats), outcomes, strict=False))
+    looks = iter(outcomes[len(plan.threats) :])
+    boundary = next(looks) if wanted["boundary"] else None
+    doubts = next(looks)["doubts"] if wanted["doubts"] else None
+    return found, boundary, doubts
+
+
+def _noted(journal: Journal, note: str, request: Request) -> Course[dict[str, Any]]:
+    """The answer to a request, from the journal if it is there."""
+    for record in journal.records:
+        if record.get("note") == note:
+            return dict(record["content"])
+    (answer,) = yield from gather([request])
+    journal.append({"note": note, "content": answer.content})
+    return answer.content
+
+
+def _levels_per_epsilon(threat: Threat, side: int) -> float:
+    return l2_per_level(side) if threat.norm == "l2" else 1.0
 
 
 def _check(tested: DetectorUnderTest, settings: EvaluationSettings) -> None:
@@ -337,7 +453,16 @@ def _blank(
         cost=tested.cost,
         crop_side=tested.crop_side,
         versions=versions(),
+        files=_files(settings),
     )
+
+
+def _files(settings: EvaluationSettings) -> dict[str, str]:
+    """What of a run lies in files of the user's, without their folders."""
+    found = {each.name: Path(each.spec).name for each in settings.attacks if each.origin}
+    if isinstance(settings.suite, Suite) and settings.suite.file is not None:
+        found["suite"] = settings.suite.file.name
+    return found
 
 
 def _sources(dataset: Dataset, part: Part) -> tuple[int, ...]:
@@ -374,13 +499,6 @@ def _chosen(threats: Sequence[Threat], names: Sequence[str]) -> tuple[Threat, ..
     return tuple(threat for threat in threats if not names or threat.name in names)
 
 
-def _attacked(
-    evaluator: Evaluator, threats: Sequence[Threat], journal: Journal, title: str
-) -> dict[str, ThreatResult]:
-    with progress(title, sum(work(evaluator, threat) for threat in threats)) as advance:
-        return {t.name: worst_cases(evaluator, t, journal, advance) for t in threats}
-
-
 def _notes(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[str, ...]:
     notes = []
     if missing := without_gradient(suite, adversary):
@@ -396,47 +514,54 @@ def _notes(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[str, .
     return tuple(notes)
 
 
-def _changed(result: EvaluationResult, evaluator: Evaluator) -> EvaluationResult:
+def _changed(result: EvaluationResult, evaluator: Evaluator, follow: Follow) -> EvaluationResult:
     total = len(evaluator.part) * (1 + len(EVERYDAY))
     with progress(f"everyday {result.detector} {result.side} px", total) as advance:
-        return replace(result, changes=tuple(everyday_changes(evaluator, EVERYDAY, advance)))
+        changes = follow(_course_of_changes(evaluator, advance))
+    return replace(result, changes=changes)
 
 
-def everyday_changes(
-    evaluator: Evaluator,
-    channels: Sequence[Channel] = EVERYDAY,
-    advance: Advance = lambda steps, note: None,
-) -> Iterator[Change]:
-    """Judge all images after each change: first `none`, as they are, then the changes in order.
+def _course_of_changes(evaluator: Evaluator, advance: Advance) -> Course[tuple[Change, ...]]:
+    numbers = (None, *range(len(EVERYDAY)))
+    groups = np.split(
+        np.arange(n := len(evaluator.part)), range(evaluator.batch, n, evaluator.batch)
+    )
+    requests = [
+        Request({"channel": number, "places": places.tolist()})
+        for number in numbers
+        for places in groups
+    ]
 
-    Args:
-        evaluator: Detector and images.
-        channels: The changes.
-        advance: Told of images that are done.
-    """
-    for channel in (None, *channels):
-        logits = []
-        name = UNCHANGED if channel is None else channel.name
-        for images, _ in evaluator.everything():
-            logits.append(evaluator.logits(images if channel is None else channel(images)).cpu())
-            advance(len(images), name)
-        every = torch.cat(logits)
-        labels = evaluator.part.labels
-        yield Change(
-            name=name,
-            settings=repr(channel),
-            right=evaluator.per_class(every.argmax(1).numpy() == labels),
-            total=evaluator.total,
-            auc=area_under_curve(score(every).numpy(), labels),
-        )
+    def done(request: Request) -> None:
+        advance(len(request.content["places"]), "")
+
+    answers = yield from gather(requests, done)
+    logits = [torch.tensor(answer.content["logits"], dtype=torch.float64) for answer in answers]
+    return tuple(
+        _change(evaluator, number, torch.cat(logits[k * len(groups) :][: len(groups)]))
+        for k, number in enumerate(numbers)
+    )
 
 
-def _boundary(evaluator: Evaluator, steps: int, journal: Journal) -> dict[str, float | None]:
+def _answer_of_change(evaluator: Evaluator, channel: Channel | None, places: list[int]) -> Answer:
+    images, _ = evaluator.part.batch(np.array(places), evaluator.device)
+    logits = evaluator.logits(images if channel is None else channel(images))
+    return Answer({"logits": logits.double().tolist()}, {})
+
+
+def _change(evaluator: Evaluator, number: int | None, logits: Tensor) -> Change:
+    labels, channel = evaluator.part.labels, None if number is None else EVERYDAY[number]
+    return Change(
+        name=UNCHANGED if channel is None else channel.name,
+        settings=repr(channel),
+        right=evaluator.per_class(logits.argmax(1).numpy() == labels),
+        total=evaluator.total,
+        auc=area_under_curve(score(logits).numpy(), labels),
+    )
+
+
+def _boundary(evaluator: Evaluator, steps: int) -> dict[str, float | None]:
     """Median distance to the boundary of the first images that are judged rightly, by norm."""
-    name = f"boundary of {steps} steps"
-    for record in journal.records:
-        if record.get("note") == name:
-            return dict(record["content"])
     images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
     right = torch.from_numpy(~evaluator.wrong(images, labels)).to(labels.device)
     if not bool(right.any()):
@@ -446,47 +571,20 @@ def _boundary(evaluator: Evaluator, steps: int, journal: Journal) -> dict[str, f
         away = boundary_distance(evaluator.detector, images[right], labels[right], attack)
         median = float(away.double().quantile(0.5))
         found[attack.norm] = median if math.isfinite(median) else None
-    journal.append({"note": name, "content": found})
     return found
 
 
 def _doubted(
     result: EvaluationResult,
-    evaluator: Evaluator,
+    of_detector: list[dict[str, Any]] | None,
     settings: EvaluationSettings,
-    unusual: Sequence[Step],
-    journal: Journal,
 ) -> EvaluationResult:
     """The result with reasons why it may be false: of the detector itself, and of the figures."""
     from trueshot.evaluation import doubts
 
     if not settings.doubts:
         return result
-    found: list[Doubt] = []
-    if settings.name == "strong" or not isinstance(settings.suite, str):
-        found = _investigated(evaluator, settings, unusual, journal)
+    found = [Doubt(**each) for each in of_detector or ()]
     known = {doubt.name for doubt in found}
     found += [doubt for doubt in doubts.doubts_of(result) if doubt.name not in known]
     return replace(result, doubts=tuple(found))
-
-
-def _investigated(
-    evaluator: Evaluator, settings: EvaluationSettings, unusual: Sequence[Step], journal: Journal
-) -> list[Doubt]:
-    from trueshot.evaluation import doubts
-
-    name = f"doubts at {', '.join(f'{budget:g}' for budget in settings.budgets)}"
-    for record in journal.records:
-        if record.get("note") == name:
-            return [Doubt(**doubt) for doubt in record["content"]]
-    images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
-    found = doubts.investigate(
-        evaluator.detector,
-        images,
-        labels,
-        budgets=settings.budgets,
-        seed=settings.seed,
-        unusual=[step.make for step in unusual],
-    )
-    journal.append({"note": name, "content": [asdict(doubt) for doubt in found]})
-    return list(found)

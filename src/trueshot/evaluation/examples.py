@@ -26,7 +26,7 @@ FIGURE_5_BUDGETS = (0.0, 5.0, 10.0, 15.0)
 GALLERY_CROPS = 8
 TRIPLE_BUDGET = 1.0
 MAGNIFIED = 100.0  # noise of one level becomes a colour that can be seen
-_CANDIDATES = 24  # of each class, among which the crops of the triples are chosen
+_COMPARED = 24  # of each class, among which the crops of the triples are chosen
 
 
 def make_examples(
@@ -104,7 +104,7 @@ def _triples(
 ) -> list[dict[str, Any]]:
     """Clean, noise and attacked: for each detector, attack and class, of the same two crops."""
     judges = list(detectors.values())
-    images, labels = part.batch(_telling(part, judges), _device(judges[0]))
+    images, labels = part.batch(_clearest(part, judges), _device(judges[0]))
     clean = _write(root, f"{folder}/clean", images)
     shown = {"fgsm": FGSM(budget=TRIPLE_BUDGET)} | {
         name: attack
@@ -134,14 +134,14 @@ def _triples(
     return triples
 
 
-def _telling(part: Part, detectors: Sequence[Detector]) -> npt.NDArray[np.int64]:
+def _clearest(part: Part, detectors: Sequence[Detector]) -> npt.NDArray[np.int64]:
     """The place of one crop of each class: with much to see, and judged rightly by all if any is.
 
     An attack shows nothing on a crop that was judged wrongly before it.
     """
     chosen = []
     for label in (0, 1):
-        places = _spread(part, label, _CANDIDATES)
+        places = _spread(part, label, _COMPARED)
         images, labels = part.batch(places, _device(detectors[0]))
         hits = [(d.probabilities(images).argmax(1) == labels).cpu().numpy() for d in detectors]
         contrast = images.mean(1).flatten(1).std(1).cpu().numpy()

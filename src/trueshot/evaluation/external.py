@@ -64,6 +64,11 @@ class InputSpec:
     def __post_init__(self) -> None:
         if self.positive_class not in (0, 1):
             raise OutsideDetectorError(f"positive class {self.positive_class}: 0 or 1 wanted")
+        if self.positive_class == 0 and len(self.classes) != 2:
+            raise OutsideDetectorError(
+                f"positive class 0: turns two classes round; of {len(self.classes)} the order is "
+                "that of the data set"
+            )
         if self.scale <= 0 or min(self.std) <= 0:
             raise OutsideDetectorError(f"scale {self.scale} and std {self.std}: above 0 wanted")
 

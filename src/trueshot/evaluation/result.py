@@ -226,6 +226,8 @@ class EvaluationResult:
         notes: What a reader has to know of how this was obtained: attacks left out, and why.
         crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
             whole; None if the images were judged as they are.
+        files: Of the user's: the file of the `suite`, and by its name that of each own attack, as
+            `file.py:NAME`.
     """
 
     suite: str
@@ -253,6 +255,7 @@ class EvaluationResult:
     per_epsilon: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     crop_side: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     _PARTS: ClassVar[Mapping[str, type[Any]]] = {
         "worst": WorstCase,

@@ -125,6 +125,7 @@ class PlannedAttack:
         far: See `Step`.
         wants_gradient: See `Step`.
         origin: Where its code comes from, if it is the user's.
+        spec: What `planned` made it of; empty if it was made otherwise.
     """
 
     name: str
@@ -134,6 +135,7 @@ class PlannedAttack:
     far: bool = False
     wants_gradient: bool = True
     origin: str = ""
+    spec: str = ""
 
     def step(self, seed: int = 0) -> Step:
         """The attack as a step of a cascade, with the seed of a run."""
@@ -180,7 +182,7 @@ def planned(attack: str, **more: Any) -> PlannedAttack:
     else:
         known = ", ".join(ATTACKS)
         raise RunError(f"attack {attack!r}: unknown; known: {known}, and path/to/file.py:NAME")
-    fields_of = {"name": name, "wants_gradient": gradient, "origin": origin}
+    fields_of = {"name": name, "wants_gradient": gradient, "origin": origin, "spec": attack}
     found = PlannedAttack(kind=kind, **{**fields_of, **more})
     try:
         found.step().make(1.0)
@@ -296,12 +298,12 @@ class Suite(_Entry):
     Args:
         name: For results and their files.
         threats: What attackers may do.
-        folder: Of the file: paths of attacks are relative to it.
+        file: Where it was read from: paths of attacks are relative to its folder.
     """
 
     name: str = Field(pattern=r"^[\w.-]{1,60}$")
     threats: tuple[ThreatEntry, ...] = Field(min_length=1, max_length=100)
-    folder: Path = Field(default=Path(), exclude=True)
+    file: Path | None = Field(default=None, exclude=True)
 
     def built(self, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
         """Its threat models."""
@@ -329,7 +331,8 @@ class Suite(_Entry):
 
     def _attack(self, entry: AttackEntry | str, norm: Norm, channel: Channel) -> PlannedAttack:
         entry = AttackEntry(attack=entry) if isinstance(entry, str) else entry
-        spec = str(self.folder / entry.attack) if is_plugin(entry.attack) else entry.attack
+        folder = Path() if self.file is None else self.file.parent
+        spec = str(folder / entry.attack) if is_plugin(entry.attack) else entry.attack
         more: dict[str, Any] = {"on": entry.images, "far": entry.far, "settings": entry.settings}
         found = planned(spec, **more, **({"name": entry.name} if entry.name else {}))
         if "norm" in {each.name for each in _fields(found.kind)}:
@@ -361,7 +364,7 @@ def load_suite(path: Path) -> Suite:
         content = parse_yaml(read_text(path))
         if not isinstance(content, dict):
             raise ValueError("a suite is a mapping with name and threats, this is none")
-        suite = Suite.model_validate({"name": path.stem, **content, "folder": path.parent})
+        suite = Suite.model_validate({"name": path.stem, **content, "file": path})
         suite.built(AdversaryCapabilities())
     except ValidationError as error:
         problems = "; ".join(
@@ -371,6 +374,19 @@ def load_suite(path: Path) -> Suite:
     except (OSError, ValueError, RunError) as error:
         raise RunError(f"{path}: {error}") from error
     return suite
+
+
+def suite_named(name: str) -> str | Suite:
+    """A suite of ours by its name, or one from a YAML file.
+
+    Raises:
+        RunError: No such suite, or the file does not say one.
+    """
+    if name in SUITES:
+        return name
+    if not name.endswith((".yaml", ".yml")):
+        raise RunError(f"suite {name!r}: unknown; known: {', '.join(SUITES)}, and a YAML file")
+    return load_suite(Path(name))
 
 
 def threats_of(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:

@@ -7,7 +7,7 @@ attacked image lies within that budget too. So budgets go upwards, and no image 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -20,6 +20,7 @@ from torch import Tensor
 from trueshot.attacks import Attack, Norm, as_filed, counted, perturb
 from trueshot.datasets import Part
 from trueshot.detector import Detector, evaluating
+from trueshot.engines.engine import Answer, Course, Request, follow_here, gather
 from trueshot.errors import RunError
 from trueshot.evaluation.result import CLEAN, UNBROKEN, Counts, Flags, Trial, WorstCase, flags_of
 from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
@@ -207,7 +208,14 @@ def worst_cases(
         counts as broken if any attack that was tried on it broke it there; if nothing but a PNG
         comes in between, what breaks it in the file could be done in memory, and counts there too.
     """
-    journal = journal or Journal()
+    course = course_of_worst_cases(evaluator, threat, journal or Journal(), advance)
+    return follow_here(course, lambda request: attack_group(evaluator, threat, request.content))
+
+
+def course_of_worst_cases(
+    evaluator: Evaluator, threat: Threat, journal: Journal, advance: Advance
+) -> Course[ThreatResult]:
+    """As `worst_cases`; `attack_group` answers its requests, here or elsewhere."""
     names, in_memory = _clean(evaluator, threat.channel)
     advance(len(evaluator.part), f"{threat.name} clean")
     right = names == UNBROKEN
@@ -223,7 +231,8 @@ def worst_cases(
             advance(len(evaluator.part) * len(steps), "")
             continue
         for step in steps:
-            trial = _trial(evaluator, threat, step, budget, tried_on[step.on](), journal, advance)
+            tried = tried_on[step.on]()
+            trial = yield from _trial(evaluator, threat, step, budget, tried, journal, advance)
             if trial is None:
                 continue
             trials.append(trial)
@@ -272,7 +281,7 @@ def _trial(
     tried: Flags,
     journal: Journal,
     advance: Advance,
-) -> Trial | None:
+) -> Course[Trial | None]:
     """What an attack does: from the journal, or tried now; None if there is nobody to attack."""
     if not tried.any():
         advance(len(evaluator.part), "")
@@ -285,7 +294,7 @@ def _trial(
             if np.array_equal(found.was_tried, tried):
                 advance(len(evaluator.part), "")
                 return found
-    trial = _attack(evaluator, threat, step, attack, budget, tried, advance)
+    trial = yield from _attack(evaluator, threat, step, attack, budget, tried, advance)
     journal.append(asdict(trial))
     advance(len(evaluator.part) - int(tried.sum()), "")
     return trial
@@ -304,29 +313,22 @@ def _attack(
     budget: float,
     tried: Flags,
     advance: Advance,
-) -> Trial:
-    """Attack images, file them, send them, and judge what arrives."""
-    started = time.monotonic()
+) -> Course[Trial]:
+    """Attack images in groups, and put together what came of each."""
     places = np.flatnonzero(tried)
+    shared = {"threat": threat.name, "step": threat.steps.index(step), "budget": budget}
+    requests = [
+        Request({**shared, "first": first, "places": places[first:][: evaluator.batch].tolist()})
+        for first in range(0, len(places), evaluator.batch)
+    ]
+    note = f"{threat.name} {step.name} {budget:g}"
+    answers = yield from gather(
+        requests, lambda request: advance(len(request.content["places"]), note)
+    )
     broken, broken_before_file = np.zeros_like(tried), np.zeros_like(tried)
-    noise: list[float] = []
-    likeness: list[float] = []
-    spent = np.zeros(2)
-    for images, labels in evaluator.batches(places):
-        here = places[len(noise) : len(noise) + len(images)]
-        with counted(len(images)) as calls:
-            attacked = perturb(attack, evaluator.detector, images, labels)
-        spent += int(calls.forward.sum()), int(calls.backward.sum())
-        filed = as_filed(attack, images, attacked)
-        arrived = filed if threat.channel is None else threat.channel(filed)
-        broken[here] = evaluator.wrong(arrived, labels)
-        same = arrived.shape == attacked.shape and torch.equal(arrived, attacked)
-        broken_before_file[here] = broken[here] if same else evaluator.wrong(attacked, labels)
-        seen = arrived if arrived.shape == images.shape else filed
-        noise += psnr(images, seen).clamp(max=_MOST_PSNR).tolist()
-        few = max(0, _SSIM_IMAGES - len(likeness))
-        likeness += ssim(images[:few], seen[:few]).tolist() if few else []
-        advance(len(here), f"{threat.name} {step.name} {budget:g}")
+    broken[places] = _joined(answers, "broken")
+    broken_before_file[places] = _joined(answers, "broken_before_file")
+    calls = np.sum([answer.content["calls"] for answer in answers], 0) / len(places)
     return Trial(
         attack=step.name,
         threat=threat.name,
@@ -335,9 +337,48 @@ def _attack(
         tried=evaluator.per_class(tried),
         broken=evaluator.per_class(broken),
         broken_before_file=evaluator.per_class(broken_before_file),
-        psnr=float(np.mean(noise)),
-        ssim=float(np.mean(likeness)),
-        calls=(float(spent[0]) / len(places), float(spent[1]) / len(places)),
-        seconds=round(time.monotonic() - started, 3),
+        psnr=float(np.mean(_joined(answers, "psnr"))),
+        ssim=float(np.mean(_joined(answers, "ssim"))),
+        calls=(float(calls[0]), float(calls[1])),
+        seconds=round(sum(answer.content["seconds"] for answer in answers), 3),
         flags=flags_of(tried, broken, broken_before_file),
     )
+
+
+def _joined(answers: Sequence[Answer], name: str) -> list[Any]:
+    return [each for answer in answers for each in answer.content[name]]
+
+
+def attack_group(evaluator: Evaluator, threat: Threat, asked: Mapping[str, Any]) -> Answer:
+    """Attack a group of images, file them, send them, and judge what arrives.
+
+    Args:
+        evaluator: Detector and images.
+        threat: To which the attack belongs.
+        asked: `step`, its number in the threat; `budget`; `places` of the images, of all that are
+            attacked those from number `first` on.
+
+    Returns:
+        Per image `broken`, `broken_before_file`, `psnr`, and of the first few `ssim`; the sums of
+        `calls`, forward and backward, and `seconds`.
+    """
+    started = time.monotonic()
+    attack = threat.steps[asked["step"]].make(asked["budget"])
+    images, labels = evaluator.part.batch(np.array(asked["places"]), evaluator.device)
+    with counted(len(images)) as calls:
+        attacked = perturb(attack, evaluator.detector, images, labels)
+    filed = as_filed(attack, images, attacked)
+    arrived = filed if threat.channel is None else threat.channel(filed)
+    broken = evaluator.wrong(arrived, labels)
+    same = arrived.shape == attacked.shape and torch.equal(arrived, attacked)
+    seen = arrived if arrived.shape == images.shape else filed
+    few = max(0, _SSIM_IMAGES - asked["first"])
+    content = {
+        "broken": broken.tolist(),
+        "broken_before_file": (broken if same else evaluator.wrong(attacked, labels)).tolist(),
+        "psnr": psnr(images, seen).clamp(max=_MOST_PSNR).tolist(),
+        "ssim": ssim(images[:few], seen[:few]).tolist() if few else [],
+        "calls": [int(calls.forward.sum()), int(calls.backward.sum())],
+        "seconds": time.monotonic() - started,
+    }
+    return Answer(content, {})

@@ -7,7 +7,9 @@ refused before decoding if it declares too many pixels, and any damage becomes a
 from trueshot.images.facts import ImageFacts
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
 from trueshot.images.reading import ImageFile, inspect_image, read_image, read_image_bytes
-from trueshot.images.writing import SUFFIXES, find_images, write_jpeg, write_png
+from trueshot.images.recognition import SUFFIXES, recognise
+from trueshot.images.searching import find_images, may_be_image
+from trueshot.images.writing import write_jpeg, write_png
 
 __all__ = [
     "DEFAULT_PIXEL_LIMIT",
@@ -16,8 +18,10 @@ __all__ = [
     "ImageFile",
     "find_images",
     "inspect_image",
+    "may_be_image",
     "read_image",
     "read_image_bytes",
+    "recognise",
     "write_jpeg",
     "write_png",
 ]

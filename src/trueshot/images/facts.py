@@ -27,8 +27,8 @@ class ImageFacts:
     """The header of an image file.
 
     Args:
-        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "HEIF" or "AVIF", by content.
-        width: Pixels across, as stored: no orientation is applied.
+        format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF" or "AVIF", by content.
+        width: Pixels across, as stored: before it is turned upright.
         height: Pixels down, as stored.
         mode: Pillow's name for the kind of pixels, such as "RGB", "L", "P", "CMYK", "I;16".
         file_bytes: Size of the file.
@@ -43,6 +43,8 @@ class ImageFacts:
         metadata_bytes: Size of all application segments and comments of a JPEG; of EXIF, XMP,
             colour profile and texts before the pixels in other formats.
         dpi: Dots per inch across, if the file says.
+        orientation: How the picture is to be turned to be upright, as EXIF numbers it, 1 to 8; 1
+            for HEIF, whose decoder has turned it.
     """
 
     format: str
@@ -59,6 +61,7 @@ class ImageFacts:
     icc_bytes: int
     metadata_bytes: int
     dpi: float | None
+    orientation: int = 1
 
 
 def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
@@ -81,6 +84,7 @@ def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
         icc_bytes=len(picture.info.get("icc_profile") or b""),
         metadata_bytes=_metadata_bytes(picture),
         dpi=_dpi(picture),
+        orientation=1 if picture.format == "HEIF" else orientation_of(picture),
     )
 
 
@@ -92,7 +96,7 @@ def stored_size(picture: Image.Image) -> tuple[int, int]:
 
 
 def exif_of(picture: Image.Image) -> Image.Exif | None:
-    """EXIF and, from XMP, the orientation; none if it is damaged, which spoils no pixel."""
+    """EXIF; none if it is damaged, which spoils no pixel."""
     try:
         # Of a PNG without EXIF, its own method decodes the pixels, in case some comes after them.
         return Image.Image.getexif(picture)
@@ -101,10 +105,22 @@ def exif_of(picture: Image.Image) -> Image.Exif | None:
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """EXIF orientation, 1 (as stored) to 8; also 1 where nothing sensible is said."""
-    exif = exif_of(picture)
+    """EXIF orientation, 1 (as stored) to 8; also 1 where nothing sensible is said.
+
+    That of XMP, which Pillow takes for want of another, no browser follows.
+    """
+    exif = exif_of(picture) if isinstance(picture, TiffImageFile) else _exif_alone(picture)
     value = exif.get(ExifTags.Base.Orientation) if exif else 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _exif_alone(picture: Image.Image) -> Image.Exif | None:
+    found = Image.Exif()
+    try:
+        found.load(picture.info.get("exif") or b"")
+    except Exception:  # as above
+        return None
+    return found
 
 
 def bits_of(picture: Image.Image, data: bytes) -> int:
@@ -143,6 +159,8 @@ def _subsampling(jpeg: JpegImageFile) -> str:
 def _frames(picture: Image.Image, data: bytes) -> int:
     if isinstance(picture, TiffImageFile):
         return _tiff_pages(data)
+    if picture.format == "GIF":
+        return _gif_frames(data)
     return int(getattr(picture, "n_frames", 1))
 
 
@@ -168,6 +186,27 @@ def _tiff_pages(data: bytes) -> int:
     except struct.error:  # the chain leads out of the file
         pass
     return max(1, len(seen))
+
+
+def _gif_frames(data: bytes) -> int:
+    """Count the pictures of a GIF, up to a limit; Pillow's own count parses every one of them."""
+    at, frames = 13 + _colour_table(data[10:11]), 0
+    while frames < _MOST_FRAMES and data[at : at + 1] in (b"!", b","):
+        if data[at : at + 1] == b",":
+            frames += 1
+            at += 11 + _colour_table(data[at + 9 : at + 10])
+        else:
+            at += 2
+        while length := int.from_bytes(data[at : at + 1], "little"):  # of a block; 0 ends them
+            at += 1 + length
+        at += 1
+    return max(1, frames)
+
+
+def _colour_table(flags: bytes) -> int:
+    """Bytes of the table of colours that follows these flags of a GIF."""
+    value = int.from_bytes(flags, "little")
+    return 3 * 2 ** ((value & 7) + 1) if value & 0x80 else 0
 
 
 def _metadata_bytes(picture: Image.Image) -> int:

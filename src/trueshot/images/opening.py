@@ -20,16 +20,12 @@ from trueshot.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
+from trueshot.images.recognition import READ, START, recognise
 
 DEFAULT_PIXEL_LIMIT = 200_000_000
 
 # Room for four channels of two bytes stored raw, and for metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
-
-_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
-_HEIF_BRANDS = b"heic heix heim heis hevc hevx hevm hevs mif1 msf1".split()
-_AVIF_BRANDS = b"avif avis".split()
 
 _MOST_READS = 100_000  # in a header; one with thousands of tags takes a tenth
 
@@ -60,6 +56,18 @@ def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
     return data
 
 
+def read_start(path: str | os.PathLike[str]) -> bytes | None:
+    """The first bytes of a file: none of what is no regular file; None if it cannot be read."""
+    try:
+        with io.FileIO(path, opener=_open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return file.read(START) if is_regular else b""
+    except IsADirectoryError:
+        return b""
+    except (OSError, ValueError):
+        return None
+
+
 @contextmanager
 def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     """Open the header of an image; what a decoder raises in the block becomes an error with a name.
@@ -73,11 +81,11 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
     """
     if not data:
         raise EmptyFileError(name, "is empty; fetch it again from where it came")
-    kind = _kind_of(data)
-    if kind is None:
-        raise NotAnImageError(
-            name, "is no JPEG, PNG, WebP, TIFF, BMP, HEIC or AVIF; convert it to one of these"
-        )
+    kind = recognise(data[:START])
+    if kind not in READ:
+        known = "JPEG, PNG, WebP, TIFF, BMP, GIF, HEIC or AVIF"
+        what = "is no image" if kind is None else f"is a {kind}, which is not read here"
+        raise NotAnImageError(name, f"{what}; convert it to one of {known}")
     with _strict_pillow(), _errors_with_a_name(name, kind):
         if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
             _check_size(name, _webp_size(data), pixel_limit)
@@ -97,26 +105,6 @@ def too_large(path: object, what: str, pixel_limit: int) -> ImageTooLargeError:
 def _open_without_waiting(path: str, flags: int) -> int:
     # Opened in the ordinary way, a FIFO waits for a writer that may never come.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _kind_of(data: bytes) -> str | None:
-    """The format by its first bytes; Pillow tries this one and no other."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(_TIFF_STARTS):
-        return "TIFF"
-    # Two letters alone would make a BMP of every text that begins with "BM".
-    if data.startswith(b"BM") and int.from_bytes(data[14:18], "little") in _BMP_HEADERS:
-        return "BMP"
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return "HEIF"
-    if data[4:8] == b"ftyp" and data[8:12] in _AVIF_BRANDS:
-        return "AVIF"
-    return None
 
 
 class _Header(io.BytesIO):

@@ -1,10 +1,12 @@
-"""Reading: a path or bytes in, RGB pixels on the stored grid out, with facts and honest notes."""
+"""Reading: a path or bytes in, RGB pixels as viewers show them out, with facts and honest notes."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -16,8 +18,10 @@ from trueshot.images.decoding import (
     decode,
     has_sensible_chunks,
 )
-from trueshot.images.facts import ImageFacts, bits_of, facts_of, orientation_of
+from trueshot.images.facts import ImageFacts, bits_of, facts_of
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
+from trueshot.images.orientation import upright
+from trueshot.images.profile import is_wide
 
 _MODE_NOTES = {
     "1": "black and white image: channels repeated",
@@ -40,15 +44,22 @@ class ImageFile:
 
     Args:
         path: The file, as the caller named it.
-        pixels: RGB bytes of the stored grid, shape (height, width, 3); EXIF turns nothing.
+        stored: RGB bytes on the grid on which they were compressed, nothing turned.
         facts: The header of the same bytes.
         notes: What was done to the pixels on the way, and what was left undone; often empty.
+        icc_profile: Its colour profile, often empty.
     """
 
     path: str
-    pixels: Pixels
+    stored: Pixels
     facts: ImageFacts
     notes: tuple[str, ...]
+    icc_profile: bytes = b""
+
+    @cached_property
+    def pixels(self) -> Pixels:
+        """RGB bytes as a viewer shows them, shape (height, width, 3): upright, as EXIF asks."""
+        return np.ascontiguousarray(upright(self.stored, self.facts.orientation))
 
 
 def read_image(
@@ -90,11 +101,14 @@ def read_image_bytes(
     with opened(data, name, pixel_limit) as picture:
         facts = facts_of(picture, data)
         notes = _refuse_or_note(picture, data, name, facts)
+        icc_profile = picture.info.get("icc_profile") or b""
         pixels = decode(picture, data, facts, notes)
     if pixels.shape != (facts.height, facts.width, 3):
         reason = f"declares {facts.width}×{facts.height} pixels and holds another number"
         raise TruncatedImageError(name, f"{reason}; fetch it again from where it came")
-    return ImageFile(path=name, pixels=pixels, facts=facts, notes=tuple(notes))
+    return ImageFile(
+        path=name, stored=pixels, facts=facts, notes=tuple(notes), icc_profile=icc_profile
+    )
 
 
 def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
@@ -122,12 +136,14 @@ def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFa
     if facts.format == "PNG" and not has_sensible_chunks(data):
         reason = "has more chunks than any program writes"
         raise ImageFileError(name, f"{reason}; leave it out, or save it again")
-    notes = [_MODE_NOTES.get(facts.mode), _depth_note(picture, data), _turn_note(picture)]
+    notes = [_MODE_NOTES.get(facts.mode), _depth_note(picture, data), _turn_note(facts)]
     if facts.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         notes.append("alpha ignored")
     if facts.frames > 1:
         which = "main" if facts.format == "HEIF" else "first"
         notes.append(f"several pictures inside: {which} of {facts.frames} frames")
+    if is_wide(picture.info.get("icc_profile") or b""):
+        notes.append("wide colour gamut by its profile: levels taken as they are")
     if picture.info.get("exif") and not facts.exif_tags:
         notes.append("EXIF has no tag that can be read")
     return [note for note in notes if note]
@@ -142,8 +158,8 @@ def _depth_note(picture: Image.Image, data: bytes) -> str | None:
     return f"{bits}-bit reduced to 8-bit: {how}"
 
 
-def _turn_note(picture: Image.Image) -> str | None:
-    if picture.format == "HEIF":
+def _turn_note(facts: ImageFacts) -> str | None:
+    if facts.format == "HEIF":
         return "HEIF: its decoder applies the turns and crops that the file asks for"
-    orientation = orientation_of(picture)
-    return f"EXIF orientation {orientation} not applied" if orientation > 1 else None
+    orientation = facts.orientation
+    return f"turned upright, as EXIF orientation {orientation} asks" if orientation > 1 else None

@@ -69,6 +69,18 @@ class CropModel:
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 2)[: self._dimensions])
 
+    def outputs(self, crops: Bytes) -> dict[str, Floats]:
+        """All that the graph gives of crops, by name."""
+        names = outputs_of(self._graph)
+        try:
+            found = self._explaining.run(list(names), {INPUT: crops})
+        except Exception as error:  # as in `session`
+            line = first_line(error)
+            raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
+        return {
+            name: np.asarray(value, np.float64) for name, value in zip(names, found, strict=True)
+        }
+
     def maps(self, crops: Bytes) -> Floats | None:
         """Scores by place, shape (n, rows, columns), whose mean is the score of a crop.
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trueshot.images.orientation import upright_corner
+
 Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 8  # crops lie on the grid of JPEG blocks, so that what a grid looks like is always the same
@@ -56,6 +58,16 @@ def select_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
             else:
                 corners.append((-y, -x))
     return CropSelection(corners=tuple(corners), flat=flat / max(1, rows * columns))
+
+
+def upright_corners(
+    corners: tuple[tuple[int, int], ...], side: int, size: tuple[int, ...], orientation: int
+) -> tuple[tuple[int, int], ...]:
+    """Corners in the stored picture as corners in the upright one; `size` is of the stored one."""
+    if orientation == 1:
+        return corners
+    height, width = size[:2]
+    return tuple(upright_corner(each, side, (height, width), orientation) for each in corners)
 
 
 def cut(pixels: Bytes, corners: tuple[tuple[int, int], ...], side: int) -> Bytes:

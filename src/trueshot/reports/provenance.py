@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trueshot.evaluation.result import CLEAN, PAPER, EvaluationResult
+from trueshot.plugins import is_plugin
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import L2, LARGEST, DetectorResults
 from trueshot.reports.loading import LoadedResult
@@ -80,10 +81,13 @@ def command(found: LoadedResult) -> str:
     """What makes a result again, as far as it says so itself."""
     result = found.result
     words = ["trueshot", "evaluate", f"{one_line(result.detector)}.safetensors"]
-    words += ["--dataset", "DATASET", "--suite", one_line(found.suite), "--size", str(result.side)]
+    suite = one_line(result.files.get("suite", found.suite))
+    words += ["--dataset", "DATASET", "--suite", suite, "--size", str(result.side)]
     words += ["--part", one_line(result.part)] if result.part != "test" else []
     words += ["--crops", str(most)] if (most := max(result.total)) else []
     words += _aggregation_words(result)
+    network = str(_of(result.recipe, "network", "name"))
+    words += ["--network", one_line(network)] if is_plugin(network) else []
     words += _paper_words(result) if result.suite == PAPER else _secure_words(result)
     return shlex.join([*words, "--out", "RESULT"])
 
@@ -96,20 +100,22 @@ def _aggregation_words(result: EvaluationResult) -> list[str]:
 
 def _secure_words(result: EvaluationResult) -> list[str]:
     words = ["--seed", str(result.seed)] if result.seed else []
+    words += _repeated("--attack", [f for name, f in result.files.items() if name != "suite"])
     near = [c.budget for t in result.threats if t != L2 for c in result.curve(t)]
     budgets = sorted({budget for budget in near if 0 < budget <= LARGEST})
     return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
 
 
 def _paper_words(result: EvaluationResult) -> list[str]:
-    attacks = dict.fromkeys(one_line(c.attack) for c in result.singles() if c.attack != CLEAN)
+    attacks = dict.fromkeys(c.attack for c in result.singles() if c.attack != CLEAN)
     budgets = sorted({c.budget for c in result.singles() if c.attack != CLEAN})
-    words = [] if list(attacks) == list(ATTACK_NAMES) else _repeated("--attack", list(attacks))
+    given = [result.files.get(name, name) for name in attacks]
+    words = [] if given == list(ATTACK_NAMES) else _repeated("--attack", given)
     return words + (_repeated("--budget", budgets) if tuple(budgets) not in ((), BUDGETS) else [])
 
 
 def _repeated(option: str, values: Sequence[str | float]) -> list[str]:
-    texts = [value if isinstance(value, str) else f"{value:g}" for value in values]
+    texts = [one_line(value) if isinstance(value, str) else f"{value:g}" for value in values]
     return [word for text in texts for word in (option, text)]
 
 

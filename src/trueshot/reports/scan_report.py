@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,24 @@ from trueshot.calibration.verbal_scale import (
 )
 from trueshot.card import Card
 from trueshot.files import sanitize, write_atomically
+from trueshot.images.thumbnails import row_thumbnail
+from trueshot.reports.evidence_text import EvidenceTold, evidence_told, share_of_frame
 from trueshot.reports.page import TEMPLATES, render
-from trueshot.reports.scan_summary import FIRST, OTHER, WORDS, Row, draw, histogram_for, summarise
+from trueshot.reports.rates_text import by_kind, of_hundred
+from trueshot.reports.scan_summary import (
+    FIRST,
+    OTHER,
+    WORDS,
+    Row,
+    Summary,
+    draw,
+    histogram_for,
+    summarise,
+)
 from trueshot.reports.scan_text import (
     area_text,
     bytes_text,
+    common_folder,
     flat,
     number_text,
     rate_text,
@@ -42,13 +55,14 @@ if TYPE_CHECKING:
 
 
 MOST_CARDS = 200
+ROWS_AT_ONCE = 100
 MOST_ROWS = 10_000
 MOST_BYTES = 48 * 2**20
 
 _ROW = 700  # bytes of a row of the table besides what it is found by, about
 _MOST_REASONS = 500
 _AT_BOUND = 1e-6
-_FRAME = 4000  # bytes of a card besides its pictures, about
+_FRAME = 6000  # bytes of a card besides its pictures, about
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
     0: "no file got a verdict that was asked about",
@@ -90,6 +104,7 @@ def scan_report(
     *,
     bundle_sha256: str,
     explanations: Mapping[str, Explanation] | None = None,
+    thumbnails: Mapping[str, bytes] | None = None,
     versions: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
     asked: Sequence[str] = (),
@@ -108,6 +123,8 @@ def scan_report(
         bundle_sha256: Of the detector's file.
         explanations: By SHA-256 of the image file; only those that are shown are asked for, so a
             mapping that reads them one by one will do. It may raise ValueError for a damaged one.
+        thumbnails: Small pictures for the rows, as `row_thumbnail` makes them, by the same; those
+            that are missing are made of explanations, where there is one.
         versions: Of the libraries that judged.
         settings: Of the scan, by name, such as "runtime" or "seconds for each file".
         asked: What was to be scanned, as it was given.
@@ -126,17 +143,24 @@ def scan_report(
         RunError: A record is none.
     """
     summary = summarise(records, histogram_for(card), most_rows, card.decides)
+    folder = common_folder([row.file for row in summary.rows])
+    summary = replace(summary, rows=tuple(_below(row, folder) for row in summary.rows))
+    small = {row.sha256: thumbnails[row.sha256] for row in summary.rows
+             if thumbnails and row.sha256 in thumbnails}  # fmt: skip
     shown = image_cards(
         summary.of(OTHER, UNDECIDED, FIRST),
         explanations or {},
         card,
         most_cards,
-        most_bytes - sum(map(_row_bytes, summary.rows)),
+        most_bytes - sum(map(_row_bytes, summary.rows)) - sum(map(_encoded, small.values())),
     )
     text = _page(
         summary=summary,
         cards=shown,
         numbers={one.row.number for one in shown},
+        thumbnails={one.row.sha256: one.small for one in shown if one.small} | small,
+        folder=folder,
+        identity=_identity(summary, bundle_sha256, made),
         card=card,
         chart=draw(summary.histogram, card),
         bundle_sha256=sanitize(bundle_sha256, 64),
@@ -149,6 +173,7 @@ def scan_report(
         made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
+        rows_at_once=ROWS_AT_ONCE,
     )
     return ScanReport(
         html=text.encode(),
@@ -156,6 +181,32 @@ def scan_report(
         rows=len(summary.rows),
         cards=len(shown),
     )
+
+
+def _below(row: Row, folder: str) -> Row:
+    """The same with the name of its file below the folder that all have in common."""
+    return replace(row, file=row.file.removeprefix(folder))
+
+
+def _small(explanation: Explanation | None) -> bytes:
+    """A thumbnail for rows, made of that of a card; nothing if there is none, or a damaged one."""
+    if explanation is None:
+        return b""
+    try:
+        return row_thumbnail(explanation.thumbnail)
+    except ValueError:
+        return b""
+
+
+def _identity(summary: Summary, bundle_sha256: str, made: datetime | None) -> str:
+    """Tells this report from others where a browser keeps notes."""
+    told = [str(made), bundle_sha256, *(f"{row.number} {row.sha256}" for row in summary.rows)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+def _encoded(picture: bytes) -> int:
+    """What a picture takes in the page, as base64."""
+    return 4 * (len(picture) + 2) // 3
 
 
 def _row_bytes(row: Row) -> int:
@@ -172,12 +223,21 @@ def _facts(card: Card) -> dict[str, Any]:
     return {
         "simulated": "simulat" in named,
         "measured": {k: [m for m in card.measured if m.kind == k] for k in kinds},
+        "hundreds": [*_hundreds(card)],
         "hypotheses": hypotheses(card),
         "kinds": WORDS,
         "names": _names(card),
         "words": card.words,
         "is_recapture": card.classes == RECAPTURE.classes,
     }
+
+
+def _hundreds(card: Card) -> Iterator[tuple[str, str, str]]:
+    """Measurements without an attacker in words: real photographs before simulated ones."""
+    for kind in ("real", "clean"):
+        for found in card.measured:
+            if found.kind == kind and (said := of_hundred(found, card.words)):
+                yield sanitize(found.name), said, by_kind(found, card.words)
 
 
 def _names(card: Card) -> dict[str, str]:
@@ -217,6 +277,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "name": lambda text: sanitize(text, 160),
         "clean": sanitize,
         "count": lambda number: f"{number:,}",
+        "frame": share_of_frame,
         "begun": lambda text: text[:1].upper() + text[1:],
     }
 
@@ -231,6 +292,8 @@ class ImageCard:
         verdict: In a sentence.
         findings: The likelihood ratio in words, or why there is none; empty for none.
         caution: Why the likelihood ratio must not be relied on; empty if nothing speaks against.
+        evidence: Kinds of evidence, for detectors that join several.
+        small: The photograph as small as rows show it; empty if it is not known.
     """
 
     row: Row
@@ -238,11 +301,16 @@ class ImageCard:
     verdict: str
     findings: tuple[str, ...]
     caution: str
+    evidence: EvidenceTold | None = None
+    small: bytes = b""
 
     @property
     def picture_bytes(self) -> int:
         """What its pictures take in the page, as base64."""
-        return sum(4 * (len(picture) + 2) // 3 for picture in _pictures(self.explanation))
+        pictures = [*_pictures(self.explanation), self.small, self.small]  # in the row, too
+        if self.evidence is not None and self.evidence.figure is not None:
+            pictures += [self.evidence.figure.window, self.evidence.figure.spectrum]
+        return sum(map(_encoded, pictures))
 
 
 def image_cards(
@@ -274,7 +342,15 @@ def image_card(row: Row, explanation: Explanation | None, card: Card) -> ImageCa
         verdict=_verdict(row, card),
         findings=_findings(row, card),
         caution=_caution(row, card),
+        evidence=_evidence(row, explanation, card),
+        small=_small(explanation),
     )
+
+
+def _evidence(row: Row, explanation: Explanation | None, card: Card) -> EvidenceTold | None:
+    if explanation is None or explanation.evidence is None:
+        return None
+    return evidence_told(explanation.evidence, row.kind, row.score, card)
 
 
 def data_uri(picture: bytes) -> str:

@@ -11,18 +11,15 @@ from typing import Any
 from trueshot.card import Card
 from trueshot.errors import RunError
 from trueshot.files import sanitize
+from trueshot.reports.merged import Reasons
 from trueshot.reports.scan_text import number_text, ratio_text
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
-OTHER, FIRST = "recaptured", "original"
+OTHER, FIRST = "other", "class-0"
 WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
-"""Kinds of verdicts in the order in which an analyst wants them.
-
-They bear the words of recapture; of other tasks the first is whatever is not of class 0, the last
-class 0.
-"""
+"""Kinds of verdicts in the order in which an analyst wants them: not of class 0, …, of class 0."""
 
 _LONGEST = 1000  # characters of a name, reason or note
 
@@ -63,7 +60,8 @@ class Summary:
             first; those without a score as they came.
         histogram: Over all files that have a likelihood ratio (or a score, without calibration).
         seconds: Of all files together.
-        reasons: Files by why they were not decided or not judged, the most frequent first.
+        reasons: Files by why they were not decided or not judged, the most frequent first; reasons
+            that differ in their figures alone are one.
         detectors: Detectors that the records name.
     """
 
@@ -103,7 +101,7 @@ def summarise(
     """
     best: dict[str, list[tuple[float, int, Row]]] = {word: [] for word in WORDS}
     counts = dict.fromkeys(WORDS, 0)
-    reasons: dict[str, int] = {}
+    reasons = Reasons(most_rows)
     detectors: dict[str, None] = {}
     seconds = 0.0
     for number, record in enumerate(records, start=1):
@@ -111,8 +109,7 @@ def summarise(
         counts[row.kind] += 1
         seconds += row.seconds or 0.0
         histogram.add(row.kind, row.log10_lr if histogram.is_calibrated else row.score)
-        if row.reason and (row.reason in reasons or len(reasons) < most_rows):
-            reasons[row.reason] = reasons.get(row.reason, 0) + 1
+        reasons.add(row.reason)
         if record.get("detector"):
             detectors[sanitize(str(record["detector"]), 80)] = None
         _keep(best[row.kind], row, most_rows)
@@ -122,7 +119,7 @@ def summarise(
         rows=tuple(ranked[:most_rows]),
         histogram=histogram,
         seconds=seconds,
-        reasons=tuple(sorted(reasons.items(), key=lambda pair: -pair[1])),
+        reasons=reasons.ranked(),
         detectors=tuple(detectors),
     )
 

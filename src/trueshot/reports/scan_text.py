@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trueshot.calibration.verbal_scale import in_figures
 from trueshot.card import Rate
 from trueshot.files import sanitize
 
+_ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")
 DASH = "–"
 NBSP = "\N{NO-BREAK SPACE}"
 
@@ -78,6 +80,22 @@ def bytes_text(count: int) -> str:
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
+
+
+def common_folder(names: Sequence[str]) -> str:
+    r"""The folder that absolute names have in common, with its last separator; "" for others.
+
+    Relative names are left as they were given, and so is a lone file. Both `/` and `\` part
+    folders, for results may come from another system.
+    """
+    if len(names) < 2 or not all(_ABSOLUTE.match(name) for name in names):
+        return ""
+    low, high = min(names), max(names)  # what these two share, all between them do
+    same = next(
+        (n for n, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low)
+    )
+    folder = low[: max(low.rfind("/", 0, same), low.rfind("\\", 0, same)) + 1]
+    return "" if _ABSOLUTE.fullmatch(folder) else folder
 
 
 def flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

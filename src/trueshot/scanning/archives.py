@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -12,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import BinaryIO, cast
 
 from trueshot.errors import ImageFileError, TruncatedImageError
 
@@ -26,6 +29,8 @@ _HARMLESS, _HARMLESS_IN_ALL = 64 * 2**20, 2**30
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
+_BETWEEN_PARTS = re.compile(r"[/\\]")
+_ENOUGH_PACKED = 4096  # of compressed bytes, to know how a member begins
 _STARTS = (b"PK\3\4", b"PK\5\6")
 
 
@@ -50,12 +55,21 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A member of an archive: its name, and where it lies, or why it cannot be judged."""
+    """A member of an archive: its name, and where it lies, or why it cannot be judged.
+
+    Args:
+        name: In the archive; the second of one name ends in " (2)".
+        member: Where it lies.
+        reason: Why it cannot be judged.
+        note: What is worth saying of its name.
+        passed_over: Whether it is none to judge: it holds no image, or is a hidden one.
+    """
 
     name: str
     member: Member | None = None
     reason: str | None = None
     note: str | None = None
+    passed_over: bool = False
 
 
 class _Bounded(io.FileIO):
@@ -77,34 +91,59 @@ def is_archive(path: str) -> bool:
         return False
 
 
-def members(path: str, suffixes: frozenset[str]) -> Iterator[Listed]:
-    """List the photographs of an archive, by the suffixes of their names, in its order.
+def members(path: str) -> Iterator[Listed]:
+    """List the members of an archive, in its order: photographs by name or by content, and others.
 
-    Archives inside are listed as refused; other files, folders and hidden files are left out.
+    Archives inside are listed as refused; folders, and hidden files that hold no image, are left
+    out.
 
     Args:
         path: The archive.
-        suffixes: Of photographs, in lower case.
 
     Raises:
         ImageFileError: It is damaged, or made to do harm.
     """
+    from trueshot.images.recognition import SUFFIXES
+
     seen: Counter[str] = Counter()
     for info in _listing(path):
-        place = PurePosixPath(info.filename)
-        suffix = place.suffix.lower()
-        if info.is_dir() or not ({suffix} & suffixes or suffix == ".zip"):
+        name = info.orig_filename  # of which Python leaves out what follows a zero byte
+        parts = _BETWEEN_PARTS.split(name)
+        is_hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
+        is_named = PurePosixPath(parts[-1].partition("\0")[0]).suffix.lower() in {*SUFFIXES, ".zip"}
+        if info.is_dir() and not info.file_size:
             continue
-        if any(part.startswith(".") and part != ".." for part in place.parts):
-            continue
-        seen[info.filename] += 1
-        again = f" ({seen[info.filename]})" if seen[info.filename] > 1 else ""
-        if reason := _refusal(info):
-            yield Listed(name=info.filename + again, reason=reason)
+        seen[name] += 1
+        called = name + (f" ({seen[name]})" if seen[name] > 1 else "")
+        reason = _refusal(info)
+        if is_hidden or not is_named:
+            holds = None if reason else _is_image(path, _member(info))
+            if holds is False and is_hidden:
+                continue
+            if is_hidden or holds is False:
+                yield Listed(name=called, passed_over=True)
+                continue
+        if reason:
+            yield Listed(name=called, reason=reason)
         else:
-            leads_out = place.is_absolute() or ".." in place.parts
+            leads_out = not parts[0] or ".." in parts or parts[0].endswith(":")
             note = "its name leads out of the archive; nothing was written" if leads_out else None
-            yield Listed(name=info.filename + again, member=_member(info), note=note)
+            yield Listed(name=called, member=_member(info), note=note)
+
+
+def _is_image(path: str, member: Member) -> bool:
+    """Whether a member begins as an image; so much of it is unpacked, and no more."""
+    from trueshot.images import recognise
+    from trueshot.images.recognition import START
+
+    try:
+        with _opened(path) as file:
+            packed = _packed(file, path, member, _ENOUGH_PACKED)
+        if member.method == zipfile.ZIP_DEFLATED:
+            packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, START)
+    except (TruncatedImageError, zlib.error):
+        return True  # nobody knows: judged, it says what is wrong
+    return recognise(packed[:START]) is not None
 
 
 def read_member(path: str, member: Member) -> bytes:
@@ -114,17 +153,29 @@ def read_member(path: str, member: Member) -> bytes:
         ImageFileError: The archive cannot be read.
         TruncatedImageError: The member is damaged.
     """
+    with _opened(path) as file:
+        return _unpacked(path, member, _packed(file, path, member, member.packed))
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[BinaryIO]:
     try:
         with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
-            file.seek(member.offset)
-            mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
-            file.seek(name + extra, io.SEEK_CUR)
-            packed = file.read(member.packed)
+            yield cast(BinaryIO, file)
     except (OSError, ValueError, struct.error) as error:
         raise TruncatedImageError(path, f"cannot be read in its archive ({error})") from error
-    if mark != _STARTS[0] or len(packed) != member.packed:
+
+
+def _packed(file: BinaryIO, path: str, member: Member, most: int) -> bytes:
+    """The bytes of a member as they are stored, so many at most."""
+    file.seek(member.offset)
+    mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
+    file.seek(name + extra, io.SEEK_CUR)
+    wanted = min(member.packed, most)
+    packed = file.read(wanted)
+    if mark != _STARTS[0] or len(packed) != wanted:
         raise _damaged(path, "its place in the archive holds something else")
-    return _unpacked(path, member, packed)
+    return packed
 
 
 def _unpacked(path: str, member: Member, packed: bytes) -> bytes:
@@ -169,7 +220,7 @@ def _listing(path: str) -> list[zipfile.ZipInfo]:
 
 
 def _refusal(info: zipfile.ZipInfo) -> str | None:
-    if info.filename.lower().endswith(".zip"):
+    if info.orig_filename.lower().endswith(".zip"):
         return "is an archive in an archive; unpack the outer one, and scan the folder"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link, and links in archives are not followed; leave it out"

@@ -5,19 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from trueshot.engines.closing import Closing
 from trueshot.errors import RunError
+from trueshot.files import FileState, file_sha256
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
+from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
 
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
-VERSION = 2
+VERSION = 3
+# What is kept of an item beside its verdict: a small picture for a row, and why, for a card.
+THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
 
 # Columns of a verdict are those of a record, but for what follows from others; notes and features
@@ -30,6 +33,9 @@ CREATE TABLE items (
     identity BLOB NOT NULL UNIQUE,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    seen_ns INTEGER NOT NULL,
     crc INTEGER NOT NULL,
     final INTEGER NOT NULL,
     explained INTEGER NOT NULL,
@@ -45,7 +51,8 @@ CREATE TABLE explanations (
     PRIMARY KEY (item, name)
 );
 """
-_KEPT = ("identity", "size", "mtime_ns", "crc", "final", "explained", "turn", "position", *_FIELDS)
+_STATE = FileState._fields
+_KEPT = ("identity", *_STATE, "crc", "final", "explained", "turn", "position", *_FIELDS)
 _KEEP = f"""
 INSERT INTO items ({", ".join(_KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
 ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT[1:])}
@@ -56,11 +63,18 @@ RETURNING id
 _FROM_VERSION_1 = f"""
 {"".join(f"ALTER TABLE items ADD COLUMN {name};" for name in _FIELDS)}
 UPDATE items SET {", ".join(f"{name} = json_extract(record, '$.{name}')" for name in _FIELDS)};
-ALTER TABLE items DROP COLUMN record
+ALTER TABLE items DROP COLUMN record;
 """
 
+# Version 2 knew a file by its size and its own word on when it was changed: all are in doubt.
+_FROM_VERSION_2 = ";".join(
+    f"ALTER TABLE items ADD COLUMN {name} INTEGER NOT NULL DEFAULT -1"
+    for name in ("ctime_ns", "inode", "seen_ns")
+)
+_UPGRADES = {1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}
 
-class Ledger:
+
+class Ledger(Closing):
     """The finished items of a scan, kept the moment that they are finished.
 
     What was kept survives the process that wrote it, however it ends; a loss of power may take the
@@ -90,28 +104,40 @@ class Ledger:
             self._database.close()
             raise
 
-    def find(self, item: Item, position: int, *, explained: bool = False) -> Verdict | None:
+    def find(self, item: Item, position: int, *, explained: int = 0) -> Verdict | None:
         """The verdict on an item, if it was judged before and is unchanged since.
+
+        A file of the same size is unchanged if its inode and both its times are those of before,
+        and it was not changed within two seconds before it was judged. Where one of these is not
+        so, the hash of its bytes decides; members of archives are judged again.
 
         Args:
             item: What is to be judged.
             position: Its place among the results of this scan.
-            explained: Whether pictures are wanted: without them, it counts as not judged.
+            explained: What is wanted beside the verdict (0, `THUMBNAILS` or `EXPLAINED`): without
+                it, the item counts as not judged.
         """
         if item.size < 0 or item.reason is not None:
             return None
         with _errors_with_a_name(self.path):
             row = self._database.execute(
-                f"SELECT id, {', '.join(_FIELDS)} FROM items WHERE identity = ? AND size = ?"
-                " AND mtime_ns = ? AND crc = ? AND final AND explained >= ?",
-                (item.identity, *_state(item), explained),
+                f"SELECT id, {', '.join((*_STATE, *_FIELDS))} FROM items WHERE identity = ?"
+                " AND size = ? AND crc = ? AND final AND explained >= ?",
+                (item.identity, item.size, _crc(item), explained),
             ).fetchone()
             if row is None:
                 return None
-            verdict = _verdict(row[1:], item.name)  # it may be named otherwise now
+            state = row[1 : 1 + len(_STATE)]
+            verdict = _verdict(row[1 + len(_STATE) :], item.name)  # it may be named otherwise now
+            if not _is_as_before(item, state):
+                hashed = None if item.member else file_sha256(item.path)
+                if hashed is None or hashed != verdict.sha256:
+                    return None
+                state = _state(item)
+            changes = ", ".join(f"{name} = ?" for name in (*_STATE, "turn", "position", "file"))
             self._database.execute(
-                "UPDATE items SET turn = ?, position = ?, file = ? WHERE id = ?",
-                (self._turn, position, item.name, row[0]),
+                f"UPDATE items SET {changes} WHERE id = ?",
+                (*state, self._turn, position, item.name, row[0]),
             )
             return verdict
 
@@ -122,6 +148,7 @@ class Ledger:
         verdict: Verdict,
         *,
         final: bool,
+        explained: int = 0,
         explanations: Mapping[str, bytes] | None = None,
     ) -> None:
         """Enter a finished item.
@@ -131,9 +158,10 @@ class Ledger:
             position: Its place among the results of this scan.
             verdict: What came of it.
             final: Whether it need not be judged again as long as the file is unchanged.
-            explanations: Pictures, by name, if they were asked for.
+            explained: What was asked for beside the verdict, as for `find`.
+            explanations: Pictures, by name, that came of it.
         """
-        row = (item.identity, *_state(item), final, explanations is not None, self._turn, position)
+        row = (item.identity, *_state(item), _crc(item), final, explained, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
             (number,) = self._database.execute(_KEEP, (*row, *_row(verdict))).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
@@ -141,6 +169,32 @@ class Ledger:
                 "INSERT INTO explanations VALUES (?, ?, ?)",
                 [(number, name, content) for name, content in (explanations or {}).items()],
             )
+
+    def explain(self, item: Item, sha256: str, explanation: bytes) -> None:
+        """Add why an item of this hash was judged as it was; no other is touched."""
+        with _errors_with_a_name(self.path), self._together():
+            self._database.execute(
+                "INSERT OR REPLACE INTO explanations SELECT id, ?, ? FROM items"
+                " WHERE identity = ? AND sha256 = ?",
+                (EXPLANATION, explanation, item.identity, sha256),
+            )
+            self._database.execute(
+                "UPDATE items SET explained = ? WHERE identity = ? AND sha256 = ?",
+                (EXPLAINED, item.identity, sha256),
+            )
+
+    def unexplained(self, numbers: Container[int]) -> set[bytes]:
+        """Identities of those items of these numbers, as `verdicts` counts, without explanation."""
+        with _errors_with_a_name(self.path):
+            rows = self._database.execute(
+                "SELECT identity, explained FROM items WHERE turn = ? ORDER BY position",
+                (self._turn,),
+            ).fetchall()
+        return {
+            identity
+            for number, (identity, explained) in enumerate(rows)
+            if number in numbers and explained < EXPLAINED
+        }
 
     def verdicts(self) -> Iterator[Verdict]:
         """What this scan has found, or was found before and met again, in the order of items."""
@@ -161,28 +215,30 @@ class Ledger:
                 ).fetchall()
             )
 
-    def numbers(self) -> dict[str, int]:
-        """Numbers of this scan's items that have pictures, by the SHA-256 of their bytes."""
+    def numbers(self, name: str) -> dict[str, int]:
+        """Numbers of this scan's items that have a picture of this name, by the SHA-256."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                "SELECT sha256, id FROM items WHERE turn = ? AND explained", (self._turn,)
+                "SELECT sha256, id FROM items JOIN explanations ON item = id"
+                " WHERE turn = ? AND name = ?",
+                (self._turn, name),
             )
             return {sha256: number for sha256, number in rows if sha256}
+
+    def drop_explanations(self) -> None:
+        """Give back the room of what explains verdicts: for when a report holds it."""
+        with _errors_with_a_name(self.path):
+            with self._together():
+                self._database.execute("DELETE FROM explanations WHERE name = ?", (EXPLANATION,))
+                self._database.execute(
+                    "UPDATE items SET explained = ? WHERE explained > ?", (THUMBNAILS, THUMBNAILS)
+                )
+            self._database.execute("VACUUM")
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of it; it can be closed twice."""
         self._database.close()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _hold(self) -> None:
         """Lock the file for as long as it is open, and see that it is a ledger."""
@@ -194,7 +250,7 @@ class Ledger:
         if not fresh and kind != _APPLICATION:
             raise RunError(f"{self.path}: is a database, but no ledger of a scan; give another")
         version = VERSION if fresh else self._number("PRAGMA user_version")
-        if version not in (1, VERSION):
+        if version not in (*_UPGRADES, VERSION):
             reason = f"is a ledger of version {version}, and this trueshot writes {VERSION}"
             raise RunError(f"{self.path}: {reason}; give another, or delete it")
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -202,8 +258,8 @@ class Ledger:
         self._database.execute("BEGIN EXCLUSIVE")
         self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._database.execute(f"PRAGMA user_version = {VERSION}")
-        if fresh or version == 1:
-            for statement in (_TABLES if fresh else _FROM_VERSION_1).split(";"):
+        if fresh or version in _UPGRADES:
+            for statement in (_TABLES if fresh else _UPGRADES[version]).split(";"):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
 
@@ -245,9 +301,20 @@ class Ledger:
         return int(self._database.execute(question).fetchone()[0])
 
 
-def _state(item: Item) -> tuple[int, int, int]:
-    """What is another when the file is another."""
-    return item.size, item.mtime_ns, -1 if item.member is None else item.member.crc
+def _state(item: Item) -> tuple[int, ...]:
+    """What is another when the file is another, and when it was seen so."""
+    return tuple(getattr(item, name) for name in _STATE)
+
+
+def _crc(item: Item) -> int:
+    return -1 if item.member is None else item.member.crc
+
+
+def _is_as_before(item: Item, state: tuple[int, ...]) -> bool:
+    """Whether an item is beyond doubt what it was when it was in this state."""
+    if item.data is not None:
+        return True  # known by its bytes
+    return FileState(*state).is_surely(FileState(*_state(item)))
 
 
 def _row(verdict: Verdict) -> Iterator[Any]:
@@ -286,6 +353,27 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be made ({error.strerror}); check the folder") from error
 
 
+class Thumbnails(Mapping[str, bytes]):
+    """Pictures for rows by the SHA-256 of the image file, read one by one.
+
+    Args:
+        ledger: Of the scan, open for as long as they are asked for.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._numbers = ledger.numbers(THUMBNAIL)
+
+    def __getitem__(self, sha256: str) -> bytes:
+        return self._ledger.pictures(self._numbers[sha256])[THUMBNAIL]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
 class Explanations(Mapping[str, "Explanation"]):
     """Explanations by the SHA-256 of the image file; a report shows few of many.
 
@@ -295,7 +383,7 @@ class Explanations(Mapping[str, "Explanation"]):
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._numbers = ledger.numbers()
+        self._numbers = ledger.numbers(EXPLANATION)
 
     def __getitem__(self, sha256: str) -> Explanation:
         from trueshot.inference.explanation import Explanation

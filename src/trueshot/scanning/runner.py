@@ -18,10 +18,18 @@ from trueshot.engines.engine import Engine, Reply, Request, Work, open_engine
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS, WorkerError
 from trueshot.errors import RunError
 from trueshot.files import check_destinations, sanitize
-from trueshot.scanning.ledger import Ledger
+from trueshot.scanning.ledger import EXPLAINED, THUMBNAILS, Ledger
 from trueshot.scanning.output import check_output, write_output
+from trueshot.scanning.shown import explain_shown, request_of
 from trueshot.scanning.sources import STANDARD_INPUT, Item, items
-from trueshot.scanning.verdict import EXPLANATION, Verdict, exit_status, failing_words, words_of
+from trueshot.scanning.verdict import (
+    EXPLANATION,
+    THUMBNAIL,
+    Verdict,
+    exit_status,
+    failing_words,
+    words_of,
+)
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED
@@ -29,6 +37,7 @@ from trueshot.tasks.task import FAILED
 _LOADER = "trueshot.scanning.worker:load"
 _PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
 _MOST_PIPED = 2**30
+_BESIDE_LEDGER = ("wal", "shm", "journal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +49,9 @@ class Settings:
         seconds: That a file may take.
         memory: Bytes that a worker may take beyond what is loaded; None for no limit.
         pixel_limit: Larger photographs are refused.
-        explain: Whether pictures that show why are kept in the ledger.
+        explain: Whether the ledger keeps a small picture of each photograph, and why it was judged
+            as it was of those that a report shows first; until `finish` was called.
+        most_explained: So many are explained.
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
         say_waiting: Whether it is said there, if it is a terminal, what is waited for before the
@@ -63,6 +74,7 @@ class Settings:
     memory: int | None = DEFAULT_MEMORY
     pixel_limit: int = _PIXEL_LIMIT
     explain: bool = False
+    most_explained: int = 200
     piped_names: bool = False
     show_progress: bool = False
     say_waiting: bool = False
@@ -106,10 +118,12 @@ class Summary:
     started: float = field(default_factory=time.monotonic)
     task: Task = RECAPTURE
     fail_on: tuple[str, ...] | None = None
+    passed_over: int = 0
 
     def add(self, verdict: Verdict) -> None:
         """Count one more."""
         self.counts[verdict.verdict] += 1
+        self.passed_over += verdict.passed_over
         self.task = verdict.task
 
     @property
@@ -134,7 +148,8 @@ class Summary:
 
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
-        return f"{self.total} files: {', '.join(parts)}"
+        passed = f"; {self.passed_over} passed over" if self.passed_over else ""
+        return f"{self.total} files: {', '.join(parts)}{passed}"
 
 
 def scan(
@@ -147,6 +162,7 @@ def scan(
     stdin: BinaryIO | None = None,
     engine: Engine | None = None,
     finish: Callable[[Ledger, Summary], None] | None = None,
+    own: Sequence[Path] = (),
 ) -> Iterator[Verdict]:
     """Judge files, and write what was found when all are done.
 
@@ -163,7 +179,10 @@ def scan(
             either, nothing is kept.
         stdin: What to read for `-`.
         engine: One that is there already, of the same detector; it is left as it is.
-        finish: Called when all is judged and written, if there is a ledger; for reports.
+        finish: Called when all is judged and written, if there is a ledger; for reports. What
+            explains verdicts is not kept any longer then, small pictures are.
+        own: Files beside results and ledger that come of the scan, such as a report: where they
+            lie in a folder that is scanned, nothing is said of them.
 
     Yields:
         A verdict for each file.
@@ -184,8 +203,10 @@ def scan(
         piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
         read = _read(stdin) if piped else b""
 
+        mine = _own_files(out, place, own)
+
         def found() -> Iterator[Item]:
-            return items(paths, piped=read, piped_names=settings.piped_names)
+            return items(paths, piped=read, piped_names=settings.piped_names, own=mine)
 
         shown = settings.show_progress and sys.stderr is not None
         with _waiting("looking for files", settings):
@@ -197,14 +218,25 @@ def scan(
         book = None if place is None else stack.enter_context(Ledger(place, claim))
         summary = Summary(task=task, fail_on=settings.fail_on)
         advance = stack.enter_context(_progress(total)) if shown else _silent
-        for verdict in judge_items(engine, found(), book, explain=settings.explain, task=task):
+        for verdict in judge_items(
+            engine,
+            found(),
+            book,
+            pictured=settings.explain,
+            explained=settings.most_explained if settings.explain else 0,
+            task=task,
+        ):
             summary.add(verdict)
             advance(1, f"{summary.rate:.1f} a second")
             yield verdict
         if out is not None and book is not None:
             write_output(out, book.verdicts(), excel=settings.excel)
+        if settings.explain and book is not None:
+            explain_shown(engine, found(), book, settings.most_explained, task)
         if finish is not None and book is not None:
             finish(book, summary)
+            if settings.explain:
+                book.drop_explanations()
 
 
 def judge_items(
@@ -212,7 +244,8 @@ def judge_items(
     found: Iterable[Item],
     ledger: Ledger | None = None,
     *,
-    explain: bool = False,
+    pictured: bool = False,
+    explained: int = 0,
     task: Task = RECAPTURE,
 ) -> Iterator[Verdict]:
     """Judge items; whatever goes wrong with one is a verdict on it.
@@ -221,22 +254,31 @@ def judge_items(
         engine: Of a detector, as `Settings.open` makes it.
         found: Files, members of archives, or bytes with names.
         ledger: Verdicts that it holds are not made again, others are entered as they come.
-        explain: Whether pictures that show why are wanted in the ledger.
+        pictured: Whether a small picture of each is wanted in the ledger.
+        explained: So many of the first are explained at once, which saves reading them again if it
+            turns out that they are shown.
         task: What the detector decides, see `task_of`.
 
     Yields:
         Verdicts, in the order of the items.
     """
 
+    def wanted(position: int) -> int:
+        return EXPLAINED if position < explained else THUMBNAILS if pictured else 0
+
     def ask(position: int, item: Item) -> Request | Verdict:
         if item.reason is not None:
-            verdict = Verdict(file=item.name, verdict=FAILED, reason=item.reason, task=task)
+            verdict = Verdict(
+                file=item.name,
+                verdict=FAILED,
+                reason=item.reason,
+                task=task,
+                passed_over=item.passed_over,
+            )
             return keep(position, item, verdict, final=False)
-        known = None if ledger is None else ledger.find(item, position, explained=explain)
-        if known is not None:
-            return replace(known, task=task)
-        data = {} if item.data is None else {"data": item.data}
-        return Request(item.request() | {"explain": explain}, data)
+        least = min(wanted(position), THUMBNAILS)
+        known = None if ledger is None else ledger.find(item, position, explained=least)
+        return request_of(item, wanted(position)) if known is None else replace(known, task=task)
 
     def done(position: int, item: Item, reply: Reply) -> Verdict:
         verdict = verdict_of(reply, item.name, task)
@@ -244,10 +286,10 @@ def judge_items(
             verdict = replace(verdict, notes=(*verdict.notes, item.note))
         if isinstance(reply, WorkerError):
             return keep(position, item, verdict, final=False)
-        # By our name alone: a worker that was taken over may attach anything.
-        pictures = {k: v for k, v in reply.attached.items() if k == EXPLANATION}
+        # By our names alone: a worker that was taken over may attach anything.
+        pictures = {k: v for k, v in reply.attached.items() if k in (EXPLANATION, THUMBNAIL)}
         final = reply.content.get("final") is True and verdict.sha256 is not None
-        return keep(position, item, verdict, final=final, pictures=pictures if explain else None)
+        return keep(position, item, verdict, final=final, pictures=pictures)
 
     def keep(
         position: int,
@@ -258,7 +300,10 @@ def judge_items(
         pictures: Mapping[str, bytes] | None = None,
     ) -> Verdict:
         if ledger is not None:
-            ledger.keep(item, position, verdict, final=final, explanations=pictures)
+            level = 0 if pictures is None else wanted(position)
+            ledger.keep(
+                item, position, verdict, final=final, explained=level, explanations=pictures
+            )
         return verdict
 
     return engine.map(found, ask, done)
@@ -284,6 +329,12 @@ def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
         return Verdict.from_record(reply.content.get("verdict"), name, task)
     except (WorkerError, ValueError) as error:
         return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
+
+
+def _own_files(out: Path | None, ledger: Path | None, own: Sequence[Path]) -> list[Path]:
+    """What a scan writes, with what SQLite lays beside a ledger."""
+    beside = [] if ledger is None else [ledger, *(Path(f"{ledger}-{e}") for e in _BESIDE_LEDGER)]
+    return [*own, *beside, *([] if out is None else [out])]
 
 
 def ledger_beside(results: Path) -> Path:

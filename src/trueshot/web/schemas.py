@@ -17,7 +17,7 @@ from trueshot.calibration.verbal_scale import (
 from trueshot.card import Card
 from trueshot.engines.pool import Answer
 from trueshot.files import sanitize
-from trueshot.inference.explanation import CropScore, Explanation, KeyCrop
+from trueshot.inference.explanation import CropScore, EvidenceShown, Explanation, KeyCrop
 from trueshot.scanning.verdict import Verdict
 from trueshot.tasks import Wording
 from trueshot.tasks.recapture import RECAPTURE
@@ -47,10 +47,10 @@ _EXAMPLE: dict[str, Any] = {
     "log10_lr": 1.33,
     "score": 3.1,
     "crops": 16,
-    "notes": ["EXIF orientation 6 not applied"],
+    "notes": ["turned upright, as EXIF orientation 6 asks"],
     "reason": None,
-    "width": 4032,
-    "height": 3024,
+    "width": 3024,
+    "height": 4032,
     "format": "JPEG",
     "seconds": 0.21,
     "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
@@ -76,8 +76,26 @@ class CropPictures(_Model):
     kind: Literal["filtered", "spectrum"]
 
 
+class EvidenceAnswer(_Model):
+    """What kinds of evidence say, of a detector that joins several."""
+
+    contributions: Annotated[
+        dict[str, float],
+        Field(description="What texture, lattice and context add to the score."),
+    ]
+    looks_like: Annotated[str, Field(description="The kind of medium that the frame is like most.")]
+    outline: Annotated[
+        tuple[tuple[int, int], ...],
+        Field(description="Of the region most like a recapture: corners (y, x), in pixels."),
+    ]
+    share: Annotated[float, Field(description="Of the photograph that the region takes.")]
+    period: Annotated[
+        float | None, Field(description="Of the clearest grid, in pixels; null: none looked for.")
+    ]
+
+
 class Pictures(_Model):
-    """Why: all in the stored orientation of the photograph."""
+    """Why: all of the upright photograph, as a browser shows it."""
 
     thumbnail: Picture
     heat: Annotated[
@@ -91,6 +109,7 @@ class Pictures(_Model):
     neutral: Annotated[float, Field(description="Score that is drawn white.")]
     span: Annotated[float, Field(description="So far from it, and beyond, colours are full.")]
     key_crop: CropPictures | None
+    evidence: EvidenceAnswer | None
 
 
 class VerdictAnswer(_Model):
@@ -269,6 +288,17 @@ def _pictures(explanation: Explanation) -> Pictures:
         neutral=explanation.neutral,
         span=explanation.span,
         key_crop=_crop_pictures(key_crop) if key_crop else None,
+        evidence=_evidence(explanation.evidence) if explanation.evidence else None,
+    )
+
+
+def _evidence(shown: EvidenceShown) -> EvidenceAnswer:
+    return EvidenceAnswer(
+        contributions=dict(shown.contributions),
+        looks_like=shown.looks_like,
+        outline=shown.outline,
+        share=shown.share,
+        period=None if shown.lattice is None else shown.lattice.period,
     )
 
 

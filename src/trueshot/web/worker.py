@@ -123,7 +123,7 @@ def _attack(
     attack = attack_named(request["method"], request["budget"])
     try:
         image = read_image_bytes(data, request["name"], pixel_limit=bench.pixel_limit)
-        found = attack_photograph(bench.predictor, bench.sheets, image.pixels, attack)
+        found = attack_photograph(bench.predictor, bench.sheets, image, attack)
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
     except ValueError as error:  # no crop in it

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.attacks.base import undisturbed
@@ -94,7 +94,7 @@ def slopes_of(detector: Detector, images: Tensor, labels: Tensor, seed: int = 0)
 
 
 def _measure(
-    detector: Detector, images: Tensor, labels: Tensor, seed: int, ignored: Tensor
+    detector: nn.Module, images: Tensor, labels: Tensor, seed: int, ignored: Tensor
 ) -> Tensor:
     """The fields of `Slopes` as columns, shape (n, 8); strikes pixels off those ignored."""
     here = _margin(detector, images, labels)
@@ -124,7 +124,7 @@ def _measure(
     return torch.stack([column.double() for column in columns], 1)
 
 
-def _usual_gradient(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+def _usual_gradient(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Of the sum of cross-entropies, with nothing done against its saturation."""
     leaves, logits = judge(detector, images)
     with torch.enable_grad():
@@ -153,14 +153,14 @@ def _uniform(sources: list[torch.Generator], images: Tensor) -> Tensor:
     return drawn(sources, lambda source: torch.rand(shape, generator=source), images)
 
 
-def _rises(detector: Detector, images: Tensor, labels: Tensor, step: Tensor) -> Tensor:
+def _rises(detector: nn.Module, images: Tensor, labels: Tensor, step: Tensor) -> Tensor:
     up = _margin(detector, (images + step).clamp(0, LEVELS), labels)
     down = _margin(detector, (images - step).clamp(0, LEVELS), labels)
     return up > down
 
 
 @torch.no_grad()
-def _margin(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+def _margin(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return margin(detector(images), labels)
 
 

@@ -2,7 +2,7 @@
 
 A stage above the pairs of `simulation.pairs`: whole photographs as people take them. Devices and
 prints stand in rooms, lie on tables, are held; originals are as hard. `stage` writes files and a
-manifest; `python -m trueshot.simulation.staging` does so from a command line.
+manifest; so does `trueshot stage`.
 """
 
 from trueshot.simulation.staging.production import Staging, stage

@@ -6,31 +6,27 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from pydantic import TypeAdapter
 
+from trueshot.engines.engine import LocalEngine, Work
+from trueshot.engines.pool import MOST_SECONDS, cores
 from trueshot.errors import DatasetError, SimulationError
 from trueshot.files import (
     claim,
-    remove_leftovers,
+    hold,
     utf8_safe,
     write_atomically,
-    write_json,
 )
-from trueshot.memory import keep_freed_memory
-from trueshot.progress import progress
+from trueshot.simulation.production import maker, produce
 from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
 from trueshot.simulation.staging.take import (
@@ -40,6 +36,9 @@ from trueshot.simulation.staging.take import (
     small_frame,
     small_size,
 )
+
+if TYPE_CHECKING:
+    from trueshot.engines.fork_server import Handler
 
 VERSION = 7  # of the photographs that a seed stands for: raised when they change
 PHONES, DISPLAYS = 150, 150  # over all parts
@@ -67,6 +66,8 @@ class Staging:
 
     Args:
         per_class: Photographs of each class, over all parts.
+        per_part: Photographs of each class in train, validation and test, where they are not to
+            be shared out as the scenes are.
         side: Small frames have about side · side pixels; None: native photographs.
         megapixels: Of what cameras record for native photographs, at most.
         fractions: Shares of train, validation and test.
@@ -80,6 +81,7 @@ class Staging:
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     procedural: float = 0.2
     seed: int = 0
+    per_part: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
@@ -90,11 +92,15 @@ class Staging:
             raise SimulationError(f"0.1 megapixels or more wanted, got {self.megapixels}")
         if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
             raise SimulationError(f"fractions that add up to 1 wanted, got {self.fractions}")
+        if self.per_part is not None and (min(self.per_part) < 0 or not any(self.per_part)):
+            raise SimulationError(f"photographs of each part wanted, got {self.per_part}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
     def counts(self) -> dict[str, int]:
         """Photographs of both classes, per part."""
+        if self.per_part is not None:
+            return {part: 2 * count for part, count in zip(PARTS, self.per_part, strict=True)}
         pairs = [round(self.per_class * share) for share in self.fractions]
         pairs[int(np.argmax(self.fractions))] += self.per_class - sum(pairs)
         return {part: 2 * count for part, count in zip(PARTS, pairs, strict=True)}
@@ -122,10 +128,15 @@ class Production:
         side = self.staging.side
         return native_size(example) if side is None else small_size(example, side)
 
-    def file(self, example: Example) -> bytes:
-        """Its photograph, a JPEG file."""
-        side = self.staging.side
-        return native_photograph(example) if side is None else small_frame(example, side)
+    def names(self, part: str, index: int) -> tuple[str]:
+        """Path of a photograph, the only file of its place."""
+        return (name(part, index),)
+
+    def made(self, part: str, index: int) -> dict[str, bytes]:
+        """A photograph, a JPEG file, by its path."""
+        side, example = self.staging.side, self.example(part, index)
+        file = native_photograph(example) if side is None else small_frame(example, side)
+        return {name(part, index): file}
 
 
 def stage(
@@ -157,7 +168,11 @@ def stage(
         scenes = _scenes(photos)
         production = _production(scenes, staging)
         _claim(root, staging, scenes)
-        _produce(production, root, workers)
+        workers = workers or cores()
+        with (
+            nullcontext() if workers == 1 else LocalEngine(_work(scenes, staging), workers)
+        ) as engine:
+            produce(production, root, engine)
         manifest = root / "manifest.csv"
         write_atomically(manifest, _manifest(production))
         return manifest
@@ -222,84 +237,28 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
 def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
     """Say what the folder holds, or refuse one that holds something else."""
     names = hashlib.sha256("\n".join(scene.name for scene in scenes).encode()).hexdigest()
-    content = json.loads(
-        json.dumps({"version": VERSION, "staging": asdict(staging), "photographs": names})
+    content = {"version": VERSION, "staging": asdict(staging), "photographs": names}
+    hold(root / "staging.json", content, "staging", SimulationError)
+
+
+def _work(scenes: Sequence[Scene], staging: Staging) -> Work:
+    return Work(
+        loader="trueshot.simulation.staging.production:load",
+        settings={
+            "scenes": [[scene.name, str(scene.path)] for scene in scenes],
+            "staging": asdict(staging),
+        },
+        memory=None,
+        seconds=MOST_SECONDS,
     )
-    claim = root / "staging.json"
-    if not claim.is_file():
-        if any(path.name != ".lock" for path in root.iterdir()):
-            raise SimulationError(f"{root}: is not empty and holds no staging; name another folder")
-        write_json(claim, content)
-        return
-    try:
-        before = json.loads(claim.read_text("utf-8"))
-    except ValueError as error:
-        raise SimulationError(f"{claim}: damaged: {error}; name another folder") from error
-    if before != content:
-        raise SimulationError(
-            f"{root}: holds a staging of other photographs, other settings or another version; "
-            "name another folder"
-        )
 
 
-def _produce(production: Production, root: Path, workers: int | None) -> None:
-    places = production.places()
-    for part in PARTS:
-        (root / part).mkdir(exist_ok=True)
-        remove_leftovers(root / part)
-    left = [place for place in places if not (root / name(*place)).is_file()]
-    workers = min(workers or os.cpu_count() or 1, max(1, len(left)))
-    with progress("photographs", len(places), len(places) - len(left)) as advance:
-        if workers == 1:
-            for place in left:
-                _write(production, root, place)
-                advance(1, "")
-            return
-        pool = ProcessPoolExecutor(
-            workers,
-            multiprocessing.get_context("spawn"),
-            initializer=_begin,
-            initargs=(production, root, os.getpid()),
-        )
-        try:
-            for _ in pool.map(
-                _write_here, left, chunksize=1 if production.staging.side is None else 8
-            ):
-                advance(1, "")
-        except BrokenProcessPool as error:
-            raise SimulationError(
-                f"{root}: a process died, perhaps for want of memory; "
-                "the same command goes on where it was, with fewer --workers if need be"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-_at_work: tuple[Production, Path]
-
-
-def _begin(production: Production, root: Path, parent: int) -> None:
-    """Prepare a process: it ends with its parent, however that ends, and leaves Ctrl-C to it."""
-    global _at_work
-    _at_work = production, root
-    threadpool_limits(1)  # a process is a core here
-    keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:  # which is another as soon as ours is dead
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _write_here(place: tuple[str, int]) -> None:
-    _write(*_at_work, place)
-
-
-def _write(production: Production, root: Path, place: tuple[str, int]) -> None:
-    write_atomically(root / name(*place), production.file(production.example(*place)))
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Make ready to make photographs of a staging, as a loader of `Pool`."""
+    said = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["staging"].items()}
+    staging = TypeAdapter(Staging).validate_python(said)
+    scenes = [Scene(name=name, kind="photo", path=Path(path)) for name, path in settings["scenes"]]
+    return maker(_production(scenes, staging)), {}
 
 
 def _manifest(production: Production) -> str:

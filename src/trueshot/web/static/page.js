@@ -71,7 +71,7 @@ function take(files) {
   for (const file of images) {
     const photo = {
       id: nextId++, file, name: file.name || "pasted image", url: URL.createObjectURL(file),
-      found: {}, stop: new AbortController(), orientation: 1,
+      found: {}, stop: new AbortController(),
     };
     photos.push(photo);
     judge(photo, detector());
@@ -196,7 +196,7 @@ function renderDetail(photo, found) {
   $("detail-name").textContent = photo.name;
   $("verdict").textContent = found.verdict === "error" ? "cannot be judged" : found.verdict ?? "being judged …";
   $("verdict").className = `verdict ${kindOf(found.verdict, detector())}`;
-  if (found.top_class && kindOf(found.verdict, detector()) === "recaptured" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
+  if (found.top_class && kindOf(found.verdict, detector()) === "other" && found.top_class !== found.verdict) $("verdict").append(`, most likely ${found.top_class}`);
   $("reason").textContent = found.reason ? sentence(found.reason) : "";
   renderRatio(found);
   renderScale(found);
@@ -243,7 +243,7 @@ function words(name) {
 function kindOf(verdict, name) {
   if (verdict == null) return "pending";
   if (verdict === "undecided" || verdict === "error") return verdict;
-  return verdict === words(name)[0] ? "original" : "recaptured";
+  return verdict === words(name)[0] ? "class-0" : "other";
 }
 
 function renderScale(found) {
@@ -257,11 +257,11 @@ function renderScale(found) {
   const label = `Score ${fixed(found.score)}; ${first} up to ${fixed(to)}, ${other} from ${fixed(from)}`;
   $("scale").append(drawn("svg", { viewBox: "0 0 400 46", role: "img", "aria-label": label },
     drawn("line", { class: "axis", x1: 0, x2: 400, y1: 14, y2: 14 }),
-    drawn("rect", { class: "zone-original", x: 0, y: 7, width: at(to), height: 14 }),
-    drawn("rect", { class: "zone-recaptured", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
+    drawn("rect", { class: "zone-class-0", x: 0, y: 7, width: at(to), height: 14 }),
+    drawn("rect", { class: "zone-other", x: at(from), y: 7, width: 400 - at(from), height: 14 }),
     drawn("circle", { class: "now", cx: at(found.score), cy: 14, r: 6 }),
-    drawn("text", { x: 0, y: 40, class: "original" }, first),
-    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "recaptured" }, other),
+    drawn("text", { x: 0, y: 40, class: "class-0" }, first),
+    drawn("text", { x: 400, y: 40, "text-anchor": "end", class: "other" }, other),
     drawn("text", { x: 200, y: 40, "text-anchor": "middle" }, `score ${fixed(found.score)}`)));
 }
 
@@ -279,6 +279,14 @@ function renderFacts(found) {
   const rows = [];
   const add = (name, ...value) => rows.push(element("dt", {}, name), element("dd", {}, ...value));
   if (found.crops != null) add("Crops", `${found.crops} of ${found.pictures?.side ?? "?"} px, at native resolution`);
+  const evidence = found.pictures?.evidence;
+  if (evidence) {
+    const parts = Object.entries(evidence.contributions).map(([kind, value]) => `${kind} ${value > 0 ? "+" : ""}${fixed(value, 1)}`);
+    if (parts.length) add("Evidence", `${parts.join(", ")} (above 0: for ${words(detector())[1]})`);
+    if ((evidence.contributions.context ?? 0) > 0) add("Looks like", evidence.looks_like);
+    if (evidence.outline.length) add("Region", `${Math.round(100 * evidence.share)} % of the photograph, outlined`);
+    if (evidence.period && (evidence.contributions.lattice ?? 0) > 0) add("Grid", `${fixed(evidence.period, 1)} px apart`);
+  }
   if (found.width != null) add("Image", `${found.width} × ${found.height} px, ${found.format}`);
   if (found.notes?.length) add("Notes", found.notes.join("; "));
   if (found.seconds != null) add("Time", `${found.seconds.toFixed(2)} s`);
@@ -291,9 +299,9 @@ function renderFacts(found) {
 
 function showPhoto(photo, found) {
   const image = $("photo");
-  // Scores were given to the stored grid; browsers turn what EXIF asks to be turned.
-  const turned = Number(/EXIF orientation ([2-8])/.exec((found.notes ?? []).join(" "))?.[1] ?? 1);
-  photo.orientation = photo.fallback ? 1 : turned;
+  // Browsers turn a JPEG upright; of other formats not all do: there our own picture is shown.
+  const turned = /EXIF orientation [2-8]/.test((found.notes ?? []).join(" "));
+  if (turned && found.format !== "JPEG" && found.pictures) photo.fallback = true;
   image.alt = `${photo.name}${found.verdict ? `, ${found.verdict}` : ""}`;
   image.onload = () => overlay(photo, found);
   image.onerror = () => {
@@ -320,23 +328,17 @@ function overlay(photo, found) {
   canvas.style.width = `${image.clientWidth}px`;
   canvas.style.height = `${image.clientHeight}px`;
   const painted = new Image();
-  painted.onload = () => { if (photo === chosen) paint(canvas, painted, photo, found); };
+  painted.onload = () => { if (photo === chosen) paint(canvas, painted, found); };
   painted.src = heat;
 }
 
-function paint(canvas, heat, photo, found) {
+function paint(canvas, heat, found) {
   const { width, height, pictures } = found;
   const scale = 1400 / Math.max(width, height);
   const across = width * scale, down = height * scale;
-  const lying = photo.orientation >= 5;
-  canvas.width = lying ? down : across;
-  canvas.height = lying ? across : down;
+  canvas.width = across;
+  canvas.height = down;
   const pen = canvas.getContext("2d");
-  pen.setTransform(...{
-    1: [1, 0, 0, 1, 0, 0], 2: [-1, 0, 0, 1, across, 0], 3: [-1, 0, 0, -1, across, down],
-    4: [1, 0, 0, -1, 0, down], 5: [0, 1, 1, 0, 0, 0], 6: [0, 1, -1, 0, down, 0],
-    7: [0, -1, -1, 0, down, across], 8: [0, -1, 1, 0, 0, across],
-  }[photo.orientation]);
   pen.drawImage(heat, 0, 0, across, down);
   const side = pictures.side * scale;
   for (const [colour, thickness] of [["#000a", 4], ["#fff", 1.5]]) {
@@ -344,6 +346,22 @@ function paint(canvas, heat, photo, found) {
     pen.lineWidth = thickness;
     for (const [y, x] of pictures.corners) pen.strokeRect(x * scale + 2, y * scale + 2, side - 4, side - 4);
   }
+  outline(pen, pictures.evidence?.outline ?? [], scale);
+}
+
+// The region that looks most like a recapture, in dashes.
+function outline(pen, corners, scale) {
+  if (!corners.length) return;
+  for (const [colour, thickness] of [["#000c", 9], ["#ffd24d", 5]]) {
+    pen.strokeStyle = colour;
+    pen.lineWidth = thickness;
+    pen.setLineDash([24, 12]);
+    pen.beginPath();
+    for (const [y, x] of corners) pen.lineTo(x * scale, y * scale);
+    pen.closePath();
+    pen.stroke();
+  }
+  pen.setLineDash([]);
 }
 
 // ---- The attack: the latest wish wins ----
@@ -497,8 +515,8 @@ function curve(points, name, now) {
   const [first, other] = words(name);
   const text = `Score against ε: ${points.map(([level, score]) => `${level}: ${score.toFixed(1)}`).join(", ")}`;
   const made = drawn("svg", { viewBox: "0 0 400 172", role: "img", "aria-label": text },
-    band("recaptured", top, up(from)), band("original", up(to), bottom),
-    called("recaptured", other, top + 14, scores[0] > from), called("original", first, bottom - 6, scores[0] <= to));
+    band("other", top, up(from)), band("class-0", up(to), bottom),
+    called("other", other, top + 14, scores[0] > from), called("class-0", first, bottom - 6, scores[0] <= to));
   for (const level of [0, 5, 10, 15]) {
     made.append(drawn("text", { x: across(level), y: bottom + 17, "text-anchor": "middle" }, `${level === 0 ? "ε = " : ""}${level}`));
   }

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold
 
+from trueshot.calibration.linear_model import LinearModel
 from trueshot.errors import CalibrationError
-from trueshot.inference.linear_model import LinearModel
 
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,141 @@
+"""Evaluation on many processes, here or on a cluster: each loads the detectors that it attacks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trueshot.datasets import Dataset
+from trueshot.engines.engine import Engine, Work, open_engine
+from trueshot.engines.fork_server import Attached, Handler
+from trueshot.engines.pool import MOST_SECONDS
+from trueshot.errors import RunError
+from trueshot.evaluation.detector_source import DetectorSource, load_detector
+from trueshot.evaluation.evaluate import EvaluationSettings, Plan, plan_of
+from trueshot.evaluation.external import InputSpec
+from trueshot.evaluation.suites import Effort, Suite, planned, suite_named
+from trueshot.networks import own
+
+_PLAIN = ("budgets", "part", "crops", "seed", "threats", "doubts", "opinions", "batch")
+
+
+@contextlib.contextmanager
+def engine_for(
+    engine: str,
+    sources: Sequence[DetectorSource],
+    dataset: Dataset,
+    settings: EvaluationSettings,
+    transfer: Path | None,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Iterator[Engine | None]:
+    """Processes that answer for `Plan.answer`; None if this one is to do it all.
+
+    Args:
+        engine: Its name, see `open_engine`. "local" without `workers` is this process.
+        sources: The detectors. Bundles are sent; what else is named lies under the same path.
+        dataset: As `prepare` made it; under the same path on all machines.
+        settings: Which suite, and how.
+        transfer: Detector from which attacks are transferred.
+        workers: Processes of this machine.
+        address: Of the Ray cluster.
+
+    Raises:
+        RunError: There is no such engine, or a suite or an attack is of no file or name.
+    """
+    if engine == "local" and workers is None:
+        yield None
+        return
+    work = work_of(sources, dataset, settings, transfer)
+    with open_engine(engine, work, workers=workers, address=address) as opened:
+        yield opened
+
+
+def work_of(
+    sources: Sequence[DetectorSource],
+    dataset: Dataset,
+    settings: EvaluationSettings,
+    transfer: Path | None,
+) -> Work:
+    """What the workers of an engine load, as data; arguments as of `engine_for`."""
+    suite = settings.suite
+    if isinstance(suite, Suite) and suite.file is None:
+        raise RunError(f"suite {suite.name}: out of no file, which other processes could read")
+    if unknown := [attack.name for attack in settings.attacks if not attack.spec]:
+        raise RunError(f"attack {unknown[0]}: give it as other processes can read it, by `planned`")
+    paths = {f"detector {n}": s.path for n, s in enumerate(sources) if s.contract is None}
+    if transfer is not None:
+        paths["transfer"] = str(transfer)
+    return Work(
+        loader="trueshot.evaluation.distribution:load",
+        settings={
+            "folder": str(Path.cwd()),
+            "dataset": str(dataset.folder),
+            "sources": [asdict(source) for source in sources],
+            "suite": str(suite.file) if isinstance(suite, Suite) else suite,
+            "attacks": [attack.spec for attack in settings.attacks],
+            "effort": asdict(settings.effort),
+            "networks": own.given(),
+            **{name: getattr(settings, name) for name in _PLAIN},
+            **paths,
+        },
+        files=tuple(name for name, path in paths.items() if Path(path).is_file()),
+        memory=None,
+        seconds=MOST_SECONDS,
+    )
+
+
+def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    """Make ready to attack detectors, as a loader of `Pool`.
+
+    Args:
+        settings: As `work_of` says them.
+    """
+    with contextlib.suppress(OSError):
+        os.chdir(settings["folder"])  # files of the user's may be named from there
+    for spec in settings["networks"]:
+        own.give(spec)
+    dataset = Dataset.open(Path(settings["dataset"]))
+    sources = [_source(settings, number) for number in range(len(settings["sources"]))]
+    how = _settings_of(settings)
+
+    @cache
+    def plan(number: int, side: int) -> Plan:
+        asked = how
+        if "transfer" in settings:
+            other = DetectorSource(path=settings["transfer"], name="transfer")
+            asked = replace(how, transfer=load_detector(other, dataset, None))
+        return plan_of(load_detector(sources[number], dataset, side), dataset, asked)
+
+    def handle(request: dict[str, Any], _: Attached) -> tuple[dict[str, Any], Attached]:
+        answer = plan(request["detector"], request["side"]).answer(request)
+        return answer.content, answer.attached
+
+    return handle, {}
+
+
+def _settings_of(settings: Mapping[str, Any]) -> EvaluationSettings:
+    plain = {name: settings[name] for name in _PLAIN}
+    tuples = {name: tuple(plain[name]) for name in ("budgets", "threats")}
+    return EvaluationSettings(
+        **{**plain, **tuples},
+        suite=suite_named(settings["suite"]),
+        attacks=tuple(planned(spec) for spec in settings["attacks"]),
+        effort=Effort(**settings["effort"]),
+    )
+
+
+def _source(settings: Mapping[str, Any], number: int) -> DetectorSource:
+    content = dict(settings["sources"][number])
+    if content["contract"] is not None:
+        fields: dict[str, Any] = dict(content["contract"])
+        tuples = {name: tuple(fields[name]) for name in ("mean", "std", "classes")}
+        content["contract"] = InputSpec(**{**fields, **tuples})
+    content["path"] = settings.get(f"detector {number}", content["path"])
+    return DetectorSource(**content)

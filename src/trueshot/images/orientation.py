@@ -1,0 +1,56 @@
+"""The eight ways in which a camera may have been held, and how to turn its picture upright."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Corner = tuple[int, int]
+
+# By EXIF orientation: rows turned round, columns turned round, and then rows made columns.
+_TURNS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (True, True, False),
+    4: (True, False, False),
+    5: (False, False, True),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (False, True, True),
+}
+_BACK = {6: 8, 8: 6}  # the others undo themselves
+
+
+def upright(stored: Pixels, orientation: int) -> Pixels:
+    """A view of stored pixels as a viewer shows them.
+
+    Args:
+        stored: Shape (…, h, w, 3).
+        orientation: As EXIF numbers them, 1 to 8.
+    """
+    rows, columns, swapped = _TURNS[orientation]
+    turned: npt.NDArray[Any] = stored[..., :: -1 if rows else 1, :: -1 if columns else 1, :]
+    return turned.swapaxes(-3, -2) if swapped else turned
+
+
+def lying(pixels: Pixels, orientation: int) -> Pixels:
+    """A view of upright pixels as they are stored: what undoes `upright`."""
+    return upright(pixels, _BACK.get(orientation, orientation))
+
+
+def upright_corner(corner: Corner, side: int, size: tuple[int, int], orientation: int) -> Corner:
+    """Upper left corner (y, x) of a square once its picture is upright.
+
+    Args:
+        corner: Where it is in the stored picture.
+        side: Of the square.
+        size: Height and width of the stored picture.
+        orientation: As in `upright`.
+    """
+    rows, columns, swapped = _TURNS[orientation]
+    y = size[0] - side - corner[0] if rows else corner[0]
+    x = size[1] - side - corner[1] if columns else corner[1]
+    return (x, y) if swapped else (y, x)

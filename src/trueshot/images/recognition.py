@@ -1,0 +1,106 @@
+"""What a file holds, by its first bytes: names deceive, and phones, chats and cameras differ."""
+
+from __future__ import annotations
+
+START = 64
+"""So many bytes tell one kind of file from another."""
+
+SUFFIXES = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif"),
+        *(".tif", ".tiff", ".bmp", ".dib", ".heic", ".heif", ".hif", ".heics", ".heifs"),
+        *(".avif", ".avifs", ".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".rw2"),
+        *(".raf", ".pef", ".srw", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl", ".tga", ".psd", ".pcx"),
+        *(".ppm", ".pgm", ".pbm", ".pnm"),
+    )
+)
+"""Of names that say "an image": such a file gets its line, whatever is in it."""
+
+READ = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"})
+"""Kinds that are decoded here; the others are known, and refused by name."""
+
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
+_HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs".split())
+_AVIF_BRANDS = frozenset(b"avif avis".split())
+_EITHER_BRANDS = frozenset(b"mif1 msf1 miaf".split())  # of both, if nothing else is said
+_RAW = "camera raw file"
+_STARTS = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    **dict.fromkeys(_TIFF_STARTS, "TIFF"),
+    b"IIRO": _RAW,  # Olympus
+    b"IIRS": _RAW,
+    b"IIU\0": _RAW,  # Panasonic
+    b"FUJIFILMCCD-RAW": _RAW,
+    b"\0\0\0\x0cjP  \r\n": "JPEG 2000 image",
+    b"\xff\x4f\xff\x51": "JPEG 2000 image",
+    b"\0\0\0\x0cJXL \r\n": "JPEG XL image",
+    b"\xff\x0a": "JPEG XL image",
+    b"8BPS\0": "Photoshop image",
+    b"qoif": "QOI image",
+    b"DDS \x7c\0\0\0": "DDS image",
+    b"v/1\x01": "OpenEXR image",
+    b"#?RADIANCE": "Radiance image",
+    b"\0\0\x01\0": "icon",
+    b"\0\0\x02\0": "icon",
+    b"icns": "icon",
+}
+_ICON_SIZES = range(1, 257)
+
+
+def recognise(start: bytes) -> str | None:
+    """The kind of image that begins so.
+
+    Args:
+        start: The first `START` bytes of a file, or all of it.
+
+    Returns:
+        One of `READ`, or in words what is known and not read; None for what is no image.
+    """
+    if start.startswith(b"RIFF"):
+        return "WEBP" if start[8:12] == b"WEBP" else None
+    # Two letters alone would make a BMP of every text that begins with "BM".
+    if start.startswith(b"BM"):
+        return "BMP" if int.from_bytes(start[14:18], "little") in _BMP_HEADERS else None
+    if start[4:8] == b"ftyp":
+        return _by_brands(start)
+    for beginning, kind in _STARTS.items():
+        if start.startswith(beginning):
+            return kind if kind != "icon" or _is_icon(start) else None
+    return _without_magic(start)
+
+
+def _by_brands(start: bytes) -> str | None:
+    """Of the family of ISO media files, to which films belong, too."""
+    end = min(int.from_bytes(start[:4], "big"), START)
+    brands = [start[8:12], *(start[at : at + 4] for at in range(16, end, 4))]
+    if brands[0] == b"crx ":
+        return _RAW
+    for brand in brands:
+        if brand in _HEIF_BRANDS:
+            return "HEIF"
+        if brand in _AVIF_BRANDS:
+            return "AVIF"
+    return "HEIF" if _EITHER_BRANDS & set(brands) else None
+
+
+def _is_icon(start: bytes) -> bool:
+    """Whether a count and a first entry follow; zeros stand at the start of many other files."""
+    if start.startswith(b"icns"):
+        return True
+    return int.from_bytes(start[4:6], "little") in _ICON_SIZES and start[9:10] == b"\0"
+
+
+def _without_magic(start: bytes) -> str | None:
+    """Kinds that begin with few fixed bits, told by several together."""
+    if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in (b"\n", b" ", b"\r", b"\t"):
+        rest = start[3:].lstrip()
+        return "PNM image" if rest[:1].isdigit() or rest[:1] == b"#" else None
+    if start[:1] == b"\n" and start[1:2] in b"\0\2\3\4\5" and start[2:3] == b"\1":
+        return "PCX image" if start[3:4] in b"\1\2\4\x08" and len(start) >= START else None
+    if start[:2] == b"\x01\xda" and start[2:3] in b"\0\1" and start[3:4] in b"\1\2":
+        return "SGI image"
+    return None

@@ -1,0 +1,143 @@
+"""Three kinds of evidence about one photograph, joined: texture, lattice, context.
+
+Texture is what a network sees in crops at native size, lattice the grid of a display in long
+spectra, context what the whole frame shows. Each has its own log odds; a linear model of the card,
+fitted on simulated scenes, adds them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.card import EvidenceModel
+from trueshot.inference.context import context_frame
+from trueshot.inference.crop_model import CropModel
+from trueshot.inference.lattice import Lattice, find_lattice
+from trueshot.inference.pooling import Corners, TextureRegion, most_convincing_region
+from trueshot.inference.regions import Region, most_convincing_place
+
+Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
+
+KINDS = ("texture", "lattice", "context")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What speaks for and against a recapture in one photograph.
+
+    Args:
+        features: Of each kind, by name: what its head adds up. A kind that has nothing to go by
+            (no crop, no window) is missing.
+        values: Log odds of each kind; empty as long as nothing was fitted.
+        contributions: What each kind adds to the score; positive speaks for a recapture. Empty as
+            long as no joint model was fitted.
+        looks_like: The kind of medium that the frame looks like most.
+        texture: Where crops look most like those of a recapture; None without crops.
+        lattice: What the spectra hold.
+        context_map: What each place of the frame adds to the context's log odds, shape (8, 8).
+        region: What speaks for a recapture most, outlined; None if nothing does.
+    """
+
+    features: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, float]
+    contributions: Mapping[str, float]
+    looks_like: str
+    texture: TextureRegion | None
+    lattice: Lattice
+    context_map: Floats
+    region: Region | None
+
+    @property
+    def decisive(self) -> str | None:
+        """The kind of evidence that weighs most; None as long as nothing was joined."""
+        found = self.contributions
+        return max(found, key=lambda kind: abs(found[kind])) if found else None
+
+
+class EvidenceJudge:
+    """Gathers evidence and joins it.
+
+    Args:
+        model: How.
+        context: The network that sees whole frames.
+    """
+
+    def __init__(self, model: EvidenceModel, context: CropModel) -> None:
+        self.model = model
+        self.context = context
+
+    def gather(self, pixels: Bytes, corners: Corners, scores: Floats, side: int) -> Evidence:
+        """Look at a photograph in all three ways.
+
+        Args:
+            pixels: RGB bytes, shape (h, w, 3).
+            corners: Of the crops that were judged.
+            scores: Of these crops, shape (n,).
+            side: Of these crops.
+        """
+        texture = most_convincing_region(corners, scores, side) if len(scores) else None
+        lattice = find_lattice(pixels)
+        seen = self.context.outputs(context_frame(pixels, self.context.side)[None])
+        features: dict[str, Mapping[str, float]] = {"context": {"logit": float(seen["scores"][0])}}
+        if texture is not None:
+            features["texture"] = {"region": texture.score, "overall": texture.overall}
+        if lattice.region is not None:
+            features["lattice"] = lattice.features
+        heads = self.model.heads
+        values = {kind: heads[kind].score(given) for kind, given in features.items() if heads}
+        contributions = self._contributions(values)
+        return Evidence(
+            features=features,
+            values=values,
+            contributions=contributions,
+            looks_like=self._looks_like(seen),
+            texture=texture,
+            lattice=lattice,
+            context_map=seen["evidence"][0],
+            region=most_convincing_place(
+                pixels.shape[:2], contributions, texture, corners, lattice, seen["evidence"][0]
+            ),
+        )
+
+    def score(self, evidence: Evidence) -> float | None:
+        """Log odds of the photograph; without a joint model, those of its texture."""
+        joint = self.model.joint
+        if joint is None:
+            return None if evidence.texture is None else evidence.texture.score
+        return joint.score(joint_features(evidence.values))
+
+    def _contributions(self, values: Mapping[str, float]) -> dict[str, float]:
+        """By kind; how often a kind is asked in one way or another is no matter here."""
+        if self.model.joint is None:
+            return {}
+        parts = self.model.joint.contributions(joint_features(values))
+        return {
+            kind: sum(value for name, value in parts.items() if name.split()[0] == kind)
+            for kind in KINDS
+        }
+
+    def _looks_like(self, seen: Mapping[str, Floats]) -> str:
+        """The likeliest kind of medium, whether there is one or not."""
+        if "logits" not in seen:
+            return self.model.media[1]
+        return self.model.media[1 + int(np.argmax(seen["logits"][0][1:]))]
+
+
+def joint_features(values: Mapping[str, float]) -> dict[str, float]:
+    """What the joint model adds up: log odds, for and against apart.
+
+    That a frame shows a device is evidence; that it shows none is little, since a display may fill
+    the frame. The same goes for lattices and textures, which may be lost on the way to the file.
+    """
+    found: dict[str, float] = {}
+    for kind in KINDS:
+        value = values.get(kind, math.nan)
+        found[f"{kind} for"] = max(value, 0.0) if not math.isnan(value) else math.nan
+        found[f"{kind} against"] = min(value, 0.0) if not math.isnan(value) else math.nan
+    return found

@@ -1,0 +1,144 @@
+"""Where in a photograph the display or print lies: evidence of all kinds, laid over one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.ndimage
+
+from trueshot.inference.lattice import Lattice
+from trueshot.inference.pooling import Corners, TextureRegion
+
+Floats = npt.NDArray[np.float64]
+Point = tuple[int, int]
+
+CELLS = 48  # along the longer edge of a photograph
+_SHARE = 0.5  # of the highest evidence, from which on a place belongs to the region
+_LEAST = 0.1  # of the strongest kind, below which another is not asked where it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """A part of the photograph.
+
+    Args:
+        outline: Corners (y, x) in pixels, clockwise: a convex polygon.
+        share: Of the photograph that lies inside, in [0, 1].
+    """
+
+    outline: tuple[Point, ...]
+    share: float
+
+
+def most_convincing_place(
+    shape: tuple[int, int],
+    contributions: Mapping[str, float],
+    texture: TextureRegion | None,
+    corners: Corners,
+    lattice: Lattice,
+    context: Floats,
+) -> Region | None:
+    """Outline the connected part of a photograph where the evidence for a recapture is.
+
+    Each kind says where it saw what it saw, from 0 to 1 of its highest; they are added with the
+    weight that each has in the score of the photograph.
+
+    Args:
+        shape: Height and width of the photograph.
+        contributions: What each kind adds to the score; kinds that speak against are left out.
+        texture: Local means of scores of crops, at `corners`.
+        corners: Of the crops.
+        lattice: Windows in which a peak was found.
+        context: What each place of the frame adds, shape (rows, columns).
+
+    Returns:
+        None if no kind speaks for a recapture.
+    """
+    cell = max(shape) / CELLS
+    rows, columns = (max(1, round(size / cell)) for size in shape)
+    strongest = max(contributions.values(), default=0.0)
+    if strongest <= 0:
+        return None
+    places = np.zeros((rows, columns))
+    for kind, weight in contributions.items():
+        if weight < _LEAST * strongest:
+            continue
+        if kind == "context":
+            found = _stretched(context, (rows, columns))
+        elif kind == "lattice":
+            found = _of_windows(lattice, (rows, columns), cell)
+        else:
+            found = _of_crops(texture, corners, (rows, columns), cell)
+        if found.max() > 0:
+            places += weight * found / found.max()
+    if places.max() <= 0:
+        return None
+    inside = places >= _SHARE * places.max()
+    parts, _ = scipy.ndimage.label(inside)
+    inside = parts == parts[np.unravel_index(int(np.argmax(places)), places.shape)]
+    inside = scipy.ndimage.binary_fill_holes(inside)
+    return Region(outline=_outline(inside, shape), share=float(inside.mean()))
+
+
+def _stretched(values: Floats, size: tuple[int, int]) -> Floats:
+    """What is above the middle of the lowest and highest place, over the grid."""
+    above = np.maximum(values - max(0.0, float(values.min() + values.max()) / 2), 0)
+    zoom = (size[0] / values.shape[0], size[1] / values.shape[1])
+    found: Floats = scipy.ndimage.zoom(above, zoom, order=1, grid_mode=True, mode="nearest")
+    return found
+
+
+def _of_windows(lattice: Lattice, size: tuple[int, int], cell: float) -> Floats:
+    found = np.zeros(size)
+    for window in lattice.region.windows if lattice.region else ():
+        top, left = int(window.y / cell), int(window.x / cell)
+        bottom, right = (int(np.ceil((n + window.side) / cell)) for n in (window.y, window.x))
+        found[top:bottom, left:right] = 1
+    return found
+
+
+def _of_crops(
+    texture: TextureRegion | None, corners: Corners, size: tuple[int, int], cell: float
+) -> Floats:
+    """The nearest crop says what a place is like."""
+    if texture is None:
+        return np.zeros(size)
+    above = texture.local - max(0.0, float(texture.local.min() + texture.local.max()) / 2)
+    y, x = np.mgrid[: size[0], : size[1]] * cell
+    places = np.array(corners, np.float64)
+    nearest = ((y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2).argmin(-1)
+    return np.asarray(np.maximum(above, 0)[nearest])
+
+
+def _outline(inside: npt.NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Point, ...]:
+    """The convex hull of the cells, clockwise from its top left."""
+    ys, xs = np.nonzero(inside)
+    points = {
+        (y + down, x + across)
+        for y, x in zip(ys, xs, strict=True)
+        for down in (0, 1)
+        for across in (0, 1)
+    }
+    hull = _hull(sorted((int(x), int(y)) for y, x in points))
+    height, width = inside.shape
+    return tuple((round(y * shape[0] / height), round(x * shape[1] / width)) for x, y in hull)
+
+
+def _hull(points: list[Point]) -> list[Point]:
+    """The convex hull of sorted points, by Andrew's monotone chain."""
+    halves = []
+    for ordered in (points, points[::-1]):
+        chain: list[Point] = []
+        for point in ordered:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+                chain.pop()
+            chain.append(point)
+        halves.append(chain[:-1])
+    return [*halves[0], *halves[1]]
+
+
+def _turn(a: Point, b: Point, c: Point) -> int:
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])

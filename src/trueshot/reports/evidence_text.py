@@ -1,0 +1,291 @@
+"""Kinds of evidence in words and as bars: which of them decided, and what the region is."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from trueshot.card import Card
+from trueshot.inference.explanation import EvidenceShown, LatticeShown
+from trueshot.reports.scan_summary import FIRST, OTHER
+from trueshot.reports.scan_text import NBSP, number_text
+from trueshot.tasks.recapture import RECAPTURE
+
+NOISE = 2.5
+"""Nats that the highest peak of a window of mere noise reaches."""
+
+_ALIKE = 0.7  # of the strongest, from which on another kind decides with it
+_INSIDE = 0.1  # of the strongest, from which on a kind says something of the region
+_MOST_OF_IT = 0.5  # of the frame, from which on the region is the picture
+_NATIVE, _SPECTRUM = 192, 256  # pixels across, at most
+_BAR = 100  # half of the width of a drawing of bars
+_VOWELS = "aeiou"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceBar:
+    """What one kind of evidence adds to the score, and its bar in units of the drawing."""
+
+    kind: str
+    value: float
+    across: float
+    width: float
+    tone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatticeFigure:
+    """A window at its own size, and its spectrum with the peak and its mirror image."""
+
+    lattice: LatticeShown
+    window: bytes
+    spectrum: bytes
+    side: int
+    rings: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvidenceTold:
+    """What a report tells of kinds of evidence.
+
+    Args:
+        shown: What was kept of them.
+        decided: Which kind decided, in a sentence.
+        place: What the outlined region is, in a sentence.
+        context: What the frame looks like, and what that adds.
+        grid: Period and prominence of the clearest grid; empty without one.
+        bars: Of all kinds.
+        start: What the score begins with before any evidence; None if there is no score.
+        figure: Of the grid; None without one, or if its pictures are damaged.
+        points: Corners of the region as an SVG has them; empty without one.
+    """
+
+    shown: EvidenceShown
+    decided: str
+    place: str
+    context: str
+    grid: str
+    bars: tuple[EvidenceBar, ...]
+    start: float | None
+    figure: LatticeFigure | None
+    points: str
+
+
+def evidence_told(shown: EvidenceShown, kind: str, score: float | None, card: Card) -> EvidenceTold:
+    """Put kinds of evidence into words.
+
+    Args:
+        shown: Of one photograph.
+        kind: Of its verdict, as in `scan_summary.WORDS`.
+        score: Of the photograph.
+        card: Of the detector, whose words are used.
+    """
+    return EvidenceTold(
+        shown=shown,
+        decided=decided(shown, kind, card),
+        place=place(shown, kind, card),
+        context=_context(shown, card),
+        grid=_grid(shown.lattice),
+        bars=_bars(shown),
+        start=None if score is None else score - sum(shown.contributions.values()),
+        figure=_figure(shown.lattice),
+        points=" ".join(f"{x},{y}" for y, x in shown.outline),
+    )
+
+
+def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
+    """Which kind of evidence decided, and for which side it speaks, in a sentence."""
+    found = shown.contributions
+    strongest = shown.decisive
+    if strongest is None or not found[strongest]:
+        return "" if not found else "No kind of evidence says anything."
+    towards = found[strongest] > 0
+    most = abs(found[strongest])
+    alike = [k for k, value in found.items() if abs(value) >= _ALIKE * most]
+    alike = [k for k in alike if (found[k] > 0) == towards]
+    ranked = sorted(alike, key=lambda k: -abs(found[k]))
+    subject = _joined([_noun(k, shown, card) for k in ranked])
+    subject = subject[0].upper() + subject[1:]
+    if kind == (OTHER if towards else FIRST):
+        return f"{subject} decided."
+    many = len(ranked) > 1
+    said = f"{'weigh' if many else 'weighs'} most and {'speak' if many else 'speaks'} for"
+    side = _sides(card)[towards]
+    if kind in (FIRST, OTHER):
+        return (
+            f"{subject} {said} {side}; all the rest together outweighs {'them' if many else 'it'}."
+        )
+    return f"{subject} {said} {side}, but {'do' if many else 'does'} not decide."
+
+
+def place(shown: EvidenceShown, kind: str, card: Card) -> str:
+    """What the outlined region is: the picture of a picture, or a device in the picture."""
+    if not shown.outline:
+        return f"No region speaks for {_sides(card)[1]}."
+    share = share_of_frame(shown.share)
+    if card.classes != RECAPTURE.classes:
+        return f"The outlined region, {share}, speaks most for {_sides(card)[1]}."
+    strongest = max(shown.contributions.values(), default=0.0)
+    inside = any(
+        shown.contributions.get(name, 0.0) > _INSIDE * strongest for name in ("lattice", "texture")
+    )
+    be = "is" if kind == OTHER else "may be"
+    if not inside:
+        what = _medium(shown, card) or "a device or a print"
+        return (
+            f"{_begun(what)} {be} in the picture ({share}): neither a grid nor the texture there "
+            "says that the picture is of a picture."
+        )
+    if shown.share >= _MOST_OF_IT:
+        return f"The picture {be} of a picture: the region takes {share}."
+    return (
+        f"A part of the picture {be} of a picture ({share}); of what lies around it the evidence "
+        "does not say so."
+    )
+
+
+def share_of_frame(share: float) -> str:
+    """A region's share in words."""
+    return f"{100 * share:.0f}{NBSP}% of the frame" if share >= 0.01 else "under 1 % of the frame"
+
+
+def _sides(card: Card) -> tuple[str, str]:
+    """What evidence speaks for, below and above."""
+    if card.classes == RECAPTURE.classes:
+        return "an original", "a recapture"
+    first, other = card.words.verdicts
+    return f"“{first}”", f"“{other}”"
+
+
+def _noun(kind: str, shown: EvidenceShown, card: Card) -> str:
+    """A kind of evidence, by what it says."""
+    speaks = shown.contributions[kind] > 0
+    recapture = card.classes == RECAPTURE.classes
+    if kind == "lattice":
+        grid = "grid of a display" if recapture else "grid"
+        if not speaks:
+            return f"the lack of {'a display’s grid' if recapture else 'a grid'}"
+        if shown.lattice is None:
+            return f"the {grid}"
+        return f"the {grid}, {_period(shown.lattice)} apart,"
+    if kind == "context":
+        return f"the frame, which {_frame(shown, card)},"
+    if kind == "texture":
+        if speaks:
+            return "the texture of the region" if shown.outline else "the texture"
+        return f"the texture, which is that of {card.words.plurals[0]},"
+    return f"the evidence of {kind}"
+
+
+def _frame(shown: EvidenceShown, card: Card) -> str:
+    medium = _medium(shown, card)
+    if shown.contributions["context"] > 0:
+        return f"shows {medium}" if medium else f"looks like those of {card.words.plurals[1]}"
+    if card.classes == RECAPTURE.classes:
+        return "shows neither a device nor a print"
+    return f"looks like those of {card.words.plurals[0]}"
+
+
+def _medium(shown: EvidenceShown, card: Card) -> str:
+    """The kind of medium with its article; empty if the frame is compared with classes alone."""
+    if shown.looks_like in card.classes:
+        return ""
+    return f"{'an' if shown.looks_like[:1].lower() in _VOWELS else 'a'} {shown.looks_like}"
+
+
+def _context(shown: EvidenceShown, card: Card) -> str:
+    value = shown.contributions.get("context")
+    if value is None:
+        return shown.looks_like
+    adds = f"{'adds' if value >= 0 else 'takes away'} {number_text(abs(value))}"
+    if value >= 0 or shown.looks_like in card.classes:
+        return f"{shown.looks_like}; {adds}"
+    return f"no medium, most of all {_medium(shown, card)}; {adds}"
+
+
+def _grid(lattice: LatticeShown | None) -> str:
+    if lattice is None:
+        return ""
+    clear = f"{number_text(lattice.prominence, 1)} nats above its surroundings"
+    beside = f"noise alone reaches {NOISE:.1f}"
+    return f"the clearest is {_period(lattice)} apart, {clear} ({beside})"
+
+
+def _period(lattice: LatticeShown) -> str:
+    return f"{lattice.period:.1f}{NBSP}px"
+
+
+def _bars(shown: EvidenceShown) -> tuple[EvidenceBar, ...]:
+    most = max(map(abs, shown.contributions.values()), default=0.0) or 1.0
+    return tuple(
+        EvidenceBar(
+            kind=kind,
+            value=value,
+            across=round(_BAR + min(value, 0) / most * _BAR, 1),
+            width=round(abs(value) / most * _BAR, 1),
+            tone=OTHER if value > 0 else FIRST,
+        )
+        for kind, value in shown.contributions.items()
+    )
+
+
+def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
+    """The middle of the window at its own size, and the spectrum no finer than it is seen."""
+    if lattice is None:
+        return None
+    try:
+        window, spectrum = map(_opened, (lattice.window, lattice.spectrum))
+    except (OSError, SyntaxError, ValueError):  # the words stand without it
+        return None
+    left, top = (max(0, (size - _NATIVE) // 2) for size in window.size)
+    middle = window.convert("RGB").crop(
+        (left, top, min(left + _NATIVE, window.width), min(top + _NATIVE, window.height))
+    )
+    height, width = spectrum.height, spectrum.width
+    y, x = lattice.peak
+    mirror = 2 * (height // 2) - y, 2 * (width // 2) - x
+    return LatticeFigure(
+        lattice=lattice,
+        window=_webp(middle, lossless=True, quality=20),
+        spectrum=_webp(_fewer(spectrum), quality=70),
+        side=width,
+        rings=tuple((column + 0.5, row + 0.5) for row, column in ((y, x), mirror)),
+    )
+
+
+def _opened(picture: bytes) -> Image.Image:
+    opened = Image.open(io.BytesIO(picture), formats=("WEBP", "PNG", "JPEG"))
+    opened.load()
+    return opened
+
+
+def _fewer(spectrum: Image.Image) -> Image.Image:
+    """The highest of neighbours, so that a sharp peak stays one."""
+    shades = np.asarray(spectrum.convert("L"))
+    factor = max(1, shades.shape[1] // _SPECTRUM)
+    rows, columns = (size // factor for size in shades.shape)
+    blocks = shades[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
+    return Image.fromarray(blocks.max((1, 3)))
+
+
+def _webp(picture: Image.Image, **how: object) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "WEBP", method=2, **how)
+    return file.getvalue()
+
+
+def _joined(parts: list[str]) -> str:
+    """Parts of a subject, some of which end in a comma of their own."""
+    *others, last = parts
+    if not others:
+        return last
+    between = "," if len(parts) > 2 else ""
+    before = [part if part.endswith(",") else part + between for part in others]
+    return f"{' '.join(before)} and {last}"
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,78 @@
+"""Error rates as people count: of 100 photographs so many are called what they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from trueshot.card import Measurement, Rate
+from trueshot.files import sanitize
+from trueshot.tasks import Wording
+
+
+def of_hundred(found: Measurement, words: Wording) -> str:
+    """What a measurement says of 100 photographs of either side, in a sentence each.
+
+    Where rates are known for each kind of recapture, they are counted together, as those kinds
+    came in the measurement; else the rate is that of the kind that is missed most often.
+    """
+    first, other = words.verdicts
+    sides = (
+        (words.plurals[1], other, first, _missed(found), found.undecided_recaptures),
+        (words.plurals[0], first, other, _value(found.bpcer), found.undecided_originals),
+    )
+    return " ".join(_sentence(*side) for side in sides if side[3] is not None)
+
+
+def by_kind(found: Measurement, words: Wording) -> str:
+    """How many of 100 of each kind of recapture are missed; empty where kinds are not known."""
+    if len(found.apcer_by_kind) < 2:
+        return ""
+    parts = [f"{sanitize(kind)} {_count(rate.value)}" for kind, rate in found.apcer_by_kind.items()]
+    return f"Called {words.verdicts[0]}, of 100 of each kind: {', '.join(parts)}."
+
+
+def parts_of_hundred(shares: Sequence[float]) -> list[int]:
+    """Whole numbers that add up to 100, each as near to its share as that allows.
+
+    Args:
+        shares: That add up to 1.
+    """
+    counts = [math.floor(100 * share) for share in shares]
+    by_rest = sorted(range(len(counts)), key=lambda n: counts[n] - 100 * shares[n])
+    for number in by_rest[: 100 - sum(counts)]:
+        counts[number] += 1
+    return counts
+
+
+def _sentence(
+    plural: str, right: str, wrong: str, missed: float | None, undecided: Rate | None
+) -> str:
+    missed = missed or 0.0
+    if undecided is None:
+        wrongly, not_so = parts_of_hundred([missed, 1 - missed])
+        told = f"Of 100 {plural}, {wrongly} {_are(wrongly)} called {wrong}"
+        return f"{told}, {not_so} {_are(not_so)} not."
+    aside = min(undecided.value, 1 - missed)
+    rightly, wrongly, none = parts_of_hundred([1 - missed - aside, missed, aside])
+    told = f"Of 100 {plural}, {rightly} {_are(rightly)} called {right}, {wrongly} {wrong}"
+    return f"{told}, and {none} {'gets' if none == 1 else 'get'} no verdict."
+
+
+def _missed(found: Measurement) -> float | None:
+    rates = found.apcer_by_kind.values()
+    total = sum(rate.total for rate in rates)
+    return sum(rate.count for rate in rates) / total if total else _value(found.apcer)
+
+
+def _value(rate: Rate | None) -> float | None:
+    return None if rate is None else rate.value
+
+
+def _count(share: float) -> str:
+    count = round(100 * share)
+    return "fewer than 1" if share and not count else str(count)
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

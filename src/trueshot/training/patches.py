@@ -1,0 +1,175 @@
+"""Patches of staged photographs at native size, for networks that look at texture.
+
+    python -m trueshot.training.patches MANIFEST… --out DIR
+
+Of a recapture only what lies inside the medium's outline is taken, of an original anything. What is
+flat is left out, as a scan leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from trueshot.errors import DatasetError, TrueshotError
+from trueshot.files import claim, write_atomically
+from trueshot.images import read_image
+from trueshot.inference.crops import BLOCK, FLAT_DEVIATION
+from trueshot.progress import progress
+
+Bytes = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float64]
+
+_TRIES = 20  # places that are looked at for each patch
+COLUMNS = ("path", "label", "part", "scene", "kind")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patching:
+    """How patches are cut.
+
+    Args:
+        side: Of a patch, in pixels.
+        per_photograph: At most so many of each.
+        seed: Of where they lie.
+        with_photographs: Whether the manifest lists the photographs, too, where they are.
+    """
+
+    side: int = 192
+    per_photograph: int = 12
+    seed: int = 0
+    with_photographs: bool = False
+
+
+def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Path:
+    """Cut patches out of staged photographs; a manifest is written last.
+
+    Args:
+        manifests: Of `stage`, with outlines.
+        out: Folder of the patches, as PNG files.
+        patching: Settings.
+
+    Returns:
+        The manifest, as `training.context.read_frames` reads it.
+
+    Raises:
+        DatasetError: A manifest cannot be read.
+        ImageFileError: A photograph cannot be read.
+    """
+    listed = [(number, row) for number, path in enumerate(manifests) for row in _rows(path)]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    with claim(out), progress("patches", len(listed)) as advance:
+        for at, (number, row) in enumerate(listed):
+            photograph = manifests[number].parent / row["path"]
+            if patching.with_photographs:
+                there = os.path.relpath(photograph, out)
+                writer.writerow({"path": there} | {key: row[key] for key in COLUMNS[1:]})
+            pixels = read_image(photograph).pixels
+            random = np.random.default_rng([patching.seed, number, at])
+            for place, patch in enumerate(_patches(pixels, row, patching, random)):
+                name = f"{number}/{Path(row['path']).with_suffix('')}-{place:02d}.png"
+                (out / name).parent.mkdir(parents=True, exist_ok=True)
+                file = io.BytesIO()
+                Image.fromarray(patch).save(file, "PNG", compress_level=1)
+                write_atomically(out / name, file.getvalue())
+                writer.writerow({"path": name} | {key: row[key] for key in COLUMNS[1:]})
+            advance(1, "")
+        write_atomically(out / "manifest.csv", table.getvalue())
+    return out / "manifest.csv"
+
+
+def _rows(manifest: Path) -> list[dict[str, str]]:
+    try:
+        with manifest.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{manifest}: cannot be read: {error}") from error
+    missing = {*COLUMNS, "outline"} - set(rows[0] if rows else {})
+    if missing:
+        raise DatasetError(
+            f"{manifest}: lacks {', '.join(sorted(missing))}; one of a staging wanted"
+        )
+    return rows
+
+
+def _patches(
+    pixels: Bytes, row: dict[str, str], patching: Patching, random: np.random.Generator
+) -> Iterator[Bytes]:
+    side, found = patching.side, 0
+    outline = np.array(json.loads(row["outline"])) if row["outline"] else None
+    low, high = _bounds(pixels.shape[:2], outline, side)
+    if (low > high).any():
+        return
+    for _ in range(patching.per_photograph * _TRIES):
+        y, x = (int(n) // BLOCK * BLOCK for n in random.integers(low, high + 1))
+        patch = pixels[y : y + side, x : x + side]
+        inside = outline is None or _holds(outline, y, x, side)
+        if inside and patch.shape[:2] == (side, side) and patch[..., 1].std() >= FLAT_DEVIATION:
+            yield patch
+            found += 1
+            if found == patching.per_photograph:
+                return
+
+
+def _bounds(
+    shape: tuple[int, int], outline: Points | None, side: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """First and last corner (y, x) that a patch may have."""
+    low, high = np.zeros(2), np.array(shape, float)
+    if outline is not None:
+        low = np.maximum(low, outline[:, ::-1].min(0))
+        high = np.minimum(high, outline[:, ::-1].max(0))
+    return np.ceil(low).astype(np.int64), np.floor(high).astype(np.int64) - side
+
+
+def _holds(outline: Points, y: int, x: int, side: int) -> bool:
+    """Whether all corners of a patch lie inside a convex outline of points (x, y)."""
+    corners = np.array([(x, y), (x + side, y), (x, y + side), (x + side, y + side)], float)
+    edges = np.roll(outline, -1, 0) - outline
+    ways = corners[:, None] - outline[None]
+    turns = edges[None, :, 0] * ways[..., 1] - edges[None, :, 1] * ways[..., 0]
+    return bool(((turns >= 0).all(1) | (turns <= 0).all(1)).all())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Cut patches as the arguments say; 0 if all went well."""
+    parser = argparse.ArgumentParser(
+        prog="python -m trueshot.training.patches",
+        description=(__doc__ or "").splitlines()[0],
+    )
+    parser.add_argument("manifests", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--side", type=int, default=192)
+    parser.add_argument("--per-photograph", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--with-photographs", action="store_true", help="list them, too")
+    given = parser.parse_args(arguments)
+    patching = Patching(
+        side=given.side,
+        per_photograph=given.per_photograph,
+        seed=given.seed,
+        with_photographs=given.with_photographs,
+    )
+    try:
+        print(cut_patches(given.manifests, given.out, patching))
+    except TrueshotError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

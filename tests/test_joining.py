@@ -1,0 +1,134 @@
+"""A joint detector comes of staged photographs: patches for its crops, heads and joint model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_evidence import KINDS, photograph
+
+from trueshot.bundle import save_bundle
+from trueshot.calibrating import CalibrationSettings, make_bundle
+from trueshot.calibrating.joining import main
+from trueshot.card import Card
+from trueshot.detector import Detector
+from trueshot.errors import DatasetError
+from trueshot.inference import Predictor
+from trueshot.networks import build_network
+from trueshot.training.context import new_context, read_frames, save_context
+from trueshot.training.patches import Patching, cut_patches
+from trueshot.training.patches import main as patches
+
+COLUMNS = ("path", "label", "part", "scene", "kind", "outline")
+
+
+def written(folder: Path, rows: list[dict[str, str]]) -> Path:
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder / "manifest.csv"
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recaptures have a display with a grid of 3.1 px in them, over two thirds of the width."""
+    folder = tmp_path_factory.mktemp("staged")
+    rows = []
+    x = np.arange(400)
+    inside = (x >= 100) & (x < 380)
+    for number in range(56):
+        pixels = photograph(number // 2).astype(float)
+        if number % 2:
+            pixels += (25 * np.cos(2 * np.pi * x / 3.1) * inside)[None, :, None]
+        name = f"{number:02d}.png"
+        Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name)
+        corners = [[100, 0], [380, 0], [380, 300], [100, 300]]
+        rows.append(
+            {
+                "path": name,
+                "label": ("original", "recaptured")[number % 2],
+                "part": "train" if number < 16 else "validation" if number < 40 else "test",
+                "scene": f"scene {number // 2}",
+                "kind": "laptop" if number % 2 else "",
+                "outline": json.dumps(corners) if number % 2 else "",
+            }
+        )
+    return written(folder, rows)
+
+
+def test_patches_of_recaptures_lie_inside_the_medium(staged: Path, tmp_path: Path) -> None:
+    manifest = cut_patches([staged], tmp_path, Patching(side=64, per_photograph=4))
+    frames = read_frames(manifest)
+    assert {(each.label, each.kind) for each in frames} == {(0, ""), (1, "laptop")}
+    assert len(frames) == 4 * 56
+    for frame in frames:
+        patch = np.asarray(Image.open(frame.path), float)
+        assert patch.shape == (64, 64, 3)
+        waves = np.abs(np.fft.rfft(patch.mean((0, 2)) * np.hanning(64)))
+        assert (waves[20:22].max() > 5 * np.median(waves[24:])) == (frame.label == 1)
+    again = cut_patches([staged], tmp_path / "again", Patching(side=64, per_photograph=4))
+    assert again.read_bytes() == manifest.read_bytes()
+    patching = Patching(side=64, per_photograph=4, with_photographs=True)
+    both = read_frames(cut_patches([staged], tmp_path / "both", patching))
+    assert sum(frame.path.resolve().parent == staged.parent for frame in both) == 56
+    assert len(both) == 5 * 56
+
+
+def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -> None:
+    arguments = [str(staged), "--out", str(tmp_path), "--side", "290", "--per-photograph", "1"]
+    manifest = patches_of(arguments, tmp_path)
+    assert {frame.label for frame in read_frames(manifest)} == {0}
+    with pytest.raises(DatasetError, match="outline"):
+        cut_patches([manifest], tmp_path / "more", Patching())
+
+
+def patches_of(arguments: list[str], out: Path) -> Path:
+    assert patches(arguments) == 0
+    return out / "manifest.csv"
+
+
+def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -> None:
+    network = build_network({"name": "efficientnet-lite0", "blocks": 2, "features": 8})
+    detector = Detector(network, offset=127, scale=128).eval()
+    card = Card(
+        network={"name": "efficientnet-lite0", "blocks": 2, "features": 8},
+        offset=127,
+        scale=128,
+        side=32,
+    )
+    save_bundle(tmp_path / "crops", detector, card)
+    save_context(tmp_path / "context", new_context(classes=KINDS), facts={})
+    named = [str(tmp_path / name) for name in ("crops", "context")]
+    out = tmp_path / "joint.safetensors"
+    fitted = ["--heads", str(staged), "--joint", str(staged), "--out", str(out)]
+    assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0
+    first = out.read_bytes()
+    assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0
+    assert out.read_bytes() == first
+    bundled = make_bundle(
+        out,
+        staged,
+        tmp_path / "bundle.safetensors",
+        test=staged,
+        settings=CalibrationSettings(apcer=0.3, bpcer=0.3),
+        workers=1,
+    )
+    assert bundled.card.contract is not None
+    assert bundled.card.contract.crops == 9
+    (measured,) = bundled.card.measured
+    assert measured.auc is not None
+    assert measured.auc.value > 0.95  # the grid is plain to see
+    prediction = Predictor.load(bundled.path).predict(photograph(100))
+    assert prediction.score is not None
+    assert prediction.evidence is not None
+    assert prediction.evidence.contributions["lattice"] < 0
+
+
+def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "none"), str(tmp_path / "none"), "--heads", str(staged)]
+    assert main([*arguments, "--joint", str(staged), "--out", str(tmp_path / "out")]) == 1
