@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from trueshot.bundle import Bundle, read_bundle, save_bundle, write_bundle
 from trueshot.calibrating.describing import describe
-from trueshot.calibrating.joining import log_odds, with_context
+from trueshot.calibrating.joining import with_context
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import Card, EvidenceModel, InputContract
 from trueshot.detector import Detector
@@ -80,7 +80,7 @@ def path(fitted: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def photograph(seed: int = 0, height: int = 300, width: int = 400) -> np.ndarray:
+def photograph(seed: int = 0, height: int = 600, width: int = 800) -> np.ndarray:
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(40, 200, (6, 8, 3)).astype(np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), float)
@@ -141,7 +141,7 @@ def test_for_and_against_are_apart_and_what_is_missing_stays_so() -> None:
     found = joint_features({"texture": 2.0, "context": -3.0})
     assert (found["texture for"], found["texture against"]) == (2.0, 0.0)
     assert (found["context for"], found["context against"]) == (0.0, -3.0)
-    assert np.isnan(found["lattice for"])
+    assert "lattice for" not in found
 
 
 def test_the_score_is_what_the_kinds_add_to_it(path: Path) -> None:
@@ -164,6 +164,14 @@ def test_context_sees_the_frame_and_not_the_crops(path: Path) -> None:
     assert found.context_map.mean() == pytest.approx(found.features["context"]["logit"], abs=1e-3)
 
 
+def test_a_piece_of_a_photograph_has_no_context(path: Path) -> None:
+    found = Predictor.load(path).predict(photograph(height=300, width=400)).evidence
+    assert found is not None
+    assert "context" not in found.values
+    assert found.contributions["context"] == 0
+    assert found.looks_like == ""
+
+
 def test_features_are_told_as_long_as_nothing_is_fitted(
     unfitted: Bundle, fitted: Bundle, tmp_path: Path
 ) -> None:
@@ -171,12 +179,13 @@ def test_features_are_told_as_long_as_nothing_is_fitted(
     pixels = photograph()
     raw = Predictor.load(tmp_path / "unfitted").predict(pixels)
     assert raw.score == raw.features["texture: region"]
-    values = log_odds(HEADS, raw.features)
     write_bundle(tmp_path / "fitted", fitted)
     joined = Predictor.load(tmp_path / "fitted").predict(pixels)
     assert joined.evidence is not None
-    assert values == pytest.approx(joined.evidence.values)
-    assert JOINT.score(joint_features(values)) == pytest.approx(joined.score)
+    for kind, head in HEADS.items():
+        told = {name: raw.features[f"{kind}: {name}"] for name in head.features}
+        assert joined.evidence.values[kind] == pytest.approx(head.score(told))
+    assert JOINT.score(joint_features(joined.evidence.values)) == pytest.approx(joined.score)
     assert not any(": " in name for name in joined.features)
 
 

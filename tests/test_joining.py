@@ -36,7 +36,7 @@ def written(folder: Path, rows: list[dict[str, str]]) -> Path:
 
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recaptures have a display with a grid of 3.1 px in them, over two thirds of the width."""
+    """Recaptures have a display with a grid of 3.1 px in them, over a good part of the width."""
     folder = tmp_path_factory.mktemp("staged")
     rows = []
     x = np.arange(400)
@@ -105,7 +105,7 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     save_context(tmp_path / "context", new_context(classes=KINDS), facts={})
     named = [str(tmp_path / name) for name in ("context", "crops")]
     out = tmp_path / "joint.safetensors"
-    fitted = ["--heads", str(staged), "--joint", str(staged), "--out", str(out)]
+    fitted = ["--spread", str(staged), "--out", str(out)]
     assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0
     first = out.read_bytes()
     assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0
@@ -126,9 +126,9 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     prediction = Predictor.load(bundled.path).predict(photograph(100))
     assert prediction.score is not None
     assert prediction.evidence is not None
-    assert prediction.evidence.contributions["lattice"] < 0
+    assert prediction.evidence.contributions["lattice"] == 0  # no grid is no evidence
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "none"), str(tmp_path / "none"), "--heads", str(staged)]
-    assert main([*arguments, "--joint", str(staged), "--out", str(tmp_path / "out")]) == 1
+    arguments = [str(tmp_path / "none"), str(tmp_path / "none"), "--spread", str(staged)]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 1

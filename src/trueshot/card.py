@@ -122,10 +122,9 @@ class EvidenceModel(_Part):
 
     Args:
         media: Classes of the context network: untouched first, then kinds of media.
-        heads: From the features of a kind of evidence (texture, lattice, context) to its log
-            odds; none as long as they are not fitted.
-        joint: From the log odds of all kinds to those of the photograph; None as long as it is
-            not fitted.
+        heads: From the features of a kind of evidence (texture, lattice, context) to what it says,
+            on one scale for all; none as long as nothing is joined.
+        joint: From what all kinds say to the score of the photograph; None likewise.
     """
 
     media: tuple[str, ...] = Field(min_length=2, max_length=100)

@@ -1,90 +1,118 @@
-"""Make a detector that joins kinds of evidence: heads and joint model, fitted on staged scenes.
+"""Make a detector that joins kinds of evidence, by the spread of each on staged photographs.
 
-    python -m trueshot.calibrating.joining CONTEXT TEXTURE… --heads CSV --joint CSV --out FILE
+    python -m trueshot.calibrating.joining CONTEXT TEXTURE… --spread MANIFEST --out FILE
 
-Context is a network that `training.context` left, texture a bundle that judges crops; several
-LCNNs become an ensemble. The head of the lattice is fitted on the train part of one manifest; those
-of texture and context, whose networks know the train part, and the joint model on the validation
-part of the other. Neither part may hold what rates are later measured on.
+Context is a network that `training.context` left, texture a bundle that judges crops; several LCNNs
+become an ensemble. Each kind of evidence is divided by its standard deviation over staged
+photographs that no network has learnt from, and they are added with equal weights: the sum rule of
+Kittler et al. 1998, "On combining classifiers". Weights are not fitted, for staged photographs would set them
+wrong: what tells their classes apart best (context) does so less well in the world, and a lattice
+better. Of the lattice only what stands a deviation above the mean counts, and only for a recapture:
+fine texture of the world has low peaks, and a grid that was lost on the way to the file is no
+evidence.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from trueshot.bundle import Bundle, bundle_sha256, read_bundle, with_graph, write_bundle
-from trueshot.calibrating.linear import fit_linear_model
 from trueshot.calibrating.photographs import photographs_of
 from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.write import detector_in
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import EvidenceModel, InputContract
-from trueshot.errors import BundleError, TrueshotError
-from trueshot.inference.evidence import KINDS, joint_features
+from trueshot.errors import BundleError, CalibrationError, TrueshotError
 
 CROPS = 64
-_UNFITTED = "unfitted.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Joining:
-    """What a joint detector is fitted to.
-
-    Args:
-        heads: Staged photographs; the train part is taken.
-        joint: Staged photographs, whole and parts of them; the validation part is taken.
-        crops: At most so many of a photograph.
-    """
-
-    heads: Path
-    joint: Path
-    crops: int = CROPS
+JOINED = ("texture", "context", "lattice for")
+# What is averaged into a kind of evidence; of several features each has a half.
+FEATURES = {
+    "texture": ("overall", "highest third"),
+    "context": ("logit",),
+    "lattice": ("luma 1/1 height",),
+}
+_OFFSETS = {"lattice": -1.0}  # deviations that are no evidence yet
+_UNJOINED = "unjoined.safetensors"
 
 
 def join_evidence(
     textures: Sequence[Path],
     context: Path,
     out: Path,
-    joining: Joining,
+    spread: Path,
+    *,
+    crops: int = CROPS,
     workers: int | None = None,
 ) -> EvidenceModel:
-    """Fit heads and joint model, and write the detector, which is yet to be calibrated.
+    """Join networks to one detector, and write it; it is yet to be calibrated.
 
-    Scores are kept in ledgers beside `out`: a run that was stopped goes on.
+    Scores are kept in a ledger beside `out`: a run that was stopped goes on.
 
     Args:
         textures: Folders of training runs, or bundles: judge crops, all of one size.
         context: As `save_context` wrote it.
         out: The bundle to write.
-        joining: What it is fitted to.
+        spread: Staged photographs, whole and parts of them; the validation part is taken.
+        crops: At most so many of a photograph.
         workers: Processes.
 
     Raises:
-        BundleError: A network cannot be read.
-        DatasetError: A manifest cannot be used.
-        CalibrationError: There are too few photographs.
+        BundleError: A network cannot be read, or textures differ in more than their weights.
+        DatasetError: The manifest cannot be used.
+        CalibrationError: A kind of evidence is the same on all photographs.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    bundle = with_context(textures, context, joining.crops)
-    unfitted = out.with_name(f"{out.stem}.{_UNFITTED}")
-    write_bundle(unfitted, bundle)
-    digest = bundle_sha256(unfitted)[:12]
-    of_heads, of_joint = (
-        gather(
-            unfitted,
-            photographs_of(manifest, part),
-            unfitted.with_name(f"{out.name}.{part}.{digest}.ledger"),
-            workers,
-        )
-        for manifest, part in ((joining.heads, "train"), (joining.joint, "validation"))
-    )
-    model = fitted_to(bundle, of_heads, of_joint)
+    bundle = with_context(textures, context, crops)
+    unjoined = out.with_name(f"{out.stem}.{_UNJOINED}")
+    write_bundle(unjoined, bundle)
+    ledger = out.with_name(f"{out.name}.{bundle_sha256(unjoined)[:12]}.ledger")
+    scores = gather(unjoined, photographs_of(spread, "validation"), ledger, workers)
+    assert bundle.card.evidence is not None
+    model = joined(bundle.card.evidence.media, scores)
     write_bundle(out, replace(bundle, card=bundle.card.model_copy(update={"evidence": model})))
     return model
+
+
+def joined(media: tuple[str, ...], scores: Scores) -> EvidenceModel:
+    """Heads that divide each kind of evidence by its spread, and their sum.
+
+    Args:
+        media: As of `EvidenceModel`.
+        scores: Of photographs by a detector that joins nothing yet.
+    """
+    heads = {kind: _head(kind, names, scores) for kind, names in FEATURES.items()}
+    ones, noughts = (1.0,) * len(JOINED), (0.0,) * len(JOINED)
+    joint = LinearModel(
+        features=JOINED, means=noughts, deviations=ones, weights=ones, intercept=0.0
+    )
+    return EvidenceModel(media=media, heads=heads, joint=joint)
+
+
+def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:
+    """The mean of standardised features, standardised once more."""
+    rows = [
+        [each.features.get(f"{kind}: {name}", np.nan) for name in names] for each in scores.findings
+    ]
+    table = np.array(rows, np.float64)
+    table = table[~np.isnan(table).any(1)]
+    deviations = table.std(0) if len(table) else np.zeros(len(names))
+    if not (deviations > 0).all():
+        raise CalibrationError(f"{kind}: says the same of all {len(table)} photographs")
+    spread = float(((table - table.mean(0)) / deviations).mean(1).std())
+    return LinearModel(
+        features=tuple(names),
+        means=tuple(table.mean(0).tolist()),
+        deviations=tuple(deviations.tolist()),
+        weights=(1 / len(names) / spread,) * len(names),
+        intercept=_OFFSETS.get(kind, 0.0),
+    )
 
 
 def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) -> Bundle:
@@ -135,32 +163,6 @@ def _ensemble_of(textures: Sequence[Path]) -> Bundle:
     return Bundle(card=card, weights=weights, graph=None)
 
 
-def fitted_to(bundle: Bundle, of_heads: Scores, of_joint: Scores) -> EvidenceModel:
-    """Heads and joint model of a bundle whose evidence was gathered without them."""
-    assert bundle.card.evidence is not None
-    heads = {"lattice": _head("lattice", of_heads)}
-    heads |= {kind: _head(kind, of_joint) for kind in ("texture", "context")}
-    rows = [joint_features(log_odds(heads, each.features)) for each in of_joint.findings]
-    joint = fit_linear_model(rows, of_joint.labels.tolist(), of_joint.sources)
-    return EvidenceModel(media=bundle.card.evidence.media, heads=heads, joint=joint)
-
-
-def log_odds(heads: Mapping[str, LinearModel], features: Mapping[str, float]) -> dict[str, float]:
-    """Of each kind of evidence that there is, as `EvidenceJudge` has them."""
-    given = {kind: _of_kind(kind, features) for kind in KINDS}
-    return {kind: heads[kind].score(found) for kind, found in given.items() if found}
-
-
-def _head(kind: str, scores: Scores) -> LinearModel:
-    rows = [_of_kind(kind, each.features) for each in scores.findings]
-    return fit_linear_model(rows, scores.labels.tolist(), scores.sources)
-
-
-def _of_kind(kind: str, features: Mapping[str, float]) -> dict[str, float]:
-    start = f"{kind}: "
-    return {n.removeprefix(start): value for n, value in features.items() if n.startswith(start)}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make a joint detector as the arguments say; 0 if all went well."""
     parser = argparse.ArgumentParser(
@@ -168,21 +170,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("context", type=Path)
     parser.add_argument("textures", type=Path, nargs="+")
-    parser.add_argument("--heads", type=Path, required=True)
-    parser.add_argument("--joint", type=Path, required=True)
+    parser.add_argument("--spread", type=Path, required=True, help="manifest of staged photographs")
     parser.add_argument("--crops", type=int, default=CROPS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=None)
     given = parser.parse_args(arguments)
-    joining = Joining(heads=given.heads, joint=given.joint, crops=given.crops)
     try:
-        model = join_evidence(given.textures, given.context, given.out, joining, given.workers)
+        model = join_evidence(
+            given.textures,
+            given.context,
+            given.out,
+            given.spread,
+            crops=given.crops,
+            workers=given.workers,
+        )
     except TrueshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    assert model.joint is not None
-    for name, weight in zip(model.joint.features, model.joint.weights, strict=True):
-        print(f"{name}: {weight:+.3f}")
+    for kind, head in model.heads.items():
+        for name, mean, deviation in zip(head.features, head.means, head.deviations, strict=True):
+            print(f"{kind}, {name}: {mean:.3f} ± {deviation:.3f}")
     return 0
 
 

@@ -1,13 +1,13 @@
 """Three kinds of evidence about one photograph, joined: texture, lattice, context.
 
 Texture is what a network sees in crops at native size, lattice the grid of a display in long
-spectra, context what the whole frame shows. Each has its own log odds; a linear model of the card,
-fitted on simulated scenes, adds them.
+spectra, context what the whole frame shows. Linear models of the card bring each to one scale and
+add them. What is smaller than phones and messengers write is a piece of a photograph: the frame is
+not there to be seen, so context is not asked.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 KINDS = ("texture", "lattice", "context")
+WHOLE = 400_000  # pixels, below which it is no whole photograph
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,14 +34,15 @@ class Evidence:
 
     Args:
         features: Of each kind, by name: what its head adds up. A kind that has nothing to go by
-            (no crop, no window) is missing.
-        values: Log odds of each kind; empty as long as nothing was fitted.
+            (no crop, no window, no whole frame) is missing.
+        values: What each kind says, on one scale; empty as long as nothing was joined.
         contributions: What each kind adds to the score; positive speaks for a recapture. Empty as
-            long as no joint model was fitted.
-        looks_like: The kind of medium that the frame looks like most.
+            long as nothing was joined.
+        looks_like: The kind of medium that the frame looks like most; empty of a piece.
         texture: Where crops look most like those of a recapture; None without crops.
         lattice: What the spectra hold.
-        context_map: What each place of the frame adds to the context's log odds, shape (8, 8).
+        context_map: What each place of the frame adds to the context's log odds, shape (8, 8); 0
+            of a piece.
         region: What speaks for a recapture most, outlined; None if nothing does.
     """
 
@@ -83,8 +85,11 @@ class EvidenceJudge:
         """
         texture = most_convincing_region(corners, scores, side) if len(scores) else None
         lattice = find_lattice(pixels)
-        seen = self.context.outputs(context_frame(pixels, self.context.side)[None])
-        features: dict[str, Mapping[str, float]] = {"context": {"logit": float(seen["scores"][0])}}
+        is_whole = pixels.shape[0] * pixels.shape[1] >= WHOLE
+        seen = self._seen(pixels) if is_whole else {"evidence": np.zeros((1, 1, 1))}
+        features: dict[str, Mapping[str, float]] = {}
+        if is_whole:
+            features["context"] = {"logit": float(seen["scores"][0])}
         if texture is not None:
             features["texture"] = {
                 "region": texture.score,
@@ -100,7 +105,7 @@ class EvidenceJudge:
             features=features,
             values=values,
             contributions=contributions,
-            looks_like=self._looks_like(seen),
+            looks_like=self._looks_like(seen) if is_whole else "",
             texture=texture,
             lattice=lattice,
             context_map=seen["evidence"][0],
@@ -108,6 +113,9 @@ class EvidenceJudge:
                 pixels.shape[:2], contributions, texture, corners, lattice, seen["evidence"][0]
             ),
         )
+
+    def _seen(self, pixels: Bytes) -> dict[str, Floats]:
+        return self.context.outputs(context_frame(pixels, self.context.side)[None])
 
     def score(self, evidence: Evidence) -> float | None:
         """Log odds of the photograph; without a joint model, those of its texture."""
@@ -134,14 +142,8 @@ class EvidenceJudge:
 
 
 def joint_features(values: Mapping[str, float]) -> dict[str, float]:
-    """What the joint model adds up: log odds, for and against apart.
-
-    That a frame shows a device is evidence; that it shows none is little, since a display may fill
-    the frame. The same goes for lattices and textures, which may be lost on the way to the file.
-    """
+    """What a joint model may add up: what each kind says, and that for and against apart."""
     found: dict[str, float] = {}
-    for kind in KINDS:
-        value = values.get(kind, math.nan)
-        found[f"{kind} for"] = max(value, 0.0) if not math.isnan(value) else math.nan
-        found[f"{kind} against"] = min(value, 0.0) if not math.isnan(value) else math.nan
+    for kind, value in values.items():
+        found |= {kind: value, f"{kind} for": max(value, 0.0), f"{kind} against": min(value, 0.0)}
     return found

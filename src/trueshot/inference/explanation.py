@@ -96,7 +96,8 @@ class EvidenceShown:
         contributions: What each kind (texture, lattice, context) adds to the score, by name;
             positive speaks for a recapture.
         looks_like: The kind of medium that the frame looks like most, such as "laptop"; whether
-            there is one at all is for the contribution of context to say.
+            there is one at all is for the contribution of context to say. Empty where no whole
+            frame was seen.
         outline: Of the region that looks most like a recapture: corners (y, x) in pixels,
             clockwise; empty if nothing speaks for one.
         share: Of the photograph that it takes, in [0, 1].
@@ -255,7 +256,7 @@ def _said_of(evidence: EvidenceShown) -> dict[str, Any]:
 
 def _evidence(said: Mapping[str, Any], pictures: Sequence[bytes]) -> EvidenceShown:
     kinds, words = said["contributions"], said["looks_like"]
-    if not isinstance(words, str) or not all(map(_WORD.fullmatch, [words, *kinds])):
+    if not isinstance(words, str) or not all(map(_WORD.fullmatch, [words or "none", *kinds])):
         raise ValueError("words that no evidence has")
     if len(kinds) > _MOST_KINDS or len(said["outline"]) > _MOST_CORNERS:
         raise ValueError("more evidence than there can be")
