@@ -705,7 +705,7 @@ def test_a_wrong_manifest_is_refused_by_row(tmp_path: Path, text: str, reason: s
 
 def test_a_parquet_file_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "list.parquet").write_text("no table")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="lacks the column path"):
         photos_in_manifest(tmp_path / "list.parquet")
 
 

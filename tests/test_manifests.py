@@ -10,9 +10,10 @@ import pyarrow.parquet
 import pytest
 
 from trueshot.calibrating.photographs import photographs_of
-from trueshot.datasets.photos import Photo, photos_in_manifest
+from trueshot.datasets.photos import Photo, photos_in_manifest, refuse_one_class
 from trueshot.errors import DatasetError
 from trueshot.tasks import task_named
+from trueshot.tasks.recapture import RECAPTURE
 
 ROWS = [
     ("p/0.jpg", "original", "s0"),
@@ -142,10 +143,6 @@ REFUSED = {
     "Excel": (b"PK\3\4 and so on", "is an Excel workbook, or another zip archive; save it as CSV"),
     "JSON": (b'[{"path": "a.jpg"}]', "is JSON; save it as CSV"),
     "a photograph": (b"\xff\xd8\xff\xe1" + bytes(range(129, 160)), "cannot be read as a manifest"),
-    "one class": (
-        b"path,label\na.jpg,original\nb.jpg,original\n",
-        "all of its 2 photographs are original, and none is recaptured; list photographs of every",
-    ),
 }
 
 
@@ -166,3 +163,12 @@ def test_a_task_that_makes_its_examples_needs_no_label(tmp_path: Path) -> None:
     manifest = write(tmp_path, b"sep=;\r\nPATH\r\np/0.jpg\r\n")
     (photo,) = photos_in_manifest(manifest, task_named("manipulation"))
     assert photo.path == tmp_path / "p" / "0.jpg"
+
+
+def test_one_class_alone_is_said_to_be_that(tmp_path: Path) -> None:
+    manifest = write(tmp_path, b"path,label\na.jpg,original\nb.jpg,original\n")
+    words = "all of its 2 photographs are original, and none is recaptured; list photographs of"
+    with pytest.raises(DatasetError, match=words):
+        refuse_one_class(manifest, photos_in_manifest(manifest), RECAPTURE)
+    with pytest.raises(DatasetError, match="no recaptured photograph to take for test"):
+        photographs_of(manifest, "test")

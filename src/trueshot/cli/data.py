@@ -127,7 +127,10 @@ def _photographs(
     if [bool(photos), bool(by_class), manifest is not None].count(True) != 1:
         raise typer.BadParameter("give a folder for each class, a --manifest, or photographs")
     if manifest is not None:
+        from trueshot.datasets.photos import refuse_one_class
+
         found = datasets.photos_in_manifest(manifest, task)
+        refuse_one_class(manifest, found, task)
         return found if task.examples is None else datasets.examples_of(found, task)
     if task.examples is not None:
         if by_class:

@@ -123,8 +123,8 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     no column label.
 
     Raises:
-        DatasetError: The file cannot be read, lacks a column or photographs of a class, or a row
-            is wrong; it is named. See `manifest_rows` for what can be read.
+        DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
+            See `manifest_rows` for what can be read.
     """
     rows = manifest_rows(manifest)
     if not rows:
@@ -135,7 +135,6 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     photos = [_photo(manifest, number, row, task) for number, row in enumerate(rows, start=1)]
     _refuse_twins(f"{manifest}: lists", photos)
     check_parts(photos, f"{manifest}, row")
-    _refuse_one_class(manifest, photos, task)
     return photos
 
 
@@ -195,7 +194,12 @@ def _photo(manifest: Path, number: int, row: Row, task: Task) -> Photo:
     )
 
 
-def _refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> None:
+def refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> None:
+    """Refuse a manifest that lists no photograph of some class.
+
+    Raises:
+        DatasetError: It says which classes were found.
+    """
     lacking = [name for name in task.classes if all(photo.label != name for photo in photos)]
     if task.examples is None and lacking:
         found = ", ".join(sorted({photo.label for photo in photos}))
