@@ -64,7 +64,7 @@ def unfitted(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     )
     save_bundle(folder / "crops", Detector(network, offset=127, scale=128).eval(), card)
     save_context(folder / "context", new_context(classes=KINDS), facts={})
-    return with_context(folder / "crops", folder / "context", crops=16)
+    return with_context([folder / "crops"], folder / "context", crops=16)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +97,7 @@ def test_a_region_is_found_where_neighbours_agree_and_not_where_one_crop_is_high
     assert found.score == pytest.approx(2.0)
     assert found.box == (6 * 64, 5 * 64, 9 * 64, 8 * 64)
     assert found.overall == pytest.approx((6 + 9 * 2) / 100)
+    assert found.highest_third == pytest.approx((6 + 9 * 2) / 33)
 
 
 def test_one_crop_counts_for_itself_and_few_are_drawn_to_the_mean() -> None:

@@ -56,14 +56,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
-    | {"engines"},
+    | {"engines", "graph"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "scanning": BASE | FILED | {"inference", "engines"},
-    "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning"},
+    "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning", "training"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
     "reproduce": BASE | LEARNING | JUDGING,
     "simulate": BASE | {"datasets", "engines", "simulation"},

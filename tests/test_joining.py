@@ -103,7 +103,7 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     )
     save_bundle(tmp_path / "crops", detector, card)
     save_context(tmp_path / "context", new_context(classes=KINDS), facts={})
-    named = [str(tmp_path / name) for name in ("crops", "context")]
+    named = [str(tmp_path / name) for name in ("context", "crops")]
     out = tmp_path / "joint.safetensors"
     fitted = ["--heads", str(staged), "--joint", str(staged), "--out", str(out)]
     assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0

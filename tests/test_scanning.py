@@ -719,10 +719,11 @@ def test_the_bar_waits_for_a_few_items_too() -> None:
 def test_what_is_waited_for_is_said_if_it_takes_more_than_a_moment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_OF_PATIENCE", 0.0)
     with progress.waiting("loading the detector"):
         pass
-    assert capsys.readouterr().err == ""
-    monkeypatch.setattr(progress, "_SECONDS_OF_PATIENCE", 0.0)
+    assert capsys.readouterr().err == ""  # it is no terminal
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with progress.waiting("loading the detector"):
         wait_until(lambda: capsys.readouterr().err == "loading the detector …\n")
 

@@ -15,6 +15,8 @@ from typing import Any
 import axe_core_python
 import pytest
 from chromium import CHROMIUM, Page, chromium
+from conftest import photo_pixels
+from PIL import Image
 from web_service import (
     LOADER,
     Served,
@@ -115,11 +117,32 @@ def test_photographs_are_dropped_and_get_the_verdicts_of_the_service(
     page.click("input[value=photograph] + span")
     page.wait("document.getElementById('overlay').hidden")
     page.click(".list li:nth-child(3) .pick")
-    assert "convert it to one of these" in text(page, "#reason")
+    assert "convert it to one of JPEG, PNG" in text(page, "#reason")
     assert "nothing in this file" in text(page, ".side[data-detector=robust] .outcome")
     page.wait(stands_still(".list li:nth-child(3) .remove"))
     page.click(".list li:nth-child(3) .remove")
     page.wait("document.querySelectorAll('.list li').length == 2")
+    assert_clean(page, service)
+
+
+@NEEDS_CHROMIUM
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_photograph_that_lies_on_its_side_is_upright_with_its_evidence_over_it(
+    page: Page, service: Served, folder: Path, kind: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = folder / f"lying.{kind}"
+    Image.fromarray(photo_pixels(21, True, 160)[:96]).save(path, kind, exif=exif)
+    page.drop([path], "#drop")
+    judged(page, 1)
+    page.wait("document.getElementById('overlay').width > 500")
+    for place in ("overlay", "photo"):
+        size = [f"document.getElementById('{place}').client{side}" for side in ("Width", "Height")]
+        width, height = page.run(f"[{', '.join(size)}]")
+        assert width / height == pytest.approx(96 / 160, abs=0.03), place
+    assert page.run("document.getElementById('photo').naturalWidth") == 96
+    assert "96 × 160" in text(page, "#facts")
     assert_clean(page, service)
 
 

@@ -49,7 +49,10 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
 
 @contextmanager
 def waiting(description: str) -> Iterator[None]:
-    """Say on standard error what is waited for inside, once that takes more than a moment."""
+    """Tell who looks at a terminal what is waited for inside, once that takes a while."""
+    if not sys.stderr.isatty():
+        yield
+        return
 
     def say() -> None:
         with suppress(OSError, ValueError):

@@ -1,11 +1,11 @@
 """Make a detector that joins kinds of evidence: heads and joint model, fitted on staged scenes.
 
-    python -m trueshot.calibrating.joining TEXTURE CONTEXT --heads CSV --joint CSV --out FILE
+    python -m trueshot.calibrating.joining CONTEXT TEXTURE… --heads CSV --joint CSV --out FILE
 
-Texture is a bundle that judges crops, context a network that `training.context` left. The head of
-the lattice is fitted on the train part of one manifest; those of texture and context, whose
-networks know the train part, and the joint model on the validation part of the other. Neither part
-may hold what rates are later measured on.
+Context is a network that `training.context` left, texture a bundle that judges crops; several
+LCNNs become an ensemble. The head of the lattice is fitted on the train part of one manifest; those
+of texture and context, whose networks know the train part, and the joint model on the validation
+part of the other. Neither part may hold what rates are later measured on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.write import detector_in
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import EvidenceModel, InputContract
-from trueshot.errors import TrueshotError
+from trueshot.errors import BundleError, TrueshotError
 from trueshot.inference.evidence import KINDS, joint_features
 
 CROPS = 64
@@ -46,14 +46,18 @@ class Joining:
 
 
 def join_evidence(
-    texture: Path, context: Path, out: Path, joining: Joining, workers: int | None = None
+    textures: Sequence[Path],
+    context: Path,
+    out: Path,
+    joining: Joining,
+    workers: int | None = None,
 ) -> EvidenceModel:
     """Fit heads and joint model, and write the detector, which is yet to be calibrated.
 
     Scores are kept in ledgers beside `out`: a run that was stopped goes on.
 
     Args:
-        texture: Folder of a training run, or a bundle: judges crops.
+        textures: Folders of training runs, or bundles: judge crops, all of one size.
         context: As `save_context` wrote it.
         out: The bundle to write.
         joining: What it is fitted to.
@@ -65,7 +69,7 @@ def join_evidence(
         CalibrationError: There are too few photographs.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    bundle = with_context(texture, context, joining.crops)
+    bundle = with_context(textures, context, joining.crops)
     unfitted = out.with_name(f"{out.stem}.{_UNFITTED}")
     write_bundle(unfitted, bundle)
     digest = bundle_sha256(unfitted)[:12]
@@ -83,14 +87,14 @@ def join_evidence(
     return model
 
 
-def with_context(texture: Path, context: Path, crops: int = CROPS) -> Bundle:
+def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) -> Bundle:
     """A bundle of crops with a context network beside it, whose evidence nothing joins yet."""
     from trueshot.inference.context import SIDE
     from trueshot.onnx import whole_graph
     from trueshot.training.context import load_context
 
-    path = detector_in(texture)
-    bundle = read_bundle(path)
+    path = detector_in(textures[0])
+    bundle = _ensemble_of(textures)
     detector = load_context(context)
     contract = bundle.card.contract
     side = contract.side if contract else bundle.card.side
@@ -108,6 +112,27 @@ def with_context(texture: Path, context: Path, crops: int = CROPS) -> Bundle:
     }
     card = bundle.card.model_copy(update=said)
     return with_graph(replace(bundle, card=card, context=whole_graph(detector, SIDE)), path)
+
+
+def _ensemble_of(textures: Sequence[Path]) -> Bundle:
+    """One bundle of several LCNNs; of a single one itself."""
+    bundles = [read_bundle(detector_in(path)) for path in textures]
+    first = bundles[0]
+    if len(bundles) == 1:
+        return first
+    alike = ("network", "offset", "scale", "classes")
+    for path, other in zip(textures, bundles, strict=True):
+        if any(getattr(other.card, name) != getattr(first.card, name) for name in alike):
+            raise BundleError(f"{path}: of another network than {textures[0]}")
+    weights = {
+        f"network.members.{number}.{name.removeprefix('network.')}": value
+        for number, bundle in enumerate(bundles)
+        for name, value in bundle.weights.items()
+    }
+    lcnn = {key: value for key, value in first.card.network.items() if key != "name"}
+    network = {"name": "lcnn-ensemble", "members": len(bundles), "lcnn": lcnn}
+    card = first.card.model_copy(update={"network": network, "recipe": None, "data": None})
+    return Bundle(card=card, weights=weights, graph=None)
 
 
 def fitted_to(bundle: Bundle, of_heads: Scores, of_joint: Scores) -> EvidenceModel:
@@ -141,8 +166,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m trueshot.calibrating.joining", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("texture", type=Path)
     parser.add_argument("context", type=Path)
+    parser.add_argument("textures", type=Path, nargs="+")
     parser.add_argument("--heads", type=Path, required=True)
     parser.add_argument("--joint", type=Path, required=True)
     parser.add_argument("--crops", type=int, default=CROPS)
@@ -151,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     joining = Joining(heads=given.heads, joint=given.joint, crops=given.crops)
     try:
-        model = join_evidence(given.texture, given.context, given.out, joining, given.workers)
+        model = join_evidence(given.textures, given.context, given.out, joining, given.workers)
     except TrueshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -254,6 +254,8 @@ def stage(
 def _print_dataset(dataset: Any) -> None:
     for name, reason in dataset.card["passed_over"].items():
         typer.echo(f"passed over {name}: {reason}", err=True)
+    if dataset.card["passed_over"]:
+        typer.echo("what is mended is taken when the same command is run again", err=True)
     for side, facts in dataset.card["sides"].items():
         counts = ", ".join(f"{part} {n}" for part, n in facts["crops_per_class"].items())
         typer.echo(f"{side} px: crops per class: {counts}; near-flat crops taken: {facts['flat']}")

@@ -86,7 +86,11 @@ class EvidenceJudge:
         seen = self.context.outputs(context_frame(pixels, self.context.side)[None])
         features: dict[str, Mapping[str, float]] = {"context": {"logit": float(seen["scores"][0])}}
         if texture is not None:
-            features["texture"] = {"region": texture.score, "overall": texture.overall}
+            features["texture"] = {
+                "region": texture.score,
+                "overall": texture.overall,
+                "highest third": texture.highest_third,
+            }
         if lattice.region is not None:
             features["lattice"] = lattice.features
         heads = self.model.heads

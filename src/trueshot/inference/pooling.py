@@ -21,12 +21,14 @@ class TextureRegion:
     Args:
         score: Mean of the scores of the crops there.
         overall: Mean of all crops.
+        highest_third: Mean of the third of the crops that score highest, wherever they lie.
         local: Of each crop, the mean of its surroundings, shape (n,).
         box: Top, left, bottom and right of the crops of the region, in pixels.
     """
 
     score: float
     overall: float
+    highest_third: float
     local: Floats
     box: tuple[int, int, int, int]
 
@@ -58,6 +60,7 @@ def most_convincing_region(corners: Corners, scores: Floats, side: int) -> Textu
     return TextureRegion(
         score=float(local[best]),
         overall=overall,
+        highest_third=float(np.sort(scores)[-max(1, len(scores) // 3) :].mean()),
         local=local,
         box=(int(top), int(left), int(bottom), int(right)),
     )

@@ -1,6 +1,7 @@
 """Networks, one a file, known by their names: see `register`."""
 
 from trueshot.networks.efficientnet_lite import EfficientNetLite0
+from trueshot.networks.ensemble import Ensemble
 from trueshot.networks.lcnn import LCNN
 from trueshot.networks.registry import (
     NETWORKS,
@@ -17,6 +18,7 @@ __all__ = [
     "LCNN",
     "NETWORKS",
     "EfficientNetLite0",
+    "Ensemble",
     "Explained",
     "Network",
     "NetworkSettings",

@@ -54,7 +54,8 @@ class Settings:
         most_explained: So many are explained.
         piped_names: Whether standard input is a list of names, and not one photograph.
         show_progress: Whether a bar, or lines, go to standard error.
-        say_waiting: Whether it is said there what is waited for before the first verdict.
+        say_waiting: Whether it is said there, if it is a terminal, what is waited for before the
+            first verdict.
         loader: What the workers run, as `Pool` takes it.
         excel: Whether a CSV begins with a byte order mark, by which Excel knows UTF-8.
         fail_on: Verdicts for which the exit status is not 0; None for the default, see

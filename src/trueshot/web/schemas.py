@@ -231,8 +231,8 @@ class Problem(BaseModel):
                     "type": "urn:trueshot:problem:file",
                     "title": "Unsupported Media Type",
                     "status": 415,
-                    "detail": "note.txt: is no JPEG, PNG, WebP, TIFF, BMP or HEIC; "
-                    "convert it to one of these",
+                    "detail": "note.txt: is no image; convert it to one of JPEG, PNG, WebP, "
+                    "TIFF, BMP, GIF, HEIC or AVIF",
                 }
             ]
         },

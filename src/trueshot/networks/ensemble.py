@@ -1,0 +1,65 @@
+"""Several LCNNs that judge together: each has learnt of other photographs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trueshot.networks.lcnn import LCNN, LCNNSettings
+from trueshot.networks.registry import Explained, Network, NetworkSettings, register
+
+MOST = 8
+
+
+class EnsembleSettings(NetworkSettings):
+    """An ensemble of LCNNs and its arguments."""
+
+    name: Literal["lcnn-ensemble"] = "lcnn-ensemble"
+    members: int = Field(default=2, ge=1, le=MOST, description="How many LCNNs.")
+    lcnn: LCNNSettings = Field(default=LCNNSettings(), description="What each of them is.")
+
+
+@register("lcnn-ensemble")
+class Ensemble(Network):
+    """LCNNs of one architecture, whose logits are averaged.
+
+    Args:
+        members: How many.
+        lcnn: Arguments of each, as of `LCNN`.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: No member, or arguments that an LCNN does not take.
+
+    Source: Hansen and Salamon 1990, "Neural network ensembles".
+    """
+
+    Settings = EnsembleSettings
+
+    def __init__(
+        self, members: int = 2, lcnn: dict[str, Any] | None = None, classes: int = 2
+    ) -> None:
+        super().__init__()
+        if not 1 <= members <= MOST:
+            raise ValueError(f"1 to {MOST} members wanted, got {members}")
+        given = {key: value for key, value in (lcnn or {}).items() if key != "name"}
+        self.members = nn.ModuleList(LCNN(**given, classes=classes) for _ in range(members))
+        self.classes = classes
+        self.picture = self.members[0].picture  # type: ignore[assignment]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        return torch.stack([member(images) for member in self.members]).mean(0)
+
+    def explained(self, images: Tensor) -> Explained:
+        """Means over the members; the first layer is that of the first one."""
+        parts: list[Explained] = [member.explained(images) for member in self.members]  # type: ignore[operator]
+        evidence = [part.evidence for part in parts if part.evidence is not None]
+        return Explained(
+            logits=torch.stack([part.logits for part in parts]).mean(0),
+            evidence=torch.stack(evidence).mean(0),
+            first_layer=parts[0].first_layer,
+        )
