@@ -610,7 +610,7 @@ def test_kinds_of_evidence_are_outlined_drawn_and_told(tmp_path: Path) -> None:
     assert rings == {("54.5", "32.5"), ("42.5", "32.5")}, "the peak and its mirror image"
     bars = [a for tag, a in reader.tags if tag == "rect" and a.get("height") == "10"]
     widths = {a["class"]: float(a["width"]) for a in bars if a.get("y") == "1"}
-    assert widths["bar original"] == pytest.approx(100 / 6, abs=0.1)
+    assert widths["bar class-0"] == pytest.approx(100 / 6, abs=0.1)
     assert not any(name.startswith("on") or name == "style" for _, a in reader.tags for name in a)
 
 
