@@ -39,15 +39,15 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recaptures have a display with a grid of 3.1 px in them, over a good part of the width."""
     folder = tmp_path_factory.mktemp("staged")
     rows = []
-    x = np.arange(400)
-    inside = (x >= 100) & (x < 380)
+    x = np.arange(800)
+    inside = (x >= 200) & (x < 760)
     for number in range(56):
         pixels = photograph(number // 2).astype(float)
         if number % 2:
             pixels += (25 * np.cos(2 * np.pi * x / 3.1) * inside)[None, :, None]
         name = f"{number:02d}.png"
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name)
-        corners = [[100, 0], [380, 0], [380, 300], [100, 300]]
+        corners = [[200, 0], [760, 0], [760, 600], [200, 600]]
         rows.append(
             {
                 "path": name,
@@ -80,7 +80,7 @@ def test_patches_of_recaptures_lie_inside_the_medium(staged: Path, tmp_path: Pat
 
 
 def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -> None:
-    arguments = [str(staged), "--out", str(tmp_path), "--side", "290", "--per-photograph", "1"]
+    arguments = [str(staged), "--out", str(tmp_path), "--side", "580", "--per-photograph", "1"]
     manifest = patches_of(arguments, tmp_path)
     assert {frame.label for frame in read_frames(manifest)} == {0}
     with pytest.raises(DatasetError, match="outline"):
