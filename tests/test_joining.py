@@ -121,12 +121,15 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     assert bundled.card.contract is not None
     assert bundled.card.contract.crops == 9
     (measured,) = bundled.card.measured
-    assert measured.auc is not None
-    assert measured.auc.value > 0.95  # the grid is plain to see
-    prediction = Predictor.load(bundled.path).predict(photograph(100))
-    assert prediction.score is not None
-    assert prediction.evidence is not None
-    assert prediction.evidence.contributions["lattice"] == 0  # no grid is no evidence
+    assert measured.photographs == 16
+    predictor = Predictor.load(bundled.path)
+    found = []  # networks that have learnt nothing add what they like; the grid is plain to see
+    for number in range(40, 56):
+        evidence = predictor.predict(staged.parent / f"{number:02d}.png").evidence
+        assert evidence is not None
+        found.append(evidence.contributions["lattice"])
+    assert min(found[1::2]) > 1
+    assert max(found[::2]) < 0.3
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
