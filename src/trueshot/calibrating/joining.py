@@ -7,9 +7,9 @@ become an ensemble. Each kind of evidence is divided by its standard deviation o
 photographs that no network has learnt from, and they are added with equal weights: the sum rule of
 Kittler et al. 1998, "On combining classifiers". Weights are not fitted, for staged photographs
 would set them wrong: what tells their classes apart best (context) does so less well in the world,
-and a lattice better. Of the lattice only what stands a deviation above the mean counts, and only for a recapture:
-fine texture of the world has low peaks, and a grid that was lost on the way to the file is no
-evidence.
+and a lattice better. Of the lattice only what stands a deviation above the mean counts, and only
+for a recapture: fine texture of the world has low peaks, and a grid that was lost on the way to the
+file is no evidence.
 """
 
 from __future__ import annotations
