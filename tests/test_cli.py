@@ -223,7 +223,7 @@ def test_an_attack_that_was_stopped_does_not_do_its_photos_again(
 def test_an_error_is_one_line_that_names_what_was_wrong(
     arguments: tuple[str, ...], named: str
 ) -> None:
-    done = run(*arguments, status=1)
+    done = run(*arguments, status=2)
     assert named in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert "Traceback" not in done.stderr
@@ -306,7 +306,7 @@ def test_reproduce_notices_before_training_that_there_is_nothing_to_judge(
 ) -> None:
     settings = Settings(sides=(SIDE,), per_class=40, fractions=(0.5, 0.5, 0.0))
     data = prepare(photos, tmp_path / "d", settings)
-    done = run("reproduce", data.folder, "--out", tmp_path / "r", *recipes, status=1)
+    done = run("reproduce", data.folder, "--out", tmp_path / "r", *recipes, status=2)
     assert "test part" in done.stderr
     assert not (tmp_path / "r").exists()
 
@@ -398,7 +398,7 @@ def test_an_output_folder_that_is_a_file_is_an_error_of_one_line(
         ("attack", bundle, tmp_path / "in", "--out", out),
         ("evaluate", bundle, "--dataset", dataset.folder, "--out", out),
     ):
-        errors = run(*arguments, status=1).stderr.splitlines()
+        errors = run(*arguments, status=2).stderr.splitlines()
         assert str(out) in errors[-1]
         assert not any("Traceback" in line for line in errors)
     assert out.read_text() == "mine"
