@@ -14,8 +14,10 @@ from trueshot.inference.explanation import EvidenceShown, LatticeShown
 from trueshot.reports.evidence_text import EvidenceTold, decided, evidence_told, place
 from trueshot.reports.merged import Reasons
 from trueshot.reports.rates_text import by_kind, of_hundred, parts_of_hundred
+from trueshot.reports.scan_summary import FIRST, OTHER
 from trueshot.reports.scan_text import NBSP, common_folder
 from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
 CARD = Card(network={"name": "lcnn"}, side=32)
 OTHER_TASK = Card(network={"name": "lcnn"}, side=32, classes=("camera", "edited"), task_name="edit")
@@ -61,7 +63,7 @@ def shown(texture: float, grid: float, context: float, share: float = 0.25) -> E
     )
 
 
-def told(evidence: EvidenceShown, kind: str = "recaptured") -> EvidenceTold:
+def told(evidence: EvidenceShown, kind: str = OTHER) -> EvidenceTold:
     return evidence_told(evidence, kind, 2.5, CARD)
 
 
@@ -72,40 +74,40 @@ def said(sentence: str) -> str:
 @pytest.mark.parametrize(
     ("evidence", "kind", "sentence"),
     [
-        (shown(0.1, 3.0, 0.5), "recaptured", "The grid of a display, 4.0 px apart, decided."),
-        (shown(0.1, 0.2, 2.0), "recaptured", "The frame, which shows a laptop, decided."),
-        (shown(2.0, 0.2, 0.1), "recaptured", "The texture of the region decided."),
+        (shown(0.1, 3.0, 0.5), OTHER, "The grid of a display, 4.0 px apart, decided."),
+        (shown(0.1, 0.2, 2.0), OTHER, "The frame, which shows a laptop, decided."),
+        (shown(2.0, 0.2, 0.1), OTHER, "The texture of the region decided."),
         (
             shown(2.0, 1.9, 0.1),
-            "recaptured",
+            OTHER,
             "The texture of the region and the grid of a display, 4.0 px apart, decided.",
         ),
         (
             shown(1.7, 1.9, 1.8),
-            "recaptured",
+            OTHER,
             "The grid of a display, 4.0 px apart, the frame, which shows a laptop, and the texture "
             "of the region decided.",
         ),
         (
             shown(0.1, -0.2, -2.0),
-            "original",
+            FIRST,
             "The frame, which shows neither a device nor a print, decided.",
         ),
-        (shown(0.1, -2.0, 0.0), "original", "The lack of a display’s grid decided."),
+        (shown(0.1, -2.0, 0.0), FIRST, "The lack of a display’s grid decided."),
         (
             shown(-2.0, 0.0, 0.0),
-            "original",
+            FIRST,
             "The texture, which is that of originals, decided.",
         ),
         (
             shown(0.1, 3.0, 0.5),
-            "undecided",
+            UNDECIDED,
             "The grid of a display, 4.0 px apart, weighs most and speaks for a recapture, but does "
             "not decide.",
         ),
         (
             shown(-1.0, 1.5, -1.0),
-            "original",
+            FIRST,
             "The grid of a display, 4.0 px apart, weighs most and speaks for a recapture; all the "
             "rest together outweighs it.",
         ),
@@ -119,35 +121,35 @@ def test_the_sentence_names_what_weighs_most_and_its_side(
 
 def test_evidence_that_was_not_joined_says_nothing_of_a_decision() -> None:
     bare = replace(shown(0, 0, 0), contributions={})
-    assert decided(bare, "recaptured", CARD) == ""
-    assert "No kind" in decided(shown(0, 0, 0), "undecided", CARD)
+    assert decided(bare, OTHER, CARD) == ""
+    assert "No kind" in decided(shown(0, 0, 0), UNDECIDED, CARD)
 
 
 def test_a_device_in_the_picture_is_told_from_the_picture_of_a_picture() -> None:
-    whole = said(place(shown(2.0, 3.0, 1.0, share=0.93), "recaptured", CARD))
-    part = said(place(shown(2.0, 3.0, 1.0, share=0.12), "recaptured", CARD))
-    device = said(place(shown(-0.5, -0.5, 3.0, share=0.2), "recaptured", CARD))
+    whole = said(place(shown(2.0, 3.0, 1.0, share=0.93), OTHER, CARD))
+    part = said(place(shown(2.0, 3.0, 1.0, share=0.12), OTHER, CARD))
+    device = said(place(shown(-0.5, -0.5, 3.0, share=0.2), OTHER, CARD))
     assert whole == "The picture is of a picture: the region takes 93 % of the frame."
     assert part.startswith("A part of the picture is of a picture (12 % of the frame)")
     assert device.startswith("A laptop is in the picture (20 % of the frame): neither a grid nor")
 
 
 def test_where_no_recapture_was_found_the_region_only_may_be_one() -> None:
-    for kind in ("undecided", "original"):
+    for kind in (UNDECIDED, FIRST):
         for evidence in (shown(2, 3, 1, 0.9), shown(2, 3, 1, 0.1), shown(-1, -1, 3)):
             assert " may be " in place(evidence, kind, CARD)
     none = replace(shown(-1, -1, -1), outline=(), share=0.0)
-    assert place(none, "original", CARD) == "No region speaks for a recapture."
+    assert place(none, FIRST, CARD) == "No region speaks for a recapture."
 
 
 def test_other_tasks_are_told_of_in_their_own_words() -> None:
     evidence = replace(shown(0.1, 0.2, 3.0), looks_like="edited")
-    for kind in ("recaptured", "undecided", "original"):
+    for kind in (OTHER, UNDECIDED, FIRST):
         told = evidence_told(evidence, kind, 1.0, OTHER_TASK)
         text = " ".join([told.decided, told.place, told.context])
         assert "edited" in text
         assert not {"recapture", "display", "laptop"} & set(text.split())
-    assert RECAPTURE.words.verdicts[1] not in decided(shown(0, 2, 0), "undecided", OTHER_TASK)
+    assert RECAPTURE.words.verdicts[1] not in decided(shown(0, 2, 0), UNDECIDED, OTHER_TASK)
 
 
 def test_bars_reach_as_far_as_their_kinds_add_to_the_score() -> None:
@@ -155,7 +157,7 @@ def test_bars_reach_as_far_as_their_kinds_add_to_the_score() -> None:
     assert (bars["lattice"].across, bars["lattice"].width) == (100, 100)
     assert (bars["texture"].across, bars["texture"].width) == (50, 50)
     assert bars["context"].width == 25
-    assert bars["texture"].tone == "original"
+    assert bars["texture"].tone == FIRST
     assert told(shown(-1.0, 2.0, 0.5)).start == pytest.approx(1.0)
 
 
