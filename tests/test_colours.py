@@ -111,3 +111,9 @@ def test_one_colour_more_than_a_palette_holds_is_no_palette() -> None:
 def test_a_detector_that_was_not_calibrated_claims_nothing_and_decides(tmp_path: Path) -> None:
     path = small_bundle(tmp_path / "b.safetensors", 3, calibration=None, decision=None)
     assert Predictor.load(path).predict(REDUCED["GIF"][0]).reasons == ()
+
+
+def test_a_crop_of_no_more_pixels_than_a_palette_has_colours_is_no_palette() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    assert colour_reasons("RGB", crops[:1]) == colour_reasons("RGB", crops) == []
+    assert colour_reasons("P", crops[:1]), "but the file may say that it is one"

@@ -17,6 +17,7 @@ from trueshot.reports.rates_text import by_kind, of_hundred, parts_of_hundred
 from trueshot.reports.scan_summary import FIRST, OTHER
 from trueshot.reports.scan_text import NBSP, common_folder
 from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
 
 CARD = Card(network={"name": "lcnn"}, side=32)
 OTHER_TASK = Card(network={"name": "lcnn"}, side=32, classes=("camera", "edited"), task_name="edit")
@@ -100,7 +101,7 @@ def said(sentence: str) -> str:
         ),
         (
             shown(0.1, 3.0, 0.5),
-            "undecided",
+            UNDECIDED,
             "The grid of a display, 4.0 px apart, weighs most and speaks for a recapture, but does "
             "not decide.",
         ),
@@ -155,7 +156,7 @@ def test_other_tasks_are_told_of_in_their_own_words() -> None:
         text = " ".join([told.decided, told.place, told.context])
         assert "edited" in text
         assert not {"recapture", "display", "laptop"} & set(text.split())
-    assert RECAPTURE.words.verdicts[1] not in decided(shown(0, 2, 0), "undecided", OTHER_TASK)
+    assert RECAPTURE.words.verdicts[1] not in decided(shown(0, 2, 0), UNDECIDED, OTHER_TASK)
 
 
 def test_bars_reach_as_far_as_their_kinds_add_to_the_score() -> None:

@@ -593,7 +593,8 @@ def with_evidence() -> dict[str, Explanation]:
 
 
 def test_kinds_of_evidence_are_outlined_drawn_and_told(tmp_path: Path) -> None:
-    reader = Reader(page(tmp_path, RECORDS[39:], explanations=with_evidence()))
+    html = page(tmp_path, RECORDS[39:], explanations=with_evidence())
+    reader = Reader(html)
     (card,) = reader.cards.values()
     text = card.replace(NBSP, " ")
     for words in (
@@ -609,8 +610,9 @@ def test_kinds_of_evidence_are_outlined_drawn_and_told(tmp_path: Path) -> None:
     rings = {(a["cx"], a["cy"]) for tag, a in reader.tags if tag == "circle"}
     assert rings == {("54.5", "32.5"), ("42.5", "32.5")}, "the peak and its mirror image"
     bars = [a for tag, a in reader.tags if tag == "rect" and a.get("height") == "10"]
-    widths = {a["class"]: float(a["width"]) for a in bars if a.get("y") == "1"}
-    assert widths["bar class-0"] == pytest.approx(100 / 6, abs=0.1)
+    widths = [(a["class"], float(a["width"])) for a in bars if a.get("y") == "1"]
+    assert widths == [("bar class-0", 16.7), ("bar other", 100), ("bar other", 33.3)]
+    assert all(f".{name.split()[1]} {{ --tone:" in html for name, _ in widths), "colours are known"
     assert not any(name.startswith("on") or name == "style" for _, a in reader.tags for name in a)
 
 

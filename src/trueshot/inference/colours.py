@@ -36,7 +36,7 @@ def colour_reasons(mode: str, crops: Bytes) -> list[str]:
     """
     if mode in _MODES:
         return [f"its colours are {_MODES[mode]}: {_WANTED}"]
-    if not crops.size:
+    if crops[..., 0].size <= MOST_OF_PALETTE:  # a palette holds the colours of any so few pixels
         return []
     sparse = np.ascontiguousarray(crops[:, ::_SPARSE_ROWS, ::_SPARSE])
     # A few pixels show of most photographs that there are many; only then are all looked at.
