@@ -13,16 +13,19 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from shipping.changing import attacked, changed_by, in_manifest
+from shipping.changing import Shown, attacked, changed_by, in_manifest
 from shipping.measuring import measurement
 from threadpoolctl import threadpool_limits
 
 from trueshot.bundle import load_bundle, read_bundle, write_bundle
 from trueshot.calibrating import CalibrationSettings, make_bundle
+from trueshot.calibrating.error_rates import Kind
 from trueshot.card import Measurement
 from trueshot.channels import EVERYDAY
 from trueshot.detectors import SUMS
@@ -52,6 +55,7 @@ LIMITS = (
     "Recaptures that fill the frame, and were scaled down until no grid is left, leave little to "
     "see: no border, no lattice.",
 )
+BUDGETS = (1.0, 2.0)  # levels
 FEW = 6  # each so manieth photograph is attacked or changed
 ATTACKED = "10 steps in L∞ on the crops that are judged: their network is attacked, nothing else."
 REAL = (
@@ -76,30 +80,39 @@ def bundle(given: argparse.Namespace) -> None:
 
 
 def measure(given: argparse.Namespace) -> None:
-    threadpool_limits(1)
-    predictor, (detector, _) = Predictor.load(given.bundle), load_bundle(given.bundle)
-    command = "python bench/accurate.py measure BUNDLE"
-    found: list[Measurement] = [m for m in predictor.card.measured if m.kind == "clean"]
-    test = in_manifest(given.test, "test")
-    few = [photo for number, photo in enumerate(test) if number // 2 % FEW == 0]
-    found += [
-        measurement(predictor, few, "attacked", f"PGD, ε = {budget:g}", command, change, ATTACKED)
-        for budget in (1.0, 2.0, 5.0)
-        for change in [partial(attacked, predictor, detector, budget)]
+    """Attacked, changed, and real photographs; each measurement in a process of its own."""
+    few = [
+        photo
+        for number, photo in enumerate(in_manifest(given.test, "test"))
+        if number // 2 % FEW == 0
     ]
-    found += [
-        measurement(predictor, few, "everyday", name, command, changed_by(channel))
+    tasks = [("attacked", f"PGD, ε = {budget:g}", few, budget) for budget in BUDGETS]
+    tasks += [
+        ("everyday", "unchanged" if channel is None else channel.name, few, channel)
         for channel in (None, *EVERYDAY)
-        for name in ["unchanged" if channel is None else channel.name]
     ]
     for manifest in given.real:
         photos = in_manifest(manifest)
         for source in sorted({photo.source for photo in photos}):
             here = [replace(photo, source="") for photo in photos if photo.source == source]
-            found.append(measurement(predictor, here, "real", source, command, note=REAL))
+            tasks.append(("real", source, here, None))
+    with ProcessPoolExecutor(given.workers, initializer=threadpool_limits, initargs=(1,)) as pool:
+        found = list(pool.map(partial(_measured, given.bundle), tasks))
     read = read_bundle(given.bundle)
-    card = read.card.model_copy(update={"measured": tuple(found)})
+    clean = [one for one in read.card.measured if one.kind == "clean"]
+    card = read.card.model_copy(update={"measured": (*clean, *found)})
     write_bundle(given.bundle, replace(read, card=card))
+
+
+def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measurement:
+    kind, name, photos, how = task
+    predictor = Predictor.load(bundle)
+    command = "python bench/accurate.py measure BUNDLE"
+    if kind == "attacked":
+        change = partial(attacked, predictor, load_bundle(bundle)[0], how)
+        return measurement(predictor, photos, kind, name, command, change, ATTACKED)
+    note = REAL if kind == "real" else ""
+    return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
 def install(given: argparse.Namespace) -> None:
@@ -125,6 +138,7 @@ def main() -> None:
     command.add_argument("bundle", type=Path)
     command.add_argument("--test", type=Path, required=True)
     command.add_argument("--real", type=Path, nargs="+", default=[])
+    command.add_argument("--workers", type=int)
     command.set_defaults(run=measure)
     command = commands.add_parser("install")
     command.add_argument("bundle", type=Path)

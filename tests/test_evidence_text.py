@@ -122,7 +122,7 @@ def test_the_sentence_names_what_weighs_most_and_its_side(
 def test_evidence_that_was_not_joined_says_nothing_of_a_decision() -> None:
     bare = replace(shown(0, 0, 0), contributions={})
     assert decided(bare, OTHER, CARD) == ""
-    assert "No kind" in decided(shown(0, 0, 0), UNDECIDED, CARD)
+    assert "No kind" in decided(shown(0, 0, 0), "undecided", CARD)
 
 
 def test_a_device_in_the_picture_is_told_from_the_picture_of_a_picture() -> None:
@@ -134,17 +134,24 @@ def test_a_device_in_the_picture_is_told_from_the_picture_of_a_picture() -> None
     assert device.startswith("A laptop is in the picture (20 % of the frame): neither a grid nor")
 
 
-def test_where_no_recapture_was_found_the_region_only_may_be_one() -> None:
-    for kind in (UNDECIDED, FIRST):
-        for evidence in (shown(2, 3, 1, 0.9), shown(2, 3, 1, 0.1), shown(-1, -1, 3)):
-            assert " may be " in place(evidence, kind, CARD)
+def test_where_no_recapture_was_found_the_region_is_not_called_one() -> None:
+    for evidence in (shown(2, 3, 1, 0.9), shown(2, 3, 1, 0.1), shown(-1, -1, 3)):
+        assert " may be " in place(evidence, "undecided", CARD)
+        told = said(place(evidence, FIRST, CARD))
+        assert told.startswith("What speaks for a recapture all the same lies in the outlined")
     none = replace(shown(-1, -1, -1), outline=(), share=0.0)
     assert place(none, FIRST, CARD) == "No region speaks for a recapture."
 
 
+def test_a_window_that_was_looked_at_reduced_is_said_to_be() -> None:
+    figure = told(replace(shown(0, 3, 0), lattice=replace(LATTICE, side=2048))).figure
+    assert figure is not None
+    assert figure.size == "at 1/4 of its size, as it was looked at"
+
+
 def test_other_tasks_are_told_of_in_their_own_words() -> None:
     evidence = replace(shown(0.1, 0.2, 3.0), looks_like="edited")
-    for kind in (OTHER, UNDECIDED, FIRST):
+    for kind in (OTHER, "undecided", FIRST):
         told = evidence_told(evidence, kind, 1.0, OTHER_TASK)
         text = " ".join([told.decided, told.place, told.context])
         assert "edited" in text

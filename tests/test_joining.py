@@ -39,15 +39,15 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recaptures have a display with a grid of 3.1 px in them, over a good part of the width."""
     folder = tmp_path_factory.mktemp("staged")
     rows = []
-    x = np.arange(400)
-    inside = (x >= 100) & (x < 380)
+    x = np.arange(800)
+    inside = (x >= 200) & (x < 760)
     for number in range(56):
         pixels = photograph(number // 2).astype(float)
         if number % 2:
             pixels += (25 * np.cos(2 * np.pi * x / 3.1) * inside)[None, :, None]
         name = f"{number:02d}.png"
         Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / name)
-        corners = [[100, 0], [380, 0], [380, 300], [100, 300]]
+        corners = [[200, 0], [760, 0], [760, 600], [200, 600]]
         rows.append(
             {
                 "path": name,
@@ -80,7 +80,7 @@ def test_patches_of_recaptures_lie_inside_the_medium(staged: Path, tmp_path: Pat
 
 
 def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -> None:
-    arguments = [str(staged), "--out", str(tmp_path), "--side", "290", "--per-photograph", "1"]
+    arguments = [str(staged), "--out", str(tmp_path), "--side", "580", "--per-photograph", "1"]
     manifest = patches_of(arguments, tmp_path)
     assert {frame.label for frame in read_frames(manifest)} == {0}
     with pytest.raises(DatasetError, match="outline"):
@@ -121,12 +121,15 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     assert bundled.card.contract is not None
     assert bundled.card.contract.crops == 9
     (measured,) = bundled.card.measured
-    assert measured.auc is not None
-    assert measured.auc.value > 0.95  # the grid is plain to see
-    prediction = Predictor.load(bundled.path).predict(photograph(100))
-    assert prediction.score is not None
-    assert prediction.evidence is not None
-    assert prediction.evidence.contributions["lattice"] == 0  # no grid is no evidence
+    assert measured.photographs == 16
+    predictor = Predictor.load(bundled.path)
+    found = []  # networks that have learnt nothing add what they like; the grid is plain to see
+    for number in range(40, 56):
+        evidence = predictor.predict(staged.parent / f"{number:02d}.png").evidence
+        assert evidence is not None
+        found.append(evidence.contributions["lattice"])
+    assert min(found[1::2]) > 1
+    assert max(found[::2]) < 0.3
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:

@@ -2,14 +2,14 @@
 
     python -m trueshot.calibrating.joining CONTEXT TEXTURE… --spread MANIFEST --out FILE
 
-Context is a network that `training.context` left, texture a bundle that judges crops; several LCNNs
-become an ensemble. Each kind of evidence is divided by its standard deviation over staged
-photographs that no network has learnt from, and they are added with equal weights: the sum rule of
-Kittler et al. 1998, "On combining classifiers". Weights are not fitted, for staged photographs
-would set them wrong: what tells their classes apart best (context) does so less well in the world,
-and a lattice better. Of the lattice only what stands a deviation above the mean counts, and only
-for a recapture: fine texture of the world has low peaks, and a grid that was lost on the way to the
-file is no evidence.
+Context is a network that `training.context` left, texture a bundle that judges crops; several
+LCNNs become an ensemble. Each kind of evidence is divided by its standard deviation over staged
+photographs that no network has learnt from, and they are added with equal weights: the sum rule
+of Kittler et al. 1998, "On combining classifiers". Weights are not fitted, for staged photographs
+would set them wrong: what tells their classes apart best (context) does so less well in the
+world, and a lattice better. Of the lattice only what stands a standard deviation above the
+mean of originals counts, and only for a recapture: fine texture of the world has low peaks, and a
+grid that was lost on the way to the file is no evidence.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ FEATURES = {
     "context": ("logit",),
     "lattice": ("luma 1/1 height",),
 }
-_OFFSETS = {"lattice": -1.0}  # deviations that are no evidence yet
+_ONE_SIDED = "lattice"
+_BEYOND = 1.0  # deviations of originals above their mean, from which on it is evidence
 _UNJOINED = "unjoined.safetensors"
 
 
@@ -101,17 +102,22 @@ def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:
         [each.features.get(f"{kind}: {name}", np.nan) for name in names] for each in scores.findings
     ]
     table = np.array(rows, np.float64)
-    table = table[~np.isnan(table).any(1)]
+    known = ~np.isnan(table).any(1)
+    table, labels = table[known], scores.labels[known]
     deviations = table.std(0) if len(table) else np.zeros(len(names))
     if not (deviations > 0).all():
         raise CalibrationError(f"{kind}: says the same of all {len(table)} photographs")
-    spread = float(((table - table.mean(0)) / deviations).mean(1).std())
+    standard = ((table - table.mean(0)) / deviations).mean(1)
+    spread, nought = float(standard.std()), 0.0
+    if kind == _ONE_SIDED:
+        originals = standard[labels == 0]
+        nought = float(originals.mean() + _BEYOND * originals.std()) / spread
     return LinearModel(
         features=tuple(names),
         means=tuple(table.mean(0).tolist()),
         deviations=tuple(deviations.tolist()),
         weights=(1 / len(names) / spread,) * len(names),
-        intercept=_OFFSETS.get(kind, 0.0),
+        intercept=-nought,
     )
 
 

@@ -132,8 +132,13 @@ def scale_of(card: Card) -> tuple[float, float]:
     Returns:
         The score that speaks for neither, at which the likelihood ratio is 1; and how far from it
         the farther of the two scores lies, from which on the ratio is as extreme as the
-        calibration supports. Without calibration, 0 and 4.
+        calibration supports. Without calibration, 0 and 4. Of a detector that joins kinds of
+        evidence, whose crops are on another scale than its photographs: the mean of crops over
+        staged photographs, and two standard deviations.
     """
+    if card.evidence is not None and card.evidence.heads:
+        texture = card.evidence.heads["texture"]
+        return texture.means[0], 2 * texture.deviations[0]
     return (0.0, _SPAN) if card.calibration is None else _scale(card.calibration)
 
 
@@ -172,7 +177,9 @@ def _with_evidence(
         judged=_spots(prediction.corners, prediction.scores),
         looked_at=_spots(corners, maps.mean((1, 2))),
         within_crops=within,
-        key_crop=_key_crop(model, pixels, prediction, explanation.neutral),
+        key_crop=_key_crop(
+            model, pixels, prediction, 0.0 if prediction.evidence else explanation.neutral
+        ),
     )
 
 

@@ -38,9 +38,14 @@ class EvidenceBar:
 
 @dataclass(frozen=True, kw_only=True)
 class LatticeFigure:
-    """A window at its own size, and its spectrum with the peak and its mirror image."""
+    """A window at the size at which it was looked at, and its spectrum with the peaks ringed.
+
+    Args:
+        size: Of the window beside that of the photograph, in words.
+    """
 
     lattice: LatticeShown
+    size: str
     window: bytes
     spectrum: bytes
     side: int
@@ -126,6 +131,10 @@ def place(shown: EvidenceShown, kind: str, card: Card) -> str:
     if not shown.outline:
         return f"No region speaks for {_sides(card)[1]}."
     share = share_of_frame(shown.share)
+    if kind == FIRST:
+        return (
+            f"What speaks for {_sides(card)[1]} all the same lies in the outlined region, {share}."
+        )
     if card.classes != RECAPTURE.classes:
         return f"The outlined region, {share}, speaks most for {_sides(card)[1]}."
     strongest = max(shown.contributions.values(), default=0.0)
@@ -247,8 +256,12 @@ def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
     height, width = spectrum.height, spectrum.width
     y, x = lattice.peak
     mirror = 2 * (height // 2) - y, 2 * (width // 2) - x
+    factor = max(1, round(lattice.side / window.width))
     return LatticeFigure(
         lattice=lattice,
+        size="at its own size"
+        if factor == 1
+        else f"at 1/{factor} of its size, as it was looked at",
         window=_webp(middle, lossless=True, quality=20),
         spectrum=_webp(_fewer(spectrum), quality=70),
         side=width,

@@ -232,7 +232,8 @@ def scan(
         if out is not None and book is not None:
             write_output(out, book.verdicts(), excel=settings.excel)
         if settings.explain and book is not None:
-            explain_shown(engine, found(), book, settings.most_explained, task)
+            with _waiting("explaining what the report shows", settings):
+                explain_shown(engine, found(), book, settings.most_explained, task)
         if finish is not None and book is not None:
             finish(book, summary)
             if settings.explain:

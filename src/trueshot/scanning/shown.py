@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from trueshot.engines.engine import Engine, Reply, Request
 from trueshot.engines.pool import WorkerError
@@ -49,7 +49,6 @@ def explain_shown(
     ledger: Ledger,
     most: int,
     task: Task = RECAPTURE,
-    advance: Callable[[int, str], None] | None = None,
 ) -> None:
     """Have what a report will show explained, as far as it is not.
 
@@ -62,7 +61,6 @@ def explain_shown(
         ledger: Where their verdicts are.
         most: So many are shown.
         task: What the detector decides.
-        advance: Told of each.
     """
     missing = ledger.unexplained(most_telling(ledger.verdicts(), most, task))
 
@@ -78,5 +76,4 @@ def explain_shown(
 
     # By what tells items apart: files may have come and gone since their places were counted.
     for _ in engine.map((item for item in found if item.identity in missing), ask, done):
-        if advance is not None:
-            advance(1, "")
+        pass
