@@ -155,7 +155,7 @@ def test_what_the_first_process_refuses_it_alone_says(dataset: Dataset, tmp_path
     train(small(2), dataset, tmp_path / "run")
     _, _, *arguments = train_command(small(3), dataset, tmp_path / "run")
     started = forked(2, "trueshot", *arguments)
-    assert [process.wait() for process in started] == [1, 0]
+    assert [process.wait() for process in started] == [2, 0]
     said = "".join(process.stderr for process in started)
     assert said.count("holds a run of another recipe") == 1
     assert "another process of this run has died" not in said
