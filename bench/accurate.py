@@ -52,8 +52,8 @@ LIMITS = (
     "The rate of missed recaptures is kept for all media together, not for each: 11 to 61 of a "
     "kind are too few for that. Prints and televisions may be missed more often.",
     "A photograph of a room with a lit screen in it is a recapture here, whatever it is for.",
-    "Whoever adds noise of a level or two on purpose turns the texture; lattice and context were "
-    "not attacked at all. Use `robust` where somebody may want to deceive.",
+    "Whoever adds noise of a level on purpose turns every verdict: an attack on the texture alone "
+    "outweighs lattice and context. Use `robust` where somebody may want to deceive.",
     "Recaptures that fill the frame, and were scaled down until no grid is left, leave little to "
     "see: no border, no lattice.",
 )
