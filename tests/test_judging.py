@@ -292,7 +292,7 @@ def test_the_detector_of_a_predictor_says_what_the_predictor_says() -> None:
     pixels = noise(side, side)
     logits = predictor.detector(to_levels(pixels[None]))
     (score,) = scores_of(logits.double()).tolist()
-    assert predictor.predict(pixels).score == pytest.approx(score, abs=1e-4)
+    assert predictor.predict(pixels).scores.tolist() == pytest.approx([score], abs=1e-4)
 
 
 def test_the_public_names_are_these() -> None:

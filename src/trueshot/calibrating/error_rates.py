@@ -83,6 +83,7 @@ def fit_all(
     apcer: float,
     bpcer: float,
     of_new_sources: bool | None = None,
+    by_kind: bool = True,
     wording: Wording = RECAPTURE.words,
 ) -> FittedCalibration:
     """Calibrate on photographs that have scores.
@@ -95,6 +96,8 @@ def fit_all(
         bpcer: Wanted.
         of_new_sources: Whether the rates are to be kept for sources that were not seen; by
             default where there are enough sources for that.
+        by_kind: Whether the rate of recaptures is to be kept for each of their kinds, or for all
+            together.
         wording: What errors call classes and rates.
 
     Raises:
@@ -117,7 +120,7 @@ def fit_all(
             scores,
             labels,
             sources if of_new_sources else None,
-            scored.kinds,
+            scored.kinds if by_kind else None,
             apcer=apcer,
             bpcer=bpcer,
             wording=wording,

@@ -41,6 +41,8 @@ class CalibrationSettings:
     Args:
         apcer: Share of recaptures called original, in (0, 1).
         bpcer: Share of originals called recaptured, in (0, 1).
+        by_kind: Whether `apcer` is kept for each kind of recapture, which takes as many of each as
+            of all, or for all together.
         method: Of calibration: `logistic` or `isotonic`.
         crops: At most so many of a photograph.
         aggregation: How the scores of crops become one, as in `CropAggregator`.
@@ -54,6 +56,7 @@ class CalibrationSettings:
 
     apcer: float = 0.05
     bpcer: float = 0.01
+    by_kind: bool = True
     method: str = "logistic"
     crops: int = 16
     aggregation: str = "mean"
@@ -142,6 +145,7 @@ def make_bundle(
         method=settings.method,
         apcer=settings.apcer,
         bpcer=settings.bpcer,
+        by_kind=settings.by_kind,
         wording=task.words,
     )
     fitted = calibrated(known)
