@@ -9,7 +9,15 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage
 
-from trueshot.inference.lattice import NOISE, PLANES, SIDES, Lattice, find_lattice, spectrum_of
+from trueshot.inference.lattice import (
+    LUMA,
+    NOISE,
+    PLANES,
+    SIDES,
+    Lattice,
+    find_lattice,
+    spectrum_of,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -155,3 +163,13 @@ def test_every_size_has_the_same_features_all_finite(shape: tuple[int, int]) -> 
 
 def test_a_black_frame_has_no_lattice() -> None:
     assert find_lattice(np.zeros((600, 600, 3), np.uint8)).score == 0
+
+
+def test_without_colours_the_heights_of_luma_are_the_same() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (600, 800, 3)).astype(np.uint8)
+    whole, luma = find_lattice(pixels).features, find_lattice(pixels, LUMA).features
+    assert whole.keys() == luma.keys()
+    for name in whole:
+        if name.startswith("luma"):
+            assert whole[name] == luma[name]
+    assert luma["red-green 1/2 height"] == pytest.approx(2.5)

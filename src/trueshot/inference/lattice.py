@@ -42,6 +42,9 @@ PLANES: tuple[tuple[int, Channel], ...] = (
     (4, "blue-yellow"),
 )
 
+LUMA = tuple((scale, channel) for scale, channel in PLANES if channel == "luma")
+"""Without differences of colours, which take a third of the time."""
+
 _WINDOWS = 48  # of a grid, at most: larger photographs are sampled
 _PEAKS = 3  # of a window
 _CANDIDATES = 32  # frequencies that are looked through for them
@@ -168,17 +171,18 @@ class _Grid:
     rows: list[list[Window]]
 
 
-def find_lattice(pixels: Bytes) -> Lattice:
+def find_lattice(pixels: Bytes, planes: Sequence[tuple[int, Channel]] = PLANES) -> Lattice:
     """Look for the grid of a display.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3). Of a photograph that is smaller than 256 px both ways
             nothing is known.
+        planes: Some of `PLANES`; the features of others are those of noise.
 
     Returns:
         The most convincing region and the features of the whole photograph.
     """
-    grids = list(_grids(pixels))
+    grids = list(_grids(pixels, planes))
     regions = [max(_regions(grid), key=_strength) for grid in grids]
     features = _features_of_planes(grids, regions)
     best = max(regions, key=_strength, default=None)
@@ -208,10 +212,10 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
     return power, ((ky + side // 2) % side, (kx + side // 2) % side)
 
 
-def _grids(pixels: Bytes) -> Iterator[_Grid]:
+def _grids(pixels: Bytes, planes: Sequence[tuple[int, Channel]]) -> Iterator[_Grid]:
     half: Floats = _halved(pixels) @ np.array([*_WEIGHTS.values()], np.float32).T
     mixed = {2: half, 4: _halved(half)}
-    for scale, channel in PLANES:
+    for scale, channel in planes:
         plane = pixels if scale == 1 else mixed[scale][..., [*_WEIGHTS].index(channel)]
         fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
         # Colours take twice the time of luma, and find what is large.
