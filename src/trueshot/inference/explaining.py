@@ -37,6 +37,7 @@ Corners = tuple[tuple[int, int], ...]
 
 MOST_CROPS = 192  # on the heat map, spread over the photograph
 THUMBNAIL = 480  # pixels along the long side
+_MANY = 48  # crops that cover a photograph well enough
 _SMALLEST_MAP = 4  # places across, below which a border would be most of it
 _SPECTRUM_SHOWN = (0.02, 0.9999)  # quantiles that are drawn black and white
 _SPAN = 4.0  # where no calibration says how far scores reach
@@ -47,7 +48,8 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
     """Explain a judgement, right after it, from the same pixels.
 
     The heat map shows at most 192 crops, chosen as those that are judged are: spread over the
-    whole photograph, flat ones left out; and those judged over them. Inside a crop of an LCNN it
+    whole photograph, flat ones left out; and those judged over them. Where 48 or more were judged,
+    it shows these alone. Inside a crop of an LCNN it
     shows the detector's own map before it pools globally, whose mean is the score of the crop.
 
     Args:
@@ -118,8 +120,10 @@ def _lattice_shown(region: LatticeRegion | None, pixels: Bytes) -> LatticeShown 
         y=window.y,
         x=window.x,
         side=window.side,
-        window=_written(seen, "WEBP", lossless=True),
-        spectrum=_written(Image.fromarray(shades.astype(np.uint8)), "WEBP", lossless=True),
+        window=_written(seen, "WEBP", lossless=True, method=0),
+        spectrum=_written(
+            Image.fromarray(shades.astype(np.uint8)), "WEBP", lossless=True, method=0
+        ),
         peak=peak,
         period=region.period,
         prominence=region.peak.prominence,
@@ -184,7 +188,9 @@ def _with_evidence(
 
 
 def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
-    """Those judged last: they are painted over the others."""
+    """Those judged last: they are painted over the others; where they are many, they alone."""
+    if len(prediction.corners) >= _MANY:
+        return prediction.corners
     side, orientation = prediction.side, prediction.orientation
     stored = lying(pixels, orientation)
     chosen = select_crops(stored, side, MOST_CROPS).corners
