@@ -207,6 +207,17 @@ def test_a_card_and_networks_that_do_not_fit_are_refused(fitted: Bundle, tmp_pat
         Predictor.load(tmp_path / "without")
     with pytest.raises(ValueError, match="joint model"):
         EvidenceModel(media=KINDS, heads=HEADS)
+    with pytest.raises(ValueError, match="heads of texture, lattice, context"):
+        EvidenceModel(media=KINDS, heads={"texture": HEADS["texture"]}, joint=JOINT)
+    other = EvidenceModel(media=(*KINDS, "wall"), heads=HEADS, joint=JOINT)
+    card = fitted.card.model_copy(update={"evidence": other})
+    write_bundle(tmp_path / "media", replace(fitted, card=card))
+    with pytest.raises(BundleError, match="4 are named"):
+        Predictor.load(tmp_path / "media")
+    swapped = replace(fitted, context=fitted.graph)
+    write_bundle(tmp_path / "swapped", swapped)
+    with pytest.raises(BundleError):
+        Predictor.load(tmp_path / "swapped")
 
 
 def test_what_is_explained_survives_as_bytes_and_names_the_period(path: Path) -> None:

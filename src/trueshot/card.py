@@ -117,6 +117,10 @@ class Measurement(_Part):
     note: str = Field(default="", max_length=1000)
 
 
+KINDS = ("texture", "lattice", "context")
+"""Of evidence, see `inference.evidence`."""
+
+
 class EvidenceModel(_Part):
     """How kinds of evidence about a photograph are made one score.
 
@@ -135,6 +139,8 @@ class EvidenceModel(_Part):
     def _whole(self) -> EvidenceModel:
         if (self.joint is None) == bool(self.heads):
             raise ValueError("heads of the kinds of evidence and a joint model, or neither, wanted")
+        if self.heads and set(self.heads) != set(KINDS):
+            raise ValueError(f"heads of {', '.join(KINDS)} wanted, got {', '.join(self.heads)}")
         return self
 
 

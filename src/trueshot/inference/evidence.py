@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.card import EvidenceModel
+from trueshot.card import KINDS, EvidenceModel
+from trueshot.errors import BundleError
 from trueshot.inference.context import context_frame
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.lattice import LUMA, Lattice, find_lattice
@@ -24,7 +25,6 @@ from trueshot.inference.regions import Region, most_convincing_place
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-KINDS = ("texture", "lattice", "context")
 WHOLE = 400_000  # pixels, below which it is no whole photograph
 
 
@@ -68,11 +68,21 @@ class EvidenceJudge:
     Args:
         model: How.
         context: The network that sees whole frames.
+
+    Raises:
+        BundleError: The network does not say of a frame what is needed.
     """
 
     def __init__(self, model: EvidenceModel, context: CropModel) -> None:
         self.model = model
         self.context = context
+        given = context.outputs(np.zeros((1, context.side, context.side, 3), np.uint8))
+        count = len(model.media)
+        logits = given.get("logits", np.zeros((1, 2)))
+        if logits.shape != (1, count) or given["scores"].shape != (1,):
+            raise BundleError(f"a context network of {logits.shape[1:]} classes, {count} are named")
+        if given.get("evidence", np.zeros(1)).ndim != 3:
+            raise BundleError("a context network that does not say where it sees what")
 
     def gather(self, pixels: Bytes, corners: Corners, scores: Floats, side: int) -> Evidence:
         """Look at a photograph in all three ways.
