@@ -552,6 +552,20 @@ def test_the_apcer_of_a_measurement_is_that_of_the_worst_kind() -> None:
     assert (found.apcer.count, found.apcer.total, found.apcer_by_kind) == (2, 20, {})
 
 
+def test_a_rate_is_kept_for_each_kind_of_recapture_or_for_all_together() -> None:
+    random = np.random.default_rng(0)
+    scores = [*random.normal(-2, 1, 300), *random.normal(3, 1, 270), *random.normal(0, 1, 30)]
+    labels = [0] * 300 + [1] * 300
+    kinds = [""] * 300 + ["screen"] * 270 + ["print"] * 30
+    given = evidence_of(list(map(float, scores)), labels, [str(n) for n in range(600)], kinds)
+    fit = partial(fit_all, given, 64, "logistic", apcer=0.1, bpcer=0.1)
+    each, together = fit(by_kind=True).decision, fit(by_kind=False).decision
+    prints, recaptures = np.array(scores[570:]), np.array(scores[300:])
+    assert (prints <= each.original_to).mean() <= 0.1
+    assert (prints <= together.original_to).mean() > 0.1
+    assert (recaptures <= together.original_to).mean() <= 0.1
+
+
 def test_of_very_many_kinds_the_worst_are_named_and_long_texts_are_cut() -> None:
     kinds = [""] * 4 + [f"display {n:02}" for n in range(25)]
     verdicts = ["original"] * 4 + ["recaptured"] * 20 + ["original"] * 5

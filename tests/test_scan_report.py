@@ -285,7 +285,12 @@ def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
         assert ("must not be relied on" in text) == unlike
         assert ("outside of what the detector was calibrated for" in text) == unlike
         assert ("between the two thresholds" in text) != unlike
+        assert ("It leans towards" in text) == (reason == BETWEEN_THRESHOLDS)
         assert reason is None or reason in text
+    side = "recaptured" if weak["log10_lr"] > 0 else "original"
+    told = long_text(Verdict.from_record(weak))
+    assert f"It leans towards {side}. A sharper or closer photograph" in told
+    assert "leans" not in long_text(Verdict.from_record(outside))
 
 
 def test_what_could_not_be_scored_says_so(tmp_path: Path) -> None:

@@ -67,6 +67,19 @@ def support(log10_lr: float) -> str | None:
     return reached[-1] if reached else None
 
 
+def leaning(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
+    """Of a photograph whose score lies between the thresholds: which way, and what would help.
+
+    Args:
+        log10_lr: Log10 likelihood ratio of recapture against original.
+        wording: Of the task.
+    """
+    return (
+        f"It leans towards {wording.verdicts[log10_lr > 0]}. A sharper or closer photograph of the "
+        "same, or the file as the camera wrote it, may decide."
+    )
+
+
 def beside_verdict(verdict: str, log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
     """What a reader must be told where a verdict goes further than the words of its ratio.
 

@@ -16,6 +16,7 @@ from trueshot.calibration.verbal_scale import (
     BETWEEN_THRESHOLDS,
     beside_verdict,
     in_words,
+    leaning,
     propositions,
 )
 from trueshot.card import Card
@@ -400,7 +401,8 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
         beside_verdict(row.verdict, row.log10_lr, card.words) if card.decision is not None else ""
     )
     told = (f"A score of {number_text(row.score)} is {said}.", in_words(row.log10_lr, card.words))
-    return (*told, beside) if beside else told
+    leans = leaning(row.log10_lr, card.words) if row.reason == BETWEEN_THRESHOLDS else ""
+    return (*told, *filter(None, (beside, leans)))
 
 
 def _caution(row: Row, card: Card) -> str:

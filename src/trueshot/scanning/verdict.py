@@ -161,7 +161,13 @@ def one_line(verdict: Verdict) -> str:
 
 def long_text(verdict: Verdict) -> str:
     """A verdict at length, with its likelihood ratio in words: for a single photograph."""
-    from trueshot.calibration.verbal_scale import beside_verdict, in_figures, in_words
+    from trueshot.calibration.verbal_scale import (
+        BETWEEN_THRESHOLDS,
+        beside_verdict,
+        in_figures,
+        in_words,
+        leaning,
+    )
 
     told = [verdict.file, f"  {_called(verdict).upper()}"]
     if verdict.reason:
@@ -172,6 +178,8 @@ def long_text(verdict: Verdict) -> str:
         told.append(f"  likelihood ratio {ratio}. {in_words(verdict.log10_lr, words)}")
         beside = beside_verdict(verdict.verdict, verdict.log10_lr, words)
         told += [f"  {beside}"] if beside else []
+        if verdict.reason == BETWEEN_THRESHOLDS:
+            told.append(f"  {leaning(verdict.log10_lr, words)}")
     if verdict.score is not None:
         told.append(
             f"  score {verdict.score:.2f} from {verdict.crops} crops; "
