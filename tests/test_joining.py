@@ -13,10 +13,12 @@ from test_evidence import KINDS, photograph
 
 from trueshot.bundle import save_bundle
 from trueshot.calibrating import CalibrationSettings, make_bundle
-from trueshot.calibrating.joining import main
+from trueshot.calibrating.joining import joined, main
+from trueshot.calibrating.photographs import Photograph
+from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Card
 from trueshot.detector import Detector
-from trueshot.errors import DatasetError
+from trueshot.errors import CalibrationError, DatasetError
 from trueshot.inference import Predictor
 from trueshot.networks import build_network
 from trueshot.training.context import new_context, read_frames, save_context
@@ -130,6 +132,40 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
         found.append(evidence.contributions["lattice"])
     assert min(found[1::2]) > 1
     assert max(found[::2]) < 0.3
+
+
+def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals() -> None:
+    random = np.random.default_rng(0)
+    rows = [
+        {
+            "texture: overall": random.normal(2 * (n % 2), 3),
+            "texture: highest third": random.normal(n % 2, 5),
+            "context: logit": random.normal(8 * (n % 2), 2),
+            "lattice: luma 1/1 height": random.normal(4 + 6 * (n % 2), 1),
+        }
+        for n in range(4000)
+    ]
+    found = tuple(
+        PhotographScore(
+            photograph=Photograph(name=str(n), path=Path(str(n)), label=n % 2), features=row
+        )
+        for n, row in enumerate(rows)
+    )
+    model = joined(KINDS, Scores(findings=found, unread=()))
+    said = {
+        kind: [head.score({name: row[f"{kind}: {name}"] for name in head.features}) for row in rows]
+        for kind, head in model.heads.items()
+    }
+    for kind, values in said.items():
+        assert np.std(values) == pytest.approx(1, abs=0.02), kind
+    assert np.mean(said["texture"]) == pytest.approx(0, abs=1e-3)
+    heights = np.array([row["lattice: luma 1/1 height"] for row in rows])
+    begins = np.interp(0, np.sort(said["lattice"]), np.sort(heights))
+    assert begins == pytest.approx(5, abs=0.1)  # a deviation of one above a mean of four
+    assert model.joint is not None
+    assert model.joint.score({"texture": 1.0, "context": -2.0, "lattice for": 0.5}) == -0.5
+    with pytest.raises(CalibrationError, match="says the same"):
+        joined(KINDS, Scores(findings=found[:1] * 2, unread=()))
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
