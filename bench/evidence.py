@@ -116,7 +116,7 @@ def lattice_of(path: Path) -> Scores:
 
 
 def crops_of(path: Path) -> Scores:
-    """The shipped `accurate`, with more crops than it takes, pooled in other ways than its mean."""
+    """The shipped `lcnn`, with more crops than it takes, pooled in other ways than its mean."""
     from trueshot.inference.crops import cut, select_crops
 
     judge = shipped()
@@ -166,7 +166,7 @@ SCREENS = [487, 508, 527, 590, 598, 605, 620, 664, 673, 681, 782, 851, 916]
 KINDS: dict[str, Callable[[Path], Scores]] = {
     "lattice": lattice_of,
     "screens of ImageNet": screens_of,
-    "crops of accurate": crops_of,
+    "crops of lcnn": crops_of,
 }
 _LOADED: dict[str, object] = {}
 
@@ -176,7 +176,7 @@ def shipped():  # type: ignore[no-untyped-def]
     from trueshot.inference import Predictor
 
     if "judge" not in _LOADED:
-        _LOADED["judge"] = Predictor.load(bundle("accurate"))
+        _LOADED["judge"] = Predictor.load(bundle("lcnn"))
     return _LOADED["judge"]
 
 
