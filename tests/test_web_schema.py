@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import schemathesis
-import schemathesis.specs.openapi.schemas  # pytest rewrites it: not beside a service that parses, too
+import schemathesis.specs.openapi.schemas  # rewritten by pytest: not beside a service that parses
 from conftest import HANGS
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import GenerationMode
