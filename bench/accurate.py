@@ -11,14 +11,13 @@ validation part calibrates, the test part measures; real photographs only ever m
 from __future__ import annotations
 
 import argparse
-import hashlib
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shipping.bundling import TASK, install_bundle
 from shipping.changing import Shown, attacked, changed_by, in_manifest
 from shipping.measuring import measurement
 from threadpoolctl import threadpool_limits
@@ -28,16 +27,10 @@ from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.calibrating.error_rates import Kind
 from trueshot.card import Measurement
 from trueshot.channels import EVERYDAY
-from trueshot.detectors import SUMS
-from trueshot.files import write_atomically
 from trueshot.inference import Predictor
 
 APCER, BPCER = 0.05, 0.05
 TITLE = "accurate: texture, lattice and context of whole photographs"
-TASK = (
-    "Tells a photograph that a camera took of a scene from a recapture: a photograph of a screen "
-    "or of a print that shows one."
-)
 LICENCE = (
     "Apache-2.0. Trained on simulated photographs whose content is made by rule, or is photographs "
     "under CC0, the Unsplash License and, 250 of the 300, CC BY-SA 4.0 (the Cloudinary Image "
@@ -124,13 +117,7 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
 
 
 def install(given: argparse.Namespace) -> None:
-    folder = Path("src/trueshot/detectors")
-    shutil.copyfile(given.bundle, folder / "accurate.safetensors")
-    lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(folder.glob("*.safetensors"))
-    ]
-    write_atomically(folder / SUMS, "".join(lines))
+    install_bundle("accurate", given.bundle)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ import argparse
 from pathlib import Path
 
 import torch
-from shipping.calibrating import bundle, install
+from shipping.bundling import bundle, install
 from shipping.choosing import choose
 from shipping.measuring import measure_all
 from shipping.photographs import photographs

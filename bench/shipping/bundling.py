@@ -82,11 +82,16 @@ def bundle(name: str, chosen: str) -> None:
 
 def install(chosen: Sequence[str]) -> None:
     """Copy bundles into the package and write the sums of all that lie there."""
-    folder = Path("src/trueshot/detectors")
     for name in chosen:
-        shutil.copyfile(RUNS / f"{name}.safetensors", folder / f"{name}.safetensors")
+        install_bundle(name, RUNS / f"{name}.safetensors")
+
+
+def install_bundle(name: str, path: Path) -> None:
+    """Copy one bundle into the package under a name, and write the sums of all that lie there."""
+    folder = Path("src/trueshot/detectors")
+    shutil.copyfile(path, folder / f"{name}.safetensors")
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
-        for path in sorted(folder.glob("*.safetensors"))
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n"
+        for file in sorted(folder.glob("*.safetensors"))
     ]
     write_atomically(folder / SUMS, "".join(lines))

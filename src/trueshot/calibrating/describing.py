@@ -95,7 +95,7 @@ def _evidence(model: EvidenceModel) -> Iterator[str]:
         return
     weights = zip(model.joint.features, model.joint.weights, strict=True)
     told = ", ".join(f"{name} {weight:+.2f}" for name, weight in weights)
-    yield _row("joined", f"log odds, by weights per deviation: {told}")
+    yield _row("joined", f"by weights: {told}")
 
 
 def _decision(decision: Decision, words: Wording) -> Iterator[str]:

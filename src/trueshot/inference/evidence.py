@@ -128,7 +128,7 @@ class EvidenceJudge:
         return self.context.outputs(context_frame(pixels, self.context.side)[None])
 
     def score(self, evidence: Evidence) -> float | None:
-        """Log odds of the photograph; without a joint model, those of its texture."""
+        """Of the photograph; without a joint model, of its texture."""
         joint = self.model.joint
         if joint is None:
             return None if evidence.texture is None else evidence.texture.score

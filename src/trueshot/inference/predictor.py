@@ -199,7 +199,7 @@ class Predictor:
         return self._evidence.score(evidence)
 
     def _raw(self, evidence: Evidence | None) -> dict[str, float]:
-        """What heads and joint model are fitted to, as long as there are none."""
+        """What heads and joint model are made of, as long as there are none."""
         if self._evidence is None or evidence is None or self._evidence.model.joint is not None:
             return {}
         return {

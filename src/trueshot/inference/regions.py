@@ -26,7 +26,8 @@ class Region:
 
     Args:
         outline: Corners (y, x) in pixels, clockwise: a convex polygon.
-        share: Of the photograph that lies inside, in [0, 1].
+        share: Of the photograph that the region takes, in [0, 1]; its outline, being convex, may
+            hold more.
     """
 
     outline: tuple[Point, ...]
