@@ -157,11 +157,13 @@ class EvidenceModel(_Part):
         heads: From the features of a kind of evidence (texture, lattice, context) to what it says,
             on one scale for all; none as long as nothing is joined.
         joint: From what all kinds say to the score of the photograph; None likewise.
+        pieces: Heads that take the place of others where a picture is a piece of a photograph.
     """
 
     media: tuple[str, ...] = Field(min_length=2, max_length=100)
     heads: dict[str, LinearModel] = Field(default={}, max_length=10)
     joint: LinearModel | None = None
+    pieces: dict[str, LinearModel] = Field(default={}, max_length=10)
 
     @model_validator(mode="after")
     def _whole(self) -> EvidenceModel:
@@ -169,6 +171,8 @@ class EvidenceModel(_Part):
             raise ValueError("heads of the kinds of evidence and a joint model, or neither, wanted")
         if self.heads and set(self.heads) != set(KINDS):
             raise ValueError(f"heads of {', '.join(KINDS)} wanted, got {', '.join(self.heads)}")
+        if not self.pieces.keys() <= self.heads.keys():
+            raise ValueError(f"heads of pieces are of {', '.join(KINDS)}, where there are others")
         return self
 
 

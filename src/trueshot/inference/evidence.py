@@ -108,7 +108,7 @@ class EvidenceJudge:
             }
         if lattice.region is not None:
             features["lattice"] = lattice.features
-        heads = self.model.heads
+        heads = self.model.heads | ({} if is_whole else self.model.pieces)
         values = {kind: heads[kind].score(given) for kind, given in features.items() if heads}
         contributions = self._contributions(values)
         return Evidence(

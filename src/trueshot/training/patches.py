@@ -2,9 +2,10 @@
 
     python -m trueshot.training.patches SOURCE… --out DIR
 
-A source is the manifest of a staging, or a data set that `trueshot simulate` made. Of a staged
-recapture only what lies inside the medium's outline is taken, of anything else whatever there is.
-What is flat is left out, as a scan leaves it out.
+A source is the manifest of a staging, or a data set that `trueshot simulate` made, of which only
+the training part is taken: it is divided otherwise. Of a staged recapture only what lies inside the
+medium's outline is taken, of anything else whatever there is. What is flat is left out, as a scan
+leaves it out.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 from pyarrow import parquet
 
+from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError, TrueshotError
 from trueshot.files import claim, write_atomically
 from trueshot.images import read_image
@@ -71,11 +73,12 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
     """
     folders = [path if path.is_dir() else path.parent for path in sources]
     listed = [(number, row) for number, path in enumerate(sources) for row in _rows(path)]
+    taken = [(at, *each) for at, each in enumerate(listed) if _is_wanted(sources[each[0]], each[1])]
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    with claim(out), progress("patches", len(listed)) as advance:
-        for at, (number, row) in enumerate(listed):
+    with claim(out), progress("patches", len(taken)) as advance:
+        for at, number, row in taken:
             photograph = folders[number] / row["path"]
             if patching.with_photographs:
                 there = os.path.relpath(photograph, out)
@@ -96,6 +99,11 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
 
 def _rows(source: Path) -> list[dict[str, str]]:
     return _of_data_set(source) if source.is_dir() else _of_manifest(source)
+
+
+def _is_wanted(source: Path, row: dict[str, str]) -> bool:
+    """Of a data set only the training part: others may show what trains a staging."""
+    return not source.is_dir() or row["part"] == PARTS[0]
 
 
 def _of_data_set(folder: Path) -> list[dict[str, str]]:
