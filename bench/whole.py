@@ -1,5 +1,6 @@
 """The last steps of detectors for whole photographs: calibrated, measured, put into the package.
 
+    python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
     python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py bundle robust robust --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py measure FILE --test MANIFEST --real MANIFEST…
@@ -13,6 +14,7 @@ calibrates, the test part of the other measures; real photographs only ever meas
 from __future__ import annotations
 
 import argparse
+import csv
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -90,6 +92,22 @@ REAL = (
 )
 
 
+def train_photographs(given: argparse.Namespace) -> None:
+    """Links to the photographs that the training part of stagings shows, and no others."""
+    scenes = {
+        row["scene"].removeprefix("photo:")
+        for manifest in given.manifests
+        for row in csv.DictReader(manifest.open(encoding="utf-8", newline=""))
+        if row["part"] == "train" and row["scene"].startswith("photo:")
+    }
+    for scene in sorted(scenes):
+        link = given.out / scene
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to((given.photos / scene).resolve())
+    print(f"{given.out}: {len(scenes)} photographs")
+
+
 def bundle(given: argparse.Namespace) -> None:
     made = make_bundle(
         given.detector,
@@ -146,6 +164,11 @@ def install(given: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("train-photographs")
+    command.add_argument("manifests", type=Path, nargs="+")
+    command.add_argument("--photos", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=train_photographs)
     command = commands.add_parser("bundle")
     command.add_argument("name", choices=SETTINGS)
     command.add_argument("detector", type=Path)
