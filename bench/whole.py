@@ -3,7 +3,7 @@
     python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
     python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py bundle robust robust --calibrate MANIFEST --test MANIFEST --out FILE
-    python bench/whole.py measure FILE --test MANIFEST --real MANIFEST…
+    python bench/whole.py measure FILE --few MANIFEST --real MANIFEST…
     python bench/whole.py install accurate FILE
 
 The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote;
@@ -84,7 +84,7 @@ SETTINGS = {
     ),
 }
 BUDGETS = (1.0, 2.0)  # levels
-FEW = 43  # each so manieth pair is attacked or changed; no multiple of a number of kinds
+FEW = 3  # each so manieth pair is attacked or changed
 ATTACKED = "10 steps in L∞ on the crops that are judged: their network is attacked, nothing else."
 REAL = (
     "Real photographs, of which nothing was fitted. Each counts as a source of its own: the "
@@ -125,7 +125,7 @@ def measure(given: argparse.Namespace) -> None:
     """Attacked, changed, and real photographs; each measurement in a process of its own."""
     few = [
         photo
-        for number, photo in enumerate(in_manifest(given.test, "test"))
+        for number, photo in enumerate(in_manifest(given.few, "test"))
         if number // 2 % FEW == 0
     ]
     tasks = [("attacked", f"PGD, ε = {budget:g}", few, budget) for budget in BUDGETS]
@@ -179,7 +179,7 @@ def main() -> None:
     command.set_defaults(run=bundle)
     command = commands.add_parser("measure")
     command.add_argument("bundle", type=Path)
-    command.add_argument("--test", type=Path, required=True)
+    command.add_argument("--few", type=Path, required=True, help="of whose test part a third")
     command.add_argument("--real", type=Path, nargs="+", default=[])
     command.add_argument("--workers", type=int)
     command.set_defaults(run=measure)
