@@ -230,9 +230,16 @@ def test_an_error_is_one_line_that_names_what_was_wrong(
 
 
 def test_a_wrong_call_is_refused_with_status_2() -> None:
-    run("prepare", "--out", "x", status=2)
-    run("attack", "b", "p", "--out", "x", "--budget", "-1", status=2)
-    run("train", "d", "--out", "x", "--device", "abacus", "--recipe", "yang", status=2)
+    for arguments, named in (
+        (("prepare",), "a --manifest, or photographs"),
+        (("attack", "b", "p", "--budget", "-1"), "--budget"),
+        (("train", "d", "--device", "abacus", "--recipe", "yang"), "abacus"),
+    ):
+        done = run(*arguments, "--out", "x", status=2)
+        assert named in done.stderr
+        assert "Usage: " in done.stderr
+        assert not done.stdout
+    assert not Path("x").exists()
 
 
 def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
