@@ -213,7 +213,9 @@ def test_neither_a_bundle_nor_an_onnx_file_needs_torch(bundle: Path, exported: P
         "    print(Predictor.load(path).predict(pixels).score)\n"
         "print({'torch', 'onnx'} & sys.modules.keys())\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
     *scores, heavy = done.stdout.splitlines()
     assert heavy == "set()"
     assert float(scores[0]) == pytest.approx(float(scores[1]), abs=1e-5)

@@ -352,7 +352,9 @@ def png_with_cicp(png: bytes, primaries: int) -> bytes:
     return png[:33] + png_chunk(b"cICP", bytes([primaries, 13, 0, 1])) + png[33:]
 
 
-def test_numbers_for_primaries_go_before_a_profile_and_those_of_other_pictures_say_nothing() -> None:
+def test_numbers_for_primaries_go_before_a_profile_and_those_of_other_pictures_say_nothing() -> (
+    None
+):
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     assert read(png_with_cicp(encoded("PNG", icc_profile=srgb), 9)).notes == (WIDE,)
     assert read(png_with_cicp(encoded("PNG"), 2)).notes == ()  # not known
