@@ -34,6 +34,7 @@ class Brightness:
             log10_lr=score / 5,
             scores=np.array([score]),
             reasons=(),
+            notes=(),
             top_class=None,
             features={},
         )

@@ -39,7 +39,7 @@ from trueshot.simulate import Simulation, simulate
 os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-SETTINGS = Settings(loader="ray_workers:load", workers=2, seconds=30)
+SETTINGS = Settings(loader="ray_workers:load", workers=2, seconds=600)
 DIED = "its decoder died (signal 11, SIGSEGV)"
 MACHINE: dict[str, Any] = {
     "num_cpus": 1,
@@ -48,7 +48,7 @@ MACHINE: dict[str, Any] = {
 }
 
 RAY = replace(SETTINGS, engine="ray")
-WATCHFUL = {"health_check_period_ms": 500, "health_check_failure_threshold": 4}
+WATCHFUL = {"health_check_period_ms": 500, "health_check_failure_threshold": 20}
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is an extra")
 
 
