@@ -35,6 +35,7 @@ class Brightness:
             log10_lr_interval=(score / 5 - 0.1, score / 5 + 0.1),
             scores=np.array([score]),
             reasons=(),
+            notes=(),
             top_class=None,
             features={},
         )

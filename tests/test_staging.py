@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from conftest import wait_until
 from PIL import Image
-from processes import below, parents
+from processes import Forked, below, parents
 
 from trueshot.datasets import photos_in_manifest
 from trueshot.errors import SimulationError
@@ -335,15 +333,11 @@ def _grey(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "trueshot", "stage", "--per-class", "20"]
-    process = subprocess.Popen(
-        [*line, "--workers", "2", "--photos", str(photos), "--out", str(tmp_path / "out")],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    few = ("--per-class", 20, "--workers", 2)
+    process = Forked("trueshot", "stage", *few, "--photos", photos, "--out", tmp_path / "out")
+    assert process.pid is not None
     while len(family := below(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.01)
     assert len(family) >= 3  # it had not ended by itself: a fork server and two workers
     process.kill()
-    process.wait()
     wait_until(lambda: not family & parents().keys())

@@ -185,6 +185,7 @@ class DataFacts(_Part):
         originals: Photographs of class 0.
         recaptured: Photographs of class 1.
         sources: Of how many sources they come.
+        note: What was left out, and what lay beside them.
     """
 
     name: str = Field(max_length=200)
@@ -192,6 +193,7 @@ class DataFacts(_Part):
     originals: int = Field(ge=0)
     recaptured: int = Field(ge=0)
     sources: int = Field(ge=0)
+    note: str = Field(default="", max_length=1000)
 
 
 class Card(_Part):

@@ -55,12 +55,6 @@ class Evidence:
     context_map: Floats
     region: Region | None
 
-    @property
-    def decisive(self) -> str | None:
-        """The kind of evidence that weighs most; None as long as nothing was joined."""
-        found = self.contributions
-        return max(found, key=lambda kind: abs(found[kind])) if found else None
-
 
 class EvidenceJudge:
     """Gathers evidence and joins it.

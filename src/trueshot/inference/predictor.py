@@ -53,6 +53,7 @@ class Prediction:
         scores: Of the crops, shape (n,).
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
+        notes: What would be a reason if the detector had thresholds; it decides nothing.
         top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
             decided by it, the likeliest of all; None without crops.
         evidence: What the score is made of, for detectors that join several kinds; else None.
@@ -67,6 +68,7 @@ class Prediction:
     scores: npt.NDArray[np.float64]
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     top_class: str | None = None
     evidence: Evidence | None = None
     orientation: int = 1
@@ -175,8 +177,9 @@ class Predictor:
             evidence = self._evidence.gather(shown, corners, scores, side)
         score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
-        if not reasons and self.card.decision is not None:
-            reasons = colour_reasons(mode, crops)
+        colours = [] if reasons else colour_reasons(mode, crops)
+        if self.card.decision is not None:
+            reasons, colours = reasons + colours, []
         top_class = self._top_class(logits) if finite else None
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
@@ -188,6 +191,7 @@ class Predictor:
             scores=scores,
             features=features | self._raw(evidence),
             reasons=tuple(reasons),
+            notes=tuple(colours),
             top_class=top_class,
             evidence=evidence,
             orientation=orientation,

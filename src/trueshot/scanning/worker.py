@@ -110,7 +110,7 @@ def examiner(
             final = True
             image = _image(data, request["name"], pixel_limit, said)
             prediction = predictor.predict(image)
-            said |= _findings(image, prediction) | {"notes": image.notes + notes}
+            said |= _findings(image, prediction) | {"notes": image.notes + prediction.notes + notes}
             if request.get("thumbnail"):
                 blobs[THUMBNAIL] = _thumbnail(image)
             if request.get("explain") and explain is not None:

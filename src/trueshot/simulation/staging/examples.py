@@ -327,11 +327,11 @@ def _idle(random: Random, place: _Place) -> tuple[str, Arrangement]:
     """A device that shows nothing: off, from behind; or a keyboard alone."""
     kind = str(random.choice(devices.KINDS, p=devices.SHARES))
     device = draw_device(random, kind, upright=not _along(random, place.frame))
-    fate, how = random.random(), _how(random, device)
+    draw, how = random.random(), _how(random, device)
     share = _share(random, 0.08)
-    if fate < 0.2:
+    if draw < 0.2:
         thing, how, what = devices.keyboard(random), "lying", "keyboard"
-    elif fate < 0.45:
+    elif draw < 0.45:
         thing, what = devices.behind(device), f"{kind} from behind"
     else:
         thing, what = devices.dark(device), f"{kind} off"
