@@ -1,0 +1,26 @@
+"""Proofs that no small change turns a verdict.
+
+`amplitude` knows by how much a change of a level moves the spectrum of a window, exactly; `bounds`
+leads such bounds through what is made of amplitudes; `radius` proves the verdicts of detectors
+whose score moves no farther than the image.
+"""
+
+from trueshot.certificates.amplitude import (
+    l2_constants,
+    linf_constants,
+    taper,
+    worst_change,
+)
+from trueshot.certificates.bounds import Bounds
+from trueshot.certificates.radius import CertifiedRadius, certified_radius, is_certifiable
+
+__all__ = [
+    "Bounds",
+    "CertifiedRadius",
+    "certified_radius",
+    "is_certifiable",
+    "l2_constants",
+    "linf_constants",
+    "taper",
+    "worst_change",
+]
