@@ -21,6 +21,8 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -30,6 +32,7 @@ from trueshot.networks.registry import MOST_SIDE, Network, NetworkSettings, regi
 HIGHEST_FREQUENCY = 0.5
 _GREY = 127.5  # taken away before the transform: what is left rounds finer, and no change notices
 _LEAST = 1e-3  # of a length, so that its gradient is finite
+_TINY = 1e-12
 _ON_AXIS = 0.06  # radians from an axis that count as on it
 # Mean of the colours and two differences: a rotation of red, green and blue.
 _ROTATION = ((3**-0.5,) * 3, (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
@@ -49,30 +52,32 @@ class Amplitudes(nn.Module):
         window: Side in pixels, even.
     """
 
+    rows: Tensor
+    columns: Tensor
+    once: Tensor
+    rotation: Tensor
+
     def __init__(self, window: int) -> None:
         super().__init__()
         self.window = window
-        steps = torch.arange(window).double()
-        hann = 0.5 - 0.5 * (2 * math.pi * steps / window).cos()
+        steps = np.arange(window)
+        hann = 0.5 - 0.5 * np.cos(2 * math.pi * steps / window)
         # |sum| squared over all frequencies is window² × sum of squares; half of it is looked at.
-        self.energy = float(hann.square().sum()) ** 2
+        self.energy = float((hann**2).sum()) ** 2
         scale = math.sqrt(2 / (3 * window**2 * self.energy))
-        angles = -2 * math.pi * steps[:, None] * steps / window
-        waves = torch.stack([angles.cos(), angles.sin()]) * hann[:, None]
-        self.rows: Tensor
-        self.columns: Tensor
-        self.once: Tensor
-        self.rotation: Tensor
-        self.register_buffer("rows", waves.transpose(1, 2) * scale, persistent=False)
-        self.register_buffer("columns", waves[:, :, : window // 2].clone(), persistent=False)
-        once = torch.ones(window, window // 2, dtype=torch.float64)
-        once[window // 2 :, 0] = 0
-        once[0, 0] = 0
+        angles = -2 * math.pi * np.outer(steps, steps) / window
+        waves = np.stack([np.cos(angles), np.sin(angles)]) * hann[:, None]
+        once = np.ones((window, window // 2))
+        once[window // 2 :, 0] = once[0, 0] = 0
         once[window // 2] = 0  # in part its own mirror image; no ring reaches it
-        self.register_buffer("once", once, persistent=False)
-        rotation = torch.tensor(_ROTATION, dtype=torch.float64)
-        self.register_buffer("rotation", rotation, persistent=False)
-        self.float()
+        buffers = {
+            "rows": waves.transpose(0, 2, 1) * scale,
+            "columns": waves[:, :, : window // 2],
+            "once": once,
+            "rotation": np.array(_ROTATION),
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         parts = self.parts(images)
@@ -130,16 +135,17 @@ class Groups(nn.Module):
         ValueError: So many rings that one holds too few frequencies.
     """
 
+    order: Tensor
+
     def __init__(self, window: int, lowest: float, rings: int, highest: int) -> None:
         super().__init__()
         self.highest = highest
-        self.places = _places(window, lowest, rings)
-        if min(len(each) for each in self.places) <= highest:
+        places = _places(window, lowest, rings)
+        self.counts = [len(each) for each in places]
+        if min(self.counts) <= highest:
             raise ValueError(f"{rings} rings of windows of {window} px: too few frequencies in one")
-        self.order: Tensor
-        self.register_buffer("order", torch.cat(self.places), persistent=False)
-        self.counts = [len(each) for each in self.places]
-        self.features = 2 * len(self.places) * (highest + 1)
+        self.register_buffer("order", torch.tensor(np.concatenate(places)), persistent=False)
+        self.features = 2 * len(places) * (highest + 1)
 
     def forward(self, amplitudes: Tensor) -> Tensor:
         """Amplitudes (n, 2, window, window / 2) to features (n, features)."""
@@ -152,23 +158,24 @@ class Groups(nn.Module):
         return torch.cat(found, 2).flatten(1)
 
 
-def _places(window: int, lowest: float, rings: int) -> list[Tensor]:
-    down = (torch.fft.fftfreq(window).abs())[:, None]
-    across = (torch.arange(window // 2) / window)[None]
-    radius, angle = torch.hypot(down, across), torch.atan2(down, across + 0 * down)
-    mirrored = (across == 0) & (torch.arange(window)[:, None] >= window // 2)
+def _places(window: int, lowest: float, rings: int) -> list[npt.NDArray[np.int64]]:
+    """Where the frequencies of each group are in a flat half spectrum."""
+    down = np.abs(np.fft.fftfreq(window))[:, None]
+    across = (np.arange(window // 2) / window)[None]
+    radius, angle = np.hypot(down, across), np.arctan2(down, across)
+    mirrored = (across == 0) & (np.arange(window)[:, None] >= window // 2)
     inside = (radius >= lowest) & (radius < HIGHEST_FREQUENCY) & (down < 0.5) & ~mirrored
-    ring = ((radius - lowest) / (HIGHEST_FREQUENCY - lowest) * rings).floor()
-    off_axis = torch.minimum(angle, math.pi / 2 - angle)
-    direction = torch.where(off_axis < _ON_AXIS, 0, torch.where(angle < math.pi / 4, 1, 2))
-    group = torch.where(inside, ring * 3 + direction, -1).flatten()
-    return [torch.nonzero(group == number).flatten() for number in range(3 * rings)]
+    ring = ((radius - lowest) / (HIGHEST_FREQUENCY - lowest) * rings).astype(int)
+    off_axis = np.minimum(angle, math.pi / 2 - angle)
+    direction = np.where(off_axis < _ON_AXIS, 0, np.where(angle < math.pi / 4, 1, 2))
+    group = np.where(inside, ring * 3 + direction, -1).ravel()
+    return [np.flatnonzero(group == number) for number in range(3 * rings)]
 
 
 class Residual(nn.Module):
     """x - 2 W T⁻¹ ReLU(Wᵀ x + b): moves no two points apart, whatever W, b and q are.
 
-    T is diagonal, with the sums of |WᵀW|·q over q.
+    T is diagonal: the sums of |WᵀW|·q² over q², which shares a row's length among units.
 
     Args:
         features: In and out.
@@ -181,13 +188,12 @@ class Residual(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(units, features) / math.sqrt(features))
         self.bias = nn.Parameter(torch.zeros(units))
-        self.balance = nn.Parameter(torch.zeros(units))
+        self.balance = nn.Parameter(torch.ones(units))
 
     def forward(self, features: Tensor) -> Tensor:
-        balance = self.balance.exp()
-        overlap = (self.weight @ self.weight.T).abs() * balance / balance[:, None]
-        active = (features @ self.weight.T + self.bias).relu() / (overlap.sum(1) + 1e-12)
-        return features - 2 * active @ self.weight
+        active = (features @ self.weight.T + self.bias).relu() * self.balance * self.balance
+        overlap = (self.weight @ self.weight.T).abs() @ self.balance.square()
+        return features - 2 * (active / (overlap + _TINY)) @ self.weight
 
 
 class LipschitzSettings(NetworkSettings):
