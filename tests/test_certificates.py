@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,13 @@ import torch
 from conftest import levels
 from torch import Tensor, nn
 
+from trueshot.attacks import PGD, perturb
+from trueshot.attacks.apgd import APGD
+from trueshot.bundle import load_bundle, read_bundle, save_bundle
+from trueshot.card import Card, InputContract
 from trueshot.certificates import (
     Bounds,
+    certified_accuracy,
     certified_radius,
     is_certifiable,
     l2_constants,
@@ -20,7 +26,9 @@ from trueshot.certificates import (
     worst_change,
 )
 from trueshot.certificates.radius import ROUNDING
+from trueshot.datasets import Part
 from trueshot.detector import Detector
+from trueshot.inference.crop_model import CropModel
 from trueshot.networks import LCNN, LipschitzNetwork
 
 SIDE = 32
@@ -304,6 +312,48 @@ def test_nothing_is_proven_of_other_networks() -> None:
     assert is_certifiable(lipschitz())
     with pytest.raises(TypeError, match="LCNN: nothing is proven"):
         certified_radius(detector, levels(1, 64))
+
+
+def test_the_strongest_attack_of_the_suite_leaves_what_is_proven() -> None:
+    detector, images = Detector(lipschitz().network.float()).eval(), lattices(24).float()
+    found = certified_radius(detector, images)
+    labels = found.recaptured.long()
+    for attack in (APGD(budget=found.linf, steps=20), PGD(budget=found.linf, steps=20)):
+        attacked = perturb(attack, detector, images, labels)
+        assert torch.equal(Score(detector)(attacked) >= 0, found.recaptured)
+        assert float((attacked - images).abs().max()) > 1  # something was tried
+
+
+def test_images_that_are_proven_right_are_counted() -> None:
+    detector, images = Detector(lipschitz().network.float()).eval(), lattices(24).float()
+    found = certified_radius(detector, images)
+    truth = found.recaptured.long()
+    truth[:4] = 1 - truth[:4]  # wrong verdicts: never proven right, however large their radius
+    pixels = images.permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    part = Part(pixels=pixels, rows=np.arange(24), labels=truth.numpy())
+    counted = certified_accuracy(detector, part, (0.0, 1.0, 3.0), batch=7)
+    assert [sum(pair) for pair in counted.right] == [
+        int((found.linf[4:] >= budget).sum()) for budget in (0.0, 1.0, 3.0)
+    ]
+    assert counted.right[0] != counted.right[2]
+    one_class = Part(pixels=pixels, rows=np.arange(24), labels=np.zeros(24, np.int64))
+    with pytest.raises(ValueError, match="both classes"):
+        certified_accuracy(detector, one_class, (0.0,))
+
+
+def test_a_bundle_proves_what_the_detector_proves(tmp_path: Path) -> None:
+    network = lipschitz().network.float()
+    settings = {"name": "lipschitz", "window": 16, "rings": 3, "units": [16, 16]}
+    card = Card(network=settings, contract=InputContract(side=SIDE, crops=4))
+    save_bundle(tmp_path / "certified.safetensors", Detector(network).eval(), card)
+    detector, _ = load_bundle(tmp_path / "certified.safetensors")
+    found, wanted = (
+        certified_radius(each, levels(8, SIDE)) for each in (detector, Detector(network))
+    )
+    assert torch.equal(found.linf, wanted.linf)
+    pixels = levels(8, SIDE).permute(0, 2, 3, 1).numpy().astype(np.uint8)
+    graph = CropModel.of(read_bundle(tmp_path / "certified.safetensors"), "certified")
+    np.testing.assert_allclose(graph(pixels), wanted.score.numpy(), atol=ROUNDING / 5)
 
 
 @pytest.mark.parametrize(

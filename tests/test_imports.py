@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "certificates": BASE | {"networks", "detector"},
+    "certificates": BASE | {"networks", "detector", "datasets"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},

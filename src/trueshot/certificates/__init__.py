@@ -2,9 +2,10 @@
 
 `amplitude` knows by how much a change of a level moves the spectrum of a window, exactly; `bounds`
 leads such bounds through what is made of amplitudes; `radius` proves the verdicts of detectors
-whose score moves no farther than the image.
+whose score moves no farther than the image, and `accuracy` counts them.
 """
 
+from trueshot.certificates.accuracy import CertifiedAccuracy, certified_accuracy
 from trueshot.certificates.amplitude import (
     l2_constants,
     linf_constants,
@@ -16,7 +17,9 @@ from trueshot.certificates.radius import CertifiedRadius, certified_radius, is_c
 
 __all__ = [
     "Bounds",
+    "CertifiedAccuracy",
     "CertifiedRadius",
+    "certified_accuracy",
     "certified_radius",
     "is_certifiable",
     "l2_constants",
