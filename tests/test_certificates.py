@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,17 +20,20 @@ from trueshot.certificates import (
     Bounds,
     certified_accuracy,
     certified_radius,
+    certify_photograph,
     is_certifiable,
     l2_constants,
     linf_constants,
     taper,
     worst_change,
 )
+from trueshot.certificates.photograph import Pooling, tile_places
 from trueshot.certificates.radius import ROUNDING
 from trueshot.datasets import Part
 from trueshot.detector import Detector
 from trueshot.inference.crop_model import CropModel
 from trueshot.networks import LCNN, LipschitzNetwork
+from trueshot.pixels import to_levels
 
 SIDE = 32
 FREQUENCIES = [(0, 5), (3, 5), (13, 2), (4, 4), (8, 3), (2, 7), (12, 7)]
@@ -322,6 +326,35 @@ def test_the_strongest_attack_of_the_suite_leaves_what_is_proven() -> None:
         attacked = perturb(attack, detector, images, labels)
         assert torch.equal(Score(detector)(attacked) >= 0, found.recaptured)
         assert float((attacked - images).abs().max()) > 1  # something was tried
+
+
+@pytest.mark.parametrize("pooling", ["mean", "maximum"])
+def test_no_attack_turns_the_verdict_of_a_whole_photograph(pooling: Pooling) -> None:
+    detector = Detector(lipschitz().network.float()).eval()
+    pixels = np.concatenate([*lattices(6).permute(0, 2, 3, 1).numpy().astype(np.uint8)], 1)
+    pixels = np.concatenate([pixels, pixels[:, ::-1]], 0)[:, :-5]
+    settings: dict[str, Any] = {"side": SIDE, "pooling": pooling, "threshold": 0.3}
+    found = certify_photograph(detector, pixels, **settings)
+    assert len(found.places) == 10
+    assert found.linf > 0.5
+    tiles = torch.stack(
+        [to_levels(pixels[None, y : y + SIDE, x : x + SIDE])[0] for y, x in found.places]
+    )
+    away = 1.0 if found.recaptured else -1.0
+    radius = torch.full((len(tiles),), found.linf)
+    attacked = moved(Above(Score(detector), away * 1e3), tiles, radius, "linf", 0)
+    scores = Score(detector)(attacked).detach()
+    towards = moved(Above(Score(detector), -away * 1e3), tiles, radius, "linf", 0)
+    for each in (scores, Score(detector)(towards).detach()):
+        pooled = each.mean() if pooling == "mean" else each.amax()
+        assert bool(pooled - 0.3 >= 0) is found.recaptured
+
+
+def test_places_of_tiles_depend_on_the_size_alone_and_are_few() -> None:
+    assert tile_places(256, 256, 256, 64) == ((0, 0),)
+    places = tile_places(3000, 4000, 256, 64)
+    assert 40 <= len(places) <= 64
+    assert places[-1] == (3000 - 256, 4000 - 256)
 
 
 def test_images_that_are_proven_right_are_counted() -> None:

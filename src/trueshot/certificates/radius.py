@@ -9,11 +9,10 @@ from torch import Tensor
 
 from trueshot.detector import Detector
 from trueshot.networks import LipschitzNetwork
+from trueshot.pixels import LEVELS
 
 ROUNDING = 0.01
 """Levels taken off every radius: more than what single precision rounds a score by."""
-
-_TOP = 255.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,12 +24,14 @@ class CertifiedRadius:
         score: Levels above the threshold, shape (n,).
         linf: Levels: no change of every value by up to this many turns the verdict, shape (n,).
         l2: Likewise of the square root of the sum of squares of all changes, shape (n,).
+        l2_per_level: Levels in L2 that move a score by as much as one level in L∞ does.
     """
 
     recaptured: Tensor
     score: Tensor
     linf: Tensor
     l2: Tensor
+    l2_per_level: float
 
 
 def is_certifiable(detector: Detector) -> bool:
@@ -61,7 +62,13 @@ def certified_radius(detector: Detector, images: Tensor, threshold: float = 0.0)
     logits = detector(images).double()
     score = logits[:, 1] - logits[:, 0] - threshold
     levels = detector.scale  # a network that is given levels / scale moves by that much less
-    linf = (score.abs() * levels - ROUNDING).clamp(min=0, max=_TOP)
+    radius = (score.abs() * levels - ROUNDING).clamp(min=0)
     height, width = images.shape[2:]
-    l2 = (score.abs() * levels - ROUNDING).clamp(min=0) * network.amplitudes.l2_scale(height, width)
-    return CertifiedRadius(recaptured=score >= 0, score=score, linf=linf, l2=l2)
+    per_level = network.amplitudes.l2_scale(height, width)
+    return CertifiedRadius(
+        recaptured=score >= 0,
+        score=score,
+        linf=radius.clamp(max=LEVELS),
+        l2=radius * per_level,
+        l2_per_level=per_level,
+    )
