@@ -46,6 +46,7 @@ from trueshot.pixels import to_levels
 SIDE = 32
 LCNN = {"name": "lcnn", "filters": [2, 3, 4, 5, 6]}
 SPECTRAL = {"name": "spectral", "window": 16, "filters": [3, 4]}
+LIPSCHITZ = {"name": "lipschitz", "window": 16, "rings": 3, "units": [4]}
 
 
 def bundle_of(path: Path, network: dict[str, Any] = LCNN, **card: Any) -> Path:
@@ -105,7 +106,9 @@ def model_of(path: Path) -> CropModel:
     return CropModel.of(read_bundle(path), path)
 
 
-@pytest.mark.parametrize("network", [LCNN, SPECTRAL], ids=["lcnn", "spectral"])
+@pytest.mark.parametrize(
+    "network", [LCNN, SPECTRAL, LIPSCHITZ], ids=["lcnn", "spectral", "lipschitz"]
+)
 def test_the_weights_lie_in_a_bundle_once(tmp_path: Path, network: dict[str, Any]) -> None:
     bundle = read_bundle(bundle_of(tmp_path / "detector.safetensors", network))
     assert bundle.graph is not None

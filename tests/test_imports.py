@@ -25,7 +25,7 @@ BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"engines", "scanning", "web", "calibrating", "graph", "onnx"}
+SERVING = {"engines", "scanning", "web", "calibrating", "certificates", "graph", "onnx"}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
+    "certificates": BASE | {"networks", "detector", "datasets"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},

@@ -80,6 +80,9 @@ def older(path: Path, card: dict[str, Any], weights: dict[str, Any] | None = Non
         ({"name": "spectral", "window": 16, "filters": [1] * 10_000}, SIDE, "filters"),
         ({"name": "spectral", "window": 16, "filters": [10**9]}, SIDE, "filters"),
         ({"name": "spectral", "window": 1024, "filters": [2048]}, 1024, "too large"),
+        ({"name": "lipschitz", "window": 8192}, SIDE, "window"),
+        ({"name": "lipschitz", "window": 1024}, SIDE, "smaller than a window"),
+        ({"name": "lipschitz", "window": 32, "rings": 3, "units": [1] * 99}, SIDE, "units"),
         ({"name": "lcnn", "filters": [10**12, 1, 1, 1, 1]}, SIDE, "filters"),
         ({"name": "lcnn", "filters": [1000, 1, 1, 1, 1]}, 1024, "too large"),
         ({"name": "lcnn", "filters": [4096, 4096, 4096, 1, 1]}, SIDE, "too large"),
@@ -103,7 +106,7 @@ def test_a_card_builds_nothing_that_is_larger_than_a_detector(
     assert taken < 256 * 1024  # KiB
 
 
-@pytest.mark.parametrize("name", ["lcnn", "spectral", "efficientnet-lite0"])
+@pytest.mark.parametrize("name", ["lcnn", "spectral", "lipschitz", "efficientnet-lite0"])
 def test_the_largest_crops_of_each_network_are_within_the_bound(name: str) -> None:
     card = CARD.model_copy(update={"network": {"name": name}})
     assert next(sketch(card.new_detector, 1024).parameters()).is_meta

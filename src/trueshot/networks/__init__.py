@@ -3,6 +3,7 @@
 from trueshot.networks.efficientnet_lite import EfficientNetLite0
 from trueshot.networks.ensemble import Ensemble
 from trueshot.networks.lcnn import LCNN
+from trueshot.networks.lipschitz import LipschitzNetwork
 from trueshot.networks.registry import (
     NETWORKS,
     Explained,
@@ -20,6 +21,7 @@ __all__ = [
     "EfficientNetLite0",
     "Ensemble",
     "Explained",
+    "LipschitzNetwork",
     "Network",
     "NetworkSettings",
     "SpectralNetwork",
