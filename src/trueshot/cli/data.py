@@ -33,7 +33,8 @@ class ConditionsName(StrEnum):
 TaskName = Annotated[
     str,
     typer.Option(
-        help="recapture, median-filtering, recompression, manipulation, or path/to/file.py:NAME, "
+        help="recapture, median-filtering, recompression, double-jpeg, manipulation, one of their "
+        "variants (docs/tasks.md), or path/to/file.py:NAME, "
         "which is run."
     ),
 ]
@@ -266,6 +267,11 @@ def _print_dataset(dataset: Any) -> None:
             typer.echo(
                 f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
             )
+    if dataset.card.get("scaled_down"):
+        typer.echo(
+            f"examples of photographs scaled down first, as they are lossy files: "
+            f"{dataset.card['scaled_down']}"
+        )
     audit = dataset.card["shortcut_audit"]
     auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")
