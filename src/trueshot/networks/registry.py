@@ -58,6 +58,9 @@ class Network(nn.Module):
         """Logits of images (n, 3, h, w), and where they come from."""
         return Explained(self(images))
 
+    def project(self) -> None:
+        """Put weights back to where they have to be: called before each step, and at the end."""
+
 
 AnyNetwork = TypeVar("AnyNetwork", bound=type[nn.Module])
 
