@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trueshot.networks.convolution import fixed_filter
+from trueshot.networks.convolution import convolve
 from trueshot.networks.layers import Luma, check_classes, check_side, max_pool, pooled
 from trueshot.networks.registry import Explained, Network, NetworkSettings, register
 
@@ -97,4 +97,4 @@ class Tuama(Network):
 
     def _filtered(self, images: Tensor) -> Tensor:
         check_side(images, self.side)
-        return fixed_filter(self.luma(images), self.kernel)
+        return convolve(self.luma(images), self.kernel)
