@@ -10,6 +10,7 @@ import typer
 
 from trueshot.cli.options import Address, EngineName, EngineOption, Sides
 from trueshot.files import sanitize
+from trueshot.tasks.camera_model import CAMERA_MODEL
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -33,8 +34,8 @@ class ConditionsName(StrEnum):
 TaskName = Annotated[
     str,
     typer.Option(
-        help="recapture, median-filtering, recompression, double-jpeg, manipulation, one of their "
-        "variants (docs/tasks.md), or path/to/file.py:NAME, "
+        help="recapture, median-filtering, recompression, double-jpeg, manipulation, camera-model, "
+        "a variant of these (docs/tasks.md), or path/to/file.py:NAME, "
         "which is run."
     ),
 ]
@@ -75,9 +76,12 @@ def prepare(
     from trueshot import datasets
 
     by_class = _by_class(folders or [], original, recaptured)
-    chosen = _task(task, by_class)
     passed_over: list[Path] = []
-    found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
+    if task == CAMERA_MODEL and not by_class:
+        chosen, found = _of_cameras(photos or [], manifest, passed_over, fractions, seed)
+    else:
+        chosen = _task(task, by_class)
+        found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
     _tell_passed_over(passed_over)
     settings = datasets.Settings(
         task=chosen,
@@ -89,6 +93,37 @@ def prepare(
         pixel_limit=pixel_limit,
     )
     _print_dataset(datasets.prepare(found, out, settings, workers, len(passed_over)))
+
+
+def _of_cameras(
+    paths: list[Path],
+    manifest: Path | None,
+    passed_over: list[Path],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> tuple[Task, list[Photo]]:
+    """The camera models that photographs are of, and the photographs divided."""
+    from trueshot import datasets
+    from trueshot.datasets import cameras
+
+    if bool(paths) == (manifest is not None):
+        raise typer.BadParameter("give photographs with EXIF, or a --manifest")
+    if manifest is None:
+        given = datasets.photos_at(paths, passed_over)
+    else:
+        given = datasets.photos_in_manifest(manifest, None)
+    found, unknown = cameras.labelled(given)
+    if unknown:
+        first = ", ".join(sanitize(str(path)) for path in unknown[:3])
+        typer.echo(f"of no known camera model: {len(unknown)}: {first}", err=True)
+    task = cameras.task_of(found)
+    kept = cameras.split_by_device_and_scene(found, task, fractions, seed)
+    if len(kept) < len(found):
+        typer.echo(
+            f"left out, as of a device or a scene of another part: {len(found) - len(kept)}",
+            err=True,
+        )
+    return task, kept
 
 
 def _by_class(

@@ -159,10 +159,13 @@ class MedianResidualCNN(Network):
         """Gaussian weights; offsets 0 in the first and third convolution and the last layer."""
         convolutions = [m for m in self.units if isinstance(m, nn.Conv2d)]
         connected = [m for m in self.classifier if isinstance(m, nn.Linear)]
-        for layer in (*convolutions, *connected):
-            nn.init.normal_(layer.weight, std=0.01 if isinstance(layer, nn.Conv2d) else 0.005)
-            zero = layer in (convolutions[0], convolutions[2], connected[-1])
-            nn.init.constant_(layer.bias, 0.0 if zero else 1.0)  # type: ignore[arg-type]
+        zero = (convolutions[0].bias, convolutions[2].bias, connected[-1].bias)
+        weights = [(m.weight, m.bias, 0.01) for m in convolutions]
+        weights += [(m.weight, m.bias, 0.005) for m in connected]
+        for weight, offset, deviation in weights:
+            nn.init.normal_(weight, std=deviation)
+            assert offset is not None
+            nn.init.constant_(offset, 0.0 if any(offset is each for each in zero) else 1.0)
 
 
 def _convolution(before: int, after: int, side: int, by_batch: bool) -> list[nn.Module]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from trueshot.errors import TaskError
 from trueshot.plugins import is_plugin, load_plugin
 from trueshot.tasks import double_jpeg, manipulation, median_filtering
+from trueshot.tasks.camera_model import CAMERA_MODEL
 from trueshot.tasks.double_jpeg import DOUBLE_JPEG
 from trueshot.tasks.manipulation import MANIPULATION
 from trueshot.tasks.median_filtering import MEDIAN_FILTERING
@@ -42,6 +43,6 @@ def task_named(spec: str) -> Task:
     plugin = load_plugin(spec)
     if not isinstance(plugin.value, Task):
         raise TaskError(f"{spec}: is no Task but {type(plugin.value).__name__}")
-    if plugin.value.name in _ALL:
+    if plugin.value.name in (*_ALL, CAMERA_MODEL):
         raise TaskError(f"{spec}: the name {plugin.value.name} is taken; choose another")
     return replace(plugin.value, code=plugin.sha256)
