@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags
+from PIL import ExifTags, Image
 
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.splits import PARTS, split_groups
@@ -55,9 +55,9 @@ def model_of(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> str:
     """Make and model by a file's EXIF, in signs that names of classes have; empty if not known."""
     try:
         with opened(read_bytes(path, pixel_limit), str(path), pixel_limit) as picture:
-            exif = exif_of(picture)
+            exif = exif_of(picture) or Image.Exif()
             tags = (ExifTags.Base.Make, ExifTags.Base.Model)
-            make, model = (str((exif or {}).get(tag, "")).strip(" \0") for tag in tags)
+            make, model = (str(exif.get(tag, "")).strip(" \0") for tag in tags)
     except ImageFileError:
         return ""
     brand = make.split(" ")[0]

@@ -2,7 +2,8 @@
 
 Source: Barni et al. 2017, "Aligned and non-aligned double JPEG detection using convolutional neural
 networks", arXiv:1708.00930: grey photographs, the last quality fixed for a detector, the first one
-drawn. The qualities are those of our notes of it, not read in its full text.
+drawn: the variants. The qualities are those of our notes of it, not read in its full text. The task
+itself keeps colours, and draws both qualities and whether the grids are aligned.
 
 Both classes are cut by the same offsets from the same photograph, and so have one size and one grid
 of the last compression: all that differs is the compression before. Photographs that are JPEG
@@ -36,7 +37,11 @@ _WORDS = Wording(
 
 
 def double_jpeg(
-    name: str, qualities: dict[int, tuple[int, ...]], alignments: tuple[bool, ...] = (True, False)
+    name: str,
+    qualities: dict[int, tuple[int, ...]],
+    alignments: tuple[bool, ...] = (True, False),
+    *,
+    in_grey: bool,
 ) -> Task:
     """The task for some qualities.
 
@@ -44,6 +49,7 @@ def double_jpeg(
         name: Of the task.
         qualities: First qualities by the last one, which both classes have.
         alignments: Whether the grids of both compressions are the same; of both, each as likely.
+        in_grey: Whether photographs lose their colours first.
     """
 
     def example(pixels: Pixels, label: int, random: np.random.Generator) -> Pixels:
@@ -52,7 +58,7 @@ def double_jpeg(
         place = int(random.integers(1, JPEG_BLOCK**2))
         aligned = alignments[int(random.integers(len(alignments)))]
         down, across = (0, 0) if aligned else divmod(place, JPEG_BLOCK)
-        plane = grey(pixels)
+        plane = grey(pixels) if in_grey else pixels
         before = compressed(plane, first) if label else plane
         height, width = (size - JPEG_BLOCK for size in plane.shape[:2])
         return compressed(before[down : down + height, across : across + width], last)
@@ -71,12 +77,13 @@ def _qualities(last: int, below: bool) -> dict[int, tuple[int, ...]]:
     return {last: tuple(first for first in FIRST[last] if (first < last) == below)}
 
 
-DOUBLE_JPEG = double_jpeg("double-jpeg", FIRST)
+DOUBLE_JPEG = double_jpeg("double-jpeg", FIRST, in_grey=False)
 VARIANTS = tuple(
     double_jpeg(
         f"double-jpeg-{'aligned' if aligned else 'shifted'}-{'below' if below else 'above'}{last}",
         _qualities(last, below),
         (aligned,),
+        in_grey=True,
     )
     for last in FIRST
     for below in (True, False)
