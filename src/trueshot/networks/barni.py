@@ -170,8 +170,8 @@ class CoefficientHistograms(nn.Module):
         coefficients = functional.conv2d(planes - _MIDDLE, self.basis, stride=_BLOCK).flatten(2)
         with torch.no_grad():
             counted = self._histogram(coefficients, self.gamma)
-        if not torch.is_grad_enabled():
-            return counted
+        if not (torch.is_grad_enabled() and planes.requires_grad):
+            return counted  # nothing before it is learned: training needs no gradient here
         soft = self._histogram(coefficients, self.soft_gamma)
         return counted + (soft - soft.detach())
 
