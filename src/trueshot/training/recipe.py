@@ -59,7 +59,7 @@ def _kind(network: Any) -> str:
 
 
 _ONLY_JOINED = ("lcnn-ensemble",)  # made of trained ones, not trained itself
-_KNOWN = sorted(name for name in NETWORKS if name not in _ONLY_JOINED)
+_KNOWN = ["lcnn", *sorted(NETWORKS.keys() - {"lcnn", *_ONLY_JOINED})]
 
 _BY_NAME = Discriminator(
     _kind,
