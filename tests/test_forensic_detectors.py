@@ -33,7 +33,7 @@ schedule: {iterations: 150, batch: 16, learning_rate: 0.01}
 LCNN = """
 name: tiny
 network: {filters: [4, 4, 8, 8, 8]}
-schedule: {iterations: 150, batch: 16, learning_rate: 0.01}
+schedule: {iterations: 250, batch: 16, learning_rate: 0.01}
 """
 CAMERAS = ("alpha", "beta", "gamma")
 
@@ -85,7 +85,7 @@ def test_a_median_filter_is_found_from_photographs_to_report(tmp_path: Path) -> 
 def camera(pixels: np.ndarray, model: int) -> np.ndarray:
     """Pixels with a pattern of their camera."""
     lines = np.indices(pixels.shape[:2]).sum(0) % (model + 2) == 0
-    return np.clip(pixels + 25.0 * lines[..., None], 0, 255).astype(np.uint8)
+    return np.clip(pixels * 0.7 + 60.0 * lines[..., None], 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
