@@ -233,3 +233,9 @@ def test_each_network_has_a_recipe_and_each_recipe_reads_back(tmp_path: Path) ->
         named.add(recipe.network.name)
     assert set(SMALL) <= named
     assert all(issubclass(NETWORKS[name], Network) for name in SMALL)
+
+
+def test_a_card_of_a_few_bytes_builds_no_network_without_bounds() -> None:
+    for name, arguments in (("median-residual", {"units": (8, 10**9)}), ("tuama", {"side": 10**6})):
+        with pytest.raises(RecipeError, match=r"units|side"):
+            build_network({"name": name, **arguments})

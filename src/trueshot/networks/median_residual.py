@@ -26,7 +26,7 @@ from trueshot.networks.layers import (
     normalised,
     pooled,
 )
-from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, Units, register
 
 DEFAULT_FILTERS = (128, 256, 384, 384, 256)
 _SIDES = (5, 3, 3, 3, 3)  # of the filters
@@ -49,7 +49,7 @@ class MedianResidualSettings(NetworkSettings):
     filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
         default=DEFAULT_FILTERS, description="Of the five convolutions."
     )
-    units: tuple[int, int] = Field(
+    units: tuple[Units, Units] = Field(
         default=(4096, 4096), description="Of the two fully connected layers."
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="After each of them.")

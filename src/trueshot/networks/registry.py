@@ -15,6 +15,7 @@ Picture = Literal["filtered", "spectrum"]
 
 MOST_SIDE = 1024  # of the crops of a bundle's contract
 Filters = Annotated[int, Field(ge=1, le=4096)]
+Units = Annotated[int, Field(ge=1, le=8192)]  # of a fully connected layer
 
 
 class NetworkSettings(BaseModel):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from trueshot.networks.convolution import convolve
 from trueshot.networks.layers import Luma, check_classes, check_side, max_pool, pooled
-from trueshot.networks.registry import Explained, Network, NetworkSettings, register
+from trueshot.networks.registry import Explained, Network, NetworkSettings, Units, register
 
 _HIGH_PASS = (
     (-1.0, 2.0, -2.0, 2.0, -1.0),
@@ -33,7 +33,7 @@ class TuamaSettings(NetworkSettings):
 
     name: Literal["tuama"]
     side: int = Field(default=256, ge=32, le=512, description="Of the crops, in pixels.")
-    units: tuple[int, int] = Field(
+    units: tuple[Units, Units] = Field(
         default=(256, 4096), description="Of the two fully connected layers."
     )
     dropout: float = Field(default=0.5, ge=0, lt=1, description="After each of them.")
