@@ -312,7 +312,7 @@ def test_a_recipe_that_cannot_be_built_is_refused_before_anything_is_written(
 
 
 def test_a_recipe_that_is_nowhere_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="robust, secure, spectral, trades, yang"):
+    with pytest.raises(RecipeError, match="robust, secure, spectral, trades, tuama, yang"):
         load_recipe(tmp_path / "none.yaml")
 
 

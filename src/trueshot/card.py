@@ -75,6 +75,20 @@ class Rate(_Part):
         return self
 
 
+class Likeliest(_Part):
+    """How the likeliest of several classes is named, or none of them.
+
+    Args:
+        temperature: By which logits are divided before a softmax makes them probabilities.
+        least: Probability from which on the likeliest class is named.
+        rejected: Share of photographs of these classes for which none was to be named.
+    """
+
+    temperature: FiniteFloat = Field(gt=0)
+    least: float = Share
+    rejected: float = Share
+
+
 class RatioSample(_Part):
     """Log10 likelihood ratios of both classes, rising; of many photographs a hundred quantiles.
 
@@ -117,6 +131,8 @@ class Measurement(_Part):
         undecided_originals: Originals on which no verdict was given.
         undecided_recaptures: Recaptures on which no verdict was given.
         equal_error_rate: Where both errors are equally frequent, over all thresholds.
+        right: Of a task that the likeliest class decides: photographs whose class was named.
+        of_none: Likewise, photographs for which no class was named.
         auc: Area under the ROC curve; `count` and `total` are photographs of class 1 and of all.
         cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 is no information.
         cllr_min: The same, were they calibrated perfectly.
@@ -136,6 +152,8 @@ class Measurement(_Part):
     undecided_recaptures: Rate | None = None
     equal_error_rate: Rate | None = None
     auc: Rate | None = None
+    right: Rate | None = None
+    of_none: Rate | None = None
     cllr: FiniteFloat | None = None
     cllr_min: FiniteFloat | None = None
     ratios: RatioSample | None = None
@@ -220,6 +238,7 @@ class Card(_Part):
         evidence: What else a photograph is judged by, beside the scores of its crops.
         calibration: From scores to likelihood ratios.
         decision: From scores to verdicts.
+        likeliest: From logits to a class, for a task that the likeliest decides.
         domain: What was calibrated for; whatever lies outside is undecided.
         calibrated_on: The photographs of calibration, decision and domain.
         measured: Error rates.
@@ -246,6 +265,7 @@ class Card(_Part):
     evidence: EvidenceModel | None = None
     calibration: Calibration | None = None
     decision: Decision | None = None
+    likeliest: Likeliest | None = None
     domain: Domain | None = None
     calibrated_on: DataFacts | None = None
     measured: tuple[Measurement, ...] = Field(default=(), max_length=200)

@@ -78,6 +78,10 @@ def _judging(card: Card) -> Iterator[str]:
     first, other = card.words.verdicts
     if card.decision_rule == "top-class":
         yield _row("verdict", "the likeliest class")
+        if card.likeliest is not None:
+            least, share = card.likeliest.least, card.likeliest.rejected
+            wanted = f"below a probability of {least:.3g}; wanted of {_percent(share)} at most"
+            yield _row("undecided", wanted)
     elif card.decision is None:
         yield _row("verdict", f"{other} above 0, else {first}; no thresholds were chosen")
     else:
@@ -148,6 +152,8 @@ def _rates(found: Measurement, words: Wording) -> Iterator[tuple[str, str]]:
         words.errors[0]: found.bpcer,
         f"undecided {first}": found.undecided_originals,
         f"undecided {other}": found.undecided_recaptures,
+        "class named rightly": found.right,
+        "no class named": found.of_none,
     }
     yield from ((name, _counted(rate)) for name, rate in rates.items() if rate is not None)
     if found.equal_error_rate is not None:

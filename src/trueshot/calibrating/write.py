@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from trueshot.bundle import Bundle, bundle_sha256, is_onnx, read_bundle, with_graph, write_bundle
 from trueshot.calibrating.error_rates import (
@@ -19,6 +20,7 @@ from trueshot.calibrating.error_rates import (
     measure,
     predict_all,
 )
+from trueshot.calibrating.likeliest import domain_of, fit_likeliest, measure_likeliest
 from trueshot.calibrating.photographs import has_test_part, photographs_of
 from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_leak, updated
@@ -142,24 +144,11 @@ def make_bundle(
         new = None if test is None else score(photographs_of(Path(test), "test", task, beside[1]))
     if new is not None:
         refuse_leak(known, new)
-    calibrated = partial(
-        fit_all,
-        side=card.input_contract().side,
-        method=settings.method,
-        apcer=settings.apcer,
-        bpcer=settings.bpcer,
-        by_kind=settings.by_kind,
-        wording=task.words,
-    )
-    fitted = calibrated(known)
-    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
-    said = {
-        "calibration": fitted.calibration,
-        "decision": fitted.decision,
-        "domain": fitted.domain,
+    settled = _likeliest if card.decision_rule == "top-class" else _thresholds
+    said = settled(card, known, new, test, settings, command)
+    said |= {
         "calibrated_on": facts_of(known, Path(calibrate), len(beside[0])),
-        "measured": measured,
-        "limits": (*settings.limits, *missing, *limits_of(fitted, known)),
+        "limits": (*settings.limits, *said["limits"]),
     }
     card = updated(card, said, bundle)
     write_bundle(out, replace(read, card=card))
@@ -172,6 +161,65 @@ def make_bundle(
         unread={each.photograph.name: each.error for each in unread},
         passed_over=(*beside[0], *beside[1]),
     )
+
+
+def _thresholds(
+    card: Card,
+    known: Scores,
+    new: Scores | None,
+    test: str | os.PathLike[str] | None,
+    settings: CalibrationSettings,
+    command: str,
+) -> dict[str, Any]:
+    """What calibration says of class 0 against all others, as a card has it."""
+    calibrated = partial(
+        fit_all,
+        side=card.input_contract().side,
+        method=settings.method,
+        apcer=settings.apcer,
+        bpcer=settings.bpcer,
+        by_kind=settings.by_kind,
+        wording=card.words,
+    )
+    fitted = calibrated(known)
+    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
+    return {
+        "calibration": fitted.calibration,
+        "decision": fitted.decision,
+        "domain": fitted.domain,
+        "measured": measured,
+        "limits": (*missing, *limits_of(fitted, known)),
+    }
+
+
+def _likeliest(
+    card: Card,
+    known: Scores,
+    new: Scores | None,
+    test: str | os.PathLike[str] | None,
+    settings: CalibrationSettings,
+    command: str,
+) -> dict[str, Any]:
+    """What calibration says where the likeliest class decides, as a card has it.
+
+    `bpcer` is the share of photographs of known classes that are said to be of none.
+    """
+    fitted = fit_likeliest(known, settings.bpcer)
+    domain = domain_of(known, card.input_contract().side)
+    measured: tuple[Measurement, ...] = ()
+    limits = [
+        "Probabilities hold for photographs like those calibrated. Of classes that it does not "
+        "know, how many are said to be of none was not measured."
+    ]
+    if new is None or test is None:
+        limits.append("Its error rates were not measured: no test photographs were named.")
+    else:
+        name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
+        found = measure_likeliest(
+            new, fitted, domain, name=name, command=command, note=note_on(new)
+        )
+        measured = (found.model_copy(update={"kind": settings.test_kind}),)
+    return {"likeliest": fitted, "domain": domain, "measured": measured, "limits": tuple(limits)}
 
 
 def detector_in(run: Path) -> Path:
@@ -201,16 +249,12 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
         "licence": settings.licence or card.licence,
         "calibration": None,
         "decision": None,
+        "likeliest": None,
         "domain": None,
         "calibrated_on": None,
         "measured": (),
         "limits": (),
     }
-    if card.decision_rule == "top-class":
-        raise BundleError(
-            f"{bundle}: its task is decided by the likeliest class, so there are no thresholds to "
-            "choose; scan with it as it is"
-        )
     return updated(card, said, bundle)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueshot.cli.options import Address, EngineName, EngineOption, Sides, tell_passed_over
+from trueshot.files import sanitize
+from trueshot.tasks.camera_model import CAMERA_MODEL
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -32,7 +34,8 @@ class ConditionsName(StrEnum):
 TaskName = Annotated[
     str,
     typer.Option(
-        help="recapture, median-filtering, recompression, manipulation, or path/to/file.py:NAME, "
+        help="recapture, median-filtering, recompression, double-jpeg, manipulation, camera-model, "
+        "a variant of these (docs/tasks.md), or path/to/file.py:NAME, "
         "which is run."
     ),
 ]
@@ -73,9 +76,12 @@ def prepare(
     from trueshot import datasets
 
     by_class = _by_class(folders or [], original, recaptured)
-    chosen = _task(task, by_class)
     passed_over: list[Path] = []
-    found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
+    if task == CAMERA_MODEL and not by_class:
+        chosen, found = _of_cameras(photos or [], manifest, passed_over, fractions, seed)
+    else:
+        chosen = _task(task, by_class)
+        found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
     tell_passed_over(passed_over)
     settings = datasets.Settings(
         task=chosen,
@@ -87,6 +93,37 @@ def prepare(
         pixel_limit=pixel_limit,
     )
     _print_dataset(datasets.prepare(found, out, settings, workers, len(passed_over)))
+
+
+def _of_cameras(
+    paths: list[Path],
+    manifest: Path | None,
+    passed_over: list[Path],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> tuple[Task, list[Photo]]:
+    """The camera models that photographs are of, and the photographs divided."""
+    from trueshot import datasets
+    from trueshot.datasets import cameras
+
+    if bool(paths) == (manifest is not None):
+        raise typer.BadParameter("give photographs with EXIF, or a --manifest")
+    if manifest is None:
+        given = datasets.photos_at(paths, passed_over)
+    else:
+        given = datasets.photos_in_manifest(manifest, None)
+    found, unknown = cameras.labelled(given)
+    if unknown:
+        first = ", ".join(sanitize(str(path)) for path in unknown[:3])
+        typer.echo(f"of no known camera model: {len(unknown)}: {first}", err=True)
+    task = cameras.task_of(found)
+    kept = cameras.split_by_device_and_scene(found, task, fractions, seed)
+    if len(kept) < len(found):
+        typer.echo(
+            f"left out, as of a device or a scene of another part: {len(found) - len(kept)}",
+            err=True,
+        )
+    return task, kept
 
 
 def _by_class(
@@ -261,6 +298,11 @@ def _print_dataset(dataset: Any) -> None:
             typer.echo(
                 f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
             )
+    if dataset.card.get("scaled_down"):
+        typer.echo(
+            f"examples of photographs scaled down first, as they are lossy files: "
+            f"{dataset.card['scaled_down']}"
+        )
     audit = dataset.card["shortcut_audit"]
     auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")

@@ -16,7 +16,9 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 Corners = npt.NDArray[np.int64]
 
 
-def grid_corners(height: int, width: int, side: int, random: np.random.Generator) -> Corners:
+def grid_corners(
+    height: int, width: int, side: int, random: np.random.Generator, multiple: int = 1
+) -> Corners:
     """Corners of a grid of crops that do not overlap, in an order that spreads them.
 
     The grid is as large as the photo allows, and shifted at random within what is left over. In
@@ -27,6 +29,7 @@ def grid_corners(height: int, width: int, side: int, random: np.random.Generator
         width: Of the photo.
         side: Of the crops.
         random: Shifts the grid and chooses the first crop.
+        multiple: Corners are multiples of so many pixels, if the side is one.
 
     Returns:
         Rows (y, x), shape (n, 2) with n at most 1024; 0 if the photo is smaller than a crop.
@@ -34,8 +37,8 @@ def grid_corners(height: int, width: int, side: int, random: np.random.Generator
     rows, columns = height // side, width // side
     if rows == 0 or columns == 0:
         return np.zeros((0, 2), np.int64)
-    shift_y = int(random.integers(height - rows * side + 1))
-    shift_x = int(random.integers(width - columns * side + 1))
+    shift_y = multiple * int(random.integers((height - rows * side) // multiple + 1))
+    shift_x = multiple * int(random.integers((width - columns * side) // multiple + 1))
     ys = shift_y + side * np.arange(rows)
     xs = shift_x + side * np.arange(columns)
     corners = np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)

@@ -115,12 +115,12 @@ def _in_folder(root: Path, label: str, prefix: str, passed_over: list[Path] | No
     return found
 
 
-def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
+def photos_in_manifest(manifest: Path, task: Task | None = RECAPTURE) -> list[Photo]:
     """Photographs that a CSV or Parquet file lists in the columns path and label.
 
     Paths are relative to the manifest's folder. The columns source, part and those of `ORIGINS`
     are read where they are there; others are passed over. A task that makes its examples wants
-    no column label.
+    no column label; without a task, labels are taken as they are.
 
     Raises:
         DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
@@ -129,7 +129,7 @@ def photos_in_manifest(manifest: Path, task: Task = RECAPTURE) -> list[Photo]:
     rows = manifest_rows(manifest)
     if not rows:
         raise DatasetError(f"{manifest}: lists no photograph")
-    wanted = {"path", "label"} if task.examples is None else {"path"}
+    wanted = {"path", "label"} if task is not None and task.examples is None else {"path"}
     if missing := wanted - set(rows[0]):
         raise DatasetError(f"{manifest}: lacks the column {', '.join(sorted(missing))}")
     photos = [_photo(manifest, number, row, task) for number, row in enumerate(rows, start=1)]
@@ -171,12 +171,12 @@ def check_labels(photos: Sequence[Photo], task: Task) -> None:
             )
 
 
-def _photo(manifest: Path, number: int, row: Row, task: Task) -> Photo:
+def _photo(manifest: Path, number: int, row: Row, task: Task | None) -> Photo:
     name = row.get("path", "")
-    label = row.get("label", "") if task.examples is None else ""
+    label = row.get("label", "") if task is None or task.examples is None else ""
     if not name:
         raise DatasetError(f"{manifest}, row {number}: no path")
-    if label not in task.classes and task.examples is None:
+    if task is not None and label not in task.classes and task.examples is None:
         alike = [each for each in task.classes if each.casefold() == label.casefold()]
         if len(alike) != 1:
             known = ", ".join(task.classes)

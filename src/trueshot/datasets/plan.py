@@ -106,7 +106,7 @@ def plan_crops(
                 f"too few photographs of {side} px or more for a {part} part of every class"
             )
         for label in classes:
-            plan += _take(records, held[part, label], side, quota, settings.seed)
+            plan += _take(records, held[part, label], side, quota, settings)
     return plan
 
 
@@ -125,13 +125,14 @@ def _quotas(available: Sequence[int], settings: Settings, given: bool) -> list[i
 
 
 def _take(
-    records: Sequence[Record], photos: Sequence[int], side: int, quota: int, seed: int
+    records: Sequence[Record], photos: Sequence[int], side: int, quota: int, settings: Settings
 ) -> list[Crop]:
+    seed, grid = settings.seed, settings.task.grid
     available = [len(records[i]["flat"][str(side)]) for i in photos]
     ranked: list[tuple[int, Crop]] = []
     for i, count in zip(photos, shares(available, quota), strict=True):
         flat = np.array([flag == "1" for flag in records[i]["flat"][str(side)]])
-        corners = crop_corners(records[i]["facts"], side, seed)
+        corners = crop_corners(records[i]["facts"], side, seed, grid)
         # The spread order, with the flat ones behind all others.
         for rank, place in enumerate(np.argsort(flat, kind="stable")[:count]):
             y, x = corners[place].tolist()

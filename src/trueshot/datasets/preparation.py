@@ -38,7 +38,14 @@ from trueshot.datasets.plan import (
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
 from trueshot.datasets.splits import PARTS, check_origins
-from trueshot.datasets.survey import Record, example_of, in_threads, pixels_sha256, survey
+from trueshot.datasets.survey import (
+    SCALED,
+    Record,
+    example_of,
+    in_threads,
+    pixels_sha256,
+    survey,
+)
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
     append_line,
@@ -323,5 +330,6 @@ def _card(
         "sides": sides,
         "photos": len(records),
         "passed_over": {r["name"]: r["error"] for r in records if r["error"]},
+        "scaled_down": sum(SCALED in r.get("notes", ()) for r in records),
         "shortcut_audit": {**asdict(audit), "warning": audit.warning},
     }

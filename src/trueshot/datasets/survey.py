@@ -10,13 +10,18 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
+from PIL import Image
 
 from trueshot.datasets.crops import Corners, cut, grid_corners, is_flat
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
 from trueshot.errors import ImageFileError, TaskError
 from trueshot.images import ImageFile, read_image
+from trueshot.images.compression import is_lossy
 from trueshot.tasks import Pixels
+
+_SCALE = 0.4
+SCALED = "scaled down to two fifths: its file is lossy, and the task wants no grid of blocks in it"
 
 Record = dict[str, Any]
 _In = TypeVar("_In")
@@ -42,12 +47,12 @@ def survey(photo: Photo, settings: Settings) -> Record:
     facts = {**asdict(image.facts), "height": height, "width": width}
     flat = {}
     for side in settings.sides:
-        corners = crop_corners(facts, side, settings.seed)
+        corners = crop_corners(facts, side, settings.seed, settings.task.grid)
         flat[str(side)] = "".join("01"[is_flat(cut(pixels, c, side))] for c in corners)
     return record | {
         "error": "",
         "facts": facts,
-        "notes": list(image.notes),
+        "notes": [*image.notes, *([SCALED] if _is_scaled(image, settings) else [])],
         "pixels_sha256": pixels_sha256(pixels),
         "flat": flat,
     }
@@ -63,7 +68,19 @@ def example_of(image: ImageFile, photo: Photo, settings: Settings) -> Pixels:
     if task.examples is None:
         return image.pixels
     label = task.label(photo.label)
-    return task.example(image.pixels, label, settings.seed, image.facts.sha256)
+    pixels = scaled_down(image.pixels) if _is_scaled(image, settings) else image.pixels
+    return task.example(pixels, label, settings.seed, image.facts.sha256)
+
+
+def _is_scaled(image: ImageFile, settings: Settings) -> bool:
+    task = settings.task
+    return task.examples is not None and task.uncompressed and is_lossy(image)
+
+
+def scaled_down(pixels: Pixels) -> Pixels:
+    """A photograph of two fifths of its size: blocks of 8 pixels become 3.2, and lie on no grid."""
+    height, width = (max(1, round(size * _SCALE)) for size in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def pixels_sha256(pixels: Pixels) -> str:
@@ -71,11 +88,18 @@ def pixels_sha256(pixels: Pixels) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
-def crop_corners(facts: Record, side: int, seed: int) -> Corners:
-    """Corners of the grid of a photo: they depend on its bytes, the side and the seed alone."""
+def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corners:
+    """Corners of the grid of a photo: they depend on its bytes and these numbers alone.
+
+    Args:
+        facts: Height and width of the photo or the example, and the hash of its file.
+        side: Of the crops.
+        seed: Of the data set.
+        multiple: Corners are multiples of so many pixels.
+    """
     entropy = [seed, side, int(facts["sha256"][:16], 16)]
     random = np.random.default_rng(entropy)
-    return grid_corners(facts["height"], facts["width"], side, random)
+    return grid_corners(facts["height"], facts["width"], side, random, multiple)
 
 
 @contextmanager

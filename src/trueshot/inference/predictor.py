@@ -21,6 +21,7 @@ from trueshot.inference.crops import CropSelection, cut, select_crops, upright_c
 from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
+from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
 from trueshot.tasks.task import UNDECIDED
 
 if TYPE_CHECKING:
@@ -177,10 +178,20 @@ class Predictor:
             evidence = self._evidence.gather(shown, corners, scores, side)
         score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
+        card = self.card
         colours = [] if reasons else colour_reasons(mode, crops)
-        if self.card.decision is not None:
+        if card.decision is not None or card.likeliest is not None:
             reasons, colours = reasons + colours, []
         top_class = self._top_class(logits) if finite else None
+        if card.decision_rule == "top-class" and finite:
+            over = self._over_crops(two_logits(scores) if logits is None else logits)
+            if card.likeliest is None:
+                features |= raw(over)
+            else:
+                features["probability"] = float(
+                    probabilities(over, card.likeliest.temperature).max()
+                )
+                reasons = reasons or reasons_of_none(over, card.classes, card.likeliest)
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
@@ -232,8 +243,12 @@ class Predictor:
         if logits is None:
             return None
         first = 0 if self.card.decision_rule == "top-class" else 1
-        over = [self.contract.aggregate(column) for column in (logits - logits[:, :1]).T[first:]]
-        return self.card.classes[first + int(np.argmax(over))]
+        return self.card.classes[first + int(np.argmax(self._over_crops(logits)[first:]))]
+
+    def _over_crops(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Logits less those of class 0, made one over the crops, shape (classes,)."""
+        columns = (logits - logits[:, :1]).T
+        return np.array([self.contract.aggregate(column) for column in columns])
 
     def _verdict(self, score: float, top_class: str | None) -> str:
         if self.card.decision_rule == "against-class-0":
@@ -244,7 +259,7 @@ class Predictor:
     def notes(self) -> tuple[str, ...]:
         """What must be known of all its verdicts."""
         if self.card.decision_rule == "top-class":
-            return (LIKELIEST,)
+            return () if self.card.likeliest is not None else (LIKELIEST,)
         return () if self.card.decision is not None else (UNCALIBRATED,)
 
     def _reasons(
@@ -269,6 +284,11 @@ def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return np.zeros(0)
     others = np.logaddexp.reduce(logits[:, 1:], axis=1)
     return np.asarray(others - logits[:, 0], np.float64)
+
+
+def two_logits(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Scores of two classes as logits, shape (n, 2), of which the first are 0."""
+    return np.stack([np.zeros_like(scores), scores], axis=1)
 
 
 def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:

@@ -15,6 +15,7 @@ Picture = Literal["filtered", "spectrum"]
 
 MOST_SIDE = 1024  # of the crops of a bundle's contract
 Filters = Annotated[int, Field(ge=1, le=4096)]
+Units = Annotated[int, Field(ge=1, le=8192)]  # of a fully connected layer
 
 
 class NetworkSettings(BaseModel):
@@ -57,6 +58,9 @@ class Network(nn.Module):
     def explained(self, images: Tensor) -> Explained:
         """Logits of images (n, 3, h, w), and where they come from."""
         return Explained(self(images))
+
+    def project(self) -> None:
+        """Put weights back to where they have to be: called before each step, and at the end."""
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=type[nn.Module])

@@ -6,13 +6,27 @@ from dataclasses import replace
 
 from trueshot.errors import TaskError
 from trueshot.plugins import is_plugin, load_plugin
-from trueshot.tasks.processing import MANIPULATION, MEDIAN_FILTERING, RECOMPRESSION
+from trueshot.tasks import double_jpeg, manipulation, median_filtering
+from trueshot.tasks.camera_model import CAMERA_MODEL
+from trueshot.tasks.double_jpeg import DOUBLE_JPEG
+from trueshot.tasks.manipulation import MANIPULATION
+from trueshot.tasks.median_filtering import MEDIAN_FILTERING
 from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.recompression import RECOMPRESSION
 from trueshot.tasks.task import Task
 
 TASKS: dict[str, Task] = {
-    task.name: task for task in (RECAPTURE, MEDIAN_FILTERING, RECOMPRESSION, MANIPULATION)
+    task.name: task
+    for task in (RECAPTURE, MEDIAN_FILTERING, RECOMPRESSION, DOUBLE_JPEG, MANIPULATION)
 }
+VARIANTS: dict[str, Task] = {
+    task.name: task
+    for module in (median_filtering, double_jpeg, manipulation)
+    for task in module.VARIANTS
+}
+"""Of these tasks in one published setting each."""
+
+_ALL = TASKS | VARIANTS
 
 
 def task_named(spec: str) -> Task:
@@ -22,13 +36,13 @@ def task_named(spec: str) -> Task:
         TaskError: No such task, or what the file defines is none.
         PluginError: There is no such file, it fails, or it does not define that name.
     """
-    if spec in TASKS:
-        return TASKS[spec]
+    if spec in _ALL:
+        return _ALL[spec]
     if not is_plugin(spec):
-        raise TaskError(f"task {spec!r}: known: {', '.join(TASKS)}, or path/to/file.py:NAME")
+        raise TaskError(f"task {spec!r}: known: {', '.join(_ALL)}, or path/to/file.py:NAME")
     plugin = load_plugin(spec)
     if not isinstance(plugin.value, Task):
         raise TaskError(f"{spec}: is no Task but {type(plugin.value).__name__}")
-    if plugin.value.name in TASKS:
+    if plugin.value.name in (*_ALL, CAMERA_MODEL):
         raise TaskError(f"{spec}: the name {plugin.value.name} is taken; choose another")
     return replace(plugin.value, code=plugin.sha256)

@@ -19,6 +19,8 @@ else:  # words are wanted where no NumPy is
     Pixels, Examples = Any, Callable
 DecisionRule = Literal["against-class-0", "top-class"]
 
+JPEG_BLOCK = 8  # pixels
+
 UNDECIDED, FAILED = "undecided", "error"  # what a verdict may be for every task
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}")
 _MOST_CLASSES = 100
@@ -91,6 +93,11 @@ class Task:
             the classes it is, which the largest logit decides.
         wording: Words of verdicts and findings; by default made of the names of the classes.
         code: SHA-256 of the file that defines it, where that is a user's own; set on loading.
+        grid: Crops of a data set begin at multiples of so many pixels, counted from the upper left
+            of an example: 8 where blocks of a JPEG are evidence, as the crops of a scan do.
+        uncompressed: Whether examples are only made of what was never compressed with loss.
+            Photographs out of lossy files are scaled down first, to two fifths, so that the grid
+            of their blocks is gone; the data set says which.
 
     Raises:
         TaskError: A name that cannot be one, too few classes, or wording for other classes.
@@ -102,6 +109,8 @@ class Task:
     decision: DecisionRule = "against-class-0"
     wording: Wording | None = None
     code: str = ""
+    grid: int = 1
+    uncompressed: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))

@@ -48,6 +48,7 @@ from trueshot.training.steps import (
     keep,
     minibatches,
     new_detector,
+    project,
 )
 from trueshot.versions import versions
 
@@ -111,6 +112,7 @@ class _Run:
                 f"{self.folder}: the loss is no finite number at step {state.at.step}; {_ADVICE}"
             )
         state.optimizer.step()
+        project(state.detector)
         keep(state, self.recipe.schedule.averaging)
         return parts
 
@@ -186,6 +188,11 @@ def _check_network(recipe: Recipe, task: Task, side: int) -> None:
     detector = new_detector(recipe, task)
     if is_plugin(recipe.network.name):
         _try_own(detector, recipe.network.name, side)
+    wanted = getattr(recipe.network, "side", side)
+    if not is_plugin(recipe.network.name) and wanted != side:
+        raise RecipeError(
+            f"network {recipe.network.name} takes {wanted} px, and the crops have {side}"
+        )
     window = getattr(recipe.network, "window", 0)
     if window > side:
         raise RecipeError(

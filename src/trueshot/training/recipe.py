@@ -20,11 +20,18 @@ from pydantic import (
 
 from trueshot.errors import RecipeError
 from trueshot.files import parse_yaml, read_text, sanitize
+from trueshot.networks.barni import HistogramCNNSettings, PixelCNNSettings
+from trueshot.networks.bondi import BondiSettings
 from trueshot.networks.efficientnet_lite import EfficientNetLite0Settings
 from trueshot.networks.lcnn import LCNNSettings
+from trueshot.networks.median_residual import MedianResidualSettings
+from trueshot.networks.mfnet import MFNetSettings
+from trueshot.networks.mislnet import MISLnetSettings
 from trueshot.networks.own import give, is_given
-from trueshot.networks.registry import NetworkSettings
+from trueshot.networks.registry import NETWORKS, NetworkSettings
 from trueshot.networks.spectral import SpectralSettings
+from trueshot.networks.tuama import TuamaSettings
+from trueshot.networks.yang_fusion import YangFusionSettings
 from trueshot.plugins import is_plugin
 from trueshot.training.objective_settings import Objective, Settings
 
@@ -51,10 +58,13 @@ def _kind(network: Any) -> str:
     return "own" if isinstance(name, str) and is_plugin(name) else str(name)
 
 
+_ONLY_JOINED = ("lcnn-ensemble",)  # made of trained ones, not trained itself
+_KNOWN = ["lcnn", *sorted(NETWORKS.keys() - {"lcnn", *_ONLY_JOINED})]
+
 _BY_NAME = Discriminator(
     _kind,
     custom_error_type="network",
-    custom_error_message="no such network; known: lcnn, spectral, path/to/file.py:Name",
+    custom_error_message=f"no such network; known: {', '.join(_KNOWN)}, path/to/file.py:Name",
 )
 
 
@@ -65,14 +75,36 @@ class InputContract(Settings):
     scale: float = Field(default=1.0, gt=0)
 
 
+class Optimizer(Settings):
+    """How a gradient becomes a step."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    momentum: float = Field(default=0.9, gt=0, lt=1, description="Of sgd.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="Of weights alone: no offset is drawn to zero."
+    )
+    offset_rate: float = Field(
+        default=1.0,
+        gt=0,
+        description="Learning rate of offsets, and of factors of batch "
+        "normalisation, over that of weights; Caffe's networks often have 2.",
+    )
+
+
 class Schedule(Settings):
-    """Adam, and a learning rate that falls by steps."""
+    """An optimiser, and a learning rate that falls by steps or steadily."""
 
     iterations: int = Field(default=PAPER_ITERATIONS, ge=1)
     batch: int = Field(default=64, ge=2)
     learning_rate: float = Field(default=1e-4, gt=0)
     decay: float = Field(default=0.9, gt=0, le=1)
     decay_every: int = Field(default=10_000, ge=1)
+    inverse: tuple[float, float] | None = Field(
+        default=None,
+        description="(γ, p): the learning rate is multiplied by (1 + γ · step)^-p, Caffe's `inv`, "
+        "and not by steps.",
+    )
+    optimizer: Optimizer = Optimizer()
     averaging: float = Field(
         default=0.0,
         ge=0,
@@ -83,6 +115,9 @@ class Schedule(Settings):
 
     def learning_rate_at(self, step: int) -> float:
         """Learning rate of the step that is number `step`, from 0."""
+        if self.inverse is not None:
+            gamma, power = self.inverse
+            return float(self.learning_rate * (1 + gamma * step) ** -power)
         return self.learning_rate * self.decay ** (step // self.decay_every)
 
     def shortened(self, iterations: int) -> Schedule:
@@ -93,11 +128,13 @@ class Schedule(Settings):
         """
         factor = self.iterations / iterations
         faster = min(math.sqrt(factor), _LARGEST_SPEED_UP) if factor > 1 else 1.0
+        inverse = self.inverse and (self.inverse[0] * factor, self.inverse[1])
         return self.model_copy(
             update={
                 "iterations": iterations,
                 "learning_rate": self.learning_rate * faster,
                 "decay_every": max(1, round(self.decay_every / factor)),
+                "inverse": inverse,
             }
         )
 
@@ -115,6 +152,15 @@ class Recipe(Settings):
         Annotated[LCNNSettings, Tag("lcnn")]
         | Annotated[SpectralSettings, Tag("spectral")]
         | Annotated[EfficientNetLite0Settings, Tag("efficientnet-lite0")]
+        | Annotated[MedianResidualSettings, Tag("median-residual")]
+        | Annotated[MFNetSettings, Tag("mfnet")]
+        | Annotated[MISLnetSettings, Tag("mislnet")]
+        | Annotated[PixelCNNSettings, Tag("barni-pixels")]
+        | Annotated[PixelCNNSettings, Tag("barni-noise")]
+        | Annotated[HistogramCNNSettings, Tag("barni-histograms")]
+        | Annotated[BondiSettings, Tag("bondi")]
+        | Annotated[TuamaSettings, Tag("tuama")]
+        | Annotated[YangFusionSettings, Tag("yang-fusion")]
         | Annotated[OwnNetworkSettings, Tag("own")]
     ) = Field(default=LCNNSettings(), discriminator=_BY_NAME)
     input: InputContract = InputContract()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from trueshot.attacks import statistics_kept
 from trueshot.card import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
+from trueshot.networks.registry import Network
 from trueshot.pixels import to_levels
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
@@ -25,6 +27,7 @@ from trueshot.training.distributed import Processes
 from trueshot.training.objectives import accumulate, learned, mixed
 from trueshot.training.recipe import Recipe
 
+_FACTOR = "factor"  # of a group of parameters: its learning rate over that of the schedule
 _BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
 _SEEDS = 1_000_003  # between the seeds of the steps of one recipe's seed and of the next
 
@@ -65,14 +68,35 @@ def begin(
     detector = new_detector(recipe, task)
     if start is not None:
         detector.load_state_dict(start.state_dict())
+    project(detector)
     detector.to(device)
     detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(detector).eval() if recipe.schedule.averaging else None
     processes.share_statistics(detector)
-    fused = device.type in ("cpu", "cuda")
-    rate = recipe.schedule.learning_rate
-    optimizer = torch.optim.Adam(detector.parameters(), lr=rate, fused=fused)
-    return State(detector=detector, optimizer=optimizer, average=average)
+    return State(detector=detector, optimizer=_optimizer(recipe, detector), average=average)
+
+
+def _optimizer(recipe: Recipe, detector: Detector) -> torch.optim.Optimizer:
+    rate, settings = recipe.schedule.learning_rate, recipe.schedule.optimizer
+    parameters = list(detector.parameters())
+    fused = parameters[0].device.type in ("cpu", "cuda")
+    groups: list[dict[str, Any]] = [{"params": parameters, _FACTOR: 1.0}]
+    if settings.weight_decay or settings.offset_rate != 1:
+        weights = [p for p in parameters if p.ndim >= 2]
+        offsets = [p for p in parameters if p.ndim < 2]
+        groups = [
+            {"params": weights, _FACTOR: 1.0, "weight_decay": settings.weight_decay},
+            {"params": offsets, _FACTOR: settings.offset_rate},
+        ]
+    if settings.name == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, fused=fused)
+    return torch.optim.Adam(groups, lr=rate, fused=fused)
+
+
+def project(detector: Detector) -> None:
+    """Put weights back to where the network wants them; see `Network.project`."""
+    if isinstance(detector.network, Network):
+        detector.network.project()
 
 
 def new_detector(recipe: Recipe, task: Task = RECAPTURE) -> Detector:
@@ -149,7 +173,7 @@ def gradients(
         The parts of the loss, over the whole minibatch.
     """
     for group in state.optimizer.param_groups:
-        group["lr"] = recipe.schedule.learning_rate_at(state.at.step)
+        group["lr"] = recipe.schedule.learning_rate_at(state.at.step) * group[_FACTOR]
     state.detector.train()
     state.optimizer.zero_grad(set_to_none=True)
     objective, detector, at = recipe.objective, state.detector, state.at.step

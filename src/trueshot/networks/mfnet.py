@@ -1,0 +1,96 @@
+"""MFNet: median filtering found in images as small as 16 px.
+
+Source: Tang, Ni, Zhao, Li 2018, "Median filtering detection of small-size image based on CNN",
+Journal of Visual Communication and Image Representation 51. Read of it: its abstract. So from the
+paper are up-sampling by the nearest neighbour, two layers of multilayer perceptrons (Lin et al.
+2014, arXiv:1312.4400) and three plain convolutions. Choices of ours: the factor of 2, grey levels
+about 128, all numbers of filters, batch normalisation, where maxima are taken, and the mean over
+all places at the end, so that it takes images of any size of at least 16 px.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trueshot.networks.layers import Luma, check_classes, max_pool, normalised
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
+
+DEFAULT_FILTERS = (64, 96, 128, 128, 256)
+_SMALLEST = 16
+_MIDDLE, _DEVIATION = 128.0, 64.0  # about those of the levels of photographs
+
+
+class MFNetSettings(NetworkSettings):
+    """MFNet and its arguments."""
+
+    name: Literal["mfnet"]
+    filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
+        default=DEFAULT_FILTERS, description="Of two perceptron layers and three convolutions."
+    )
+
+
+@register("mfnet")
+class MFNet(Network):
+    """Up-sampling, two perceptron layers, three convolutions, the mean over places, one layer.
+
+    Args:
+        filters: Of the two perceptron layers and the three convolutions.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+
+    Settings = MFNetSettings
+
+    def __init__(self, filters: tuple[int, ...] = DEFAULT_FILTERS, classes: int = 2) -> None:
+        super().__init__()
+        self.classes = check_classes(classes)
+        self.luma = Luma()
+        first, second, *plain = filters
+        layers = [*_perceptron(1, first, 5), max_pool(), *_perceptron(first, second, 3)]
+        before = second
+        for after in plain:
+            layers += [max_pool(), *normalised(before, after, 3)]
+            before = after
+        self.units = nn.Sequential(*layers)
+        self.classifier = nn.Linear(before, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, h, w), of 16 px or more, to logits of shape (n, classes)."""
+        logits: Tensor = self.classifier(self._features(images).mean((2, 3)))
+        return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and those of each place before the mean.
+
+        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
+        """
+        features = self._features(images)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        return Explained(
+            logits=self.classifier(features.mean((2, 3))),
+            evidence=functional.conv2d(features, weight[:, :, None, None], bias),
+        )
+
+    def _features(self, images: Tensor) -> Tensor:
+        height, width = (int(size) for size in images.shape[2:])
+        if min(height, width) < _SMALLEST:
+            raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
+        planes = (self.luma(images) - _MIDDLE) / _DEVIATION
+        larger = functional.interpolate(planes, scale_factor=2.0, mode="nearest")
+        features: Tensor = self.units(larger)
+        return features
+
+
+def _perceptron(before: int, after: int, side: int) -> list[nn.Module]:
+    """A convolution, and two of 1 × 1 over what it found at each place."""
+    return [
+        *normalised(before, after, side),
+        *normalised(after, after, 1),
+        *normalised(after, after, 1),
+    ]

@@ -1,0 +1,150 @@
+"""MISLnet: a constrained convolution that predicts each pixel from its neighbours, then a CNN.
+
+Source: Bayar, Stamm 2018, "Constrained convolutional neural networks: a new approach towards
+general purpose image manipulation detection", IEEE TIFS 13(11), and its authors' layer, solver and
+training files, for 256 px. Their second stage, extremely randomised trees on the last features, is
+not built.
+
+Choices of ours: crops of other sizes than 256 px; convolutions before a batch normalisation have no
+bias, which that would take away; the constraint holds in the detector that is kept, too, where
+theirs is left one step behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trueshot.networks.convolution import convolve
+from trueshot.networks.layers import (
+    Green,
+    check_classes,
+    check_side,
+    max_pool,
+    normalised,
+    pooled,
+)
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
+
+DEFAULT_FILTERS = (96, 64, 64, 128)
+_PREDICTORS, _WINDOW = 3, 5
+
+
+class MISLnetSettings(NetworkSettings):
+    """MISLnet and its arguments."""
+
+    name: Literal["mislnet"]
+    side: int = Field(default=256, ge=64, le=512, description="Of the crops, in pixels.")
+    filters: tuple[Filters, Filters, Filters, Filters] = Field(
+        default=DEFAULT_FILTERS, description="Of the four convolutions after the constrained one."
+    )
+    units: Filters = Field(default=200, description="Of the two fully connected layers.")
+
+
+class ConstrainedConvolution(nn.Module):
+    """Filters of 5 × 5 values of which the middle one is -1 and the others add up to 1.
+
+    That is so after `project`, which training calls before every step; in a step the weights are
+    free.
+
+    Source: equation 6 and algorithm 1 of Bayar, Stamm 2018, by division, as published.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(_PREDICTORS, 1, _WINDOW, _WINDOW))
+        nn.init.xavier_uniform_(self.weight)
+        self.project()
+
+    @torch.no_grad()
+    def project(self) -> None:
+        """Divide the neighbours' weights by their sum, and make the pixel's own -1.
+
+        The published program multiplies by 10,000 first, which cancels.
+        """
+        middle = _WINDOW // 2
+        self.weight[:, :, middle, middle] = 0
+        self.weight.div_(self.weight.sum((2, 3), keepdim=True))
+        self.weight[:, :, middle, middle] = -1
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return convolve(planes, self.weight)
+
+
+@register("mislnet")
+class MISLnet(Network):
+    """Green channel, constrained convolution, four convolutions, three fully connected layers.
+
+    Args:
+        side: Height and width of the images.
+        filters: Of the four convolutions.
+        units: Of the first two fully connected layers.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+
+    Settings = MISLnetSettings
+    picture = "filtered"
+
+    def __init__(
+        self,
+        side: int = 256,
+        filters: tuple[int, ...] = DEFAULT_FILTERS,
+        units: int = 200,
+        classes: int = 6,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        self.classes = check_classes(classes)
+        self.green = Green()
+        self.constrained = ConstrainedConvolution()
+        first, second, third, last = filters
+        self.units = nn.Sequential(
+            *(*normalised(_PREDICTORS, first, 7, stride=2, activation=nn.Tanh), max_pool()),
+            *(*normalised(first, second, 5, activation=nn.Tanh), max_pool()),
+            *(*normalised(second, third, 5, activation=nn.Tanh), max_pool()),
+            *normalised(third, last, 1, activation=nn.Tanh),
+            nn.AvgPool2d(3, 2, ceil_mode=True),
+        )
+        size = (side - _WINDOW) // 2 + 1  # the window takes four pixels, the padding gives six
+        for _ in range(4):
+            size = pooled(size)
+        self.classifier = nn.Sequential(
+            *(nn.Flatten(), nn.Linear(last * size * size, units), nn.Tanh()),
+            *(nn.Linear(units, units), nn.Tanh(), nn.Linear(units, classes)),
+        )
+        self._begin_as_published()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
+        logits: Tensor = self.classifier(self.units(self._filtered(images)))
+        return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and the errors of prediction of all three filters."""
+        filtered = self._filtered(images)
+        return Explained(self.classifier(self.units(filtered)), first_layer=filtered)
+
+    def project(self) -> None:
+        """Put the constraint back, as `ConstrainedConvolution.project` does."""
+        self.constrained.project()
+
+    def _filtered(self, images: Tensor) -> Tensor:
+        check_side(images, self.side)
+        filtered: Tensor = self.constrained(self.green(images))
+        return filtered
+
+    def _begin_as_published(self) -> None:
+        """Xavier's weights; offsets 1 in the first two connected layers, 0 in the last."""
+        for module in (*self.units, *self.classifier):
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+        *hidden, last = [m for m in self.classifier if isinstance(m, nn.Linear)]
+        for layer in hidden:
+            nn.init.ones_(layer.bias)
+        nn.init.zeros_(last.bias)

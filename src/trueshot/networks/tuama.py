@@ -1,0 +1,100 @@
+"""The camera model CNN of Tuama et al.: a fixed high-pass filter, then three convolutions.
+
+Source: Tuama, Comby, Chaumont 2016, "Camera model identification with the use of deep
+convolutional neural networks", IEEE WIFS. Read of it: its abstract, which has the high-pass filter.
+The filter (Kodovský and Fridrich's 5 × 5), all sizes and the dropout are from memory, not seen; so
+treat them as a choice of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trueshot.networks.convolution import convolve
+from trueshot.networks.layers import Luma, check_classes, check_side, max_pool, pooled
+from trueshot.networks.registry import Explained, Network, NetworkSettings, Units, register
+
+_HIGH_PASS = (
+    (-1.0, 2.0, -2.0, 2.0, -1.0),
+    (2.0, -6.0, 8.0, -6.0, 2.0),
+    (-2.0, 8.0, -12.0, 8.0, -2.0),
+    (2.0, -6.0, 8.0, -6.0, 2.0),
+    (-1.0, 2.0, -2.0, 2.0, -1.0),
+)
+_FILTERS = (64, 64, 32)
+
+
+class TuamaSettings(NetworkSettings):
+    """Tuama's network and its arguments."""
+
+    name: Literal["tuama"]
+    side: int = Field(default=256, ge=32, le=512, description="Of the crops, in pixels.")
+    units: tuple[Units, Units] = Field(
+        default=(256, 4096), description="Of the two fully connected layers."
+    )
+    dropout: float = Field(default=0.5, ge=0, lt=1, description="After each of them.")
+
+
+@register("tuama")
+class Tuama(Network):
+    """High-pass filter of luma, three convolutions with maxima, three fully connected layers.
+
+    Args:
+        side: Height and width of the images.
+        units: Of the first two fully connected layers.
+        dropout: After each of them.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+
+    Settings = TuamaSettings
+    picture = "filtered"
+    kernel: Tensor
+
+    def __init__(
+        self,
+        side: int = 256,
+        units: tuple[int, int] = (256, 4096),
+        dropout: float = 0.5,
+        classes: int = 12,
+    ) -> None:
+        super().__init__()
+        self.side = side
+        self.classes = check_classes(classes)
+        self.luma = Luma()
+        kernel = torch.tensor(_HIGH_PASS)[None, None] / 12
+        self.register_buffer("kernel", kernel, persistent=False)
+        layers: list[nn.Module] = []
+        size = (side - 4 - 1) // 2 + 1  # filtered, then a stride of 2 with one pixel of padding
+        for number, (before, after) in enumerate(zip((1, *_FILTERS), _FILTERS, strict=False)):
+            stride = 1 if number else 2
+            layers.append(nn.Conv2d(before, after, 3, stride=stride, padding=1))
+            layers += [nn.ReLU(), max_pool()]
+            size = pooled(size)
+        self.units = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            *(nn.Flatten(), nn.Linear(_FILTERS[-1] * size * size, units[0]), nn.ReLU()),
+            *(nn.Dropout(dropout), nn.Linear(units[0], units[1]), nn.ReLU()),
+            *(nn.Dropout(dropout), nn.Linear(units[1], classes)),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
+        logits: Tensor = self.classifier(self.units(self._filtered(images)))
+        return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and the filtered image."""
+        filtered = self._filtered(images)
+        logits = self.classifier(self.units(filtered))
+        return Explained(logits, first_layer=filtered.expand(-1, 3, -1, -1))
+
+    def _filtered(self, images: Tensor) -> Tensor:
+        check_side(images, self.side)
+        return convolve(self.luma(images), self.kernel)

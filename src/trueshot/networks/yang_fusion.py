@@ -1,0 +1,87 @@
+"""Fusion of three residual networks that differ in the size of one learned filter.
+
+Source: Yang, Zhao, Ni, Zhao 2017, "Source camera identification based on content-adaptive fusion
+residual networks", arXiv:1703.04856, of which the abstracts of both versions were read: three
+parallel networks (CA3, CA5, CA7) whose preprocessing convolutions have 3, 5 and 7 pixels, of three
+residual blocks each, their last features concatenated before the softmax. Their sorting of images
+into saturated, smooth and others, with a network trained on for each, is not built. All numbers of
+filters, batch normalisation and strides are a choice of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trueshot.networks.layers import check_classes, normalised
+from trueshot.networks.registry import Filters, Network, NetworkSettings, register
+
+DEFAULT_FILTERS = (32, 64, 128)
+_WINDOWS = (3, 5, 7)
+_PREPARED = 8  # filters of the preprocessing convolution
+_SMALLEST = 16
+_MIDDLE, _DEVIATION = 128.0, 64.0  # about those of the levels of photographs
+
+
+class YangFusionSettings(NetworkSettings):
+    """Yang's fusion network and its arguments."""
+
+    name: Literal["yang-fusion"]
+    filters: tuple[Filters, Filters, Filters] = Field(
+        default=DEFAULT_FILTERS, description="Of the three residual blocks."
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions at a stride of 2, and the input brought to their size by one of 1 × 1.
+
+    Source: He et al. 2016, arXiv:1512.03385.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        second = normalised(after, after, 3)[:-1]
+        self.layers = nn.Sequential(*normalised(before, after, 3, stride=2), *second)
+        self.brought = nn.Sequential(*normalised(before, after, 1, stride=2)[:-1])
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.relu(self.layers(features) + self.brought(features))
+
+
+@register("yang-fusion")
+class YangFusion(Network):
+    """Three branches with preprocessing filters of 3, 5 and 7 pixels, and one linear layer.
+
+    Args:
+        filters: Of the three residual blocks of each branch.
+        classes: Number of logits.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+
+    Settings = YangFusionSettings
+
+    def __init__(self, filters: tuple[int, ...] = DEFAULT_FILTERS, classes: int = 2) -> None:
+        super().__init__()
+        self.classes = check_classes(classes)
+        self.branches = nn.ModuleList(_branch(window, filters) for window in _WINDOWS)
+        self.classifier = nn.Linear(len(_WINDOWS) * filters[-1], classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels of shape (n, 3, h, w), of 16 px or more, to logits of shape (n, classes)."""
+        height, width = (int(size) for size in images.shape[2:])
+        if min(height, width) < _SMALLEST:
+            raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
+        levels = (images - _MIDDLE) / _DEVIATION
+        features = [branch(levels).mean((2, 3)) for branch in self.branches]
+        logits: Tensor = self.classifier(torch.cat(features, 1))
+        return logits
+
+
+def _branch(window: int, filters: tuple[int, ...]) -> nn.Sequential:
+    blocks = [ResidualBlock(*pair) for pair in zip((_PREPARED, *filters), filters, strict=False)]
+    return nn.Sequential(nn.Conv2d(3, _PREPARED, window, padding=window // 2), *blocks)

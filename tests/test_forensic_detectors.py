@@ -1,0 +1,191 @@
+"""Whole detectors: from photographs to a verdict, against class 0 or by the likeliest class."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SIDE, photo_pixels
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from trueshot.bundle import read_card
+from trueshot.calibrating.likeliest import fit_likeliest, measure_likeliest
+from trueshot.calibrating.photographs import Photograph
+from trueshot.calibrating.scores import PhotographScore, Scores
+from trueshot.calibration import Domain
+from trueshot.card import Card, Likeliest
+from trueshot.cli import app
+from trueshot.errors import CalibrationError
+from trueshot.inference import Predictor
+from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
+
+MEDIAN = """
+name: tiny
+network: {name: median-residual, side: 32, filters: [8, 8, 8, 8, 8], units: [16, 16],
+  normalisation: batch, dropout: 0.0}
+schedule: {iterations: 150, batch: 16, learning_rate: 0.01}
+"""
+LCNN = """
+name: tiny
+network: {filters: [4, 4, 8, 8, 8]}
+schedule: {iterations: 250, batch: 16, learning_rate: 0.01}
+"""
+CAMERAS = ("alpha", "beta", "gamma")
+
+
+def run(*words: object, status: int = 0) -> Result:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == status, (done.output, done.exception)
+    return done
+
+
+def photographs(folder: Path, count: int, first: int = 0) -> Path:
+    folder.mkdir()
+    for number in range(first, first + count):
+        pixels = photo_pixels(number, recaptured=False, side=2 * SIDE)
+        Image.fromarray(pixels).save(folder / f"{number:03}.png")
+    return folder
+
+
+def test_a_median_filter_is_found_from_photographs_to_report(tmp_path: Path) -> None:
+    task = ("--task", "median-filtering-5x5-png", "--fractions", "0.4", "0.4", "0.2")
+    photos = photographs(tmp_path / "photos", 30)
+    data, bundle = tmp_path / "data", tmp_path / "median.safetensors"
+    run("prepare", photos, *task, "--size", SIDE, "--out", data)
+    (tmp_path / "tiny.yaml").write_text(MEDIAN)
+    run("train", data, "--recipe", tmp_path / "tiny.yaml", "--out", tmp_path / "run")
+    rates = ("--apcer", 0.2, "--bpcer", 0.2, "--workers", 1)
+    run("bundle", tmp_path / "run", "--calibrate", data, "--out", bundle, *rates)
+    filtered = tmp_path / "filtered"
+    filtered.mkdir()
+    for path in photographs(tmp_path / "new", 6, 200).iterdir():
+        from trueshot.tasks import task_named
+
+        pixels = np.asarray(Image.open(path))
+        made = task_named("median-filtering-5x5-png").example(pixels, 1, 0, "1" * 64)
+        Image.fromarray(made).save(filtered / path.name)
+    out, page = tmp_path / "r.jsonl", tmp_path / "r.html"
+    run("scan", filtered, "--bundle", bundle, "--out", out, "--report", page, "--exit-zero")
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    called = [each for each in found if each["verdict"] == "median-filtered"]
+    assert len(called) >= 3
+    assert all(each["verdict"] != "original" for each in found)
+    assert all(each["log10_lr"] > 0 for each in called)
+    text = re.sub(r"<(style|script)\b.*?</\1>|<[^>]+>", " ", page.read_text(), flags=re.DOTALL)
+    assert "classified as median-filtered" in text.lower()
+    assert "the image was median filtered" in text
+    assert "recaptur" not in text.lower()
+
+
+def camera(pixels: np.ndarray, model: int) -> np.ndarray:
+    """Pixels with a pattern of their camera."""
+    lines = np.indices(pixels.shape[:2]).sum(0) % (model + 2) == 0
+    return np.clip(pixels * 0.7 + 60.0 * lines[..., None], 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def cameras(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a bundle that tells cameras apart."""
+    place = tmp_path_factory.mktemp("cameras")
+    rows = []
+    for number in range(60):
+        pixels = photo_pixels(number, recaptured=False, side=2 * SIDE)
+        Image.fromarray(camera(pixels, number % 3)).save(place / f"{number}.png")
+        rows.append((f"{number}.png", CAMERAS[number % 3], f"scene {number // 3}"))
+    with (place / "m.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "label", "scene"), *rows])
+    (place / "tiny.yaml").write_text(LCNN)
+    asked = ("prepare", "--task", "camera-model", "--manifest", place / "m.csv", "--size", SIDE)
+    run(*asked, "--fractions", 0.4, 0.4, 0.2, "--out", place / "data")
+    run("train", place / "data", "--recipe", place / "tiny.yaml", "--out", place / "run")
+    run("bundle", place / "run", "--calibrate", place / "data", "--bpcer", 0.1, "--workers", 1,
+        "--out", place / "cameras.safetensors")  # fmt: skip
+    return place
+
+
+def test_a_bundle_of_the_likeliest_class_names_it_with_a_probability(
+    cameras: Path, tmp_path: Path
+) -> None:
+    card = read_card(cameras / "cameras.safetensors")
+    assert card.likeliest is not None
+    assert card.decision is None
+    (measured,) = card.measured
+    assert measured.right is not None
+    assert measured.of_none is not None
+    wrong = 1 - measured.right.value - measured.of_none.value
+    assert wrong < 0.3  # by chance it would be two in three
+    told = run("inspect", cameras / "cameras.safetensors").stdout
+    assert "class named rightly" in told
+    assert "below a probability of" in told
+    pixels = photo_pixels(300, recaptured=False, side=2 * SIDE)
+    predictor = Predictor.load(cameras / "cameras.safetensors")
+    assert predictor.notes == ()
+    found = predictor.predict(camera(pixels, 1))
+    assert found.top_class == "beta"
+    assert 1 / 3 <= found.features["probability"] <= 1
+    assert found.verdict in ("beta", "undecided")
+
+
+def test_what_no_camera_is_likely_for_is_of_none_and_that_is_said(
+    cameras: Path, tmp_path: Path
+) -> None:
+    stranger = Predictor.load(cameras / "cameras.safetensors")
+    strict = Likeliest(temperature=1e6, least=0.9, rejected=0.1)
+    card = stranger.card.model_copy(update={"likeliest": strict, "domain": None})
+    found = Predictor(card, stranger.scores).predict(
+        camera(photo_pixels(300, recaptured=False, side=2 * SIDE), 1)
+    )
+    assert found.verdict == "undecided"
+    assert found.reasons[0].startswith("perhaps none of its classes: the likeliest, ")
+    assert "0.33" in found.reasons[0]
+    run("scan", cameras / "0.png", "--bundle", cameras / "cameras.safetensors", "--exit-zero")
+
+
+def scores(count: int, temperature: float, seed: int = 0) -> Scores:
+    """Photographs whose logits are true ones times a temperature."""
+    random = np.random.default_rng(seed)
+    found = []
+    for number in range(count):
+        logits = random.normal(0, 2, 3)
+        label = int(random.choice(3, p=probabilities(logits)))
+        found.append(
+            PhotographScore(
+                photograph=Photograph(name=str(number), path=Path("none"), label=label),
+                sha256=f"{number:064}",
+                score=0.0,
+                crops=4,
+                features={"contrast": 20.0 + random.normal(), **raw(temperature * logits)},
+            )
+        )
+    return Scores(findings=tuple(found), unread=())
+
+
+def test_the_temperature_is_found_that_logits_were_multiplied_by() -> None:
+    fitted = fit_likeliest(scores(3000, 4.0), 0.05)
+    assert fitted.temperature == pytest.approx(4.0, rel=0.15)
+
+
+def test_the_wanted_share_of_new_photographs_is_of_no_class() -> None:
+    fitted = fit_likeliest(scores(2000, 4.0), 0.1)
+    everything = Domain(features={}, mean=(), precision=(), limit=0.0, fewest_crops=1, side=32)
+    found = measure_likeliest(scores(2000, 4.0, seed=1), fitted, everything, name="new")
+    assert found.of_none is not None
+    assert found.right is not None
+    assert found.of_none.value == pytest.approx(0.1, abs=0.03)
+    assert found.right.value > 0.6
+    with pytest.raises(CalibrationError, match="needs 99 photographs"):
+        fit_likeliest(scores(50, 1.0), 0.01)
+
+
+def test_a_probability_at_the_threshold_names_the_class() -> None:
+    logits = np.log(np.array([0.2, 0.5, 0.3]))
+    how = Likeliest(temperature=1.0, least=0.5 - 1e-12, rejected=0.1)
+    assert reasons_of_none(logits, CAMERAS, how) == []
+    stricter = how.model_copy(update={"least": 0.51})
+    assert "beta" in reasons_of_none(logits, CAMERAS, stricter)[0]
+    assert Card(network={}, likeliest=how).likeliest == how
