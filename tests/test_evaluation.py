@@ -296,3 +296,12 @@ def test_rounding_to_a_file_does_not_leave_the_budget(budget: float, kept: int) 
         filed = as_filed(FGSM(budget=budget), images, attacked)
         assert torch.equal(filed, filed.round())
         assert torch.equal(filed, (images + sign * kept).clamp(0, 255))
+
+
+def test_a_result_on_data_whose_parts_share_devices_says_so(dataset: Dataset) -> None:
+    judge = detector(dataset)
+    leaking = replace(dataset, card={**dataset.card, "shared": ["camera", "medium"]})
+    told, silent = (result_of(judge, one).notes for one in (leaking, dataset))
+    assert len(told) == 1
+    assert "share their camera origins and medium origins" in told[0]
+    assert silent == ()

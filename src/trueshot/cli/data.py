@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,10 +25,11 @@ class SplitBy(StrEnum):
 
 
 class ConditionsName(StrEnum):
-    """How people recapture: as they do every day, or close to a screen, in focus."""
+    """How people recapture: every day, close to a screen, or as the data of papers were made."""
 
     everyday = "everyday"
     close = "close"
+    paper = "paper"
 
 
 TaskName = Annotated[
@@ -177,6 +179,17 @@ def simulate(
     conditions: Annotated[
         ConditionsName, typer.Option(help="How people recapture.")
     ] = ConditionsName.everyday,
+    grid: Annotated[
+        float | None,
+        typer.Option(help="Contrast of displays' grids: 1 as they are, 0 none; paper: 0.1."),
+    ] = None,
+    shared_devices: Annotated[
+        int | None,
+        typer.Option(
+            help="So many cameras and media for all parts together, a leak that is told; paper: 3; "
+            "0: none is in two parts."
+        ),
+    ] = None,
     task: TaskName = "recapture",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
@@ -192,13 +205,18 @@ def simulate(
         raise typer.BadParameter("give --photos or --embedded, not both")
     if (out is None) == (show is None):
         raise typer.BadParameter("give --out or --show")
+    chosen = CONDITIONS[conditions.value]
     settings = simulation.Simulation(
         sides=tuple(size or [64]),
         per_class=per_class,
         crops_per_photo=crops_per_photo,
         fractions=fractions,
         procedural=(0.9 if photos is None else 0.3) if procedural is None else procedural,
-        conditions=CONDITIONS[conditions.value],
+        conditions=replace(
+            chosen,
+            grid=chosen.grid if grid is None else grid,
+            shared_devices=chosen.shared_devices if shared_devices is None else shared_devices,
+        ),
         task=task_named(task),
         seed=seed,
     )
@@ -266,6 +284,8 @@ def _print_dataset(dataset: Any) -> None:
             typer.echo(
                 f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
             )
+    if leak := dataset.leak():
+        typer.echo(f"warning: {leak}", err=True)
     audit = dataset.card["shortcut_audit"]
     auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")

@@ -328,7 +328,7 @@ def _run(
         worst=tuple(case for each in found.values() for case in each.worst),
         trials=tuple(trial for each in found.values() for trial in each.trials),
         per_epsilon={t.name: _levels_per_epsilon(t, result.side) for t in threats},
-        notes=_notes(settings.suite, adversary),
+        notes=(*result.notes, *_notes(settings.suite, adversary)),
         boundary=boundary or {},
     )
     if root is not None and settings.name != PAPER:
@@ -454,6 +454,7 @@ def _blank(
         crop_side=tested.crop_side,
         versions=versions(),
         files=_files(settings),
+        notes=(f"The data set: {leak}.",) if (leak := dataset.leak()) else (),
     )
 
 
