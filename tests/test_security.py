@@ -858,12 +858,12 @@ def test_four_classes_are_judged_by_every_suite(
         assert result.trial("llcm", 2.0).broken != result.trial("fgsm", 2.0).broken
 
 
-def test_each_image_keeps_its_source_and_what_became_of_it(dataset: Dataset) -> None:
+def test_each_image_keeps_its_group_and_what_became_of_it(dataset: Dataset) -> None:
     result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings(crops=None))
     part = dataset.part(SIDE, "test")
     paths = [dataset.crops[SIDE]["path"].to_pylist()[row] for row in part.rows]
-    pairs = set(zip(paths, result.sources, strict=True))
-    assert len(pairs) == len(set(paths)) == len(set(result.sources))
+    pairs = set(zip(paths, result.groups, strict=True))
+    assert len(pairs) == len(set(paths)) == result.group_count
     for trial in result.trials:
         assert len(trial.flags) == len(part)
         for counts, flags in (

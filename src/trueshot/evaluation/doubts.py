@@ -74,7 +74,8 @@ NAMES = {
 """What each doubt means, in a sentence; the same as on its page."""
 
 FEWEST = 30
-"""Images judged rightly that a panel needs: of fewer, even a third lost can be chance."""
+"""Scenes or photographs judged rightly that a panel needs: of fewer, even a third lost can be
+chance."""
 _MOST_BUDGETS = 3
 
 
@@ -86,6 +87,7 @@ def investigate(
     budgets: Sequence[float] = (1.0, 2.0, 5.0),
     seed: int = 0,
     unusual: Sequence[Make] = (),
+    groups: Sequence[int] = (),
 ) -> tuple[Doubt, ...]:
     """Probe a detector for signs that attacks fail on it for other reasons than its strength.
 
@@ -102,6 +104,7 @@ def investigate(
         unusual: More attacks that do not follow the detector's gradient, such as transfer from
             another, each as what makes it of a budget:
             `lambda budget: Transfer(attack=PGD(budget=budget), source=other, name="other")`.
+        groups: Number of each image's scene or photograph; by default each is one of its own.
 
     Returns:
         Doubts in a fixed order; none for an honest detector.
@@ -129,9 +132,10 @@ def investigate(
         *(compared(outcomes_of_panel(panel)) if gradient else []),
         *([one_verdict(len(images))] if behaviour.one_verdict else []),
     ]
-    right = int((~panel.wrong).sum())
-    if right < FEWEST:
-        found.append(_too_few(right))
+    number = list(groups) or list(range(len(images)))
+    right = {number[place] for place in (~panel.wrong).nonzero()[0].tolist()}
+    if len(right) < FEWEST:
+        found.append(_too_few(len(right)))
     return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 
@@ -166,7 +170,8 @@ def _noticed_in_sizes(
 def _too_few(right: int) -> Doubt:
     return Doubt(
         name="too-few-images",
-        finding=f"{right} images are judged rightly; with fewer than {FEWEST} no attack could be "
-        "told from another, and that other doubts are missing means nothing.",
+        finding=f"images of {right} scenes or photographs are judged rightly; with fewer than "
+        f"{FEWEST} no attack could be told from another, and that other doubts are missing means "
+        "nothing.",
         evidence={"right": float(right)},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +22,7 @@ from trueshot.engines.engine import Answer, Course, Request, abreast, follow_her
 from trueshot.errors import RunError
 from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.metrics import area_under_curve
-from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult
+from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult, ones_of
 from trueshot.evaluation.suites import (
     BUDGETS,
     QUICK,
@@ -133,6 +134,7 @@ class Plan:
     adversary: AdversaryCapabilities
     threats: tuple[Threat, ...]
     budgets: tuple[float, ...]
+    groups: tuple[int, ...]  # of the few images that are looked at for doubts
 
     def answer(self, asked: Mapping[str, Any]) -> Answer:
         """What an attack, a change or a look at the detector finds.
@@ -163,6 +165,7 @@ class Plan:
             budgets=self.budgets,
             seed=evaluator.seed,
             unusual=[step.make for step in transferred(self.adversary)],
+            groups=self.groups,
         )
         return [asdict(doubt) for doubt in found]
 
@@ -199,6 +202,7 @@ def plan_of(
         adversary=adversary,
         threats=threats or (),
         budgets=settings.budgets,
+        groups=groups_of_crops(dataset, evaluator.part.first(_FEW)),
     )
 
 
@@ -448,7 +452,7 @@ def _blank(
         seed=settings.seed,
         auc=area_under_curve(np.concatenate(scores), part.labels),
         labels=tuple(part.labels.tolist()),
-        sources=_sources(dataset, part),
+        groups=groups_of_crops(dataset, part),
         recipe=tested.recipe,
         cost=tested.cost,
         crop_side=tested.crop_side,
@@ -466,11 +470,16 @@ def _files(settings: EvaluationSettings) -> dict[str, str]:
     return found
 
 
-def _sources(dataset: Dataset, part: Part) -> tuple[int, ...]:
-    """The number of each image's source, else of its photograph, in order of appearance."""
-    table = dataset.crops[part.side]
-    columns = [table[name].to_pylist() for name in ("source", "path")]
-    names = [columns[0][row] or columns[1][row] for row in part.rows.tolist()]
+def groups_of_crops(dataset: Dataset, part: Part) -> tuple[int, ...]:
+    """The number of each crop's scene, else of its photograph, in order of appearance."""
+    photos = dataset.photos
+    known = photos["origins"].to_pylist() if "origins" in photos.column_names else []
+    group = {path: ("photograph", path) for path in photos["path"].to_pylist()}
+    for path, origins in zip(group, map(json.loads, known), strict=False):
+        for kind in ("photograph", "scene"):  # the last that is known counts
+            group[path] = (kind, origins[kind]) if origins.get(kind) else group[path]
+    paths = dataset.crops[part.side]["path"].to_pylist()
+    names = [group[paths[row]] for row in part.rows.tolist()]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return tuple(numbers[name] for name in names)
 
@@ -552,11 +561,13 @@ def _answer_of_change(evaluator: Evaluator, channel: Channel | None, places: lis
 
 def _change(evaluator: Evaluator, number: int | None, logits: Tensor) -> Change:
     labels, channel = evaluator.part.labels, None if number is None else EVERYDAY[number]
+    right = logits.argmax(1).numpy() == labels
     return Change(
         name=UNCHANGED if channel is None else channel.name,
         settings=repr(channel),
-        right=evaluator.per_class(logits.argmax(1).numpy() == labels),
+        right=evaluator.per_class(right),
         total=evaluator.total,
+        flags=ones_of(right),
         auc=area_under_curve(score(logits).numpy(), labels),
     )
 
