@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Address, EngineName, EngineOption, Sides
+from trueshot.cli.options import Address, ConditionsName, EngineName, EngineOption, Sides
 from trueshot.files import sanitize
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ class SplitBy(StrEnum):
 
     source = "source"
     photo = "photo"
-
-
-class ConditionsName(StrEnum):
-    """How people recapture: every day, close to a screen, or as the data of papers were made."""
-
-    everyday = "everyday"
-    close = "close"
-    paper = "paper"
 
 
 TaskName = Annotated[

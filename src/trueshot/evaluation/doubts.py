@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from trueshot.attacks.base import check_labels
 from trueshot.detector import Detector
 from trueshot.evaluation.result import Doubt, EvaluationResult
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
@@ -110,10 +111,11 @@ def investigate(
         Doubts in a fixed order; none for an honest detector.
 
     Raises:
-        ValueError: No images, or no budget above 0.
+        ValueError: No images, no budget above 0, or labels that are no classes of the detector.
     """
     if not len(images) or not budgets or min(budgets) <= 0:
         raise ValueError(f"images and budgets above 0 wanted, got {len(images)} and {budgets}")
+    check_labels(detector, images, labels)
     tried = sorted({float(budget) for budget in budgets})
     if len(tried) > _MOST_BUDGETS:
         tried = [tried[0], tried[len(tried) // 2], tried[-1]]
