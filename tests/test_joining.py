@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from test_evidence import KINDS, photograph
 
 from trueshot.bundle import save_bundle
@@ -87,6 +89,23 @@ def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -
     assert {frame.label for frame in read_frames(manifest)} == {0}
     with pytest.raises(DatasetError, match="outline"):
         cut_patches([manifest], tmp_path / "more", Patching())
+
+
+def test_patches_of_a_simulated_data_set_fit_beside_one_another(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    rows = []
+    for number, label in enumerate(("original", "recaptured")):
+        name = f"photos/train/0-{label}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph(number)[:150, :200]).save(folder / name)
+        origins = json.dumps({"scene": "photo:a", "camera": "camera 1"})
+        rows.append({"path": name, "label": label, "part": "train", "origins": origins})
+    with pytest.raises(DatasetError, match="no data set"):
+        cut_patches([folder], tmp_path / "none", Patching())
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "photos.parquet")
+    frames = read_frames(cut_patches([folder], tmp_path / "out", Patching(side=64)))
+    assert [frame.label for frame in frames] == [0] * 6 + [1] * 6  # two rows of three
+    assert {frame.scene for frame in frames} == {"photo:a"}
 
 
 def patches_of(arguments: list[str], out: Path) -> Path:

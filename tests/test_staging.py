@@ -29,7 +29,7 @@ from trueshot.simulation.scenes import procedural_scenes
 from trueshot.simulation.staging import Staging, stage
 from trueshot.simulation.staging.compose import Arrangement, Stage
 from trueshot.simulation.staging.devices import draw_device, lit
-from trueshot.simulation.staging.examples import Cast, draw_cast, draw_example
+from trueshot.simulation.staging.examples import MEDIA, Cast, draw_cast, draw_example
 from trueshot.simulation.staging.geometry import (
     Box,
     Exact,
@@ -225,6 +225,15 @@ def test_originals_hold_no_medium_and_recaptures_show_theirs(cast: Cast) -> None
         else:
             assert not example.medium
             assert example.arrangement.share() == 0.0
+
+
+def test_media_in_turn_are_equally_many_and_change_nothing_else(cast: Cast) -> None:
+    usual = [draw_example(cast, 5, index, "train") for index in range(36)]
+    even = [draw_example(cast, 5, index, "train", in_turn=True) for index in range(36)]
+    assert Counter(each.medium for each in even) == {"": 18} | dict.fromkeys(MEDIA, 3)
+    assert [each.staging for each in even[::2]] == [each.staging for each in usual[::2]]
+    for one, other in zip(usual, even, strict=True):
+        assert (one.content, one.phone, one.shot) == (other.content, other.phone, other.shot)
 
 
 def test_a_page_shows_its_picture_where_it_says(cast: Cast) -> None:

@@ -24,6 +24,7 @@ READABLE = (1, 2, 3)
 and no task but recapture."""
 
 _TRIMMED = 0.2  # as in `CropAggregator`
+MOST_RATIOS = 100  # of a class, in a card
 
 
 Share = Field(ge=0, le=1)
@@ -74,6 +75,31 @@ class Rate(_Part):
         return self
 
 
+class RatioSample(_Part):
+    """Log10 likelihood ratios of both classes, rising; of many photographs a hundred quantiles.
+
+    Args:
+        originals: Of class 0.
+        recaptured: Of any other.
+    """
+
+    originals: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_RATIOS)
+    recaptured: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_RATIOS)
+
+    @classmethod
+    def of(cls, log10_lrs: NDArray[np.float64], labels: NDArray[np.int64]) -> RatioSample:
+        """Those of photographs, shape (n,), as a card holds them; labels are 0 or not."""
+        sides = (log10_lrs[labels == 0], log10_lrs[labels != 0])
+        originals, recaptured = (tuple(_thinned(side).round(3).tolist()) for side in sides)
+        return cls(originals=originals, recaptured=recaptured)
+
+
+def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(values) <= MOST_RATIOS:
+        return np.sort(values)
+    return np.quantile(values, (np.arange(MOST_RATIOS) + 0.5) / MOST_RATIOS)
+
+
 class Measurement(_Part):
     """What a detector did on one set of photographs.
 
@@ -94,6 +120,7 @@ class Measurement(_Part):
         auc: Area under the ROC curve; `count` and `total` are photographs of class 1 and of all.
         cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 is no information.
         cllr_min: The same, were they calibrated perfectly.
+        ratios: The ratios themselves, thinned out.
         photographs: How many.
         sources: Of how many sources they come.
         command: What was run to measure it.
@@ -111,6 +138,7 @@ class Measurement(_Part):
     auc: Rate | None = None
     cllr: FiniteFloat | None = None
     cllr_min: FiniteFloat | None = None
+    ratios: RatioSample | None = None
     photographs: int = Field(ge=1)
     sources: int | None = Field(default=None, ge=1)
     command: str = Field(default="", max_length=1000)
@@ -271,6 +299,13 @@ class Card(_Part):
         if self.calibration is None:
             return None
         return float(self.calibration.log10_lr(np.array([score]))[0])
+
+    def log10_lr_interval(self, score: float) -> tuple[float, float] | None:
+        """Ends of the 95 % interval of that ratio; None where the calibration knows none."""
+        if self.calibration is None:
+            return None
+        ends = self.calibration.log10_interval(np.array([score]))
+        return None if ends is None else (float(ends[0][0]), float(ends[1][0]))
 
     def input_contract(self) -> InputContract:
         """How photographs are judged: as the card says, else all that follows from its crops.

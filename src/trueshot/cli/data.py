@@ -245,6 +245,9 @@ def stage(
         tuple[float, float, float], typer.Option(help="Shares of the scenes, by part.")
     ] = (0.8, 0.1, 0.1),
     procedural: Annotated[float, typer.Option(help="Share of content made by rule.")] = 0.2,
+    in_turn: Annotated[
+        bool, typer.Option("--in-turn", help="Each kind of medium equally often, to measure it.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
 ) -> None:
@@ -260,6 +263,7 @@ def stage(
         procedural=procedural,
         seed=seed,
         per_part=per_part,
+        in_turn=in_turn,
     )
     typer.echo(f"manifest: {staged(photos, out, settings, workers)}")
 

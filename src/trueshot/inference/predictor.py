@@ -46,6 +46,8 @@ class Prediction:
         log10_lr: Bounded likelihood ratio, not of class 0 against class 0; None without
             calibration or score. It stands, with its reasons beside it, on undecided
             photographs too.
+        log10_lr_interval: Ends of its 95 % interval over other calibration sources; None likewise,
+            or if the calibration does not know it.
         side: Of the crops, in pixels.
         corners: Of the crops (y, x), in the upright photograph.
         scores: Of the crops, shape (n,).
@@ -68,6 +70,7 @@ class Prediction:
     top_class: str | None = None
     evidence: Evidence | None = None
     orientation: int = 1
+    log10_lr_interval: tuple[float, float] | None = None
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -179,6 +182,7 @@ class Predictor:
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
             log10_lr=None if score is None else self.card.log10_lr(score),
+            log10_lr_interval=None if score is None else self.card.log10_lr_interval(score),
             side=side,
             corners=corners,
             scores=scores,

@@ -17,7 +17,7 @@ const METHOD_NOTES = {
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
 const FORM_BYTES = 500;
-const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
+const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
 const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
@@ -211,7 +211,7 @@ function renderRatio(found) {
   const ratio = $("ratio");
   ratio.replaceChildren();
   if (found.in_figures != null) {
-    ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)));
+    ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)), found.between);
   } else if (judgedOnly) {
     ratio.append("No likelihood ratio: this detector is not calibrated.");
   }
