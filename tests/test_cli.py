@@ -130,7 +130,7 @@ def test_reproduce_is_one_command_from_nothing_to_the_page_and_goes_on(
     assert len({result["data"] for result in results}) == 2
     assert "plain 16 px: 4/4" in first.stderr
     assert "plain 16 px: 1/4" not in both.stderr
-    assert "share their camera origins" in (tmp_path / "r" / "page.html").read_text()
+    assert "share cameras and media" in (tmp_path / "r" / "page.html").read_text()
 
 
 @pytest.mark.parametrize("given", [[], ["DATA", "--embedded"], ["--embedded", "--photos", "P"]])

@@ -305,7 +305,7 @@ def test_a_result_on_data_whose_parts_share_devices_says_so(dataset: Dataset) ->
     leaking = replace(dataset, card={**dataset.card, "shared": ["camera", "medium"]})
     told, silent = (result_of(judge, one).notes for one in (leaking, dataset))
     assert len(told) == 1
-    assert "share their camera origins and medium origins" in told[0]
+    assert "share cameras and media, on purpose" in told[0]
     assert silent == ()
 
 

@@ -91,7 +91,7 @@ def test_paper_style_data_share_a_few_devices_over_all_parts_and_no_scene(
 def test_the_leak_of_shared_devices_is_told_and_of_other_data_there_is_none(
     paper_style: Dataset, small: Dataset
 ) -> None:
-    assert "share their camera origins and medium origins" in paper_style.leak()
+    assert "share cameras and media, on purpose" in paper_style.leak()
     assert Dataset.open(paper_style.folder).shared == ["camera", "medium"]
     assert small.leak() == ""
     assert "shared" not in small.card

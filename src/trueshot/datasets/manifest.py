@@ -104,10 +104,10 @@ class Dataset:
         """What its parts share, as a sentence; empty if they share nothing."""
         if not self.shared:
             return ""
-        names = " and ".join(f"{kind} origins" for kind in self.shared)
+        names = " and ".join({"medium": "media"}.get(kind, f"{kind}s") for kind in self.shared)
         return (
-            f"train, validation and test share their {names}, on purpose: figures on its test "
-            "part say nothing of other devices"
+            f"train, validation and test share {names}, on purpose: figures on its test part say "
+            "nothing of others"
         )
 
     def fingerprint(self, side: int) -> str:
