@@ -21,7 +21,7 @@ from trueshot.training import load_recipe, train
 WHOLE = Simulation(per_class=3200, fractions=(0.9, 0.05, 0.05))
 VARIANTS = {
     "whole": WHOLE,
-    "no-grid": replace(WHOLE, conditions=replace(EVERYDAY, grid=False)),
+    "no-grid": replace(WHOLE, conditions=replace(EVERYDAY, grid=0.0)),
     "no-processing": replace(WHOLE, conditions=replace(EVERYDAY, processing=False)),
     "no-history": replace(WHOLE, conditions=replace(EVERYDAY, kept=1.0)),
     "no-prints": replace(WHOLE, conditions=replace(EVERYDAY, prints=0.0)),

@@ -567,3 +567,18 @@ def test_any_module_from_levels_to_logits_is_attacked_as_a_detector_of_it_is(
 def test_a_target_that_a_module_does_not_tell_apart_is_refused() -> None:
     with pytest.raises(ValueError, match="class 3: the detector has 3"):
         Targeted(FGSM(budget=1.0), target=3)(Plain(), levels(1, 16), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (torch.tensor([0, 2, 1]), "labels from 0 to 1 wanted, got 2"),
+        (torch.tensor([0, -1, 1]), "labels from 0 to 1 wanted, got -1"),
+        (torch.tensor([0.0, 1.0, 1.0]), "integers; got torch.float32"),
+    ],
+)
+def test_labels_that_are_no_classes_are_a_sentence(labels: Tensor, found: str) -> None:
+    detector, images = linear_detector(), levels(3, 4)
+    for target in (detector, detector.network):  # one says its classes, the other is asked
+        with pytest.raises(ValueError, match=found):
+            perturb(FGSM(budget=1.0), target, images, labels)

@@ -116,6 +116,27 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_reproduce_is_one_command_from_nothing_to_the_page_and_goes_on(
+    recipes: list[str], tmp_path: Path
+) -> None:
+    small = ("--embedded", "--conditions", "paper", "--per-class", 40, "--iterations", 4)
+    command = ("reproduce", *small, *recipes, "--out", tmp_path / "r")
+    first = run(*command, "--size", 16)
+    both = run(*command, "--size", 16, "--size", 32)
+    results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
+    assert [result["side"] for result in results] == [16, 16, 32, 32]
+    assert len({result["data"] for result in results}) == 2
+    assert "plain 16 px: 4/4" in first.stderr
+    assert "plain 16 px: 1/4" not in both.stderr
+    assert "share cameras and media" in (tmp_path / "r" / "page.html").read_text()
+
+
+@pytest.mark.parametrize("given", [[], ["DATA", "--embedded"], ["--embedded", "--photos", "P"]])
+def test_reproduce_wants_one_kind_of_data(given: list[str], tmp_path: Path) -> None:
+    done = run("reproduce", *given, "--out", tmp_path, status=2)
+    assert "give DATASET, --embedded, or --photos" in done.stderr
+
+
 def lines(out: Path, name: str) -> int:
     """Steps of training and of evaluation that are told in files of this name."""
     return sum(len(read_lines(path)) for path in out.rglob(name))

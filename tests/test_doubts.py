@@ -138,6 +138,14 @@ def test_honest_linear_detectors_of_any_size_and_strength_raise_no_doubt(
     assert investigate(honest(amplitude, side), images, labels, budgets=(2.0,), seed=seed) == ()
 
 
+def test_crops_of_few_photographs_are_few_images() -> None:
+    images, labels = wave_images(64, 12.0)
+    groups = [number // 8 for number in range(64)]
+    (doubt,) = investigate(honest(12.0), images, labels, groups=groups)
+    assert doubt.name == "too-few-images"
+    assert doubt.evidence == {"right": 8.0}
+
+
 def test_an_honest_network_trained_for_a_moment_raises_no_doubt() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
@@ -409,3 +417,19 @@ def test_every_doubt_can_be_raised() -> None:
     """Each name stands in a test of this file that fails if the doubt is not raised."""
     text = Path(__file__).read_text("utf-8")
     assert [name for name in NAMES if f'"{name}"' not in text] == []
+
+
+def test_a_width_is_that_of_the_interval_over_groups() -> None:
+    """A thousand crops of ten photographs, each of which is right or wrong as a whole."""
+    broken = tuple("fgsm" if number // 100 in (0, 1) else "" for number in range(1000))
+    worst = WorstCase(
+        threat="linf", budget=1.0, right=(400, 400), total=(500, 500),
+        right_before_file=(400, 400), broken_by=broken,
+    )  # fmt: skip
+    alone = replace(result((worst,)), labels=tuple(n % 2 for n in range(1000)))
+    known = replace(alone, groups=tuple(number // 100 for number in range(1000)))
+    assert doubts_of(alone) == ()
+    (doubt,) = doubts_of(known)
+    assert doubt.name == "too-few-images"
+    assert doubt.evidence["groups"] == 10
+    assert "1,000 images of 10 scenes or photographs" in doubt.finding

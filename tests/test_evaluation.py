@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from conftest import SIDE
@@ -29,6 +30,7 @@ from trueshot.evaluation import (
 from trueshot.evaluation.conversion import convert_file
 from trueshot.files import Journal, read_lines
 from trueshot.networks import LCNN
+from trueshot.proportion import Proportion, interval_over_groups
 
 MINE = {"name": "mine", "bundle_sha256": "mine"}
 
@@ -296,3 +298,69 @@ def test_rounding_to_a_file_does_not_leave_the_budget(budget: float, kept: int) 
         filed = as_filed(FGSM(budget=budget), images, attacked)
         assert torch.equal(filed, filed.round())
         assert torch.equal(filed, (images + sign * kept).clamp(0, 255))
+
+
+def test_a_result_on_data_whose_parts_share_devices_says_so(dataset: Dataset) -> None:
+    judge = detector(dataset)
+    leaking = replace(dataset, card={**dataset.card, "shared": ["camera", "medium"]})
+    told, silent = (result_of(judge, one).notes for one in (leaking, dataset))
+    assert len(told) == 1
+    assert "share cameras and media, on purpose" in told[0]
+    assert silent == ()
+
+
+def one_photograph_each(dataset: Dataset, photographs: int) -> Dataset:
+    """The same crops, said to be of so many photographs, and these of half as many scenes."""
+    table = dataset.crops[SIDE]
+    paths = [f"{row % photographs}.png" for row in range(len(table))]
+    crops = table.set_column(table.schema.get_field_index("path"), "path", [paths])
+    names = list(dict.fromkeys(paths))
+    origins = [json.dumps({"scene": str(number // 2)}) for number in range(len(names))]
+    photos = pa.table({"path": names, "origins": origins})
+    return replace(dataset, photos=photos, crops={SIDE: crops})
+
+
+def test_intervals_are_over_scenes_and_else_over_photographs(dataset: Dataset) -> None:
+    judge, of_scenes = detector(dataset), one_photograph_each(dataset, 8)
+    paths = of_scenes.photos["path"].to_pylist()
+    of_photos = replace(of_scenes, photos=pa.table({"path": paths}))
+    result = result_of(judge, of_scenes)
+    assert (result.group_count, result_of(judge, of_photos).group_count) == (4, 8)
+    clean = result.single(CLEAN)
+    right = np.array([name == "" for name in result.worst[0].broken_by])
+    groups = np.array(result.groups)
+    pairs = tuple((int(right[groups == g].sum()), int((groups == g).sum())) for g in range(4))
+    assert clean.proportion.groups == pairs
+    assert clean.interval == interval_over_groups(pairs)
+    recaptures = result.single("fgsm", 3.0).of_class(1)
+    assert recaptures is not None
+    assert sum(total for _, total in recaptures.groups) == recaptures.total < clean.proportion.total
+
+
+def test_a_result_of_before_groups_is_read_with_the_intervals_of_then(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    result = result_of(detector(dataset), one_photograph_each(dataset, 8))
+    content = result.to_json()
+    assert "by_group" not in json.dumps(content)
+    before = content | {"groups": ""}
+    before["worst"] = [
+        {k: v for k, v in case.items() if k != "flags_before_file"} for case in before["worst"]
+    ]
+    (tmp_path / "before.json").write_text(json.dumps(before))
+    read = load_result(tmp_path / "before.json")
+    assert read.group_count is None
+    single = read.single("fgsm", 3.0)
+    assert single.interval == Proportion(sum(single.right), sum(single.total)).interval95
+    (tmp_path / "now.json").write_text(json.dumps(content))
+    assert load_result(tmp_path / "now.json") == result
+    assert (
+        load_result(tmp_path / "now.json").single(CLEAN).interval == result.single(CLEAN).interval
+    )
+
+
+def test_the_line_of_an_evaluation_says_of_how_many_scenes_its_images_are(
+    dataset: Dataset,
+) -> None:
+    result = result_of(detector(dataset), one_photograph_each(dataset, 8))
+    assert result.images_in_words == f"{sum(result.total)} images of 4 scenes or photographs"

@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning", "training"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
-    "reproduce": BASE | LEARNING | JUDGING,
+    "reproduce": BASE | LEARNING | JUDGING | {"simulate"},
     "simulate": BASE | {"datasets", "engines", "simulation"},
     "publish": BASE | FILED | {"inference", "evaluation", "reports"},
     "cli": BASE | LEARNING | JUDGING | SERVING | {"reproduce", "simulate", "publish"},

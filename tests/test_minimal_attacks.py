@@ -464,3 +464,48 @@ def test_every_call_of_a_minimal_attack_is_counted(trained: Detector, attack: At
 def test_settings_that_make_no_sense_are_refused(kind: type, wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"wanted, got|unknown"):
         kind(**wrong)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_fmn_reaches_a_boundary_that_is_far_away_in_few_steps(norm: Norm) -> None:
+    detector, images = linear_detector(), middle_levels(8)
+    weight = (detector.network.weight[1] - detector.network.weight[0]).detach()
+    dual = weight.abs().sum() if norm == "linf" else weight.norm()
+    far = 64.0 if norm == "linf" else 64.0 * images[0].numel() ** 0.5 / 2
+    with torch.no_grad():  # each image is so far on the side of class 0
+        gap = detector(images)[:, 1] - detector(images)[:, 0]
+        detector.network.bias[1] -= gap.amin() + far * dual
+    labels = detector(images).argmax(1)
+    nearest = -margin(detector(images).detach(), labels) / dual
+    found = boundary_distance(detector, images, labels, FMN(norm=norm, steps=10))
+    assert found.isfinite().any()
+    assert found[nearest.argmin()] <= 1.2 * nearest.amin()
+
+
+class Lenient(nn.Module):
+    """A detector that finds class 1 a little likelier than another does."""
+
+    def __init__(self, detector: nn.Module, by: float) -> None:
+        super().__init__()
+        self.detector, self.by = detector, by
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.detector(images)
+        return logits + self.by * torch.tensor([0.0, 1.0])
+
+
+@pytest.mark.parametrize(("by", "left"), [(1e-4, 0), (1e3, 6)])
+@pytest.mark.parametrize("attack", [FAB(budget=NO_LIMIT, filed=False), FMN()])
+def test_what_only_the_folded_detector_is_wrong_about_does_not_count(
+    attack: Attack, by: float, left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, images = linear_detector(), middle_levels(6)
+    with torch.no_grad():
+        gap = detector(images)[:, 1] - detector(images)[:, 0]
+        detector.network.bias[1] -= gap.amax() + max(1.0, 2 * by)
+    labels = torch.zeros(6, dtype=torch.long)
+    monkeypatch.setattr(Detector, "folded", lambda self: Lenient(self, by))
+    attacked = perturb(attack, detector, images, labels)
+    changed = (attacked != images).flatten(1).any(1)
+    assert (detector(attacked[changed]).argmax(1) == 1).all()
+    assert int((~changed).sum()) == left

@@ -308,7 +308,7 @@ HOSTILE = "<script>alert('1')</script>\"><img src=http://evil.example/x onerror=
 
 def hostile(content: Any) -> Any:
     """The same content with every text replaced, as far as the page can be told at all."""
-    kept = {"attack", "file", "format", "true", "kind", "labels", "sources", "images", "suite"}
+    kept = {"attack", "file", "format", "true", "kind", "labels", "groups", "images", "suite"}
     if isinstance(content, dict):
         return {k: v if k in kept else hostile(v) for k, v in content.items()}
     if isinstance(content, list):

@@ -732,9 +732,9 @@ def test_the_first_estimate_waits_for_a_few_items(
 
 def test_the_bar_waits_for_a_few_items_too() -> None:
     bar = progress._bar()
-    task = bar.add_task("work", total=100, completed=10, note="", first=10)
+    task = bar.add_task("work", total=100, completed=10, note="", reports=0)
     column = next(each for each in bar.columns if isinstance(each, progress._Remaining))
-    bar.update(task, completed=14)
+    bar.update(task, completed=90, reports=4)
     assert str(column.render(bar.tasks[0])) == "-:--:--"
 
 

@@ -858,12 +858,12 @@ def test_four_classes_are_judged_by_every_suite(
         assert result.trial("llcm", 2.0).broken != result.trial("fgsm", 2.0).broken
 
 
-def test_each_image_keeps_its_source_and_what_became_of_it(dataset: Dataset) -> None:
+def test_each_image_keeps_its_group_and_what_became_of_it(dataset: Dataset) -> None:
     result = evaluate_suite(candidate_of(corner(dataset)), dataset, settings(crops=None))
     part = dataset.part(SIDE, "test")
     paths = [dataset.crops[SIDE]["path"].to_pylist()[row] for row in part.rows]
-    pairs = set(zip(paths, result.sources, strict=True))
-    assert len(pairs) == len(set(paths)) == len(set(result.sources))
+    pairs = set(zip(paths, result.groups, strict=True))
+    assert len(pairs) == len(set(paths)) == result.group_count
     for trial in result.trials:
         assert len(trial.flags) == len(part)
         for counts, flags in (
@@ -872,3 +872,34 @@ def test_each_image_keeps_its_source_and_what_became_of_it(dataset: Dataset) -> 
             (trial.broken_before_file, trial.was_broken_before_file),
         ):
             assert counts == tuple(int((flags & (part.labels == c)).sum()) for c in (0, 1))
+
+
+def test_a_budget_that_a_file_cannot_hold_is_told(dataset: Dataset) -> None:
+    half, whole = (
+        evaluate_suite(
+            candidate_of(linear(dataset)), dataset, settings("paper", budgets=budgets)
+        ).notes
+        for budgets in ((0.5, 2.5), (1.0, 2.0))
+    )
+    assert [note.partition(": ")[2] for note in half] == [
+        "of a budget of 0.5 levels nothing is left in it.",
+        "of a budget of 2.5 levels no more than 2 is left in it.",
+    ]
+    assert whole == ()
+
+
+@pytest.mark.parametrize("suite", ["paper", "everyday"])
+def test_a_seed_where_nothing_is_random_says_so(suite: str, dataset: Dataset) -> None:
+    known, other = (
+        evaluate_suite(candidate_of(linear(dataset)), dataset, settings(suite, seed=seed))
+        for seed in (0, 5)
+    )
+    assert known.notes == ()
+    assert other.notes == ("Nothing here is random: another seed than 5 gives the same.",)
+    assert [trial.flags for trial in other.trials] == [trial.flags for trial in known.trials]
+
+
+def test_a_seed_that_counts_says_nothing(dataset: Dataset) -> None:
+    started = planned("pgd", settings={"random_start": True, "steps": 2})
+    how = settings("paper", seed=5, attacks=(started,))
+    assert evaluate_suite(candidate_of(linear(dataset)), dataset, how).notes == ()

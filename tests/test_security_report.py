@@ -588,6 +588,14 @@ def test_shares_keep_their_interval_in_each_form() -> None:
     )
     assert rows_read[0]["b"] == rows_read[1]["a"] == ""
     assert rows_read[1]["b"] == "1234.5"
+    assert [rows_read[0][f"a{end}"] for end in (" images", " groups")] == ["100", ""]
+
+
+def test_the_number_of_groups_stands_beside_that_of_images() -> None:
+    rate = Proportion(80, 100, ((40, 50), (40, 50)))
+    table = Table(name="g", title="t", header=("a",), rows=((rate,),), stubs=0)
+    (row,) = csv.DictReader(as_csv(table).splitlines())
+    assert (row["a images"], row["a groups"]) == ("100", "2")
 
 
 def test_a_table_whose_rows_do_not_fit_is_refused() -> None:

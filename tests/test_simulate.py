@@ -21,12 +21,14 @@ from processes import Forked, below, parents
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
-from trueshot.errors import DatasetError, ImageFileError, SimulationError
+from trueshot.errors import DatasetError, ImageFileError, LeakError, SimulationError
 from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.simulate import Simulation, production_of, show, simulate, work_of
-from trueshot.simulation.pairs import original, recaptured
+from trueshot.simulation.display import Display
+from trueshot.simulation.pairs import PAPER, original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
+from trueshot.simulation.recapture import look, see_display
 from trueshot.simulation.scenes import embedded_scenes
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -61,6 +63,99 @@ def test_classes_hold_the_same_numbers_and_the_papers_shares(simulated: Dataset)
     assert simulated.card["split_by"] == "manifest"
     counts = simulated.card["sides"]["64"]["crops_per_class"]
     assert counts == {"train": 64, "validation": 16, "test": 80}
+
+
+@pytest.fixture(scope="module")
+def paper_style(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """10 pairs by the few devices that all parts share."""
+    out = tmp_path_factory.mktemp("paper")
+    return simulate(None, out / "set", replace(SMALL, conditions=PAPER), workers=2)
+
+
+def test_paper_style_data_share_a_few_devices_over_all_parts_and_no_scene(
+    paper_style: Dataset,
+) -> None:
+    parts: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for row in paper_style.photos.to_pylist():
+        for kind, name in json.loads(row["origins"]).items():
+            parts[kind.replace("first_", "")][name].add(row["part"])
+    assert all(len(found) == 1 for found in parts["scene"].values())
+    for kind in ("camera", "medium"):
+        assert len(parts[kind]) <= PAPER.shared_devices
+        assert {"train", "test"} <= set().union(*parts[kind].values())
+        assert max(len(found) for found in parts[kind].values()) > 1
+
+
+def test_the_leak_of_shared_devices_is_told_and_of_other_data_there_is_none(
+    paper_style: Dataset, small: Dataset
+) -> None:
+    assert "share cameras and media, on purpose" in paper_style.leak()
+    assert Dataset.open(paper_style.folder).shared == ["camera", "medium"]
+    assert small.leak() == ""
+    assert "shared" not in small.card
+
+
+def test_a_shared_device_is_refused_where_the_data_set_does_not_say_so(
+    paper_style: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(paper_style.folder, tmp_path, dirs_exist_ok=True)
+    card = json.loads((tmp_path / "dataset.json").read_text())
+    (tmp_path / "dataset.json").write_text(json.dumps({**card, "shared": ["medium"]}))
+    with pytest.raises(LeakError, match="camera"):
+        Dataset.open(tmp_path)
+
+
+def test_a_scene_may_not_be_shared_with_the_devices(paper_style: Dataset, tmp_path: Path) -> None:
+    photos = [
+        Photo(
+            name=row["path"],
+            path=paper_style.folder / row["path"],
+            label=row["label"],
+            part=row["part"],
+            origins={**json.loads(row["origins"]), "scene": "the same"},
+        )
+        for row in paper_style.photos.to_pylist()
+    ]
+    with pytest.raises(LeakError, match="scene"):
+        prepare(photos, tmp_path / "set", Settings(sides=(64,), shared=("camera", "medium")))
+
+
+def test_a_camera_stands_still_before_each_display_of_paper_style_data() -> None:
+    production = production_of(None, replace(SMALL, conditions=PAPER))
+    pairs = [production.pair(part, number) for part in ("train", "test") for number in range(40)]
+    views = {(p.camera.name, p.medium.name, p.view.magnification, p.view.angle) for p in pairs}
+    assert len(views) == len({(p.camera.name, p.medium.name) for p in pairs}) > 2
+    assert len({p.view.phase for p in pairs}) == len(pairs)
+
+
+def test_a_fainter_grid_leaves_so_much_less_of_a_wave_in_the_light() -> None:
+    def contrast(grid: float) -> float:
+        conditions = replace(PAPER, grid=grid, magnification=(6.0, 6.0))
+        pair = production_of(None, replace(SMALL, conditions=conditions)).pair("test", 1)
+        assert isinstance(pair.medium, Display)
+        still = replace(pair.medium, sparkle=0.0, flicker=0.0, unevenness=0.0)
+        places = look(pair.view, 64, 64)
+        grey = np.full((places.height, places.width, 3), 128, np.uint8)
+        dark = replace(pair.ambience, mirror=0.0)
+        light = see_display(grey, still, places, pair.camera, pair.shot, dark)
+        return float((light.std((0, 1)) / light.mean((0, 1))).max())
+
+    assert contrast(1.0) > 0.02
+    assert contrast(0.1) == pytest.approx(0.1 * contrast(1.0), rel=1e-3)
+    assert contrast(0.0) < 1e-4
+
+
+@pytest.mark.parametrize("wrong", [{"grid": -0.1}, {"grid": 2.0}, {"shared_devices": 1}])
+def test_conditions_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SimulationError, match="wanted, got"):
+        replace(PAPER, **wrong)
+
+
+def test_a_simulation_of_before_conditions_had_shared_devices_goes_on(small: Dataset) -> None:
+    facts = json.loads((small.folder / "simulation.json").read_text())["simulation"]["conditions"]
+    before = {"magnification", "print_magnification", "prints", "sharp", "kept", "sent"}
+    assert set(facts) == before | {"quality", "grid", "processing"}
+    assert facts["grid"] == True  # noqa: E712  what they wrote
 
 
 def test_files_do_not_tell_the_classes_apart(simulated: Dataset) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,7 +24,8 @@ from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_OF_PATIENCE = 1.0
-_FEWEST = 5  # steps that an estimate is made of: the first waits for what is loaded with it
+_FEWEST = 5  # reports that an estimate is made of; the first waits for what is loaded with it
+_LATEST = 50  # reports that it is made of: work that is slower than what came before shows soon
 
 Advance = Callable[[int, str], None]
 
@@ -41,8 +44,11 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
     """
     if sys.stderr.isatty():
         with _bar() as bar:
-            task = bar.add_task(description, total=total, completed=done, note="", first=done)
-            yield lambda steps, note: bar.update(task, advance=steps, note=note)
+            task = bar.add_task(description, total=total, completed=done, note="", reports=0)
+            count = itertools.count(1)
+            yield lambda steps, note: bar.update(
+                task, advance=steps, note=note, reports=next(count)
+            )
     else:
         yield _lines(description, total, done)
 
@@ -69,7 +75,7 @@ def waiting(description: str) -> Iterator[None]:
 
 class _Remaining(TimeRemainingColumn):
     def render(self, task: Task) -> Text:
-        if task.completed - task.fields["first"] < _FEWEST:
+        if task.fields["reports"] < _FEWEST:
             return Text("-:--:--", style="progress.remaining")
         return super().render(task)
 
@@ -87,19 +93,22 @@ def _bar() -> Progress:
 
 
 def _lines(description: str, total: int, done: int) -> Advance:
-    last = started = time.monotonic()
-    first = done
+    last = time.monotonic()
+    latest: deque[tuple[float, int]] = deque(maxlen=_LATEST)
 
     def advance(steps: int, note: str) -> None:
         nonlocal done, last
         done += steps
         now = time.monotonic()
+        latest.append((now, done))
         if now - last < _SECONDS_BETWEEN_LINES and done < total:
             return
         last = now
-        rate = (done - first) / max(now - started, 1e-9)
-        is_known = done - first >= _FEWEST and done < total
-        left = f", {(total - done) / rate:.0f} s left" if is_known else ""
+        # From the first report on: what it took to come so far is not extrapolated.
+        started, first = latest[0]
+        is_known = len(latest) >= _FEWEST and first < done < total
+        seconds = (total - done) * (now - started) / max(done - first, 1)
+        left = f", {seconds:.0f} s left" if is_known else ""
         tail = f" ({note})" if note else ""
         print(f"{description}: {done}/{total}{left}{tail}", file=sys.stderr, flush=True)
 

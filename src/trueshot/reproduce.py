@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,36 @@ class Reproduction:
     tables: list[Path]
     figures: list[Path]
     page: Path
+
+
+def simulated(
+    photos: Path | None,
+    folder: Path,
+    sides: Sequence[int],
+    conditions: str = "close",
+    per_class: int = 10_000,
+) -> Iterator[Dataset]:
+    """Simulate the paper's data, a set for each size, as they are asked for.
+
+    Args:
+        photos: As for `simulate`.
+        folder: SIZEpx below it is each set; one that was begun goes on.
+        sides: Sizes, in pixels.
+        conditions: A name of `CONDITIONS`.
+        per_class: Crops of each class, over all parts, at each size.
+    """
+    from trueshot.simulate import Simulation, simulate
+    from trueshot.simulation.pairs import CONDITIONS
+
+    for side in sides:
+        settings = Simulation(
+            sides=(side,),
+            per_class=per_class,
+            crops_per_photo=8,
+            procedural=0.9 if photos is None else 0.3,
+            conditions=CONDITIONS[conditions],
+        )
+        yield simulate(photos, folder / f"{side}px", settings)
 
 
 def reproduce(

@@ -55,7 +55,7 @@ class Simulation:
         crops_per_photo: At most so many of one photograph.
         fractions: Shares of train, validation and test, in crops, scenes, cameras and media.
         procedural: Share of the scenes that are made by rule, not photographed.
-        conditions: How people recapture.
+        conditions: How people recapture, and whether all parts share their devices.
         seed: Of everything that is drawn.
         task: Recapture; or one that makes its examples of true shots, which then are files as
             their cameras left them, and no recaptures are made.
@@ -94,11 +94,12 @@ class Simulation:
             fractions=self.fractions,
             seed=self.seed,
             task=self.task,
+            shared=("camera", "medium") if self.conditions.shared_devices else (),
         )
 
     def facts(self) -> dict[str, Any]:
         """The settings as JSON has them; of recapture, as before there were other tasks."""
-        facts = asdict(replace(self, task=RECAPTURE))
+        facts = asdict(replace(self, task=RECAPTURE)) | {"conditions": self.conditions.facts()}
         del facts["task"]
         return facts if self.recaptures else {**facts, "task": self.task.facts()}
 
@@ -131,7 +132,8 @@ def simulate(
 ) -> Dataset:
     """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
 
-    Scenes, cameras, displays and prints of one part of the split are in no other. The result
+    Scenes, cameras, displays and prints of one part of the split are in no other, unless the
+    conditions want a few devices that all parts share; then the data set says so. The result
     depends on the photographs and the settings alone; a run that was stopped goes on.
 
     Args:
@@ -281,12 +283,13 @@ def _conditions(simulation: Simulation) -> Conditions:
 
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
     share, conditions = simulation.fractions[part], _conditions(simulation)
+    shared = conditions.shared_devices
     return draw_cast(
         scenes,
         simulation.seed,
-        part,
-        cameras=max(2, round(CAMERAS * share)),
-        media=max(2, round(MEDIA * share)),
+        0 if shared else part,
+        cameras=shared or max(2, round(CAMERAS * share)),
+        media=shared or max(2, round(MEDIA * share)),
         conditions=conditions,
     )
 

@@ -113,6 +113,28 @@ def classes_of(detector: nn.Module, images: Tensor) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
+def check_labels(detector: nn.Module, images: Tensor, labels: Tensor) -> None:
+    """Refuse labels that are no classes of a detector.
+
+    Args:
+        detector: A `Detector`, or any module from levels to logits.
+        images: Of which one is shown to a module that does not say how many classes there are.
+        labels: True classes, shape (n,).
+
+    Raises:
+        ValueError: It names the first label that is wrong.
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"labels are numbers of classes, integers; got {labels.dtype}")
+    if not len(labels):
+        return
+    if isinstance(detector, Detector) or bool(labels.amax() > 1) or bool(labels.amin() < 0):
+        classes = len(classes_of(detector, images))  # no module has fewer than two
+        wrong = labels[(labels < 0) | (labels >= classes)]
+        if len(wrong):
+            raise ValueError(f"labels from 0 to {classes - 1} wanted, got {int(wrong[0])}")
+
+
 @contextmanager
 def statistics_kept(detector: nn.Module) -> Iterator[None]:
     """Whatever happens inside, batch statistics and other buffers are as they were afterwards.
@@ -144,7 +166,8 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
         Levels within the budget of `images`, same shape, detached.
 
     Raises:
-        ValueError: Images or labels of the wrong shape, or images outside [0, 255].
+        ValueError: Images or labels of the wrong shape, images outside [0, 255], or labels that
+            are no classes of the detector.
         BrokenPromiseError: The attack left its budget or [0, 255], or returned no numbers.
     """
     if images.ndim != 4 or labels.shape != images.shape[:1]:
@@ -154,6 +177,7 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
         )
     if images.numel() and not _are_levels(images):
         raise ValueError("images outside the levels 0 to 255")
+    check_labels(detector, images, labels)
     attacked = attack(detector, images, labels).detach()
     if len(images):
         _check_promise(attack, images, attacked)

@@ -68,7 +68,7 @@ class FAB:
             closest = Closest(images[right], self.norm)
             if len(right):
                 self._search(target, closest, labels[right], budget[right], right)
-            return counting(self, target, images, labels, right, closest)
+            return counting(self, detector, images, labels, right, closest)
 
     def _search(
         self,

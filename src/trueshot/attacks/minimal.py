@@ -34,9 +34,14 @@ _STEP = (1.0, 0.01)  # as a share of the radius: the same
 _STRETCHES = (0.25, 0.5, 1.0)  # of the way from the closest image to the end of the budget
 
 # The first-order distance to the boundary may be off by far, where a detector is flat at first,
-# and a ball too large shrinks slowly: so it is believed up to a factor only.
+# and a ball too large shrinks slowly: so it is believed up to a factor only. Where steps are few it
+# is larger, so that the far end of the levels is within reach in a third of them.
 _MOST_GROWTH = 2.0
 _FIRST_RADIUS = 0.25  # levels, of every value
+_OUTWARD = 1 / 3  # of the steps, later ones are short
+
+# Beyond the closest image, as shares of the way: where rounding decides, the verdict is none.
+_HAIRS = (0.0, 1e-5, 1e-4, 1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +64,8 @@ class FMN:
     Source: Pintor et al. 2021, arXiv:2102.12827, algorithm 1. Assumptions: steps are
     shares of the radius, for the published length of 1 suits the unit cube only; the direction is
     the steepest in the norm, in L∞ the sign of the gradient; and until an image is found, the
-    radius goes a little beyond the estimated distance and at most doubles in a step.
+    radius goes a little beyond the estimated distance and at most doubles in a step, or grows by
+    more where there are fewer than thirty steps.
     """
 
     budget: Budget = NO_LIMIT
@@ -79,7 +85,7 @@ class FMN:
             closest = Closest(images[right], self.norm)
             if len(right):
                 self._search(target, closest, labels[right], right)
-            return counting(self, target, images, labels, right, closest)
+            return counting(self, detector, images, labels, right, closest)
 
     def _search(
         self, detector: nn.Module, closest: Closest, labels: Tensor, places: Tensor
@@ -114,7 +120,8 @@ class FMN:
         # A little farther than the boundary, which would otherwise be neared and never crossed.
         to_boundary = (distance(self.norm, images, attacked) + gap.abs() / slope) * (1 + growth)
         first = distance(self.norm, images, images + _FIRST_RADIUS)
-        to_boundary = to_boundary.minimum(_MOST_GROWTH * radius.maximum(first))
+        most = max(_MOST_GROWTH, (LEVELS / _FIRST_RADIUS) ** (1 / (_OUTWARD * self.steps)))
+        to_boundary = to_boundary.minimum(most * radius.maximum(first))
         farthest = distance(self.norm, images, _far_corner(images))
         outward = torch.where(closest.found, radius * (1 + growth), to_boundary)
         inward = torch.minimum(radius * (1 - growth), closest.distance)
@@ -141,6 +148,27 @@ class Closest:
         self.best = torch.where(better[:, None, None, None], candidates, self.best)
         self.distance = torch.where(better, away, self.distance)
 
+    def confirm(self, detector: nn.Module, labels: Tensor, places: Tensor) -> None:
+        """Keep only images that the detector itself is wrong about.
+
+        The search asks one that is folded, which is equal up to rounding: at the boundary that may
+        be the whole difference. Such an image is moved a hair farther out, or given up.
+        """
+        nearest, unsure = self.best, self.found
+        for hair in _HAIRS:
+            if not bool(unsure.any()):
+                return
+            farther = nearest
+            if hair:
+                change = (1 + hair) * (nearest - self.images)
+                farther = (self.images + change).clamp(0, LEVELS)
+            lasts = unsure & (margin_at(detector, farther, labels, places) > 0)
+            away = distance(self.norm, self.images, farther)
+            self.best = torch.where(lasts[:, None, None, None], farther, self.best)
+            self.distance = torch.where(lasts, away, self.distance)
+            unsure = unsure & ~lasts
+        self.distance = torch.where(unsure, math.inf, self.distance)
+
 
 def boundary_distance(
     detector: nn.Module, images: Tensor, labels: Tensor, attack: Attack
@@ -160,9 +188,9 @@ def boundary_distance(
         returns is judged again, and does not count unless the detector is wrong about it.
     """
     attacked = perturb(_to_the_end(attack), detector, images, labels)
-    with undisturbed(detector) as target:
-        wrong = margin_at(target, images, labels) > 0
-        found = margin_at(target, attacked, labels) > 0
+    with undisturbed(detector):
+        wrong = margin_at(detector, images, labels) > 0
+        found = margin_at(detector, attacked, labels) > 0
     away = distance(norm_of(attack), images, attacked)
     away = torch.where(found, away, math.inf)
     return torch.where(wrong, 0.0, away)
@@ -200,13 +228,15 @@ def counting(
 
     Args:
         attack: A frozen dataclass with `budget`, `norm` and `filed`.
-        detector: As `undisturbed` gives it.
+        detector: Itself, in evaluation mode, and not as it is folded.
         images: All of them, shape (n, 3, h, w).
         labels: Shape (n,).
         places: Numbers of the images that were attacked, shape (k,).
         closest: What was found for these.
     """
     budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1).flatten()
+    if len(places):
+        closest.confirm(detector, labels[places], places)
     within = closest.distance <= budget[places]
     result = images.clone()
     result[places[within]] = closest.best[within]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Address, EngineName, EngineOption, Sides, tell_passed_over
+from trueshot.cli.options import (
+    Address,
+    ConditionsName,
+    EngineName,
+    EngineOption,
+    Sides,
+    tell_passed_over,
+)
 from trueshot.files import sanitize
 from trueshot.tasks.camera_model import CAMERA_MODEL
 
@@ -22,13 +30,6 @@ class SplitBy(StrEnum):
 
     source = "source"
     photo = "photo"
-
-
-class ConditionsName(StrEnum):
-    """How people recapture: as they do every day, or close to a screen, in focus."""
-
-    everyday = "everyday"
-    close = "close"
 
 
 TaskName = Annotated[
@@ -205,6 +206,17 @@ def simulate(
     conditions: Annotated[
         ConditionsName, typer.Option(help="How people recapture.")
     ] = ConditionsName.everyday,
+    grid: Annotated[
+        float | None,
+        typer.Option(help="Contrast of displays' grids: 1 as they are, 0 none; paper: 0.1."),
+    ] = None,
+    shared_devices: Annotated[
+        int | None,
+        typer.Option(
+            help="So many cameras and media for all parts together, a leak that is told; paper: 3; "
+            "0: none is in two parts."
+        ),
+    ] = None,
     task: TaskName = "recapture",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
@@ -220,13 +232,18 @@ def simulate(
         raise typer.BadParameter("give --photos or --embedded, not both")
     if (out is None) == (show is None):
         raise typer.BadParameter("give --out or --show")
+    chosen = CONDITIONS[conditions.value]
     settings = simulation.Simulation(
         sides=tuple(size or [64]),
         per_class=per_class,
         crops_per_photo=crops_per_photo,
         fractions=fractions,
         procedural=(0.9 if photos is None else 0.3) if procedural is None else procedural,
-        conditions=CONDITIONS[conditions.value],
+        conditions=replace(
+            chosen,
+            grid=chosen.grid if grid is None else grid,
+            shared_devices=chosen.shared_devices if shared_devices is None else shared_devices,
+        ),
         task=task_named(task),
         seed=seed,
     )
@@ -303,6 +320,8 @@ def _print_dataset(dataset: Any) -> None:
             f"examples of photographs scaled down first, as they are lossy files: "
             f"{dataset.card['scaled_down']}"
         )
+    if leak := dataset.leak():
+        typer.echo(f"warning: {leak}", err=True)
     audit = dataset.card["shortcut_audit"]
     auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")

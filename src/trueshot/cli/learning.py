@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from trueshot.cli.options import AttackName, Device, OwnNetworks, Sides, recipe_named
+from trueshot.cli.options import (
+    AttackName,
+    ConditionsName,
+    Device,
+    OwnNetworks,
+    Sides,
+    recipe_named,
+)
 
 
 def train(
@@ -55,8 +62,27 @@ def train(
 
 
 def reproduce(
-    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
     out: Annotated[Path, typer.Option(help="Folder of the experiments.")],
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Folder that prepare or simulate made.")
+    ] = None,
+    embedded: Annotated[
+        bool,
+        typer.Option(
+            "--embedded",
+            help="In place of DATASET: simulate one for each size, below OUT/data, from scenes "
+            "inside installed packages.",
+        ),
+    ] = False,
+    photos: Annotated[
+        Path | None, typer.Option(help="The same, from a folder of photographs.")
+    ] = None,
+    conditions: Annotated[
+        ConditionsName, typer.Option(help="Of what is simulated: how people recapture.")
+    ] = ConditionsName.close,
+    per_class: Annotated[
+        int, typer.Option(min=1, help="Of what is simulated: crops of each class at each size.")
+    ] = 10_000,
     size: Sides = None,
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Shorten the schedules from 100,000 to so many.")
@@ -72,22 +98,37 @@ def reproduce(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5."""
+    """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5.
+
+    With --embedded or --photos it is one command from nothing to the page. Stopped and run again,
+    it goes on where it was.
+    """
     from trueshot.datasets import Dataset
     from trueshot.evaluation import paper_attacks
     from trueshot.memory import keep_freed_memory
     from trueshot.reproduce import reproduce as run
+    from trueshot.reproduce import simulated
 
     keep_freed_memory()
-    made = run(
-        Dataset.open(dataset),
-        out,
-        [recipe_named(plain, iterations), recipe_named(secure, iterations)],
-        sides=size,
-        attacks=paper_attacks() | paper_attacks(tuple(name.value for name in more_attack or ())),
-        device=device,
-        crops=crops,
-    )
+    if [dataset is not None, embedded, photos is not None].count(True) != 1:
+        raise typer.BadParameter("give DATASET, --embedded, or --photos")
+    if dataset is not None:
+        sets = [(Dataset.open(dataset), size)]
+    else:
+        sizes = list(dict.fromkeys(size or [64]))
+        made_sets = simulated(photos, out / "data", sizes, conditions.value, per_class)
+        sets = [(one, one.sides) for one in made_sets]
+    for data, sides in sets:
+        made = run(
+            data,
+            out,
+            [recipe_named(plain, iterations), recipe_named(secure, iterations)],
+            sides=sides,
+            attacks=paper_attacks()
+            | paper_attacks(tuple(name.value for name in more_attack or ())),
+            device=device,
+            crops=crops,
+        )
     typer.echo(made.tables[0].read_text("utf-8"))
     for path in (made.results_file, *made.tables, *made.figures, made.page):
         typer.echo(path)

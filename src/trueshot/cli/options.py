@@ -20,6 +20,14 @@ class AttackName(StrEnum):
     pgd = "pgd"
 
 
+class ConditionsName(StrEnum):
+    """How people recapture: every day, close to a screen, or as the data of papers were made."""
+
+    everyday = "everyday"
+    close = "close"
+    paper = "paper"
+
+
 class AggregationName(StrEnum):
     """How the logits of many crops become one."""
 

@@ -193,8 +193,10 @@ def attack(
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
+    from trueshot.attacks import norm_of
     from trueshot.bundle import bundle_sha256, load_bundle
     from trueshot.evaluation.attack_files import attack_files
+    from trueshot.evaluation.evaluate import lost_in_file
     from trueshot.evaluation.suites import planned
 
     detector, card = load_bundle(bundle)
@@ -204,12 +206,15 @@ def attack(
     if label is not None and label not in detector.classes:
         raise BundleError(f"{bundle}: has no class {label}, only {detector.classes}")
     weights, chosen = bundle_sha256(bundle)[:8], planned(attack)
+    made = chosen.step().make(budget)
+    if norm_of(made) == "linf" and (note := lost_in_file(budget)):
+        typer.echo(f"note: {note}", err=True)
     code = f"-{chosen.origin.split()[-1][:8]}" if chosen.origin else ""
     failed = 0
     for record in attack_files(
         detector,
         side,
-        chosen.step().make(budget),
+        made,
         paths,
         out,
         name=f"{chosen.name}{budget:g}{code}-{side}px-{weights}-{label or 'verdict'}",

@@ -95,6 +95,21 @@ class Dataset:
             raise DatasetError(f"{self.folder}: has the sizes {self.sides}; name one")
         return self.sides[0]
 
+    @property
+    def shared(self) -> list[str]:
+        """Kinds of origins that its parts share on purpose, such as `camera`; none as a rule."""
+        return list(self.card.get("shared", ()))
+
+    def leak(self) -> str:
+        """What its parts share, as a sentence; empty if they share nothing."""
+        if not self.shared:
+            return ""
+        names = " and ".join({"medium": "media"}.get(kind, f"{kind}s") for kind in self.shared)
+        return (
+            f"train, validation and test share {names}, on purpose: figures on its test part say "
+            "nothing of others"
+        )
+
     def fingerprint(self, side: int) -> str:
         """SHA-256 of which photographs, crops, labels and parts it holds at that size."""
         self._require(side)
@@ -132,7 +147,7 @@ class Dataset:
         check_disjoint(keys, parts)
         if self.card["split_by"] == "manifest":
             known = [json.loads(row["origins"]) | {"source": row["source"]} for row in read]
-            check_origins(known, parts)
+            check_origins(known, parts, shared=self.shared)
         for side, table in self.crops.items():
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])

@@ -91,7 +91,7 @@ def prepare(
     root = Path(out)
     workers = workers or os.cpu_count() or 1
     check_labels(photos, settings.task)
-    _check_given_split(photos)
+    _check_given_split(photos, settings.shared)
     _claim(root, photos, settings)
     with claim(root):
         if not (_is_finished(root) and check_finished(root, photos, settings)):
@@ -102,13 +102,14 @@ def prepare(
     return Dataset.open(root)
 
 
-def _check_given_split(photos: Sequence[Photo]) -> None:
+def _check_given_split(photos: Sequence[Photo], shared: Sequence[str]) -> None:
     check_parts(photos)
     if any(photo.part for photo in photos):
         check_origins(
             [{**photo.origins, "source": photo.source} for photo in photos],
             [photo.part for photo in photos],
             "give all that comes from it to one part",
+            shared,
         )
 
 

@@ -29,6 +29,8 @@ class Settings:
         seed: Of the split and of the places of the crops.
         pixel_limit: Photographs of more pixels are refused.
         task: Which classes there are, and how examples are made where photographs have none.
+        shared: Kinds of origins, such as `camera`, that parts may share: a leak that is wanted,
+            and told wherever the data set is.
     """
 
     sides: tuple[int, ...]
@@ -38,6 +40,7 @@ class Settings:
     seed: int = 0
     pixel_limit: int = DEFAULT_PIXEL_LIMIT
     task: Task = RECAPTURE
+    shared: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.sides or not all(SMALLEST_SIDE <= s <= LARGEST_SIDE for s in self.sides):
@@ -55,4 +58,7 @@ class Settings:
 
     def facts(self) -> dict[str, Any]:
         """The settings as JSON has them."""
-        return {**asdict(replace(self, task=RECAPTURE)), "task": self.task.facts()}
+        facts = {**asdict(replace(self, task=RECAPTURE)), "task": self.task.facts()}
+        if not self.shared:  # as before there was such a setting
+            del facts["shared"]
+        return facts

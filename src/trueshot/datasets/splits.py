@@ -132,7 +132,10 @@ def check_disjoint(
 
 
 def check_origins(
-    origins: Sequence[Mapping[str, str]], parts: Sequence[str], advice: str = _AGAIN
+    origins: Sequence[Mapping[str, str]],
+    parts: Sequence[str],
+    advice: str = _AGAIN,
+    shared: Sequence[str] = (),
 ) -> None:
     """Refuse a split in which something that photos came from stands in two parts.
 
@@ -141,6 +144,7 @@ def check_origins(
             A `first_camera` is a camera: as a `camera` it may not stand in another part.
         parts: The part of each photo.
         advice: What to do about a leak.
+        shared: Kinds that parts may share.
 
     Raises:
         LeakError: It names the first origin that leaks, its kind, and the parts.
@@ -148,7 +152,7 @@ def check_origins(
     held: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for own, part in zip(origins, parts, strict=True):
         for kind, name in own.items():
-            if name:
+            if name and _NAMED_AS.get(kind, kind) not in shared:
                 held[_NAMED_AS.get(kind, kind)].append((name, part))
     for kind, pairs in held.items():
         check_disjoint({kind: [n for n, _ in pairs]}, [part for _, part in pairs], advice)

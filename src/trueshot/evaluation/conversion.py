@@ -30,7 +30,7 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
         "format": FORMAT,
         "classes": list(RECAPTURE.classes),
         "labels": "",
-        "sources": "",
+        "groups": "",
     }
     if content.get("kind") == _OLD_KIND:
         return {**content, **head}

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from trueshot.attacks.base import check_labels
 from trueshot.detector import Detector
 from trueshot.evaluation.result import Doubt, EvaluationResult
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
@@ -74,7 +75,8 @@ NAMES = {
 """What each doubt means, in a sentence; the same as on its page."""
 
 FEWEST = 30
-"""Images judged rightly that a panel needs: of fewer, even a third lost can be chance."""
+"""Scenes or photographs judged rightly that a panel needs: of fewer, even a third lost can be
+chance."""
 _MOST_BUDGETS = 3
 
 
@@ -86,6 +88,7 @@ def investigate(
     budgets: Sequence[float] = (1.0, 2.0, 5.0),
     seed: int = 0,
     unusual: Sequence[Make] = (),
+    groups: Sequence[int] = (),
 ) -> tuple[Doubt, ...]:
     """Probe a detector for signs that attacks fail on it for other reasons than its strength.
 
@@ -102,15 +105,17 @@ def investigate(
         unusual: More attacks that do not follow the detector's gradient, such as transfer from
             another, each as what makes it of a budget:
             `lambda budget: Transfer(attack=PGD(budget=budget), source=other, name="other")`.
+        groups: Number of each image's scene or photograph; by default each is one of its own.
 
     Returns:
         Doubts in a fixed order; none for an honest detector.
 
     Raises:
-        ValueError: No images, or no budget above 0.
+        ValueError: No images, no budget above 0, or labels that are no classes of the detector.
     """
     if not len(images) or not budgets or min(budgets) <= 0:
         raise ValueError(f"images and budgets above 0 wanted, got {len(images)} and {budgets}")
+    check_labels(detector, images, labels)
     tried = sorted({float(budget) for budget in budgets})
     if len(tried) > _MOST_BUDGETS:
         tried = [tried[0], tried[len(tried) // 2], tried[-1]]
@@ -129,9 +134,10 @@ def investigate(
         *(compared(outcomes_of_panel(panel)) if gradient else []),
         *([one_verdict(len(images))] if behaviour.one_verdict else []),
     ]
-    right = int((~panel.wrong).sum())
-    if right < FEWEST:
-        found.append(_too_few(right))
+    number = list(groups) or list(range(len(images)))
+    right = {number[place] for place in (~panel.wrong).nonzero()[0].tolist()}
+    if len(right) < FEWEST:
+        found.append(_too_few(len(right)))
     return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 
@@ -166,7 +172,8 @@ def _noticed_in_sizes(
 def _too_few(right: int) -> Doubt:
     return Doubt(
         name="too-few-images",
-        finding=f"{right} images are judged rightly; with fewer than {FEWEST} no attack could be "
-        "told from another, and that other doubts are missing means nothing.",
+        finding=f"images of {right} scenes or photographs are judged rightly; with fewer than "
+        f"{FEWEST} no attack could be told from another, and that other doubts are missing means "
+        "nothing.",
         evidence={"right": float(right)},
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trueshot.attacks import BY_NAME, Attack
+from trueshot.attacks import BY_NAME, PGD, Attack
 from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
@@ -21,7 +22,7 @@ from trueshot.engines.engine import Answer, Course, Request, abreast, follow_her
 from trueshot.errors import RunError
 from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.metrics import area_under_curve
-from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult
+from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult, ones_of
 from trueshot.evaluation.suites import (
     BUDGETS,
     QUICK,
@@ -133,6 +134,7 @@ class Plan:
     adversary: AdversaryCapabilities
     threats: tuple[Threat, ...]
     budgets: tuple[float, ...]
+    groups: tuple[int, ...]  # of the few images that are looked at for doubts
 
     def answer(self, asked: Mapping[str, Any]) -> Answer:
         """What an attack, a change or a look at the detector finds.
@@ -163,6 +165,7 @@ class Plan:
             budgets=self.budgets,
             seed=evaluator.seed,
             unusual=[step.make for step in transferred(self.adversary)],
+            groups=self.groups,
         )
         return [asdict(doubt) for doubt in found]
 
@@ -199,6 +202,7 @@ def plan_of(
         adversary=adversary,
         threats=threats or (),
         budgets=settings.budgets,
+        groups=groups_of_crops(dataset, evaluator.part.first(_FEW)),
     )
 
 
@@ -315,11 +319,12 @@ def _run(
         raise RunError("a journal goes with a detector whose weights are known by their SHA-256")
     tested = replace(tested, side=tested.side or dataset.only_side())
     plan = plan_of(tested, dataset, settings, threats)
-    evaluator, adversary, threats = plan.evaluator, plan.adversary, plan.threats
+    evaluator, threats = plan.evaluator, plan.threats
     journal = Journal(journal_file, _key(tested, dataset, settings, len(evaluator.part)))
     follow = follow or (lambda course: follow_here(course, lambda r: plan.answer(r.content)))
     result = _blank(tested, dataset, settings, evaluator)
     if settings.name == "everyday":
+        result = replace(result, notes=(*result.notes, *_note_on_seed(settings, plan)))
         return _doubted(_changed(result, evaluator, follow), None, settings)
     title = f"{settings.name} {tested.name} {evaluator.part.side} px"
     found, boundary, doubts = _found(plan, settings, journal, title, follow)
@@ -328,7 +333,7 @@ def _run(
         worst=tuple(case for each in found.values() for case in each.worst),
         trials=tuple(trial for each in found.values() for trial in each.trials),
         per_epsilon={t.name: _levels_per_epsilon(t, result.side) for t in threats},
-        notes=_notes(settings.suite, adversary),
+        notes=(*result.notes, *_notes(settings, plan)),
         boundary=boundary or {},
     )
     if root is not None and settings.name != PAPER:
@@ -448,12 +453,13 @@ def _blank(
         seed=settings.seed,
         auc=area_under_curve(np.concatenate(scores), part.labels),
         labels=tuple(part.labels.tolist()),
-        sources=_sources(dataset, part),
+        groups=groups_of_crops(dataset, part),
         recipe=tested.recipe,
         cost=tested.cost,
         crop_side=tested.crop_side,
         versions=versions(),
         files=_files(settings),
+        notes=(f"The data set: {leak}.",) if (leak := dataset.leak()) else (),
     )
 
 
@@ -465,11 +471,16 @@ def _files(settings: EvaluationSettings) -> dict[str, str]:
     return found
 
 
-def _sources(dataset: Dataset, part: Part) -> tuple[int, ...]:
-    """The number of each image's source, else of its photograph, in order of appearance."""
-    table = dataset.crops[part.side]
-    columns = [table[name].to_pylist() for name in ("source", "path")]
-    names = [columns[0][row] or columns[1][row] for row in part.rows.tolist()]
+def groups_of_crops(dataset: Dataset, part: Part) -> tuple[int, ...]:
+    """The number of each crop's scene, else of its photograph, in order of appearance."""
+    photos = dataset.photos
+    known = photos["origins"].to_pylist() if "origins" in photos.column_names else []
+    group = {path: ("photograph", path) for path in photos["path"].to_pylist()}
+    for path, origins in zip(group, map(json.loads, known), strict=False):
+        for kind in ("photograph", "scene"):  # the last that is known counts
+            group[path] = (kind, origins[kind]) if origins.get(kind) else group[path]
+    paths = dataset.crops[part.side]["path"].to_pylist()
+    names = [group[paths[row]] for row in part.rows.tolist()]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return tuple(numbers[name] for name in names)
 
@@ -499,9 +510,10 @@ def _chosen(threats: Sequence[Threat], names: Sequence[str]) -> tuple[Threat, ..
     return tuple(threat for threat in threats if not names or threat.name in names)
 
 
-def _notes(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[str, ...]:
-    notes = []
-    if missing := without_gradient(suite, adversary):
+def _notes(settings: EvaluationSettings, plan: Plan) -> tuple[str, ...]:
+    adversary = plan.adversary
+    notes = [*_notes_on_budgets(plan.threats), *_note_on_seed(settings, plan)]
+    if missing := without_gradient(settings.suite, adversary):
         notes.append(
             "No gradient leads through this detector, so only attacks that ask it were tried; "
             f"left out: {', '.join(missing)}. Its worst case is worse than these figures."
@@ -512,6 +524,38 @@ def _notes(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[str, .
             "and an attack on the mean of many was added."
         )
     return tuple(notes)
+
+
+def _notes_on_budgets(threats: Sequence[Threat]) -> Iterator[str]:
+    """A file holds whole levels: what a fraction of one adds is lost in it."""
+    found = {budget for threat in threats if threat.norm == "linf" for budget in threat.budgets}
+    for budget in sorted(found):
+        if note := lost_in_file(budget):
+            yield note
+
+
+def lost_in_file(budget: float) -> str:
+    """What becomes of a budget in L∞ in a file, as a sentence; empty if nothing is lost."""
+    if budget == math.floor(budget):
+        return ""
+    left = f"no more than {math.floor(budget)}" if budget > 1 else "nothing"
+    return f"A file holds whole levels: of a budget of {budget:g} levels {left} is left in it."
+
+
+def _note_on_seed(settings: EvaluationSettings, plan: Plan) -> Iterator[str]:
+    attacks = [
+        step.make(budget) for t in plan.threats for budget, steps in t.plan for step in steps
+    ]
+    if settings.seed and not any(map(draws, attacks)) and not plan.evaluator.is_random():
+        yield f"Nothing here is random: another seed than {settings.seed} gives the same."
+
+
+def draws(attack: Attack) -> bool:
+    """Whether what an attack does depends on a seed."""
+    if isinstance(attack, PGD):
+        return attack.random_start or attack.restarts > 1
+    inner = getattr(attack, "attack", None)
+    return hasattr(attack, "seed") or (inner is not None and draws(inner))
 
 
 def _changed(result: EvaluationResult, evaluator: Evaluator, follow: Follow) -> EvaluationResult:
@@ -551,11 +595,13 @@ def _answer_of_change(evaluator: Evaluator, channel: Channel | None, places: lis
 
 def _change(evaluator: Evaluator, number: int | None, logits: Tensor) -> Change:
     labels, channel = evaluator.part.labels, None if number is None else EVERYDAY[number]
+    right = logits.argmax(1).numpy() == labels
     return Change(
         name=UNCHANGED if channel is None else channel.name,
         settings=repr(channel),
-        right=evaluator.per_class(logits.argmax(1).numpy() == labels),
+        right=evaluator.per_class(right),
         total=evaluator.total,
+        flags=ones_of(right),
         auc=area_under_curve(score(logits).numpy(), labels),
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from trueshot.errors import RunError
 from trueshot.files import read_text, write_json
-from trueshot.proportion import Proportion
+from trueshot.proportion import Groups, Proportion
 
 KIND = "trueshot-evaluation"
 FORMAT = 2  # 1 had a kind of its own for the paper's suite: see `conversion`
@@ -30,20 +30,31 @@ PAPER = "paper"
 Counts = tuple[int, ...]
 """Images of each class, in the order of the classes."""
 
+GroupCounts = tuple[tuple[Counts, Counts], ...]
+"""Images judged rightly, and all of them, per class, of each group of images."""
+
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Images judged rightly, and all of them, per class."""
+    """Images judged rightly, and all of them, per class.
+
+    Args:
+        right: Judged rightly, per class.
+        total: All, per class.
+        by_group: The same of each group of images, which intervals draw as a whole; empty where
+            the groups are not known. An `EvaluationResult` fills it in; files do not hold it.
+    """
 
     right: Counts
     total: Counts
+    by_group: GroupCounts = field(default=(), compare=False, repr=False)
 
     @property
     def proportion(self) -> Proportion:
         """All classes together."""
-        return Proportion(sum(self.right), sum(self.total))
+        return self._of(slice(None))
 
     @property
     def accuracy(self) -> float:
@@ -52,18 +63,22 @@ class Tally:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson interval of the accuracy at 95 %."""
+        """Interval of the accuracy at 95 %, over groups where they are known."""
         return self.proportion.interval()
 
     @property
     def others(self) -> Proportion | None:
         """All classes but 0 together; None if they have no image."""
-        total = sum(self.total[1:])
-        return Proportion(sum(self.right[1:]), total) if total else None
+        return self._of(slice(1, None)) if sum(self.total[1:]) else None
 
     def of_class(self, label: int) -> Proportion | None:
         """One class; None if it has no image."""
-        return Proportion(self.right[label], self.total[label]) if self.total[label] else None
+        return self._of(slice(label, label + 1)) if self.total[label] else None
+
+    def _of(self, classes: slice) -> Proportion:
+        counts = ((sum(r[classes]), sum(t[classes])) for r, t in self.by_group)
+        groups: Groups = tuple((right, total) for right, total in counts if total)
+        return Proportion(sum(self.right[classes]), sum(self.total[classes]), groups)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +166,23 @@ class WorstCase(Tally):
         right_before_file: As `right`, judged in memory before rounding and saving.
         broken_by: Per image, in the order of the data set's part: name of the attack that broke
             it first, "" if none has, "clean" if it was wrong without one.
+        flags_before_file: A character for each image: "1" if it is counted in
+            `right_before_file`, else "0". Empty in results of before there were groups.
+        before_file_by_group: As `by_group`, of `right_before_file`.
     """
 
     threat: str
     budget: float
     right_before_file: Counts
     broken_by: tuple[str, ...] = ()
+    flags_before_file: str = ""
+    before_file_by_group: GroupCounts = field(default=(), compare=False, repr=False)
+
+    @property
+    def before_file(self) -> Tally:
+        """Judged rightly in memory, before rounding and saving."""
+        by_group = self.before_file_by_group
+        return Tally(right=self.right_before_file, total=self.total, by_group=by_group)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +195,14 @@ class Change(Tally):
         name: `jpeg-75`, `resize-0.5`, `blur-1`, `messenger`, …; `none` for no change.
         settings: In full.
         auc: Of the scores after it.
+        flags: A character for each image: "1" if it was judged rightly, else "0". Empty in results
+            of before there were groups.
     """
 
     name: str
     settings: str
     auc: float
+    flags: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,8 +238,9 @@ class EvaluationResult:
         threshold: Score, logsumexp of the other logits minus that of class 0, above which an image
             counts as not of class 0: frozen for the whole suite.
         labels: True class of each image, in the order of flags and of `WorstCase.broken_by`.
-        sources: Number of each image's source, from 0 in order of appearance: images of one number
-            are not independent. Empty where the data set does not know.
+        groups: Number of each image's group, from 0 in order of appearance: its scene, else its
+            photograph. Images of one group are right or wrong together, so intervals draw groups.
+            Empty in results of before they were known: their intervals take images as independent.
         worst: Worst cases: per threat model, in order of budget, the first at budget 0.
         trials: What each attack did, in the order in which they were run.
         changes: Of the everyday suite.
@@ -242,7 +272,7 @@ class EvaluationResult:
     seed: int = 0
     threshold: float = 0.0
     labels: tuple[int, ...] = ()
-    sources: tuple[int, ...] = ()
+    groups: tuple[int, ...] = ()
     worst: tuple[WorstCase, ...] = ()
     trials: tuple[Trial, ...] = ()
     changes: tuple[Change, ...] = ()
@@ -263,6 +293,54 @@ class EvaluationResult:
         "changes": Change,
         "doubts": Doubt,
     }
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            return
+        if len(self.groups) != len(self.labels):
+            raise ValueError(f"{len(self.groups)} groups of {len(self.labels)} images")
+        if not set(self.labels) <= set(range(len(self.classes))):
+            raise ValueError(f"labels of other than {len(self.classes)} classes")
+        worst = tuple(
+            replace(
+                case,
+                by_group=self._by_group([name == UNBROKEN for name in case.broken_by]),
+                before_file_by_group=self._by_group(_ones(case.flags_before_file)),
+            )
+            for case in self.worst
+        )
+        changes = tuple(
+            replace(change, by_group=self._by_group(_ones(change.flags))) for change in self.changes
+        )
+        object.__setattr__(self, "worst", worst)
+        object.__setattr__(self, "changes", changes)
+
+    def _by_group(self, right: Sequence[bool] | Flags) -> GroupCounts:
+        """Counts per group and class; none where it is not known which images were right."""
+        if not self.groups or len(right) != len(self.groups):
+            return ()
+        number = np.unique(self.groups, return_inverse=True)[1].reshape(-1)
+        classes = len(self.classes)
+        place = number * classes + np.array(self.labels)
+        size = (int(number.max()) + 1) * classes
+        counts = (
+            np.bincount(place, kept, size).astype(int).reshape(-1, classes).tolist()
+            for kept in (np.asarray(right, float), np.ones(len(place)))
+        )
+        return tuple((tuple(r), tuple(t)) for r, t in zip(*counts, strict=True))
+
+    @property
+    def group_count(self) -> int | None:
+        """Groups that intervals draw; None if they are not known."""
+        return len(set(self.groups)) or None
+
+    @property
+    def images_in_words(self) -> str:
+        """How many images were judged, and in how many groups."""
+        images = f"{sum(self.total):,} images"
+        if self.group_count is None:
+            return images
+        return f"{images} of {self.group_count:,} scenes or photographs"
 
     @property
     def threats(self) -> list[str]:
@@ -300,14 +378,15 @@ class EvaluationResult:
         clean = next((case for case in self.curve(threat) if case.budget == 0), None)
         if clean is None:
             return []
-        found = [_single(CLEAN, threat, 0.0, clean.right, clean.total)]
+        found = [_single(CLEAN, threat, 0.0, clean.right, clean.total, clean.by_group)]
         for trial in self.trials:
             # In the paper's suite all images were tried, were it fewer than without an attack.
             total = trial.tried if self.suite == PAPER else clean.total
             if trial.threat == threat and trial.tried in (total, clean.right):
                 pairs = zip(trial.tried, trial.broken, strict=True)
                 right = tuple(tried - broken for tried, broken in pairs)
-                found.append(_single(trial.attack, threat, trial.budget, right, total))
+                by_group = self._by_group(trial.was_tried & ~trial.was_broken)
+                found.append(_single(trial.attack, threat, trial.budget, right, total, by_group))
         return found
 
     def single(self, attack: str, budget: float = 0.0, threat: str = "linf") -> SingleAttack:
@@ -335,11 +414,13 @@ class EvaluationResult:
     def to_json(self) -> dict[str, Any]:
         """Everything, with rates and intervals written out for readers of the file."""
         content = {"kind": KIND, "format": FORMAT, **asdict(self)}
-        content |= {"labels": _packed(self.labels), "sources": _packed(self.sources)}
+        content |= {"labels": _packed(self.labels), "groups": _packed(self.groups)}
         rated: list[Tally] = [*self.worst, *self.changes]
         for item, written in zip(rated, [*content["worst"], *content["changes"]], strict=True):
             written |= {"accuracy": item.accuracy, "interval95": item.interval}
+            del written["by_group"]
         for case in content["worst"]:
+            del case["before_file_by_group"]
             names = list(dict.fromkeys(case["broken_by"]))
             images = _packed([names.index(name) for name in case["broken_by"]])
             case["broken_by"] = {"names": names, "images": images}
@@ -361,7 +442,9 @@ class EvaluationResult:
             found = fields.pop("kind", None), fields.pop("format", None)
             if found != (KIND, FORMAT):
                 raise ValueError(f"result {found}, this version reads {(KIND, FORMAT)} and 1")
-            for name in ("labels", "sources"):
+            # For a time a file held the sources of its images in the place of groups.
+            fields.setdefault("groups", fields.pop("sources", ""))
+            for name in ("labels", "groups"):
                 fields[name] = _unpacked(fields.get(name, ""))
             for name, kind in cls._PARTS.items():
                 fields[name] = tuple(_read(kind, item) for item in fields[name])
@@ -372,8 +455,21 @@ class EvaluationResult:
             raise ValueError(f"incomplete result: {error}") from error
 
 
-def _single(attack: str, threat: str, budget: float, right: Counts, total: Counts) -> SingleAttack:
-    return SingleAttack(attack=attack, threat=threat, budget=budget, right=right, total=total)
+def _single(
+    attack: str, threat: str, budget: float, right: Counts, total: Counts, by_group: GroupCounts
+) -> SingleAttack:
+    return SingleAttack(
+        attack=attack, threat=threat, budget=budget, right=right, total=total, by_group=by_group
+    )
+
+
+def ones_of(flags: Flags) -> str:
+    """A character for each image: "1" where a flag is set, else "0"."""
+    return "".join("1" if flag else "0" for flag in flags.tolist())
+
+
+def _ones(flags: str) -> list[bool]:
+    return [flag == "1" for flag in flags]
 
 
 def _read(kind: type[Any], content: Mapping[str, Any]) -> Any:

@@ -120,10 +120,12 @@ def _rate(item: Tally) -> str:
 
 def _result_lines(result: EvaluationResult) -> list[str]:
     doubts = [f"doubt: {doubt.name}: {doubt.finding}" for doubt in result.doubts]
+    judged = f"judged: {result.images_in_words}"
     if result.suite == PAPER:
         singles = result.singles()
-        return [*(f"{s.attack:6} ε = {s.budget:g}  {_rate(s)}" for s in singles), *doubts]
-    lines = [f"{result.detector}, {result.side} px, {result.suite} suite"]
+        lines = [f"{s.attack:6} ε = {s.budget:g}  {_rate(s)}" for s in singles]
+        return [*lines, judged, *(f"note: {note}" for note in result.notes), *doubts]
+    lines = [f"{result.detector}, {result.side} px, {result.suite} suite", judged]
     for threat in result.threats:
         unit = result.per_epsilon.get(threat, 1.0)
         cases = result.curve(threat)

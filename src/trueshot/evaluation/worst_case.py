@@ -22,7 +22,16 @@ from trueshot.datasets import Part
 from trueshot.detector import Detector, evaluating
 from trueshot.engines.engine import Answer, Course, Request, follow_here, gather
 from trueshot.errors import RunError
-from trueshot.evaluation.result import CLEAN, UNBROKEN, Counts, Flags, Trial, WorstCase, flags_of
+from trueshot.evaluation.result import (
+    CLEAN,
+    UNBROKEN,
+    Counts,
+    Flags,
+    Trial,
+    WorstCase,
+    flags_of,
+    ones_of,
+)
 from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
 from trueshot.files import Journal
 from trueshot.pixels import psnr, ssim
@@ -270,6 +279,7 @@ def _worst_case(
         right_before_file=evaluator.per_class(~in_memory),
         total=evaluator.total,
         broken_by=tuple(names.tolist()),
+        flags_before_file=ones_of(~in_memory),
     )
 
 

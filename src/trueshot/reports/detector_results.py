@@ -90,11 +90,17 @@ class DetectorResults:
         """Judged rightly without an attack, and before any file."""
         for threat in [LINF, *self.threats]:
             if case := self.case(threat, 0.0):
-                return Proportion(count=sum(case.right_before_file), total=sum(case.total))
+                return case.before_file.proportion
         if self.paper and (cell := single_of(self.paper, CLEAN, 0.0)):
             return cell.proportion
         changes = (c for r in self.security for c in r.changes if c.name == NO_CHANGE)
-        return next((Proportion(count=sum(c.right), total=sum(c.total)) for c in changes), None)
+        return next((change.proportion for change in changes), None)
+
+    @property
+    def groups(self) -> int | None:
+        """Scenes or photographs that its images are of, if its results know them."""
+        known = [f.result.group_count for f in self.suites.values() if f.result.group_count]
+        return max(known, default=None)
 
     @property
     def was_attacked(self) -> bool:

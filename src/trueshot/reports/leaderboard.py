@@ -10,7 +10,7 @@ from trueshot.reports.comparison import Comparison, Standing, standings
 from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults
 from trueshot.reports.detector_results import threat_name as in_words
 from trueshot.reports.provenance import cost
-from trueshot.reports.security_tables import epsilon
+from trueshot.reports.security_tables import INTERVAL, epsilon
 from trueshot.reports.table import Cell, Number, Table
 
 DOUBTED = " †"
@@ -78,6 +78,7 @@ def leaderboard(made: Board) -> Table:
             "clean",
             "AUC",
             "images",
+            "scenes or photographs",
             "everyday, mean",
             "everyday, lowest",
             "cost of training",
@@ -109,6 +110,7 @@ def _row(
         one.clean,
         Number(value=one.auc, digits=3),
         None if one.clean is None else Number(value=one.clean.total, digits=0),
+        None if one.groups is None else Number(value=one.groups, digits=0),
         *_everyday(one, common),
         cost(one),
         _doubts(one),
@@ -116,7 +118,7 @@ def _row(
 
 
 def _note(made: Board, common: Sequence[str]) -> str:
-    notes = ["Share of images judged rightly, with its 95 % Wilson interval."]
+    notes = [f"{INTERVAL}."]
     if any(one.doubts for one in made.comparison.detectors):
         notes.append("† There are doubts: the figures may be too good.")
     if made.unranked and made.ranked:
@@ -139,11 +141,7 @@ def _common_changes(detectors: Sequence[DetectorResults]) -> list[str]:
 
 def _changes(one: DetectorResults) -> dict[str, Proportion]:
     found = {change.name: change for result in one.security for change in result.changes}
-    return {
-        name: Proportion(count=sum(change.right), total=sum(change.total))
-        for name, change in found.items()
-        if name != NO_CHANGE
-    }
+    return {name: change.proportion for name, change in found.items() if name != NO_CHANGE}
 
 
 def _everyday(one: DetectorResults, common: Sequence[str]) -> tuple[Cell, Cell]:

@@ -153,6 +153,10 @@ def _checked(result: EvaluationResult) -> EvaluationResult:
             raise ValueError(f"{right} of {total} images of {len(sound.classes)} classes")
         if sum(total) < 1 or not all(0 <= r <= t for r, t in zip(right, total, strict=True)):
             raise ValueError(f"{right} of {total} images is no count")
+    for tally in (*sound.worst, *sound.changes, *(case.before_file for case in sound.worst)):
+        _ = tally.proportion  # which says if its groups do not add up
+    for single in (one for threat in sound.threats for one in sound.singles(threat)):
+        _ = single.proportion
     return sound
 
 

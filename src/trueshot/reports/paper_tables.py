@@ -12,7 +12,7 @@ from trueshot.reports import paper
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import DetectorResults, single_of
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
-from trueshot.reports.security_tables import WILSON, at, attack_name
+from trueshot.reports.security_tables import INTERVAL, at, attack_name
 from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown
 
 _ROLES = {"plain": "Yang", "secure": "Prop"}
@@ -66,18 +66,28 @@ def provenance(results: Results) -> str:
     """How the figures came about, in words for under the tables."""
     lines = [
         "Each cell: share of test crops judged rightly, after rounding to bytes; in brackets the "
-        "95 % Wilson interval, which takes crops as independent; below, the paper's figure.",
+        f"95 % interval, {_drawn(results)}; below, the paper's figure.",
         "",
     ]
     for r in results:
         iterations = r.recipe["schedule"]["iterations"] if r.recipe else "?"
-        crops = sum(r.single(CLEAN).total)
+        crops = f"{sum(r.single(CLEAN).total)} {r.part} crops"
+        if r.group_count is not None:
+            crops += f" of {r.group_count} scenes or photographs"
         lines.append(
-            f"- {r.detector}, {r.side} px: {iterations} iterations, {crops} {r.part} crops, split "
+            f"- {r.detector}, {r.side} px: {iterations} iterations, {crops}, split "
             f"by {r.split_by}, clean AUC {r.auc:.3f}, data {r.data[:12]}, "
             f"weights {r.bundle_sha256[:12]}"
         )
     return "\n".join(lines)
+
+
+def _drawn(results: Results) -> str:
+    """What the intervals of these results draw."""
+    known = [result.group_count is not None for result in results]
+    if all(known):
+        return "for which scenes, else photographs, are drawn"
+    return "by Wilson, which takes crops as independent: true ones are wider"
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
@@ -96,7 +106,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         Table(
             name=f"{comparison.slug}-table-1",
             title=f"Table 1. Clean images. {comparison.title}",
-            note=f"{WILSON}; in per cent, the paper's.",
+            note=f"{INTERVAL}; in per cent, the paper's.",
             header=("detector", "ours", "paper, %", "AUC, ours"),
             rows=tuple(first),
         ),
@@ -182,7 +192,7 @@ def _compared(
     return Table(
         name=f"{comparison.slug}-table-{number}",
         title=f"Table {number}. Attacked images, {role}. {comparison.title}",
-        note=f"{WILSON}.",
+        note=f"{INTERVAL}.",
         header=("detector", "attack", "whose", *at(BUDGETS)),
         rows=tuple(rows),
         stubs=3,

@@ -26,8 +26,8 @@ def origin_table(comparison: Comparison) -> Table:
         title=f"The results. {comparison.title}",
         note="Each is the same again with the same weights, data, seed and versions.",
         header=(
-            "detector", "suite", "file", "images", "AUC", "threshold", "seed", "split by",
-            "data, SHA-256", "weights, SHA-256",
+            "detector", "suite", "file", "images", "scenes or photographs", "AUC", "threshold",
+            "seed", "split by", "data, SHA-256", "weights, SHA-256",
         ),
         rows=tuple(
             (one.name, found.suite, found.path.name, *_origin(found.result))
@@ -123,6 +123,7 @@ def _origin(result: EvaluationResult) -> tuple[Cell, ...]:
     secure = None if result.suite == PAPER else result
     return (
         _count(sum(result.total)),
+        None if result.group_count is None else _count(result.group_count),
         Number(value=result.auc, digits=3),
         Number(value=secure.threshold, digits=4) if secure else None,
         str(secure.seed) if secure else None,

@@ -350,9 +350,13 @@ def _limits(plain: EvaluationResult, data: Mapping[str, Any] | None) -> list[str
     limits = [
         f"Crops of {side} × {side} pixels, judged without the rest of the photograph; the "
         "paper's best figures are those of 512 × 512.",
-        "The intervals take crops as independent. Crops of one photograph are not quite, so true "
-        "intervals are wider.",
     ]
+    if plain.group_count is None:
+        limits.append(
+            "The intervals take crops as independent. Crops of one photograph are not quite, so "
+            "true intervals are wider."
+        )
+    limits += plain.notes
     if iterations is not None and iterations < PAPER_ITERATIONS:
         limits.append(
             f"A short schedule: {iterations:,} iterations of {PAPER_ITERATIONS:,} in the paper."

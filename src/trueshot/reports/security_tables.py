@@ -28,7 +28,10 @@ _NAMES = {
     "square-l2": "Square-L2",
     "rays": "RayS",
 }
-WILSON = "Share of images judged rightly, with its 95 % Wilson interval"
+INTERVAL = (
+    "Share of images judged rightly, with its 95 % interval, for which scenes, else photographs, "
+    "are drawn; images, where a result does not know them"
+)
 _Share = Callable[[WorstCase], Proportion | None]
 _ALL: _Share = operator.attrgetter("proportion")
 _DIRECTIONS: tuple[_Share, ...] = (
@@ -69,7 +72,7 @@ def first_table(comparison: Comparison) -> Table:
     return Table(
         name=f"{comparison.slug}-first",
         title=f"One attack, and the worst of all of them. {comparison.title}",
-        note=f"{WILSON}; budgets in levels, L∞. Under one attack of a suite, an image that was "
+        note=f"{INTERVAL}; budgets in levels, L∞. Under one attack of a suite, an image that was "
         "wrong before it counts as wrong.",
         header=("detector", "attack", "clean", *at(budgets)),
         rows=tuple(rows),
@@ -90,7 +93,7 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
     return Table(
         name=f"{comparison.slug}-worst-{threat}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
-        note=f"{WILSON}: right without an attack, and broken by none. The direction that matters "
+        note=f"{INTERVAL}: right without an attack, and broken by none. The direction that matters "
         f"is the last: {other} made to look {first}.{_goes_with(comparison, threat)}",
         header=("detector", "images", "clean", *at(budgets[1:], threat)),
         rows=tuple(rows),
@@ -121,7 +124,7 @@ def _file_table(comparison: Comparison, threats: Sequence[str]) -> Table:
     return Table(
         name=f"{comparison.slug}-files{'-l2' if L2 in threats else ''}",
         title=f"What survives a file{apart}. {comparison.title}",
-        note=f"{WILSON}, in the worst case: judged in memory before the file was written, and as "
+        note=f"{INTERVAL}, in the worst case: judged in memory before the file was written, and as "
         "it arrives after it.",
         header=("detector", "file", "judged", "clean", *at(budgets, threats[0])),
         rows=tuple(rows),
@@ -151,7 +154,7 @@ def everyday_table(comparison: Comparison) -> Table:
     return Table(
         name=f"{comparison.slug}-everyday",
         title=f"Everyday changes. {comparison.title}",
-        note=f"{WILSON}, at the threshold frozen on unchanged images; AUC does not depend on it.",
+        note=f"{INTERVAL}, at the threshold frozen on unchanged images; AUC does not depend on it.",
         header=("change", *(text for name in found for text in (name, f"AUC, {name}"))),
         rows=tuple(rows),
     )
@@ -184,7 +187,7 @@ def _shares(share: _Share, cases: Sequence[WorstCase | None]) -> list[Proportion
 
 
 def _before(case: WorstCase) -> Proportion:
-    return Proportion(count=sum(case.right_before_file), total=sum(case.total))
+    return case.before_file.proportion
 
 
 def _changes(one: DetectorResults) -> dict[str, Change]:
@@ -192,9 +195,7 @@ def _changes(one: DetectorResults) -> dict[str, Change]:
 
 
 def _change(change: Change | None) -> Proportion | None:
-    if change is None:
-        return None
-    return Proportion(count=sum(change.right), total=sum(change.total))
+    return None if change is None else change.proportion
 
 
 def _auc(change: Change | None) -> Number | None:

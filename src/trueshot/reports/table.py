@@ -138,7 +138,7 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """A table for a computer: a share becomes four columns, in full precision."""
+    """A table for a computer: a share becomes five columns, in full precision."""
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.header)
     wide = [any(isinstance(cell, Proportion) for cell in column) for column in columns]
     out = io.StringIO()
@@ -152,15 +152,16 @@ def as_csv(table: Table) -> str:
 
 
 def _heads(text: str, rates: bool) -> list[str]:
-    parts = ["", " low", " high", " images"] if rates else [""]
+    parts = ["", " low", " high", " images", " groups"] if rates else [""]
     return [_harmless(f"{one_line(text)}{part}") for part in parts]
 
 
 def _fields(cell: Cell, rates: bool) -> list[str]:
     if isinstance(cell, Proportion):
         numbers = (cell.share, *cell.interval95)
-        return [*(f"{number:.6g}" for number in numbers), str(cell.total)]
-    return [_field(cell), *([""] * 3 if rates else [])]
+        groups = str(len(cell.groups)) if cell.groups else ""
+        return [*(f"{number:.6g}" for number in numbers), str(cell.total), groups]
+    return [_field(cell), *([""] * 4 if rates else [])]
 
 
 def _field(cell: str | Number | None) -> str:

@@ -123,6 +123,8 @@ class Display:
         sparkle: Standard deviation of a matte surface's grain, as a share.
         flicker: Depth of the modulation that a rolling shutter sees, as a share.
         reflectance: Of the surface, for ambient light.
+        contrast: Of the grid: 1 as its subpixels are, 0 none. Less than 1 is a grid that a diffuser
+            or a fine panel leaves.
     """
 
     name: str
@@ -134,6 +136,7 @@ class Display:
     sparkle: float = 0.0
     flicker: float = 0.0
     reflectance: float = 0.02
+    contrast: float = 1.0
 
 
 def shine(picture: Bytes, display: Display) -> Linear:

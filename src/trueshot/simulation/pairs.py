@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from trueshot.errors import SimulationError
 from trueshot.simulation.camera import (
     Camera,
     Shot,
@@ -51,8 +53,11 @@ class Conditions:
         kept: Share of files that are as the camera left them.
         sent: Share of files that were compressed again at their size; all others were resized.
         quality: Of the last compression, least and most.
-        grid: Displays have subpixels; without, they shine evenly.
+        grid: Contrast of the grid of subpixels: 1 as it is, 0 for displays that shine evenly.
         processing: Cameras denoise, bend tones and sharpen.
+        shared_devices: Cameras, and as many displays and prints, that all parts of a split share;
+            0: a hundred of each, and none in two parts.
+        fixed_views: A camera stands still before each display: one magnification, angle and tilt.
     """
 
     magnification: tuple[float, float] = (0.4, 6.0)
@@ -62,15 +67,41 @@ class Conditions:
     kept: float = 0.3
     sent: float = 0.15
     quality: tuple[int, int] = (65, 96)
-    grid: bool = True
+    grid: float = 1.0
     processing: bool = True
+    shared_devices: int = 0
+    fixed_views: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.grid <= 1:
+            raise SimulationError(f"a contrast of the grid from 0 to 1 wanted, got {self.grid}")
+        if self.shared_devices < 0 or self.shared_devices == 1:
+            raise SimulationError(f"two shared devices or more wanted, got {self.shared_devices}")
+
+    def facts(self) -> dict[str, Any]:
+        """The settings as JSON has them; without those that leave all as it was before them."""
+        facts = asdict(self)
+        for name in ("shared_devices", "fixed_views"):
+            if not facts[name]:
+                del facts[name]
+        return facts
 
 
 EVERYDAY = Conditions()
 CLOSE = Conditions(
     magnification=(3.0, 6.0), prints=0.05, sharp=1.0, kept=0.6, sent=0.2, quality=(85, 97)
 )
-CONDITIONS = {"everyday": EVERYDAY, "close": CLOSE}
+# As the data of papers were made: few devices, at all parts of the split; faint traces.
+PAPER = Conditions(
+    magnification=(3.0, 6.0),
+    prints=0.0,
+    sharp=1.0,
+    kept=1.0,
+    grid=0.1,
+    shared_devices=3,
+    fixed_views=True,
+)
+CONDITIONS = {"everyday": EVERYDAY, "close": CLOSE, "paper": PAPER}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,12 +113,14 @@ class Cast:
         cameras: Who photographs, first and last.
         media: Displays and prints.
         conditions: How they meet.
+        views: By the names of a camera and a medium, where a camera stands still before it.
     """
 
     scenes: Sequence[Scene]
     cameras: Sequence[Camera]
     media: Sequence[Display | Print]
     conditions: Conditions = EVERYDAY
+    views: Mapping[tuple[str, str], View] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,9 +179,21 @@ def draw_cast(
     drawn = [draw_camera(random[0], f"camera {part}.{i}") for i in range(cameras)]
     if not conditions.processing:
         drawn = [replace(one, development=_plain(one.development)) for one in drawn]
-    if not conditions.grid:
-        made = [replace(m, layout=EVEN) if isinstance(m, Display) else m for m in made]
-    return Cast(scenes=scenes, cameras=drawn, media=made, conditions=conditions)
+    made = [_with_grid(m, conditions.grid) if isinstance(m, Display) else m for m in made]
+    standing = np.random.default_rng([seed, 11, part, 3])
+    views = {
+        (camera.name, medium.name): draw_view(standing, camera, medium, 1.0, conditions)
+        for camera in drawn
+        for medium in made
+        if conditions.fixed_views
+    }
+    return Cast(scenes=scenes, cameras=drawn, media=made, conditions=conditions, views=views)
+
+
+def _with_grid(display: Display, contrast: float) -> Display:
+    if not contrast:
+        return replace(display, layout=EVEN)
+    return display if contrast == 1 else replace(display, contrast=contrast)
 
 
 def _plain(development: Development) -> Development:
@@ -182,7 +227,7 @@ def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
         shown=1.0 if random.random() < 0.3 else between(random, 0.5, 4.0),
         scaling=str(random.choice(list(_SCALINGS), p=list(_SCALINGS.values()))),
         medium=medium,
-        view=draw_view(random, last, medium, history.reduction, conditions),
+        view=_view(random, cast, last, medium, history.reduction),
         ambience=draw_ambience(random, medium),
     )
 
@@ -200,6 +245,18 @@ def draw_history(random: Random, camera: Camera, conditions: Conditions) -> Hist
         method=str(random.choice(FILTERS)),
         last=draw_jpeg(random, *conditions.quality),
     )
+
+
+def _view(
+    random: Random, cast: Cast, camera: Camera, medium: Display | Print, reduction: float
+) -> View:
+    """A view as any; where the camera stands still, another place and phase of the one it has."""
+    drawn = draw_view(random, camera, medium, reduction, cast.conditions)
+    standing = cast.views.get((camera.name, medium.name))
+    if standing is None:
+        return drawn
+    magnification = standing.magnification * reduction
+    return replace(standing, magnification=magnification, phase=drawn.phase, place=drawn.place)
 
 
 def draw_view(

@@ -166,7 +166,8 @@ def see_display(
         light *= 1 + np.float32(display.sparkle) * noise
     seen = sample(smooth_for_camera(light, places, sigma, aperture), places.y, places.x)
     table = grid_table(display.layout, places.jacobian, sigma, aperture)
-    seen *= look_up(table, display.layout.cell, places.y, places.x)
+    grid = look_up(table, display.layout.cell, places.y, places.x)
+    seen *= grid if display.contrast == 1 else 1 + np.float32(display.contrast) * (grid - 1)
     factors = uneven_light(display, random, *seen.shape[:2])
     if display.flicker:
         factors *= scan_flicker(random, display.flicker, len(seen))

@@ -365,15 +365,20 @@ def noticed_in_figures(result: EvaluationResult) -> Iterator[Doubt]:
         if len(held) > 1 and sorted(r / t for r, t in held)[-2:] == [0.0, 1.0]:
             yield one_verdict(sum(total))
             break
-    rated = [(sum(each.total), each.interval) for each in (*result.worst, *result.changes)]
-    images, (low, high) = max(rated, key=lambda one: one[1][1] - one[1][0], default=(0, (0, 0)))
+    rated = [each.interval for each in (*result.worst, *result.changes)]
+    low, high = max(rated, key=lambda one: one[1] - one[0], default=(0, 0))
     if high - low > WIDEST:
         yield Doubt(
             name="too-few-images",
-            finding=f"{images} images: a 95 % interval reaches from {_percent(low)} to "
-            f"{_percent(high)}, and crops of one photo make it wider still.",
-            evidence={"images": float(images), "low": low, "high": high},
+            finding=f"{result.images_in_words}: a 95 % interval reaches from {_percent(low)} to "
+            f"{_percent(high)}{'' if result.groups else ', and crops of one photo widen it'}.",
+            evidence=_counted(result) | {"low": low, "high": high},
         )
+
+
+def _counted(result: EvaluationResult) -> dict[str, float]:
+    groups = {"groups": float(result.group_count)} if result.group_count is not None else {}
+    return {"images": float(sum(result.total)), **groups}
 
 
 def one_verdict(images: int) -> Doubt:
