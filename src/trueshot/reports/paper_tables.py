@@ -13,7 +13,7 @@ from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import DetectorResults, single_of
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
 from trueshot.reports.security_tables import INTERVAL, at, attack_name
-from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown
+from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown, in_markdown
 
 _ROLES = {"plain": "Yang", "secure": "Prop"}
 Results = Sequence[EvaluationResult]
@@ -79,7 +79,8 @@ def provenance(results: Results) -> str:
             f"by {r.split_by}, clean AUC {r.auc:.3f}, data {r.data[:12]}, "
             f"weights {r.bundle_sha256[:12]}"
         )
-    return "\n".join(lines)
+    notes = dict.fromkeys(note for result in results for note in result.notes)
+    return "\n".join([*lines, *(f"- {in_markdown(note)}" for note in notes)])
 
 
 def _drawn(results: Results) -> str:
