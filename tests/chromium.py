@@ -29,7 +29,7 @@ _ARGUMENTS = (
     "--no-first-run",
     "--remote-debugging-port=0",
 )
-_SECONDS_TO_START = 40.0
+_SECONDS_TO_START = 600.0
 
 
 class Page:
@@ -163,7 +163,7 @@ def chromium() -> Iterator[Callable[[], Page]]:
                 yield lambda: Page(connection, _session(connection))
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(_SECONDS_TO_START)
 
 
 def _address(profile: Path, process: subprocess.Popen[bytes]) -> str:

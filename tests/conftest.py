@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 from torch import Tensor, nn
 
-from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.datasets import Dataset, Photo, Settings, prepare, shortcuts
 from trueshot.detector import Detector
 from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
 
@@ -32,6 +33,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The tensors of the tests are small: a second thread would only wait.
 torch.set_num_threads(1)
+
+# Every data set is audited, and few tests are about that: they grow the whole forest.
+TREES, shortcuts.TREES = shortcuts.TREES, 8
+
+
+@contextmanager
+def all_trees() -> Iterator[None]:
+    """Have audits for shortcuts made as they are outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shortcuts, "TREES", TREES)
+        yield
 
 
 def wait_until(true: Callable[[], object]) -> None:

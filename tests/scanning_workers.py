@@ -32,8 +32,10 @@ class Brightness:
             verdict=verdict,
             score=score,
             log10_lr=score / 5,
+            log10_lr_interval=(score / 5 - 0.1, score / 5 + 0.1),
             scores=np.array([score]),
             reasons=(),
+            notes=(),
             top_class=None,
             features={},
         )

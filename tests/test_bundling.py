@@ -45,6 +45,7 @@ from trueshot.scanning.verdict import Verdict
 from trueshot.scanning.worker import examiner
 
 SIDE = 32
+CLASSES = ("original", "recaptured")
 WISHES = CalibrationSettings(
     apcer=0.1, bpcer=0.1, crops=4, title="small", licence="Apache-2.0", limits=("a",)
 )
@@ -304,6 +305,54 @@ def test_unreadable_photographs_are_reported_and_counted(
     assert made.sha256 == bundle_sha256(made.path)
     with pytest.raises(TruncatedImageError):
         read_image(folder / "recaptured-201.png")
+
+
+def test_pictures_of_a_palette_have_no_part_in_a_calibration_and_are_counted(
+    run: Path, tmp_path: Path
+) -> None:
+    """Each as a scan calls undecided: by the file, or by its colours where it was saved again."""
+    manifest = write(tmp_path / "photos", range(300, 324))
+    folder = manifest.parent
+    without = [tmp_path / "photos" / f"{label}-{n}.png" for n in (300, 301) for label in CLASSES]
+    for path in without[:3]:  # a palette by suffix, in a GIF under another, and in 24 bits
+        few = Image.open(path).quantize(64)
+        saved = few.convert("RGB") if path is without[2] else few
+        saved.save(path, "GIF" if path is without[1] else "PNG")
+    made = make_bundle(run, manifest, tmp_path / "b", settings=WISHES)
+    assert set(made.unread) == {path.name for path in without[:3]}
+    assert all("of a palette: what was calibrated" in reason for reason in made.unread.values())
+    facts = made.card.calibrated_on
+    assert facts is not None
+    assert (facts.originals, facts.recaptured) == (22, 23)
+    assert facts.note == (
+        "3 photographs are of a palette or of few colours, of which no calibration speaks."
+    )
+    assert facts.note in made.card.measured[0].note
+    rows = manifest.read_text().splitlines()
+    named = [row for row in rows if row.split(",")[0] not in made.unread]
+    (folder / "rest.csv").write_text("\n".join(named))
+    rest = make_bundle(run, folder / "rest.csv", tmp_path / "c", settings=WISHES).card
+    assert (rest.calibration, rest.decision) == (made.card.calibration, made.card.decision)
+
+
+def test_files_of_a_folder_that_hold_no_image_are_told_and_counted(
+    run: Path, tmp_path: Path
+) -> None:
+    photos = write(tmp_path / "all", range(400, 424)).parent
+    for part in ("first", "second"):
+        for label in CLASSES:
+            (tmp_path / part / label).mkdir(parents=True)
+            for path in sorted(photos.glob(f"{label}-*"))[:: 1 if part == "first" else -1][:12]:
+                path.rename(tmp_path / part / label / path.name)
+        (tmp_path / part / "original" / "notes.txt").write_text("of that day")
+    (tmp_path / "first" / "recaptured" / "list.pdf").write_bytes(b"%PDF-1.7")
+    settings = replace(WISHES, apcer=0.2, bpcer=0.2)
+    made = make_bundle(
+        run, tmp_path / "first", tmp_path / "b", test=tmp_path / "second", settings=settings
+    )
+    assert [path.name for path in made.passed_over] == ["notes.txt", "list.pdf", "notes.txt"]
+    assert made.card.calibrated_on is not None
+    assert made.card.calibrated_on.note == "2 files beside them hold no image."
 
 
 def test_a_photograph_or_a_source_on_both_sides_is_refused(

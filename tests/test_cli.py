@@ -6,8 +6,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -230,9 +228,16 @@ def test_an_error_is_one_line_that_names_what_was_wrong(
 
 
 def test_a_wrong_call_is_refused_with_status_2() -> None:
-    run("prepare", "--out", "x", status=2)
-    run("attack", "b", "p", "--out", "x", "--budget", "-1", status=2)
-    run("train", "d", "--out", "x", "--device", "abacus", "--recipe", "yang", status=2)
+    for arguments, named in (
+        (("prepare",), "a --manifest, or photographs"),
+        (("attack", "b", "p", "--budget", "-1"), "--budget"),
+        (("train", "d", "--device", "abacus", "--recipe", "yang"), "abacus"),
+    ):
+        done = run(*arguments, "--out", "x", status=2)
+        assert named in done.stderr
+        assert "Usage: " in done.stderr
+        assert not done.stdout
+    assert not Path("x").exists()
 
 
 def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
@@ -241,20 +246,13 @@ def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
     recipe = tmp_path / "long.yaml"
     schedule = PLAIN.schedule.model_copy(update={"iterations": 40_000})
     recipe.write_text(PLAIN.model_copy(update={"schedule": schedule}).to_yaml(), "utf-8")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "trueshot", "train", dataset.folder),
-            *("--recipe", recipe, "--out", tmp_path / "run"),
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    arguments = ("--recipe", recipe, "--out", tmp_path / "run")
+    process = Forked("trueshot", "train", dataset.folder, *arguments)
     log = tmp_path / "run" / "log.jsonl"
     wait_until(lambda: read_lines(log) or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate()
-    assert process.returncode == 130
+    assert process.wait() == 130
+    errors = process.stderr
     assert errors.splitlines()[-1] == "interrupted; the same command goes on where it was"
     assert "Traceback" not in errors
 
@@ -290,7 +288,7 @@ def test_the_public_names_are_there() -> None:
 def test_reproduce_keeps_other_sizes_and_their_schedules(
     photos: list[Photo], recipes: list[str], tmp_path: Path
 ) -> None:
-    data = prepare(photos, tmp_path / "d", Settings(sides=(16, SIDE), per_class=40))
+    data = prepare(photos, tmp_path / "d", Settings(sides=(16, SIDE), per_class=20))
     out = tmp_path / "r"
     for side, iterations in ((SIDE, 4), (16, 3)):
         arguments = ("--size", side, "--iterations", iterations)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -293,6 +294,7 @@ def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> Non
         for label, middle in (("original", 100), ("recaptured", 160)):
             level = int(np.clip(random.normal(middle, 20), 20, 235))
             photograph(tmp_path / "photos" / label / f"{number:02}.png", level, number + 1)
+    (tmp_path / "photos" / "original" / "readme.txt").write_text("forty of each")
     made = tmp_path / "mine.safetensors"
     answer = run(
         app,
@@ -306,6 +308,10 @@ def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> Non
     assert (card.title, card.limits[0]) == ("mine", "It knows green.")
     assert card.calibrated_on is not None
     assert card.calibrated_on.originals == card.calibrated_on.recaptured == 40
+    beside = tmp_path / "photos" / "original" / "readme.txt"
+    assert f"passed over, as holding no image: 1: {beside}\n" in answer.stderr
+    assert card.calibrated_on.note == "1 files beside them hold no image."
+    assert f"left out  {card.calibrated_on.note}" in "  ".join(re.split(" {2,}", answer.stdout))
     assert scan(made, photograph(tmp_path / "bright.png", 190)).exit_code == 1
 
 

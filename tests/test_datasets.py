@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from conftest import SIDE, photo_pixels, write_photos
+from conftest import SIDE, all_trees, photo_pixels, write_photos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -604,7 +604,8 @@ def planted(folder: Path, qualities: dict[str, tuple[int, ...]]) -> list[Photo]:
 def test_a_planted_shortcut_is_found_by_the_audit(tmp_path: Path) -> None:
     photos = planted(tmp_path, {"original": (92, 95), "recaptured": (75, 80)})
     labels = [int(photo.label == "recaptured") for photo in photos]
-    audit = audit_shortcuts(facts_of(photos), labels, list(range(80)))
+    with all_trees():
+        audit = audit_shortcuts(facts_of(photos), labels, list(range(80)))
     assert audit.auc is not None
     assert audit.auc > 0.95
     assert "AUC" in audit.warning
@@ -613,7 +614,8 @@ def test_a_planted_shortcut_is_found_by_the_audit(tmp_path: Path) -> None:
 def test_the_audit_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     photos = planted(tmp_path, {"original": (75, 92), "recaptured": (75, 92)})
     labels = [int(photo.label == "recaptured") for photo in photos]
-    audit = audit_shortcuts(facts_of(photos), labels, [i % 40 for i in range(80)])
+    with all_trees():
+        audit = audit_shortcuts(facts_of(photos), labels, [i % 40 for i in range(80)])
     assert audit.auc is not None
     assert audit.auc < 0.6
     assert audit.warning == ""

@@ -7,7 +7,9 @@ import os
 import socket
 import subprocess
 import sys
+from ast import literal_eval
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,12 +84,22 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
 
 
+@pytest.fixture(scope="module")
+def expected() -> dict[tuple[str, str], dict[str, Any]]:
+    """State and gradients of one process alone."""
+    alone = Forked(GRADIENTS)
+    assert alone.wait() == 0, alone.stderr
+    return literal_eval(alone.stdout)  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize("count", [2, 3])
-def test_gradients_statistics_and_parts_are_those_of_one_process(count: int) -> None:
-    alone, together = Forked(GRADIENTS), forked(count, GRADIENTS)
-    for each in (alone, *together):
+def test_gradients_statistics_and_parts_are_those_of_one_process(
+    count: int, expected: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    together = forked(count, GRADIENTS)
+    for each in together:
         assert each.wait() == 0, each.stderr
-    expected, found = (eval(each.stdout) for each in (alone, together[0]))
+    found = literal_eval(together[0].stdout)
     assert expected.keys() == found.keys()
     for key, state in expected.items():
         for name, value in state.items():

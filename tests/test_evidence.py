@@ -151,7 +151,7 @@ def test_the_score_is_what_the_kinds_add_to_it(path: Path) -> None:
     assert prediction.score == pytest.approx(sum(evidence.contributions.values()))
     assert evidence.values["texture"] == pytest.approx(evidence.features["texture"]["region"])
     assert evidence.looks_like in KINDS[1:]
-    assert evidence.decisive in evidence.contributions
+    assert evidence.contributions.keys() == {"texture", "lattice", "context"}
 
 
 def test_context_sees_the_frame_and_not_the_crops(path: Path) -> None:
@@ -162,6 +162,22 @@ def test_context_sees_the_frame_and_not_the_crops(path: Path) -> None:
     assert turned is not None
     assert found.features["context"]["logit"] != turned.features["context"]["logit"]
     assert found.context_map.mean() == pytest.approx(found.features["context"]["logit"], abs=1e-3)
+
+
+def test_a_piece_is_judged_by_heads_of_its_own(fitted: Bundle, tmp_path: Path) -> None:
+    pieces = {"texture": line("overall", weight=3.0)}
+    model = EvidenceModel(media=KINDS, heads=HEADS, joint=JOINT, pieces=pieces)
+    write_bundle(
+        tmp_path / "b", replace(fitted, card=fitted.card.model_copy(update={"evidence": model}))
+    )
+    predictor = Predictor.load(tmp_path / "b")
+    whole, piece = (predictor.predict(photograph(0)[:side, :side]).evidence for side in (700, 300))
+    assert whole is not None
+    assert piece is not None
+    assert whole.values["texture"] == pytest.approx(whole.features["texture"]["region"])
+    assert piece.values["texture"] == pytest.approx(3 * piece.features["texture"]["overall"])
+    with pytest.raises(ValueError, match="heads of pieces"):
+        EvidenceModel(media=KINDS, pieces=pieces)
 
 
 def test_a_piece_of_a_photograph_has_no_context(path: Path) -> None:

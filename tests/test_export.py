@@ -110,7 +110,11 @@ def test_the_file_alone_judges_as_the_bundle(bundle: Path, tmp_path: Path) -> No
 def test_the_file_is_a_valid_onnx_network(bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "detector.onnx"
     exported_from(bundle, path)
-    onnx.checker.check_model(onnx.load(path), full_check=True)
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    del model.graph.node[0]
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(model, full_check=True)
 
 
 def test_equal_bundles_give_equal_files(bundle: Path, tmp_path: Path) -> None:

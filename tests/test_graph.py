@@ -19,6 +19,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from conftest import HANGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
@@ -212,10 +213,15 @@ def test_neither_a_bundle_nor_an_onnx_file_needs_torch(bundle: Path, exported: P
         "from trueshot.inference import Predictor\n"
         "pixels = numpy.random.default_rng(0).integers(0, 256, (99, 99, 3), 'uint8')\n"
         f"for path in ({str(bundle)!r}, {str(exported)!r}):\n"
-        "    assert Predictor.load(path).predict(pixels).score is not None\n"
-        "assert not {'torch', 'onnx'} & sys.modules.keys()\n"
+        "    print(Predictor.load(path).predict(pixels).score)\n"
+        "print({'torch', 'onnx'} & sys.modules.keys())\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    *scores, heavy = done.stdout.splitlines()
+    assert heavy == "set()"
+    assert float(scores[0]) == pytest.approx(float(scores[1]), abs=1e-5)
 
 
 def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: Path) -> None:
@@ -229,11 +235,12 @@ def test_a_worker_forked_from_a_prepared_server_judges(bundle: Path, exported: P
         f"    paths = [{str(bundle)!r}, {str(exported)!r}]\n"
         "    here = [score(path) for path in paths]\n"
         "    with multiprocessing.get_context('fork').Pool(2) as pool:\n"
-        "        assert pool.map_async(score, paths).get(30) == here\n"
+        f"        print(pool.map_async(score, paths).get({HANGS}) == here)\n"
     )
     file = exported.with_name("forks.py")
     file.write_text(script, "utf-8")
-    subprocess.run([sys.executable, str(file)], check=True)
+    done = subprocess.run([sys.executable, str(file)], check=True, capture_output=True, text=True)
+    assert done.stdout == "True\n"
 
 
 def test_a_session_computes_on_one_thread(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ PROGRAM = f"""
 import json, pathlib, resource, sys
 from trueshot.scanning import Settings, scan
 settings = Settings(
-    loader="scanning_workers:load", workers=2, seconds=30, memory={MEMORY}, pixel_limit={PIXELS}
+    loader="scanning_workers:load", workers=2, seconds=600, memory={MEMORY}, pixel_limit={PIXELS}
 )
 for out in sys.argv[2:]:
     for verdict in scan("quick", [sys.argv[1]], out, settings, ledger=sys.argv[2] + ".ledger"):

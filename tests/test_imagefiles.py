@@ -46,6 +46,7 @@ from trueshot.images import (
     write_png,
 )
 from trueshot.images.orientation import lying, upright, upright_corner
+from trueshot.images.profile import has_wide_gamut
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -69,9 +70,9 @@ def encoded(format: str, picture: Image.Image = PICTURE, **how: Any) -> bytes:
     return file.getvalue()
 
 
-def heic() -> bytes:
+def heic(**how: Any) -> bytes:
     file = io.BytesIO()
-    pillow_heif.from_pillow(PICTURE).save(file)
+    pillow_heif.from_pillow(PICTURE).save(file, **how)
     return file.getvalue()
 
 
@@ -244,9 +245,18 @@ def test_the_fast_jpeg_decoder_gives_the_bytes_of_the_reference(made: tuple[byte
 
 
 def test_a_jpeg_is_read_by_the_fast_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_decode_reference", lambda *_: pytest.fail("the slow decoder"))
+    decoded: list[Pixels | None] = []
+    fast = decoding._decode_fast
+
+    def watched(*given: Any) -> Pixels | None:
+        decoded.append(fast(*given))
+        return decoded[-1]
+
+    monkeypatch.setattr(decoding, "_decode_fast", watched)
     for name in ("JPEG", "progressive JPEG", "JPEG with restarts", "MPO"):
-        read(SAMPLES[name])
+        assert read(SAMPLES[name]).stored is decoded.pop(), name
+    read(SAMPLES["PNG"])
+    assert not decoded
 
 
 def test_a_cmyk_jpeg_is_left_to_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,6 +323,57 @@ def test_a_wide_gamut_is_noted_and_that_of_srgb_is_not() -> None:
         assert (image.notes, image.icc_profile) == ((wide,), display_p3)
         assert np.array_equal(image.pixels, read(encoded(format)).pixels)
     assert read(encoded("PNG", icc_profile=b"nonsense" * 20)).notes == ()
+
+
+WIDE = "wide colour gamut by its profile: levels taken as they are"
+SRGB_AREA = 0.5 * abs((0.3 - 0.64) * (0.06 - 0.33) - (0.15 - 0.64) * (0.6 - 0.33))
+
+
+@pytest.mark.parametrize("primaries", [1, 4, 5, 6, 7, 8, 9, 11, 12])
+def test_a_wide_gamut_by_numbers_of_its_primaries_is_noted(primaries: int) -> None:
+    """As large as libheif says that the triangle of these primaries is."""
+    heif = heic(color_primaries=primaries)
+    said = pillow_heif.open_heif(heif).info["nclx_profile"]
+    (ax, ay), (bx, by), (cx, cy) = (
+        (said[f"color_primary_{colour}_x"], said[f"color_primary_{colour}_y"])
+        for colour in ("red", "green", "blue")
+    )
+    area = abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)) / 2
+    wanted = (WIDE,) if area > 1.1 * SRGB_AREA else ()
+    avif = encoded("AVIF")
+    at = avif.index(b"colrnclx") + 8
+    avif = avif[:at] + struct.pack(">H", primaries) + avif[at + 2 :]
+    for data in (heif, avif, png_with_cicp(encoded("PNG"), primaries)):
+        notes = read(data).notes
+        assert tuple(note for note in notes if "gamut" in note) == wanted
+
+
+def png_with_cicp(png: bytes, primaries: int) -> bytes:
+    return png[:33] + png_chunk(b"cICP", bytes([primaries, 13, 0, 1])) + png[33:]
+
+
+def test_numbers_for_primaries_go_before_a_profile_and_those_of_other_pictures_say_nothing() -> (
+    None
+):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert read(png_with_cicp(encoded("PNG", icc_profile=srgb), 9)).notes == (WIDE,)
+    assert read(png_with_cicp(encoded("PNG"), 2)).notes == ()  # not known
+    avif = encoded("AVIF")
+    at = avif.index(b"colrnclx") + 8
+    wide = avif[:at] + struct.pack(">H", 12) + avif[at + 2 :]
+    assert has_wide_gamut(wide, b"")
+    item = wide.index(b"ipma") + 12
+    assert wide[item : item + 3] == b"\0\1\4", "the only picture, with four properties"
+    of_another = wide[:item] + b"\0\2" + wide[item + 2 :]
+    assert not has_wide_gamut(of_another, b"")
+
+
+@given(cut=st.integers(0, 400), at=st.integers(8, 400), value=st.integers(0, 255))
+def test_damage_to_what_is_said_of_primaries_ends_nothing(cut: int, at: int, value: int) -> None:
+    for data in (encoded("AVIF"), SAMPLES["HEIC"], png_with_cicp(SAMPLES["PNG"], 9)):
+        changed = bytearray(data)
+        changed[at] = value
+        assert has_wide_gamut(bytes(changed[: len(data) - cut]), b"") in (True, False)
 
 
 def tag_at(profile: bytes, name: bytes) -> slice:
@@ -728,12 +789,13 @@ def test_the_first_thread_to_finish_leaves_the_settings_of_the_others() -> None:
 
 def test_importing_the_module_loads_no_torch_and_changes_no_warning_filter() -> None:
     code = (
-        "import sys, warnings; before = list(warnings.filters); from PIL import Image; "
-        "limit = Image.MAX_IMAGE_PIXELS; import trueshot.images; "
-        "assert 'torch' not in sys.modules; assert Image.MAX_IMAGE_PIXELS == limit; "
-        "assert [f for f in warnings.filters if 'PIL' in str(f)] == []"
+        "import sys, warnings; from PIL import Image; "
+        "state = lambda: [Image.MAX_IMAGE_PIXELS, *map(str, warnings.filters)]; "
+        "before = state(); import trueshot.images; print('torch' in sys.modules, "
+        "before[0] == state()[0], [f for f in state()[1:] if f not in before and 'PIL' in f])"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "False True []\n"
 
 
 # Writing

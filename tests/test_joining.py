@@ -7,8 +7,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from test_evidence import KINDS, photograph
 
 from trueshot.bundle import save_bundle
@@ -89,6 +91,24 @@ def test_a_medium_that_holds_no_patch_gives_none(staged: Path, tmp_path: Path) -
         cut_patches([manifest], tmp_path / "more", Patching())
 
 
+def test_patches_of_a_simulated_data_set_fit_beside_one_another(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    rows = []
+    for number, label in enumerate(("original", "recaptured")):
+        name = f"photos/train/0-{label}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph(number)[:150, :200]).save(folder / name)
+        origins = json.dumps({"scene": "photo:a", "camera": "camera 1"})
+        rows.append({"path": name, "label": label, "part": "train", "origins": origins})
+    rows.append(rows[0] | {"part": "validation"})
+    with pytest.raises(DatasetError, match="no data set"):
+        cut_patches([folder], tmp_path / "none", Patching())
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "photos.parquet")
+    frames = read_frames(cut_patches([folder], tmp_path / "out", Patching(side=64)))
+    assert [frame.label for frame in frames] == [0] * 6 + [1] * 6  # two rows of three
+    assert {frame.scene for frame in frames} == {"photo:a"}
+
+
 def patches_of(arguments: list[str], out: Path) -> Path:
     assert patches(arguments) == 0
     return out / "manifest.csv"
@@ -159,6 +179,10 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
     for kind, values in said.items():
         assert np.std(values) == pytest.approx(1, abs=0.02), kind
     assert np.mean(said["texture"]) == pytest.approx(0, abs=1e-3)
+    (piece,) = model.pieces.values()  # in which no region is looked for
+    assert piece.features == ("overall",)
+    of_pieces = [piece.score({"overall": row["texture: overall"]}) for row in rows]
+    assert np.std(of_pieces) == pytest.approx(1, abs=0.02)
     heights = np.array([row["lattice: luma 1/1 height"] for row in rows])
     begins = np.interp(0, np.sort(said["lattice"]), np.sort(heights))
     assert begins == pytest.approx(5, abs=0.1)  # a deviation of one above a mean of four

@@ -24,7 +24,7 @@ from trueshot.inference.crops import select_crops
 from trueshot.inference.explaining import explain
 from trueshot.inference.explanation import Explanation
 from trueshot.scanning.worker import examiner, explainer
-from trueshot.web.attacking import attack_photograph, sheet_detector
+from trueshot.web.attacking import attack_photograph, stack_detector
 
 TURNS = range(1, 9)
 HEIGHT, WIDTH = 117, 171  # no multiple of 8: an upright grid begins somewhere else
@@ -182,8 +182,8 @@ def test_a_profile_that_is_not_of_rgb_is_said_to_be_lost(tmp_path: Path) -> None
 
 def test_an_attack_on_the_page_changes_the_crops_that_were_judged(predictor: Predictor) -> None:
     image = read_image_bytes(photograph(6), "photo")
-    sheets = sheet_detector(predictor.detector, predictor.card)
-    found = attack_photograph(predictor, sheets, image, FGSM(budget=2.0))
+    stacks = stack_detector(predictor.detector, predictor.card)
+    found = attack_photograph(predictor, stacks, image, FGSM(budget=2.0))
     assert found.before.corners == found.after.corners
     assert found.before.score != found.after.score
     changed = np.abs(found.pixels.astype(int) - image.pixels).max(-1) > 0

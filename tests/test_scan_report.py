@@ -97,6 +97,8 @@ def record(number: int, verdict: str | None = None, **said: Any) -> dict[str, An
         "verdict": verdict,
         "likelihood_ratio": None if log10_lr is None else 10**log10_lr,
         "log10_lr": log10_lr,
+        "log10_lr_low": None if log10_lr is None else log10_lr - 0.2,
+        "log10_lr_high": None if log10_lr is None else log10_lr + 0.2,
         "score": score,
         "crops": None if score is None else 4,
         "notes": [],

@@ -434,6 +434,24 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
         assert list(ledger.verdicts()) == [replace(verdict, features={}) for verdict in found]
 
 
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_ledger_without_intervals_is_read(
+    judges: LocalEngine, tmp_path: Path, version: int
+) -> None:
+    folder, path = photographs(tmp_path / "in", 3), tmp_path / "the.ledger"
+    found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
+    later = ["log10_lr_low", "log10_lr_high"]
+    with connected(path) as database:
+        for name in [*later, *(["ctime_ns", "inode", "seen_ns"] if version == 2 else [])]:
+            database.execute(f"ALTER TABLE items DROP COLUMN {name}")
+        database.execute(f"PRAGMA user_version = {version}")
+        database.commit()
+    with Ledger(path, {"detector": judges.facts["detector"]}) as ledger:
+        for position, item in enumerate(items([folder])):
+            wanted = replace(found[position], log10_lr_low=None, log10_lr_high=None)
+            assert ledger.find(item, position) == wanted
+
+
 def test_the_ledger_of_another_detector_is_refused(tmp_path: Path) -> None:
     folder, out = photographs(tmp_path / "in", 1), tmp_path / "out.jsonl"
     list(scan("quick", [folder], out, FAKE))
@@ -566,8 +584,10 @@ def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
                 verdict="original",
                 score=1.0,
                 log10_lr=None,
+                log10_lr_interval=None,
                 scores=np.zeros(1),
                 reasons=(),
+                notes=("of few colours",),
                 top_class=None,
                 features={},
             )
@@ -575,7 +595,7 @@ def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
     handle = examiner(Predictor(), "0" * 64, notes=("beware",))  # type: ignore[arg-type]
     request = {"name": "a", "path": "a", "member": None}
     answer, _ = handle(request, {"data": picture(9)})
-    assert answer["verdict"]["notes"] == ("beware",)
+    assert answer["verdict"]["notes"] == ("of few colours", "beware")
 
 
 def test_an_output_that_says_no_format_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -888,8 +908,8 @@ def test_the_main_process_of_a_scan_never_imports_torch_or_decodes() -> None:
 
 def test_a_file_that_hangs_holds_up_only_itself(tmp_path: Path) -> None:
     folder = photographs(tmp_path / "in", 20)
-    settings = replace(FAKE, seconds=5.0)
+    settings = replace(FAKE, seconds=20.0)
     (folder / "005.png").write_bytes(picture(66, side=66))
     found = list(scan("hangs on 66", [folder], settings=settings))
-    assert [v.reason for v in found if v.verdict == "error"] == ["took longer than 5 s"]
+    assert [v.reason for v in found if v.verdict == "error"] == ["took longer than 20 s"]
     assert found[5].verdict == "error"

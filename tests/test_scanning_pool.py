@@ -14,7 +14,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 
 import pytest
-from conftest import wait_until
+from conftest import HANGS, wait_until
 
 from trueshot.engines.fork_server import receive
 from trueshot.engines.pool import Pool, WorkerError, WorkerTimeoutError
@@ -243,6 +243,6 @@ def test_nobody_is_left_when_the_main_process_is_killed_at_start(
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     command = [sys.executable, "-c", program, str(mark), moment]
-    said = subprocess.run(command, capture_output=True, timeout=120)
+    said = subprocess.run(command, capture_output=True, timeout=HANGS)
     assert said.returncode == -signal.SIGKILL
     wait_until(lambda: not is_alive(int(said.stdout)))

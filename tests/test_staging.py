@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +14,7 @@ import numpy.typing as npt
 import pytest
 from conftest import wait_until
 from PIL import Image
-from processes import below, parents
+from processes import Forked, below, parents
 
 from trueshot.datasets import photos_in_manifest
 from trueshot.errors import SimulationError
@@ -29,7 +27,7 @@ from trueshot.simulation.scenes import procedural_scenes
 from trueshot.simulation.staging import Staging, stage
 from trueshot.simulation.staging.compose import Arrangement, Stage
 from trueshot.simulation.staging.devices import draw_device, lit
-from trueshot.simulation.staging.examples import Cast, draw_cast, draw_example
+from trueshot.simulation.staging.examples import MEDIA, Cast, draw_cast, draw_example
 from trueshot.simulation.staging.geometry import (
     Box,
     Exact,
@@ -227,6 +225,15 @@ def test_originals_hold_no_medium_and_recaptures_show_theirs(cast: Cast) -> None
             assert example.arrangement.share() == 0.0
 
 
+def test_media_in_turn_are_equally_many_and_change_nothing_else(cast: Cast) -> None:
+    usual = [draw_example(cast, 5, index, "train") for index in range(36)]
+    even = [draw_example(cast, 5, index, "train", in_turn=True) for index in range(36)]
+    assert Counter(each.medium for each in even) == {"": 18} | dict.fromkeys(MEDIA, 3)
+    assert [each.staging for each in even[::2]] == [each.staging for each in usual[::2]]
+    for one, other in zip(usual, even, strict=True):
+        assert (one.content, one.phone, one.shot) == (other.content, other.phone, other.shot)
+
+
 def test_a_page_shows_its_picture_where_it_says(cast: Cast) -> None:
     random = np.random.default_rng(0)
     device = draw_device(random, "laptop", upright=False)
@@ -326,15 +333,11 @@ def _grey(content: bytes, size: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path) -> None:
-    line = [sys.executable, "-m", "trueshot", "stage", "--per-class", "20"]
-    process = subprocess.Popen(
-        [*line, "--workers", "2", "--photos", str(photos), "--out", str(tmp_path / "out")],
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    few = ("--per-class", 20, "--workers", 2)
+    process = Forked("trueshot", "stage", *few, "--photos", photos, "--out", tmp_path / "out")
+    assert process.pid is not None
     while len(family := below(process.pid)) < 3 and process.poll() is None:
         time.sleep(0.01)
     assert len(family) >= 3  # it had not ended by itself: a fork server and two workers
     process.kill()
-    process.wait()
     wait_until(lambda: not family & parents().keys())

@@ -20,7 +20,7 @@ from trueshot.inference import Predictor
 from trueshot.inference.crops import cut
 from trueshot.onnx import scores_by_torch
 from trueshot.pixels import to_levels
-from trueshot.web.attacking import attack_named, attack_photograph, sheet_detector, threshold_of
+from trueshot.web.attacking import attack_named, attack_photograph, stack_detector, threshold_of
 from trueshot.web.schemas import MOST_LEVELS, Method
 
 METHODS = get_args(Method)
@@ -29,7 +29,7 @@ DECISION = Decision(original_to=-1.0, recaptured_from=4.0, apcer=0.05, bpcer=0.0
 
 def loaded(folder: Path, **said: object) -> tuple[Predictor, Detector]:
     detector, card = load_bundle(small_bundle(folder / "small.safetensors", 3, **said))
-    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card)
+    return Predictor(card, scores_by_torch(detector)), stack_detector(detector, card)
 
 
 def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linear]:
@@ -38,7 +38,7 @@ def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linea
     detector = Detector(network).eval()
     contract = InputContract(side=16, crops=9)
     card = Card(network={"name": "lcnn"}, contract=contract, decision=decision)
-    return Predictor(card, scores_by_torch(detector)), sheet_detector(detector, card), network
+    return Predictor(card, scores_by_torch(detector)), stack_detector(detector, card), network
 
 
 def grey(seed: int, side: int = 64) -> np.ndarray:
@@ -51,13 +51,13 @@ def test_a_sheet_has_the_score_that_the_judge_gives_the_photograph(
     tmp_path: Path, how: str
 ) -> None:
     contract = InputContract(side=SIDE, crops=9, aggregation=how)  # type: ignore[arg-type]
-    predictor, sheets = loaded(tmp_path, contract=contract, decision=DECISION)
+    predictor, stacks = loaded(tmp_path, contract=contract, decision=DECISION)
     pixels = photo_pixels(5, True, 150)
     prediction = predictor.predict(pixels)
     assert prediction.score is not None
-    sheet = to_levels(cut(pixels, prediction.corners, SIDE).reshape(-1, SIDE, 3))
+    stack = to_levels(cut(pixels, prediction.corners, SIDE).reshape(-1, SIDE, 3))
     with torch.no_grad():
-        logits = sheets(sheet)[0]
+        logits = stacks(stack)[0]
     assert threshold_of(predictor.card) == 1.5
     assert float(logits[1] - logits[0]) == pytest.approx(prediction.score - 1.5, abs=1e-5)
 
@@ -65,9 +65,9 @@ def test_a_sheet_has_the_score_that_the_judge_gives_the_photograph(
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_linear_detector_loses_what_the_closed_form_says(method: Method, seed: int) -> None:
-    predictor, sheets, network = linear()
+    predictor, stacks, network = linear()
     pixels = grey(seed, 48)  # nine crops and no room for others: the same are judged again
-    found = attack_photograph(predictor, sheets, pixels, attack_named(method, 3.0))
+    found = attack_photograph(predictor, stacks, pixels, attack_named(method, 3.0))
     slope = (network.weight[1] - network.weight[0]).detach().abs().sum()
     assert found.before.score is not None
     assert found.after.score is not None
@@ -82,9 +82,9 @@ def test_a_linear_detector_loses_what_the_closed_form_says(method: Method, seed:
 def test_only_judged_crops_change_and_by_no_more_than_the_budget(
     tmp_path: Path, method: Method, budget: float
 ) -> None:
-    predictor, sheets = loaded(tmp_path)
+    predictor, stacks = loaded(tmp_path)
     pixels = photo_pixels(7, True, 300)
-    found = attack_photograph(predictor, sheets, pixels, attack_named(method, budget))
+    found = attack_photograph(predictor, stacks, pixels, attack_named(method, budget))
     change = np.abs(found.pixels.astype(int) - pixels)
     assert found.pixels.dtype == np.uint8
     assert change.max() == found.largest_change <= budget
@@ -97,10 +97,10 @@ def test_only_judged_crops_change_and_by_no_more_than_the_budget(
 
 
 def test_with_two_classes_llcm_is_fgsm_away_from_the_detectors_own_verdict(tmp_path: Path) -> None:
-    predictor, sheets = loaded(tmp_path)
+    predictor, stacks = loaded(tmp_path)
     pixels = photo_pixels(8, False, 200)
     fgsm, llcm = (
-        attack_photograph(predictor, sheets, pixels, attack_named(name, 2.0)).pixels
+        attack_photograph(predictor, stacks, pixels, attack_named(name, 2.0)).pixels
         for name in ("fgsm", "llcm")
     )
     assert (fgsm == llcm).all()
@@ -110,7 +110,7 @@ def test_with_two_classes_llcm_is_fgsm_away_from_the_detectors_own_verdict(tmp_p
 def test_the_verdict_that_is_attacked_is_that_of_the_card_and_not_of_the_sign(
     method: Method,
 ) -> None:
-    predictor, sheets, _ = linear()
+    predictor, stacks, _ = linear()
     pixels = grey(3, 48)
     score = predictor.predict(pixels).score
     assert score is not None
@@ -118,17 +118,17 @@ def test_the_verdict_that_is_attacked_is_that_of_the_card_and_not_of_the_sign(
         decision = Decision(
             original_to=score + above, recaptured_from=score + above, apcer=0.1, bpcer=0.1
         )
-        predictor, sheets, _ = linear(decision)
-        found = attack_photograph(predictor, sheets, pixels, attack_named(method, 2.0))
+        predictor, stacks, _ = linear(decision)
+        found = attack_photograph(predictor, stacks, pixels, attack_named(method, 2.0))
         assert found.away_from == found.before.verdict
         assert (found.after.score > score) == (above > 0)  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("pixels", [np.zeros((64, 64, 3), np.uint8), grey(1, 8)])
 def test_a_photograph_without_crops_is_refused_with_the_reason(pixels: np.ndarray) -> None:
-    predictor, sheets, _ = linear()
+    predictor, stacks, _ = linear()
     with pytest.raises(ValueError, match=r"flat all over|too small"):
-        attack_photograph(predictor, sheets, pixels, FGSM(budget=1.0))
+        attack_photograph(predictor, stacks, pixels, FGSM(budget=1.0))
 
 
 @pytest.mark.parametrize("budget", [-1.0, MOST_LEVELS + 0.1, float("nan")])
@@ -138,11 +138,11 @@ def test_a_budget_that_is_none_is_refused(budget: float) -> None:
 
 
 def test_a_calibration_takes_no_part_in_the_attack(tmp_path: Path) -> None:
-    predictor, sheets = loaded(tmp_path, calibration=CALIBRATION)
+    predictor, stacks = loaded(tmp_path, calibration=CALIBRATION)
     other, others = loaded(tmp_path, calibration=None)
     pixels = photo_pixels(9, True, 100)
     attack = attack_named("pgd", 2.0)
-    first = attack_photograph(predictor, sheets, pixels, attack)
+    first = attack_photograph(predictor, stacks, pixels, attack)
     second = attack_photograph(other, others, pixels, attack)
     assert (first.pixels == second.pixels).all()
     assert second.after.log10_lr is None

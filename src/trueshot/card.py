@@ -24,6 +24,7 @@ READABLE = (1, 2, 3)
 and no task but recapture."""
 
 _TRIMMED = 0.2  # as in `CropAggregator`
+MOST_RATIOS = 100  # of a class, in a card
 
 
 Share = Field(ge=0, le=1)
@@ -74,6 +75,31 @@ class Rate(_Part):
         return self
 
 
+class RatioSample(_Part):
+    """Log10 likelihood ratios of both classes, rising; of many photographs a hundred quantiles.
+
+    Args:
+        originals: Of class 0.
+        recaptured: Of any other.
+    """
+
+    originals: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_RATIOS)
+    recaptured: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_RATIOS)
+
+    @classmethod
+    def of(cls, log10_lrs: NDArray[np.float64], labels: NDArray[np.int64]) -> RatioSample:
+        """Those of photographs, shape (n,), as a card holds them; labels are 0 or not."""
+        sides = (log10_lrs[labels == 0], log10_lrs[labels != 0])
+        originals, recaptured = (tuple(_thinned(side).round(3).tolist()) for side in sides)
+        return cls(originals=originals, recaptured=recaptured)
+
+
+def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    if len(values) <= MOST_RATIOS:
+        return np.sort(values)
+    return np.quantile(values, (np.arange(MOST_RATIOS) + 0.5) / MOST_RATIOS)
+
+
 class Measurement(_Part):
     """What a detector did on one set of photographs.
 
@@ -94,6 +120,7 @@ class Measurement(_Part):
         auc: Area under the ROC curve; `count` and `total` are photographs of class 1 and of all.
         cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 is no information.
         cllr_min: The same, were they calibrated perfectly.
+        ratios: The ratios themselves, thinned out.
         photographs: How many.
         sources: Of how many sources they come.
         command: What was run to measure it.
@@ -111,6 +138,7 @@ class Measurement(_Part):
     auc: Rate | None = None
     cllr: FiniteFloat | None = None
     cllr_min: FiniteFloat | None = None
+    ratios: RatioSample | None = None
     photographs: int = Field(ge=1)
     sources: int | None = Field(default=None, ge=1)
     command: str = Field(default="", max_length=1000)
@@ -129,11 +157,13 @@ class EvidenceModel(_Part):
         heads: From the features of a kind of evidence (texture, lattice, context) to what it says,
             on one scale for all; none as long as nothing is joined.
         joint: From what all kinds say to the score of the photograph; None likewise.
+        pieces: Heads that take the place of others where a picture is a piece of a photograph.
     """
 
     media: tuple[str, ...] = Field(min_length=2, max_length=100)
     heads: dict[str, LinearModel] = Field(default={}, max_length=10)
     joint: LinearModel | None = None
+    pieces: dict[str, LinearModel] = Field(default={}, max_length=10)
 
     @model_validator(mode="after")
     def _whole(self) -> EvidenceModel:
@@ -141,6 +171,8 @@ class EvidenceModel(_Part):
             raise ValueError("heads of the kinds of evidence and a joint model, or neither, wanted")
         if self.heads and set(self.heads) != set(KINDS):
             raise ValueError(f"heads of {', '.join(KINDS)} wanted, got {', '.join(self.heads)}")
+        if not self.pieces.keys() <= self.heads.keys():
+            raise ValueError(f"heads of pieces are of {', '.join(KINDS)}, where there are others")
         return self
 
 
@@ -153,6 +185,7 @@ class DataFacts(_Part):
         originals: Photographs of class 0.
         recaptured: Photographs of class 1.
         sources: Of how many sources they come.
+        note: What was left out, and what lay beside them.
     """
 
     name: str = Field(max_length=200)
@@ -160,6 +193,7 @@ class DataFacts(_Part):
     originals: int = Field(ge=0)
     recaptured: int = Field(ge=0)
     sources: int = Field(ge=0)
+    note: str = Field(default="", max_length=1000)
 
 
 class Card(_Part):
@@ -271,6 +305,13 @@ class Card(_Part):
         if self.calibration is None:
             return None
         return float(self.calibration.log10_lr(np.array([score]))[0])
+
+    def log10_lr_interval(self, score: float) -> tuple[float, float] | None:
+        """Ends of the 95 % interval of that ratio; None where the calibration knows none."""
+        if self.calibration is None:
+            return None
+        ends = self.calibration.log10_interval(np.array([score]))
+        return None if ends is None else (float(ends[0][0]), float(ends[1][0]))
 
     def input_contract(self) -> InputContract:
         """How photographs are judged: as the card says, else all that follows from its crops.

@@ -49,6 +49,7 @@ def _lines(card: Card, sha256: str) -> Iterator[str]:
         first, other = card.words.plurals
         counts = f"{facts.originals} {first} and {facts.recaptured} {other}"
         yield _row("calibrated on", f"{facts.name}: {counts} of {facts.sources} sources")
+        yield from [_row("left out", facts.note)] * bool(facts.note)
         yield _row("its fingerprint", facts.fingerprint)
     yield from _measurements(card)
     yield from _limits(card)

@@ -27,7 +27,7 @@ from trueshot.calibration import (
 from trueshot.calibration.intervals import Interval
 from trueshot.calibration.rates import of_kinds
 from trueshot.calibration.samples import Floats, Labels
-from trueshot.card import Measurement, Rate
+from trueshot.card import Measurement, Rate, RatioSample
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording
 from trueshot.tasks.recapture import RECAPTURE
@@ -209,6 +209,7 @@ def measure(
         **over_all,
         cllr=cllr(answers.log10_lrs[has_ratio], labels[has_ratio]),
         cllr_min=cllr_min(scored.scores, scored.labels),
+        ratios=RatioSample.of(answers.log10_lrs[has_ratio], labels[has_ratio]),
         photographs=len(labels),
         sources=len(set(evidence.sources)),
         command=_cut(command),

@@ -38,6 +38,8 @@ FEATURES = {
     "context": ("logit",),
     "lattice": ("luma 1/1 height",),
 }
+# A piece shows one thing: there is no region in it to be found.
+PIECES = {"texture": ("overall",)}
 _ONE_SIDED = "lattice"
 _BEYOND = 1.0  # deviations of originals above their mean, from which on it is evidence
 _UNJOINED = "unjoined.safetensors"
@@ -93,7 +95,8 @@ def joined(media: tuple[str, ...], scores: Scores) -> EvidenceModel:
     joint = LinearModel(
         features=JOINED, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
-    return EvidenceModel(media=media, heads=heads, joint=joint)
+    pieces = {kind: _head(kind, names, scores) for kind, names in PIECES.items()}
+    return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
 
 def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:

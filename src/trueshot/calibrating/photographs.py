@@ -57,7 +57,9 @@ class Photograph:
         return Item(name=name, path=f"{self.path}/{self.row}", size=len(data), data=data)
 
 
-def photographs_of(dataset: Path, part: str, task: Task = RECAPTURE) -> list[Photograph]:
+def photographs_of(
+    dataset: Path, part: str, task: Task = RECAPTURE, passed_over: list[Path] | None = None
+) -> list[Photograph]:
     """Photographs of a manifest, of a folder with one for each class, or of a prepared data set.
 
     Of a prepared data set only the given part is taken: its photographs, where they lie in its
@@ -68,6 +70,7 @@ def photographs_of(dataset: Path, part: str, task: Task = RECAPTURE) -> list[Pho
         dataset: CSV or Parquet file, or folder.
         part: `validation` to calibrate on, `test` to measure on.
         task: Whose classes they are of.
+        passed_over: Gets the files of a folder that hold no image; see `find_images`.
 
     Raises:
         DatasetError: It is none of these, is damaged, of other classes, or holds no photograph of
@@ -84,7 +87,7 @@ def photographs_of(dataset: Path, part: str, task: Task = RECAPTURE) -> list[Pho
                 f"{dataset}: neither a data set of `trueshot prepare` nor a folder with "
                 f"{' and '.join(task.classes)}; name one, or a manifest"
             )
-        found = [_of_photo(photo, {}, task) for photo in photos_in_folders(folders)]
+        found = [_of_photo(photo, {}, task) for photo in photos_in_folders(folders, passed_over)]
     else:
         photos = photos_in_manifest(dataset, task)
         kinds = _kinds(dataset)

@@ -12,6 +12,7 @@ import numpy as np
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibration.samples import Floats, Labels
 from trueshot.errors import DatasetError
+from trueshot.inference.colours import is_colour_reason
 from trueshot.progress import progress
 from trueshot.scanning.ledger import Ledger
 from trueshot.scanning.runner import Settings, judge_items, task_of
@@ -28,7 +29,7 @@ class PhotographScore:
         score: None if it was not read, or is too small or flat all over.
         crops: That the score rests on.
         features: As `inference.features_of` gives them.
-        error: Why it could not be read, or nothing.
+        error: Why it could not be read, or has no part in a calibration; or nothing.
     """
 
     photograph: Photograph
@@ -41,7 +42,7 @@ class PhotographScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Findings of a set of photographs, those that could not be read left out.
+    """Findings of a set of photographs, without those that could not be read or have few colours.
 
     Args:
         findings: At least one of each class.
@@ -121,18 +122,20 @@ def gather(
 
 def _score(photograph: Photograph, verdict: Verdict) -> PhotographScore:
     is_read = verdict.verdict != "error"
+    # What a scan leaves undecided whatever its score is: thresholds do not speak about it.
+    few_colours = next(filter(is_colour_reason, verdict.notes), "")
     return PhotographScore(
         photograph=photograph,
         sha256=verdict.sha256 or "",
         score=verdict.score,
         crops=verdict.crops or 0,
         features=dict(verdict.features),
-        error="" if is_read else verdict.reason or "could not be judged",
+        error=few_colours if is_read else verdict.reason or "could not be judged",
     )
 
 
 def _collected(findings: Sequence[PhotographScore]) -> Scores:
-    """All that were read, each content once."""
+    """All that can be used, each content once."""
     read = [each for each in findings if not each.error]
     first: dict[str, PhotographScore] = {}
     for each in read:
@@ -144,14 +147,20 @@ def _collected(findings: Sequence[PhotographScore]) -> Scores:
             )
     if len({each.photograph.label > 0 for each in first.values()}) < 2:
         raise DatasetError(
-            f"{len(read)} of {len(findings)} photographs could be read, and they are not of both "
-            "classes"
+            f"{len(read)} of {len(findings)} photographs could be used, and they are not of both "
+            f"classes{_first_error(findings)}"
         )
     return Scores(
         findings=tuple(first.values()),
         unread=tuple(each for each in findings if each.error),
         twins=len(read) - len(first),
     )
+
+
+def _first_error(findings: Sequence[PhotographScore]) -> str:
+    """Why the first of those that cannot be used cannot."""
+    faulty = (f": {each.photograph.name}: {each.error}" for each in findings if each.error)
+    return next(faulty, "")
 
 
 def group_folds(groups: Sequence[str], folds: int) -> Iterator[Labels]:

@@ -14,6 +14,7 @@ from trueshot.calibration.intervals import FEW
 from trueshot.card import Card, DataFacts
 from trueshot.errors import BundleError, LeakError
 from trueshot.files import utf8_safe
+from trueshot.inference.colours import is_colour_reason
 
 
 def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
@@ -27,15 +28,24 @@ def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
         raise BundleError(f"{bundle}: no card can say this of {where}: {first['msg']}") from error
 
 
-def note_on(evidence: Scores) -> str:
-    """What was left out, in sentences."""
+def note_on(evidence: Scores, passed_over: int = 0) -> str:
+    """What was left out, in sentences.
+
+    Args:
+        evidence: The photographs.
+        passed_over: Files beside them that hold no image.
+    """
     without = len(evidence.findings) - len(evidence.scored().findings)
+    few_colours = sum(is_colour_reason(each.error) for each in evidence.unread)
     told = {
-        "could not be read": len(evidence.unread),
+        "could not be read": len(evidence.unread) - few_colours,
+        "are of a palette or of few colours, of which no calibration speaks": few_colours,
         "came twice and count once": evidence.twins,
         "are too small or flat, count as undecided, and have no part in EER, AUC and Cllr": without,
     }
-    return " ".join(f"{count} photographs {what}." for what, count in told.items() if count)
+    told = {f"photographs {what}": count for what, count in told.items()}
+    told["files beside them hold no image"] = passed_over
+    return " ".join(f"{count} {what}." for what, count in told.items() if count)
 
 
 def limits_of(fitted: FittedCalibration, known: Scores) -> list[str]:
@@ -55,8 +65,8 @@ def limits_of(fitted: FittedCalibration, known: Scores) -> list[str]:
     return found
 
 
-def facts_of(evidence: Scores, dataset: Path) -> DataFacts:
-    """What a card says of these photographs, which lie there."""
+def facts_of(evidence: Scores, dataset: Path, passed_over: int = 0) -> DataFacts:
+    """What a card says of these photographs, which lie there beside so many other files."""
     originals, recaptured = np.bincount(evidence.labels, minlength=2).tolist()
     return DataFacts(
         name=utf8_safe(dataset.resolve().name)[:200],
@@ -64,6 +74,7 @@ def facts_of(evidence: Scores, dataset: Path) -> DataFacts:
         originals=originals,
         recaptured=recaptured,
         sources=len(set(evidence.sources)),
+        note=note_on(evidence, passed_over),
     )
 
 

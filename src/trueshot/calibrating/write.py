@@ -76,13 +76,15 @@ class Bundled:
         path: The bundle.
         sha256: Of its file.
         card: What it says of itself.
-        unread: Reasons why photographs could not be read, by their names.
+        unread: Reasons why photographs could not be read, or have no part, by their names.
+        passed_over: Files of the folders that hold no image.
     """
 
     path: Path
     sha256: str
     card: Card
     unread: Mapping[str, str]
+    passed_over: tuple[Path, ...] = ()
 
 
 def make_bundle(
@@ -133,10 +135,11 @@ def make_bundle(
         write_bundle(bare, replace(read, card=wordless))
         ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
         score = partial(gather, bare, ledger=ledger, workers=workers)
-        known = score(photographs_of(Path(calibrate), "validation", task))
+        beside: tuple[list[Path], list[Path]] = [], []
+        known = score(photographs_of(Path(calibrate), "validation", task, beside[0]))
         if test is None and has_test_part(Path(calibrate), task):
             test = calibrate
-        new = None if test is None else score(photographs_of(Path(test), "test", task))
+        new = None if test is None else score(photographs_of(Path(test), "test", task, beside[1]))
     if new is not None:
         refuse_leak(known, new)
     calibrated = partial(
@@ -154,7 +157,7 @@ def make_bundle(
         "calibration": fitted.calibration,
         "decision": fitted.decision,
         "domain": fitted.domain,
-        "calibrated_on": facts_of(known, Path(calibrate)),
+        "calibrated_on": facts_of(known, Path(calibrate), len(beside[0])),
         "measured": measured,
         "limits": (*settings.limits, *missing, *limits_of(fitted, known)),
     }
@@ -167,6 +170,7 @@ def make_bundle(
         sha256=bundle_sha256(out),
         card=card,
         unread={each.photograph.name: each.error for each in unread},
+        passed_over=(*beside[0], *beside[1]),
     )
 
 

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
     from trueshot.calibration.likelihood import Calibration
     from trueshot.calibration.llr_cost import cllr, cllr_cal, cllr_min
     from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
+    from trueshot.calibration.ratio_plots import (
+        CrossEntropy,
+        Tippett,
+        empirical_cross_entropy,
+        tippett,
+    )
     from trueshot.calibration.tradeoff import (
         Tradeoff,
         bpcer_at,
@@ -38,11 +44,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Calibration": "likelihood",
     "CountedRate": "intervals",
+    "CrossEntropy": "ratio_plots",
     "Decision": "decision",
     "Domain": "domain",
     "Interval": "intervals",
     "PROPOSITIONS": "verbal_scale",
     "Shares": "rates",
+    "Tippett": "ratio_plots",
     "Tradeoff": "tradeoff",
     "apcer": "rates",
     "bpcer": "rates",
@@ -55,6 +63,7 @@ _HOMES = {
     "cluster_bootstrap": "intervals",
     "det_curve": "tradeoff",
     "elub": "elub_bounds",
+    "empirical_cross_entropy": "ratio_plots",
     "equal_error_rate": "tradeoff",
     "fit": "fitting",
     "fit_domain": "domain_fitting",
@@ -67,6 +76,7 @@ _HOMES = {
     "share_with_interval": "intervals",
     "shares": "rates",
     "support": "verbal_scale",
+    "tippett": "ratio_plots",
     "worst": "rates",
 }
 
@@ -74,10 +84,12 @@ __all__ = [
     "PROPOSITIONS",
     "Calibration",
     "CountedRate",
+    "CrossEntropy",
     "Decision",
     "Domain",
     "Interval",
     "Shares",
+    "Tippett",
     "Tradeoff",
     "apcer",
     "bpcer",
@@ -90,6 +102,7 @@ __all__ = [
     "cluster_bootstrap",
     "det_curve",
     "elub",
+    "empirical_cross_entropy",
     "equal_error_rate",
     "fit",
     "fit_domain",
@@ -102,6 +115,7 @@ __all__ = [
     "share_with_interval",
     "shares",
     "support",
+    "tippett",
     "worst",
 ]
 

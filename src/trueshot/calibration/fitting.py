@@ -38,13 +38,18 @@ def fit_logistic(
     Raises:
         CalibrationError: A class is missing, or a score is no finite number.
 
-    Source: Morrison 2013, "Tutorial on logistic-regression calibration and fusion".
+    Source: Morrison 2013, "Tutorial on logistic-regression calibration and fusion"; its covariance
+        is the sandwich of Liang and Zeger 1986, "Longitudinal data analysis using generalized
+        linear models", with sources as clusters.
     """
     given, classes = checked(scores, labels)
     slope, intercept = _line(given, classes)
     ratios = (slope * given + intercept) / np.log(10)
     facts = _facts(ratios, given, classes, sources)
-    return Calibration(method="logistic", slope=slope, intercept=intercept, **facts)
+    covariance = _covariance(given, classes, groups(sources, len(given)), slope, intercept)
+    return Calibration(
+        method="logistic", slope=slope, intercept=intercept, covariance=covariance, **facts
+    )
 
 
 def fit_isotonic(
@@ -137,6 +142,29 @@ def _line(scores: Floats, labels: Labels) -> tuple[float, float]:
     if slope <= 0:
         return 0.0, 0.0
     return slope, float(found[1]) - slope * middle
+
+
+def _covariance(
+    scores: Floats, labels: Labels, source: Labels, slope: float, intercept: float
+) -> tuple[float, float, float] | None:
+    """Of slope and intercept, drawing sources; None for a slope of 0, or of a single source."""
+    from scipy.special import expit
+
+    count = len(np.unique(source))
+    if slope == 0 or count < 2:
+        return None
+    middle, deviation = float(np.mean(scores)), float(np.std(scores))
+    given = np.stack([(scores - middle) / deviation, np.ones_like(scores)], 1)
+    weights = _STRENGTH * len(labels) * balanced(labels)
+    share = expit(slope * scores + intercept)
+    bread = given.T @ (given * (weights * share * (1 - share))[:, None]) + np.diag([1.0, 0.0])
+    pulls = given * (weights * (labels - share))[:, None]
+    of_sources = np.stack([np.bincount(source, column) for column in pulls.T], 1)
+    inner = np.linalg.solve(bread, of_sources.T)
+    covariance = count / (count - 1) * (inner @ inner.T)
+    back = np.array([[1 / deviation, 0.0], [-middle / deviation, 1.0]])
+    found = back @ covariance @ back.T
+    return float(found[0, 0]), float(found[0, 1]), float(found[1, 1])
 
 
 def _facts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -32,6 +33,8 @@ class Calibration(BaseModel):
         values: Log10 of the ratio at the knots, never falling.
         lower: Least log10 ratio that the amount of calibration data supports, at most 0.
         upper: Greatest such, at least 0.
+        covariance: Logistic: variance of slope, covariance, variance of intercept, over sources
+            that might have been drawn instead; None if it is not known.
         originals: Original photographs that it was fitted on.
         recaptured: Recaptured photographs that it was fitted on.
         sources: Sources that these come from.
@@ -49,6 +52,7 @@ class Calibration(BaseModel):
     originals: Count
     recaptured: Count
     sources: Count
+    covariance: tuple[Number, Number, Number] | None = None
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> Self:
@@ -58,6 +62,13 @@ class Calibration(BaseModel):
             raise ValueError("a logistic calibration has slope and intercept, and no knots")
         if self.method == "isotonic" and not (neither and self.knots):
             raise ValueError("an isotonic calibration has knots, and neither slope nor intercept")
+        if self.covariance is not None:
+            slope, both, intercept = self.covariance
+            near = 1 + 1e-9  # sums round
+            if min(slope, intercept) < 0 or both**2 > slope * intercept * near:
+                raise ValueError("a covariance of slope and intercept is positive semidefinite")
+            if self.method != "logistic":
+                raise ValueError("only a logistic calibration has a covariance")
         if len(self.knots) != len(self.values):
             raise ValueError("as many knots as values are needed")
         if not all(a < b for a, b in zip(self.knots, self.knots[1:], strict=False)):
@@ -79,6 +90,37 @@ class Calibration(BaseModel):
             ValueError: A score is not a number.
         """
         return np.clip(self.unbounded(scores), self.lower, self.upper)
+
+    def log10_interval(
+        self, scores: ArrayLike, confidence: float = 0.95
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Between what the log10 likelihood ratios lie, as far as the calibration set can tell.
+
+        It tells how much the ratio would have moved had other sources of the same kind been drawn
+        for calibration; not how much photographs of another kind would move it.
+
+        Args:
+            scores: Any shape; infinite scores meet the bounds.
+            confidence: In (0, 1).
+
+        Returns:
+            Lower and upper ends, of the same shape, within [lower, upper]; None where the
+            covariance is not known.
+
+        Raises:
+            ValueError: A score is not a number.
+
+        Source: The delta method with a covariance that draws sources, see `fit_logistic`.
+        """
+        if self.covariance is None:
+            return None
+        middle = self.unbounded(scores)
+        given = np.clip(np.asarray(scores, dtype=np.float64), -_FARTHEST, _FARTHEST)
+        slope, both, intercept = self.covariance
+        deviation = np.sqrt(np.maximum(slope * given**2 + 2 * both * given + intercept, 0))
+        reach = NormalDist().inv_cdf((1 + confidence) / 2) * deviation / np.log(10)
+        low, high = middle - reach, middle + reach
+        return np.clip(low, self.lower, self.upper), np.clip(high, self.lower, self.upper)
 
     def unbounded(self, scores: ArrayLike) -> NDArray[np.float64]:
         """The same before the bounds: what the model says where it only extrapolates.

@@ -126,6 +126,14 @@ def in_figures(log10_lr: float) -> str:
     return figure if log10_lr >= 0 or figure == "1" else f"1/{figure}"
 
 
+def between(interval: tuple[float, float] | None) -> str:
+    """The interval of a ratio in figures, to stand behind it; empty if none is known."""
+    if interval is None:
+        return ""
+    low, high = map(in_figures, interval)
+    return f" (95 %: {low} to {high})"
+
+
 def _two_digits(log10: float) -> float:
     step = 10.0 ** (math.floor(log10) - 1)
     steps = round(10**log10 / step)

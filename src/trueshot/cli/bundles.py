@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueshot.cli.options import AggregationName, Bundle, OwnNetworks, bundle_named
+from trueshot.cli.options import (
+    AggregationName,
+    Bundle,
+    OwnNetworks,
+    bundle_named,
+    tell_passed_over,
+)
 from trueshot.files import utf8_safe
 
 if TYPE_CHECKING:
@@ -93,6 +99,7 @@ def bundle(
         workers=workers,
         command=shlex.join(["trueshot", *sys.argv[1:]]),
     )
+    tell_passed_over(made.passed_over)
     for name, reason in made.unread.items():
         typer.echo(utf8_safe(f"passed over {name}: {reason}"), err=True)
     typer.echo(describe(made.card, made.sha256), nl=False)

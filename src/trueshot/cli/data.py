@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Address, EngineName, EngineOption, Sides
-from trueshot.files import sanitize
+from trueshot.cli.options import Address, EngineName, EngineOption, Sides, tell_passed_over
 
 if TYPE_CHECKING:
     from trueshot.datasets import Photo
@@ -77,7 +76,7 @@ def prepare(
     chosen = _task(task, by_class)
     passed_over: list[Path] = []
     found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
-    _tell_passed_over(passed_over)
+    tell_passed_over(passed_over)
     settings = datasets.Settings(
         task=chosen,
         sides=tuple(size or [64]),
@@ -143,14 +142,6 @@ def _photographs(
         )
     folders = {name: by_class[name] for name in task.classes}
     return datasets.photos_in_folders(folders, passed_over)
-
-
-def _tell_passed_over(files: list[Path]) -> None:
-    """Say how many files of the folders hold no image, and which come first."""
-    if files:
-        first = ", ".join(sanitize(str(path)) for path in files[:3])
-        more = ", …" if len(files) > 3 else ""
-        typer.echo(f"passed over, as holding no image: {len(files)}: {first}{more}", err=True)
 
 
 def simulate(
@@ -235,6 +226,9 @@ def stage(
         tuple[float, float, float], typer.Option(help="Shares of the scenes, by part.")
     ] = (0.8, 0.1, 0.1),
     procedural: Annotated[float, typer.Option(help="Share of content made by rule.")] = 0.2,
+    in_turn: Annotated[
+        bool, typer.Option("--in-turn", help="Each kind of medium equally often, to measure it.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
 ) -> None:
@@ -250,6 +244,7 @@ def stage(
         procedural=procedural,
         seed=seed,
         per_part=per_part,
+        in_turn=in_turn,
     )
     typer.echo(f"manifest: {staged(photos, out, settings, workers)}")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from trueshot.files import sanitize
 
 
 class AttackName(StrEnum):
@@ -100,3 +103,11 @@ Address = Annotated[
     str | None,
     typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
 ]
+
+
+def tell_passed_over(files: Sequence[Path]) -> None:
+    """Say how many files of the folders hold no image, and which come first."""
+    if files:
+        first = ", ".join(sanitize(str(path)) for path in files[:3])
+        more = ", …" if len(files) > 3 else ""
+        typer.echo(f"passed over, as holding no image: {len(files)}: {first}{more}", err=True)

@@ -19,6 +19,7 @@ _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1")
 _MODES = ("RGB", "L", "P", "RGBA", "CMYK", "I;16", "1")
 _FEWEST_PER_CLASS = 10
 _FOLDS = 5
+TREES = 200  # of the classifier
 
 Features = npt.NDArray[np.float64]
 
@@ -71,7 +72,7 @@ def audit_shortcuts(
     if folds < 2 or len(classes) < 2 or counts.min() < _FEWEST_PER_CLASS:
         return ShortcutAudit(auc=None, photos=len(facts))
     names, table = format_features(facts)
-    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
+    forest = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=seed)
     scores = cross_val_predict(
         forest,
         table,

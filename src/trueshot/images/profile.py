@@ -1,12 +1,37 @@
-"""What a colour profile says of the width of its colours; nothing is converted by it."""
+"""What a file says of the width of its colours; nothing is converted by it.
+
+It says it by a profile (ICC), or by a number of ITU-T H.273 for its primaries: in the chunk cICP of
+a PNG, in the box `colr` (`nclx`) of HEIF and AVIF.
+"""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 
 _SRGB_AREA = 0.109  # of the triangle of its primaries in the CIE chart (x, y), adapted to D50
 _WIDE = 1.1  # times that; Display P3 has 1.3 of it, Adobe RGB 1.4
 _MOST_TAGS = 200
+
+_WIDE_PRIMARIES = {4, 8, 9, 10, 11, 12}  # NTSC of 1953, film, BT.2020, XYZ, DCI-P3, Display P3
+_MOST_BOXES, _MOST_ASSOCIATIONS = 1000, 10_000  # of which files of cameras have some hundred
+
+
+def has_wide_gamut(data: bytes, icc_profile: bytes) -> bool:
+    """Whether a file says that its colours span clearly more than those of sRGB.
+
+    Args:
+        data: The file.
+        icc_profile: Its profile, empty for none. Of a PNG, numbers for its primaries go before.
+    """
+    try:
+        if data.startswith(b"\x89PNG"):
+            primaries = _of_png(data)
+            return is_wide(icc_profile) if primaries is None else primaries in _WIDE_PRIMARIES
+        of_boxes = data[4:8] == b"ftyp" and _of_boxes(data) in _WIDE_PRIMARIES
+    except (struct.error, LookupError):
+        of_boxes = False  # a part is missing or damaged, and no pixel depends on it
+    return of_boxes or is_wide(icc_profile)
 
 
 def is_wide(icc_profile: bytes) -> bool:
@@ -29,3 +54,68 @@ def _chromaticity(icc_profile: bytes, name: bytes) -> tuple[float, float]:
             total = big_x + big_y + big_z
             return big_x / total, big_y / total
     raise ValueError("no such tag")
+
+
+def _of_png(data: bytes) -> int | None:
+    """The number of the primaries in the chunk cICP, which stands before the pixels."""
+    at = 8
+    for _ in range(_MOST_BOXES):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        if kind in (b"cICP", b"IDAT", b"IEND"):
+            return data[at + 8] if (kind, size) == (b"cICP", 4) else None
+        at += 12 + size
+    return None
+
+
+def _of_boxes(data: bytes) -> int | None:
+    """The number of the primaries of the main picture of an HEIF or AVIF.
+
+    Source: ISO/IEC 14496-12, 8.11 (meta, pitm) and 12.1.5 (colr); ISO/IEC 23008-12, 9.3 (ipma).
+    """
+    at, end = _places(data, 0, len(data))[b"meta"]
+    inside = _places(data, at + 4, end)
+    at, _ = inside[b"pitm"]
+    (main,) = struct.unpack_from(">I" if data[at] else ">H", data, at + 4)
+    tables = _places(data, *inside[b"iprp"])
+    properties = [*_boxes(data, *tables[b"ipco"])]
+    for number in _associated(data, tables[b"ipma"][0], main):
+        kind, at, _ = properties[number - 1]
+        if number and kind == b"colr" and data[at : at + 4] == b"nclx":
+            return int.from_bytes(data[at + 4 : at + 6], "big")
+    return None
+
+
+def _associated(data: bytes, at: int, item: int) -> Iterator[int]:
+    """Numbers from 1 of the properties of an item, by the table (ipma) that lies there."""
+    flags, count = struct.unpack_from(">II", data, at)
+    names, numbers = ">IB" if flags >> 24 else ">HB", "H" if flags & 1 else "B"
+    at += 8
+    for _ in range(min(count, _MOST_ASSOCIATIONS)):
+        name, many = struct.unpack_from(names, data, at)
+        at += struct.calcsize(names)
+        if name == item:
+            found = struct.unpack_from(f">{many}{numbers}", data, at)
+            yield from (number & (0x7FFF if flags & 1 else 0x7F) for number in found)
+            return
+        at += many * struct.calcsize(numbers)
+
+
+def _places(data: bytes, at: int, end: int) -> dict[bytes, tuple[int, int]]:
+    """Where the contents of boxes begin and end, by their names."""
+    return {kind: (start, stop) for kind, start, stop in _boxes(data, at, end)}
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Names of the boxes that lie there, and where their contents begin and end."""
+    for _ in range(_MOST_BOXES):
+        if at + 8 > end:
+            return
+        size, kind = struct.unpack_from(">I4s", data, at)
+        head = 16 if size == 1 else 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, at + 8)
+        stop = end if size == 0 else min(at + size, end)
+        if stop < at + head:
+            return
+        yield kind, at + head, stop
+        at = stop

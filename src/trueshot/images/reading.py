@@ -21,7 +21,7 @@ from trueshot.images.decoding import (
 from trueshot.images.facts import ImageFacts, bits_of, facts_of
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
 from trueshot.images.orientation import upright
-from trueshot.images.profile import is_wide
+from trueshot.images.profile import has_wide_gamut
 
 _MODE_NOTES = {
     "1": "black and white image: channels repeated",
@@ -142,7 +142,7 @@ def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFa
     if facts.frames > 1:
         which = "main" if facts.format == "HEIF" else "first"
         notes.append(f"several pictures inside: {which} of {facts.frames} frames")
-    if is_wide(picture.info.get("icc_profile") or b""):
+    if has_wide_gamut(data, picture.info.get("icc_profile") or b""):
         notes.append("wide colour gamut by its profile: levels taken as they are")
     if picture.info.get("exif") and not facts.exif_tags:
         notes.append("EXIF has no tag that can be read")

@@ -48,6 +48,11 @@ def colour_reasons(mode: str, crops: Bytes) -> list[str]:
     return []
 
 
+def is_colour_reason(sentence: str) -> bool:
+    """Whether it is one of `colour_reasons`."""
+    return sentence.endswith(_WANTED)
+
+
 def _fewest_colours(crops: Bytes) -> int:
     """No more than the number of different colours: that of their hashes of 16 bits."""
     wide = crops.astype(np.uint16)

@@ -55,12 +55,6 @@ class Evidence:
     context_map: Floats
     region: Region | None
 
-    @property
-    def decisive(self) -> str | None:
-        """The kind of evidence that weighs most; None as long as nothing was joined."""
-        found = self.contributions
-        return max(found, key=lambda kind: abs(found[kind])) if found else None
-
 
 class EvidenceJudge:
     """Gathers evidence and joins it.
@@ -108,7 +102,7 @@ class EvidenceJudge:
             }
         if lattice.region is not None:
             features["lattice"] = lattice.features
-        heads = self.model.heads
+        heads = self.model.heads | ({} if is_whole else self.model.pieces)
         values = {kind: heads[kind].score(given) for kind, given in features.items() if heads}
         contributions = self._contributions(values)
         return Evidence(

@@ -171,7 +171,7 @@ class Explanation:
             "judged": [_numbers(spot) for spot in self.judged],
             "looked_at": [_numbers(spot) for spot in self.looked_at],
             "within_crops": self.within_crops,
-            "telling": key_crop and [*_numbers(key_crop.spot), key_crop.kind, key_crop.gain],
+            "key_crop": key_crop and [*_numbers(key_crop.spot), key_crop.kind, key_crop.gain],
         }
         if self.evidence is not None:
             header["evidence"] = _said_of(self.evidence)
@@ -196,7 +196,8 @@ class Explanation:
 
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
-        key_crop = header["telling"]
+        # Ledgers of scans that were stopped before it had this name are gone on with.
+        key_crop = header["key_crop"] if "key_crop" in header else header["telling"]
         evidence = header.get("evidence")
         thumbnail, heat, *others = pictures
         wanted = 2 * (bool(key_crop) + bool(evidence and evidence["lattice"]))

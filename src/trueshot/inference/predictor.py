@@ -46,11 +46,14 @@ class Prediction:
         log10_lr: Bounded likelihood ratio, not of class 0 against class 0; None without
             calibration or score. It stands, with its reasons beside it, on undecided
             photographs too.
+        log10_lr_interval: Ends of its 95 % interval over other calibration sources; None likewise,
+            or if the calibration does not know it.
         side: Of the crops, in pixels.
         corners: Of the crops (y, x), in the upright photograph.
         scores: Of the crops, shape (n,).
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
+        notes: What would be a reason if the detector had thresholds; it decides nothing.
         top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
             decided by it, the likeliest of all; None without crops.
         evidence: What the score is made of, for detectors that join several kinds; else None.
@@ -65,9 +68,11 @@ class Prediction:
     scores: npt.NDArray[np.float64]
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     top_class: str | None = None
     evidence: Evidence | None = None
     orientation: int = 1
+    log10_lr_interval: tuple[float, float] | None = None
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -172,18 +177,21 @@ class Predictor:
             evidence = self._evidence.gather(shown, corners, scores, side)
         score = self._score(scores, evidence) if finite else None
         reasons = self._reasons(pixels, selection, finite, features)
-        if not reasons and self.card.decision is not None:
-            reasons = colour_reasons(mode, crops)
+        colours = [] if reasons else colour_reasons(mode, crops)
+        if self.card.decision is not None:
+            reasons, colours = reasons + colours, []
         top_class = self._top_class(logits) if finite else None
         return Prediction(
             verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
             score=score,
             log10_lr=None if score is None else self.card.log10_lr(score),
+            log10_lr_interval=None if score is None else self.card.log10_lr_interval(score),
             side=side,
             corners=corners,
             scores=scores,
             features=features | self._raw(evidence),
             reasons=tuple(reasons),
+            notes=tuple(colours),
             top_class=top_class,
             evidence=evidence,
             orientation=orientation,

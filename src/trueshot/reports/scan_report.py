@@ -15,6 +15,7 @@ from markupsafe import Markup
 from trueshot.calibration.verbal_scale import (
     BETWEEN_THRESHOLDS,
     beside_verdict,
+    between,
     in_words,
     leaning,
     propositions,
@@ -25,6 +26,7 @@ from trueshot.images.thumbnails import row_thumbnail
 from trueshot.reports.evidence_text import EvidenceTold, evidence_told, share_of_frame
 from trueshot.reports.page import TEMPLATES, render
 from trueshot.reports.rates_text import by_kind, of_hundred
+from trueshot.reports.ratio_figure import ratio_figures
 from trueshot.reports.scan_summary import (
     FIRST,
     OTHER,
@@ -225,6 +227,7 @@ def _facts(card: Card) -> dict[str, Any]:
         "simulated": "simulat" in named,
         "measured": {k: [m for m in card.measured if m.kind == k] for k in kinds},
         "hundreds": [*_hundreds(card)],
+        "ratios": ratio_figures(card),
         "hypotheses": hypotheses(card),
         "kinds": WORDS,
         "names": _names(card),
@@ -268,6 +271,7 @@ def _hash(text: str) -> str:
 def _filters() -> dict[str, Callable[..., Any]]:
     return {
         "ratio": ratio_text,
+        "between": between,
         "number": number_text,
         "rate": rate_text,
         "span": span_text,

@@ -40,6 +40,7 @@ class Row:
     top_class: str
     sha256: str
     log10_lr: float | None
+    log10_lr_interval: tuple[float, float] | None
     score: float | None
     crops: int | None
     notes: tuple[str, ...]
@@ -145,6 +146,7 @@ def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Ro
         top_class=sanitize(str(record.get("top_class") or ""), 100),
         sha256=sanitize(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
+        log10_lr_interval=_interval(record),
         score=_finite(record.get("score")),
         crops=_whole(record.get("crops")),
         notes=tuple(sanitize(str(note), _LONGEST) for note in record.get("notes") or ()),
@@ -154,6 +156,11 @@ def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Ro
         format=sanitize(str(record.get("format") or ""), 40),
         seconds=_finite(record.get("seconds")),
     )
+
+
+def _interval(record: Mapping[str, Any]) -> tuple[float, float] | None:
+    low, high = (_finite(record.get(f"log10_lr_{end}")) for end in ("low", "high"))
+    return None if low is None or high is None else (low, high)
 
 
 def _keep(best: list[tuple[float, int, Row]], row: Row, most: int) -> None:

@@ -18,7 +18,7 @@ from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
-VERSION = 3
+VERSION = 4
 # What is kept of an item beside its verdict: a small picture for a row, and why, for a card.
 THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
@@ -71,7 +71,16 @@ _FROM_VERSION_2 = ";".join(
     f"ALTER TABLE items ADD COLUMN {name} INTEGER NOT NULL DEFAULT -1"
     for name in ("ctime_ns", "inode", "seen_ns")
 )
-_UPGRADES = {1: _FROM_VERSION_1 + _FROM_VERSION_2, 2: _FROM_VERSION_2}
+
+# Version 3 held no interval of the ratio.
+_FROM_VERSION_3 = ";".join(
+    f"ALTER TABLE items ADD COLUMN {name}" for name in ("log10_lr_low", "log10_lr_high")
+)
+_UPGRADES = {
+    1: f"{_FROM_VERSION_1}{_FROM_VERSION_2}",
+    2: f"{_FROM_VERSION_2};{_FROM_VERSION_3}",
+    3: _FROM_VERSION_3,
+}
 
 
 class Ledger(Closing):

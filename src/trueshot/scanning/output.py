@@ -100,7 +100,10 @@ def _write_parquet(path: Path, verdicts: Iterable[Verdict]) -> None:
 
     text, number, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
     kinds: dict[str, Any] = dict.fromkeys(COLUMNS, text)
-    kinds |= dict.fromkeys(("likelihood_ratio", "log10_lr", "score", "seconds"), number)
+    kinds |= dict.fromkeys(
+        ("likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "seconds"),
+        number,
+    )
     kinds |= dict.fromkeys(("crops", "width", "height"), whole)
     schema = pyarrow.schema(list((kinds | {"notes": pyarrow.list_(text)}).items()))
     records = (verdict.as_record() for verdict in verdicts)

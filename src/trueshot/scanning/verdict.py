@@ -40,6 +40,9 @@ class Verdict:
         top_class: Of a task of more than two classes: the likeliest.
         log10_lr: Decimal logarithm of the likelihood ratio: above 0 the evidence speaks against
             class 0 (for a recapture), below 0 for it.
+        log10_lr_low: Lower end of its 95 % interval over other sources that might have calibrated
+            the detector; none if the detector does not know it.
+        log10_lr_high: Upper end.
         score: What the detector said: log odds that it is not of class 0.
         crops: Number of crops that were looked at.
         notes: What was done to the pixels on the way, and what was left undone.
@@ -61,6 +64,8 @@ class Verdict:
     sha256: str | None = None
     top_class: str | None = None
     log10_lr: float | None = None
+    log10_lr_low: float | None = None
+    log10_lr_high: float | None = None
     score: float | None = None
     crops: int | None = None
     notes: tuple[str, ...] = ()
@@ -80,6 +85,12 @@ class Verdict:
         if self.log10_lr is None:
             return None
         return 10.0**self.log10_lr if abs(self.log10_lr) < 300 else math.inf * (self.log10_lr > 0)
+
+    @property
+    def log10_lr_interval(self) -> tuple[float, float] | None:
+        """Both ends of the interval of the ratio, if they are known."""
+        low, high = self.log10_lr_low, self.log10_lr_high
+        return None if low is None or high is None else (low, high)
 
     def as_record(self) -> dict[str, Any]:
         """The fields in the order of the output, with the likelihood ratio."""
@@ -124,6 +135,8 @@ COLUMNS = (
     "top_class",
     "likelihood_ratio",
     "log10_lr",
+    "log10_lr_low",
+    "log10_lr_high",
     "score",
     "crops",
     "notes",
@@ -136,7 +149,8 @@ COLUMNS = (
 )
 
 _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(COLUMNS, (str,))
-_KINDS |= dict.fromkeys(("log10_lr", "score", "seconds"), (float, int))
+_RATIOS = ("log10_lr", "log10_lr_low", "log10_lr_high")
+_KINDS |= dict.fromkeys((*_RATIOS, "score", "seconds"), (float, int))
 _WHOLE = ("crops", "width", "height")
 _KINDS |= dict.fromkeys(_WHOLE, (int,))
 _KINDS["notes"] = (list, tuple)
@@ -164,6 +178,7 @@ def long_text(verdict: Verdict) -> str:
     from trueshot.calibration.verbal_scale import (
         BETWEEN_THRESHOLDS,
         beside_verdict,
+        between,
         in_figures,
         in_words,
         leaning,
@@ -173,7 +188,7 @@ def long_text(verdict: Verdict) -> str:
     if verdict.reason:
         told.append(f"  because: {verdict.reason}")
     if verdict.log10_lr is not None:
-        ratio = in_figures(verdict.log10_lr)
+        ratio = in_figures(verdict.log10_lr) + between(verdict.log10_lr_interval)
         words = verdict.task.words
         told.append(f"  likelihood ratio {ratio}. {in_words(verdict.log10_lr, words)}")
         beside = beside_verdict(verdict.verdict, verdict.log10_lr, words)
@@ -267,7 +282,7 @@ def _is_in_order(name: str, value: Any) -> bool:
     if name == "features":
         return len(value) <= _MOST_PARTS and all(map(_is_number, value.values()))
     if isinstance(value, int | float):
-        return _is_number(value, MOST_LOG10_LR if name == "log10_lr" else _MOST_NUMBER)
+        return _is_number(value, MOST_LOG10_LR if name in _RATIOS else _MOST_NUMBER)
     return True
 
 

@@ -110,7 +110,7 @@ def examiner(
             final = True
             image = _image(data, request["name"], pixel_limit, said)
             prediction = predictor.predict(image)
-            said |= _findings(image, prediction) | {"notes": image.notes + notes}
+            said |= _findings(image, prediction) | {"notes": image.notes + prediction.notes + notes}
             if request.get("thumbnail"):
                 blobs[THUMBNAIL] = _thumbnail(image)
             if request.get("explain") and explain is not None:
@@ -152,10 +152,13 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
     if prediction.verdict == UNDECIDED and reason is None:
         reason = BETWEEN_THRESHOLDS
     height, width = upright(image.stored, image.facts.orientation).shape[:2]
+    low, high = prediction.log10_lr_interval or (None, None)
     return {
         "verdict": prediction.verdict,
         "top_class": prediction.top_class,
         "log10_lr": prediction.log10_lr,
+        "log10_lr_low": low,
+        "log10_lr_high": high,
         "score": prediction.score if math.isfinite(prediction.score or 0) else None,
         "crops": len(prediction.scores),
         "features": prediction.features,

@@ -189,10 +189,10 @@ def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
 
 def draw_history(random: Random, camera: Camera, conditions: Conditions) -> History:
     """What becomes of a shot: kept as it is, made smaller, sent by a messenger."""
-    fate = random.random()
-    if fate < conditions.kept:
+    draw = random.random()
+    if draw < conditions.kept:
         return History(last=camera.jpeg)
-    sent = fate < conditions.kept + conditions.sent
+    sent = draw < conditions.kept + conditions.sent
     reduction = 1.0 if sent else between(random, 1.1, 2.4)
     return History(
         first=camera.jpeg,

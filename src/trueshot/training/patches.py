@@ -1,9 +1,11 @@
-"""Patches of staged photographs at native size, for networks that look at texture.
+"""Patches of simulated photographs at native size, for networks that look at texture.
 
-    python -m trueshot.training.patches MANIFEST… --out DIR
+    python -m trueshot.training.patches SOURCE… --out DIR
 
-Of a recapture only what lies inside the medium's outline is taken, of an original anything. What is
-flat is left out, as a scan leaves it out.
+A source is the manifest of a staging, or a data set that `trueshot simulate` made, of which only
+the training part is taken: it is divided otherwise. Of a staged recapture only what lies inside the
+medium's outline is taken, of anything else whatever there is. What is flat is left out, as a scan
+leaves it out.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from pyarrow import parquet
 
+from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError, TrueshotError
 from trueshot.files import claim, write_atomically
 from trueshot.images import read_image
@@ -41,7 +45,7 @@ class Patching:
 
     Args:
         side: Of a patch, in pixels.
-        per_photograph: At most so many of each.
+        per_photograph: At most so many of each, and no more than fit beside one another.
         seed: Of where they lie.
         with_photographs: Whether the manifest lists the photographs, too, where they are.
     """
@@ -52,11 +56,11 @@ class Patching:
     with_photographs: bool = False
 
 
-def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Path:
-    """Cut patches out of staged photographs; a manifest is written last.
+def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
+    """Cut patches out of simulated photographs; a manifest is written last.
 
     Args:
-        manifests: Of `stage`, with outlines.
+        sources: Manifests of `stage`, with outlines, and data sets of `simulate`.
         out: Folder of the patches, as PNG files.
         patching: Settings.
 
@@ -64,16 +68,18 @@ def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Pat
         The manifest, as `training.context.read_frames` reads it.
 
     Raises:
-        DatasetError: A manifest cannot be read.
+        DatasetError: A source cannot be read.
         ImageFileError: A photograph cannot be read.
     """
-    listed = [(number, row) for number, path in enumerate(manifests) for row in _rows(path)]
+    folders = [path if path.is_dir() else path.parent for path in sources]
+    listed = [(number, row) for number, path in enumerate(sources) for row in _rows(path)]
+    taken = [(at, *each) for at, each in enumerate(listed) if _is_wanted(sources[each[0]], each[1])]
     table = io.StringIO()
     writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    with claim(out), progress("patches", len(listed)) as advance:
-        for at, (number, row) in enumerate(listed):
-            photograph = manifests[number].parent / row["path"]
+    with claim(out), progress("patches", len(taken)) as advance:
+        for at, number, row in taken:
+            photograph = folders[number] / row["path"]
             if patching.with_photographs:
                 there = os.path.relpath(photograph, out)
                 writer.writerow({"path": there} | {key: row[key] for key in COLUMNS[1:]})
@@ -91,7 +97,31 @@ def cut_patches(manifests: Sequence[Path], out: Path, patching: Patching) -> Pat
     return out / "manifest.csv"
 
 
-def _rows(manifest: Path) -> list[dict[str, str]]:
+def _rows(source: Path) -> list[dict[str, str]]:
+    return _of_data_set(source) if source.is_dir() else _of_manifest(source)
+
+
+def _is_wanted(source: Path, row: dict[str, str]) -> bool:
+    """Of a data set only the training part: others may show what trains a staging."""
+    return not source.is_dir() or row["part"] == PARTS[0]
+
+
+def _of_data_set(folder: Path) -> list[dict[str, str]]:
+    """Photographs that show nothing but the scene or its recapture."""
+    columns = ["path", "label", "part", "origins"]
+    try:
+        rows = parquet.read_table(folder / "photos.parquet", columns=columns).to_pylist()
+        scenes = [json.loads(row["origins"])["scene"] for row in rows]
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(f"{folder}: no data set of `trueshot simulate`: {error}") from error
+    found = zip(rows, scenes, strict=True)
+    return [
+        {name: row[name] for name in columns[:3]} | {"scene": scene, "kind": "", "outline": ""}
+        for row, scene in found
+    ]
+
+
+def _of_manifest(manifest: Path) -> list[dict[str, str]]:
     try:
         with manifest.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
@@ -113,14 +143,15 @@ def _patches(
     low, high = _bounds(pixels.shape[:2], outline, side)
     if (low > high).any():
         return
-    for _ in range(patching.per_photograph * _TRIES):
+    most = min(patching.per_photograph, (pixels.shape[0] // side) * (pixels.shape[1] // side))
+    for _ in range(most * _TRIES):
         y, x = (int(n) // BLOCK * BLOCK for n in random.integers(low, high + 1))
         patch = pixels[y : y + side, x : x + side]
         inside = outline is None or _holds(outline, y, x, side)
         if inside and patch.shape[:2] == (side, side) and patch[..., 1].std() >= FLAT_DEVIATION:
             yield patch
             found += 1
-            if found == patching.per_photograph:
+            if found == most:
                 return
 
 
@@ -150,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m trueshot.training.patches",
         description=(__doc__ or "").splitlines()[0],
     )
-    parser.add_argument("manifests", type=Path, nargs="+")
+    parser.add_argument("sources", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
@@ -164,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with_photographs=given.with_photographs,
     )
     try:
-        print(cut_patches(given.manifests, given.out, patching))
+        print(cut_patches(given.sources, given.out, patching))
     except TrueshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -87,12 +87,12 @@ class Decided(nn.Module):
         return logits - logits.new_tensor([0.0, self.threshold])
 
 
-def sheet_detector(detector: Detector, card: Card) -> Detector:
-    """A detector of sheets: what the judge of a card says of a photograph, with a gradient.
+def stack_detector(detector: Detector, card: Card) -> Detector:
+    """A detector of stacks: what the judge of a card says of a photograph, with a gradient.
 
     It has two classes: class 0 of the card's, and all others together.
 
-    A sheet holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
+    A stack holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
     lies outside of the crops has no part in the score, so an attack could not use it anyway.
 
     Args:
@@ -126,7 +126,7 @@ def attack_named(method: Method, budget: float) -> Attack:
 
 
 def attack_photograph(
-    predictor: Predictor, sheets: Detector, photograph: ImageFile | Bytes, attack: Attack
+    predictor: Predictor, stacks: Detector, photograph: ImageFile | Bytes, attack: Attack
 ) -> AttackedPhotograph:
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
@@ -137,7 +137,7 @@ def attack_photograph(
 
     Args:
         predictor: Judges photographs.
-        sheets: Of the same detector: see `sheet_detector`.
+        stacks: Of the same detector: see `stack_detector`.
         photograph: As it was read, or RGB bytes, shape (h, w, 3), upright.
         attack: Its budget is in levels.
 
@@ -150,13 +150,13 @@ def attack_photograph(
         raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
     label = int(before.score > threshold_of(predictor.card))
     side = before.side
-    sheet = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
+    stack = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
     filed = as_filed(
-        attack, sheet, perturb(attack, sheets, sheet, torch.tensor([label], dtype=torch.int64))
+        attack, stack, perturb(attack, stacks, stack, torch.tensor([label], dtype=torch.int64))
     )
     attacked = _pasted(pixels, to_bytes(filed)[0], before)
     told = before.scores if label else -before.scores
-    ratio = float(psnr(sheet, filed)[0])
+    ratio = float(psnr(stack, filed)[0])
     return AttackedPhotograph(
         away_from=predictor.card.words.verdicts[label],
         before=before,
@@ -164,16 +164,16 @@ def attack_photograph(
         pixels=attacked,
         corner=before.corners[int(told.argmax())],
         decibels=ratio if np.isfinite(ratio) else None,
-        largest_change=float(linf(sheet, filed)[0]),
-        share_changed=float(share_changed(sheet, filed)[0]),
+        largest_change=float(linf(stack, filed)[0]),
+        share_changed=float(share_changed(stack, filed)[0]),
     )
 
 
-def _pasted(pixels: Bytes, sheet: Bytes, prediction: Prediction) -> Bytes:
-    """The photograph with the crops of a sheet in their places."""
+def _pasted(pixels: Bytes, stack: Bytes, prediction: Prediction) -> Bytes:
+    """The photograph with the crops of a stack in their places."""
     side = prediction.side
     changed = pixels.copy()
-    crops = sheet.reshape(-1, side, side, 3)
+    crops = stack.reshape(-1, side, side, 3)
     for (top, left), crop in zip(prediction.corners, crops, strict=True):
         changed[top : top + side, left : left + side] = crop
     return changed

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_fiel
 
 from trueshot.calibration.verbal_scale import (
     beside_verdict,
+    between,
     in_figures,
     in_words,
     propositions,
@@ -45,6 +46,8 @@ _EXAMPLE: dict[str, Any] = {
     "top_class": None,
     "likelihood_ratio": 21.4,
     "log10_lr": 1.33,
+    "log10_lr_low": 1.1,
+    "log10_lr_high": 1.4,
     "score": 3.1,
     "crops": 16,
     "notes": ["turned upright, as EXIF orientation 6 asks"],
@@ -56,6 +59,7 @@ _EXAMPLE: dict[str, Any] = {
     "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     "support": "moderate",
     "in_figures": in_figures(1.33),
+    "between": between((1.1, 1.4)),
     "in_words": in_words(1.33),
     "propositions": propositions(RECAPTURE.words),
     "pictures": None,
@@ -128,6 +132,10 @@ class VerdictAnswer(_Model):
         Field(description="Of all classes but the first against the first: recaptured if above 1."),
     ]
     log10_lr: float | None
+    log10_lr_low: Annotated[
+        float | None, Field(description="Lower end of its 95 % interval; null: not known.")
+    ]
+    log10_lr_high: Annotated[float | None, Field(description="Upper end.")]
     score: Annotated[float | None, Field(description="Log odds that it is not of the first class.")]
     crops: int | None
     notes: list[str]
@@ -141,6 +149,9 @@ class VerdictAnswer(_Model):
         str | None, Field(description="Verbal scale of ENFSI 2015; null: none, or no ratio.")
     ]
     in_figures: Annotated[str | None, Field(description="The ratio as people write it: 33, 1/14.")]
+    between: Annotated[
+        str, Field(description="Its 95 % interval in figures, to stand behind it; may be empty.")
+    ]
     in_words: str | None
     propositions: Annotated[
         tuple[str, str], Field(description="What the ratio weighs: the first against the second.")
@@ -250,6 +261,7 @@ def verdict_answer(verdict: Verdict, explanation: Explanation | None) -> Verdict
     return VerdictAnswer(
         **verdict.as_record(),
         **_in_words(verdict.verdict, verdict.log10_lr, words),
+        between=between(verdict.log10_lr_interval),
         propositions=propositions(words),
         pictures=None if explanation is None else _pictures(explanation),
     )

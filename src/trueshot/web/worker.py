@@ -42,7 +42,7 @@ class LoadedDetector:
     """A detector, ready to judge, and to be attacked where PyTorch is."""
 
     predictor: Predictor
-    sheets: Detector | None
+    stacks: Detector | None
     examine: Handler
     pixel_limit: int
 
@@ -64,42 +64,42 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     import trueshot.inference.explaining  # noqa: F401 (once, for all workers)
 
-    benches: dict[str, LoadedDetector] = {}
+    loaded: dict[str, LoadedDetector] = {}
     facts: dict[str, Any] = {}
     for name in (ACCURATE, ROBUST):
         sha256 = bundle_sha256(settings[name])
-        benches[name] = _bench(settings[name], sha256, settings["pixel_limit"])
-        card = benches[name].predictor.card
+        loaded[name] = _loaded(settings[name], sha256, settings["pixel_limit"])
+        card = loaded[name].predictor.card
         facts[name] = {"sha256": sha256, "card": card.model_dump(mode="json")}
 
     def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
-        bench = benches[request["detector"]]
+        detector = loaded[request["detector"]]
         if request["do"] == "attack":
-            return _attack(bench, request, attached["data"])
-        answer, pictures = bench.examine({**request, "member": None}, attached)
+            return _attack(detector, request, attached["data"])
+        answer, pictures = detector.examine({**request, "member": None}, attached)
         if answer["verdict"]["verdict"] == "error":
-            answer["status"] = status_of(attached["data"], bench.pixel_limit)
+            answer["status"] = status_of(attached["data"], detector.pixel_limit)
         return answer, pictures
 
     return handle, facts
 
 
-def _bench(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
+def _loaded(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
     predictor = Predictor.load(bundle)
     examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
-    return LoadedDetector(predictor, _sheets(predictor), examine, pixel_limit)
+    return LoadedDetector(predictor, _stacks(predictor), examine, pixel_limit)
 
 
-def _sheets(predictor: Predictor) -> Detector | None:
+def _stacks(predictor: Predictor) -> Detector | None:
     """What is attacked, loaded once for all workers; only this needs PyTorch."""
     if find_spec("torch") is None:
         return None
     import torch
 
-    from trueshot.web.attacking import sheet_detector
+    from trueshot.web.attacking import stack_detector
 
     torch.set_num_threads(1)
-    return sheet_detector(predictor.detector, predictor.card)
+    return stack_detector(predictor.detector, predictor.card)
 
 
 def status_of(data: bytes, pixel_limit: int) -> int:
@@ -112,9 +112,9 @@ def status_of(data: bytes, pixel_limit: int) -> int:
 
 
 def _attack(
-    bench: LoadedDetector, request: Mapping[str, Any], data: bytes
+    detector: LoadedDetector, request: Mapping[str, Any], data: bytes
 ) -> tuple[dict[str, Any], Attached]:
-    if bench.sheets is None:
+    if detector.stacks is None:
         reason = "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
         return {"refused": reason, "status": 422}, {}
     from trueshot.web.attacking import attack_named, attack_photograph
@@ -122,8 +122,8 @@ def _attack(
     started = time.perf_counter()
     attack = attack_named(request["method"], request["budget"])
     try:
-        image = read_image_bytes(data, request["name"], pixel_limit=bench.pixel_limit)
-        found = attack_photograph(bench.predictor, bench.sheets, image, attack)
+        image = read_image_bytes(data, request["name"], pixel_limit=detector.pixel_limit)
+        found = attack_photograph(detector.predictor, detector.stacks, image, attack)
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
     except ValueError as error:  # no crop in it

@@ -32,6 +32,8 @@ from trueshot.simulation.staging.surfaces import Surface, draw_surface
 
 _LARGE = 1_300_000  # pixels
 _PRINTS = 0.16
+PRINT = "print"
+MEDIA = (PRINT, *devices.KINDS)
 _ASPECTS = {4 / 3: 0.6, 16 / 9: 0.25, 3 / 2: 0.05, 20 / 9: 0.05, 1.0: 0.05}
 _COVERED = Surface(kind="plain", seed=0, level=0.3, colour=0.0, zoom=8.0)  # nothing is seen of it
 PARTS = ("train", "validation", "test")
@@ -130,8 +132,17 @@ def _is_large(scene: Scene) -> bool:
     return facts.width * facts.height >= _LARGE
 
 
-def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
-    """Draw an example; it depends on the cast, the seed and the index alone."""
+def draw_example(cast: Cast, seed: int, index: int, part: str, *, in_turn: bool = False) -> Example:
+    """Draw an example; it depends on the arguments alone.
+
+    Args:
+        cast: Who and what takes part.
+        seed: Of the staging.
+        index: Its number.
+        part: Of the split.
+        in_turn: Whether recaptures show the kinds of media one after the other, in place of as
+            often as people photograph them.
+    """
     pair = np.random.default_rng([seed, 29, PARTS.index(part), index // 2])
     frame = _frame(pair)
     contents = tuple(_content(pair, cast.scenes) for _ in range(4))
@@ -151,7 +162,8 @@ def draw_example(cast: Cast, seed: int, index: int, part: str) -> Example:
         surfaces=(draw_surface(pair, hanging=False), draw_surface(pair, hanging=True)),
     )
     if index % 2:
-        staging, arrangement = _recapture(own, place, cast)
+        medium = MEDIA[index // 2 % len(MEDIA)] if in_turn else _medium(own)
+        staging, arrangement = _recapture(own, place, cast, medium)
     else:
         staging, arrangement = _original(own, place)
     return Example(
@@ -226,8 +238,15 @@ def _history(random: Random, phone: Phone) -> tuple[History, int, float]:
     return history, edge, phone.megapixels if whole else between(random, 2.5, 6.0)
 
 
-def _recapture(random: Random, place: _Place, cast: Cast) -> tuple[str, Arrangement]:
+def _medium(random: Random) -> str:
+    """A kind of medium, as often as people photograph it."""
     if random.random() < _PRINTS:
+        return PRINT
+    return str(random.choice(devices.KINDS, p=devices.SHARES))
+
+
+def _recapture(random: Random, place: _Place, cast: Cast, kind: str) -> tuple[str, Arrangement]:
+    if kind == PRINT:
         medium = cast.prints[int(random.integers(len(cast.prints)))]
         thing = props.photo_print(
             random, medium, place.contents[0], landscape=_along(random, place.frame)
@@ -237,7 +256,6 @@ def _recapture(random: Random, place: _Place, cast: Cast) -> tuple[str, Arrangem
         return f"print {how}", _staged(
             random, place, thing, thing.subject if share > 0.8 else thing.face, share, how
         )
-    kind = str(random.choice(devices.KINDS, p=devices.SHARES))
     upright = not _along(random, place.frame)
     device = draw_device(random, kind, upright=upright)
     display = cast.displays[int(random.integers(len(cast.displays)))]
@@ -309,11 +327,11 @@ def _idle(random: Random, place: _Place) -> tuple[str, Arrangement]:
     """A device that shows nothing: off, from behind; or a keyboard alone."""
     kind = str(random.choice(devices.KINDS, p=devices.SHARES))
     device = draw_device(random, kind, upright=not _along(random, place.frame))
-    fate, how = random.random(), _how(random, device)
+    draw, how = random.random(), _how(random, device)
     share = _share(random, 0.08)
-    if fate < 0.2:
+    if draw < 0.2:
         thing, how, what = devices.keyboard(random), "lying", "keyboard"
-    elif fate < 0.45:
+    elif draw < 0.45:
         thing, what = devices.behind(device), f"{kind} from behind"
     else:
         thing, what = devices.dark(device), f"{kind} off"

@@ -74,6 +74,8 @@ class Staging:
         fractions: Shares of train, validation and test.
         procedural: Share of scenes that are made by rule.
         seed: Of everything that is drawn.
+        in_turn: Whether recaptures show the kinds of media one after the other, each equally
+            often: to measure rates of each kind.
     """
 
     per_class: int = 1000
@@ -83,6 +85,7 @@ class Staging:
     procedural: float = 0.2
     seed: int = 0
     per_part: tuple[int, int, int] | None = None
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
@@ -120,9 +123,9 @@ class Production:
 
     def example(self, part: str, index: int) -> Example:
         """One example; it depends on these settings alone."""
-        example = draw_example(self.casts[part], self.staging.seed, index, part)
-        most = self.staging.megapixels
-        return replace(example, megapixels=min(example.megapixels, most))
+        staging = self.staging
+        example = draw_example(self.casts[part], staging.seed, index, part, in_turn=staging.in_turn)
+        return replace(example, megapixels=min(example.megapixels, staging.megapixels))
 
     def size(self, example: Example) -> tuple[int, int]:
         """Height and width of its photograph."""

@@ -17,7 +17,7 @@ const METHOD_NOTES = {
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
 const FORM_BYTES = 500;
-const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
+const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
 const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
@@ -211,7 +211,7 @@ function renderRatio(found) {
   const ratio = $("ratio");
   ratio.replaceChildren();
   if (found.in_figures != null) {
-    ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)));
+    ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)), found.between);
   } else if (judgedOnly) {
     ratio.append("No likelihood ratio: this detector is not calibrated.");
   }
@@ -364,7 +364,7 @@ function outline(pen, corners, scale) {
   pen.setLineDash([]);
 }
 
-// ---- The attack: the latest wish wins ----
+// ---- The attack: the latest choice wins ----
 
 const remembered = new Map();
 let attacking = new AbortController();
@@ -377,24 +377,24 @@ function attackSoon(milliseconds = DEBOUNCE) {
   $("budget-shown").textContent = String(budget());
   $("budget").setAttribute("aria-valuetext", `${budget()} levels`);
   $("method-note").textContent = METHOD_NOTES[method()];
-  const wish = { photo: chosen, method: method(), budget: budget(), signal: attacking.signal };
+  const wanted = { photo: chosen, method: method(), budget: budget(), signal: attacking.signal };
   if (!canBeAttacked(chosen)) return withoutAttack(chosen);
   for (const name of DETECTORS) {
-    const known = remembered.get(keyOf(wish, name, wish.budget));
-    if (known) renderSide(wish, name, known);
-    else renderPending(wish, name);
-    renderCurve(wish, name);
+    const known = remembered.get(keyOf(wanted, name, wanted.budget));
+    if (known) renderSide(wanted, name, known);
+    else renderPending(wanted, name);
+    renderCurve(wanted, name);
   }
-  if (inSight) timer = setTimeout(() => attack(wish), milliseconds);
+  if (inSight) timer = setTimeout(() => attack(wanted), milliseconds);
 }
 
 const judgedAs = (photo) => Object.values(photo?.found ?? {}).filter((found) => found.state === "done");
 const canBeAttacked = (photo) => judgedAs(photo).some((found) => found.crops > 0);
 
 // What was said of this photograph stays until there is something new; of another, it goes.
-function renderPending(wish, name) {
+function renderPending(wanted, name) {
   const place = side(name);
-  if (place.dataset.photo !== String(wish.photo.id)) renderSide(wish, name, { refused: "being attacked …" });
+  if (place.dataset.photo !== String(wanted.photo.id)) renderSide(wanted, name, { refused: "being attacked …" });
   place.setAttribute("aria-busy", "true");
 }
 
@@ -403,52 +403,52 @@ function withoutAttack(photo) {
   for (const name of DETECTORS) renderSide({ photo, method: method(), budget: budget() }, name, { refused: text });
 }
 
-async function attack(wish) {
-  if (!wish.photo || wish.signal.aborted) return;
+async function attack(wanted) {
+  if (!wanted.photo || wanted.signal.aborted) return;
   await Promise.all(DETECTORS.map(async (name) => {
-    const found = await attacked(wish, name, wish.budget);
-    if (found && !wish.signal.aborted) renderSide(wish, name, found);
+    const found = await attacked(wanted, name, wanted.budget);
+    if (found && !wanted.signal.aborted) renderSide(wanted, name, found);
   }));
-  if (!wish.signal.aborted) $("attack-status").textContent = summary(wish);
+  if (!wanted.signal.aborted) $("attack-status").textContent = summary(wanted);
   for (const level of COARSE) for (const name of DETECTORS) {
-    if (wish.signal.aborted) return;
-    await attacked(wish, name, level);
-    if (!wish.signal.aborted) renderCurve(wish, name);
+    if (wanted.signal.aborted) return;
+    await attacked(wanted, name, level);
+    if (!wanted.signal.aborted) renderCurve(wanted, name);
   }
 }
 
 // For those who do not see the page.
-function summary(wish) {
+function summary(wanted) {
   const said = DETECTORS.map((name) => `${name} detector: ${side(name).querySelector(".outcome").textContent}`);
-  return `${wish.method.toUpperCase()}, ε = ${wish.budget}. ${said.join("; ")}`;
+  return `${wanted.method.toUpperCase()}, ε = ${wanted.budget}. ${said.join("; ")}`;
 }
 
-const keyOf = (wish, name, level) => `${wish.photo?.id} ${name} ${wish.method} ${level}`;
+const keyOf = (wanted, name, level) => `${wanted.photo?.id} ${name} ${wanted.method} ${level}`;
 
-async function attacked(wish, name, level) {
-  const key = keyOf(wish, name, level);
+async function attacked(wanted, name, level) {
+  const key = keyOf(wanted, name, level);
   if (remembered.has(key)) return remembered.get(key);
   let found;
   try {
-    const parameters = { detector: name, method: wish.method, budget: level };
-    found = await (await send("/v1/attacks", wish.photo, parameters, wish.signal)).json();
+    const parameters = { detector: name, method: wanted.method, budget: level };
+    found = await (await send("/v1/attacks", wanted.photo, parameters, wanted.signal)).json();
   } catch (error) {
     if (error.name === "AbortError") return null;
     found = { refused: reasonOf(error) };
     if (!(error instanceof Refusal)) return found;
   }
-  if (photos.includes(wish.photo)) remembered.set(key, found);
+  if (photos.includes(wanted.photo)) remembered.set(key, found);
   if (remembered.size > MOST_REMEMBERED) remembered.delete(remembered.keys().next().value);
   return found;
 }
 
 const side = (name) => document.querySelector(`.side[data-detector="${name}"]`);
 
-function renderSide(wish, name, found) {
+function renderSide(wanted, name, found) {
   const place = side(name);
   place.setAttribute("aria-busy", "false");
   const refused = "refused" in found;
-  place.dataset.photo = refused ? "" : wish.photo.id;
+  place.dataset.photo = refused ? "" : wanted.photo.id;
   for (const part of [".triple", "table", ".facts"]) place.querySelector(part).hidden = refused;
   place.querySelector(".outcome").replaceChildren(...(refused ? [sentence(found.refused)] : outcome(found)));
   if (!refused) {
@@ -461,7 +461,7 @@ function renderSide(wish, name, found) {
     renderRow(place.querySelector(".row-after"), found.after, name);
     place.querySelector(".facts").textContent = factsOf(found);
   }
-  renderCurve(wish, name);
+  renderCurve(wanted, name);
 }
 
 function outcome(found) {
@@ -490,16 +490,16 @@ function factsOf(found) {
   return parts.join(" ");
 }
 
-function renderCurve(wish, name) {
+function renderCurve(wanted, name) {
   const points = [];
   for (let level = 0; level <= 15; level++) {
-    const found = remembered.get(keyOf(wish, name, level));
+    const found = remembered.get(keyOf(wanted, name, level));
     if (found?.after?.score != null) points.push([level, found.after.score]);
   }
   const holder = side(name).querySelector(".curve");
   holder.querySelector("svg")?.remove();
   holder.hidden = points.length === 0;
-  if (points.length) holder.prepend(curve(points, name, wish.budget));
+  if (points.length) holder.prepend(curve(points, name, wanted.budget));
 }
 
 function curve(points, name, now) {

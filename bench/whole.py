@@ -1,23 +1,29 @@
-"""The last steps of the detector `accurate`: calibrated, measured, put into the package.
+"""The last steps of detectors for whole photographs: calibrated, measured, put into the package.
 
-    python bench/accurate.py bundle JOINT --calibrate MANIFEST --out accurate.safetensors
-    python bench/accurate.py measure accurate.safetensors --test MANIFEST --real MANIFEST…
-    python bench/accurate.py install accurate.safetensors
+    python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
+    python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
+    python bench/whole.py bundle robust robust --calibrate MANIFEST --test MANIFEST --out FILE
+    python bench/whole.py measure FILE --few MANIFEST --real MANIFEST…
+    python bench/whole.py install accurate FILE
 
-The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote. The
-validation part calibrates, the test part measures; real photographs only ever measure.
+The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote;
+`robust` keeps the weights that `bench/shipped.py` trained. The validation part of one manifest
+calibrates, the test part of the other measures; real photographs only ever measure.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shipping.bundling import TASK, install_bundle
+from shipping.bundling import LICENCE as PAIRS_LICENCE
+from shipping.bundling import LIMITS as PAIRS_LIMITS
+from shipping.bundling import TASK, TITLES, install_bundle
 from shipping.changing import Shown, attacked, changed_by, in_manifest
 from shipping.measuring import measurement
 from threadpoolctl import threadpool_limits
@@ -29,7 +35,6 @@ from trueshot.card import Measurement
 from trueshot.channels import EVERYDAY
 from trueshot.inference import Predictor
 
-APCER, BPCER = 0.05, 0.05
 TITLE = "accurate: texture, lattice and context of whole photographs"
 LICENCE = (
     "Apache-2.0. Trained on simulated photographs whose content is made by rule, or is photographs "
@@ -37,21 +42,49 @@ LICENCE = (
     "Dataset '22, CID22), and on the ImageNet weights of EfficientNet-Lite0 (Apache-2.0); no "
     "photograph is in the weights or comes along with them."
 )
-LIMITS = (
+SIMULATED = (
     "Trained without one real recapture: on simulated photographs alone.",
-    "Thresholds, likelihood ratios and the weights of the kinds of evidence come from simulated "
-    "photographs too. On real ones error rates differ from phone to phone: see the real "
-    "photographs among the measurements. Method and simulation were chosen with an eye on them.",
-    "The rate of missed recaptures is kept for all media together, not for each: 11 to 61 of a "
-    "kind are too few for that. Prints and televisions may be missed more often.",
+    "Thresholds and likelihood ratios come from simulated photographs too. On real ones error "
+    "rates differ from phone to phone: see the real photographs among the measurements. Method "
+    "and simulation were chosen with an eye on them.",
+    "The rate of missed recaptures is kept for all media together, not for each.",
+)
+LIMITS = (
+    *SIMULATED,
     "A photograph of a room with a lit screen in it is a recapture here, whatever it is for.",
     "Whoever adds noise of a level on purpose turns every verdict: an attack on the texture alone "
     "outweighs lattice and context. Use `robust` where somebody may want to deceive.",
     "Recaptures that fill the frame, and were scaled down until no grid is left, leave little to "
     "see: no border, no lattice.",
 )
+SETTINGS = {
+    "accurate": CalibrationSettings(
+        apcer=0.05,
+        bpcer=0.05,
+        by_kind=False,
+        title=TITLE,
+        task=TASK,
+        licence=LICENCE,
+        limits=LIMITS,
+    ),
+    "robust": CalibrationSettings(
+        apcer=0.1,
+        bpcer=0.05,
+        by_kind=False,
+        crops=64,
+        aggregation="max",
+        title=TITLES["robust"],
+        task=TASK,
+        licence=PAIRS_LICENCE,
+        limits=(
+            *SIMULATED,
+            "It looks for strong grids alone: of most photographs it says nothing.",
+            PAIRS_LIMITS["both"][4],
+        ),
+    ),
+}
 BUDGETS = (1.0, 2.0)  # levels
-FEW = 6  # each so manieth photograph is attacked or changed
+FEW = 3  # each so manieth pair is attacked or changed
 ATTACKED = "10 steps in L∞ on the crops that are judged: their network is attacked, nothing else."
 REAL = (
     "Real photographs, of which nothing was fitted. Each counts as a source of its own: the "
@@ -59,23 +92,31 @@ REAL = (
 )
 
 
+def train_photographs(given: argparse.Namespace) -> None:
+    """Links to the photographs that the training part of stagings shows, and no others."""
+    scenes = {
+        row["scene"].removeprefix("photo:")
+        for manifest in given.manifests
+        for row in csv.DictReader(manifest.open(encoding="utf-8", newline=""))
+        if row["part"] == "train" and row["scene"].startswith("photo:")
+    }
+    for scene in sorted(scenes):
+        link = given.out / scene
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to((given.photos / scene).resolve())
+    print(f"{given.out}: {len(scenes)} photographs")
+
+
 def bundle(given: argparse.Namespace) -> None:
-    settings = CalibrationSettings(
-        apcer=APCER,
-        bpcer=BPCER,
-        by_kind=False,
-        title=TITLE,
-        task=TASK,
-        licence=LICENCE,
-        limits=LIMITS,
-    )
     made = make_bundle(
-        given.joint,
+        given.detector,
         given.calibrate,
         given.out,
-        settings=settings,
+        test=given.test,
+        settings=SETTINGS[given.name],
         workers=given.workers,
-        command="python bench/accurate.py bundle JOINT --calibrate MANIFEST",
+        command=f"python bench/whole.py bundle {given.name} DETECTOR --calibrate MANIFEST",
     )
     print(f"{made.path}: {made.sha256}\n{made.card.calibration!r}\n{made.card.decision!r}")
 
@@ -84,7 +125,7 @@ def measure(given: argparse.Namespace) -> None:
     """Attacked, changed, and real photographs; each measurement in a process of its own."""
     few = [
         photo
-        for number, photo in enumerate(in_manifest(given.test, "test"))
+        for number, photo in enumerate(in_manifest(given.few, "test"))
         if number // 2 % FEW == 0
     ]
     tasks = [("attacked", f"PGD, ε = {budget:g}", few, budget) for budget in BUDGETS]
@@ -108,7 +149,7 @@ def measure(given: argparse.Namespace) -> None:
 def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measurement:
     kind, name, photos, how = task
     predictor = Predictor.load(bundle)
-    command = "python bench/accurate.py measure BUNDLE"
+    command = "python bench/whole.py measure BUNDLE"
     if kind == "attacked":
         change = partial(attacked, predictor, load_bundle(bundle)[0], how)
         return measurement(predictor, photos, kind, name, command, change, ATTACKED)
@@ -117,25 +158,33 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
 
 
 def install(given: argparse.Namespace) -> None:
-    install_bundle("accurate", given.bundle)
+    install_bundle(given.name, given.bundle)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("train-photographs")
+    command.add_argument("manifests", type=Path, nargs="+")
+    command.add_argument("--photos", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.set_defaults(run=train_photographs)
     command = commands.add_parser("bundle")
-    command.add_argument("joint", type=Path)
+    command.add_argument("name", choices=SETTINGS)
+    command.add_argument("detector", type=Path)
     command.add_argument("--calibrate", type=Path, required=True)
+    command.add_argument("--test", type=Path, required=True)
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--workers", type=int)
     command.set_defaults(run=bundle)
     command = commands.add_parser("measure")
     command.add_argument("bundle", type=Path)
-    command.add_argument("--test", type=Path, required=True)
+    command.add_argument("--few", type=Path, required=True, help="of whose test part a third")
     command.add_argument("--real", type=Path, nargs="+", default=[])
     command.add_argument("--workers", type=int)
     command.set_defaults(run=measure)
     command = commands.add_parser("install")
+    command.add_argument("name", choices=SETTINGS)
     command.add_argument("bundle", type=Path)
     command.set_defaults(run=install)
     given = parser.parse_args()

@@ -1,0 +1,184 @@
+"""Tippett plot and empirical cross-entropy of likelihood ratios, as lines of an SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.calibration.ratio_plots import empirical_cross_entropy, tippett
+from trueshot.calibration.verbal_scale import in_figures
+from trueshot.card import Card, RatioSample
+from trueshot.files import sanitize
+
+Floats = npt.NDArray[np.float64]
+
+WIDTH, HEIGHT = 340, 250
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 46
+_LEAST = 1.0  # decades either way that a Tippett plot spans at least
+_ODDS = 2.0  # decades of prior odds either way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A line.
+
+    Args:
+        name: What it is, as the legend says.
+        tone: Class of the style sheet that gives the colour.
+        points: As `polyline` takes them.
+        dash: As `stroke-dasharray`.
+    """
+
+    name: str
+    tone: str
+    points: str
+    dash: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Lines on axes; ticks are (place, text)."""
+
+    traces: tuple[Trace, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+    neutral: float
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True, kw_only=True)
+class RatioFigure:
+    """How good the ratios of one measurement are.
+
+    Args:
+        name: What was measured.
+        tippett: Shares of each class whose ratio is at least so large.
+        cross_entropy: What is not known after hearing the ratios, in bits, by prior odds.
+        misleading: Shares of originals with a ratio above 1, and of recaptures with one below.
+    """
+
+    name: str
+    tippett: Panel
+    cross_entropy: Panel
+    misleading: tuple[float, float]
+
+
+def ratio_figures(card: Card) -> tuple[RatioFigure, ...]:
+    """Photographs like those calibrated, and all real ones together; nothing where none is known.
+
+    Real photographs are pooled with the weight of each measurement's photographs.
+    """
+    measured = [one for one in card.measured if one.ratios is not None]
+    clean = [one for one in measured if one.kind == "clean"][:1]
+    real = [one for one in measured if one.kind == "real"]
+    found = [
+        (sanitize(one.name), [(one.ratios, one.photographs)])
+        for one in clean
+        if one.ratios is not None
+    ]
+    if real:
+        parts = [(one.ratios, one.photographs) for one in real if one.ratios is not None]
+        names = ", ".join(sanitize(one.name) for one in real)
+        found.append((f"real photographs: {names}", parts))
+    return tuple(_figure(name, parts, card) for name, parts in found)
+
+
+def _figure(name: str, parts: Sequence[tuple[RatioSample, int]], card: Card) -> RatioFigure:
+    sides = [
+        _pooled((getattr(sample, side), count) for sample, count in parts)
+        for side in ("originals", "recaptured")
+    ]
+    ratios = np.concatenate(sides)
+    labels = np.repeat([0, 1], [len(side) for side in sides])
+    return RatioFigure(
+        name=name,
+        tippett=_tippett(ratios, labels, card.words.plurals),
+        cross_entropy=_cross_entropy(ratios, labels),
+        misleading=(float((sides[0] > 0).mean()), float((sides[1] < 0).mean())),
+    )
+
+
+def _pooled(parts: Iterable[tuple[Sequence[float], int]]) -> Floats:
+    """Samples of several measurements, each repeated until it weighs as its photographs do."""
+    given = [(np.array(values), count) for values, count in parts]
+    return np.concatenate(
+        [
+            np.quantile(values, (np.arange(count) + 0.5) / count, method="inverted_cdf")
+            for values, count in given
+        ]
+    )
+
+
+def _tippett(ratios: Floats, labels: npt.NDArray[np.int64], plurals: Sequence[str]) -> Panel:
+    found = tippett(ratios, labels)
+    reach = max(_LEAST, float(np.ceil(np.abs(ratios).max())))
+    sides = ((plurals[0], "class-0", found.originals), (plurals[1], "other", found.recaptured))
+    return Panel(
+        traces=tuple(
+            Trace(name=name, tone=tone, points=_steps(found.log10_lrs, shares, reach))
+            for name, tone, shares in sides
+        ),
+        across=_decades(reach),
+        up=_shares(),
+        neutral=_across(0, reach),
+    )
+
+
+def _cross_entropy(ratios: Floats, labels: npt.NDArray[np.int64]) -> Panel:
+    found = empirical_cross_entropy(ratios, labels)
+    lines = (
+        ("as they are", "other", "", found.found),
+        ("calibrated as well as can be", "class-0", "6 4", found.calibrated),
+        ("without ratios", "undecided", "2 4", found.nothing),
+    )
+    return Panel(
+        traces=tuple(
+            Trace(name=name, tone=tone, dash=dash, points=_line(found.log10_odds, bits))
+            for name, tone, dash, bits in lines
+        ),
+        across=_decades(_ODDS),
+        up=_shares(),
+        neutral=_across(0, _ODDS),
+    )
+
+
+def _steps(at: Floats, shares: Floats, reach: float) -> str:
+    """A line that falls behind each ratio."""
+    xs = np.concatenate([[-reach], np.repeat(at, 2), [reach]])
+    after = np.append(shares[1:], 0.0)
+    ys = np.concatenate([[1.0], np.stack([shares, after], 1).ravel(), [0.0]])
+    return _joined(xs, ys, reach)
+
+
+def _line(odds: Floats, bits: Floats) -> str:
+    return _joined(odds, np.minimum(bits, 1.0), _ODDS)
+
+
+def _joined(xs: Floats, ys: Floats, reach: float) -> str:
+    return " ".join(f"{_across(x, reach):g},{_up(y):g}" for x, y in zip(xs, ys, strict=True))
+
+
+def _decades(reach: float) -> tuple[tuple[float, str], ...]:
+    step = 1 if reach <= 3 else 2
+    values = range(-int(reach) // step * step, int(reach) + 1, step)
+    return tuple((_across(v, reach), in_figures(float(v))) for v in values if abs(v) <= reach)
+
+
+def _shares() -> tuple[tuple[float, str], ...]:
+    return tuple((_up(share), f"{share:g}") for share in (0.0, 0.5, 1.0))
+
+
+def _across(value: float, reach: float) -> float:
+    return round(LEFT + (WIDTH - RIGHT - LEFT) * (float(value) + reach) / (2 * reach), 1)
+
+
+def _up(share: float) -> float:
+    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * float(share), 1)
