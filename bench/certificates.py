@@ -25,7 +25,8 @@ import scipy.fft
 import torch
 from torch import Tensor, nn
 
-from trueshot.bundle import load_bundle
+from trueshot.bundle import load_bundle, save_bundle
+from trueshot.card import Card, InputContract
 from trueshot.certificates.amplitude import linf_constants, taper
 from trueshot.certificates.bounds import Bounds
 from trueshot.datasets import Dataset
@@ -317,7 +318,7 @@ LEARNED = {
     256: (
         Learned(side=128, window=64, rings=10, highest=2, units=(64, 64)),
         Learned(side=128, window=128, rings=12, highest=3, units=(64, 64)),
-        Learned(side=256, window=128, rings=12, highest=3, units=(64, 64), each=2),
+        Learned(side=256, window=64, rings=10, highest=2, units=(64, 64), each=1, epochs=80),
     ),
 }
 
@@ -524,6 +525,25 @@ def shown(found: Row) -> str:
     return " | ".join([f"| {found.side}", found.entry, *cells, f"{displays} |"])
 
 
+def bundled(learned: Learned, threshold: float, dataset: Dataset, file: Path, out: Path) -> None:
+    """A network with the threshold that was chosen, as a bundle."""
+    network = trained(learned, dataset, out)
+    with torch.no_grad():
+        network.threshold += threshold
+    settings = {"name": "lipschitz", "window": learned.window, "rings": learned.rings}
+    card = Card(
+        network={**settings, "highest": learned.highest, "units": list(learned.units)},
+        side=learned.side,
+        data=dataset.fingerprint(learned.side),
+        contract=InputContract(side=learned.side),
+        title="Certified lattice detector",
+        task="Original or recaptured, with a radius that no change of levels can cross.",
+        licence="For research; trained on simulated recaptures.",
+        limits=("Knows displays close by, in focus, and no prints.",),
+    )
+    save_bundle(file, Detector(network).eval(), card)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", type=Path)
@@ -534,6 +554,9 @@ def main() -> None:
     parser.add_argument("--validation", type=int, default=400, help="Likewise of validation.")
     parser.add_argument("--smoothed", nargs="*", default=[], help="Detectors to be smoothed.")
     parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--deviation", type=float, nargs="*", default=[16.0, 64.0])
+    parser.add_argument("--smoothed-crops", type=int, default=100, help="Of each class.")
+    parser.add_argument("--bundle", type=Path, help="Where to keep the detector of 128 px.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out: Path = arguments.out
@@ -550,9 +573,13 @@ def main() -> None:
             if arguments.entry in name:
                 file = out / f"{side}px-{name.replace(' ', '_').replace(',', '')}.json"
                 print(shown(kept(file, partial(judged, name, side, parts, make))), flush=True)
+        if side == 128 and arguments.bundle:
+            best = LEARNED[side][2]
+            found = best_threshold(scored(best, side, parts, dataset, out)[0], parts[0].labels)
+            bundled(best, found, dataset, arguments.bundle, out)
         for name in arguments.smoothed:
-            for deviation in (16.0, 64.0):
-                few = crops_of(dataset, side, "test", 100)
+            for deviation in arguments.deviation:
+                few = crops_of(dataset, side, "test", arguments.smoothed_crops)
                 scores = smoothed(load_bundle(name)[0].eval(), few, deviation, arguments.draws)
                 right = certified(scores, few.labels, 0.0)
                 print(f"{side} px, smoothed {name}, σ = {deviation:g}:", end=" ")
