@@ -35,6 +35,7 @@ from trueshot.progress import progress
 Bytes = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 
+_NOISE = 1  # stream of random numbers
 _TRIES = 20  # places that are looked at for each patch
 COLUMNS = ("path", "label", "part", "scene", "kind")
 
@@ -47,12 +48,15 @@ class Patching:
         side: Of a patch, in pixels.
         per_photograph: At most so many of each, and no more than fit beside one another.
         seed: Of where they lie.
+        noise: To half of the patches of both classes Gaussian noise is added, of a deviation up to
+            so many levels: noise is no sign of a recapture.
         with_photographs: Whether the manifest lists the photographs, too, where they are.
     """
 
     side: int = 192
     per_photograph: int = 12
     seed: int = 0
+    noise: float = 0.0
     with_photographs: bool = False
 
 
@@ -85,7 +89,9 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
                 writer.writerow({"path": there} | {key: row[key] for key in COLUMNS[1:]})
             pixels = read_image(photograph).pixels
             random = np.random.default_rng([patching.seed, number, at])
+            noise = np.random.default_rng([patching.seed, number, at, _NOISE])
             for place, patch in enumerate(_patches(pixels, row, patching, random)):
+                patch = _noisy(patch, patching.noise, noise)
                 name = f"{number}/{Path(row['path']).with_suffix('')}-{place:02d}.png"
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 file = io.BytesIO()
@@ -155,6 +161,15 @@ def _patches(
                 return
 
 
+def _noisy(patch: Bytes, most: float, random: np.random.Generator) -> Bytes:
+    deviation = random.uniform(0, most) if most and random.random() < 0.5 else 0.0
+    if not deviation:
+        return patch
+    return np.clip(np.rint(patch + random.normal(0, deviation, patch.shape)), 0, 255).astype(
+        np.uint8
+    )
+
+
 def _bounds(
     shape: tuple[int, int], outline: Points | None, side: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -186,12 +201,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--noise", type=float, default=0.0, help="levels, at most")
     parser.add_argument("--with-photographs", action="store_true", help="list them, too")
     given = parser.parse_args(arguments)
     patching = Patching(
         side=given.side,
         per_photograph=given.per_photograph,
         seed=given.seed,
+        noise=given.noise,
         with_photographs=given.with_photographs,
     )
     try:
