@@ -54,8 +54,6 @@ LIMITS = (
     "A photograph of a room with a lit screen in it is a recapture here, whatever it is for.",
     "Whoever adds noise of a level on purpose turns every verdict: an attack on the texture alone "
     "outweighs lattice and context. Use `robust` where somebody may want to deceive.",
-    "Noise that was added after the camera looks like the texture of a recapture: of three levels "
-    "on all pixels it makes nearly every original one.",
     "Recaptures that fill the frame, and were scaled down until no grid is left, leave little to "
     "see: no border, no lattice.",
 )
