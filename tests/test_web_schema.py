@@ -72,7 +72,9 @@ def test_every_answer_is_one_that_is_described(
     if method == "GET":
         assert statuses.keys() == {200}
     elif mode is GenerationMode.NEGATIVE:
-        assert all(400 <= status < 500 for status in statuses)
+        # Schemathesis itself refuses a 200 for what is wrong; some that it draws are right.
+        assert all(status == 200 or 400 <= status < 500 for status in statuses)
+        assert any(400 <= status < 500 for status in statuses)
     else:  # bytes at random are seldom a photograph
         assert statuses.keys() <= {200, 415, 422}
 
