@@ -79,6 +79,8 @@ SETTINGS = {
         limits=(
             *SIMULATED,
             "It looks for strong grids alone: of most photographs it says nothing.",
+            "It is harder to deceive, not impossible: where grids are faint, noise of two levels "
+            "made for it turns what recaptures it would find, see the measurements.",
             PAIRS_LIMITS["both"][4],
         ),
     ),
