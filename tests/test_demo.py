@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="it would install all anew")
 def test_the_demo_makes_a_page_from_nothing_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    settings = {"TRUESHOT_DEMO_ITERATIONS": "4", "TRUESHOT_DEMO_CROPS": "80"}
+    settings = {"TRUESHOT_DEMO_ITERATIONS": "4", "TRUESHOT_DEMO_CROPS": "16"}
     line = [str(ROOT / "scripts" / "demo"), str(tmp_path)]
     runs = [
         subprocess.run(
