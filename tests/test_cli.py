@@ -119,7 +119,7 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
 def test_reproduce_is_one_command_from_nothing_to_the_page_and_goes_on(
     recipes: list[str], tmp_path: Path
 ) -> None:
-    small = ("--embedded", "--conditions", "paper", "--per-class", 40, "--iterations", 4)
+    small = ("--embedded", "--conditions", "paper", "--per-class", 16, "--iterations", 4)
     command = ("reproduce", *small, *recipes, "--out", tmp_path / "r")
     first = run(*command, "--size", 16)
     both = run(*command, "--size", 16, "--size", 32)
