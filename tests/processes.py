@@ -15,8 +15,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
@@ -97,6 +98,37 @@ class Forked:
     @property
     def stderr(self) -> str:
         return self._said[1].read_text("utf-8")
+
+
+def kill_at_moments(
+    start: Callable[[], Forked],
+    out: Path,
+    told: Callable[[], int],
+    moment: Callable[[], int],
+    kept: Callable[[], int] | None = None,
+    times: int = 3,
+) -> None:
+    """Kill a process so many times at work; one that ended before (if this one slept) begins anew.
+
+    Args:
+        start: Begins it, or goes on with what is there.
+        out: The folder that it works in.
+        told: How much it says to have done.
+        moment: How much more is to be done before it is killed.
+        kept: How much of it a new process begins with; all, by default.
+        times: How often.
+    """
+    while times:
+        enough = (kept or told)() + moment()
+        process = start()
+        while process.poll() is None and told() < enough:
+            time.sleep(0.02)
+        status = process.kill()
+        assert status in (0, -signal.SIGKILL), process.stderr
+        if status:
+            times -= 1
+        else:
+            shutil.rmtree(out)
 
 
 @dataclass(frozen=True)

@@ -555,7 +555,7 @@ def test_many_requests_at_once_are_answered_and_leave_nothing_behind() -> None:
             """Statuses until it was judged."""
             said = [service.send(bright(number % 256, 64)).status_code]
             while said[-1] == 503:
-                time.sleep(0.01)
+                time.sleep(0.05)
                 said.append(service.send(bright(number % 256, 64)).status_code)
             return said
 
