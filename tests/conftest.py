@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +16,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from processes import ForkedServer
 from torch import Tensor, nn
 
+from trueshot.calibrating import error_rates
 from trueshot.datasets import Dataset, Photo, Settings, prepare, shortcuts
 from trueshot.detector import Detector
+from trueshot.engines import fork_server
 from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
 
 SIDE = 32
@@ -31,11 +36,32 @@ settings.load_profile("busy")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# The tensors of the tests are small: a second thread would only wait.
-torch.set_num_threads(1)
+# The tensors of the tests are small: a second thread, here and in processes that are started, would
+# only wait, and waits busily. Who sets the variable has the tests run with as many as it says.
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
+
+# Most of what workers cost is that what they are forked from starts and imports.
+BEGUN, fork_server._begun = fork_server._begun, ForkedServer  # type: ignore[assignment]
+
+
+@pytest.fixture
+def workers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have workers come from an interpreter that is started for them, as outside of tests."""
+    monkeypatch.setattr(fork_server, "_begun", BEGUN)
+
 
 # Every data set is audited, and few tests are about that: they grow the whole forest.
 TREES, shortcuts.TREES = shortcuts.TREES, 8
+
+
+# The rates of every bundle have intervals, which tests of `trueshot.calibration` draw as often as
+# is wanted of them.
+error_rates._DRAWS = 100
+
+
+def pytest_collection_finish() -> None:
+    """Have what was imported stay: to look through it for garbage takes most of a second."""
+    gc.freeze()
 
 
 @contextmanager

@@ -12,13 +12,20 @@ import os
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
+import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
+
+from trueshot.engines import fork_server
 
 _LONG_TO_IMPORT = (
     "torch",
@@ -30,6 +37,10 @@ _LONG_TO_IMPORT = (
     "sklearn.ensemble",
     "sklearn.metrics",
     "skimage.metrics._structural_similarity",
+    "onnx",
+    "onnxruntime",
+    "torch.onnx",
+    "pyarrow.dataset",
     "matplotlib.figure",
     "matplotlib.backends.backend_agg",
     "pyarrow.parquet",
@@ -89,6 +100,75 @@ class Forked:
         return self._said[1].read_text("utf-8")
 
 
+def kill_at_moments(
+    start: Callable[[], Forked],
+    out: Path,
+    told: Callable[[], int],
+    moment: Callable[[], int],
+    kept: Callable[[], int] | None = None,
+    times: int = 3,
+) -> None:
+    """Kill a process so many times at work; one that ended before (if this one slept) begins anew.
+
+    Args:
+        start: Begins it, or goes on with what is there.
+        out: The folder that it works in.
+        told: How much it says to have done.
+        moment: How much more is to be done before it is killed.
+        kept: How much of it a new process begins with; all, by default.
+        times: How often.
+    """
+    while times:
+        enough = (kept or told)() + moment()
+        process = start()
+        while process.poll() is None and told() < enough:
+            time.sleep(0.02)
+        status = process.kill()
+        assert status in (0, -signal.SIGKILL), process.stderr
+        if status:
+            times -= 1
+        else:
+            shutil.rmtree(out)
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A descriptor, sent to a process that is forked: there it is the number of its own."""
+
+    number: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (DupFd(self.number),)
+
+
+def _received(descriptor: Any) -> int:
+    return int(descriptor.detach())
+
+
+class ForkedServer:
+    """A fork server of workers (`trueshot.engines.fork_server`) that is forked itself.
+
+    Args:
+        descriptor: Of the connection that it obeys.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        given = _Sent(descriptor), _Sent(2), str(Path.cwd()), dict(os.environ)
+        self._process = _context().Process(target=_serve, args=given, daemon=True)
+        self._process.start()
+        self.pid = self._process.pid
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """Its status, when it has ended."""
+        self._process.join(seconds)
+        if self._process.is_alive():
+            raise subprocess.TimeoutExpired("fork server", seconds or 0.0)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
 @functools.cache
 def _context() -> multiprocessing.context.ForkServerContext:
     context = multiprocessing.get_context("forkserver")
@@ -102,6 +182,19 @@ def _context() -> multiprocessing.context.ForkServerContext:
         if before is not None:
             os.environ["OMP_NUM_THREADS"] = before
     return context
+
+
+def _serve(descriptor: int, stderr: int, folder: str, environment: dict[str, str]) -> None:
+    """Do what `python -P -m trueshot.engines.fork_server` does."""
+    os.setsid()
+    os.dup2(stderr, 2)
+    os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    fork_server.main(descriptor, os.getppid())
+    os._exit(0)
 
 
 def _tidy(process: BaseProcess, folder: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 import torch
 from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
-from processes import Forked
+from processes import Forked, kill_at_moments
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
@@ -69,7 +68,7 @@ def recipes(tmp_path: Path) -> list[str]:
     return arguments
 
 
-def test_two_folders_become_tables_and_figures(
+def test_two_folders_become_tables_and_figures_that_keep_other_sizes_and_their_schedules(
     photos: list[Photo], recipes: list[str], tmp_path: Path
 ) -> None:
     folder = photos[0].path.parent.parent
@@ -79,11 +78,13 @@ def test_two_folders_become_tables_and_figures(
     )  # fmt: skip
     assert "32 px: crops per class: train 8, validation 2, test 10" in prepared.stdout
     assert "shortcut audit" in prepared.stdout
-    done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, "--iterations", 4)
+    for side, iterations in ((SIDE, 4), (16, 3)):
+        how = ("--size", side, "--iterations", iterations)
+        done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, *how)
     results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
-    assert [(r["side"], r["detector"]) for r in results] == [
-        (16, "plain"), (16, "safe"), (32, "plain"), (32, "safe"),
-    ]  # fmt: skip
+    found = [(r["side"], r["detector"], r["recipe"]["schedule"]["iterations"]) for r in results]
+    assert found == [(16, "plain", 3), (16, "safe", 3), (32, "plain", 4), (32, "safe", 4)]
+    assert "16 × 16 | 32 × 32" in (tmp_path / "r" / "tables.md").read_text("utf-8")
     for result in results:
         assert len(result["trials"]) == 10
         assert all(sum(trial["tried"]) == 20 for trial in result["trials"])
@@ -101,17 +102,15 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
         return Forked("trueshot", "reproduce", dataset.folder, "--out", out, *recipes, *short)
 
     assert start(tmp_path / "whole").wait() == 0
-    moments, kills, out = random.Random(2), 0, tmp_path / "killed"
-    for _ in range(4):
-        kept = 40 * len([*out.rglob("detector.safetensors")]) + lines(out, "result.jsonl")
-        process, enough = start(out), kept + moments.randint(5, 30)  # of 102
-        while process.poll() is None and lines(out, "*.jsonl") < enough:
-            time.sleep(0.01)
-        if process.poll() is not None:
-            break
-        kills += process.kill() != 0
+    moments, out = random.Random(2), tmp_path / "killed"
+    kill_at_moments(
+        lambda: start(out),
+        out,
+        lambda: lines(out, "*.jsonl"),
+        lambda: moments.randint(5, 30),  # of 102
+        lambda: 40 * len([*out.rglob("detector.safetensors")]) + lines(out, "result.jsonl"),
+    )
     assert start(out).wait() == 0
-    assert kills >= 2
     for name in ("results.json", "tables.md", "figure-2-32px.png", "figure-5-32px.png"):
         assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
@@ -119,7 +118,7 @@ def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
 def test_reproduce_is_one_command_from_nothing_to_the_page_and_goes_on(
     recipes: list[str], tmp_path: Path
 ) -> None:
-    small = ("--embedded", "--conditions", "paper", "--per-class", 40, "--iterations", 4)
+    small = ("--embedded", "--conditions", "paper", "--per-class", 16, "--iterations", 4)
     command = ("reproduce", *small, *recipes, "--out", tmp_path / "r")
     first = run(*command, "--size", 16)
     both = run(*command, "--size", 16, "--size", 32)
@@ -304,20 +303,6 @@ def test_the_public_names_are_there() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         _ = trueshot.nonsense
     assert torch.is_tensor(trueshot.FGSM(budget=torch.ones(2)).budget)
-
-
-def test_reproduce_keeps_other_sizes_and_their_schedules(
-    photos: list[Photo], recipes: list[str], tmp_path: Path
-) -> None:
-    data = prepare(photos, tmp_path / "d", Settings(sides=(16, SIDE), per_class=20))
-    out = tmp_path / "r"
-    for side, iterations in ((SIDE, 4), (16, 3)):
-        arguments = ("--size", side, "--iterations", iterations)
-        run("reproduce", data.folder, "--out", out, *recipes, *arguments)
-    results = json.loads((out / "results.json").read_text())["results"]
-    found = [(r["side"], r["detector"], r["recipe"]["schedule"]["iterations"]) for r in results]
-    assert found == [(16, "plain", 3), (16, "safe", 3), (32, "plain", 4), (32, "safe", 4)]
-    assert "16 × 16 | 32 × 32" in (out / "tables.md").read_text("utf-8")
 
 
 def test_reproduce_notices_before_training_that_there_is_nothing_to_judge(

@@ -8,7 +8,6 @@ import json
 import os
 import random
 import threading
-import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -23,7 +22,7 @@ from conftest import SIDE, all_trees, photo_pixels, write_photos
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from processes import Forked
+from processes import Forked, kill_at_moments
 
 from trueshot.datasets import (
     PARTS,
@@ -147,17 +146,9 @@ def test_a_preparation_killed_at_random_moments_ends_as_one_that_was_not(
         return Forked(script, folder / "original", folder / "recaptured", out)
 
     assert start(tmp_path / "whole").wait() == 0
-    moments, kills, out = random.Random(1), 0, tmp_path / "killed"
-    while kills < 4:
-        enough = journalled(out) + moments.randint(1, 8)
-        process = start(out)
-        while process.poll() is None and journalled(out) < enough:
-            time.sleep(0.005)
-        if process.poll() is not None:
-            break
-        kills += process.kill() != 0
+    moments, out = random.Random(1), tmp_path / "killed"
+    kill_at_moments(lambda: start(out), out, lambda: journalled(out), lambda: moments.randint(1, 8))
     assert start(out).wait() == 0
-    assert kills >= 2
     assert contents(out) == contents(tmp_path / "whole")
 
 

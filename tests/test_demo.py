@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.mark.skipif(not (ROOT / ".venv").is_dir(), reason="it would install all anew")
 def test_the_demo_makes_a_page_from_nothing_and_goes_on_where_it_was(tmp_path: Path) -> None:
-    settings = {"TRUESHOT_DEMO_ITERATIONS": "4", "TRUESHOT_DEMO_CROPS": "80"}
+    settings = {"TRUESHOT_DEMO_ITERATIONS": "2", "TRUESHOT_DEMO_CROPS": "16"}
     line = [str(ROOT / "scripts" / "demo"), str(tmp_path)]
     runs = [
         subprocess.run(
@@ -25,8 +25,8 @@ def test_the_demo_makes_a_page_from_nothing_and_goes_on_where_it_was(tmp_path: P
     for run in runs:
         assert run.returncode == 0, run.stderr
         assert str(tmp_path / "run" / "page.html") in run.stdout
-    assert "yang 64 px: 4/4" in runs[0].stderr
-    assert "yang 64 px: 1/4" not in runs[1].stderr
+    assert "yang 64 px: 2/2" in runs[0].stderr
+    assert "yang 64 px: 1/2" not in runs[1].stderr
     page = (tmp_path / "run" / "page.html").read_text("utf-8")
     assert "simulated" in page
     assert "PGD" in page

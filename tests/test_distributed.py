@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import socket
-import subprocess
 import sys
 from ast import literal_eval
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import wait_until
 from processes import Forked
 from test_training import small
 
@@ -60,9 +58,28 @@ with processes(torch.device("cpu")) as (together, _):
 """
 
 
-def launched(count: int, *arguments: str) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*launcher, f"--nproc-per-node={count}", *arguments]
+LAUNCHER = """
+import runpy, sys
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+def started(*arguments):
+    sys.argv = ["trueshot", *arguments]
+    try:
+        runpy.run_module("trueshot", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert not end.code
+
+config = LaunchConfig(
+    min_nodes=1, max_nodes=1, nproc_per_node=int(sys.argv[1]), max_restarts=0,
+    rdzv_backend="c10d", rdzv_endpoint="localhost:0", start_method="fork",
+)
+elastic_launch(config, started)(*sys.argv[2:])
+"""
+
+
+def launched(count: int, *arguments: object) -> Forked:
+    """What `torchrun` does, but for processes that are forked."""
+    return Forked(LAUNCHER, count, *arguments, GLOO_SOCKET_IFNAME=loopback())
 
 
 def forked(count: int, program: str, *arguments: object) -> list[Forked]:
@@ -72,16 +89,8 @@ def forked(count: int, program: str, *arguments: object) -> list[Forked]:
     return [Forked(program, *arguments, **known, RANK=str(rank)) for rank in range(count)]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": loopback()}
-
-
 def loopback() -> str:
     return "lo0" if sys.platform == "darwin" else "lo"
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +120,7 @@ def test_gradients_statistics_and_parts_are_those_of_one_process(
 def train_command(recipe: Recipe, dataset: Dataset, out: Path) -> list[str]:
     path = out.with_suffix(".yaml")
     path.write_text(recipe.to_yaml(), "utf-8")
-    return [
-        "-m",
-        "trueshot",
-        "train",
-        str(dataset.folder),
-        "--recipe",
-        str(path),
-        "--out",
-        str(out),
-    ]
+    return ["train", str(dataset.folder), "--recipe", str(path), "--out", str(out)]
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
@@ -150,22 +150,22 @@ def test_a_run_on_two_processes_is_that_of_one_and_goes_on_with_another_number(
 ) -> None:
     recipe = by_difference(small())
     train(recipe, dataset, tmp_path / "one")
-    done = run(*launched(2, *train_command(recipe, dataset, tmp_path / "two")))
-    assert done.returncode == 0, done.stderr
+    arguments = train_command(recipe, dataset, tmp_path / "two")
+    done = launched(2, *arguments)
+    assert done.wait() == 0, done.stderr
     assert done.stdout.count("detector: ") == 1  # one process speaks
     assert_close_to(tmp_path / "two", tmp_path / "one")
     # Of a run that two processes began, the rest on one: the checkpoint is at its end already.
     (tmp_path / "two" / "detector.safetensors").unlink()
     train(recipe, dataset, tmp_path / "two")
     assert_close_to(tmp_path / "two", tmp_path / "one")
-    _, _, *arguments = train_command(recipe, dataset, tmp_path / "two")
     for process in forked(2, "trueshot", *arguments):
         assert process.wait() == 0, process.stderr
 
 
 def test_what_the_first_process_refuses_it_alone_says(dataset: Dataset, tmp_path: Path) -> None:
     train(small(2), dataset, tmp_path / "run")
-    _, _, *arguments = train_command(small(3), dataset, tmp_path / "run")
+    arguments = train_command(small(3), dataset, tmp_path / "run")
     started = forked(2, "trueshot", *arguments)
     assert [process.wait() for process in started] == [2, 0]
     said = "".join(process.stderr for process in started)
@@ -179,22 +179,37 @@ from trueshot.datasets import Dataset
 from trueshot.training import load_recipe, train
 train(load_recipe(sys.argv[1]), Dataset.open(sys.argv[2]), sys.argv[3], checkpoint_seconds=0)
 """
+DIES = (
+    """
+import os, signal
+from trueshot.training import steps
+mixed, left = steps.mixed, 5
+
+def then_dies(*arguments):
+    global left
+    left -= 1
+    if os.environ["RANK"] == "1" and not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return mixed(*arguments)
+
+steps.mixed = then_dies
+"""
+    + TRAIN
+)
 
 
 def test_a_process_that_dies_ends_the_run_with_an_error_and_another_number_goes_on(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    recipe, out = small(iterations=120), tmp_path / "run"
+    recipe, out = small(iterations=20), tmp_path / "run"
     path = tmp_path / "recipe.yaml"
     path.write_text(recipe.to_yaml(), "utf-8")
-    first, second = forked(2, TRAIN, path, dataset.folder, out)
-    wait_until(lambda: len(read_lines(out / "log.jsonl")) >= 5 or first.poll() is not None)
-    assert first.poll() is None, first.stderr
-    second.kill()
+    first, second = forked(2, DIES, path, dataset.folder, out)
+    assert second.wait() == -signal.SIGKILL
     assert first.wait() != 0
     assert "another process of this run has died" in first.stderr
     _, header = read_safetensors(out / "checkpoint.safetensors")
-    assert 0 < json.loads(header["trueshot-checkpoint"])["step"] < 120
+    assert 0 < json.loads(header["trueshot-checkpoint"])["step"] < 20
     train(recipe, dataset, out)  # goes on, on one process
     train(recipe, dataset, tmp_path / "whole")
     assert_close_to(out, tmp_path / "whole")

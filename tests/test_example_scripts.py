@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import SIDE
+from processes import Forked
 from typer.testing import CliRunner
 
 from trueshot.bundle import load_bundle, read_card
@@ -19,10 +18,17 @@ from trueshot.networks import own
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+PYTHON = """
+import runpy, sys
+del sys.argv[0]
+sys.path.insert(0, sys.argv[0].rpartition("/")[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def run(script: str, *arguments: object) -> str:
-    command = [sys.executable, EXAMPLES / script, *arguments]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = Forked(PYTHON, EXAMPLES / script, *arguments)
+    assert done.wait() == 0, done.stderr
     return done.stdout
 
 

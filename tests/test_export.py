@@ -82,11 +82,13 @@ def exported_from(bundle: Path, out: Path) -> tuple[str, float]:
     return export_onnx(*load_bundle(bundle), bundle_sha256(bundle), out)
 
 
-def run(path: Path, crops: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """What anybody gets who knows nothing of us."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def opened(path: Path) -> Callable[[np.ndarray[Any, Any]], dict[str, Any]]:
+    """What anybody gets of crops who knows nothing of us."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_outputs()]
-    return dict(zip(names, session.run(None, {"crops": crops}), strict=True))
+    return lambda crops: dict(zip(names, session.run(None, {"crops": crops}), strict=True))
 
 
 def test_the_file_alone_judges_as_the_bundle(bundle: Path, tmp_path: Path) -> None:
@@ -145,8 +147,9 @@ def test_the_graph_gives_all_that_the_judge_gives(
     (detector, card), verdicts = load_bundle(path), set()
     exported = tmp_path / "detector.onnx"
     exported.write_bytes(write_graph(photograph_graph(detector, card)))
+    run = opened(exported)
     for crops in itertools.islice(photographs(SIDE, 23, seed=1), 60):
-        found = run(exported, crops)
+        found = run(crops)
         prediction = judged_of(card, found["scores"])
         assert found["score"] == pytest.approx(prediction.score, abs=1e-12)
         words = (*RECAPTURE.words.verdicts, UNDECIDED)

@@ -56,9 +56,11 @@ def bundle_of(path: Path, network: dict[str, Any] = LCNN, **card: Any) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         detector = made.new_detector().train()
+        for layer in detector.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.momentum = 0.95  # at once, almost, its statistics are those of what is judged
         with torch.no_grad():
-            for _ in range(30):  # until the statistics are those of what is judged
-                detector(to_levels(crops()))
+            detector(to_levels(crops()))
             for value in detector.parameters():
                 value.mul_(1.0 + 0.5 * torch.rand_like(value))
     save_bundle(path, detector.eval(), made)

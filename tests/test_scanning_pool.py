@@ -116,6 +116,7 @@ def test_a_worker_that_says_half_a_message_is_late_and_no_riddle(pool: Pool) -> 
 
 
 @LINUX
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_memory_is_bounded_and_its_want_is_said() -> None:
     with Pool(TRICKS, workers=1, memory=2**28) as pool:
         assert pool.run({"do": "eat", "bytes": 2**27}).content == {"bytes": 2**27}
@@ -145,6 +146,7 @@ def test_one_death_disturbs_no_request_beside_it(pool: Pool) -> None:
 
 
 @LINUX
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_a_worker_cannot_write_to_a_file_or_to_the_terminal(
     pool: Pool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_worker_cannot_write_to_a_file_or_to_the_terminal(
 
 
 @LINUX
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_when_the_fork_server_is_killed_its_workers_end_and_another_takes_its_place(
     pool: Pool,
 ) -> None:
@@ -165,6 +168,7 @@ def test_when_the_fork_server_is_killed_its_workers_end_and_another_takes_its_pl
     assert pool.run({"do": "echo"}).content["pid"] != worker
 
 
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_what_cannot_be_loaded_is_said_as_the_loader_said_it() -> None:
     with Pool("scanning_workers:refuse") as pool:
         with pytest.raises(BundleError, match="this one: no bundle at all"):
@@ -178,6 +182,7 @@ def test_a_loader_that_is_not_there_is_no_riddle() -> None:
         _ = pool.facts
 
 
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_a_file_of_a_modules_name_in_this_folder_is_not_imported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,6 +193,7 @@ def test_a_file_of_a_modules_name_in_this_folder_is_not_imported(
         assert pool.run({"do": "echo"}).content
 
 
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_closing_ends_all_processes_and_frees_who_waits() -> None:
     pool = Pool(TRICKS, workers=2)
     fork_server = pool.facts["pid"]
@@ -203,6 +209,7 @@ def test_closing_ends_all_processes_and_frees_who_waits() -> None:
     assert not is_alive(worker)
 
 
+@pytest.mark.usefixtures("workers_of_their_own")
 def test_a_pool_that_is_closed_at_once_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trueshot.engines.fork_server._SECONDS_TO_END", None)  # nothing is forced
     pool = Pool(TRICKS)

@@ -192,14 +192,15 @@ def save(folder: Path, *results: EvaluationResult) -> Path:
     return folder
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every suite of three detectors, and with pictures."""
+    folder = tmp_path_factory.mktemp("kept") / "run"
     for number in range(4):
-        write_png(tmp_path / "run" / "examples" / f"{number}.png", photo_pixels(number, True, 64))
+        write_png(folder / "examples" / f"{number}.png", photo_pixels(number, True, 64))
     plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
     return save(
-        tmp_path / "run",
+        folder,
         replace(PLAIN, examples=examples("plain")),
         FALSE,
         ROBUST,
@@ -208,6 +209,18 @@ def run(tmp_path: Path) -> Path:
         everyday(ROBUST, blur=310),
         replace(plain, bundle_sha256=PLAIN.bundle_sha256, split_by="source"),
     )
+
+
+@pytest.fixture
+def run(kept: Path, tmp_path: Path) -> Path:
+    """The same, to be changed."""
+    return Path(shutil.copytree(kept, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def page(kept: Path) -> str:
+    """The page of all that was kept."""
+    return report(kept)
 
 
 def found(*results: EvaluationResult) -> list[LoadedResult]:
@@ -239,8 +252,8 @@ def of(right: int, total: int) -> str:
     return f"{100 * right / total:.1f} {100 * low:.1f}–{100 * high:.1f}"
 
 
-def test_the_strong_table_holds_each_worst_case_and_each_direction_apart(run: Path) -> None:
-    rows = iter(Reader(report(run)).table("Worst case, L∞")[1:])
+def test_the_strong_table_holds_each_worst_case_and_each_direction_apart(page: str) -> None:
+    rows = iter(Reader(page).table("Worst case, L∞")[1:])
     for result in (PLAIN, ROBUST, FALSE):  # in the order of the files
         cases = result.curve("linf")
         assert next(rows) == [
@@ -251,8 +264,8 @@ def test_the_strong_table_holds_each_worst_case_and_each_direction_apart(run: Pa
     assert not list(rows)
 
 
-def test_the_first_table_holds_single_attacks_and_the_worst_case(run: Path) -> None:
-    rows = Reader(report(run)).table("One attack")
+def test_the_first_table_holds_single_attacks_and_the_worst_case(page: str) -> None:
+    rows = Reader(page).table("One attack")
     assert rows[0][2:] == ["clean", *(f"ε = {b:g}" for b in BUDGETS)]
     assert [row[-7] for row in rows[1:]] == [
         "FGSM", "LLCM (TGSM)", "PGD", "worst case", "FGSM", "worst case", "FGSM", "worst case",
@@ -272,8 +285,8 @@ def test_an_attack_that_met_survivors_only_has_no_figure_of_its_own() -> None:
     assert one.attacks_alone() == ["fgsm"]
 
 
-def test_files_stand_before_and_after_each_other(run: Path) -> None:
-    rows = Reader(report(run)).table("What survives a file. 64")
+def test_files_stand_before_and_after_each_other(page: str) -> None:
+    rows = Reader(page).table("What survives a file. 64")
     table = {}
     for row in rows[1:]:
         table[tuple(row[-8:-6])] = row[-6:]
@@ -284,23 +297,23 @@ def test_files_stand_before_and_after_each_other(run: Path) -> None:
     assert table["jpeg-75", "before"] != table["jpeg-75", "after"]
 
 
-def test_everyday_changes_stand_beside_no_change(run: Path) -> None:
-    rows = Reader(report(run)).table("Everyday changes")
+def test_everyday_changes_stand_beside_no_change(page: str) -> None:
+    rows = Reader(page).table("Everyday changes")
     assert rows[0] == ["change", "plain", "AUC, plain", "robust", "AUC, robust"]
     assert rows[1][:3] == ["no change", of(736, 800), "0.875"]
     assert rows[3] == ["blur-1", of(580, 800), "0.875", of(620, 800), "0.875"]
 
 
-def test_prices_count_what_was_tried_and_broken(run: Path) -> None:
-    rows = Reader(report(run)).table("at what price")
+def test_prices_count_what_was_tried_and_broken(page: str) -> None:
+    rows = Reader(page).table("at what price")
     fgsm = next(row for row in rows[1:] if row[0] == "plain")
     assert fgsm[2:] == ["FGSM", "3,680", "750", "300", "0", "11.0", "10.0", "62.5"]
     pgd = comparison(PLAIN).detectors[0].broken_first_by("linf", 5.0)
     assert pgd == {"pgd": PER_CLASS - 4}
 
 
-def test_the_papers_figures_stand_beside_ours(run: Path) -> None:
-    reader = Reader(report(run))
+def test_the_papers_figures_stand_beside_ours(page: str) -> None:
+    reader = Reader(page)
     plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
     assert reader.table("Table 1")[1:] == [["plain", ours(plain.single("clean")), "96.7", "0.950"]]
     rows = reader.table("Table 2")[1:]
@@ -351,14 +364,14 @@ def test_a_doubt_is_told_with_its_finding_and_its_meaning(run: Path) -> None:
     assert "no page on this doubt" in (out / "report.html").read_text("utf-8")
 
 
-def test_the_command_knows_what_each_doubt_means(run: Path) -> None:
-    assert "no page on this doubt" not in report(run)
+def test_the_command_knows_what_each_doubt_means(page: str) -> None:
+    assert "no page on this doubt" not in page
     assert DOUBT.name in NAMES
-    assert NAMES[DOUBT.name] in " ".join(Reader(report(run)).text.split())
+    assert NAMES[DOUBT.name] in " ".join(Reader(page).text.split())
 
 
-def test_how_it_was_obtained_is_said(run: Path) -> None:
-    text = Reader(report(run)).text
+def test_how_it_was_obtained_is_said(page: str) -> None:
+    text = Reader(page).text
     for words in (
         "d" * 64,
         "torch 2.13.0",
@@ -825,8 +838,8 @@ def test_clean_accuracy_is_that_before_any_file() -> None:
     assert isinstance(one, DetectorResults)
 
 
-def test_the_page_refers_to_nothing_outside_itself(run: Path) -> None:
-    html = report(run)
+def test_the_page_refers_to_nothing_outside_itself(page: str) -> None:
+    html = page
     tags = Reader(html).tags
     sources = ("src", "href", "srcset", "action", "data", "poster", "background", "xlink:href")
     loaded = [a[name] for _, a in tags for name in sources if name in a]
@@ -837,8 +850,8 @@ def test_the_page_refers_to_nothing_outside_itself(run: Path) -> None:
     assert "default-src 'none'" in html
 
 
-def test_every_picture_is_described_and_every_table_has_headers(run: Path) -> None:
-    html = report(run)
+def test_every_picture_is_described_and_every_table_has_headers(page: str) -> None:
+    html = page
     tags = Reader(html).tags
     assert all(a.get("alt") for tag, a in tags if tag == "img")
     assert all(a.get("scope") for tag, a in tags if tag == "th")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import all_trees, wait_until
 from PIL import Image
-from processes import Forked, below, parents
+from processes import Forked, below, kill_at_moments, parents
 
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
@@ -257,20 +257,19 @@ def test_what_was_made_stays_and_what_is_missing_is_made_again(
 def test_killed_at_random_moments_it_ends_as_one_that_was_not(
     small: Dataset, tmp_path: Path
 ) -> None:
-    moments, kills = random.Random(1), 0
+    moments, out = random.Random(1), tmp_path / "killed"
     arguments = ["--per-class", "20", "--procedural", "0.9", "--seed", "3", "--workers", "2"]
-    line = ["trueshot", "simulate", "--embedded", *arguments, "--out", tmp_path / "killed"]
-    shots = tmp_path / "killed" / "photos"
-    for _ in range(2):
-        process = Forked(*line)
-        enough = len(list(shots.rglob("*.jpg"))) + moments.randint(1, 4)  # of 12
-        while process.poll() is None and len(list(shots.rglob("*.jpg"))) < enough:
-            time.sleep(0.01)
-        kills += process.kill() != 0
-    assert kills >= 2
+    line = ["trueshot", "simulate", "--embedded", *arguments, "--out", out]
+    kill_at_moments(
+        lambda: Forked(*line),
+        out,
+        lambda: len([*out.rglob("*.jpg")]),
+        lambda: moments.randint(1, 4),  # of 12
+        times=2,
+    )
     assert Forked(*line).wait() == 0
-    assert Dataset.open(tmp_path / "killed").fingerprint(64) == small.fingerprint(64)
-    assert not list((tmp_path / "killed").rglob("*.part"))
+    assert Dataset.open(out).fingerprint(64) == small.fingerprint(64)
+    assert not list(out.rglob("*.part"))
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
@@ -283,7 +282,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path, moment: str)
         return bool(family) and (moment == "at start" or any(tmp_path.rglob("*.jpg")))
 
     while not is_time(family := below(process.pid)) and process.poll() is None:
-        time.sleep(0.005)
+        time.sleep(0.02)
     process.kill()
     assert family
     wait_until(lambda: not family & parents().keys())

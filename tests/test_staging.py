@@ -337,7 +337,7 @@ def test_processes_end_with_a_parent_that_is_killed(photos: Path, tmp_path: Path
     process = Forked("trueshot", "stage", *few, "--photos", photos, "--out", tmp_path / "out")
     assert process.pid is not None
     while len(family := below(process.pid)) < 3 and process.poll() is None:
-        time.sleep(0.01)
+        time.sleep(0.02)
     assert len(family) >= 3  # it had not ended by itself: a fork server and two workers
     process.kill()
     wait_until(lambda: not family & parents().keys())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SIDE, all_trees, photo_pixels
+from conftest import SIDE, photo_pixels
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -123,12 +123,10 @@ def test_a_task_of_sizes_is_a_shortcut_and_one_of_filters_is_none(
         return pixels[: 128 - 16 * label]
 
     sizes = Task(name="sizes", classes=("whole", "cut", "cut more"), examples=cropped)
-    with all_trees():
-        audit = prepared(sizes, folder, tmp_path / "sizes").card["shortcut_audit"]
+    audit = prepared(sizes, folder, tmp_path / "sizes").card["shortcut_audit"]
     assert audit["auc"] > 0.95
     assert "height" in audit["warning"]
-    with all_trees():
-        audit = prepared(TASKS["median-filtering"], folder, tmp_path / "f").card["shortcut_audit"]
+    audit = prepared(TASKS["median-filtering"], folder, tmp_path / "f").card["shortcut_audit"]
     assert audit["auc"] == pytest.approx(0.5)
     assert not audit["warning"]
 

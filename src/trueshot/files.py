@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Self
 
 from trueshot.errors import RunError, TrueshotError
 
+_DEEPEST_YAML = 50  # levels
 _JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
@@ -206,19 +207,25 @@ def parse_yaml(text: str, most: int = 100_000) -> Any:
     """Plain data from YAML that people write by hand.
 
     Raises:
-        ValueError: It is no YAML, longer than `most` characters, or holds an alias, by which a few
-            lines become megabytes.
+        ValueError: It is no YAML, longer than `most` characters, nested deeper than people write,
+            which takes hours to read, or holds an alias, by which a few lines become megabytes.
     """
     import yaml
 
     if len(text) > most:
         raise ValueError(f"{len(text):,} characters; at most {most:,} are read")
+    depth = 0
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError("an alias (*name) is not read here: write out what it stands for")
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("an alias (*name) is not read here: write out what it stands for")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST_YAML:
+                raise ValueError(f"nested too deeply: {_DEEPEST_YAML} levels are read")
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(sanitize(str(error) or "nested too deeply", 500)) from error
+    except yaml.YAMLError as error:
+        raise ValueError(sanitize(str(error), 500)) from error
 
 
 class Journal:

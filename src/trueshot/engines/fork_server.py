@@ -169,17 +169,7 @@ class ForkServer:
         self._fault: TrueshotError | None = None
         self._control, theirs = _connected()
         with theirs:
-            # Not in this folder, and not with this group: a file called json.py that lies among
-            # the photographs must not be imported, and an interrupt is for this process to handle.
-            command = [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno()), str(os.getpid())]
-            self._process = subprocess.Popen(
-                command,
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=os.environ | _ONE_THREAD | _KEPT_MEMORY,
-                start_new_session=True,
-            )
+            self._process = _begun(theirs.fileno())
         with contextlib.suppress(OSError):  # it died at once: `facts` will say so
             send(self._control, {"loader": loader, "settings": settings, "memory": memory})
 
@@ -273,6 +263,20 @@ class ForkServer:
             raise (kind if whole else RunError)(answer["message"])
         facts: dict[str, Any] = answer["facts"]
         return facts
+
+
+def _begun(descriptor: int) -> subprocess.Popen[bytes]:
+    """Start this module as a process that has a descriptor of this one."""
+    # Not in this folder, and not with this group: a file called json.py that lies among the
+    # photographs must not be imported, and an interrupt is for this process to handle.
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", _MODULE, str(descriptor), str(os.getpid())],
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=os.environ | _ONE_THREAD | _KEPT_MEMORY,
+        start_new_session=True,
+    )
 
 
 def main(descriptor: int, parent: int) -> None:

@@ -2,8 +2,8 @@
 
 Requests go to the actors one by one, replies come back; ledgers and journals stay with who asks.
 Files of the work are sent as bytes; what requests name is opened where they are answered, from a
-file system that all machines share. Ray starts an actor again elsewhere when it dies with its
-machine, and asks it once more.
+file system that all machines share. Ray begins an actor that died again, elsewhere if its machine
+has gone; then it is asked once more, and a request that ends one actor after another is an error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import importlib
 import logging
 import os
 import tempfile
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from trueshot.engines.engine import Engine, Reply, Request, Work, answered
 from trueshot.engines.pool import WorkerError
 from trueshot.errors import RunError, TrueshotError
 
-_TIMES_AGAIN = 6  # a machine that goes takes some of them, before Ray has noticed
+_TIMES_AGAIN = 3
+_SECONDS_TO_BEGIN_AGAIN = 300.0
 _DEADLY = "ended every process that judged it, on whatever machine"
 
 
@@ -112,7 +114,8 @@ class RayEngine(Engine):
         # out, though Ray begins it again.
         self._idle = list(self._actors)
         self._waiting: deque[tuple[int, Request]] = deque()
-        self._asked: dict[Any, tuple[int, Any]] = {}
+        self._asked: dict[Any, tuple[int, Request, Any]] = {}
+        self._deaths = Counter[int]()
 
     def submit(self, number: int, request: Request) -> None:
         """See `Engine`."""
@@ -121,18 +124,26 @@ class RayEngine(Engine):
 
     def collect(self, *, wait: bool) -> tuple[int, Reply] | None:
         """See `Engine`."""
-        if not self._asked:
-            return None
-        there, _ = self._ray.wait([*self._asked], num_returns=1, timeout=None if wait else 0)
-        if not there:
-            return None
-        number, actor = self._asked.pop(there[0])
-        self._idle.append(actor)
-        self._ask()
-        try:
-            return number, self._got(there[0])
-        except self._ray.exceptions.RayActorError:
-            return number, WorkerError(_DEADLY)
+        while self._asked:
+            there, _ = self._ray.wait([*self._asked], num_returns=1, timeout=None if wait else 0)
+            if not there:
+                return None
+            number, request, actor = self._asked.pop(there[0])
+            try:
+                reply = self._got(there[0])
+            except self._ray.exceptions.RayActorError:
+                if not wait:  # nobody waits for what is left
+                    continue
+                self._wait_for(actor)
+                self._deaths[number] += 1
+                if self._deaths[number] <= _TIMES_AGAIN:
+                    self._waiting.appendleft((number, request))
+                    self._free(actor)
+                    continue
+                reply = WorkerError(_DEADLY)
+            self._free(actor)
+            return number, reply
+        return None
 
     def stop(self) -> None:
         """See `Engine`."""
@@ -142,11 +153,30 @@ class RayEngine(Engine):
         """See `Engine`."""
         self._stack.close()
 
+    def _free(self, actor: Any) -> None:
+        self._idle.append(actor)
+        self._ask()
+
     def _ask(self) -> None:
         while self._idle and self._waiting:
             number, request = self._waiting.popleft()
             actor = self._idle.pop()
-            self._asked[actor.answer.remote(request)] = number, actor
+            reference = actor.answer.options(max_task_retries=0).remote(request)
+            self._asked[reference] = number, request, actor
+
+    def _wait_for(self, actor: Any) -> None:
+        """Until Ray has noticed that an actor died, which takes a while, all it is asked fails."""
+        until = time.monotonic() + _SECONDS_TO_BEGIN_AGAIN
+        while True:
+            try:
+                self._got(actor.facts.remote())
+                return
+            except self._ray.exceptions.RayActorError as error:
+                if time.monotonic() > until:
+                    raise RunError(
+                        f"a machine of the cluster does not begin again: {error}"
+                    ) from error
+                time.sleep(1)
 
     def _got(self, reference: Any) -> Any:
         """What an actor answered; an error of ours is raised as it was there."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     with contextlib.suppress(OSError):
         os.chdir(settings["folder"])  # files of the user's may be named from there
+    import_module("torch._dynamo")  # loading a bundle does, and each worker would for itself
     for spec in settings["networks"]:
         own.give(spec)
     dataset = Dataset.open(Path(settings["dataset"]))

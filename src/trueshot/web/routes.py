@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse
 
 from trueshot import __version__
+from trueshot.files import sanitize
 from trueshot.web.problems import MEDIA_TYPE, ProblemError
 from trueshot.web.schemas import (
     ACCURATE,
@@ -26,7 +28,21 @@ from trueshot.web.schemas import (
 from trueshot.web.service import Service, while_wanted
 from trueshot.web.uploads import Upload, media_type, read_uploads
 
-router = APIRouter(prefix="/v1")
+
+async def _known_arguments(request: Request) -> None:
+    """Refuse arguments that the address has by mistake: `detecter=robust` is no `detector`."""
+    known = [each.alias for each in request.scope["route"].dependant.query_params]
+    for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+        if name not in known:
+            what = f"is no argument; known are: {', '.join(known) or 'none'}"
+        elif times > 1:
+            what = "is given twice"
+        else:
+            continue
+        raise ProblemError(422, "arguments", f"{sanitize(name, 100) or 'a nameless one'} {what}")
+
+
+router = APIRouter(prefix="/v1", dependencies=[Depends(_known_arguments)])
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _ONE = {"application/octet-stream": _BINARY, "image/*": _BINARY}
