@@ -42,7 +42,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "certificates": BASE | {"networks", "detector", "datasets"},
+    "certificates": BASE
+    | {"networks", "detector", "datasets", "inference.crops", "inference.proof"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},
@@ -57,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
-    | {"engines", "graph"},
+    | {"engines", "graph", "certificates"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},

@@ -69,6 +69,10 @@ def bundle(
     aggregation: Annotated[
         AggregationName, typer.Option(help="How the scores of crops become one.")
     ] = AggregationName.mean,
+    grid: Annotated[
+        bool,
+        typer.Option(help="Crops at places that the size alone decides, not by what they show."),
+    ] = False,
     title: Annotated[str, typer.Option(help="For people.")] = "",
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
     limit: Annotated[
@@ -91,6 +95,7 @@ def bundle(
             method=method.value,
             crops=crops,
             aggregation=aggregation.value,
+            places="grid" if grid else "textured",
             side=size,
             title=title,
             licence=licence,
