@@ -3,11 +3,13 @@
     python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
     python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py bundle robust robust --calibrate MANIFEST --test MANIFEST --out FILE
+    python bench/whole.py bundle certified CERTIFIED --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py measure FILE --few MANIFEST --real MANIFEST…
     python bench/whole.py install accurate FILE
 
 The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote;
-`robust` keeps the weights that `bench/shipped.py` trained. The validation part of one manifest
+`robust` keeps the weights that `bench/shipped.py` trained, `certified` has those of
+`bench/certificates.py --bundles`. The validation part of one manifest
 calibrates, the test part of the other measures; real photographs only ever measure.
 """
 
@@ -82,6 +84,26 @@ SETTINGS = {
             "It is harder to deceive, not impossible: where grids are faint, noise of two levels "
             "made for it turns what recaptures it would find, see the measurements.",
             PAIRS_LIMITS["both"][4],
+        ),
+    ),
+    "certified": CalibrationSettings(
+        apcer=0.1,
+        bpcer=0.05,
+        by_kind=False,
+        crops=128,
+        aggregation="max",
+        places="grid",
+        title="certified: windowed spectra, with a proof beside each verdict",
+        task=TASK,
+        licence=PAIRS_LICENCE,
+        limits=(
+            *SIMULATED,
+            "A proof says that no change of so many levels turns a verdict, not that it is right. "
+            "It knows nothing of another size, turn or crop of the picture.",
+            "It looks for strong grids of displays alone: of most photographs, and of all prints, "
+            "it says nothing.",
+            "It judges whatever it is given, also what is unlike the photographs that it was "
+            "calibrated on: fine regular patterns, such as cloth, may look like a display.",
         ),
     ),
 }

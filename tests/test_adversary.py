@@ -18,6 +18,7 @@ from trueshot.adversary.outcomes import doubts_of, result_of
 from trueshot.adversary.photograph import PhotographDetector
 from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
 from trueshot.adversary.targets import targets_of
+from trueshot.adversary.tricks import TRICKS, Denoised, Notched, similarity
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
@@ -259,3 +260,26 @@ def test_a_detector_without_a_score_of_two_classes_is_refused(
     with pytest.raises(BundleError, match="two classes"):
         PhotographDetector(str(tmp_path / "other.safetensors"))
     assert asdict(outcome())["label"] == 1
+
+
+def test_a_notch_takes_a_grid_away_and_leaves_the_rest() -> None:
+    plain, grid = photograph(300, 420, 0.0), photograph(300, 420, 8.0)
+    changed = Notched().changed(grid)
+    heights = [
+        find_lattice(each, LUMA).features["luma 1/1 height"] for each in (plain, grid, changed)
+    ]
+    assert heights[1] > heights[0] + 3
+    assert heights[2] < heights[0] + 1.5
+    assert similarity(plain, changed) > 0.9
+    assert np.abs(Notched().changed(plain).astype(int) - plain).mean() < 1
+    tiny = photograph(20, 30)
+    assert Notched().changed(tiny).shape == tiny.shape
+
+
+def test_tricks_are_named_and_cost_what_ssim_says() -> None:
+    pixels = photograph(120, 160)
+    assert len({trick.name for trick in TRICKS}) == len(TRICKS)
+    costs = [similarity(pixels, trick.changed(pixels)) for trick in TRICKS]
+    assert all(0.1 < cost < 0.999 for cost in costs)
+    assert similarity(pixels, pixels) == pytest.approx(1)
+    assert Denoised(3).changed(pixels).std() < pixels.std()
