@@ -240,7 +240,9 @@ class PhotographAdversary:
 
     def _judged(self, pixels: Bytes) -> dict[str, Prediction]:
         sent = {PNG: pixels}
-        sent |= {each.name: each.changed(pixels) for each in self.settings.channels}
+        for channel in self.settings.channels:
+            if channel.name != PNG:
+                sent[channel.name] = channel.changed(pixels)
         return {name: self.predictor.predict(each) for name, each in sent.items()}
 
 

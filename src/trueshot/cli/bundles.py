@@ -112,7 +112,9 @@ def bundle(
 
 
 def inspect(
-    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    bundle: Annotated[
+        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
@@ -146,7 +148,9 @@ def _card_of_use(path: Path) -> Card:
 
 
 def export(
-    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    bundle: Annotated[
+        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+    ],
     out: Annotated[Path, typer.Option(help="The file.")],
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
     network: OwnNetworks = None,

@@ -302,8 +302,8 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
     """Read a detector that judges photographs.
 
     Args:
-        bundle: `accurate` or `robust`, which come along; or a bundle, or an ONNX file that
-            `trueshot export` wrote.
+        bundle: `accurate`, `robust` or `certified`, which come along; or a bundle, or an ONNX file
+            that `trueshot export` wrote.
 
     Raises:
         BundleError: It cannot be read, or does not judge photographs.
