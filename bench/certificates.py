@@ -343,6 +343,9 @@ def trained(learned: Learned, dataset: Dataset, out: Path) -> LipschitzNetwork:
     return network.eval()
 
 
+BUNDLED = (64, (64, 64))
+"""Window and units of the network of each size that becomes a bundle."""
+
 MEANS = {
     128: (LEARNED[128][2], LEARNED[128][3]),
     256: (LEARNED[256][0], LEARNED[256][1]),
@@ -525,7 +528,9 @@ def shown(found: Row) -> str:
     return " | ".join([f"| {found.side}", found.entry, *cells, f"{displays} |"])
 
 
-def bundled(learned: Learned, threshold: float, dataset: Dataset, file: Path, out: Path) -> None:
+def bundled(
+    learned: Learned, side: int, threshold: float, dataset: Dataset, file: Path, out: Path
+) -> None:
     """A network with the threshold that was chosen, as a bundle."""
     network = trained(learned, dataset, out)
     with torch.no_grad():
@@ -533,9 +538,9 @@ def bundled(learned: Learned, threshold: float, dataset: Dataset, file: Path, ou
     settings = {"name": "lipschitz", "window": learned.window, "rings": learned.rings}
     card = Card(
         network={**settings, "highest": learned.highest, "units": list(learned.units)},
-        side=learned.side,
+        side=side,
         data=dataset.fingerprint(learned.side),
-        contract=InputContract(side=learned.side),
+        contract=InputContract(side=side),
         title="Certified lattice detector",
         task="Original or recaptured, with a radius that no change of levels can cross.",
         licence="For research; trained on simulated recaptures.",
@@ -556,7 +561,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--deviation", type=float, nargs="*", default=[16.0, 64.0])
     parser.add_argument("--smoothed-crops", type=int, default=100, help="Of each class.")
-    parser.add_argument("--bundle", type=Path, help="Where to keep the detector of 128 px.")
+    parser.add_argument("--bundles", type=Path, help="Folder for a detector of each size.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out: Path = arguments.out
@@ -573,10 +578,11 @@ def main() -> None:
             if arguments.entry in name:
                 file = out / f"{side}px-{name.replace(' ', '_').replace(',', '')}.json"
                 print(shown(kept(file, partial(judged, name, side, parts, make))), flush=True)
-        if side == 128 and arguments.bundle:
-            best = LEARNED[side][2]
+        if arguments.bundles:
+            best = next(each for each in LEARNED[side] if (each.window, each.units) == BUNDLED)
             found = best_threshold(scored(best, side, parts, dataset, out)[0], parts[0].labels)
-            bundled(best, found, dataset, arguments.bundle, out)
+            file = arguments.bundles / f"certified-{side}px.safetensors"
+            bundled(best, side, found, dataset, file, out)
         for name in arguments.smoothed:
             for deviation in arguments.deviation:
                 few = crops_of(dataset, side, "test", arguments.smoothed_crops)

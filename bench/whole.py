@@ -3,12 +3,16 @@
     python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
     python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
     python bench/whole.py bundle robust robust --calibrate MANIFEST --test MANIFEST --out FILE
+    python bench/whole.py bundle certified CERTIFIED --calibrate MANIFEST --test MANIFEST --out FILE
+    python bench/whole.py abstain FILE
     python bench/whole.py measure FILE --few MANIFEST --real MANIFEST…
     python bench/whole.py install accurate FILE
 
 The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote;
-`robust` keeps the weights that `bench/shipped.py` trained. The validation part of one manifest
-calibrates, the test part of the other measures; real photographs only ever measure.
+`robust` keeps the weights that `bench/shipped.py` trained, `certified` has those of
+`bench/certificates.py --bundles`, and what it does not find it leaves undecided (`abstain`). The
+validation part of one manifest calibrates, the test part of the other measures; real photographs
+only ever measure.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from shipping.bundling import LICENCE as PAIRS_LICENCE
 from shipping.bundling import LIMITS as PAIRS_LIMITS
 from shipping.bundling import TASK, TITLES, install_bundle
@@ -31,7 +36,8 @@ from threadpoolctl import threadpool_limits
 from trueshot.bundle import load_bundle, read_bundle, write_bundle
 from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.calibrating.error_rates import Kind
-from trueshot.card import Measurement
+from trueshot.calibration import rate_with_interval
+from trueshot.card import Measurement, Rate
 from trueshot.channels import EVERYDAY
 from trueshot.inference import Predictor
 
@@ -82,6 +88,26 @@ SETTINGS = {
             "It is harder to deceive, not impossible: where grids are faint, noise of two levels "
             "made for it turns what recaptures it would find, see the measurements.",
             PAIRS_LIMITS["both"][4],
+        ),
+    ),
+    "certified": CalibrationSettings(
+        apcer=0.1,
+        bpcer=0.05,
+        by_kind=False,
+        crops=128,
+        aggregation="max",
+        places="grid",
+        title="certified: windowed spectra, with a proof beside each verdict",
+        task=TASK,
+        licence=PAIRS_LICENCE,
+        limits=(
+            *SIMULATED,
+            "A proof says that no change of so many levels turns a verdict, not that it is right. "
+            "It knows nothing of another size, turn or crop of the picture.",
+            "It looks for strong grids of displays alone: of most photographs, and of all prints, "
+            "it says nothing. It calls nothing an original, for a grid may be faint or removed.",
+            "It judges whatever it is given, also what is unlike the photographs that it was "
+            "calibrated on: fine regular patterns, such as cloth, may look like a display.",
         ),
     ),
 }
@@ -159,6 +185,46 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
     return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
+NEVER = -20.0  # a score that no photograph has; of flat ones it is -5.7, and -9 was the lowest seen
+
+
+def abstain(given: argparse.Namespace) -> None:
+    """Call nothing an original: a grid may be proven, and that there is none may not.
+
+    What was measured stays so, with undecided in the place of original; each photograph counts by
+    itself.
+    """
+    read = read_bundle(given.bundle)
+    assert read.card.decision is not None
+    decision = read.card.decision.model_copy(update={"original_to": NEVER, "apcer": 0.0})
+    measured = tuple(_abstained(each) for each in read.card.measured)
+    card = read.card.model_copy(update={"decision": decision, "measured": measured})
+    write_bundle(given.bundle, replace(read, card=card))
+
+
+def _abstained(one: Measurement) -> Measurement:
+    kinds = one.apcer_by_kind or {"": one.apcer}
+    missed = sum(rate.count for rate in kinds.values() if rate)
+    undecided, originals = one.undecided_recaptures, one.bpcer
+    assert undecided is not None
+    assert originals is not None
+    return one.model_copy(
+        update={
+            "apcer": _rate(0, undecided.total),
+            "apcer_by_kind": {},
+            "undecided_recaptures": _rate(undecided.count + missed, undecided.total),
+            "undecided_originals": _rate(originals.total - originals.count, originals.total),
+        }
+    )
+
+
+def _rate(count: int, total: int) -> Rate:
+    found = rate_with_interval(np.arange(total) < count, list(map(str, range(total))))
+    return Rate(
+        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
+    )
+
+
 def install(given: argparse.Namespace) -> None:
     install_bundle(given.name, given.bundle)
 
@@ -179,6 +245,9 @@ def main() -> None:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--workers", type=int)
     command.set_defaults(run=bundle)
+    command = commands.add_parser("abstain")
+    command.add_argument("bundle", type=Path)
+    command.set_defaults(run=abstain)
     command = commands.add_parser("measure")
     command.add_argument("bundle", type=Path)
     command.add_argument("--few", type=Path, required=True, help="of whose test part a third")

@@ -33,6 +33,7 @@ class Brightness:
             score=score,
             log10_lr=score / 5,
             log10_lr_interval=(score / 5 - 0.1, score / 5 + 0.1),
+            certified_radius=abs(score) or None,
             scores=np.array([score]),
             reasons=(),
             notes=(),

@@ -27,11 +27,15 @@ from trueshot.certificates import (
     taper,
     worst_change,
 )
-from trueshot.certificates.photograph import Pooling, tile_places
-from trueshot.certificates.radius import ROUNDING
-from trueshot.datasets import Part
+from trueshot.certificates.photograph import Pooling
+from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
+from trueshot.evaluation.evaluate import evaluate
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.sanity_checks.outcomes import beaten_certificates
 from trueshot.inference.crop_model import CropModel
+from trueshot.inference.crops import grid_corners
+from trueshot.inference.proof import ROUNDING
 from trueshot.networks import LCNN, LipschitzNetwork
 from trueshot.pixels import to_levels
 
@@ -351,10 +355,12 @@ def test_no_attack_turns_the_verdict_of_a_whole_photograph(pooling: Pooling) -> 
 
 
 def test_places_of_tiles_depend_on_the_size_alone_and_are_few() -> None:
-    assert tile_places(256, 256, 256, 64) == ((0, 0),)
-    places = tile_places(3000, 4000, 256, 64)
+    assert grid_corners(256, 256, 256, 64) == ((0, 0),)
+    places = grid_corners(3000, 4000, 256, 64)
     assert 40 <= len(places) <= 64
-    assert places[-1] == (3000 - 256, 4000 - 256)
+    assert all(y % 8 == x % 8 == 0 for y, x in places)
+    assert max(y for y, _ in places) > 3000 - 600
+    assert grid_corners(255, 4000, 256, 64) == ()
 
 
 def test_images_that_are_proven_right_are_counted() -> None:
@@ -387,6 +393,41 @@ def test_a_bundle_proves_what_the_detector_proves(tmp_path: Path) -> None:
     pixels = levels(8, SIDE).permute(0, 2, 3, 1).numpy().astype(np.uint8)
     graph = CropModel.of(read_bundle(tmp_path / "certified.safetensors"), "certified")
     np.testing.assert_allclose(graph(pixels), wanted.score.numpy(), atol=ROUNDING / 5)
+
+
+class Overrated(LipschitzNetwork):
+    """Says a score that moves a hundred times as far as its proof takes for granted."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return 100 * super().forward(images)
+
+
+def test_an_evaluation_tells_what_is_proven_and_doubts_what_is_not(dataset: Dataset) -> None:
+    outcomes = []
+    for kind in (LipschitzNetwork, Overrated):
+        torch.manual_seed(0)
+        detector = Detector(kind(16, 0.1, 3, 2, ())).eval()
+        with torch.no_grad():
+            part = dataset.part(dataset.only_side(), "test")
+            images, labels = part.batch(slice(None))
+            features = detector.network.features(images)
+            first, other = (features[labels == label].mean(0) for label in (0, 1))
+            detector.network.weight.copy_(other - first)
+            direction = (other - first) / (other - first).norm()
+            detector.network.threshold.copy_((first + other) @ direction / 2)
+        attacks = {("apgd", budget): APGD(budget=budget, steps=10) for budget in (1.0, 8.0)}
+        found = evaluate(detector, dataset, attacks)
+        assert EvaluationResult.from_json(found.to_json()) == found
+        outcomes.append(found)
+    sound, false = outcomes
+    clean, proven = sound.certified(0.0), sound.certified(1.0)
+    assert clean is not None
+    assert proven is not None
+    assert clean.right == sound.worst_case("linf", 0.0).right
+    assert max(sound.certified_radii) > 0.1
+    assert sum(proven.right) <= sum(sound.worst_case("linf", 1.0).right)
+    assert beaten_certificates(sound) == []
+    assert [each.name for each in beaten_certificates(false)] == ["attack-beats-certificate"]
 
 
 @pytest.mark.parametrize(

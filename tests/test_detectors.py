@@ -12,6 +12,7 @@ import trueshot.detectors
 from trueshot.bundle import read_card
 from trueshot.detectors import NAMES, SUMS, shipped
 from trueshot.errors import BundleError
+from trueshot.inference.proof import is_provable
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ def test_a_shipped_detector_is_small_and_has_the_sum_that_sha256sum_would_check(
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_detector_says_all_that_judging_needs_and_what_it_cannot_do(name: str) -> None:
     card = read_card(shipped(name))
-    wanted = ("contract", "calibration", "decision", "domain", "calibrated_on", "title", "task")
+    wanted = ("contract", "calibration", "decision", "calibrated_on", "title", "task")
     assert all(getattr(card, name) for name in wanted)
+    assert (card.domain is None) == is_provable(card)  # content may not decide what is proven
     assert "CC BY-SA 4.0" in card.licence
     assert any("without one real recapture" in limit for limit in card.limits)
 
@@ -69,6 +71,10 @@ def test_the_robust_detector_withstands_what_breaks_that_of_the_paper() -> None:
     assert errors("robust") < errors("lcnn") / 2
 
 
+def test_only_the_certified_detector_proves_its_verdicts() -> None:
+    assert [name for name in NAMES if is_provable(read_card(shipped(name)))] == ["certified"]
+
+
 def test_a_file_that_changed_by_one_bit_is_refused_by_name(copied: Path) -> None:
     path = copied / "accurate.safetensors"
     content = bytearray(path.read_bytes())
@@ -87,5 +93,5 @@ def test_what_is_missing_is_told_with_what_to_do(copied: Path, lost: str) -> Non
 
 
 def test_an_unknown_name_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(BundleError, match="accurate, robust, lcnn"):
+    with pytest.raises(BundleError, match="accurate, robust, certified, lcnn"):
         shipped("../accurate")

@@ -399,6 +399,18 @@ def test_images_that_a_larger_budget_leaves_right_are_counted_one_by_one() -> No
     assert raised(doubts_of(result((low, high)))) == {"accuracy-rises-with-budget"}
 
 
+def test_one_image_that_was_proven_right_and_was_broken_is_a_doubt() -> None:
+    flags = "".join("1" if number in (3, 5) else "0" for number in range(400))
+    tried = replace(trial("PGD()", 2, 400, 2), flags=flags)
+    radii = tuple(-1.0 if number == 3 else 1.99 for number in range(400))
+    sound = replace(result(GOOD, (tried,)), certified_radii=radii)
+    assert doubts_of(sound) == ()
+    false = replace(sound, certified_radii=tuple(2.0 if n == 5 else r for n, r in enumerate(radii)))
+    (doubt,) = doubts_of(false)
+    assert doubt.name == "attack-beats-certificate"
+    assert doubt.evidence == {"budget": 2.0, "beaten": 1.0}
+
+
 def test_every_doubt_has_a_page_with_a_source_and_every_page_a_doubt() -> None:
     pages = {path.stem: path.read_text("utf-8") for path in PAGES.glob("*.md")}
     index = pages.pop("README")

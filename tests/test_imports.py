@@ -25,7 +25,16 @@ BASE |= {"proportion", "tasks", "versions"}
 LEARNING = {"networks", "detector", "bundle", "channels", "attacks", "datasets", "training"}
 FILED = {"calibration", "card", "bundle", "detectors", "detector", "graph", "networks", "onnx"}
 JUDGING = {"calibration", "card", "detectors", "inference", "evaluation", "reports", "simulation"}
-SERVING = {"engines", "scanning", "web", "calibrating", "certificates", "graph", "onnx"}
+SERVING = {
+    "adversary",
+    "engines",
+    "scanning",
+    "web",
+    "calibrating",
+    "certificates",
+    "graph",
+    "onnx",
+}
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
 # them, that it may import.
@@ -42,7 +51,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "certificates": BASE | {"networks", "detector", "datasets"},
+    "certificates": BASE
+    | {"networks", "detector", "datasets", "inference.crops", "inference.proof"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},
@@ -57,12 +67,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
-    | {"engines", "graph"},
+    | {"engines", "graph", "certificates"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
+    "adversary": BASE
+    | FILED
+    | {"attacks", "channels", "datasets", "inference", "calibrating"}
+    | {"evaluation.metrics", "evaluation.result"},
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning", "training"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},

@@ -295,6 +295,14 @@ def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
     assert "leans" not in long_text(Verdict.from_record(outside))
 
 
+def test_a_proof_stands_beside_its_verdict(tmp_path: Path) -> None:
+    told = "proven: no change of up to {} turns this verdict"
+    for radius, levels in ((3.7, "3 levels"), (1.0, "1 level"), (0.6, ""), (None, "")):
+        (text,) = Reader(page(tmp_path, [record(35, certified_radius=radius)])).cards.values()
+        assert (told.format(levels) in text) == bool(levels)
+        assert ("proven" in text) == bool(levels)
+
+
 def test_what_could_not_be_scored_says_so(tmp_path: Path) -> None:
     flat = record(21, "undecided", score=None, log10_lr=None, crops=0, reason="flat all over")
     (text,) = Reader(page(tmp_path, [flat])).cards.values()

@@ -434,13 +434,13 @@ def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: P
         assert list(ledger.verdicts()) == [replace(verdict, features={}) for verdict in found]
 
 
-@pytest.mark.parametrize("version", [2, 3])
-def test_a_ledger_without_intervals_is_read(
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_a_ledger_of_an_earlier_version_is_read(
     judges: LocalEngine, tmp_path: Path, version: int
 ) -> None:
     folder, path = photographs(tmp_path / "in", 3), tmp_path / "the.ledger"
     found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
-    later = ["log10_lr_low", "log10_lr_high"]
+    later = ["certified_radius", *(["log10_lr_low", "log10_lr_high"] if version < 4 else [])]
     with connected(path) as database:
         for name in [*later, *(["ctime_ns", "inode", "seen_ns"] if version == 2 else [])]:
             database.execute(f"ALTER TABLE items DROP COLUMN {name}")
@@ -448,7 +448,7 @@ def test_a_ledger_without_intervals_is_read(
         database.commit()
     with Ledger(path, {"detector": judges.facts["detector"]}) as ledger:
         for position, item in enumerate(items([folder])):
-            wanted = replace(found[position], log10_lr_low=None, log10_lr_high=None)
+            wanted = replace(found[position], **dict.fromkeys(later))
             assert ledger.find(item, position) == wanted
 
 
@@ -585,6 +585,7 @@ def test_what_must_be_known_of_all_verdicts_is_a_note_on_each() -> None:
                 score=1.0,
                 log10_lr=None,
                 log10_lr_interval=None,
+                certified_radius=None,
                 scores=np.zeros(1),
                 reasons=(),
                 notes=("of few colours",),

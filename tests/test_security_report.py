@@ -47,6 +47,7 @@ from trueshot.reports.narrative import verdict
 from trueshot.reports.paper_tables import comparison_tables
 from trueshot.reports.provenance import command
 from trueshot.reports.report import write_report
+from trueshot.reports.security_tables import strong_table
 from trueshot.reports.table import (
     Number,
     Table,
@@ -661,6 +662,21 @@ def test_another_budget_may_be_another_order() -> None:
     assert [s.detector.name for s in board(comparison(middle, steady)).ranked] == [
         "plain", "robust",
     ]  # fmt: skip
+
+
+def test_what_is_proven_stands_beside_the_worst_case() -> None:
+    labels = (0, 1) * 400
+    radii = tuple(n / 100 - 1 for n in range(800))
+    proven = replace(ROBUST, labels=labels, certified_radii=radii)
+    both = comparison(PLAIN, proven)
+    table = leaderboard(board(both))
+    rows = {str(row[1]): dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert rows["robust"]["certified, ε = 5"] == Proportion(count=200, total=800)
+    assert rows["plain"]["certified, ε = 5"] is None
+    strong = strong_table(both, "linf")
+    (certified,) = (row for row in strong.rows if row[1] == "certified")
+    assert certified[2] == Proportion(count=700, total=800)
+    assert "certified" not in "".join(leaderboard(board(comparison(PLAIN))).header)
 
 
 def test_the_budget_is_the_largest_in_common_and_at_most_five() -> None:

@@ -41,11 +41,14 @@ class InputContract(_Part):
         side: Height and width of a crop, at native resolution.
         crops: At most so many of a photograph.
         aggregation: How the scores of crops become the photograph's, as in `CropAggregator`.
+        places: `textured`: crops lie where there is something to see; `grid`: at places that the
+            size of the photograph decides, flat ones among them, so that no change moves them.
     """
 
     side: int = Field(ge=16, le=1024)
     crops: int = Field(default=16, ge=1, le=256)
     aggregation: Literal["mean", "median", "trimmed", "max"] = "mean"
+    places: Literal["textured", "grid"] = "textured"
 
     def aggregate(self, scores: NDArray[np.float64]) -> float:
         """Scores of crops, shape (n,), n ≥ 1, made one, as `CropAggregator` does with logits."""

@@ -160,7 +160,7 @@ def widened(model: Message) -> Message:
 def _converted(model: Message, before: np.dtype[Any], after: np.dtype[Any]) -> Message:
     graph = model["graph"]
     constants = [
-        tensor(each["name"], _values_of(each).astype(after))
+        tensor(each["name"], values_of(each).astype(after))
         if _TYPES[each["data_type"]] == before
         else each
         for each in graph.get("initializer", [])
@@ -168,7 +168,8 @@ def _converted(model: Message, before: np.dtype[Any], after: np.dtype[Any]) -> M
     return {**model, "graph": {**graph, "initializer": constants}}
 
 
-def _values_of(constant: Message) -> npt.NDArray[Any]:
+def values_of(constant: Message) -> npt.NDArray[Any]:
+    """The array that a constant holds."""
     values = np.frombuffer(constant.get("raw_data", b""), _TYPES[constant["data_type"]])
     return values.reshape(constant.get("dims", []))
 

@@ -7,6 +7,7 @@ from textwrap import wrap
 
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, EvidenceModel, Measurement, Rate
+from trueshot.inference.proof import is_provable
 from trueshot.tasks import Wording
 
 _WIDTH, _WIDEST = 24, 40
@@ -72,7 +73,10 @@ def _judging(card: Card) -> Iterator[str]:
         return
     crops = "one crop" if contract.crops == 1 else f"up to {contract.crops} crops"
     how = "by region" if card.evidence is not None else f"by {contract.aggregation}"
-    yield _row("crops", f"{crops} of {contract.side} px, scores made one {how}")
+    where = ", at places that its size decides" if contract.places == "grid" else ""
+    yield _row("crops", f"{crops} of {contract.side} px{where}, scores made one {how}")
+    if is_provable(card):
+        yield _row("proof", "verdicts come with a radius in levels that no change can cross")
     if card.evidence is not None:
         yield from _evidence(card.evidence)
     first, other = card.words.verdicts

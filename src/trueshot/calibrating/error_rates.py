@@ -48,14 +48,14 @@ class FittedCalibration:
     Args:
         calibration: From scores to likelihood ratios.
         decision: From scores to verdicts.
-        domain: What was calibrated for.
+        domain: What was calibrated for; None for a detector that judges whatever it is given.
         of_new_sources: Whether the thresholds hold for photographs of sources that were not seen.
         wording: Words of verdicts.
     """
 
     calibration: Calibration
     decision: Decision
-    domain: Domain
+    domain: Domain | None
     of_new_sources: bool
     wording: Wording = RECAPTURE.words
 
@@ -84,6 +84,7 @@ def fit_all(
     bpcer: float,
     of_new_sources: bool | None = None,
     by_kind: bool = True,
+    with_domain: bool = True,
     wording: Wording = RECAPTURE.words,
 ) -> FittedCalibration:
     """Calibrate on photographs that have scores.
@@ -98,6 +99,7 @@ def fit_all(
             default where there are enough sources for that.
         by_kind: Whether the rate of recaptures is to be kept for each of their kinds, or for all
             together.
+        with_domain: Whether what lies outside of what was calibrated is to be undecided.
         wording: What errors call classes and rates.
 
     Raises:
@@ -125,13 +127,16 @@ def fit_all(
             bpcer=bpcer,
             wording=wording,
         ),
-        domain=fit_domain(
-            [each.features for each in scored.findings],
-            [each.crops for each in scored.findings],
-            side=side,
-        ),
+        domain=_domain(scored, side) if with_domain else None,
         of_new_sources=of_new_sources,
         wording=wording,
+    )
+
+
+def _domain(scored: Scores, side: int) -> Domain:
+    findings = scored.findings
+    return fit_domain(
+        [each.features for each in findings], [each.crops for each in findings], side=side
     )
 
 
@@ -140,7 +145,9 @@ def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
     verdicts: list[str] = []
     ratios: list[float] = []
     for each in evidence.findings:
-        inside = each.score is not None and not fitted.domain.reasons(each.features, each.crops)
+        domain = fitted.domain
+        unlike = domain is not None and domain.reasons(each.features, each.crops)
+        inside = each.score is not None and not unlike
         said = fitted.decision.verdict(each.score or 0.0, fitted.wording) if inside else UNDECIDED
         verdicts.append(said)
         ratio = np.nan if each.score is None else fitted.calibration.log10_lr(each.score).item()

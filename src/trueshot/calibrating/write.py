@@ -30,6 +30,7 @@ from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import utf8_safe
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
+from trueshot.inference.proof import is_provable
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -48,6 +49,7 @@ class CalibrationSettings:
         method: Of calibration: `logistic` or `isotonic`.
         crops: At most so many of a photograph.
         aggregation: How the scores of crops become one, as in `CropAggregator`.
+        places: Where crops lie, see `InputContract`.
         side: Of the crops; by default as the detector was trained.
         title: The detector's name, for people.
         task: What it decides, in a sentence; by default what its classes say.
@@ -62,6 +64,7 @@ class CalibrationSettings:
     method: str = "logistic"
     crops: int = 16
     aggregation: str = "mean"
+    places: str = "textured"
     side: int | None = None
     title: str = ""
     task: str = ""
@@ -179,6 +182,7 @@ def _thresholds(
         apcer=settings.apcer,
         bpcer=settings.bpcer,
         by_kind=settings.by_kind,
+        with_domain=not is_provable(card),
         wording=card.words,
     )
     fitted = calibrated(known)
@@ -239,7 +243,8 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     side = settings.side or card.side or (card.contract.side if card.contract else None)
     if side is None:
         raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
-    contract = {"side": side, "crops": settings.crops, "aggregation": settings.aggregation}
+    names = ("crops", "aggregation", "places")
+    contract = {"side": side, **{name: getattr(settings, name) for name in names}}
     if card.evidence is not None and card.contract is not None:  # what it was joined with
         contract = card.contract.model_dump()
     said = {

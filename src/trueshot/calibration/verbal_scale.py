@@ -140,3 +140,11 @@ def _two_digits(log10: float) -> float:
     if support(math.log10(steps * step)) != support(log10):
         steps -= 1
     return steps * step
+
+
+def proof_in_words(certified_radius: float | None) -> str:
+    """What is proven of a verdict; empty where that is less than a file can be changed by."""
+    whole = int(certified_radius or 0)
+    if not whole:
+        return ""
+    return f"proven: no change of up to {whole} level{'s' if whole > 1 else ''} turns this verdict"

@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trueshot.certificates.radius import ROUNDING, certified_radius
+from trueshot.certificates.radius import certified_radius
 from trueshot.detector import Detector, evaluating
+from trueshot.inference.crops import grid_corners
+from trueshot.inference.proof import ROUNDING
 from trueshot.pixels import LEVELS, to_levels
 
 Pooling = Literal["mean", "maximum"]
@@ -66,7 +68,7 @@ def certify_photograph(
     """
     height, width = pixels.shape[:2]
     side = min(side, height, width)
-    places = tile_places(height, width, side, most)
+    places = grid_corners(height, width, side, most)
     scores, per_level = [], 0.0
     with evaluating(detector):
         for first in range(0, len(places), _BATCH):
@@ -85,14 +87,3 @@ def certify_photograph(
         l2=linf * per_level,
         places=places,
     )
-
-
-def tile_places(height: int, width: int, side: int, most: int) -> tuple[tuple[int, int], ...]:
-    """Evenly over a photograph, side by side or apart: nothing but its size decides."""
-    down, across = height // side, width // side
-    thinned = max(1.0, (down * across / most) ** 0.5)
-    ys, xs = (
-        np.linspace(0, size - side, max(1, int(count / thinned))).astype(int)
-        for size, count in ((height, down), (width, across))
-    )
-    return tuple((int(y), int(x)) for y in ys for x in xs)

@@ -8,11 +8,9 @@ import torch
 from torch import Tensor
 
 from trueshot.detector import Detector
+from trueshot.inference.proof import ROUNDING
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import LEVELS
-
-ROUNDING = 0.01
-"""Levels taken off every radius: more than what single precision rounds a score by."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -69,6 +69,10 @@ def bundle(
     aggregation: Annotated[
         AggregationName, typer.Option(help="How the scores of crops become one.")
     ] = AggregationName.mean,
+    grid: Annotated[
+        bool,
+        typer.Option(help="Crops at places that the size alone decides, not by what they show."),
+    ] = False,
     title: Annotated[str, typer.Option(help="For people.")] = "",
     licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
     limit: Annotated[
@@ -91,6 +95,7 @@ def bundle(
             method=method.value,
             crops=crops,
             aggregation=aggregation.value,
+            places="grid" if grid else "textured",
             side=size,
             title=title,
             licence=licence,
@@ -107,7 +112,9 @@ def bundle(
 
 
 def inspect(
-    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    bundle: Annotated[
+        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
     """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
@@ -141,7 +148,9 @@ def _card_of_use(path: Path) -> Card:
 
 
 def export(
-    bundle: Annotated[str, typer.Argument(help="accurate, robust, or the file of a detector.")],
+    bundle: Annotated[
+        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+    ],
     out: Annotated[Path, typer.Option(help="The file.")],
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
     network: OwnNetworks = None,

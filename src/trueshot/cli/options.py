@@ -88,7 +88,10 @@ def recipe_named(name: str, iterations: int | None) -> Any:
 
 
 Bundle = Annotated[
-    str, typer.Option(help="accurate or robust, which come along; or the file of another detector.")
+    str,
+    typer.Option(
+        help="accurate, robust or certified, which come along; or the file of another detector."
+    ),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -21,7 +21,9 @@ from trueshot.files import utf8_safe
 
 
 def evaluate(
-    dataset: Annotated[Path, typer.Option(help="Folder that prepare made.")],
+    dataset: Annotated[
+        Path, typer.Option(help="Folder that prepare made; of photographs, also a manifest.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     bundle: Annotated[
         list[Path] | None, typer.Argument(help="Detectors that train made.", metavar="BUNDLE…")
@@ -31,7 +33,7 @@ def evaluate(
         typer.Option(
             help="paper: FGSM and LLCM; strong: the worst case over many attacks; "
             "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack; "
-            "or a YAML file."
+            "photograph: whole photographs of a manifest, white-box; or a YAML file."
         ),
     ] = "paper",
     size: Sides = None,
@@ -118,6 +120,9 @@ def evaluate(
     ] = 128,
 ) -> None:
     """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
+    if suite == "photograph":
+        most = PhotographOptions(part, crops, budget or [], threat or [], seed, thorough)
+        return _evaluate_photographs(bundle or [], name or [], dataset, out, most)
     from trueshot.datasets import Dataset
     from trueshot.evaluation.detector_source import sources_of
     from trueshot.evaluation.evaluate import EvaluationSettings
@@ -172,6 +177,44 @@ def evaluate(
         typer.echo("\n".join(outcome.lines()), err=bool(outcome.error))
     if failed:
         raise typer.Exit(2)
+
+
+class PhotographOptions(NamedTuple):
+    """What the suite of whole photographs heeds."""
+
+    part: str
+    most: int | None
+    budgets: list[float]
+    threats: list[str]
+    seed: int
+    thorough: bool
+
+
+def _evaluate_photographs(
+    bundles: list[Path], names: list[str], dataset: Path, out: Path, given: PhotographOptions
+) -> None:
+    from trueshot.adversary.suite import THREATS, PhotographSettings
+    from trueshot.adversary.targets import evaluate_photographs, targets_of
+
+    chosen = tuple(each for each in THREATS if each in given.threats)
+    if unknown := set(given.threats) - set(THREATS):
+        raise typer.BadParameter(f"threat {min(unknown)}: known here: {', '.join(THREATS)}")
+    defaults = PhotographSettings()
+    settings = PhotographSettings(
+        budgets=tuple(sorted(set(given.budgets))) or defaults.budgets,
+        threats=chosen or defaults.threats,
+        steps=100 if given.thorough else defaults.steps,
+        restarts=4 if given.thorough else defaults.restarts,
+        seed=given.seed,
+        through=given.thorough,
+    )
+    targets = targets_of(dataset, given.part, given.most)
+    for number, bundle in enumerate(bundles):
+        name = names[number] if number < len(names) else bundle.stem
+        result = evaluate_photographs(bundle, targets, settings, out, name)
+        typer.echo(f"{name}: {len(targets)} photographs\n{result.table()}")
+        for doubt in result.doubts:
+            typer.echo(f"doubt {doubt.name}: {doubt.finding}")
 
 
 def attack(

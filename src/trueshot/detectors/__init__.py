@@ -8,9 +8,9 @@ from pathlib import Path
 
 from trueshot.errors import BundleError
 
-NAMES = ("accurate", "robust", "lcnn")
+NAMES = ("accurate", "robust", "certified", "lcnn")
 """`accurate`: the most accurate one, which an attacker fools easily; `robust`: the one that resists
-small changes of pixels best."""
+small changes of pixels; `certified`: the one whose verdicts come with a proof that they do."""
 
 SUMS = "SHA256SUMS"  # as sha256sum writes and checks it
 

@@ -22,6 +22,7 @@ from trueshot.evaluation.sanity_checks.detector_rules import (
 )
 from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import (
+    beaten_certificates,
     compared,
     noticed_in_figures,
     one_verdict,
@@ -70,6 +71,8 @@ NAMES = {
     "taken at the wrong place, and gradients vanish where it is sure.",
     "one-verdict-for-all": "Whoever says the same of everything is right for one class and cannot "
     "be attacked there: the figure is that class's share.",
+    "attack-beats-certificate": "A change within the proven radius made a verdict wrong: the "
+    "proof, or its code, is false.",
     "too-few-images": "The interval is too wide for the figure, or for any doubt to show.",
 }
 """What each doubt means, in a sentence; the same as on its page."""
@@ -152,6 +155,7 @@ def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
         which images each broke only the counts are known, and the least certain case is assumed.
     """
     found = [*compared(outcomes_of_result(result)), *noticed_in_figures(result)]
+    found += beaten_certificates(result)
     return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
 
 

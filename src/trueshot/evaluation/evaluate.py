@@ -457,10 +457,21 @@ def _blank(
         recipe=tested.recipe,
         cost=tested.cost,
         crop_side=tested.crop_side,
+        certified_radii=_certified_radii(evaluator),
         versions=versions(),
         files=_files(settings),
         notes=(f"The data set: {leak}.",) if (leak := dataset.leak()) else (),
     )
+
+
+def _certified_radii(evaluator: Evaluator) -> tuple[float, ...]:
+    """As of `EvaluationResult`, rounded down to hundredths."""
+    from trueshot.certificates import certified_accuracy, is_certifiable
+
+    if not is_certifiable(evaluator.detector):
+        return ()
+    found = certified_accuracy(evaluator.detector, evaluator.part, (0.0,), evaluator.batch)
+    return tuple((np.floor(found.radii * 100) / 100).tolist())
 
 
 def _files(settings: EvaluationSettings) -> dict[str, str]:

@@ -256,6 +256,8 @@ class EvaluationResult:
         notes: What a reader has to know of how this was obtained: attacks left out, and why.
         crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
             whole; None if the images were judged as they are.
+        certified_radii: Of each image, levels in L∞ up to which no change makes its verdict wrong,
+            proven; below 0 where it is wrong. Empty for detectors of which nothing is proven.
         files: Of the user's: the file of the `suite`, and by its name that of each own attack, as
             `file.py:NAME`.
     """
@@ -285,6 +287,7 @@ class EvaluationResult:
     per_epsilon: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     crop_side: int | None = None
+    certified_radii: tuple[float, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     _PARTS: ClassVar[Mapping[str, type[Any]]] = {
@@ -369,6 +372,18 @@ class EvaluationResult:
                 return case
         raise KeyError(f"{self.detector} at {self.side} px: no result of {threat} at {budget:g}")
 
+    def certified(self, budget: float) -> Tally | None:
+        """Images that are proven right at a budget in L∞; None where nothing is proven."""
+        if not self.certified_radii:
+            return None
+        proven = np.array(self.certified_radii) >= budget
+        labels, classes = np.array(self.labels), len(self.classes)
+        return Tally(
+            right=tuple(np.bincount(labels[proven], minlength=classes).tolist()),
+            total=tuple(np.bincount(labels, minlength=classes).tolist()),
+            by_group=self._by_group(proven),
+        )
+
     def singles(self, threat: str = "linf") -> list[SingleAttack]:
         """What each attack alone leaves, first none: of those whose own figure is known.
 
@@ -448,7 +463,7 @@ class EvaluationResult:
                 fields[name] = _unpacked(fields.get(name, ""))
             for name, kind in cls._PARTS.items():
                 fields[name] = tuple(_read(kind, item) for item in fields[name])
-            for name in ("classes", "examples", "notes"):
+            for name in ("classes", "examples", "notes", "certified_radii"):
                 fields[name] = tuple(fields.get(name, ()))
             return cls(**fields)
         except (TypeError, KeyError, AttributeError, IndexError) as error:

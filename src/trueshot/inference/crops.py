@@ -60,6 +60,29 @@ def select_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
     return CropSelection(corners=tuple(corners), flat=flat / max(1, rows * columns))
 
 
+def grid_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
+    """Crops that do not overlap, in the middles of the cells of `select_crops`, flat or not.
+
+    The choice depends on the size of the photograph alone: no change of its levels moves a crop.
+
+    Args:
+        pixels: RGB bytes, shape (h, w, 3).
+        side: Of the crops.
+        most: Of the crops.
+    """
+    corners = grid_corners(pixels.shape[0], pixels.shape[1], side, most)
+    flat = sum(_texture(pixels, y, x, side) < FLAT_DEVIATION for y, x in corners)
+    return CropSelection(corners=corners, flat=flat / max(1, len(corners)))
+
+
+def grid_corners(height: int, width: int, side: int, most: int) -> tuple[tuple[int, int], ...]:
+    """Upper left corners (y, x) of the crops of `grid_crops`."""
+    rows, columns = _cells(height // side, width // side, most)
+    ys = [_candidates(_span(height, rows, row), side)[1] for row in range(rows)]
+    xs = [_candidates(_span(width, columns, column), side)[1] for column in range(columns)]
+    return tuple((y, x) for y in ys for x in xs)
+
+
 def upright_corners(
     corners: tuple[tuple[int, int], ...], side: int, size: tuple[int, ...], orientation: int
 ) -> tuple[tuple[int, int], ...]:

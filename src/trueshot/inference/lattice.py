@@ -204,7 +204,7 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
     """
     window, scale = region.windows[0], region.scale
     side = window.side // scale
-    frequencies = _frequencies(side, scale)
+    frequencies = frequencies_of(side, scale)
     tile = _colours(window, scale, pixels) @ np.array(_WEIGHTS[region.channel], np.float32)
     bins = np.arange(side) - side // 2
     power = _log_power(tile, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
@@ -234,12 +234,12 @@ def _halved(plane: Floats | Bytes) -> Floats:
 
 
 def _grid(plane: Floats | Bytes, scale: int, channel: Channel, side: int) -> _Grid:
-    ys, xs = _corners(plane.shape[0], plane.shape[1], side)
+    ys, xs = window_corners(plane.shape[0], plane.shape[1], side)
     rows = [[_window(plane, y, x, side, scale, channel) for x in xs] for y in ys]
     return _Grid(scale=scale, channel=channel, rows=rows)
 
 
-def _corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
+def window_corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
     """Of windows evenly over the plane, side by side or overlapping, or apart if it is large."""
     down, across = math.ceil(height / side), math.ceil(width / side)
     thinned = max(1.0, math.sqrt(down * across / _WINDOWS))
@@ -257,12 +257,12 @@ def _window(
     tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
     if tile.ndim == 3:
         tile = tile @ np.array(_WEIGHTS[channel], np.float32)
-    frequencies = _frequencies(side, scale)
+    frequencies = frequencies_of(side, scale)
     peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
     return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))
 
 
-def _log_power(values: Floats, frequencies: _Frequencies) -> Floats:
+def _log_power(values: Floats, frequencies: Frequencies) -> Floats:
     spectrum = scipy.fft.rfft2((values - values.mean()) * frequencies.hann)
     power = spectrum.real**2 + spectrum.imag**2
     power += np.float32(_ROUNDING * frequencies.energy)
@@ -270,7 +270,7 @@ def _log_power(values: Floats, frequencies: _Frequencies) -> Floats:
     return logarithms
 
 
-class _Frequencies:
+class Frequencies:
     """Which frequencies of a window are looked at, and which are like each other."""
 
     def __init__(self, side: int, scale: int) -> None:
@@ -364,8 +364,8 @@ def _highest(heights: Floats) -> Integers:
 
 
 @lru_cache(maxsize=len(SIDES) * 3)
-def _frequencies(side: int, scale: int) -> _Frequencies:
-    return _Frequencies(side, scale)
+def frequencies_of(side: int, scale: int) -> Frequencies:
+    return Frequencies(side, scale)
 
 
 def _usable(
@@ -481,7 +481,7 @@ def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
     window, scale = region.windows[0], region.scale
     side = window.side // scale
     colours = _colours(window, scale, pixels)
-    frequencies = _frequencies(side, scale)
+    frequencies = frequencies_of(side, scale)
     spectra = [
         scipy.fft.rfft2((colour - colour.mean()) * frequencies.hann).ravel()
         for colour in np.moveaxis(colours, -1, 0)

@@ -17,11 +17,12 @@ from trueshot.errors import BundleError
 from trueshot.images.orientation import lying, upright
 from trueshot.inference.colours import colour_reasons
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import CropSelection, cut, select_crops, upright_corners
+from trueshot.inference.crops import CropSelection, cut, grid_crops, select_crops, upright_corners
 from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
 from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
+from trueshot.inference.proof import is_provable, proven_radius
 from trueshot.tasks.task import UNDECIDED
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class Prediction:
             decided by it, the likeliest of all; None without crops.
         evidence: What the score is made of, for detectors that join several kinds; else None.
         orientation: How the photograph was turned upright, see `Predictor.predict`.
+        certified_radius: Levels up to which no change of the decoded picture turns the verdict,
+            see `proof.proven_radius`; None where nothing is proven.
     """
 
     verdict: str
@@ -77,6 +80,7 @@ class Prediction:
     evidence: Evidence | None = None
     orientation: int = 1
     log10_lr_interval: tuple[float, float] | None = None
+    certified_radius: float | None = None
 
     @property
     def likelihood_ratio(self) -> float | None:
@@ -169,7 +173,8 @@ class Predictor:
         """
         pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
-        selection = select_crops(pixels, side, self.contract.crops)
+        choose = grid_crops if self.contract.places == "grid" else select_crops
+        selection = choose(pixels, side, self.contract.crops)
         crops = upright(cut(pixels, selection.corners, side), orientation)
         scores, logits, maps = self._judged(crops)
         features = features_of(crops, selection.flat)
@@ -180,10 +185,11 @@ class Predictor:
             shown = upright(pixels, orientation)
             evidence = self._evidence.gather(shown, corners, scores, side)
         score = self._score(scores, evidence) if finite else None
-        reasons = self._reasons(pixels, selection, finite, features)
         card = self.card
+        reasons = self._reasons(pixels, selection, finite, features)
         colours = [] if reasons else colour_reasons(mode, crops)
-        if card.decision is not None or card.likeliest is not None:
+        is_calibrated = card.decision is not None or card.likeliest is not None
+        if is_calibrated and not is_provable(card):  # content may not decide what is proven
             reasons, colours = reasons + colours, []
         top_class = self._top_class(logits) if finite else None
         if card.decision_rule == "top-class" and finite:
@@ -210,6 +216,7 @@ class Predictor:
             top_class=top_class,
             evidence=evidence,
             orientation=orientation,
+            certified_radius=None if reasons or score is None else proven_radius(card, score),
         )
 
     def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
@@ -306,8 +313,8 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
     """Read a detector that judges photographs.
 
     Args:
-        bundle: `accurate` or `robust`, which come along; or a bundle, or an ONNX file that
-            `trueshot export` wrote.
+        bundle: `accurate`, `robust` or `certified`, which come along; or a bundle, or an ONNX file
+            that `trueshot export` wrote.
 
     Raises:
         BundleError: It cannot be read, or does not judge photographs.

@@ -85,6 +85,11 @@ class DetectorResults:
         """The worst case at a budget, if it is known."""
         return next((c for c in self.curve(threat) if c.budget == budget), None)
 
+    def certified(self, budget: float) -> Proportion | None:
+        """Proven right at a budget in L∞; None where nothing is proven."""
+        tallies = (result.certified(budget) for result in self.security)
+        return next((tally.proportion for tally in tallies if tally), None)
+
     @property
     def clean(self) -> Proportion | None:
         """Judged rightly without an attack, and before any file."""

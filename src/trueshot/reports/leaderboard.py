@@ -59,12 +59,13 @@ def leaderboard(made: Board) -> Table:
     """The table of a board; detectors with doubts are marked, and stay where their figures are."""
     budgets = _near(made)
     common = _common_changes(made.comparison.detectors)
+    proven = [b for b in budgets if made.threat == LINF and _is_proven(made)]
     at = "" if made.budget is None else f" at {epsilon(made.budget, made.threat)}"
     rows = [
-        (str(place), *_row(made, standing.detector, budgets, common))
+        (str(place), *_row(made, standing.detector, budgets, proven, common))
         for place, standing in enumerate(made.ranked, start=1)
     ]
-    rows += [("–", *_row(made, one, budgets, common)) for one in made.unranked]
+    rows += [("–", *_row(made, one, budgets, proven, common)) for one in made.unranked]
     return Table(
         name=f"leaderboard-{made.comparison.slug}",
         title=f"Leaderboard by the worst case{at}, {in_words(made.threat)}. "
@@ -74,6 +75,7 @@ def leaderboard(made: Board) -> Table:
             "place",
             "detector",
             *(f"worst case, {epsilon(budget, made.threat)}" for budget in budgets),
+            *(f"certified, {epsilon(budget, made.threat)}" for budget in proven),
             f"{made.comparison.words.plurals[1]} found{at}",
             "clean",
             "AUC",
@@ -98,14 +100,23 @@ def _near(made: Board) -> list[float]:
     return sorted(found | ({made.budget} if made.budget is not None else set()))
 
 
+def _is_proven(made: Board) -> bool:
+    return any(one.certified(0.0) for one in made.comparison.detectors)
+
+
 def _row(
-    made: Board, one: DetectorResults, budgets: Sequence[float], common: Sequence[str]
+    made: Board,
+    one: DetectorResults,
+    budgets: Sequence[float],
+    proven: Sequence[float],
+    common: Sequence[str],
 ) -> tuple[Cell, ...]:
     cases = [one.case(made.threat, budget) for budget in budgets]
     chosen = None if made.budget is None else one.case(made.threat, made.budget)
     return (
         one.name + (DOUBTED if one.doubts else ""),
         *(None if case is None else case.proportion for case in cases),
+        *(one.certified(budget) for budget in proven),
         None if chosen is None else chosen.others,
         one.clean,
         Number(value=one.auc, digits=3),

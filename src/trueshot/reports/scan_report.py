@@ -18,6 +18,7 @@ from trueshot.calibration.verbal_scale import (
     between,
     in_words,
     leaning,
+    proof_in_words,
     propositions,
 )
 from trueshot.card import Card
@@ -273,6 +274,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
     return {
         "ratio": ratio_text,
         "between": between,
+        "proof": proof_in_words,
         "number": number_text,
         "rate": rate_text,
         "span": span_text,

@@ -41,6 +41,7 @@ class Row:
     sha256: str
     log10_lr: float | None
     log10_lr_interval: tuple[float, float] | None
+    certified_radius: float | None
     score: float | None
     crops: int | None
     notes: tuple[str, ...]
@@ -147,6 +148,7 @@ def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Ro
         sha256=sanitize(str(record.get("sha256") or ""), 64),
         log10_lr=_finite(record.get("log10_lr")),
         log10_lr_interval=_interval(record),
+        certified_radius=_finite(record.get("certified_radius")),
         score=_finite(record.get("score")),
         crops=_whole(record.get("crops")),
         notes=tuple(sanitize(str(note), _LONGEST) for note in record.get("notes") or ()),

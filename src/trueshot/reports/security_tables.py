@@ -20,6 +20,7 @@ from trueshot.reports.table import Cell, Number, Table
 
 WORST = "worst case"
 NOISE = "noise"
+CERTIFIED = "certified"
 _NAMES = {
     NOISE: "noise without aim",
     "apgd-margin": "APGD-margin",
@@ -89,12 +90,16 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
         names = ("all" if len(one.classes) > 2 else "both", *one.words.plurals)
         for words, share in zip(names, _DIRECTIONS, strict=True) if any(cases) else ():
             rows.append((one.name, words, *_shares(share, cases)))
+        if threat == LINF and one.certified(0.0):
+            rows.append((one.name, CERTIFIED, *(one.certified(budget) for budget in budgets)))
     first, other = comparison.words.verdicts[0], comparison.words.plurals[1]
+    has_proofs = any(row[1] == CERTIFIED for row in rows)
+    proven = " Certified: proven right, whatever the attack." if has_proofs else ""
     return Table(
         name=f"{comparison.slug}-worst-{threat}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
         note=f"{INTERVAL}: right without an attack, and broken by none. The direction that matters "
-        f"is the last: {other} made to look {first}.{_goes_with(comparison, threat)}",
+        f"is the last: {other} made to look {first}.{proven}{_goes_with(comparison, threat)}",
         header=("detector", "images", "clean", *at(budgets[1:], threat)),
         rows=tuple(rows),
         stubs=2,

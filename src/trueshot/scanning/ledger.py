@@ -18,7 +18,7 @@ from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
 if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
-VERSION = 4
+VERSION = 5
 # What is kept of an item beside its verdict: a small picture for a row, and why, for a card.
 THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
@@ -76,10 +76,13 @@ _FROM_VERSION_2 = ";".join(
 _FROM_VERSION_3 = ";".join(
     f"ALTER TABLE items ADD COLUMN {name}" for name in ("log10_lr_low", "log10_lr_high")
 )
+# Version 4 knew of no proofs.
+_FROM_VERSION_4 = "ALTER TABLE items ADD COLUMN certified_radius"
 _UPGRADES = {
     1: f"{_FROM_VERSION_1}{_FROM_VERSION_2}",
-    2: f"{_FROM_VERSION_2};{_FROM_VERSION_3}",
-    3: _FROM_VERSION_3,
+    2: f"{_FROM_VERSION_2};{_FROM_VERSION_3};{_FROM_VERSION_4}",
+    3: f"{_FROM_VERSION_3};{_FROM_VERSION_4}",
+    4: _FROM_VERSION_4,
 }
 
 

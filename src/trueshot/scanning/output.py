@@ -104,6 +104,7 @@ def _write_parquet(path: Path, verdicts: Iterable[Verdict]) -> None:
         ("likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "seconds"),
         number,
     )
+    kinds["certified_radius"] = number
     kinds |= dict.fromkeys(("crops", "width", "height"), whole)
     schema = pyarrow.schema(list((kinds | {"notes": pyarrow.list_(text)}).items()))
     records = (verdict.as_record() for verdict in verdicts)

@@ -22,6 +22,7 @@ a picture for a row of a table."""
 # terminal and no report.
 MOST_LOG10_LR = 100.0
 _MOST_WHOLE, _MOST_NUMBER, _MOST_PARTS = 2**31 - 1, 1e12, 100
+_LEVELS = 255.0
 _HASH = re.compile("[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
@@ -43,6 +44,8 @@ class Verdict:
         log10_lr_low: Lower end of its 95 % interval over other sources that might have calibrated
             the detector; none if the detector does not know it.
         log10_lr_high: Upper end.
+        certified_radius: Levels up to which no change of the decoded picture turns the verdict: a
+            proof; none where nothing is proven (docs/certificates.md).
         score: What the detector said: log odds that it is not of class 0.
         crops: Number of crops that were looked at.
         notes: What was done to the pixels on the way, and what was left undone.
@@ -66,6 +69,7 @@ class Verdict:
     log10_lr: float | None = None
     log10_lr_low: float | None = None
     log10_lr_high: float | None = None
+    certified_radius: float | None = None
     score: float | None = None
     crops: int | None = None
     notes: tuple[str, ...] = ()
@@ -137,6 +141,7 @@ COLUMNS = (
     "log10_lr",
     "log10_lr_low",
     "log10_lr_high",
+    "certified_radius",
     "score",
     "crops",
     "notes",
@@ -150,7 +155,7 @@ COLUMNS = (
 
 _KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(COLUMNS, (str,))
 _RATIOS = ("log10_lr", "log10_lr_low", "log10_lr_high")
-_KINDS |= dict.fromkeys((*_RATIOS, "score", "seconds"), (float, int))
+_KINDS |= dict.fromkeys((*_RATIOS, "certified_radius", "score", "seconds"), (float, int))
 _WHOLE = ("crops", "width", "height")
 _KINDS |= dict.fromkeys(_WHOLE, (int,))
 _KINDS["notes"] = (list, tuple)
@@ -165,11 +170,12 @@ def words_of(task: Task) -> tuple[str, ...]:
 
 def one_line(verdict: Verdict) -> str:
     """A verdict on one line: what, how strongly, of which file, and why not."""
-    from trueshot.calibration.verbal_scale import in_figures  # which loads numpy
+    from trueshot.calibration.verbal_scale import in_figures, proof_in_words  # which loads numpy
 
     ratio = "" if verdict.log10_lr is None else f"LR {in_figures(verdict.log10_lr)}"
     parts = [f"{_called(verdict):10}", f"{ratio:10}", verdict.file]
-    said = verdict.reason or "; ".join(verdict.notes)
+    proof = proof_in_words(verdict.certified_radius)
+    said = "; ".join(filter(None, [proof, verdict.reason or "; ".join(verdict.notes)]))
     return "  ".join([*parts, *([f"({said})"] if said else [])])
 
 
@@ -182,6 +188,7 @@ def long_text(verdict: Verdict) -> str:
         in_figures,
         in_words,
         leaning,
+        proof_in_words,
     )
 
     told = [verdict.file, f"  {_called(verdict).upper()}"]
@@ -195,6 +202,8 @@ def long_text(verdict: Verdict) -> str:
         told += [f"  {beside}"] if beside else []
         if verdict.reason == BETWEEN_THRESHOLDS:
             told.append(f"  {leaning(verdict.log10_lr, words)}")
+    if proof := proof_in_words(verdict.certified_radius):
+        told.append(f"  {proof}")
     if verdict.score is not None:
         told.append(
             f"  score {verdict.score:.2f} from {verdict.crops} crops; "
@@ -281,6 +290,8 @@ def _is_in_order(name: str, value: Any) -> bool:
         return len(value) <= _MOST_PARTS and all(isinstance(note, str) for note in value)
     if name == "features":
         return len(value) <= _MOST_PARTS and all(map(_is_number, value.values()))
+    if name == "certified_radius":
+        return bool(0 < value <= _LEVELS)
     if isinstance(value, int | float):
         return _is_number(value, MOST_LOG10_LR if name in _RATIOS else _MOST_NUMBER)
     return True

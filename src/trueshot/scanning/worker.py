@@ -159,6 +159,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
         "log10_lr": prediction.log10_lr,
         "log10_lr_low": low,
         "log10_lr_high": high,
+        "certified_radius": prediction.certified_radius,
         "score": prediction.score if math.isfinite(prediction.score or 0) else None,
         "crops": len(prediction.scores),
         "features": prediction.features,

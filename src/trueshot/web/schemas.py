@@ -12,6 +12,7 @@ from trueshot.calibration.verbal_scale import (
     between,
     in_figures,
     in_words,
+    proof_in_words,
     propositions,
     support,
 )
@@ -48,6 +49,7 @@ _EXAMPLE: dict[str, Any] = {
     "log10_lr": 1.33,
     "log10_lr_low": 1.1,
     "log10_lr_high": 1.4,
+    "certified_radius": None,
     "score": 3.1,
     "crops": 16,
     "notes": ["turned upright, as EXIF orientation 6 asks"],
@@ -59,6 +61,7 @@ _EXAMPLE: dict[str, Any] = {
     "detector": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     "support": "moderate",
     "in_figures": in_figures(1.33),
+    "proof": "",
     "between": between((1.1, 1.4)),
     "in_words": in_words(1.33),
     "propositions": propositions(RECAPTURE.words),
@@ -136,6 +139,13 @@ class VerdictAnswer(_Model):
         float | None, Field(description="Lower end of its 95 % interval; null: not known.")
     ]
     log10_lr_high: Annotated[float | None, Field(description="Upper end.")]
+    certified_radius: Annotated[
+        float | None,
+        Field(
+            description="Levels up to which no change of the decoded picture turns the verdict, "
+            "proven; null: nothing is proven."
+        ),
+    ]
     score: Annotated[float | None, Field(description="Log odds that it is not of the first class.")]
     crops: int | None
     notes: list[str]
@@ -149,6 +159,7 @@ class VerdictAnswer(_Model):
         str | None, Field(description="Verbal scale of ENFSI 2015; null: none, or no ratio.")
     ]
     in_figures: Annotated[str | None, Field(description="The ratio as people write it: 33, 1/14.")]
+    proof: Annotated[str, Field(description="The same in words; may be empty.")]
     between: Annotated[
         str, Field(description="Its 95 % interval in figures, to stand behind it; may be empty.")
     ]
@@ -262,6 +273,7 @@ def verdict_answer(verdict: Verdict, explanation: Explanation | None) -> Verdict
         **verdict.as_record(),
         **_in_words(verdict.verdict, verdict.log10_lr, words),
         between=between(verdict.log10_lr_interval),
+        proof=proof_in_words(verdict.certified_radius),
         propositions=propositions(words),
         pictures=None if explanation is None else _pictures(explanation),
     )

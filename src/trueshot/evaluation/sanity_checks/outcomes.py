@@ -218,6 +218,25 @@ def compared(outcomes: Outcomes) -> Iterator[Doubt]:
     yield from (doubt for doubt in found if doubt is not None)
 
 
+def beaten_certificates(result: EvaluationResult) -> list[Doubt]:
+    """A doubt if any attack made a verdict wrong that was proven right: one image is enough."""
+    radii = np.array(result.certified_radii)
+    for trial in result.trials if len(radii) else ():
+        if trial.threat != "linf" or len(trial.flags) != len(radii):
+            continue
+        beaten = int((trial.was_broken & (radii >= trial.budget)).sum())
+        if beaten:
+            return [
+                Doubt(
+                    name="attack-beats-certificate",
+                    finding=f"{trial.attack}, {trial.budget:g} levels: broke {beaten} images that "
+                    "were proven right at this budget.",
+                    evidence={"budget": trial.budget, "beaten": float(beaten)},
+                )
+            ]
+    return []
+
+
 def significant(differences: Sequence[Difference]) -> int | None:
     """The place of the least likely of several differences, if chance does not explain it.
 

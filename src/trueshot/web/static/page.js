@@ -17,7 +17,7 @@ const METHOD_NOTES = {
   pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
 };
 const FORM_BYTES = 500;
-const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
+const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "certified_radius", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
 const DETECTORS = ["accurate", "robust"];
 
 const $ = (id) => document.getElementById(id);
@@ -215,6 +215,7 @@ function renderRatio(found) {
   } else if (judgedOnly) {
     ratio.append("No likelihood ratio: this detector is not calibrated.");
   }
+  $("proof").textContent = found.proof ? sentence(found.proof) : "";
   $("words").textContent = found.in_words ?? "";
   const known = found.in_words != null;
   $("propositions").replaceChildren(...(known ? found.propositions.map((each) => element("li", {}, sentence(each))) : []));

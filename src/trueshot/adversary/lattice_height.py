@@ -1,0 +1,93 @@
+"""The height of the highest lattice in a photograph, with a gradient to its pixels.
+
+The value is that of `inference.lattice`, from the same windows and the same peaks. The gradient is
+that of smooth maxima: of all peaks of a window, of all windows, and of both sides of windows, for
+an attack that lowers the highest alone meets the next highest a step later.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trueshot.inference.lattice import SIDES, Frequencies, frequencies_of, window_corners
+
+_EULER = 0.5772  # as in `inference.lattice`
+_ROUNDING = 1 / 12
+_COUNTED = 3  # windows whose mean is the height of a photograph
+_SMOOTH = 0.5  # nats that maxima are smoothed over
+_NOTHING = 2.5
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
+    """The feature `luma 1/SCALE height` of a photograph, in nats.
+
+    Args:
+        photograph: Levels, float, shape (3, h, w).
+        scale: 1, 2 or 4: at full, half or quarter size.
+
+    Returns:
+        A number; None of a photograph that no window fits in at full size.
+    """
+    if min(photograph.shape[1:]) < min(SIDES):
+        return None
+    plane = photograph
+    for _ in range(scale.bit_length() - 1):
+        plane = functional.avg_pool2d(plane[None], 2)[0]
+    luma = torch.tensordot(plane.new_tensor(_LUMA), plane, dims=1)
+    heights = [_height(luma, side, scale) for side in SIDES if side <= min(luma.shape)]
+    if not heights:
+        return photograph.new_tensor(_NOTHING)
+    return smooth_maximum(torch.stack(heights))
+
+
+def _height(luma: Tensor, side: int, scale: int) -> Tensor:
+    """Mean prominence of the three windows where it is highest."""
+    ys, xs = window_corners(luma.shape[0], luma.shape[1], side)
+    frequencies = frequencies_of(side, scale)
+    windows = torch.stack(
+        [_prominence(luma[y : y + side, x : x + side], frequencies) for y, x in product(ys, xs)]
+    )
+    exact = windows.topk(min(_COUNTED, len(windows))).values.mean()
+    share = torch.softmax(windows.detach() / _SMOOTH, 0)
+    return _with_gradient_of(exact, (share * windows).sum())
+
+
+def _prominence(tile: Tensor, frequencies: Frequencies) -> Tensor:
+    """Of the most prominent peak of a window."""
+    side = frequencies.side
+    hann = torch.from_numpy(frequencies.hann).to(tile)
+    spectrum = torch.fft.rfft2((tile - tile.mean()) * hann)
+    power = spectrum.real.square() + spectrum.imag.square() + _ROUNDING * frequencies.energy
+    logarithms = power.log().flatten()
+    values = logarithms.detach().cpu().numpy().reshape(side, -1)
+    found = []
+    for peak in frequencies.peaks(np.ascontiguousarray(values, np.float32), 1):
+        ky, kx = round(peak.fy * side), round(peak.fx * side)
+        here = int(frequencies.index(ky, kx))
+        like = logarithms[torch.from_numpy(_like(frequencies, here))].mean() + _EULER
+        around = frequencies.index(ky + frequencies.annulus[0], kx + frequencies.annulus[1])
+        beside = logarithms[torch.from_numpy(around)].mean() + _EULER
+        found.append(logarithms[here] - torch.maximum(like, beside))
+    return smooth_maximum(torch.stack(found))
+
+
+def _like(frequencies: Frequencies, here: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Places of the frequencies that are as far from zero as this one, in the same direction."""
+    group = int(np.searchsorted(frequencies.starts, frequencies.place[here], "right")) - 1
+    first = int(frequencies.starts[group])
+    return np.asarray(frequencies.order[first : first + int(frequencies.counts[group])])
+
+
+def smooth_maximum(values: Tensor) -> Tensor:
+    """The largest of values (n,), with the gradient of a soft one."""
+    return _with_gradient_of(values.amax(), _SMOOTH * torch.logsumexp(values / _SMOOTH, 0))
+
+
+def _with_gradient_of(value: Tensor, smooth: Tensor) -> Tensor:
+    return smooth + (value - smooth).detach()

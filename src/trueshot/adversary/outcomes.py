@@ -1,0 +1,273 @@
+"""What an adversary of photographs gets: three outcomes, both directions apart, with doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trueshot.adversary.suite import PNG, Outcome
+from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.result import Doubt
+from trueshot.files import write_json
+from trueshot.proportion import Proportion
+from trueshot.tasks import Wording
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.tasks.task import UNDECIDED
+from trueshot.versions import versions
+
+KIND = "trueshot-photographs"
+FORMAT = 1
+NO_ATTACK = "clean"
+FEWEST = 30  # photographs of a class
+_LOST = 0.1  # share of attacks that rounding may undo
+_SAME = 0.02  # of the largest score: how far what is attacked may be from what judges
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Photographs under one threat at one budget, as one channel leaves their files.
+
+    Args:
+        threat: `clean` for no attack, else as of `PhotographSettings`.
+        budget: In levels.
+        channel: `png` and others.
+        right: Called what they are: originals, recaptures.
+        undecided: Without a verdict, likewise.
+        wrong: Called the other, likewise.
+        proven: Right, and proven to stay so at this budget (`linf` and `region`), likewise.
+        auc: Of the scores.
+    """
+
+    threat: str
+    budget: float
+    channel: str
+    right: tuple[int, int]
+    undecided: tuple[int, int]
+    wrong: tuple[int, int]
+    proven: tuple[int, int]
+    auc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographResult:
+    """What attacks on a set of photographs have found out about one detector.
+
+    Args:
+        detector: Its name.
+        bundle_sha256: Of its file.
+        data: Fingerprint of the photographs.
+        settings: Of the attacks, in full.
+        tallies: First without an attack.
+        doubts: Why these figures may be false.
+        cost: Means over attacks: `forward`, `backward` calls, `seconds`, `ssim` of the files.
+        outcomes: Of each photograph.
+    """
+
+    detector: str
+    bundle_sha256: str
+    data: str
+    settings: str
+    tallies: tuple[Tally, ...]
+    doubts: tuple[Doubt, ...]
+    cost: Mapping[str, float]
+    outcomes: tuple[Outcome, ...]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, all or nothing."""
+        write_json(path, {"kind": KIND, "format": FORMAT, "versions": versions(), **asdict(self)})
+
+    def table(self) -> str:
+        """In Markdown: shares in per cent with their 95 % intervals, both directions apart."""
+        head = (
+            "| attack | budget | file | originals right | undecided | wrong "
+            "| recaptures right | undecided | wrong | proven | AUC |\n" + "|---" * 11 + "|"
+        )
+        return "\n".join([head, *map(_row, self.tallies)])
+
+
+def result_of(
+    outcomes: Sequence[Outcome], wording: Wording = RECAPTURE.words, **facts: Any
+) -> PhotographResult:
+    """Count outcomes.
+
+    Args:
+        outcomes: Of photographs that have a score.
+        wording: Words of the verdicts.
+        facts: The other fields of a result.
+    """
+    groups: dict[tuple[str, float, str], list[Outcome]] = {}
+    for each in outcomes:
+        for channel in each.verdicts:
+            groups.setdefault((each.threat, each.budget, channel), []).append(each)
+    first = {(each.name, each.label): each for each in reversed(outcomes)}.values()
+    tallies = [_tally(NO_ATTACK, 0.0, PNG, list(reversed(list(first))), wording)]
+    tallies += [_tally(*case, those, wording) for case, those in groups.items()]
+    names = ("forward", "backward", "seconds", "ssim")
+    cost = {name: float(np.mean([getattr(e, name) for e in outcomes] or [0])) for name in names}
+    return PhotographResult(
+        tallies=tuple(tallies),
+        doubts=tuple(doubts_of(outcomes, wording)),
+        cost=cost,
+        outcomes=tuple(outcomes),
+        **facts,
+    )
+
+
+def _tally(
+    threat: str, budget: float, channel: str, outcomes: Sequence[Outcome], wording: Wording
+) -> Tally:
+    is_clean = threat == NO_ATTACK
+    verdicts = [each.clean if is_clean else each.verdicts[channel] for each in outcomes]
+    scores = [each.clean_score if is_clean else each.scores[channel] for each in outcomes]
+    labels = np.array([each.label for each in outcomes])
+    truth = [wording.verdicts[label] for label in labels]
+    right = np.array([said == true for said, true in zip(verdicts, truth, strict=True)])
+    undecided = np.array([said == UNDECIDED for said in verdicts])
+    bounded = threat in (NO_ATTACK, "linf", "region")
+    proven = np.array(
+        [
+            bounded
+            and each.clean == true
+            and each.certified_radius is not None
+            and each.certified_radius >= budget
+            for each, true in zip(outcomes, truth, strict=True)
+        ]
+    )
+    return Tally(
+        threat=threat,
+        budget=budget,
+        channel=channel,
+        right=_by_class(right, labels),
+        undecided=_by_class(undecided, labels),
+        wrong=_by_class(~right & ~undecided, labels),
+        proven=_by_class(proven, labels),
+        auc=_area(scores, labels),
+    )
+
+
+def _by_class(flags: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64]) -> tuple[int, int]:
+    return int((flags & (labels == 0)).sum()), int((flags & (labels == 1)).sum())
+
+
+def _area(scores: Sequence[float | None], labels: npt.NDArray[np.int64]) -> float | None:
+    known = np.array([score is not None for score in scores])
+    values = np.array([score for score in scores if score is not None], np.float64)
+    if len(set(labels[known].tolist())) < 2:
+        return None
+    return float(area_under_curve(values, labels[known]))
+
+
+def doubts_of(outcomes: Sequence[Outcome], wording: Wording = RECAPTURE.words) -> Iterator[Doubt]:
+    """Reasons why the figures may be false, from the outcomes alone."""
+    attacked = [e for e in outcomes if e.clean != wording.verdicts[1 - e.label]]
+    yield from _beaten(attacked)
+    yield from _misled(attacked, outcomes)
+    yield from _lost(attacked, wording)
+    yield from _rising(attacked, wording)
+    counts = [len({e.name for e in outcomes if e.label == label}) for label in (0, 1)]
+    if min(counts) < FEWEST:
+        yield Doubt(
+            name="too-few-images",
+            finding=f"{counts[0]} originals and {counts[1]} recaptures: with fewer than {FEWEST} "
+            "of a class intervals are too wide for most questions.",
+            evidence={"originals": float(counts[0]), "recaptures": float(counts[1])},
+        )
+
+
+def _beaten(outcomes: Iterable[Outcome]) -> Iterator[Doubt]:
+    beaten = [
+        each
+        for each in outcomes
+        if each.threat in ("linf", "region")
+        and (each.certified_radius or -1.0) >= each.budget
+        and each.verdicts[PNG] != each.clean
+    ]
+    if beaten:
+        yield Doubt(
+            name="attack-beats-certificate",
+            finding=f"{len(beaten)} verdicts turned within the radius that they were proven to "
+            f"hold for: {beaten[0].name}, {beaten[0].budget:g} levels.",
+            evidence={"beaten": float(len(beaten))},
+        )
+
+
+def _misled(attacked: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Iterator[Doubt]:
+    most = max((abs(each.clean_score) for each in outcomes), default=0.0)
+    apart = [abs(each.modelled - each.clean_score) for each in outcomes]
+    if apart and max(apart) > _SAME * most:
+        yield Doubt(
+            name="differs-under-gradient",
+            finding=f"What was attacked says {max(apart):.3g} more or less than what judges.",
+            evidence={"difference": max(apart)},
+        )
+    still = [e for e in attacked if (e.reached - e.modelled) * (1 - 2 * e.label) <= 0]
+    if attacked and len(still) > 0.2 * len(attacked):
+        yield Doubt(
+            name="gradient-misleads",
+            finding=f"Of {len(attacked)} attacks {len(still)} did not move the score where they "
+            "wanted it, in memory.",
+            evidence={"attacks": float(len(attacked)), "still": float(len(still))},
+        )
+
+
+def _lost(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
+    """Attacks that moved the score in memory, and whose file has half of that or less."""
+    moved = [e for e in attacked if abs(e.reached - e.modelled) > 0 and e.scores[PNG] is not None]
+    lost = [
+        e
+        for e in moved
+        if abs((e.scores[PNG] or 0.0) - e.clean_score) < abs(e.reached - e.modelled) / 2
+        and e.verdicts[PNG] != wording.verdicts[1 - e.label]
+    ]
+    if moved and len(lost) > _LOST * len(moved):
+        yield Doubt(
+            name="attack-lost-by-rounding",
+            finding=f"Of {len(moved)} attacks that moved a score, whole levels undid {len(lost)}.",
+            evidence={"moved": float(len(moved)), "lost": float(len(lost))},
+        )
+
+
+def _rising(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
+    """Photographs that a smaller budget turned and a larger one of the same threat did not."""
+    turned = {
+        (e.threat, e.name, e.budget): e.verdicts[PNG] == wording.verdicts[1 - e.label]
+        for e in attacked
+    }
+    rising = {
+        (threat, name)
+        for (threat, name, budget), is_turned in turned.items()
+        for (other, same, larger), also in turned.items()
+        if (threat, name) == (other, same) and budget < larger and is_turned and not also
+    }
+    names = {(threat, name) for threat, name, _ in turned}
+    if names and len(rising) > _LOST * len(names):
+        yield Doubt(
+            name="accuracy-rises-with-budget",
+            finding=f"{len(rising)} of {len(names)} photographs turn at a budget and not at a "
+            "larger one.",
+            evidence={"photographs": float(len(names)), "rising": float(len(rising))},
+        )
+
+
+def _row(each: Tally) -> str:
+    cells = [each.threat, f"{each.budget:g}", each.channel]
+    totals = [r + u + w for r, u, w in zip(each.right, each.undecided, each.wrong, strict=True)]
+    for label in (0, 1):
+        counted = (each.right, each.undecided, each.wrong)
+        cells += [_share(those[label], totals[label]) for those in counted]
+    cells.append(_share(sum(each.proven), sum(totals)))
+    cells.append("" if each.auc is None else f"{each.auc:.3f}")
+    return "| " + " | ".join(cells) + " |"
+
+
+def _share(count: int, total: int) -> str:
+    if not total:
+        return ""
+    found = Proportion(count, total)
+    low, high = found.interval()
+    return f"{100 * found.share:.0f} ({100 * low:.0f}–{100 * high:.0f})"

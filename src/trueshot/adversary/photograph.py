@@ -1,0 +1,217 @@
+"""A detector of whole photographs as one function of their pixels, with a gradient.
+
+Values are those of `Predictor`, of which the forward pass does all that bears on the score: it
+chooses crops, looks at spectra, at the frame in small, and joins what they say. On the way back
+what has no gradient is passed over: the choice of crops and of peaks is taken as it is, a frame
+that was made small and rounded has the gradient of one that was made small alone, and maxima have
+that of smooth ones (BPDA, Athalye et al. 2018, arXiv:1802.00420).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from trueshot.adversary.lattice_height import lattice_height, smooth_maximum
+from trueshot.bundle import Bundle, load_bundle, read_bundle
+from trueshot.calibration.linear_model import LinearModel
+from trueshot.card import Card
+from trueshot.detector import Detector
+from trueshot.errors import BundleError
+from trueshot.graph import values_of
+from trueshot.inference.context import context_frame
+from trueshot.inference.crops import grid_crops, select_crops
+from trueshot.inference.evidence import WHOLE
+from trueshot.inference.pooling import most_convincing_region
+from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
+from trueshot.pixels import Bytes, to_bytes
+
+_AT_ONCE = 16  # crops whose activations are kept
+_LEAK = 0.1  # slope below zero of what counts above it alone
+_SPREAD = 0.01  # of the gradient of the mean, that crops without a part in the score have
+
+
+class PhotographDetector(nn.Module):
+    """Levels of one photograph (1, 3, h, w) to logits (1, 2): 0, and its score above a threshold.
+
+    Args:
+        bundle: Judges whole photographs; a file, or the name of one that comes along.
+        threshold: Score of which the margin is taken.
+
+    Raises:
+        BundleError: It cannot be read, has more than two classes, or joins features without a
+            gradient.
+    """
+
+    def __init__(self, bundle: str, threshold: float = 0.0) -> None:
+        super().__init__()
+        self.crops, self.card = load_bundle(bundle)
+        if self.card.decision_rule != "against-class-0" or len(self.card.classes) != 2:
+            raise BundleError(f"{bundle}: of more than two classes, or without a score")
+        self.contract = self.card.input_contract()
+        self.threshold = threshold
+        self.context: Detector | None = None
+        if self.card.evidence is not None:
+            self.context = context_of(read_bundle(bundle), self.card)
+            _check_features(self.card, bundle)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) to logits (n, 2)."""
+        scores = torch.stack([self.score(image) for image in images])
+        margins = (scores - self.threshold).to(images.dtype)
+        return torch.stack([torch.zeros_like(margins), margins], 1)
+
+    def score(self, photograph: Tensor) -> Tensor:
+        """Levels (3, h, w) to the score of the photograph.
+
+        Raises:
+            ValueError: There is no crop in it.
+        """
+        side, pixels = self.contract.side, _bytes(photograph)
+        choose = grid_crops if self.contract.places == "grid" else select_crops
+        corners = choose(pixels, side, self.contract.crops).corners
+        if not corners:
+            raise ValueError(f"no crop of {side} px in it that shows anything")
+        crops = torch.stack([photograph[:, y : y + side, x : x + side] for y, x in corners])
+        scores = self._scores(crops)
+        if self.card.evidence is None:
+            return self._aggregated(scores)
+        return self._joined(photograph, pixels, corners, scores)
+
+    def _scores(self, crops: Tensor) -> Tensor:
+        """Activations are computed again on the way back: a photograph has many crops."""
+        parts = crops.split(_AT_ONCE)
+        if not crops.requires_grad:
+            logits = [self.crops(part) for part in parts]
+        else:
+            logits = [checkpoint(self.crops, part, use_reentrant=False) for part in parts]
+        found = torch.cat(logits).double()
+        return found[:, 1] - found[:, 0]
+
+    def _aggregated(self, scores: Tensor) -> Tensor:
+        how, ranked = self.contract.aggregation, scores.sort().values
+        if how == "mean":
+            return scores.mean()
+        if how == "max":
+            pooled = smooth_maximum(scores)
+        else:
+            count = len(ranked)
+            left = (count - 1) // 2 if how == "median" else int(count * 0.2)
+            pooled = ranked[left : count - left].mean()
+        spread = _SPREAD * scores.mean()
+        return pooled + spread - spread.detach()
+
+    def _joined(
+        self,
+        photograph: Tensor,
+        pixels: Bytes,
+        corners: tuple[tuple[int, int], ...],
+        scores: Tensor,
+    ) -> Tensor:
+        evidence = self.card.evidence
+        assert evidence is not None
+        assert evidence.joint is not None
+        is_whole = pixels.shape[0] * pixels.shape[1] >= WHOLE
+        heads = evidence.heads | ({} if is_whole else evidence.pieces)
+        local = most_convincing_region(corners, scores.detach().numpy(), self.contract.side)
+        highest = scores.topk(max(1, len(scores) // 3)).values.mean()
+        given: dict[str, dict[str, Tensor]] = {
+            "texture": {
+                "overall": scores.mean(),
+                "highest third": highest,
+                # Its gradient is that of the highest third: no better place is known before.
+                "region": highest + (local.score - highest).detach(),
+            }
+        }
+        if is_whole and self.context is not None:
+            given["context"] = {"logit": self._context(photograph, pixels)}
+        heights = {
+            name: lattice_height(photograph, int(name.split()[1].removeprefix("1/")))
+            for name in heads["lattice"].features
+        }
+        known = {name: height for name, height in heights.items() if height is not None}
+        if known:
+            given["lattice"] = known
+        values = {kind: _linear(heads[kind], found) for kind, found in given.items()}
+        return _linear(evidence.joint, _for_and_against(values))
+
+    def _context(self, photograph: Tensor, pixels: Bytes) -> Tensor:
+        assert self.context is not None
+        side = 256
+        seen = torch.from_numpy(context_frame(pixels, side).copy()).permute(2, 0, 1).float()[None]
+        small = functional.interpolate(
+            photograph[None], (side, side), mode="bilinear", antialias=True, align_corners=False
+        )
+        logits = self.context(small + (seen - small).detach())[0].double()
+        odds: Tensor = torch.logsumexp(logits[1:], 0) - logits[0]
+        return odds
+
+
+def context_of(bundle: Bundle, card: Card) -> Detector:
+    """The context network of a bundle that joins kinds of evidence, from its graph.
+
+    Raises:
+        BundleError: It is of another kind than those that come along.
+    """
+    evidence, graph = card.evidence, bundle.context
+    if evidence is None or graph is None:
+        raise BundleError("no context network in it")
+    weights = {
+        each["name"].removeprefix("network."): torch.from_numpy(np.array(values_of(each)))
+        for each in graph["graph"]["initializer"]
+        if each["name"].startswith("network.")
+    }
+    blocks = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
+    try:
+        features = weights["classifier.weight"].shape[1]
+        network = EfficientNetLite0(len(evidence.media), features, blocks=len(blocks))
+        missing, unknown = network.load_state_dict(weights, strict=False)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise BundleError(f"its context network is none that has a gradient: {error}") from error
+    if unknown or any("num_batches_tracked" not in name for name in missing):
+        raise BundleError("its context network is none that has a gradient")
+    return Detector(network, offset=OFFSET, scale=SCALE, classes=evidence.media).eval()
+
+
+def _check_features(card: Card, bundle: object) -> None:
+    evidence = card.evidence
+    if evidence is None or evidence.joint is None:
+        raise BundleError(f"{bundle}: joins nothing yet")
+    known = {f"luma 1/{scale} height" for scale in (1, 2, 4)}
+    for name in evidence.heads["lattice"].features:
+        if name not in known:
+            raise BundleError(f"{bundle}: no gradient is known of the lattice's {name}")
+
+
+def _for_and_against(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """As `inference.evidence.joint_features`, with a slope where nothing counts."""
+    found = dict(values)
+    for kind, value in values.items():
+        for word, sign in (("for", 1.0), ("against", -1.0)):
+            above = (sign * value).clamp(min=0)
+            leaky = torch.where(sign * value > 0, sign * value, _LEAK * sign * value)
+            found[f"{kind} {word}"] = sign * (leaky + (above - leaky).detach())
+    return found
+
+
+def _linear(model: LinearModel, values: Mapping[str, Tensor]) -> Tensor:
+    """As `LinearModel.score`; what is missing adds nothing."""
+    total: Any = model.intercept
+    terms = zip(model.features, model.means, model.deviations, model.weights, strict=True)
+    for name, mean, deviation, weight in terms:
+        if name in values:
+            standard = (values[name] - mean) / deviation
+            clipped = standard.clamp(-4.0, 4.0)
+            total = total + weight * (standard + (clipped - standard).detach())
+    return torch.as_tensor(total, dtype=torch.float64)
+
+
+def _bytes(photograph: Tensor) -> Bytes:
+    """As a file holds it, shape (h, w, 3)."""
+    return np.asarray(to_bytes(photograph.detach()[None])[0])

@@ -1,0 +1,271 @@
+"""Whole photographs attacked: each away from what it is, filed, sent, and judged from the start."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from trueshot.adversary.photograph import PhotographDetector
+from trueshot.attacks import as_filed, perturb
+from trueshot.attacks.apgd import APGD
+from trueshot.attacks.calls import counted
+from trueshot.attacks.through import Through
+from trueshot.bundle import bundle_sha256
+from trueshot.channels import FILES, Channel
+from trueshot.files import Journal, file_sha256
+from trueshot.images import read_image
+from trueshot.inference import Prediction, Predictor
+from trueshot.pixels import LEVELS, Bytes, psnr, ssim, to_bytes, to_levels
+from trueshot.progress import progress
+
+ThreatName = Literal["linf", "l2", "region", "patch"]
+THREATS: tuple[ThreatName, ...] = ("linf", "l2", "region", "patch")
+PNG = "png"
+
+_SLACK = 0.25  # of the gap between thresholds: how far beyond one an attack goes, for rounding
+_PATCH = 0.05  # share of the frame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A photograph of known class.
+
+    Args:
+        name: For records.
+        path: Its file.
+        label: 0 for an original, 1 for a recapture.
+        outline: Corners (x, y) of the medium in it, in pixels; empty if not known.
+    """
+
+    name: str
+    path: Path
+    label: int
+    outline: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotographSettings:
+    """How photographs are attacked.
+
+    Args:
+        budgets: Levels, L∞; of `l2` the root mean square over all values; a patch has no bound.
+        threats: `linf` in the whole frame, `l2`, `region`: L∞ inside of the medium alone, or
+            `patch`: anything within a square of a twentieth of the frame.
+        steps: Of APGD.
+        restarts: Of it; from the second on it starts at random.
+        seed: Of random starts.
+        channels: What a file goes through before it is judged once more.
+        through: Whether the attack looks through these channels, too (expectation over them).
+    """
+
+    budgets: tuple[float, ...] = (1.0, 2.0, 5.0)
+    threats: tuple[ThreatName, ...] = ("linf",)
+    steps: int = 20
+    restarts: int = 1
+    seed: int = 0
+    channels: tuple[Channel, ...] = tuple(FILES)
+    through: bool = False
+
+    def cases(self) -> Iterator[tuple[ThreatName, float]]:
+        """Threats with their budgets."""
+        for threat in self.threats:
+            for budget in (LEVELS,) if threat == "patch" else self.budgets:
+                yield threat, budget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one photograph under one threat at one budget.
+
+    Args:
+        name: Of the photograph.
+        label: 0 for an original, 1 for a recapture.
+        threat: See `PhotographSettings`.
+        budget: In levels.
+        clean: Verdict without an attack.
+        clean_score: Its score.
+        certified_radius: Levels up to which that verdict is proven; None where nothing is.
+        modelled: The score that the attacked function has there: the same, up to rounding.
+        reached: Score in memory, before rounding.
+        verdicts: By channel, `png` first: what is said of the file.
+        scores: Likewise.
+        forward: Calls of the detector.
+        backward: Calls of its gradient.
+        psnr: Of the file, in dB; None where nothing was changed.
+        ssim: Of the file.
+        seconds: Of the attack.
+    """
+
+    name: str
+    label: int
+    threat: str
+    budget: float
+    clean: str
+    clean_score: float
+    certified_radius: float | None
+    modelled: float
+    reached: float
+    verdicts: dict[str, str]
+    scores: dict[str, float | None]
+    forward: int
+    backward: int
+    psnr: float | None
+    ssim: float
+    seconds: float
+
+
+class _Masked(nn.Module):
+    """A function of an image of which only a part may be changed."""
+
+    def __init__(self, network: nn.Module, image: Tensor, mask: Tensor) -> None:
+        super().__init__()
+        self.network, self.image, self.mask = network, image, mask
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(torch.where(self.mask, images, self.image))
+        return logits
+
+
+class PhotographAdversary:
+    """Attacks photographs that one detector judges.
+
+    Args:
+        bundle: A file, or the name of a detector that comes along.
+        settings: How.
+
+    Raises:
+        BundleError: It has no gradient of whole photographs, see `PhotographDetector`.
+    """
+
+    def __init__(self, bundle: str, settings: PhotographSettings) -> None:
+        self.bundle, self.settings = bundle, settings
+        self.predictor = Predictor.load(bundle)
+        self.detector = PhotographDetector(bundle)
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """All that an outcome depends on, beside the photograph, its threat and its budget."""
+        chosen = replace(self.settings, budgets=(), threats=())
+        return {"bundle": bundle_sha256(self.bundle), "settings": repr(chosen)}
+
+    def attack(self, target: Target, threat: ThreatName, budget: float) -> Outcome | None:
+        """Attack a photograph; None if the detector says nothing of it, whatever its levels are."""
+        pixels = read_image(target.path).pixels
+        before = self.predictor.predict(pixels)
+        if before.score is None:
+            return None
+        started = time.perf_counter()
+        images = to_levels(pixels[None])
+        self.detector.threshold = self._goal(target.label)
+        mask = torch.from_numpy(_mask(pixels.shape, threat, target))
+        attack: Any = self._attack(threat, budget, images)
+        with counted(1) as calls:
+            masked = _Masked(self.detector, images, mask)
+            attacked = perturb(attack, masked, images, torch.tensor([target.label]))
+        attacked = torch.where(mask, attacked, images)
+        filed = torch.where(mask, as_filed(attack, images, attacked), images)
+        seconds = time.perf_counter() - started
+        with torch.no_grad():
+            modelled, reached = (float(self.detector.score(each[0])) for each in (images, attacked))
+        said = self._judged(to_bytes(filed)[0])
+        ratio = float(psnr(images, filed)[0])
+        return Outcome(
+            name=target.name,
+            label=target.label,
+            threat=threat,
+            budget=budget,
+            clean=before.verdict,
+            clean_score=before.score,
+            certified_radius=before.certified_radius,
+            modelled=modelled,
+            reached=reached,
+            verdicts={name: each.verdict for name, each in said.items()},
+            scores={name: each.score for name, each in said.items()},
+            forward=int(calls.forward[0]),
+            backward=int(calls.backward[0]),
+            psnr=ratio if np.isfinite(ratio) else None,
+            ssim=float(ssim(images, filed)[0]),
+            seconds=round(seconds, 3),
+        )
+
+    def run(self, targets: Sequence[Target], journal: Path | None = None) -> list[Outcome]:
+        """Attack photographs at all budgets; what the journal holds is not done anew."""
+        kept = Journal(journal, self.key)
+        known = {tuple(each["case"]): each["outcome"] for each in kept.records}
+        found: list[Outcome | None] = []
+        cases = list(self.settings.cases())
+        with progress("photograph", len(targets) * len(cases)) as advance:
+            for target in targets:
+                sha256 = file_sha256(target.path)
+                for threat, budget in cases:
+                    case = (sha256, target.name, target.label, threat, budget)
+                    if case not in known:
+                        outcome = self.attack(target, threat, budget)
+                        known[case] = None if outcome is None else asdict(outcome)
+                        kept.append({"case": list(case), "outcome": known[case]})
+                    said = known[case]
+                    found.append(None if said is None else Outcome(**said))
+                    advance(1, f"{threat} {budget:g}")
+        return [each for each in found if each is not None]
+
+    def _goal(self, label: int) -> float:
+        """A score that is surely called the other class."""
+        decision = self.predictor.card.decision
+        low, high = (
+            (0.0, 0.0) if decision is None else (decision.original_to, decision.recaptured_from)
+        )
+        slack = _SLACK * (high - low)
+        return low - slack if label else high + slack
+
+    def _attack(self, threat: ThreatName, budget: float, images: Tensor) -> Any:
+        settings = self.settings
+        made: Any = APGD(
+            budget=budget * float(np.sqrt(images.numel())) if threat == "l2" else budget,
+            norm="l2" if threat == "l2" else "linf",
+            steps=settings.steps,
+            restarts=settings.restarts,
+            random_start=settings.restarts > 1,
+            seed=settings.seed,
+        )
+        return Through(made, settings.channels) if settings.through else made
+
+    def _judged(self, pixels: Bytes) -> dict[str, Prediction]:
+        sent = {PNG: pixels}
+        for channel in self.settings.channels:
+            if channel.name != PNG:
+                sent[channel.name] = channel.changed(pixels)
+        return {name: self.predictor.predict(each) for name, each in sent.items()}
+
+
+def _mask(shape: tuple[int, ...], threat: ThreatName, target: Target) -> npt.NDArray[np.bool_]:
+    """What may be changed, shape (1, 1, h, w)."""
+    height, width = shape[:2]
+    if threat == "patch":
+        side = int((_PATCH * height * width) ** 0.5)
+        top, left = (height - side) // 2, (width - side) // 2
+        mask = np.zeros((height, width), np.bool_)
+        mask[top : top + side, left : left + side] = True
+    elif threat == "region" and target.outline:
+        from PIL import Image, ImageDraw
+
+        drawn = Image.new("1", (width, height))
+        ImageDraw.Draw(drawn).polygon([(float(x), float(y)) for x, y in target.outline], fill=1)
+        mask = np.asarray(drawn)
+    else:
+        mask = np.ones((height, width), np.bool_)
+    return mask[None, None].copy()
+
+
+def fingerprint(targets: Sequence[Target]) -> str:
+    """SHA-256 over the hashes of the files with their classes, in no order."""
+    lines = sorted(f"{file_sha256(each.path)} {each.label}" for each in targets)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

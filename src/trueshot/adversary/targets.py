@@ -1,0 +1,85 @@
+"""Photographs of known class to be attacked, and one command's work on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from trueshot.adversary.outcomes import PhotographResult, result_of
+from trueshot.adversary.suite import PhotographAdversary, PhotographSettings, Target, fingerprint
+from trueshot.bundle import bundle_sha256
+from trueshot.calibrating.photographs import photographs_of
+from trueshot.datasets.listing import manifest_rows
+from trueshot.errors import DatasetError
+
+Outline = tuple[tuple[float, float], ...]
+
+
+def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> list[Target]:
+    """Photographs of a manifest, of folders by class, or of a data set that keeps its photographs.
+
+    Args:
+        dataset: As for `trueshot bundle --calibrate`.
+        part: That is taken, where there are parts.
+        most: Of each class, evenly over the list, so that it takes all of its kinds.
+
+    Raises:
+        DatasetError: It cannot be read, or holds crops in place of photographs.
+    """
+    outlines = _outlines(dataset) if dataset.is_file() else {}
+    found = []
+    for photograph in photographs_of(dataset, part):
+        if photograph.row is not None:
+            raise DatasetError(f"{dataset}: holds crops; name a manifest of whole photographs")
+        target = Target(
+            name=photograph.name,
+            path=photograph.path,
+            label=photograph.label,
+            outline=outlines.get(photograph.name, ()),
+        )
+        found.append(target)
+    classes = ([each for each in found if each.label == label] for label in (0, 1))
+    return [each for those in classes for each in _evenly(those, most)]
+
+
+def evaluate_photographs(
+    bundle: Path, targets: Sequence[Target], settings: PhotographSettings, out: Path, name: str
+) -> PhotographResult:
+    """Attack photographs, and write `photograph-NAME.json` and a table; a run that stopped goes on.
+
+    Raises:
+        BundleError: See `PhotographAdversary`.
+    """
+    adversary = PhotographAdversary(str(bundle), settings)
+    stem = out / f"photograph-{name}"
+    outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"))
+    result = result_of(
+        outcomes,
+        adversary.predictor.card.words,
+        detector=name,
+        bundle_sha256=bundle_sha256(bundle),
+        data=fingerprint(targets),
+        settings=repr(settings),
+    )
+    result.save(stem.with_name(f"{stem.name}.json"))
+    stem.with_name(f"{stem.name}.md").write_text(result.table() + "\n", "utf-8")
+    return result
+
+
+def _evenly(targets: Sequence[Target], most: int | None) -> list[Target]:
+    if most is None or len(targets) <= most:
+        return list(targets)
+    return [targets[number * len(targets) // most] for number in range(most)]
+
+
+def _outlines(manifest: Path) -> dict[str, Outline]:
+    """The column `outline` of a staged manifest, by name of the photograph."""
+    found = {}
+    for row in manifest_rows(manifest):
+        try:
+            points = json.loads(row.get("outline") or "[]")
+            found[row["path"]] = tuple((float(x), float(y)) for x, y in points)
+        except (ValueError, TypeError) as error:
+            raise DatasetError(f"{manifest}: {row['path']}: no outline: {error}") from error
+    return found

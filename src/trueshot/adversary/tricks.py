@@ -1,0 +1,103 @@
+"""What anybody with an editor can do to a recapture, without knowing the detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import numpy.typing as npt
+import scipy.fft
+from PIL import Image
+from scipy.ndimage import median_filter, uniform_filter
+
+from trueshot.channels import Blurred, Channel, Jpeg, Resized
+from trueshot.channels.base import Chain, filed
+from trueshot.pixels import Bytes, ssim, to_levels
+
+Floats = npt.NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True)
+class Denoised(Channel):
+    """The median of each value's neighbourhood, colour by colour.
+
+    Args:
+        side: Of the neighbourhood in pixels, odd.
+    """
+
+    side: int = 3
+
+    @property
+    def name(self) -> str:
+        return f"median-{self.side}"
+
+    def changed(self, pixels: Bytes) -> Bytes:
+        return np.asarray(median_filter(pixels, (self.side, self.side, 1)))
+
+
+@final
+@dataclass(frozen=True)
+class Notched(Channel):
+    """Moiré and grids removed: in spectra of overlapping windows, peaks are cut to what is around.
+
+    Args:
+        window: Side in pixels, even.
+        above: Nats of amplitude above the mean around from which on a frequency is a peak.
+        lowest: Frequency, cycles per pixel, below which nothing is touched.
+    """
+
+    window: int = 256
+    above: float = 1.5
+    lowest: float = 0.04
+
+    @property
+    def name(self) -> str:
+        return f"notch-{self.window}"
+
+    def changed(self, pixels: Bytes) -> Bytes:
+        half = self.window // 2
+        height, width = pixels.shape[:2]
+        edge = ((half, half + -height % half), (half, half + -width % half), (0, 0))
+        padded = np.pad(
+            pixels, edge, "reflect" if min(height, width) > self.window else "symmetric"
+        )
+        sine = np.sin(np.pi * (np.arange(self.window) + 0.5) / self.window)
+        taper = np.outer(sine, sine)[..., None]  # whose squares, half overlapping, add up to one
+        found = np.zeros(padded.shape)
+        for y in range(0, padded.shape[0] - half, half):
+            for x in range(0, padded.shape[1] - half, half):
+                place = np.s_[y : y + self.window, x : x + self.window]
+                found[place] += taper * self._without_peaks(taper * padded[place])
+        return filed(found[half : half + height, half : half + width])
+
+    def _without_peaks(self, tile: Floats) -> Floats:
+        spectrum = scipy.fft.rfft2(tile, axes=(0, 1))
+        logarithms = np.log(np.abs(spectrum) + 1.0)
+        around = uniform_filter(logarithms, (11, 11, 1), mode="wrap")
+        down = np.abs(scipy.fft.fftfreq(self.window))[:, None]
+        far = np.hypot(down, scipy.fft.rfftfreq(self.window)) >= self.lowest
+        excess = np.where(far[..., None], logarithms - around, 0.0)
+        spectrum *= np.where(excess > self.above, np.exp(-excess), 1.0)
+        return np.asarray(scipy.fft.irfft2(spectrum, tile.shape[:2], axes=(0, 1)))
+
+
+TRICKS: tuple[Channel, ...] = (
+    Resized(0.7, back=False),
+    Blurred(1.0),
+    Denoised(3),
+    Notched(),
+    Jpeg(60),
+    Chain((Notched(), Resized(0.7, back=False), Jpeg(75)), title="notch+resize-0.7+jpeg-75"),
+)
+"""By rising effort."""
+
+
+def similarity(before: Bytes, after: Bytes) -> float:
+    """SSIM of a photograph and what a trick made of it, brought back to its size."""
+    if after.shape != before.shape:
+        size = before.shape[1], before.shape[0]
+        after = np.array(Image.fromarray(after).resize(size, Image.Resampling.BICUBIC))
+    first, other = (to_levels(np.array(each)[None]) for each in (before, after))
+    return float(ssim(first, other)[0])

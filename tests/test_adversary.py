@@ -1,0 +1,285 @@
+"""The adversary of whole photographs: sees what the judge sees, and keeps within its budget."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from trueshot.adversary.lattice_height import lattice_height
+from trueshot.adversary.outcomes import doubts_of, result_of
+from trueshot.adversary.photograph import PhotographDetector
+from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
+from trueshot.adversary.targets import targets_of
+from trueshot.adversary.tricks import TRICKS, Denoised, Notched, similarity
+from trueshot.bundle import save_bundle
+from trueshot.calibration import Decision
+from trueshot.card import Card, InputContract
+from trueshot.detector import Detector
+from trueshot.errors import BundleError, DatasetError
+from trueshot.inference import Predictor
+from trueshot.inference.lattice import LUMA, find_lattice
+from trueshot.networks import LipschitzNetwork
+from trueshot.pixels import to_levels
+
+Bytes = npt.NDArray[np.uint8]
+
+
+def photograph(height: int = 640, width: int = 660, strength: float = 6.0, seed: int = 0) -> Bytes:
+    """Soft shapes, noise, and a lattice over a part of them."""
+    random = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    shapes = 60 * np.sin(y / 70) * np.cos(x / 90) + 127
+    lattice = strength * np.cos(2 * np.pi * (0.23 * y + 0.17 * x)) * (x > width // 3)
+    pixels = (shapes + lattice)[..., None] + random.normal(0, 5, (height, width, 3))
+    return np.clip(pixels.round(), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> str:
+    torch.manual_seed(1)
+    network = LipschitzNetwork(16, 0.1, 3, 2, (16,))
+    pixels = photograph(100, 140)
+    card = Card(
+        network={"name": "lipschitz", "window": 16, "rings": 3, "units": [16]},
+        contract=InputContract(side=32, crops=9, aggregation="max", places="grid"),
+        decision=Decision(original_to=-3.0, recaptured_from=-0.5, apcer=0.1, bpcer=0.1),
+    )
+    path = tmp_path_factory.mktemp("bundle") / "certified.safetensors"
+    with torch.no_grad():
+        network.threshold.zero_()
+        save_bundle(path, Detector(network).eval(), card)
+        network.threshold += Predictor.load(path).predict(pixels).score or 0.0
+    save_bundle(path, Detector(network).eval(), card)
+    return str(path)
+
+
+def target(folder: Path, pixels: Bytes, label: int = 1, **more: Any) -> Target:
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(folder / "photo.png")
+    return Target(name="photo.png", path=folder / "photo.png", label=label, **more)
+
+
+@pytest.mark.parametrize("bundle", ["accurate", "robust"])
+@pytest.mark.parametrize("size", [(640, 660), (300, 330)])
+def test_what_is_attacked_says_what_the_judge_says(bundle: str, size: tuple[int, int]) -> None:
+    pixels = photograph(*size)
+    with torch.no_grad():
+        score = PhotographDetector(bundle).score(to_levels(pixels[None])[0])
+    assert float(score) == pytest.approx(Predictor.load(bundle).predict(pixels).score, abs=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_the_height_of_a_lattice_is_that_of_the_spectra_and_has_its_slope(scale: int) -> None:
+    pixels = photograph(560, 600)
+    levels = to_levels(pixels[None])[0].requires_grad_()
+    height = lattice_height(levels, scale)
+    assert height is not None
+    exact = find_lattice(pixels, LUMA).features[f"luma 1/{scale} height"]
+    assert float(height.detach()) == pytest.approx(exact, abs=1e-3)
+    (gradient,) = torch.autograd.grad(height, levels)
+    lower = lattice_height((levels - 2 * gradient.sign()).detach(), scale)
+    assert lower is not None
+    assert float(lower) < float(height.detach()) - 0.5
+    assert lattice_height(torch.zeros(3, 200, 900)) is None
+
+
+def test_a_level_of_change_moves_all_kinds_of_evidence_together(tmp_path: Path) -> None:
+    pixels = photograph()
+    adversary = PhotographAdversary(
+        "accurate", PhotographSettings(budgets=(1.0,), steps=3, channels=())
+    )
+    before = adversary.predictor.predict(pixels)
+    assert before.score is not None
+    assert before.evidence is not None
+    label = int(before.verdict != "original")
+    found = adversary.attack(target(tmp_path, pixels, label), "linf", 1.0)
+    assert found is not None
+    moved = (found.scores["png"] or 0.0) - before.score
+    assert moved * (1 - 2 * label) > 0.3
+    assert found.modelled == pytest.approx(before.score, abs=1e-4)
+    assert found.backward >= 1
+
+
+@pytest.mark.parametrize("threat", ["linf", "l2", "region", "patch"])
+def test_a_change_lies_where_and_within_what_its_threat_allows(
+    certified: str, tmp_path: Path, threat: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = photograph(100, 140)
+    settings = PhotographSettings(budgets=(3.0,), threats=(threat,), steps=4, channels=())
+    adversary = PhotographAdversary(certified, settings)
+    judged: list[Bytes] = []
+    monkeypatch.setattr(
+        PhotographAdversary,
+        "_judged",
+        lambda self, given: judged.append(given) or {"png": self.predictor.predict(given)},
+    )
+    outline = ((40.0, 20.0), (120.0, 20.0), (120.0, 80.0), (40.0, 80.0))
+    ((_, budget),) = settings.cases()
+    adversary.attack(target(tmp_path, pixels, 0, outline=outline), threat, budget)
+    change = np.abs(judged[0].astype(float) - pixels).max(2)
+    assert change.max() > 0
+    inside = {
+        "region": np.s_[20:81, 40:121],
+        "patch": np.s_[37:63, 57:83],
+    }.get(threat, np.s_[:, :])
+    outside = change.copy()
+    outside[inside] = 0
+    assert outside.max() == 0
+    if threat == "l2":
+        assert np.sqrt(((judged[0].astype(float) - pixels) ** 2).mean()) <= 3.0
+    else:
+        assert change.max() <= budget
+
+
+def test_no_adversary_beats_a_certificate(certified: str, tmp_path: Path) -> None:
+    settings = PhotographSettings(budgets=(1.0, 2.0, 3.0, 6.0), steps=6, channels=())
+    adversary = PhotographAdversary(certified, settings)
+    targets = [
+        target(tmp_path / str(number), photograph(100, 140, strength, number), int(strength > 5))
+        for number, strength in enumerate((0.0, 3.0, 8.0, 14.0))
+    ]
+    outcomes = adversary.run(targets)
+    assert len(outcomes) == 16
+    assert {each.verdicts["png"] != each.clean for each in outcomes} == {True, False}
+    assert any((each.certified_radius or 0) >= each.budget for each in outcomes)
+    assert "attack-beats-certificate" not in {each.name for each in doubts_of(outcomes)}
+
+
+def test_a_run_that_was_stopped_goes_on(
+    certified: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = PhotographSettings(budgets=(1.0, 2.0), steps=2, channels=())
+    targets = [target(tmp_path, photograph(100, 140))]
+    adversary = PhotographAdversary(certified, settings)
+    first = adversary.run(targets, tmp_path / "journal.jsonl")
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(PhotographAdversary, "attack", refuse)
+    assert (
+        PhotographAdversary(certified, settings).run(targets, tmp_path / "journal.jsonl") == first
+    )
+    other = replace(settings, steps=3)
+    with pytest.raises(AssertionError):
+        PhotographAdversary(certified, other).run(targets, tmp_path / "journal.jsonl")
+
+
+def outcome(number: int = 0, label: int = 1, said: str = "recaptured", **more: Any) -> Outcome:
+    clean = ("original", "recaptured")[label]
+    score = 1.0 if label else -1.0
+    fields: dict[str, Any] = {
+        "name": f"{number}.png", "label": label, "threat": "linf", "budget": 2.0, "clean": clean,
+        "clean_score": score, "certified_radius": None, "modelled": score, "reached": -score,
+        "verdicts": {"png": said}, "scores": {"png": -score}, "forward": 2, "backward": 1,
+        "psnr": 40.0, "ssim": 0.9, "seconds": 1.0,
+    }  # fmt: skip
+    return Outcome(**fields | more)
+
+
+MANY = [outcome(n, n % 2, ("original", "recaptured")[n % 2]) for n in range(80)]
+
+
+def test_outcomes_are_counted_by_direction_with_undecided_apart() -> None:
+    those = [
+        outcome(0, 0, "recaptured"),
+        outcome(1, 0, "undecided", certified_radius=1.0),
+        outcome(2, 1, "recaptured", certified_radius=2.5),
+        outcome(3, 1, "original"),
+        outcome(4, 1, "original", verdicts={"png": "original", "jpeg-75": "recaptured"},
+                scores={"png": -1.0, "jpeg-75": 1.0}),
+    ]  # fmt: skip
+    facts = {"detector": "d", "bundle_sha256": "", "data": "", "settings": ""}
+    result = result_of(those, **facts)
+    clean, png, jpeg = result.tallies
+    assert (clean.right, clean.wrong, clean.proven) == ((2, 3), (0, 0), (1, 1))
+    assert (png.right, png.undecided, png.wrong) == ((0, 1), (1, 0), (1, 2))
+    assert png.proven == (0, 1)
+    assert (png.auc, clean.auc, jpeg.auc) == (0.0, 1.0, None)
+    assert jpeg.right == (0, 1)
+    assert result.cost["seconds"] == 1.0
+    assert result.table().count("\n") == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "doubt"),
+    [
+        ({"certified_radius": 2.0, "verdicts": {"png": "undecided"}}, "attack-beats-certificate"),
+        ({"modelled": 1.5}, "differs-under-gradient"),
+        ({"reached": 1.0, "scores": {"png": 1.0}}, "gradient-misleads"),
+        ({"scores": {"png": 0.9}}, "attack-lost-by-rounding"),
+    ],
+)
+def test_a_planted_fault_is_a_doubt(changed: dict[str, Any], doubt: str) -> None:
+    assert list(doubts_of(MANY)) == []
+    faulty = [replace(each, **changed) if each.label else each for each in MANY]
+    assert [each.name for each in doubts_of(faulty)] == [doubt]
+    assert [each.name for each in doubts_of(MANY[:10])] == ["too-few-images"]
+
+
+def test_what_a_smaller_budget_turns_and_a_larger_does_not_is_a_doubt() -> None:
+    smaller = [replace(each, budget=1.0, verdicts={"png": "original"}) for each in MANY]
+    found = [each.name for each in doubts_of([*smaller, *MANY])]
+    assert found == ["accuracy-rises-with-budget"]
+
+
+def test_targets_come_from_a_manifest_with_their_outlines(tmp_path: Path) -> None:
+    rows = ["path;label;part;outline"]
+    for number in range(6):
+        label = ("original", "recaptured")[number % 2]
+        Image.fromarray(photograph(20, 30, seed=number)).save(tmp_path / f"{number}.png")
+        outline = json.dumps([[1, 2], [3, 4], [5, 6]]) if number % 2 else ""
+        rows.append(f"{number}.png;{label};{'test' if number else 'train'};{outline}")
+    (tmp_path / "manifest.csv").write_text("\n".join(rows))
+    found = targets_of(tmp_path / "manifest.csv")
+    assert [each.label for each in found] == [0, 0, 1, 1, 1]
+    assert found[-1].outline == ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0))
+    few = targets_of(tmp_path / "manifest.csv", most=2)
+    assert [each.name for each in few] == ["2.png", "4.png", "1.png", "3.png"]
+    (tmp_path / "manifest.csv").write_text("\n".join([*rows[:-1], f"5.png;{label};test;[[1]]"]))
+    with pytest.raises(DatasetError, match=r"5\.png: no outline"):
+        targets_of(tmp_path / "manifest.csv")
+
+
+def test_a_detector_without_a_score_of_two_classes_is_refused(
+    certified: str, tmp_path: Path
+) -> None:
+    from trueshot.bundle import load_bundle
+
+    detector, card = load_bundle(certified)
+    other = card.model_copy(update={"decision_rule": "top-class"})
+    save_bundle(tmp_path / "other.safetensors", detector, other)
+    with pytest.raises(BundleError, match="two classes"):
+        PhotographDetector(str(tmp_path / "other.safetensors"))
+    assert asdict(outcome())["label"] == 1
+
+
+def test_a_notch_takes_a_grid_away_and_leaves_the_rest() -> None:
+    plain, grid = photograph(300, 420, 0.0), photograph(300, 420, 8.0)
+    changed = Notched().changed(grid)
+    heights = [
+        find_lattice(each, LUMA).features["luma 1/1 height"] for each in (plain, grid, changed)
+    ]
+    assert heights[1] > heights[0] + 3
+    assert heights[2] < heights[0] + 1.5
+    assert similarity(plain, changed) > 0.9
+    assert np.abs(Notched().changed(plain).astype(int) - plain).mean() < 1
+    tiny = photograph(20, 30)
+    assert Notched().changed(tiny).shape == tiny.shape
+
+
+def test_tricks_are_named_and_cost_what_ssim_says() -> None:
+    pixels = photograph(120, 160)
+    assert len({trick.name for trick in TRICKS}) == len(TRICKS)
+    costs = [similarity(pixels, trick.changed(pixels)) for trick in TRICKS]
+    assert all(0.1 < cost < 0.999 for cost in costs)
+    assert similarity(pixels, pixels) == pytest.approx(1)
+    assert Denoised(3).changed(pixels).std() < pixels.std()
