@@ -18,7 +18,7 @@ from PIL import Image
 from processes import Forked
 
 from trueshot.attacks import FGSM
-from trueshot.bundle import load_bundle
+from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
@@ -318,6 +318,23 @@ def test_reproduce_keeps_other_sizes_and_their_schedules(
     found = [(r["side"], r["detector"], r["recipe"]["schedule"]["iterations"]) for r in results]
     assert found == [(16, "plain", 3), (16, "safe", 3), (32, "plain", 4), (32, "safe", 4)]
     assert "16 × 16 | 32 × 32" in (out / "tables.md").read_text("utf-8")
+
+
+def test_reproduce_begins_larger_sizes_with_the_weights_of_smaller_ones_and_says_so(
+    photos: list[Photo], recipes: list[str], tmp_path: Path
+) -> None:
+    data = prepare(photos, tmp_path / "d", Settings(sides=(SIDE, 16), per_class=20))
+    command = ("reproduce", data.folder, *recipes, "--iterations", 2, "--from-smaller")
+    run(*command, "--out", tmp_path / "r")
+    for recipe in (PLAIN, SECURE):
+        first, second = (tmp_path / "r" / f"{side}px" / recipe.name for side in (16, SIDE))
+        start = bundle_sha256(first / "detector.safetensors")
+        assert load_bundle(first / "detector.safetensors")[1].start is None
+        assert load_bundle(second / "detector.safetensors")[1].start == start
+        for name in ("tables.md", "page.html"):
+            assert start[:12] in (tmp_path / "r" / name).read_text("utf-8")
+    again = run(*command, "--out", tmp_path / "r")
+    assert "1/2" not in again.stderr
 
 
 def test_reproduce_notices_before_training_that_there_is_nothing_to_judge(
