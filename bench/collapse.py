@@ -72,6 +72,21 @@ VARIANTS = {
         note="three devices for all parts, else `close`",
         simulate="--conditions close --shared-devices 3",
     ),
+    "shared-everyday": Variant(
+        note="three devices for all parts, everyday views",
+        simulate="--conditions everyday --shared-devices 3",
+    ),
+    "shared-faint": Variant(
+        note="three devices for all parts, grids of 0.1, else `close`",
+        simulate="--conditions close --shared-devices 3 --grid 0.1",
+    ),
+    "apart-faint": Variant(
+        note="devices apart, grids of 0.1, else `close`", simulate="--conditions close --grid 0.1"
+    ),
+    "apart-stands": Variant(
+        note="devices apart, on stands, grids of 0.1, else `paper`",
+        simulate="--conditions paper --shared-devices 0",
+    ),
     "stands": Variant(note="`paper`, grids as they are", simulate="--conditions paper --grid 1"),
     "faint-30": Variant(note="`paper`, grids of 0.3", simulate="--conditions paper --grid 0.3"),
     "faint-10": Variant(note="`paper`: grids of 0.1"),

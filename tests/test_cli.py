@@ -17,7 +17,7 @@ from PIL import Image
 from processes import Forked, kill_at_moments
 
 from trueshot.attacks import FGSM
-from trueshot.bundle import load_bundle
+from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
@@ -303,6 +303,23 @@ def test_the_public_names_are_there() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
         _ = trueshot.nonsense
     assert torch.is_tensor(trueshot.FGSM(budget=torch.ones(2)).budget)
+
+
+def test_reproduce_begins_larger_sizes_with_the_weights_of_smaller_ones_and_says_so(
+    photos: list[Photo], recipes: list[str], tmp_path: Path
+) -> None:
+    data = prepare(photos, tmp_path / "d", Settings(sides=(SIDE, 16), per_class=20))
+    command = ("reproduce", data.folder, *recipes, "--iterations", 2, "--from-smaller")
+    run(*command, "--out", tmp_path / "r")
+    for recipe in (PLAIN, SECURE):
+        first, second = (tmp_path / "r" / f"{side}px" / recipe.name for side in (16, SIDE))
+        start = bundle_sha256(first / "detector.safetensors")
+        assert load_bundle(first / "detector.safetensors")[1].start is None
+        assert load_bundle(second / "detector.safetensors")[1].start == start
+        for name in ("tables.md", "page.html"):
+            assert start[:12] in (tmp_path / "r" / name).read_text("utf-8")
+    again = run(*command, "--out", tmp_path / "r")
+    assert "1/2" not in again.stderr
 
 
 def test_reproduce_notices_before_training_that_there_is_nothing_to_judge(

@@ -70,7 +70,7 @@ def test_tables_2_and_3_hold_each_attack_at_each_budget(
 
 
 def test_attacks_that_the_paper_did_not_try_stand_in_a_table_of_their_own() -> None:
-    assert len(reproduction_tables(RESULTS)) == 3
+    assert len(reproduction_tables(RESULTS)) == 4
     more = [
         replace(
             r,
@@ -81,6 +81,20 @@ def test_attacks_that_the_paper_did_not_try_stand_in_a_table_of_their_own() -> N
     table = reproduction_tables(more)[3]
     assert [row[1] for row in table.rows] == ["yang, PGD", "secure, PGD"] * 2
     assert table.rows[0][2] == Proportion(36, 100)
+
+
+def test_the_classes_stand_apart_in_the_last_table_and_add_up_to_the_first() -> None:
+    tables = reproduction_tables(RESULTS)
+    rows = {row[:3]: row[3:] for row in tables[-1].rows}
+    assert tables[-1].header[3:] == tuple(f"ε = {b:g}" for b in (0.0, *BUDGETS))
+    for result in RESULTS:
+        stub = (f"{result.side} × {result.side}", f"{result.detector}, FGSM")
+        apart = [rows[*stub, name] for name in result.classes]
+        for i, budget in enumerate(BUDGETS):
+            cells = [row[1 + i] for row in apart]
+            assert all(isinstance(one, Proportion) for one in cells)
+            right = sum(one.count for one in cells if isinstance(one, Proportion))
+            assert right == sum(result.single("fgsm", budget).right)
 
 
 def test_the_curves_begin_at_the_clean_accuracy_and_have_a_panel_for_each_size(
@@ -127,7 +141,7 @@ def test_the_tables_say_where_their_figures_come_from(tmp_path: Path) -> None:
     text = paths[0].read_text("utf-8")
     for word in ("Wilson", "split by photo", "dddddddddddd", "ffffffffffff", "100 test crops"):
         assert word in text
-    assert paths[1].read_text("utf-8").count(r"\begin{table}") == 3
+    assert paths[1].read_text("utf-8").count(r"\begin{table}") == 4
 
 
 def pictures(folder: Path, count: int) -> list[str]:

@@ -202,7 +202,9 @@ def test_a_decoder_that_hangs_or_dies_takes_down_its_own_request_only(hasty: Ser
     assert hasty.send(bright(250)).json()["verdicts"][0]["verdict"] == "recaptured"
 
 
-def test_an_attack_keeps_its_budget_and_tells_both_verdicts(real: Served, folder: Path) -> None:
+def test_an_attack_keeps_its_budget_and_tells_both_verdicts_and_what_a_file_loses(
+    real: Served, folder: Path
+) -> None:
     data = photograph(folder, 5, True).read_bytes()
     shown = {}
     with real.client(headers=BYTES) as client:
@@ -217,6 +219,11 @@ def test_an_attack_keeps_its_budget_and_tells_both_verdicts(real: Served, folder
             assert towards * (said["after"]["score"] - said["before"]["score"]) > 0
             plain = client.post(f"/v1/verdicts?detector={name}", content=data).json()
             assert said["before"]["score"] == plain["verdicts"][0]["score"]
+            assert said["note"] is None
+        for budget, left in ((2.5, "no more than 2"), (0.4, "nothing")):
+            said = client.post(f"/v1/attacks?method=fgsm&budget={budget}", content=data).json()
+            assert said["note"].endswith(f"of a budget of {budget} levels {left} is left in it.")
+            assert said["largest_change"] == int(budget)
         flat = client.post("/v1/attacks?method=fgsm&budget=3", content=bright(9, 64))
         assert_problem(flat, 422, "nothing to attack", "flat")
         assert_problem(client.post("/v1/attacks?method=fgsm&budget=16", content=data), 422)

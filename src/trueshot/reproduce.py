@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,10 @@ from trueshot.evaluation import (
 from trueshot.files import claim, write_json
 from trueshot.reports.figures import draw_curves, draw_figure_2, draw_figure_5
 from trueshot.reports.paper_tables import write_tables
-from trueshot.reports.reproduction import write_page
+from trueshot.reports.reproduction import STARTED, write_page
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training import Recipe, train
+from trueshot.training.loop import BUNDLE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ def reproduce(
     attacks: Mapping[tuple[str, float], Attack] | None = None,
     device: str | torch.device = "cpu",
     crops: int | None = None,
+    from_smaller: bool = False,
 ) -> Reproduction:
     """Train each recipe at each size, attack the results, write tables, figures and a page.
 
@@ -102,6 +104,7 @@ def reproduce(
         attacks: By short name and budget, the paper's among them; by default those alone.
         device: Where to compute.
         crops: At most so many test crops of each class; all by default.
+        from_smaller: Begin each size with the weights of the next smaller one in the folder.
 
     Raises:
         RunError: The folder holds experiments with other recipes or data, or the paper's attacks
@@ -118,7 +121,7 @@ def reproduce(
     root = Path(out)
     with claim(root):
         results, examples = _others(root, sides)
-        _run(root, dataset, recipes, sides, attacks, device, crops, results, examples)
+        _run(root, dataset, recipes, sides, attacks, device, crops, from_smaller, results, examples)
     return render(root)
 
 
@@ -130,14 +133,18 @@ def _run(
     attacks: Mapping[tuple[str, float], Attack],
     device: str | torch.device,
     crops: int | None,
+    from_smaller: bool,
     results: list[EvaluationResult],
     examples: dict[str, Any],
 ) -> None:
-    for side in sides:
-        bundles = [
-            train(recipe, dataset, _folder(root, side, recipe), side=side, device=device).bundle
-            for recipe in recipes
-        ]
+    for side in sorted(sides):
+        bundles = []
+        for recipe in recipes:
+            folder, start = _folder(root, side, recipe), None
+            if from_smaller:
+                start = _next_smaller(root, side, recipe)
+            run = train(recipe, dataset, folder, side=side, device=device, start=start)
+            bundles.append(run.bundle)
         results += [
             evaluate_bundle(
                 bundle, dataset, bundle.parent, attacks, side=side, crops=crops, device=device
@@ -224,9 +231,22 @@ def evaluate_bundle(
             journal=out / "result.jsonl",
             device=device,
         )
+        if card.start is not None:
+            note = f"{STARTED}: {name}, {side} px, from {card.start[:12]}."
+            result = replace(result, notes=(*result.notes, note))
         save_result(out / "result.json", result)
     return result
 
 
 def _folder(root: Path, side: int, recipe: Recipe) -> Path:
     return root / f"{side}px" / recipe.name
+
+
+def _next_smaller(root: Path, side: int, recipe: Recipe) -> Path | None:
+    """The detector of the next smaller size that is there."""
+    known = {int(one.parts[-3].removesuffix("px")): one for one in _bundles(root, recipe)}
+    return known.get(max((other for other in known if other < side), default=0))
+
+
+def _bundles(root: Path, recipe: Recipe) -> Iterator[Path]:
+    return root.glob(f"*px/{recipe.name}/{BUNDLE}")

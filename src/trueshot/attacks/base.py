@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, Protocol, runtime_checkable
@@ -201,6 +202,14 @@ def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
         filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
         return filed.clamp(0, LEVELS)
     return _largest_share(images, attacked - images, budget)
+
+
+def lost_in_file(budget: float) -> str:
+    """What becomes of a budget in L∞ in a file, as a sentence; empty if nothing is lost."""
+    if budget == math.floor(budget):
+        return ""
+    left = f"no more than {math.floor(budget)}" if budget > 1 else "nothing"
+    return f"A file holds whole levels: of a budget of {budget:g} levels {left} is left in it."
 
 
 def _largest_share(images: Tensor, change: Tensor, budget: Tensor) -> Tensor:

@@ -87,6 +87,13 @@ def reproduce(
     iterations: Annotated[
         int | None, typer.Option(min=1, help="Shorten the schedules from 100,000 to so many.")
     ] = None,
+    from_smaller: Annotated[
+        bool,
+        typer.Option(
+            "--from-smaller",
+            help="Begin each size with the weights of the next smaller one in OUT.",
+        ),
+    ] = False,
     plain: Annotated[str, typer.Option(help="The plain recipe.")] = "yang",
     secure: Annotated[str, typer.Option(help="The secure recipe.")] = "secure",
     crops: Annotated[
@@ -128,6 +135,7 @@ def reproduce(
             | paper_attacks(tuple(name.value for name in more_attack or ())),
             device=device,
             crops=crops,
+            from_smaller=from_smaller,
         )
     typer.echo(made.tables[0].read_text("utf-8"))
     for path in (made.results_file, *made.tables, *made.figures, made.page):

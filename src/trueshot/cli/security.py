@@ -236,10 +236,9 @@ def attack(
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
-    from trueshot.attacks import norm_of
+    from trueshot.attacks import lost_in_file, norm_of
     from trueshot.bundle import bundle_sha256, load_bundle
     from trueshot.evaluation.attack_files import attack_files
-    from trueshot.evaluation.evaluate import lost_in_file
     from trueshot.evaluation.suites import planned
 
     detector, card = load_bundle(bundle)

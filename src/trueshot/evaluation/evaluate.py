@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trueshot.attacks import BY_NAME, PGD, Attack
+from trueshot.attacks import BY_NAME, PGD, Attack, lost_in_file
 from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
@@ -543,14 +543,6 @@ def _notes_on_budgets(threats: Sequence[Threat]) -> Iterator[str]:
     for budget in sorted(found):
         if note := lost_in_file(budget):
             yield note
-
-
-def lost_in_file(budget: float) -> str:
-    """What becomes of a budget in L∞ in a file, as a sentence; empty if nothing is lost."""
-    if budget == math.floor(budget):
-        return ""
-    left = f"no more than {math.floor(budget)}" if budget > 1 else "nothing"
-    return f"A file holds whole levels: of a budget of {budget:g} levels {left} is left in it."
 
 
 def _note_on_seed(settings: EvaluationSettings, plan: Plan) -> Iterator[str]:

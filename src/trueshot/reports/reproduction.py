@@ -26,6 +26,7 @@ from trueshot.reports.table import Cell as TableCell
 from trueshot.reports.table import Number, Table
 
 PAPER_ITERATIONS = 100_000
+STARTED = "Training began with the weights of a smaller size"  # so begins a note that says so
 _SHARE = "Per cent of test crops judged rightly; small: the 95 % interval."
 _NOTHING_SHOWN: dict[str, Any] = {
     "figure_2": [],
@@ -335,6 +336,8 @@ def _command(
     iterations = _iterations(plain)
     if iterations not in (None, PAPER_ITERATIONS):
         words += ["--iterations", str(iterations)]
+    if any(note.startswith(STARTED) for note in plain.notes):
+        words.append("--from-smaller")
     judged = min(plain.single(CLEAN).total)
     if data and judged < int(data["crops_per_class"]["test"]):
         words += ["--crops", str(judged)]

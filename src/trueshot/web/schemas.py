@@ -215,6 +215,9 @@ class AttackAnswer(_Model):
     ]
     largest_change: float
     share_changed: float
+    note: Annotated[
+        str | None, Field(description="What of a budget that is no whole number a file loses.")
+    ]
     seconds: float
     pictures: dict[Literal["before", "noise", "after"], Picture]
 

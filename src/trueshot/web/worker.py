@@ -117,6 +117,7 @@ def _attack(
     if detector.stacks is None:
         reason = "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
         return {"refused": reason, "status": 422}, {}
+    from trueshot.attacks import lost_in_file
     from trueshot.web.attacking import attack_named, attack_photograph
 
     started = time.perf_counter()
@@ -129,6 +130,7 @@ def _attack(
     except ValueError as error:  # no crop in it
         return {"refused": f"there is nothing to attack: {error}", "status": 422}, {}
     content, pictures = _told(found, image.pixels, request["budget"])
+    content["note"] = lost_in_file(request["budget"]) or None
     return content | {"seconds": round(time.perf_counter() - started, 6)}, pictures
 
 

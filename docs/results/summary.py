@@ -1,0 +1,128 @@
+"""Print the figures of docs/results/README.md, and write tables.md, from the JSON in this folder.
+
+python docs/results/summary.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from trueshot.evaluation import CLEAN, EvaluationResult, load_result
+from trueshot.reports.paper_tables import write_tables
+
+HERE = Path(__file__).parent
+RUNS = ("recapture-dev", "paper-style")
+HEADER = (
+    "size",
+    "detector",
+    "crops (groups)",
+    "clean (95 %)",
+    "by class",
+    "FGSM 1 … 5",
+    "by class at 1",
+    "LLCM 1 … 5",
+    "PGD",
+    "worst of the strong suite",
+)
+
+
+SPECTRAL = ("robust", "spectral-16", "spectral-32-wide", "spectral-32")
+
+
+def main() -> None:
+    for run in RUNS:
+        found = sorted(results(HERE / run), key=lambda one: one.side)
+        print(f"\n{run}\n\n| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
+        for result in found:
+            print(f"| {' | '.join(row(result, HERE / run))} |")
+        write_tables(HERE / run, [noted(result, found) for result in found])
+    print(f"\n{chosen()}")
+
+
+def results(folder: Path) -> Iterator[EvaluationResult]:
+    """What `reproduce` or `evaluate` wrote there: the plain detector's first."""
+    if (folder / "results.json").is_file():
+        for content in json.loads((folder / "results.json").read_text("utf-8"))["results"]:
+            yield EvaluationResult.from_json(content)
+    for path in sorted(folder.glob("paper-*.json"), reverse=True):
+        result, more = load_result(path), folder / "pgd" / path.name
+        extra = load_result(more).trials if more.is_file() else ()
+        yield replace(result, trials=(*result.trials, *extra))
+
+
+def noted(result: EvaluationResult, others: Sequence[EvaluationResult]) -> EvaluationResult:
+    """With a note where the same weights were judged at several sizes."""
+    sides = [one.side for one in others if one.bundle_sha256 == result.bundle_sha256]
+    if len(sides) == 1:
+        return result
+    note = f"Trained at {min(sides)} px, and judged at all sizes with those weights."
+    return replace(result, notes=(*result.notes, note))
+
+
+def chosen(draws: int = 200_000) -> str:
+    """How sure the choice of `robust` among its like is, which was made on the test part."""
+    random = np.random.default_rng(0)
+    folder = HERE / "robustness" / "64px-pgd"
+    found = [load_result(folder / f"paper-{name}-64px.json") for name in SPECTRAL]
+    cells = [one.single("pgd", 5.0) for one in found]
+    right, total = (
+        np.array([sum(counts) for counts in column])
+        for column in ([cell.right for cell in cells], [cell.total for cell in cells])
+    )
+    truth = random.beta(right + 1, total - right + 1, size=(draws, len(cells)))
+    fresh = random.binomial(total, truth) / total
+    taken = fresh.argmax(axis=1)
+    flattered = (fresh.max(axis=1) - truth[np.arange(draws), taken]).mean()
+    return (
+        f"robust under PGD at 5: {100 * right[0] / total[0]:.1f} %; chosen again on as many crops "
+        f"{np.mean(taken == 0):.2f}, best {np.mean(truth.argmax(axis=1) == 0):.2f}, "
+        f"flattered by {100 * flattered:.1f} points"
+    )
+
+
+def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
+    """The cells of one detector: what it does clean, and under each attack."""
+    clean = result.single(CLEAN)
+    low, high = clean.interval
+    yield str(result.side)
+    yield result.detector
+    yield f"{sum(clean.total)} ({result.group_count})"
+    yield f"{100 * clean.accuracy:.1f} ({100 * low:.0f} to {100 * high:.0f})"
+    yield by_class(result, CLEAN, 0.0)
+    yield under(result, "fgsm")
+    yield by_class(result, "fgsm", 1.0)
+    yield under(result, "llcm")
+    yield under(result, "pgd")
+    strong = folder / "strong" / f"strong-{result.detector}-{result.side}px.json"
+    yield worst(load_result(strong)) if strong.is_file() else "–"
+
+
+def under(result: EvaluationResult, attack: str) -> str:
+    """Per cent at each budget that was tried; which, where it was not all five."""
+    found = [one for one in result.singles() if one.attack == attack]
+    cells = " / ".join(f"{100 * one.accuracy:.0f}" for one in found)
+    budgets = " / ".join(f"{one.budget:g}" for one in found)
+    return cells if len(found) in (0, 5) else f"{cells} (ε = {budgets})"
+
+
+def by_class(result: EvaluationResult, attack: str, budget: float) -> str:
+    """Per cent of the originals, and of the recaptures."""
+    shares = (result.single(attack, budget).of_class(label) for label in range(2))
+    return " / ".join(f"{100 * share.share:.0f}" for share in shares if share)
+
+
+def worst(strong: EvaluationResult) -> str:
+    """Per cent that no attack breaks."""
+    cases = [case for case in strong.worst if case.threat == "linf" and case.budget]
+    cells = " / ".join(f"{100 * case.accuracy:.0f}" for case in cases)
+    budgets = " / ".join(f"{case.budget:g}" for case in cases)
+    return f"{cells} (ε = {budgets}; {sum(cases[0].total)} crops)"
+
+
+if __name__ == "__main__":
+    main()
