@@ -243,7 +243,7 @@ def fit_lipschitz(
 
 def crops_of(dataset: Dataset, side: int, part: str, most: int) -> Crops:
     """The crops of a part, at most so many of each class."""
-    chosen = dataset.part(side, part).first(most)
+    chosen = dataset.part(side, part).drawn(most)
     rows = dataset.crops[side].take(chosen.rows.tolist()).to_pylist()
     origins = {row["path"]: json.loads(row["origins"]) for row in dataset.photos.to_pylist()}
     known = [origins[row["path"]] for row in rows]

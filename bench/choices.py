@@ -75,7 +75,7 @@ def recipes(arguments: argparse.Namespace) -> list[tuple[str, Recipe]]:
 
 
 def mean_gradient_norm(detector: Detector, dataset: Dataset, side: int) -> float:
-    images, labels = dataset.part(side, "validation").first(100).batch(slice(None))
+    images, labels = dataset.part(side, "validation").drawn(100).batch(slice(None))
     images.requires_grad_(True)
     losses = functional.cross_entropy(detector(images), labels, reduction="none")
     return float(gradient_norms(input_gradient(losses, images)).detach().mean())

@@ -219,7 +219,7 @@ def attacked(
     detector: Detector, dataset: Dataset, crops: int, look: Look
 ) -> dict[str, list[float]]:
     """Margins of the test crops, clean and under each attack, and their labels."""
-    part = dataset.part(64, "test").first(crops)
+    part = dataset.part(64, "test").drawn(crops)
     random = np.random.default_rng(0)
     labels = part.labels
     order = [np.flatnonzero(labels == label) for label in (0, 1)] if look.one_class else [None]

@@ -41,7 +41,7 @@ _AT_ONCE = 50
 def crops_of(dataset: Dataset, side: int, most: int) -> tuple[Tensor, Tensor, list[str]]:
     """Test crops, the first `most` of each class; their labels; the photographs they are of."""
     part = dataset.part(side, "test")
-    first = part.first(most)
+    first = part.drawn(most)
     photographs = [str(row["path"]).split("/", 1)[-1] for row in dataset.crops[side].to_pylist()]
     own = [photographs[int(row)] for row in first.rows]
     images = to_levels(first.crops(slice(None)))

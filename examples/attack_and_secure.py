@@ -16,7 +16,7 @@ from trueshot.training import load_recipe
 def main(dataset: Path, out: Path, iterations: int = 2000) -> None:
     """Print how many of 64 crops each detector judges rightly: clean, FGSM, and PGD."""
     opened = Dataset.open(dataset)
-    images, labels = opened.part(opened.only_side(), "test").first(32).batch(slice(None))
+    images, labels = opened.part(opened.only_side(), "test").drawn(32).batch(slice(None))
     attacks = {"FGSM": FGSM(budget=1.0), "PGD": PGD(budget=1.0, steps=20)}
     for name in ("yang", "secure"):
         history = train(load_recipe(name).shortened(iterations), opened, out / name)

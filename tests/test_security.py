@@ -314,8 +314,8 @@ LITTLE = Effort(
 )  # fmt: skip
 
 
-def lcnn(dataset: Dataset, seed: int = 0) -> Detector:
-    """A small LCNN that takes half of the crops for recaptures."""
+def lcnn(dataset: Dataset, seed: int = 2) -> Detector:
+    """A small LCNN, with random weights that happen to judge nearly all crops rightly."""
     torch.manual_seed(seed)
     detector = Detector(LCNN(filters=(2, 2, 4, 4, 4))).eval()
     images, _ = dataset.part(SIDE, "test").batch(slice(None))
@@ -556,7 +556,7 @@ def test_the_far_budgets_begin_beyond_those_asked_for() -> None:
     assert l2.budgets == (l2_per_level(64), 16 * l2_per_level(64))
 
 
-def write_bundle(folder: Path, dataset: Dataset, seed: int = 0, side: int = SIDE) -> Path:
+def write_bundle(folder: Path, dataset: Dataset, seed: int = 2, side: int = SIDE) -> Path:
     folder.mkdir(parents=True)
     card = Card(network={"name": "lcnn", "filters": [2, 2, 4, 4, 4]}, side=side)
     save_bundle(folder / "detector.safetensors", lcnn(dataset, seed), card)
@@ -620,7 +620,7 @@ def test_many_crops_judge_an_image_together(
     asked = settings("everyday", crops=4)
     (one,) = evaluate_detectors(sources, data, tmp_path / "out", asked, sides=[64])
     assert one.path.name == "everyday-mine-median-of-32px-64px.json"  # type: ignore[union-attr]
-    images, labels = data.part(64, "test").first(4).batch(slice(None))
+    images, labels = data.part(64, "test").drawn(4).batch(slice(None))
     tiles = [images[:, :, y : y + 32, x : x + 32] for y in (0, 32) for x in (0, 32)]
     with torch.no_grad():
         logits = torch.stack([lcnn(dataset)(tile) for tile in tiles])
@@ -659,7 +659,7 @@ def test_the_command_line_judges_bundles_and_outside_detectors_and_tells_what_fa
     )
     assert "Traceback" not in done.stderr
     theirs = load_result(out / f"everyday-theirs-{SIDE}px.json")
-    images, labels = dataset.part(SIDE, "test").first(4).batch(slice(None))
+    images, labels = dataset.part(SIDE, "test").drawn(4).batch(slice(None))
     verdicts = (images.mean((1, 2, 3)) > 127.5).long()
     expected = [int(((verdicts == c) & (labels == c)).sum()) for c in (0, 1)]
     assert list(theirs.changes[0].right) == expected

@@ -154,4 +154,4 @@ def _sides(settings: Settings) -> list[int]:
 def _images(side: int, settings: Settings) -> tuple[Tensor, Tensor]:
     if settings.dataset is None:
         return examples.levels(BATCH, side, seed=4)
-    return Dataset.open(settings.dataset).part(side, "test").first(BATCH // 2).batch(slice(None))
+    return Dataset.open(settings.dataset).part(side, "test").drawn(BATCH // 2).batch(slice(None))

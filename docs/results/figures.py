@@ -43,7 +43,7 @@ def main(dataset: Dataset, detector: Detector) -> None:
 
 def _right(dataset: Dataset, detector: Detector) -> tuple[Tensor, Tensor]:
     """A test crop of each class that is judged rightly, but not with more than usual certainty."""
-    images, labels = dataset.part(dataset.only_side(), "test").first(60).batch(slice(None))
+    images, labels = dataset.part(dataset.only_side(), "test").drawn(60).batch(slice(None))
     with torch.no_grad():
         loss = functional.cross_entropy(detector(images), labels, reduction="none")
     chosen = []

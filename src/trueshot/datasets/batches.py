@@ -12,6 +12,8 @@ from torch import Tensor
 from trueshot.errors import DatasetError
 from trueshot.pixels import Bytes, to_levels
 
+_DRAWN = 1  # seed by which some crops stand for all
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -50,9 +52,16 @@ class Part:
         labels = torch.from_numpy(self.labels[places].copy())
         return to_levels(self.crops(places), device=device), labels.to(device)
 
-    def first(self, count: int) -> Part:
-        """The first `count` crops of each class, or fewer if there are not so many."""
-        places = [np.flatnonzero(self.labels == label)[:count] for label in np.unique(self.labels)]
+    def drawn(self, count: int) -> Part:
+        """`count` crops of each class, or fewer if there are not so many: always the same ones.
+
+        They are drawn, as the first ones would be those of few photographs and one camera.
+        """
+        random = np.random.default_rng(_DRAWN)
+        places = [
+            random.permutation(np.flatnonzero(self.labels == label))[:count]
+            for label in np.unique(self.labels)
+        ]
         chosen = np.sort(np.concatenate(places)) if places else np.zeros(0, np.int64)
         return Part(pixels=self.pixels, rows=self.rows[chosen], labels=self.labels[chosen])
 

@@ -157,7 +157,7 @@ class Plan:
         from trueshot.evaluation import doubts
 
         evaluator = self.evaluator
-        images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
+        images, labels = evaluator.part.drawn(_FEW).batch(slice(None), evaluator.device)
         found = doubts.investigate(
             evaluator.detector,
             images,
@@ -202,7 +202,7 @@ def plan_of(
         adversary=adversary,
         threats=threats or (),
         budgets=settings.budgets,
-        groups=groups_of_crops(dataset, evaluator.part.first(_FEW)),
+        groups=groups_of_crops(dataset, evaluator.part.drawn(_FEW)),
     )
 
 
@@ -404,7 +404,7 @@ def chosen_part(tested: DetectorUnderTest, dataset: Dataset, name: str, crops: i
     """
     side, classes = tested.side or dataset.only_side(), tested.detector.classes
     part = dataset.part(side, name)
-    part = part if crops is None else part.first(crops)
+    part = part if crops is None else part.drawn(crops)
     held = set(part.labels.tolist())
     missing = [each for label, each in enumerate(classes) if label not in held]
     if missing:
@@ -427,7 +427,7 @@ def _key(
         "crop_side": tested.crop_side,
         "data": dataset.fingerprint(tested.side),
         "part": settings.part,
-        "images": images,
+        "images": images if settings.crops is None else f"{images} drawn",
         "seed": settings.seed,
         "transfer": settings.transfer and settings.transfer.bundle_sha256,
     }
@@ -611,7 +611,7 @@ def _change(evaluator: Evaluator, number: int | None, logits: Tensor) -> Change:
 
 def _boundary(evaluator: Evaluator, steps: int) -> dict[str, float | None]:
     """Median distance to the boundary of the first images that are judged rightly, by norm."""
-    images, labels = evaluator.part.first(_FEW).batch(slice(None), evaluator.device)
+    images, labels = evaluator.part.drawn(_FEW).batch(slice(None), evaluator.device)
     right = torch.from_numpy(~evaluator.wrong(images, labels)).to(labels.device)
     if not bool(right.any()):
         return {}

@@ -165,7 +165,7 @@ def train(
             recipe=recipe,
             task=task,
             training=dataset.part(side, "train"),
-            validation=dataset.part(side, "validation").first(validation_crops),
+            validation=dataset.part(side, "validation").drawn(validation_crops),
             fingerprint=dataset.fingerprint(side),
             folder=Path(out_dir),
             device=own_device,
