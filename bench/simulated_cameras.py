@@ -1,4 +1,4 @@
-"""Photographs by simulated cameras, one class a camera, as `trueshot prepare --manifest` takes them.
+"""Photographs by simulated cameras, one class a camera, for `trueshot prepare --manifest`.
 
     python bench/simulated_cameras.py PHOTOS OUT [--cameras 8] [--shots 60] [--side 272]
     trueshot prepare --manifest OUT/manifest.csv --task camera-model --size 64 --out DATASET

@@ -323,6 +323,7 @@ class Suite(_Entry):
         steps = [
             self._attack(each, entry.norm, channel).step(adversary.seed) for each in entry.attacks
         ]
+        steps += transferred(adversary) if entry.norm == "linf" else []
         return Threat(
             name=entry.name or (entry.norm if lossless else entry.channel),
             steps=adversary.usable([*steps, *adversary.steps(entry.norm)]),
