@@ -1,12 +1,13 @@
 """docs/security-of-forensics.md: forensic detectors of many tasks, clean, attacked, defended.
 
     python bench/forensics.py table FOLDER --photos PHOTOS [--phones RECAPTURE-DEV RECAPTURE-WHOLE]
-        [--only SUBJECT …] [--without train …] [--seconds 3600]
+        [--only SUBJECT …] [--stages train forensics …] [--seconds 3600]
     python bench/forensics.py page
 
-The first makes all that is not there yet, in the order of the plan (`forensic/plan.py`): data sets,
-detectors, results. It may be stopped, by `--seconds` or by hand, and goes on where it was. What it
-has of results it keeps in docs/results/forensics, of which the second writes the page.
+The first makes all that is not there yet of the plan (`forensic/plan.py`): data sets, detectors,
+results, and of these first what most of the table is made of. It may be stopped, by `--seconds` or
+by hand, and goes on where it was. What it has of results it keeps in docs/results/forensics, of
+which the second writes the page.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import argparse
 from pathlib import Path
 
 from forensic.page import page
-from forensic.plan import SUBJECTS
+from forensic.plan import STAGES, SUBJECTS
 from forensic.running import follow, keep_results
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -27,7 +28,7 @@ def table(given: argparse.Namespace) -> None:
     """Go on with the table, and keep the results."""
     subjects = [each for each in SUBJECTS if not given.only or each.key in given.only]
     steps = [step for subject in subjects for step in subject.steps()]
-    chosen = [step for step in steps if step.words[0] not in given.without]
+    chosen = [step for stage in given.stages for step in steps if step.stage == stage]
     places = {"PHOTOS": given.photos}
     if given.phones:
         places |= dict(zip(("RECAPTURE-DEV", "RECAPTURE-WHOLE"), given.phones, strict=True))
@@ -45,7 +46,7 @@ def main() -> None:
     making.add_argument("--photos", type=Path, required=True, help="that holds cid22")
     making.add_argument("--phones", type=Path, nargs=2, help="real photographs, to measure")
     making.add_argument("--only", nargs="+", choices=[each.key for each in SUBJECTS], default=[])
-    making.add_argument("--without", nargs="+", default=[], help="prepare, train, evaluate")
+    making.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     making.add_argument("--seconds", type=float, default=float("inf"))
     making.set_defaults(run=table)
     writing = commands.add_parser("page")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUITES = Path(__file__).parent
+STAGES = ("prepare", "train", "forensics", "strong", "transfer")
 PLAIN, SECURE, PGD = "plain", "secure (Zhao et al.)", "PGD training"
 _PREPARED = ("--size", "64", "--fractions", "0.6", "0.1", "0.3", "--workers", "1")
 
@@ -24,6 +25,13 @@ class Step:
     words: tuple[str, ...]
     makes: str
     needs: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> str:
+        """What kind of command it is: of what judges, the suite."""
+        if self.words[0] == "evaluate":
+            return Path(self.makes).name.split("-")[0]
+        return self.words[0] if self.words[0] in STAGES else STAGES[0]
 
     @property
     def line(self) -> str:
