@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
+import numpy as np
+import numpy.typing as npt
+
 from forensic.plan import PGD, PLAIN, SECURE, SUBJECTS, Subject, Trained
 from trueshot.evaluation.result import EvaluationResult, load_result
 from trueshot.proportion import Proportion
@@ -45,8 +48,7 @@ class Measured:
         if self.singles is None:
             return None
         trial = self.singles.trial("pgd", 1.0)
-        kept = sum(trial.tried) - sum(trial.broken_before_file)
-        return Proportion(kept, sum(self.singles.total))
+        return _of_groups(trial.was_tried & ~trial.was_broken_before_file, self.singles.groups)
 
     @property
     def called_untouched(self) -> Proportion | None:
@@ -112,6 +114,12 @@ def page(results: Path) -> str:
 def _read(results: Path, path: str) -> EvaluationResult | None:
     file = results / Path(path).name
     return load_result(file) if file.exists() else None
+
+
+def _of_groups(right: npt.NDArray[np.bool_], groups: Sequence[int]) -> Proportion:
+    counts, totals = np.bincount(groups, right), np.bincount(groups)
+    pairs = tuple((int(count), int(total)) for count, total in zip(counts, totals, strict=True))
+    return Proportion(int(right.sum()), len(right), pairs)
 
 
 def _cell(share: Proportion | None) -> str:
