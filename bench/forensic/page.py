@@ -26,6 +26,7 @@ class Measured:
     subject: Subject
     trained: Trained
     singles: EvaluationResult | None
+    more: EvaluationResult | None
     strong: EvaluationResult | None
 
     @property
@@ -35,12 +36,11 @@ class Measured:
 
     def alone(self, attack: str, budget: float, threat: str = "linf") -> Proportion | None:
         """Right under one attack."""
-        if self.singles is None:
-            return None
-        try:
-            return self.singles.single(attack, budget, threat).proportion
-        except KeyError:
-            return None
+        for result in filter(None, (self.singles, self.more)):
+            for single in result.singles(threat):
+                if (single.attack, single.budget) == (attack, budget):
+                    return single.proportion
+        return None
 
     @property
     def in_memory(self) -> Proportion | None:
@@ -86,6 +86,7 @@ def loaded(results: Path) -> list[Measured]:
             subject=subject,
             trained=trained,
             singles=_read(results, subject.result(trained, "forensics")),
+            more=_read(results, subject.result(trained, "more")),
             strong=_read(results, subject.result(trained, "strong")),
         )
         for subject in SUBJECTS

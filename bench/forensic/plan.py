@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SUITES = Path(__file__).parent
-STAGES = ("prepare", "train", "forensics", "strong", "transfer")
+STAGES = ("prepare", "train", "forensics", "strong", "transfer", "more")
 PLAIN, SECURE, PGD = "plain", "secure (Zhao et al.)", "PGD training"
 _PREPARED = ("--size", "64", "--fractions", "0.6", "0.1", "0.3", "--workers", "1")
 
@@ -91,8 +91,9 @@ class Subject:
         yield from self._data()
         for trained in self.detectors:
             yield self._training(trained)
-        for trained in self.detectors:
-            yield self._evaluated(trained, str(SUITES / "forensics.yaml"), "forensics", self.crops)
+        for suite in ("forensics", "more"):
+            for trained in self.detectors:
+                yield self._evaluated(trained, str(SUITES / f"{suite}.yaml"), suite, self.crops)
         for trained in self.detectors:
             worst = ("--threat", "linf", "--budget", "1")
             few = max(1, -(-100 // self.classes))
