@@ -193,6 +193,7 @@ SUBJECTS = (
         data=_task("median-filtering-3x3-jpeg90", 16000),
         detectors=(
             *_three("median-residual-short", 2000, 200),
+            Trained(recipe="mislnet-short", iterations=1500),
             Trained(recipe="mfnet-short", iterations=500),
         ),
         crops=200,
@@ -246,7 +247,7 @@ SUBJECTS = (
         title="eight simulated cameras",
         data=_manifest("cameras/manifest.csv", 1500),
         detectors=(
-            *_three("bondi-short", 1500, 200),
+            *_three("bondi-short", 600, 150),
             Trained(recipe="yang-fusion-short", iterations=300),
         ),
         crops=50,
@@ -258,7 +259,7 @@ SUBJECTS = (
         key="phones",
         title="nine real phones, to measure only",
         data=_manifest("phones.csv", 1200),
-        detectors=(Trained(recipe="bondi-short", iterations=1500),),
+        detectors=(Trained(recipe="bondi-short", iterations=600),),
         crops=45,
         classes=9,
         note="one device a model, so scenes alone are kept apart",
