@@ -9,7 +9,8 @@ from pathlib import Path
 SUITES = Path(__file__).parent
 STAGES = ("prepare", "train", "forensics", "strong", "transfer", "more")
 PLAIN, SECURE, PGD = "plain", "secure (Zhao et al.)", "PGD training"
-_PREPARED = ("--size", "64", "--fractions", "0.6", "0.1", "0.3", "--workers", "1")
+_PREPARED = ("--size", "64", "--workers", "1")
+_SPLIT = ("--fractions", "0.6", "0.1", "0.3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +171,11 @@ _SOURCES = {
 
 
 def _task(variant: str, per_class: int) -> tuple[str, ...]:
-    return ("PHOTOS/cid22", "--task", variant, "--per-class", str(per_class))
+    return ("PHOTOS/cid22", "--task", variant, "--per-class", str(per_class), *_SPLIT)
 
 
-def _manifest(path: str, per_class: int) -> tuple[str, ...]:
-    return ("--manifest", path, "--task", "camera-model", "--per-class", str(per_class))
+def _manifest(path: str, per_class: int, split: tuple[str, ...] = _SPLIT) -> tuple[str, ...]:
+    return ("--manifest", path, "--task", "camera-model", "--per-class", str(per_class), *split)
 
 
 def _three(recipe: str, plain: int, more: int) -> tuple[Trained, ...]:
@@ -258,7 +259,7 @@ SUBJECTS = (
     Subject(
         key="phones",
         title="nine real phones, to measure only",
-        data=_manifest("phones.csv", 1200),
+        data=_manifest("phones.csv", 1200, ("--fractions", "0.5", "0.1", "0.4")),
         detectors=(Trained(recipe="bondi-short", iterations=600),),
         crops=45,
         classes=9,
