@@ -13,6 +13,7 @@ which the second writes the page.
 from __future__ import annotations
 
 import argparse
+import signal
 from pathlib import Path
 
 from forensic.page import page
@@ -52,6 +53,8 @@ def main() -> None:
     writing = commands.add_parser("page")
     writing.set_defaults(run=lambda _: PAGE.write_text(page(RESULTS), "utf-8"))
     given = parser.parse_args()
+    # Begun behind an `&`, a shell lets it ignore what ends its commands at a checkpoint.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given.run(given)
 
 
