@@ -159,7 +159,7 @@ class Subject:
 
 _SOURCES = {
     "cameras": (
-        (str(SUITES.parent / "simulated_cameras.py"), "PHOTOS/cid22", "cameras", "--shots", "150"),
+        (str(SUITES.parent / "simulated_cameras.py"), "PHOTOS/cid22", "cameras", "--shots", "75"),
         "cameras/manifest.csv",
     ),
     "phones": (
@@ -246,7 +246,7 @@ SUBJECTS = (
     Subject(
         key="cameras",
         title="eight simulated cameras",
-        data=_manifest("cameras/manifest.csv", 1500),
+        data=_manifest("cameras/manifest.csv", 1000),
         detectors=(
             *_three("bondi-short", 600, 150),
             Trained(recipe="yang-fusion-short", iterations=300),
