@@ -1,7 +1,7 @@
 """docs/security-of-forensics.md: forensic detectors of many tasks, clean, attacked, defended.
 
     python bench/forensics.py table FOLDER --photos PHOTOS [--phones RECAPTURE-DEV RECAPTURE-WHOLE]
-        [--only SUBJECT …] [--stages train forensics …] [--seconds 3600]
+        [--only SUBJECT …] [--detectors RECIPE …] [--stages train forensics …] [--seconds 3600]
     python bench/forensics.py page
 
 The first makes all that is not there yet of the plan (`forensic/plan.py`): data sets, detectors,
@@ -28,7 +28,7 @@ PAGE = DOCS / "security-of-forensics.md"
 def table(given: argparse.Namespace) -> None:
     """Go on with the table, and keep the results."""
     subjects = [each for each in SUBJECTS if not given.only or each.key in given.only]
-    steps = [step for subject in subjects for step in subject.steps()]
+    steps = [step for subject in subjects for step in subject.steps(given.detectors)]
     chosen = [step for stage in given.stages for step in steps if step.stage == stage]
     places = {"PHOTOS": given.photos}
     if given.phones:
@@ -47,6 +47,7 @@ def main() -> None:
     making.add_argument("--photos", type=Path, required=True, help="that holds cid22")
     making.add_argument("--phones", type=Path, nargs=2, help="real photographs, to measure")
     making.add_argument("--only", nargs="+", choices=[each.key for each in SUBJECTS], default=[])
+    making.add_argument("--detectors", nargs="+", default=[], help="by the names of recipes")
     making.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
     making.add_argument("--seconds", type=float, default=float("inf"))
     making.set_defaults(run=table)

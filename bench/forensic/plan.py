@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,20 +87,22 @@ class Subject:
         """The name of a detector's run and results."""
         return f"{self.key}-{trained.recipe}"
 
-    def steps(self) -> Iterator[Step]:
-        """All commands, in an order that can be followed."""
+    def steps(self, recipes: Sequence[str] = ()) -> Iterator[Step]:
+        """All commands, in an order that can be followed; or those of some detectors alone."""
+        chosen = [each for each in self.detectors if not recipes or each.recipe in recipes]
         yield from self._data()
-        for trained in self.detectors:
+        for trained in chosen:
             yield self._training(trained)
         for suite in ("forensics", "more"):
-            for trained in self.detectors:
+            for trained in chosen:
                 yield self._evaluated(trained, str(SUITES / f"{suite}.yaml"), suite, self.crops)
-        for trained in self.detectors:
+        for trained in chosen:
             worst = ("--threat", "linf", "--budget", "1")
             few = max(1, -(-100 // self.classes))
             yield self._evaluated(trained, "strong", "strong", few, *worst)
         for judge, source in self.transfers():
-            yield self._transfer(judge, source)
+            if judge in chosen and source in chosen:
+                yield self._transfer(judge, source)
 
     def transfers(self) -> Iterator[tuple[Trained, Trained]]:
         """Who is shown crops that were attacked on whom: the plain ones."""
