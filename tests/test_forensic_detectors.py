@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from typer.testing import CliRunner, Result
 
-from trueshot.bundle import read_card
+from trueshot.bundle import read_card, save_bundle
 from trueshot.calibrating.likeliest import fit_likeliest, measure_likeliest
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibrating.scores import PhotographScore, Scores
@@ -22,9 +22,11 @@ from trueshot.calibration import Domain
 from trueshot.card import Card, Likeliest
 from trueshot.cli import app
 from trueshot.datasets import Dataset
-from trueshot.errors import CalibrationError
+from trueshot.errors import BundleError, CalibrationError
 from trueshot.inference import Predictor
 from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
+from trueshot.web.server import serve
+from trueshot.web.settings import ServiceSettings
 
 MEDIAN = Path(__file__).parent / "weights" / "median-tiny.safetensors"
 """A median-residual network of 6, 6, 8, 8 and 8 filters and `places: mean`, trained in 400 steps of
@@ -115,6 +117,14 @@ def test_examples_are_made_whole_once_and_not_of_what_was_trained_on(tmp_path: P
     with (tmp_path / "unseen" / "manifest.csv").open(newline="") as file:
         sources = {row["source"] for row in csv.DictReader(file)}
     assert sources == {f"{number:03}.png" for number in range(8)} - trained
+
+
+def test_detectors_of_other_classes_are_not_served_side_by_side(tmp_path: Path) -> None:
+    card = Card(network={"name": "lcnn", "filters": [4] * 5}, side=SIDE)
+    other = tmp_path / "recapture.safetensors"
+    save_bundle(other, card.new_detector().eval(), card)
+    with pytest.raises(BundleError, match=r"median-filtered apart and .* original, recaptured"):
+        serve(MEDIAN, other, ServiceSettings(port=0))
 
 
 def camera(pixels: np.ndarray, model: int) -> np.ndarray:
