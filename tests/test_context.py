@@ -28,6 +28,7 @@ from trueshot.training.context import (
     scores_of,
     train_context,
 )
+from trueshot.training.outlines import holds
 
 TINY = ContextRecipe(
     side=32, steps=6, head_steps=2, batch=8, frozen_blocks=13, validate_every=2, seed=3
@@ -161,7 +162,7 @@ def test_crops_are_seen_at_their_own_size(frames: list[Frame], tmp_path: Path) -
     np.testing.assert_allclose(
         judge.crop_scores(crops), (logits[:, 1] - logits[:, 0]).numpy(), atol=1e-3
     )
-    stripes = Image.fromarray(np.tile(np.uint8([0, 255]), (48, 32))).convert("RGB")
+    stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (48, 32))).convert("RGB")
     seen = [np.asarray(augmented(stripes, recipe, np.random.default_rng(n))) for n in range(40)]
     contrasts = [np.ptp(each.astype(float), axis=(0, 1)).max() for each in seen]
     assert sum(contrast > 150 for contrast in contrasts) > 15  # what is scaled loses its stripes
@@ -220,3 +221,41 @@ def test_the_frame_is_the_whole_photograph_squeezed() -> None:
     assert frame.shape == (SIDE, SIDE, 3)
     assert (frame[: SIDE // 2 - 2] == 0).all()
     assert (frame[SIDE // 2 + 2 :, SIDE // 2 + 2 :] == 200).all()
+
+
+def test_a_medium_is_seen_from_so_close_that_it_fills_the_frame() -> None:
+    outline = ((10.0, 4.0), (60.0, 8.0), (58.0, 44.0), (6.0, 40.0))
+    x, y = np.arange(64), np.arange(48)[:, None]
+    inside = (x > 12) & (x < 56) & (y > 10) & (y < 38)  # well within
+    image = Image.fromarray(np.where(inside[..., None], 255, 0).astype(np.uint8).repeat(3, 2))
+    near, far = (
+        [
+            float((augmented(image, recipe, np.random.default_rng(n), outline) > 60).mean())
+            for n in range(60)
+        ]
+        for recipe in (replace(TINY, close=1.0), TINY)
+    )
+    assert np.mean(near) > np.mean(far) + 0.1
+    parts = [
+        augmented(image, replace(TINY, close=1.0), np.random.default_rng(n)) for n in range(60)
+    ]
+    assert np.std([part.mean() for part in parts]) > 0  # of an original some part, wherever
+
+
+def test_colours_are_turned_up_and_down() -> None:
+    image = Image.new("RGB", (64, 48), (150, 110, 90))
+    recipe = replace(TINY, colours=1.0)
+    spans = [
+        float(np.ptp(augmented(image, each, np.random.default_rng(n)).mean((0, 1))))
+        for each in (TINY, recipe)
+        for n in range(60)
+    ]
+    assert np.std(spans[60:]) > 1.5 * np.std(spans[:60])
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_box_lies_inside_of_an_outline_or_not(way: int) -> None:
+    outline = np.array([(0.0, 0.0), (10.0, 2.0), (9.0, 12.0), (1.0, 10.0)])[::way]
+    assert holds(outline, (2, 3, 8, 9))
+    assert not holds(outline, (2, 0, 8, 9))  # the upper edge falls to the right
+    assert not holds(outline, (-1, -1, 11, 13))

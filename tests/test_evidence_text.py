@@ -13,7 +13,7 @@ from trueshot.card import Card, Measurement, Rate
 from trueshot.inference.explanation import EvidenceShown, LatticeShown
 from trueshot.reports.evidence_text import EvidenceTold, decided, evidence_told, place
 from trueshot.reports.merged import Reasons
-from trueshot.reports.rates_text import by_kind, of_hundred, parts_of_hundred
+from trueshot.reports.rates_text import by_kind, of_hundred, parts_of_hundred, pooled
 from trueshot.reports.scan_summary import FIRST, OTHER
 from trueshot.reports.scan_text import NBSP, common_folder
 from trueshot.tasks.recapture import RECAPTURE
@@ -227,6 +227,19 @@ def test_of_hundred_counts_found_missed_and_undecided_on_both_sides() -> None:
     )
     assert by_kind(bare, RECAPTURE.words) == ""
     assert of_hundred(Measurement(kind="real", name="a", photographs=1), RECAPTURE.words) == ""
+
+
+def test_of_several_phones_every_photograph_counts_alike() -> None:
+    good = Measurement(kind="real", name="a", apcer=rate(0, 10), bpcer=rate(1, 20), photographs=30)
+    kinds = {"screen": rate(6, 20), "print": rate(3, 10)}
+    bad = good.model_copy(update={"apcer": rate(6, 20), "apcer_by_kind": kinds, "photographs": 50})
+    both = pooled([good, bad])
+    assert (both.name, both.photographs) == ("all 80 real photographs", 80)
+    assert both.apcer is not None
+    assert (both.apcer.count, both.apcer.total) == (9, 40)
+    assert both.bpcer is not None
+    assert (both.bpcer.count, both.bpcer.total) == (2, 40)
+    assert both.undecided_originals is None
 
 
 @pytest.mark.parametrize(

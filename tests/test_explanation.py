@@ -99,7 +99,7 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
 ) -> None:
     detector = lcnn(**how)
     crops = np.stack([noise(side, side, seed) for seed in range(5)])
-    maps = model_of(detector, side).maps(crops)
+    maps = model_of(detector, side).judged(crops)[1]
     assert maps is not None
     assert maps.shape[1] > 1
     assert maps.std((1, 2)).min() > 1e-6
@@ -109,7 +109,7 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
 
 def test_a_network_without_places_has_no_map() -> None:
     spectral = shaken(SpectralNetwork(window=32, filters=(4, 4)))
-    assert model_of(spectral).maps(noise(64, 64)[None]) is None
+    assert model_of(spectral).judged(noise(64, 64)[None])[1] is None
 
 
 def test_evidence_stands_over_the_pixels_that_it_is_about() -> None:

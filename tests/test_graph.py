@@ -181,7 +181,7 @@ def test_a_network_of_anybodys_is_judged_by_its_logits_alone(
     wanted = scores_by_torch(load_bundle(path)[0])(crops())
     model = model_of(path)
     np.testing.assert_allclose(model(crops()), wanted, rtol=0, atol=1e-4)
-    assert model.maps(crops()) is None
+    assert model.judged(crops())[1] is None
     assert model.first_layer(crops()[0]) is None
 
 
@@ -254,8 +254,7 @@ def test_a_session_computes_on_one_thread(bundle: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(onnxruntime, "InferenceSession", watched)
     model = model_of(bundle)
     assert asked == [(1, 1)]
-    model.maps(crops(4))  # what explains is loaded when it is asked for
-    model.first_layer(crops(4)[0])
+    model.first_layer(crops(4)[0])  # what explains is loaded when it is asked for
     assert asked == [(1, 1), (1, 1)]
 
 
@@ -569,7 +568,7 @@ def test_a_detector_of_three_classes_gives_logits_and_names_the_likeliest(tmp_pa
     np.testing.assert_allclose(predictor.crop_scores(given), odds.numpy(), atol=1e-4)
     model = predictor.scores
     assert isinstance(model, CropModel)
-    maps = model.maps(given)
+    maps = model.judged(given)[1]
     assert maps is not None
     np.testing.assert_allclose(maps.mean((1, 2)), odds.numpy(), atol=1e-3)
     found = predictor.predict(given[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import numpy as np
@@ -26,6 +27,7 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
 _SECONDS_TO_TRY = 30.0  # a crop takes milliseconds; where files are judged, they have their limit
+_MAPS = "evidence"
 _VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
 
 
@@ -43,11 +45,12 @@ class CropModel:
     def __init__(self, graph: Message, name: object) -> None:
         self._graph, self._name = graph, name
         self.side = side_of(graph)
-        self._output = "logits" if "logits" in outputs_of(graph) else "scores"
-        self._dimensions = 1 if self._output == "scores" else 2
-        self._judging = session(graph, [self._output], name)
+        has_logits = "logits" in outputs_of(graph)
+        self._judged = {"logits": 2} if has_logits else {"scores": 1}  # and their dimensions
+        self._mapped = {_MAPS: 3} if _MAPS in outputs_of(graph) else {}
+        self._judging = session(graph, [*self._judged, *self._mapped], name)
         crops = np.zeros((2, self.side, self.side, 3), np.uint8)
-        self._run(self._judging, self._output, crops, self._dimensions, _SECONDS_TO_TRY)
+        self._run(self._judging, self._judged | self._mapped, crops, _SECONDS_TO_TRY)
 
     @classmethod
     def of(cls, bundle: Bundle, name: object) -> CropModel:
@@ -63,11 +66,20 @@ class CropModel:
 
     def __call__(self, crops: Bytes) -> Floats:
         """Of crops, shape (n, side, side, 3): scores (n,), or logits (n, classes) of over two."""
-        parts = [
-            self._run(self._judging, self._output, part, self._dimensions)
-            for part in self._parts(crops)
-        ]
-        return np.concatenate(parts) if parts else np.zeros((0, 2)[: self._dimensions])
+        return self.judged(crops)[0]
+
+    def judged(self, crops: Bytes) -> tuple[Floats, Floats | None]:
+        """What calling gives, and scores by place, shape (n, rows, columns), at no further cost.
+
+        The mean of a crop's places is its score. They are None without crops, and for a network
+        that knows nothing of places, such as one that sums frequencies over the whole crop first.
+        """
+        wanted = self._judged | self._mapped
+        parts = [self._run(self._judging, wanted, part) for part in self._parts(crops)]
+        if not parts:
+            return np.zeros((0, 2)[: max(self._judged.values())]), None
+        scores, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return scores, maps[0] if maps else None
 
     def outputs(self, crops: Bytes) -> dict[str, Floats]:
         """All that the graph gives of crops, by name."""
@@ -81,23 +93,12 @@ class CropModel:
             name: np.asarray(value, np.float64) for name, value in zip(names, found, strict=True)
         }
 
-    def maps(self, crops: Bytes) -> Floats | None:
-        """Scores by place, shape (n, rows, columns), whose mean is the score of a crop.
-
-        None for a network that knows nothing of places, such as one that sums frequencies over
-        the whole crop first.
-        """
-        if "evidence" not in outputs_of(self._graph):
-            return None
-        parts = [self._run(self._explaining, "evidence", part, 3) for part in self._parts(crops)]
-        return np.concatenate(parts)
-
     def first_layer(self, crop: Bytes) -> tuple[Kind, npt.NDArray[np.float32]] | None:
         """What the first layer makes of a crop: see `Explained`; None if it has none."""
         for kind in get_args(Kind):
             if kind in outputs_of(self._graph):
-                dimensions = 4 if kind == "filtered" else 3
-                found = self._run(self._explaining, kind, crop[None], dimensions)
+                dimensions = {kind: 4 if kind == "filtered" else 3}
+                (found,) = self._run(self._explaining, dimensions, crop[None])
                 return kind, np.asarray(found[0], np.float32)
         return None
 
@@ -113,16 +114,19 @@ class CropModel:
     def _run(
         self,
         running: Any,
-        output: str,
+        wanted: Mapping[str, int],
         crops: Bytes,
-        dimensions: int,
         seconds: float | None = None,
-    ) -> Floats:
+    ) -> list[Floats]:
+        """Outputs of these names, each of so many dimensions."""
         try:
-            found = np.asarray(run(running, [output], {INPUT: crops}, seconds)[0], np.float64)
+            found = run(running, list(wanted), {INPUT: crops}, seconds)
         except Exception as error:  # as in `session`
             line = first_line(error)
             raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
-        if found.ndim != dimensions or len(found) != len(crops):
-            raise BundleError(f"{self._name}: gives {found.shape} {output} for {len(crops)} crops")
-        return found
+        arrays = [np.asarray(each, np.float64) for each in found]
+        for (name, dimensions), each in zip(wanted.items(), arrays, strict=True):
+            if each.ndim != dimensions or len(each) != len(crops):
+                said = f"gives {each.shape} {name} for {len(crops)} crops"
+                raise BundleError(f"{self._name}: {said}")
+        return arrays

@@ -158,22 +158,16 @@ def _scale(calibration: Calibration) -> tuple[float, float]:
 def thumbnail(pixels: Bytes) -> bytes:
     """A JPEG of at most 480 px on the long side."""
     picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=1.5)
     return _written(picture, "JPEG", quality=78)
 
 
 def _with_evidence(
     explanation: Explanation, predictor: Predictor, pixels: Bytes, prediction: Prediction
 ) -> Explanation:
-    corners = _looked_at(pixels, prediction)
-    crops = cut(pixels, corners, prediction.side)
-    model = predictor.scores if isinstance(predictor.scores, CropModel) else None
-    maps = None if model is None else model.maps(crops)
-    within = maps is not None
-    if maps is not None:
-        maps = without_border(maps)
-    if maps is None:
-        maps = predictor.crop_scores(crops)[:, None, None]
+    others = _others(pixels, prediction)
+    corners = (*others, *prediction.corners)  # those judged are painted over the others
+    maps, within = _maps(predictor, cut(pixels, others, prediction.side), prediction)
     cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
     return replace(
         explanation,
@@ -182,27 +176,38 @@ def _with_evidence(
         looked_at=_spots(corners, maps.mean((1, 2))),
         within_crops=within,
         key_crop=_key_crop(
-            model, pixels, prediction, 0.0 if prediction.evidence else explanation.neutral
+            predictor, pixels, prediction, 0.0 if prediction.evidence else explanation.neutral
         ),
     )
 
 
-def _looked_at(pixels: Bytes, prediction: Prediction) -> Corners:
-    """Those judged last: they are painted over the others; where they are many, they alone."""
+def _maps(predictor: Predictor, others: Bytes, prediction: Prediction) -> tuple[Floats, bool]:
+    """Scores of others and of what was judged, by place; whether a crop has several places."""
+    if prediction.maps is None or not isinstance(predictor.scores, CropModel):
+        scores = np.concatenate([predictor.crop_scores(others), prediction.scores])
+        return scores[:, None, None], False
+    known = prediction.maps
+    seen = predictor.scores.judged(others)[1] if len(others) else None
+    return without_border(known if seen is None else np.concatenate([seen, known])), True
+
+
+def _others(pixels: Bytes, prediction: Prediction) -> Corners:
+    """Crops that were not judged but are to be shown; none where those that were are many."""
     if len(prediction.corners) >= _MANY:
-        return prediction.corners
+        return ()
     side, orientation = prediction.side, prediction.orientation
     stored = lying(pixels, orientation)
     chosen = select_crops(stored, side, MOST_CROPS).corners
-    others = set(upright_corners(chosen, side, stored.shape, orientation)) - set(prediction.corners)
-    return (*sorted(others), *prediction.corners)
+    found = set(upright_corners(chosen, side, stored.shape, orientation))
+    return tuple(sorted(found - set(prediction.corners)))
 
 
 def _key_crop(
-    model: CropModel | None, pixels: Bytes, prediction: Prediction, neutral: float
+    predictor: Predictor, pixels: Bytes, prediction: Prediction, neutral: float
 ) -> KeyCrop | None:
     """The crop that weighs most for the side on which the score of the photograph is."""
-    if model is None or prediction.score is None:
+    model = predictor.scores
+    if not isinstance(model, CropModel) or prediction.score is None:
         return None
     number = int((prediction.scores * (1 if prediction.score >= neutral else -1)).argmax())
     (spot,) = _spots(

@@ -504,10 +504,12 @@ def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
 
 def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
     """A window at the size at which it was looked at, shape (side, side, 3)."""
-    tile = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
-    side = window.side // scale
-    colours: Floats = tile.reshape(side, scale, side, scale, 3).mean((1, 3), dtype=np.float32)
-    return colours
+    colours: Floats | Bytes = pixels[
+        window.y : window.y + window.side, window.x : window.x + window.side
+    ]
+    for _ in range(scale.bit_length() - 1):  # scales are 1, 2 and 4
+        colours = _halved(colours)
+    return np.asarray(colours, np.float32)
 
 
 def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:

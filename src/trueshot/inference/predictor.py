@@ -52,6 +52,8 @@ class Prediction:
         side: Of the crops, in pixels.
         corners: Of the crops (y, x), in the upright photograph.
         scores: Of the crops, shape (n,).
+        maps: Of the crops, scores by place, shape (n, rows, columns), whose means are `scores`;
+            None if the network knows nothing of places.
         features: See `features_of`.
         reasons: Why it is outside of what was calibrated; the verdict is undecided then.
         notes: What would be a reason if the detector had thresholds; it decides nothing.
@@ -67,6 +69,7 @@ class Prediction:
     side: int
     corners: tuple[tuple[int, int], ...]
     scores: npt.NDArray[np.float64]
+    maps: npt.NDArray[np.float64] | None = None
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -168,7 +171,7 @@ class Predictor:
         side = self.contract.side
         selection = select_crops(pixels, side, self.contract.crops)
         crops = upright(cut(pixels, selection.corners, side), orientation)
-        scores, logits = self._judged(crops)
+        scores, logits, maps = self._judged(crops)
         features = features_of(crops, selection.flat)
         finite = len(scores) > 0 and bool(np.isfinite(scores).all())
         corners = upright_corners(selection.corners, side, pixels.shape, orientation)
@@ -200,6 +203,7 @@ class Predictor:
             side=side,
             corners=corners,
             scores=scores,
+            maps=maps,
             features=features | self._raw(evidence),
             reasons=tuple(reasons),
             notes=tuple(colours),
@@ -229,14 +233,21 @@ class Predictor:
 
     def _judged(
         self, crops: Bytes
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
-        """Scores, shape (n,), and of more than two classes the logits, shape (n, classes)."""
-        found, classes = self.scores(crops), len(self.card.classes)
+    ) -> tuple[
+        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
+    ]:
+        """Scores, shape (n,); of over two classes logits, shape (n, classes); and maps."""
+        model, maps = self.scores, None
+        if isinstance(model, CropModel):
+            found, maps = model.judged(crops)
+        else:
+            found = model(crops)
         if found.ndim == 1:
-            return found, None
+            return found, None, maps
+        classes = len(self.card.classes)
         if len(found) and found.shape[1] != classes:
             raise BundleError(f"gives {found.shape[1]} logits for {classes} classes")
-        return log_odds(found), found
+        return log_odds(found), found, maps
 
     def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
         """The class whose logits, made one over the crops, are largest."""

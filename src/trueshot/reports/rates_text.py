@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from trueshot.card import Measurement, Rate
 from trueshot.files import sanitize
+from trueshot.proportion import Proportion
 from trueshot.tasks import Wording
 
 
@@ -22,6 +23,30 @@ def of_hundred(found: Measurement, words: Wording) -> str:
         (words.plurals[0], first, other, _value(found.bpcer), found.undecided_originals),
     )
     return " ".join(_sentence(*side) for side in sides if side[3] is not None)
+
+
+def pooled(measured: Sequence[Measurement]) -> Measurement:
+    """Measurements of one kind, such as those of several phones, as one on all photographs."""
+
+    def rate(rates: Iterable[Rate | None]) -> Rate | None:
+        known = [each for each in rates if each is not None]
+        if not known:
+            return None
+        found = Proportion(sum(each.count for each in known), sum(each.total for each in known))
+        low, high = found.interval95
+        return Rate(value=found.share, low=low, high=high, count=found.count, total=found.total)
+
+    missed = [each for m in measured for each in (*m.apcer_by_kind.values(),) or (m.apcer,)]
+    photographs = sum(each.photographs for each in measured)
+    return Measurement(
+        kind=measured[0].kind,
+        name=f"all {photographs:,} {measured[0].kind} photographs",
+        apcer=rate(missed),
+        bpcer=rate(each.bpcer for each in measured),
+        undecided_originals=rate(each.undecided_originals for each in measured),
+        undecided_recaptures=rate(each.undecided_recaptures for each in measured),
+        photographs=photographs,
+    )
 
 
 def by_kind(found: Measurement, words: Wording) -> str:

@@ -25,7 +25,7 @@ from trueshot.files import sanitize, write_atomically
 from trueshot.images.thumbnails import row_thumbnail
 from trueshot.reports.evidence_text import EvidenceTold, evidence_told, share_of_frame
 from trueshot.reports.page import TEMPLATES, render
-from trueshot.reports.rates_text import by_kind, of_hundred
+from trueshot.reports.rates_text import by_kind, of_hundred, pooled
 from trueshot.reports.ratio_figure import ratio_figures
 from trueshot.reports.scan_summary import (
     FIRST,
@@ -237,10 +237,11 @@ def _facts(card: Card) -> dict[str, Any]:
 
 
 def _hundreds(card: Card) -> Iterator[tuple[str, str, str]]:
-    """Measurements without an attacker in words: real photographs before simulated ones."""
+    """Measurements without an attacker in words: real photographs, all and by source, first."""
     for kind in ("real", "clean"):
-        for found in card.measured:
-            if found.kind == kind and (said := of_hundred(found, card.words)):
+        measured = [found for found in card.measured if found.kind == kind]
+        for found in [pooled(measured), *measured] if len(measured) > 1 else measured:
+            if said := of_hundred(found, card.words):
                 yield sanitize(found.name), said, by_kind(found, card.words)
 
 

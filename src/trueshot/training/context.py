@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image, ImageEnhance, ImageFilter
 from safetensors.torch import save
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -46,6 +46,7 @@ from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.training.outlines import holds
 from trueshot.versions import versions
 
 Bytes = npt.NDArray[np.uint8]
@@ -54,6 +55,8 @@ Random = np.random.Generator
 _KEY = "trueshot-context"
 _ORDER, _STEP = 1, 2  # streams of random numbers
 _CHUNK = 32  # images that are judged at a time
+LEAST_CLOSE = 0.1  # of the area of a frame: less has too few pixels
+_TRIES = 10  # boxes that are tried, inside of an outline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,9 @@ class ContextRecipe:
         head_learning_rate: Of the last layer while it learns alone.
         weight_decay: Of AdamW.
         smoothing: Share of a label that the other classes get.
+        colours: How far saturation and contrast are turned up or down, in powers of two.
+        close: Share of frames that are seen from so close that the medium fills them; of
+            originals a smaller part is seen as often.
         validate_every: Steps between validations.
         seed: Of order, augmentation, dropout and the first weights of the last layer.
     """
@@ -91,6 +97,8 @@ class ContextRecipe:
     head_learning_rate: float = 2e-3
     weight_decay: float = 0.02
     smoothing: float = 0.05
+    colours: float = 0.0
+    close: float = 0.0
     validate_every: int = 200
     seed: int = 0
 
@@ -115,6 +123,7 @@ class Frame:
         part: train, validation or test.
         scene: What it shows; no scene is in two parts.
         kind: Of the medium in it, if that is known; empty for an original.
+        outline: Of the medium in it, corners (x, y) in pixels; empty if that is not known.
     """
 
     path: Path
@@ -122,6 +131,7 @@ class Frame:
     part: str
     scene: str
     kind: str = ""
+    outline: tuple[tuple[float, float], ...] = ()
 
     @property
     def class_name(self) -> str:
@@ -131,9 +141,9 @@ class Frame:
 
 
 def read_frames(manifest: Path) -> list[Frame]:
-    """Read a manifest with the columns path (from its folder on), label, part, scene and kind.
+    """Read a manifest of path (from its folder on), label, part, scene, kind and outline.
 
-    The last one may be missing.
+    The last two may be missing.
 
     Raises:
         DatasetError: It cannot be read, a column is missing, or a label is unknown.
@@ -148,6 +158,7 @@ def read_frames(manifest: Path) -> list[Frame]:
                     part=row["part"],
                     scene=row["scene"],
                     kind=(row.get("kind") or "") if row["label"] != RECAPTURE.classes[0] else "",
+                    outline=tuple((x, y) for x, y in json.loads(row.get("outline") or "[]")),
                 )
                 for row in csv.DictReader(file)
             ]
@@ -306,15 +317,24 @@ def _seen(image: Image.Image, recipe: ContextRecipe) -> Bytes:
     return np.asarray(image.crop((left, upper, left + recipe.side, upper + recipe.side)))
 
 
-def augmented(image: Image.Image, recipe: ContextRecipe, random: Random) -> Bytes:
+def augmented(
+    image: Image.Image,
+    recipe: ContextRecipe,
+    random: Random,
+    outline: Sequence[tuple[float, float]] = (),
+) -> Bytes:
     """An image as another photographer, camera or messenger might have made it.
 
-    A frame: a part of 0.7 to 1 of its area; a crop: a square, at its own size or, two times in
-    five, from 0.6 to 1.25 times as large. Perhaps mirrored, or turned as by a phone that did not
-    know how it was held; brighter or darker; of another white; blurred; compressed.
+    A frame: a part of 0.7 to 1 of its area, or, seen from close by, less of it, inside of the
+    medium; a crop: a square, at its own size or, two times in five, from 0.6 to 1.25 times as
+    large. Perhaps mirrored, or turned as by a phone that did not know how it was held; brighter or
+    darker; of another white; more or less colourful; blurred; compressed.
     """
     is_frame, side = recipe.view == "frame", recipe.side
-    box = _box(image, random) if is_frame else _square(image, side, random)
+    if is_frame and random.random() < recipe.close:
+        box = _close_by(image, outline, random)
+    else:
+        box = _box(image, random) if is_frame else _square(image, side, random)
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
     if random.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -323,6 +343,9 @@ def augmented(image: Image.Image, recipe: ContextRecipe, random: Random) -> Byte
         image = image.transpose(turns[random.integers(2)])
     if random.random() < (0.3 if is_frame else 0.1):
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.5)))
+    if recipe.colours:
+        for enhancer in (ImageEnhance.Color, ImageEnhance.Contrast):
+            image = enhancer(image).enhance(2 ** random.uniform(-recipe.colours, recipe.colours))
     gains = 2 ** (random.uniform(-0.6, 0.6) + random.normal(0, 0.06, 3))
     bend = 2 ** random.uniform(-0.3, 0.3)
     levels = np.arange(256) / 255
@@ -335,8 +358,27 @@ def augmented(image: Image.Image, recipe: ContextRecipe, random: Random) -> Byte
     return np.asarray(image)
 
 
-def _box(image: Image.Image, random: Random) -> tuple[float, float, float, float]:
-    area, stretch = random.uniform(0.7, 1), math.exp(random.uniform(-0.1, 0.1))
+def _close_by(
+    image: Image.Image, outline: Sequence[tuple[float, float]], random: Random
+) -> tuple[float, float, float, float]:
+    """A box inside of a convex outline; where there is none to be found, a smaller part."""
+    if outline:
+        corners = np.array(outline)
+        low, high = np.maximum(corners.min(0), 0), np.minimum(corners.max(0), image.size)
+        for _ in range(_TRIES):
+            size = (high - low) * random.uniform(0.5, 1, 2)
+            left, upper = low + (high - low - size) * random.random(2)
+            box = (float(left), float(upper), float(left + size[0]), float(upper + size[1]))
+            if size.prod() > LEAST_CLOSE * image.width * image.height and holds(corners, box):
+                return box
+        return _box(image, random)
+    return _box(image, random, (2 * LEAST_CLOSE, 0.7))
+
+
+def _box(
+    image: Image.Image, random: Random, areas: tuple[float, float] = (0.7, 1.0)
+) -> tuple[float, float, float, float]:
+    area, stretch = random.uniform(*areas), math.exp(random.uniform(-0.1, 0.1))
     width = min(1.0, math.sqrt(area) * stretch) * image.width
     height = min(1.0, math.sqrt(area) / stretch) * image.height
     left = random.uniform(0, image.width - width)
@@ -390,7 +432,7 @@ def _step(
         group["lr"] = _rate(recipe, step)
     chosen = _chosen(frames, recipe, step)
     random = np.random.default_rng((recipe.seed, _STEP, step))
-    levels = _levels([augmented(_open(frame), recipe, random) for frame in chosen])
+    levels = _levels([augmented(_open(frame), recipe, random, frame.outline) for frame in chosen])
     names = detector.classes
     labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
     with torch.no_grad():

@@ -31,11 +31,13 @@ from trueshot.files import claim, write_atomically
 from trueshot.images import read_image
 from trueshot.inference.crops import BLOCK, FLAT_DEVIATION
 from trueshot.progress import progress
+from trueshot.training.outlines import holds
+from trueshot.training.processing import draw_scale, process
 
 Bytes = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 
-_NOISE = 1  # stream of random numbers
+_PROCESSING = 1  # stream of random numbers
 _TRIES = 20  # places that are looked at for each patch
 COLUMNS = ("path", "label", "part", "scene", "kind")
 
@@ -48,15 +50,15 @@ class Patching:
         side: Of a patch, in pixels.
         per_photograph: At most so many of each, and no more than fit beside one another.
         seed: Of where they lie.
-        noise: To half of the patches of both classes Gaussian noise is added, of a deviation up to
-            so many levels: noise is no sign of a recapture.
+        processed: Whether patches are scaled, smoothed, sharpened, made noisy and compressed, each
+            at random: none of it is a sign of a recapture.
         with_photographs: Whether the manifest lists the photographs, too, where they are.
     """
 
     side: int = 192
     per_photograph: int = 12
     seed: int = 0
-    noise: float = 0.0
+    processed: bool = False
     with_photographs: bool = False
 
 
@@ -89,9 +91,10 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
                 writer.writerow({"path": there} | {key: row[key] for key in COLUMNS[1:]})
             pixels = read_image(photograph).pixels
             random = np.random.default_rng([patching.seed, number, at])
-            noise = np.random.default_rng([patching.seed, number, at, _NOISE])
+            processing = np.random.default_rng([patching.seed, number, at, _PROCESSING])
             for place, patch in enumerate(_patches(pixels, row, patching, random)):
-                patch = _noisy(patch, patching.noise, noise)
+                if patching.processed:
+                    patch = process(patch, patching.side, processing)
                 name = f"{number}/{Path(row['path']).with_suffix('')}-{place:02d}.png"
                 (out / name).parent.mkdir(parents=True, exist_ok=True)
                 file = io.BytesIO()
@@ -144,30 +147,24 @@ def _of_manifest(manifest: Path) -> list[dict[str, str]]:
 def _patches(
     pixels: Bytes, row: dict[str, str], patching: Patching, random: np.random.Generator
 ) -> Iterator[Bytes]:
-    side, found = patching.side, 0
+    found = 0
     outline = np.array(json.loads(row["outline"])) if row["outline"] else None
-    low, high = _bounds(pixels.shape[:2], outline, side)
-    if (low > high).any():
-        return
-    most = min(patching.per_photograph, (pixels.shape[0] // side) * (pixels.shape[1] // side))
+    height, width = pixels.shape[:2]
+    most = min(patching.per_photograph, (height // patching.side) * (width // patching.side))
     for _ in range(most * _TRIES):
+        scale = draw_scale(random) if patching.processed else 1.0
+        side = round(patching.side / scale)
+        low, high = _bounds((height, width), outline, side)
+        if (low > high).any():
+            continue
         y, x = (int(n) // BLOCK * BLOCK for n in random.integers(low, high + 1))
         patch = pixels[y : y + side, x : x + side]
-        inside = outline is None or _holds(outline, y, x, side)
+        inside = outline is None or holds(outline, (x, y, x + side, y + side))
         if inside and patch.shape[:2] == (side, side) and patch[..., 1].std() >= FLAT_DEVIATION:
             yield patch
             found += 1
             if found == most:
                 return
-
-
-def _noisy(patch: Bytes, most: float, random: np.random.Generator) -> Bytes:
-    deviation = random.uniform(0, most) if most and random.random() < 0.5 else 0.0
-    if not deviation:
-        return patch
-    return np.clip(np.rint(patch + random.normal(0, deviation, patch.shape)), 0, 255).astype(
-        np.uint8
-    )
 
 
 def _bounds(
@@ -181,15 +178,6 @@ def _bounds(
     return np.ceil(low).astype(np.int64), np.floor(high).astype(np.int64) - side
 
 
-def _holds(outline: Points, y: int, x: int, side: int) -> bool:
-    """Whether all corners of a patch lie inside a convex outline of points (x, y)."""
-    corners = np.array([(x, y), (x + side, y), (x, y + side), (x + side, y + side)], float)
-    edges = np.roll(outline, -1, 0) - outline
-    ways = corners[:, None] - outline[None]
-    turns = edges[None, :, 0] * ways[..., 1] - edges[None, :, 1] * ways[..., 0]
-    return bool(((turns >= 0).all(1) | (turns <= 0).all(1)).all())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Cut patches as the arguments say; 0 if all went well."""
     parser = argparse.ArgumentParser(
@@ -201,14 +189,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--noise", type=float, default=0.0, help="levels, at most")
+    parser.add_argument("--processed", action="store_true", help="as files are, at random")
     parser.add_argument("--with-photographs", action="store_true", help="list them, too")
     given = parser.parse_args(arguments)
     patching = Patching(
         side=given.side,
         per_photograph=given.per_photograph,
         seed=given.seed,
-        noise=given.noise,
+        processed=given.processed,
         with_photographs=given.with_photographs,
     )
     try:

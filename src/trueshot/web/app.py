@@ -16,6 +16,7 @@ from trueshot.card import Card
 from trueshot.reports.page import strict_environment
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.web.draining import DrainingApp
+from trueshot.web.ending import EndingApp
 from trueshot.web.middleware import SameOriginGuard
 from trueshot.web.problems import answer_with_problems
 from trueshot.web.routes import describe, router
@@ -61,6 +62,7 @@ def create_app(
     app.add_api_route("/", _page, include_in_schema=False, response_class=HTMLResponse)
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(SameOriginGuard, hosts=settings.hosts)
+    app.add_middleware(EndingApp)
     app.add_middleware(DrainingApp, seconds=settings.upload_seconds)  # around all that refuse
     answer_with_problems(app)
     _described(app)

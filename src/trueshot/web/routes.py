@@ -52,7 +52,7 @@ _MEANINGS = {
     415: "The body, or the file, is of no kind that is read here.",
     421: "Asked for by a name that is none of this server's.",
     422: "A damaged file, or arguments that are none.",
-    503: "The queue is full; see `Retry-After`.",
+    503: "The queue is full, see `Retry-After`; or the service is being stopped.",
     504: "The photograph took longer than it may.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
