@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import sys
 from dataclasses import replace
@@ -10,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import photo_pixels
+from PIL import Image
 
 from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase, flags_of, save_result
 from trueshot.tasks import task_named
@@ -79,6 +82,30 @@ def test_a_plan_is_followed_once_and_goes_on_where_it_was_stopped(
     never = replace(step("d", seconds=1e4), makes="never")
     assert forensic.running.follow([never, step("e")], tmp_path, {}, 3.0) == [never, step("e")]
     assert not (tmp_path / "e").exists()
+
+
+def test_simulated_cameras_photograph_the_same_scenes_each_in_its_own_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    from simulated_cameras import make
+
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    for number in range(2):
+        pixels = photo_pixels(number, recaptured=False, side=256)
+        Image.fromarray(pixels).save(scenes / f"{number}.png")
+    with make(scenes, tmp_path / "out", 2, 3, 96, seed=0).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["camera 0", "camera 1"] * 3
+    assert [row["scene"] for row in rows[::2]] == [row["scene"] for row in rows[1::2]]
+    assert len({row["scene"] for row in rows}) == 2
+    taken = [(tmp_path / "out" / row["path"]).read_bytes() for row in rows]
+    assert len(set(taken)) == 6
+    with Image.open(tmp_path / "out" / rows[0]["path"]) as one:
+        assert one.size == (96, 96)
+    again = make(scenes, tmp_path / "again", 2, 3, 96, seed=0).parent
+    assert [(again / row["path"]).read_bytes() for row in rows] == taken
 
 
 def test_a_cell_is_what_its_result_counts_and_others_are_not_yet(
