@@ -229,7 +229,7 @@ def _aims(measured: Sequence[Measured]) -> Iterator[str]:
         best = max(found, key=lambda share: share.share, default=None)
         aim = "none" if subject.aim is None else f"{subject.aim:.0f} %"
         reached = NOT_YET if best is None else _reached(best, subject.aim)
-        published = subject.published + (f"; {subject.note}" if subject.note else "")
+        published = "; ".join(filter(None, (subject.published, subject.note)))
         rows.append((subject.title, published, aim, _cell(best), reached))
     yield from _rows(("task", "published", "aimed at", "best plain", "reached"), rows)
 
