@@ -189,7 +189,8 @@ def _of_kind(measured: Sequence[Measured], kind: str) -> Iterator[str]:
         return
     columns = {name: _known(measured, kind, share) for name, share in COLUMNS}
     fgsm, pgd = columns["FGSM, ε = 1"], columns["PGD, 1"]
-    text = f"- {kind}, {len(clean)} detectors: right {_span(clean)} without an attack"
+    count = f"{len(clean)} detector{'s' * (len(clean) > 1)}"
+    text = f"- {kind}, {count}: right {_span(clean)} without an attack"
     if fgsm and pgd:
         text += f"; FGSM of one level leaves {_span(fgsm)}, PGD of one level {_span(pgd)}"
     if wanted := columns["called class 0, 1"]:
@@ -208,14 +209,31 @@ def _costs(measured: Sequence[Measured]) -> Iterator[str]:
         before = plain.get((one.subject.key, one.trained.start))
         if before is None or one.singles is None:
             continue
-        pairs = [(before.clean, one.clean), (before.alone("pgd", 1.0), one.alone("pgd", 1.0))]
-        if any(was is None or now is None for was, now in pairs):
-            continue
-        clean, pgd = (100 * (now.share - was.share) for was, now in pairs if was and now)
+        gained = [_gained(share(before), share(one)) for share in (_clean, _fgsm, _pgd)]
+        clean, fgsm, pgd = gained
         yield (
-            f"- {one.subject.title}, {one.trained.kind}: {clean:+.1f} points without an attack, "
-            f"{pgd:+.1f} under PGD of one level, after {one.trained.iterations} steps more."
+            f"- {one.subject.title}, {one.trained.kind}, {one.trained.iterations} steps more than "
+            f"plain: {clean} points without an attack, {fgsm} under FGSM of one level, {pgd} under "
+            "PGD."
         )
+
+
+def _clean(one: Measured) -> Proportion | None:
+    return one.clean
+
+
+def _fgsm(one: Measured) -> Proportion | None:
+    return one.alone("fgsm", 1.0)
+
+
+def _pgd(one: Measured) -> Proportion | None:
+    return one.alone("pgd", 1.0)
+
+
+def _gained(before: Proportion | None, now: Proportion | None) -> str:
+    if before is None or now is None:
+        return NOT_YET
+    return f"{100 * (now.share - before.share):+.1f}"
 
 
 def _aims(measured: Sequence[Measured]) -> Iterator[str]:
