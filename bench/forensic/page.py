@@ -172,14 +172,6 @@ def _conclusions(measured: Sequence[Measured]) -> Iterator[str]:
     for kind in (PLAIN, SECURE, PGD):
         yield from _of_kind(measured, kind)
     yield from _costs(measured)
-    worst = [(one.worst, one.alone("pgd", 1.0)) for one in measured]
-    both = [(w.share, p.share) for w, p in worst if w is not None and p is not None]
-    if both:
-        lower = sum(w < p for w, p in both)
-        yield (
-            f"- Of {len(both)} detectors that the strong suite was tried on, its worst case is "
-            f"below what PGD alone leaves in {lower} (other, fewer crops)."
-        )
 
 
 def _of_kind(measured: Sequence[Measured], kind: str) -> Iterator[str]:
@@ -193,6 +185,8 @@ def _of_kind(measured: Sequence[Measured], kind: str) -> Iterator[str]:
     text = f"- {kind}, {count}: right {_span(clean)} without an attack"
     if fgsm and pgd:
         text += f"; FGSM of one level leaves {_span(fgsm)}, PGD of one level {_span(pgd)}"
+    if worst := columns["worst case, 1"]:
+        text += f" (worst case of the strong suite, of fewer crops: {_span(worst)})"
     if wanted := columns["called class 0, 1"]:
         text += f"; whoever wants class 0 gets {_span(wanted)} of the others called so"
     yield f"{text}."
