@@ -17,11 +17,12 @@ from onnx import numpy_helper
 from trueshot import onnx as exporting
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
 from trueshot.calibration import Calibration, Decision
-from trueshot.card import Card, InputContract
+from trueshot.card import Card, InputContract, Likeliest
 from trueshot.graph import read_graph, write_graph
 from trueshot.inference import Predictor
 from trueshot.onnx import IMAGES, ExportError, export_onnx, photograph_graph, photographs
 from trueshot.pixels import to_levels
+from trueshot.tasks.camera_model import camera_model
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import UNDECIDED
 
@@ -159,6 +160,50 @@ def test_the_graph_gives_all_that_the_judge_gives(
             assert found["log10_lr"] == pytest.approx(prediction.log10_lr, abs=1e-12)
         verdicts.add(prediction.verdict)
     assert verdicts >= {"original", "recaptured"}
+
+
+@pytest.mark.parametrize("how", ["mean", "trimmed"])
+@pytest.mark.parametrize("likeliest", [None, Likeliest(temperature=0.05, least=0.6, rejected=0.1)])
+@pytest.mark.parametrize("classes", [("alpha", "beta"), ("alpha", "beta", "gamma")])
+def test_where_the_likeliest_class_decides_the_graph_names_it_or_none(
+    tmp_path: Path, how: Any, likeliest: Likeliest | None, classes: tuple[str, ...]
+) -> None:
+    """The oracle is a judge whose logits are those that the graph itself gives."""
+    card = Card.of_task(
+        camera_model(classes),
+        network={"name": "lcnn", "filters": [4] * 5},
+        contract=InputContract(side=SIDE, crops=5, aggregation=how),
+        likeliest=likeliest,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        detector = told_apart(card.new_detector())
+    exported = tmp_path / "cameras.onnx"
+    export_onnx(detector, card, "0" * 64, exported)
+    words, verdicts = (*classes, UNDECIDED), set()
+    for crops in itertools.islice(photographs(SIDE, 23, seed=1), 60):
+        found = run(exported, crops)
+        prediction = judged_of(card, found.get("logits", found["scores"]))
+        assert found["log_odds"].shape == (len(classes),)
+        assert found["log_odds"][0] == 0
+        assert words[found["verdict"]] == prediction.verdict
+        verdicts.add(prediction.verdict)
+    assert verdicts >= {"alpha", "beta"}
+    assert (UNDECIDED in verdicts) == (likeliest is not None)
+
+
+def told_apart(detector: Any) -> Any:
+    """A detector whose classes are each the likeliest of some generated photographs."""
+    images = torch.cat([to_levels(each) for each in photographs(SIDE, 5)])
+    with torch.no_grad():
+        detector.train()
+        for _ in range(40):  # until the statistics are those of these images
+            detector(images[::4])
+        logits = detector.eval()(images)
+        last = detector.network.classifier
+        last.weight /= logits.std(0)[:, None]
+        last.bias[:] = (last.bias - logits.mean(0)) / logits.std(0)
+    return detector
 
 
 def judged_of(card: Card, scores: np.ndarray[Any, Any]) -> Any:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import torch
-from conftest import levels, linear_detector
+from conftest import SIDE, Linear, levels, linear_detector
 from torch import nn
+from typer.testing import CliRunner
 
 from trueshot.attacks import APGD, FGSM, PGD, LeastLikelyClass, Targeted, perturb
+from trueshot.bundle import save_bundle
+from trueshot.card import Card
+from trueshot.cli import app
+from trueshot.datasets import Dataset
 from trueshot.detector import Detector
+from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
+from trueshot.evaluation.result import load_result, save_result
+from trueshot.evaluation.suites import load_suite
 from trueshot.networks import build_network
 
 
@@ -71,3 +83,59 @@ def test_the_soft_histograms_let_a_gradient_attack_where_hard_ones_stop_it() -> 
         )
         gains.append(float((after - before).mean()))
     assert gains[0] > 2 * max(gains[1], 1e-6)
+
+
+SUITE = """
+threats:
+  - budgets: [2]
+    attacks: [{attack: pgd, images: all, target: 0}, {attack: fgsm, images: all}]
+"""
+
+
+def test_a_suite_counts_the_images_that_its_attack_made_of_the_class_it_wanted(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    detector = Detector(Linear(side=SIDE, scale=0.01), classes=("original", "recaptured"))
+    images, labels = dataset.part(SIDE, "test").batch(slice(None))
+    margins = logits_of(detector, images)[:, 1] - logits_of(detector, images)[:, 0]
+    with torch.no_grad():
+        detector.network.bias[1] -= margins[labels == 1].median() - 1
+    (tmp_path / "mine.yaml").write_text(SUITE)
+    tested = DetectorUnderTest(detector=detector)
+    settings = EvaluationSettings(suite=load_suite(tmp_path / "mine.yaml"), doubts=False)
+    result = evaluate_suite(tested, dataset, settings)
+    towards, anywhere = result.trials
+    assert (towards.target, anywhere.target) == (0, None)
+    assert result.called_target(anywhere) is None
+
+    found = result.called_target(towards)
+    assert found is not None
+    attacked = perturb(Targeted(PGD(budget=2.0, steps=10), target=0), detector, images, labels)
+    called = logits_of(detector, attacked.round()).argmax(1)
+    assert found.count == int((called[labels == 1] == 0).sum())
+    assert found.total == int((labels == 1).sum())
+    assert 0 < found.count < found.total
+    assert len(found.groups) == len({g for g, k in zip(result.groups, labels, strict=True) if k})
+    save_result(tmp_path / "result.json", result)
+    again = load_result(tmp_path / "result.json")
+    assert again == result
+    assert again.called_target(again.trials[0]) == found
+    assert replace(towards, target=1).was_called_target.sum() == np.sum(called.numpy() == 0)
+
+
+def test_the_command_tells_how_many_images_were_called_the_target(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    card = Card(network={"name": "lcnn", "filters": [4] * 5}, side=SIDE)
+    torch.manual_seed(0)
+    save_bundle(tmp_path / "one.safetensors", card.new_detector().eval(), card)
+    (tmp_path / "mine.yaml").write_text(SUITE)
+    words = ["evaluate", tmp_path / "one.safetensors", "--dataset", dataset.folder, "--no-doubts"]
+    words += ["--suite", tmp_path / "mine.yaml", "--out", tmp_path / "out", "--crops", 5]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    assert "of 5 called original" in done.stdout
+    (path,) = (tmp_path / "out").glob("mine-*.json")
+    report = CliRunner().invoke(app, ["report", str(path), "--out", str(tmp_path / "report")])
+    assert report.exit_code == 0, report.output
+    assert "called the target" in (tmp_path / "report" / "report.md").read_text()

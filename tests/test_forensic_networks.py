@@ -110,6 +110,20 @@ def test_the_median_residual_is_the_median_of_scipy_less_the_pixel() -> None:
         assert (found.numpy() == median - plane.numpy()).all()
 
 
+def test_means_over_places_forget_the_places_and_go_through_a_bundle(tmp_path: Path) -> None:
+    network = built("median-residual", places="mean").eval()
+    features = network.units(network.filtered(pictures(32)))
+    turned = network.classifier(features.flip(2))
+    assert torch.allclose(network.classifier(features), turned, atol=1e-6)
+    assert sum(p.numel() for p in network.classifier.parameters()) == 2 * (4 + 1)
+    arguments = {**SMALL["median-residual"][0], "places": "mean"}
+    card = Card(network={"name": "median-residual", **arguments}, side=32)
+    save_bundle(tmp_path / "d.safetensors", Detector(network, classes=card.classes), card)
+    assert read_bundle(tmp_path / "d.safetensors").graph is not None
+    with pytest.raises(RecipeError, match="places"):
+        built("median-residual", places="sum")
+
+
 def test_local_response_divides_by_what_its_neighbourhood_holds() -> None:
     features = torch.zeros(1, 1, 9, 9)
     features[0, 0, 4, 4] = 1000.0

@@ -25,7 +25,10 @@ Message = dict[str, Any]
 """A message of ONNX: fields by name, those that repeat as lists."""
 
 INPUT = "crops"
-OUTPUTS = {"scores", "logits", "score", "log10_lr", "verdict", "evidence", "filtered", "spectrum"}
+OUTPUTS = {
+    *("scores", "logits", "score", "log_odds", "log10_lr", "verdict"),
+    *("evidence", "filtered", "spectrum"),
+}
 
 _MOST_STEPS = 1000
 _OPSETS = range(13, 22)

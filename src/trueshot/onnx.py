@@ -39,6 +39,7 @@ from trueshot.graph import (
     without_weights,
     write_graph,
 )
+from trueshot.inference.likeliest import probabilities
 from trueshot.networks.registry import Network
 from trueshot.pixels import to_levels
 from trueshot.tasks.task import UNDECIDED
@@ -46,7 +47,7 @@ from trueshot.tasks.task import UNDECIDED
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-VERDICTS = 3  # as the graph numbers them: class 0, any other, undecided
+_AGAINST_CLASS_0 = 3  # verdicts as the graph numbers them: class 0, any other, undecided
 KEY = "trueshot"
 FILE_FORMAT = 2  # 1 was written by hand and had neither evidence nor a first layer
 
@@ -58,6 +59,7 @@ _SHOWN = 1e-3  # of the largest value of a picture, which has 255 shades
 _OPSET = 17  # known to every onnxruntime since 1.12
 _TRIMMED = 0.2  # as in `CropAggregator`
 _FARTHEST = 1e100  # as in `Calibration`
+LOG_ODDS = "log_odds"
 _BY_CROP = ("scores", "logits", "evidence", "filtered", "spectrum")
 _EXPLAINING = _BY_CROP[1:]
 _DETECTOR = re.compile(r"^module\.(crops\.)?detector\.")
@@ -135,8 +137,29 @@ class Photograph(nn.Module):
         more = {"score": score}
         if self.card.calibration is not None:
             more["log10_lr"] = self._log10_lr(score)
-        more["verdict"] = self._verdict(score)
+        top_class = self.card.decision_rule == "top-class"
+        if top_class or "logits" in given:
+            more[LOG_ODDS] = self._log_odds(given)
+        more["verdict"] = self._likeliest(more[LOG_ODDS]) if top_class else self._verdict(score)
         return {**given, **{name: value.squeeze(0) for name, value in more.items()}}
+
+    def _log_odds(self, given: dict[str, Tensor]) -> Tensor:
+        """Of each class against class 0, made one over the crops as scores are; (1, classes)."""
+        if "logits" not in given:
+            score = self._score(given["scores"])
+            return torch.stack([torch.zeros_like(score), score], 1)
+        columns = (given["logits"] - given["logits"][:, :1]).unbind(1)
+        return torch.stack([self._score(column) for column in columns], 1)
+
+    def _likeliest(self, log_odds: Tensor) -> Tensor:
+        """The number of the likeliest class; of undecided, as many as there are classes."""
+        best = log_odds.argmax(1)
+        how = self.card.likeliest
+        if how is None:
+            return best
+        found = (log_odds / _double(how.temperature)).softmax(1).amax(1)
+        none = torch.full_like(best, len(self.card.classes))
+        return torch.where(found >= _double(how.least), best, none)
 
     def _score(self, scores: Tensor) -> Tensor:
         """See `InputContract.aggregate`; how many crops there are is known only when it runs.
@@ -169,7 +192,7 @@ class Photograph(nn.Module):
 
     def _verdict(self, score: Tensor) -> Tensor:
         decision = self.card.decision
-        original, recaptured, undecided = (torch.tensor([k]) for k in range(VERDICTS))
+        original, recaptured, undecided = (torch.tensor([k]) for k in range(_AGAINST_CLASS_0))
         if decision is None:
             return torch.where(score > _double(0.0), recaptured, original)
         below = torch.where(score <= _double(decision.original_to), original, undecided)
@@ -308,7 +331,7 @@ def largest_difference(detector: Detector, card: Card, model: Message, name: obj
     """
     contract, largest = card.input_contract(), 0.0
     running = session(model, outputs_of(model), name)
-    judge = scores_by_torch(detector)
+    judge = logits_by_torch(detector)
     for number, crops in enumerate(photographs(contract.side, contract.crops)):
         wanted = _answers(card, judge(crops))
         found = dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
@@ -317,30 +340,48 @@ def largest_difference(detector: Detector, card: Card, model: Message, name: obj
     return largest
 
 
-def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
-    """Scores of crops by the detector itself, on the CPU: what other runtimes are compared with."""
+def logits_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
+    """Logits of crops, float64 (n, classes), by the detector itself on the CPU."""
     folded = detector.folded()
 
-    def scores(crops: Bytes) -> Floats:
+    def logits(crops: Bytes) -> Floats:
         if not len(crops):
-            return np.zeros(0)
+            return np.zeros((0, len(detector.classes)))
         at_once = max(1, _VALUES_AT_ONCE // crops[0].size)
         with torch.inference_mode():
-            logits = torch.cat([folded(part) for part in to_levels(crops).split(at_once)])
-            found: Floats = scores_of(logits.double()).numpy()
+            parts = [folded(part) for part in to_levels(crops).split(at_once)]
+            found: Floats = torch.cat(parts).double().numpy()
+        return found
+
+    return logits
+
+
+def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
+    """Scores of crops by the detector itself, on the CPU: what other runtimes are compared with."""
+    logits = logits_by_torch(detector)
+
+    def scores(crops: Bytes) -> Floats:
+        found: Floats = scores_of(torch.from_numpy(logits(crops))).numpy()
         return found
 
     return scores
 
 
-def _answers(card: Card, scores: Floats) -> dict[str, Any]:
+def _answers(card: Card, logits: Floats) -> dict[str, Any]:
     """All that a graph says of a photograph, without it."""
-    score = card.input_contract().aggregate(scores)
-    answers = {
-        "scores": scores,
-        "score": score,
-        "verdict": (*card.words.verdicts, UNDECIDED).index(card.verdict(score)),
-    }
+    scores: Floats = scores_of(torch.from_numpy(logits)).numpy()
+    aggregate = card.input_contract().aggregate
+    score = aggregate(scores)
+    answers: dict[str, Any] = {"scores": scores, "score": score}
+    odds = np.array([aggregate(column) for column in (logits - logits[:, :1]).T])
+    if card.decision_rule == "top-class" or len(card.classes) > 2:
+        answers[LOG_ODDS] = odds
+    if card.decision_rule == "top-class":
+        how, best = card.likeliest, int(odds.argmax())
+        none = how is not None and probabilities(odds, how.temperature)[best] < how.least
+        answers["verdict"] = len(card.classes) if none else best
+    else:
+        answers["verdict"] = (*card.words.verdicts, UNDECIDED).index(card.verdict(score))
     ratio = card.log10_lr(score)
     return answers if ratio is None else {**answers, "log10_lr": ratio}
 

@@ -39,6 +39,7 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
     },
     "Data": {
         data.prepare: "prepare --original DIR --recaptured DIR --out DATASET --size 64",
+        data.examples: "examples PHOTOS --task median-filtering --out EXAMPLES",
         data.simulate: "simulate --embedded --conditions close --size 64 --out DATASET",
         data.stage: "stage --photos PHOTOS --native --per-class 100 --out STAGED",
     },

@@ -96,6 +96,45 @@ def prepare(
     _print_dataset(datasets.prepare(found, out, settings, workers, len(passed_over)))
 
 
+def examples(
+    photos: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    task: TaskName,
+    out: Annotated[Path, typer.Option(help="Folder: one folder for each class, manifest.csv.")],
+    seed: Annotated[int, typer.Option(min=0, help="Of what the task draws.")] = 0,
+    unseen_by: Annotated[
+        Path | None,
+        typer.Option(help="Data set; photographs that its part for training has are left out."),
+    ] = None,
+    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+) -> None:
+    """Write a task's examples of whole photographs: to calibrate on, or to scan.
+
+    Exit status 2: of some no example was made.
+    """
+    from trueshot import datasets
+    from trueshot.datasets.example_files import write_examples
+    from trueshot.tasks import task_named
+
+    passed_over: list[Path] = []
+    given = datasets.photos_at(photos, passed_over)
+    tell_passed_over(passed_over)
+    made = write_examples(
+        given,
+        task_named(task),
+        out,
+        seed=seed,
+        unseen_by=None if unseen_by is None else datasets.Dataset.open(unseen_by),
+        pixel_limit=pixel_limit,
+    )
+    for name, reason in made.unread.items():
+        typer.echo(sanitize(f"passed over {name}: {reason}"), err=True)
+    if made.trained_on:
+        typer.echo(f"left out, as trained on: {made.trained_on}", err=True)
+    typer.echo(f"examples of {made.photographs} photographs: {sanitize(str(made.manifest))}")
+    if made.unread:
+        raise typer.Exit(2)
+
+
 def _of_cameras(
     paths: list[Path],
     manifest: Path | None,

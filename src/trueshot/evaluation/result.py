@@ -101,8 +101,9 @@ class Trial:
             None in results of before they were counted.
         seconds: All of it took.
         flags: A character for each image of the part: "-" if it was not tried, else a number, of
-            which bit 0 says that it was broken, and bit 1 that it was so before it was filed.
-            Empty in results of format 1.
+            which bit 0 says that it was broken, bit 1 that it was so before it was filed, and bit
+            2 that the file was called the target. Empty in results of format 1.
+        target: Class that the attack wants its images to be called; None if any other will do.
     """
 
     attack: str
@@ -117,6 +118,7 @@ class Trial:
     calls: tuple[float, float] | None = None
     seconds: float = 0.0
     flags: str = ""
+    target: int | None = None
 
     @property
     def was_tried(self) -> Flags:
@@ -133,13 +135,18 @@ class Trial:
         """Which were judged wrongly in memory, shape (n,)."""
         return self._those(2)
 
+    @property
+    def was_called_target(self) -> Flags:
+        """Which were called the target's class after their file, shape (n,)."""
+        return self._those(4)
+
     def _those(self, bit: int) -> Flags:
         return np.array([flag != NOT_TRIED and bool(int(flag) & bit) for flag in self.flags], bool)
 
 
-def flags_of(tried: Flags, broken: Flags, broken_before_file: Flags) -> str:
+def flags_of(tried: Flags, broken: Flags, broken_before_file: Flags, reached: Flags) -> str:
     """What became of each image, as `Trial.flags` has it."""
-    bits = broken + 2 * broken_before_file
+    bits = broken + 2 * broken_before_file + 4 * reached
     pairs = zip(tried.tolist(), bits.tolist(), strict=True)
     return "".join(str(bit) if one else NOT_TRIED for one, bit in pairs)
 
@@ -425,6 +432,21 @@ class EvaluationResult:
             if (trial.attack, trial.budget, trial.threat) == (attack, budget, threat):
                 return trial
         raise KeyError(f"{self.detector} at {self.side} px: no trial of {attack} at {budget:g}")
+
+    def called_target(self, trial: Trial) -> Proportion | None:
+        """Images of other classes that a trial made the target's, of all such that it tried.
+
+        None if it has no target, or tried none of another class than that.
+        """
+        others = trial.was_tried & (np.array(self.labels) != trial.target)
+        if trial.target is None or not others.any():
+            return None
+        reached = others & trial.was_called_target
+        numbers = np.array(self.groups or range(len(others)))
+        sums = [np.bincount(numbers, each) for each in (reached, others)]
+        pairs = ((int(count), int(of)) for count, of in zip(*sums, strict=True) if of)
+        groups = tuple(pairs) if self.groups else ()
+        return Proportion(int(reached.sum()), int(others.sum()), groups)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, with rates and intervals written out for readers of the file."""

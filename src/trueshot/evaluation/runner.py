@@ -118,6 +118,17 @@ def _rate(item: Tally) -> str:
     return f"{100 * item.accuracy:6.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
+def _target_lines(result: EvaluationResult) -> list[str]:
+    """How many images attacks that want one class made of it."""
+    found = [(trial, result.called_target(trial)) for trial in result.trials]
+    return [
+        f"{trial.threat:10} ε = {trial.budget / result.per_epsilon.get(trial.threat, 1.0):g}  "
+        f"{trial.attack}: {share.count} of {share.total} called {result.classes[trial.target]}"
+        for trial, share in found
+        if share is not None and trial.target is not None
+    ]
+
+
 def _result_lines(result: EvaluationResult) -> list[str]:
     doubts = [f"doubt: {doubt.name}: {doubt.finding}" for doubt in result.doubts]
     judged = f"judged: {result.images_in_words}"
@@ -130,6 +141,7 @@ def _result_lines(result: EvaluationResult) -> list[str]:
         unit = result.per_epsilon.get(threat, 1.0)
         cases = result.curve(threat)
         lines += [f"{threat:10} ε = {case.budget / unit:g}  {_rate(case)}" for case in cases]
+    lines += _target_lines(result)
     lines += [f"{change.name:16} {_rate(change)} AUC {change.auc:.4f}" for change in result.changes]
     for norm, distance in result.boundary.items():
         shown = "not found" if distance is None else f"{distance:.2f} levels"

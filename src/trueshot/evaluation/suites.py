@@ -126,6 +126,7 @@ class PlannedAttack:
         wants_gradient: See `Step`.
         origin: Where its code comes from, if it is the user's.
         spec: What `planned` made it of; empty if it was made otherwise.
+        target: See `Step`.
     """
 
     name: str
@@ -136,6 +137,7 @@ class PlannedAttack:
     wants_gradient: bool = True
     origin: str = ""
     spec: str = ""
+    target: int | None = None
 
     def step(self, seed: int = 0) -> Step:
         """The attack as a step of a cascade, with the seed of a run."""
@@ -149,6 +151,7 @@ class PlannedAttack:
             on=self.on,
             far=self.far,
             origin=self.origin,
+            target=self.target,
         )
 
 
@@ -320,6 +323,7 @@ class Suite(_Entry):
         steps = [
             self._attack(each, entry.norm, channel).step(adversary.seed) for each in entry.attacks
         ]
+        steps += transferred(adversary) if entry.norm == "linf" else []
         return Threat(
             name=entry.name or (entry.norm if lossless else entry.channel),
             steps=adversary.usable([*steps, *adversary.steps(entry.norm)]),
@@ -339,7 +343,8 @@ class Suite(_Entry):
             found = replace(found, settings={"norm": norm, **entry.settings})
         if entry.target is not None:
             name = entry.name or f"{found.name}-to-{entry.target}"
-            found = replace(found, name=name, kind=partial(_targeted, found.kind, entry.target))
+            kind = partial(_targeted, found.kind, entry.target)
+            found = replace(found, name=name, kind=kind, target=entry.target)
         if not entry.through:
             return found
         name = entry.name or f"{found.name}-through"

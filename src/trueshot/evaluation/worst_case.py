@@ -60,6 +60,7 @@ class Step:
         far: Goes on at the budgets beyond the suite's own, where only the curve is wanted.
         budgets: The only ones at which it is tried; None for all of the threat's.
         origin: Where its code comes from, if it is the user's: what it does depends on it.
+        target: Class that it wants its images to be called, and how many are is counted.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Step:
     far: bool = False
     budgets: tuple[float, ...] | None = None
     origin: str = ""
+    target: int | None = None
 
     def settings(self, attack: Attack) -> str:
         """An attack of this step in full."""
@@ -297,7 +299,10 @@ def _trial(
         advance(len(evaluator.part), "")
         return None
     attack = step.make(budget)
-    names = {"threat": threat.name, "attack": step.name, "settings": step.settings(attack)}
+    names: dict[str, Any] = {"threat": threat.name, "attack": step.name}
+    names["settings"] = step.settings(attack)
+    if step.target is not None:
+        names["target"] = step.target
     for record in journal.records:
         if names.items() <= record.items():
             found = _from_record(record)
@@ -335,9 +340,10 @@ def _attack(
     answers = yield from gather(
         requests, lambda request: advance(len(request.content["places"]), note)
     )
-    broken, broken_before_file = np.zeros_like(tried), np.zeros_like(tried)
+    broken, broken_before_file, reached = (np.zeros_like(tried) for _ in range(3))
     broken[places] = _joined(answers, "broken")
     broken_before_file[places] = _joined(answers, "broken_before_file")
+    reached[places] = _joined(answers, "reached")
     calls = np.sum([answer.content["calls"] for answer in answers], 0) / len(places)
     return Trial(
         attack=step.name,
@@ -351,7 +357,8 @@ def _attack(
         ssim=float(np.mean(_joined(answers, "ssim"))),
         calls=(float(calls[0]), float(calls[1])),
         seconds=round(sum(answer.content["seconds"] for answer in answers), 3),
-        flags=flags_of(tried, broken, broken_before_file),
+        flags=flags_of(tried, broken, broken_before_file, reached),
+        target=step.target,
     )
 
 
@@ -369,23 +376,28 @@ def attack_group(evaluator: Evaluator, threat: Threat, asked: Mapping[str, Any])
             attacked those from number `first` on.
 
     Returns:
-        Per image `broken`, `broken_before_file`, `psnr`, and of the first few `ssim`; the sums of
+        Per image `broken`, `broken_before_file`, `reached` (whether it is called the attack's
+        target, if that has one), `psnr`, and of the first few `ssim`; the sums of
         `calls`, forward and backward, and `seconds`.
     """
     started = time.monotonic()
-    attack = threat.steps[asked["step"]].make(asked["budget"])
+    step = threat.steps[asked["step"]]
+    attack = step.make(asked["budget"])
     images, labels = evaluator.part.batch(np.array(asked["places"]), evaluator.device)
     with counted(len(images)) as calls:
         attacked = perturb(attack, evaluator.detector, images, labels)
     filed = as_filed(attack, images, attacked)
     arrived = filed if threat.channel is None else threat.channel(filed)
-    broken = evaluator.wrong(arrived, labels)
+    called = evaluator.logits(arrived).argmax(1)
+    broken = (called != labels).cpu().numpy()
+    target = -1 if step.target is None else step.target
     same = arrived.shape == attacked.shape and torch.equal(arrived, attacked)
     seen = arrived if arrived.shape == images.shape else filed
     few = max(0, _SSIM_IMAGES - asked["first"])
     content = {
         "broken": broken.tolist(),
         "broken_before_file": (broken if same else evaluator.wrong(attacked, labels)).tolist(),
+        "reached": (called == target).tolist(),
         "psnr": psnr(images, seen).clamp(max=_MOST_PSNR).tolist(),
         "ssim": ssim(images[:few], seen[:few]).tolist() if few else [],
         "calls": [int(calls.forward.sum()), int(calls.backward.sum())],

@@ -19,14 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trueshot.networks.layers import (
-    Luma,
-    check_classes,
-    check_side,
-    max_pool,
-    normalised,
-    pooled,
-)
+from trueshot.networks.filter_first import FilterFirst, connected
+from trueshot.networks.layers import Luma, check_classes, max_pool, normalised, pooled
 from trueshot.networks.registry import Filters, Network, NetworkSettings, register
 from trueshot.networks.wavelets import NoiseResidual
 
@@ -47,7 +41,7 @@ class PixelCNNSettings(NetworkSettings):
     dropout: float = Field(default=0.5, ge=0, lt=1, description="After it.")
 
 
-class _ConvolutionsAndMaxima(Network):
+class _ConvolutionsAndMaxima(FilterFirst):
     """Convolutions 5 × 5 with maxima of 2 × 2 after each, then two fully connected layers."""
 
     Settings = PixelCNNSettings
@@ -61,9 +55,7 @@ class _ConvolutionsAndMaxima(Network):
         dropout: float = 0.5,
         classes: int = 2,
     ) -> None:
-        super().__init__()
-        self.side = side
-        self.classes = check_classes(classes)
+        super().__init__(side, classes)
         self.luma = Luma()
         layers: list[nn.Module] = []
         size = side
@@ -74,19 +66,7 @@ class _ConvolutionsAndMaxima(Network):
             if size < 1:
                 raise ValueError(f"{side} px: too small for {blocks} convolutions")
         self.units = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            *(nn.Flatten(), nn.Linear(filters * size * size, units), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units, classes)),
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
-        check_side(images, self.side)
-        logits: Tensor = self.classifier(self.units(self._prepared(self.luma(images))))
-        return logits
-
-    def _prepared(self, planes: Tensor) -> Tensor:
-        raise NotImplementedError
+        self.classifier = connected(filters * size**2, (units,), classes, dropout=dropout)
 
 
 @register("barni-pixels")
@@ -105,7 +85,9 @@ class BarniPixels(_ConvolutionsAndMaxima):
         ValueError: Fewer than two classes, or images too small for the convolutions.
     """
 
-    def _prepared(self, planes: Tensor) -> Tensor:
+    def filtered(self, images: Tensor) -> Tensor:
+        """Luma about 0."""
+        planes: Tensor = self.luma(images)
         return planes - _MIDDLE
 
 
@@ -120,8 +102,9 @@ class BarniNoise(_ConvolutionsAndMaxima):
         super().__init__(side, **more)  # type: ignore[arg-type]
         self.residual = NoiseResidual(side)
 
-    def _prepared(self, planes: Tensor) -> Tensor:
-        residual: Tensor = self.residual(planes)
+    def filtered(self, images: Tensor) -> Tensor:
+        """The noise residual of luma."""
+        residual: Tensor = self.residual(self.luma(images))
         return residual
 
 
@@ -223,10 +206,7 @@ class BarniHistograms(Network):
         rows, columns = _BLOCK**2 - 1, 2 * _LARGEST + 1
         for _ in range(3):
             rows, columns = pooled(rows, 2), pooled(columns, 2)
-        self.classifier = nn.Sequential(
-            *(nn.Flatten(), nn.Linear(filters * rows * columns, units), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units, classes)),
-        )
+        self.classifier = connected(filters * rows * columns, (units,), classes, dropout=dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""

@@ -4,9 +4,9 @@ Source: Chen, Kang, Liu, Wang 2015, "Median filtering forensics based on convolu
 networks", IEEE Signal Processing Letters 22(11), and its authors' layer file.
 
 Choices of ours: the edge is repeated where the window of the median leaves the image; the residual
-stays a signed number (their data file has it modulo 256); `normalisation: batch`, narrower
-layers and the optimiser Adam of the short recipes. The fully connected layers have 5120 units in
-the paper's text and 4096 in its layer file, which is what stands here by default.
+stays a signed number (their data file has it modulo 256); `normalisation: batch`, `places: mean`,
+narrower layers and the optimiser Adam of the short recipes. The fully connected layers have 5120
+units in the paper's text and 4096 in its layer file, which is what stands here by default.
 """
 
 from __future__ import annotations
@@ -18,15 +18,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trueshot.networks.layers import (
-    Luma,
-    check_classes,
-    check_side,
-    max_pool,
-    normalised,
-    pooled,
-)
-from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, Units, register
+from trueshot.networks.filter_first import FilterFirst, connected
+from trueshot.networks.layers import Luma, max_pool, normalised, pooled
+from trueshot.networks.registry import Filters, NetworkSettings, Units, register
 
 DEFAULT_FILTERS = (128, 256, 384, 384, 256)
 _SIDES = (5, 3, 3, 3, 3)  # of the filters
@@ -56,6 +50,11 @@ class MedianResidualSettings(NetworkSettings):
     normalisation: Literal["local-response", "batch"] = Field(
         default="local-response", description="Published: local-response, after a pooling."
     )
+    places: Literal["connected", "mean"] = Field(
+        default="connected",
+        description="Published: connected, each place of the last maps goes to the connected "
+        "layers; mean: the mean over places goes to one layer, and there are no others.",
+    )
 
 
 class MedianResidual(nn.Module):
@@ -84,7 +83,7 @@ class LocalResponse(nn.Module):
 
 
 @register("median-residual")
-class MedianResidualCNN(Network):
+class MedianResidualCNN(FilterFirst):
     """Median filter residual, five convolutions, three of them pooled, three connected layers.
 
     Args:
@@ -94,10 +93,11 @@ class MedianResidualCNN(Network):
         units: Of the two fully connected layers before the last.
         dropout: After each of them.
         normalisation: `local-response`, as published, after pooling 1 and 2; or `batch`.
+        places: `connected`, as published; or `mean`, over places, to the last layer alone.
         classes: Number of logits.
 
     Raises:
-        ValueError: Fewer than two classes, or an unknown normalisation.
+        ValueError: Fewer than two classes, or an unknown normalisation or way of places.
     """
 
     Settings = MedianResidualSettings
@@ -110,13 +110,14 @@ class MedianResidualCNN(Network):
         units: tuple[int, int] = (4096, 4096),
         dropout: float = 0.5,
         normalisation: str = "local-response",
+        places: str = "connected",
         classes: int = 2,
     ) -> None:
-        super().__init__()
+        super().__init__(side, classes)
         if normalisation not in ("local-response", "batch"):
             raise ValueError(f"normalisation {normalisation!r}: local-response or batch wanted")
-        self.side = side
-        self.classes = check_classes(classes)
+        if places not in ("connected", "mean"):
+            raise ValueError(f"places {places!r}: connected or mean wanted")
         self.luma = Luma()
         self.residual = MedianResidual()
         layers: list[nn.Module] = []
@@ -130,27 +131,17 @@ class MedianResidualCNN(Network):
             if number < 2 and not by_batch:
                 layers.append(LocalResponse())
         self.units = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            *(nn.Flatten(), nn.Linear(filters[-1] * size * size, units[0]), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units[0], units[1]), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units[1], classes)),
-        )
+        if places == "mean":
+            self.classifier = nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters[-1], classes)
+            )
+        else:
+            self.classifier = connected(filters[-1] * size**2, units, classes, dropout=dropout)
         if normalisation == "local-response":
             self._begin_as_published()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
-        logits: Tensor = self.classifier(self.units(self._filtered(images)))
-        return logits
-
-    def explained(self, images: Tensor) -> Explained:
-        """Logits, and the residual; no evidence by place, for places are connected fully."""
-        filtered = self._filtered(images)
-        logits = self.classifier(self.units(filtered))
-        return Explained(logits, first_layer=filtered.expand(-1, 3, -1, -1))
-
-    def _filtered(self, images: Tensor) -> Tensor:
-        check_side(images, self.side)
+    def filtered(self, images: Tensor) -> Tensor:
+        """The residual of luma."""
         filtered: Tensor = self.residual(self.luma(images))
         return filtered
 

@@ -19,15 +19,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trueshot.networks.convolution import convolve
-from trueshot.networks.layers import (
-    Green,
-    check_classes,
-    check_side,
-    max_pool,
-    normalised,
-    pooled,
-)
-from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
+from trueshot.networks.filter_first import FilterFirst, connected
+from trueshot.networks.layers import Green, max_pool, normalised, pooled
+from trueshot.networks.registry import Filters, NetworkSettings, register
 
 DEFAULT_FILTERS = (96, 64, 64, 128)
 _PREDICTORS, _WINDOW = 3, 5
@@ -75,7 +69,7 @@ class ConstrainedConvolution(nn.Module):
 
 
 @register("mislnet")
-class MISLnet(Network):
+class MISLnet(FilterFirst):
     """Green channel, constrained convolution, four convolutions, three fully connected layers.
 
     Args:
@@ -98,9 +92,7 @@ class MISLnet(Network):
         units: int = 200,
         classes: int = 6,
     ) -> None:
-        super().__init__()
-        self.side = side
-        self.classes = check_classes(classes)
+        super().__init__(side, classes)
         self.green = Green()
         self.constrained = ConstrainedConvolution()
         first, second, third, last = filters
@@ -114,30 +106,17 @@ class MISLnet(Network):
         size = (side - _WINDOW) // 2 + 1  # the window takes four pixels, the padding gives six
         for _ in range(4):
             size = pooled(size)
-        self.classifier = nn.Sequential(
-            *(nn.Flatten(), nn.Linear(last * size * size, units), nn.Tanh()),
-            *(nn.Linear(units, units), nn.Tanh(), nn.Linear(units, classes)),
-        )
+        self.classifier = connected(last * size**2, (units, units), classes, activation=nn.Tanh)
         self._begin_as_published()
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
-        logits: Tensor = self.classifier(self.units(self._filtered(images)))
-        return logits
-
-    def explained(self, images: Tensor) -> Explained:
-        """Logits, and the errors of prediction of all three filters."""
-        filtered = self._filtered(images)
-        return Explained(self.classifier(self.units(filtered)), first_layer=filtered)
+    def filtered(self, images: Tensor) -> Tensor:
+        """The errors of prediction of all three filters."""
+        filtered: Tensor = self.constrained(self.green(images))
+        return filtered
 
     def project(self) -> None:
         """Put the constraint back, as `ConstrainedConvolution.project` does."""
         self.constrained.project()
-
-    def _filtered(self, images: Tensor) -> Tensor:
-        check_side(images, self.side)
-        filtered: Tensor = self.constrained(self.green(images))
-        return filtered
 
     def _begin_as_published(self) -> None:
         """Xavier's weights; offsets 1 in the first two connected layers, 0 in the last."""

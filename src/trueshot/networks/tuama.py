@@ -15,8 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trueshot.networks.convolution import convolve
-from trueshot.networks.layers import Luma, check_classes, check_side, max_pool, pooled
-from trueshot.networks.registry import Explained, Network, NetworkSettings, Units, register
+from trueshot.networks.filter_first import FilterFirst, connected
+from trueshot.networks.layers import Luma, max_pool, pooled
+from trueshot.networks.registry import NetworkSettings, Units, register
 
 _HIGH_PASS = (
     (-1.0, 2.0, -2.0, 2.0, -1.0),
@@ -40,7 +41,7 @@ class TuamaSettings(NetworkSettings):
 
 
 @register("tuama")
-class Tuama(Network):
+class Tuama(FilterFirst):
     """High-pass filter of luma, three convolutions with maxima, three fully connected layers.
 
     Args:
@@ -64,9 +65,7 @@ class Tuama(Network):
         dropout: float = 0.5,
         classes: int = 12,
     ) -> None:
-        super().__init__()
-        self.side = side
-        self.classes = check_classes(classes)
+        super().__init__(side, classes)
         self.luma = Luma()
         kernel = torch.tensor(_HIGH_PASS)[None, None] / 12
         self.register_buffer("kernel", kernel, persistent=False)
@@ -78,23 +77,8 @@ class Tuama(Network):
             layers += [nn.ReLU(), max_pool()]
             size = pooled(size)
         self.units = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(
-            *(nn.Flatten(), nn.Linear(_FILTERS[-1] * size * size, units[0]), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units[0], units[1]), nn.ReLU()),
-            *(nn.Dropout(dropout), nn.Linear(units[1], classes)),
-        )
+        self.classifier = connected(_FILTERS[-1] * size**2, units, classes, dropout=dropout)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
-        logits: Tensor = self.classifier(self.units(self._filtered(images)))
-        return logits
-
-    def explained(self, images: Tensor) -> Explained:
-        """Logits, and the filtered image."""
-        filtered = self._filtered(images)
-        logits = self.classifier(self.units(filtered))
-        return Explained(logits, first_layer=filtered.expand(-1, 3, -1, -1))
-
-    def _filtered(self, images: Tensor) -> Tensor:
-        check_side(images, self.side)
+    def filtered(self, images: Tensor) -> Tensor:
+        """High frequencies of luma."""
         return convolve(self.luma(images), self.kernel)

@@ -157,6 +157,8 @@ def _checked(result: EvaluationResult) -> EvaluationResult:
         _ = tally.proportion  # which says if its groups do not add up
     for single in (one for threat in sound.threats for one in sound.singles(threat)):
         _ = single.proportion
+    for trial in sound.trials:
+        _ = sound.called_target(trial)
     return sound
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 
-from trueshot.evaluation.result import Change, Trial, WorstCase
+from trueshot.evaluation.result import Change, EvaluationResult, Trial, WorstCase
 from trueshot.proportion import Proportion
 from trueshot.reports.comparison import Comparison
 from trueshot.reports.detector_results import (
@@ -236,13 +236,13 @@ def price_table(comparison: Comparison) -> Table:
 
 def trial_table(comparison: Comparison, one: DetectorResults) -> Table:
     """Every trial of a detector, in the order in which they were run."""
-    rows = [_trial(trial) for result in one.security for trial in result.trials]
+    rows = [_trial(result, trial) for result in one.security for trial in result.trials]
     return Table(
         name=f"{comparison.slug}-trials-{one.number + 1}",
         title=f"Every trial of {one.name}. {comparison.title}",
         header=(
             "threat", "ε", "attack", "tried", "broken", f"of them {one.words.plurals[1]}",
-            "before the file",
+            "before the file", "called the target",
             "PSNR, dB", "SSIM", "detector asked", "gradients", "seconds", "settings",
         ),
         rows=tuple(rows),
@@ -271,7 +271,8 @@ def _price(one: DetectorResults, threat: str, attack: str) -> tuple[Cell, ...]:
     )
 
 
-def _trial(trial: Trial) -> tuple[Cell, ...]:
+def _trial(result: EvaluationResult, trial: Trial) -> tuple[Cell, ...]:
+    reached = result.called_target(trial)
     return (
         threat_name(trial.threat),
         f"{trial.budget:.4g}",
@@ -280,6 +281,7 @@ def _trial(trial: Trial) -> tuple[Cell, ...]:
         _count(sum(trial.broken)),
         _count(sum(trial.broken[1:])),
         _count(sum(trial.broken_before_file)),
+        None if reached is None else _count(reached.count),
         None if trial.psnr is None else Number(value=trial.psnr),
         None if trial.ssim is None else Number(value=trial.ssim, digits=4),
         *(None if n is None else Number(value=n) for n in trial.calls or (None, None)),

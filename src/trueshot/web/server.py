@@ -42,14 +42,22 @@ def serve(
         say: Takes what a person should know: where it listens, and warnings.
 
     Raises:
-        BundleError: A bundle cannot be read, or does not judge photographs.
+        BundleError: A bundle cannot be read, does not judge photographs, or both are of other
+            classes.
         RunError: The address cannot be listened on.
     """
+    classes = []
     for bundle in (accurate, robust):
         if is_onnx(bundle):
             reason = "an ONNX file has no gradient, so that the page could not attack it"
             raise BundleError(f"{bundle}: {reason}; give the bundle that it was exported from")
-        read_card(bundle)
+        classes.append(read_card(bundle).classes)
+    if classes[0] != classes[1]:
+        ours, theirs = (", ".join(each[:3]) for each in classes)
+        raise BundleError(
+            f"{accurate} tells {ours} apart and {robust} {theirs}, and the page sets them side by "
+            "side: name a robust one of the same classes, or the same bundle twice"
+        )
     with _listening(settings) as listener, suppress(KeyboardInterrupt):
         port = listener.getsockname()[1]
         for line in warnings_of(settings):

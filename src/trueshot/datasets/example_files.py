@@ -1,0 +1,119 @@
+"""Whole examples of a task as files: photographs to calibrate a detector on, or to try it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trueshot.datasets.manifest import Dataset
+from trueshot.datasets.photos import Photo, examples_of
+from trueshot.datasets.settings import Settings
+from trueshot.datasets.survey import example_of
+from trueshot.errors import DatasetError, ImageFileError, TaskError
+from trueshot.files import claim, hold, sanitize, write_atomically
+from trueshot.images import read_image, write_png
+from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
+from trueshot.progress import progress
+from trueshot.tasks import Task
+
+MANIFEST = "manifest.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleFiles:
+    """What `write_examples` wrote.
+
+    Args:
+        manifest: Path, label and source, the photograph that it was made of, of each example.
+        photographs: How many examples were made of.
+        trained_on: How many were left out, for a detector learned from them.
+        unread: Reasons why no examples were made of others, by their names.
+    """
+
+    manifest: Path
+    photographs: int
+    trained_on: int = 0
+    unread: dict[str, str] = field(default_factory=dict)
+
+
+def write_examples(
+    photos: Sequence[Photo],
+    task: Task,
+    out: Path,
+    *,
+    seed: int = 0,
+    unseen_by: Dataset | None = None,
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
+) -> ExampleFiles:
+    """Write an example of each class of each photograph, whole, as PNG, and a manifest of them.
+
+    Stopped and called again it goes on: files that are there are not made anew.
+
+    Args:
+        photos: Without classes.
+        task: Makes the examples, see `Task.example`.
+        out: Folder: a folder for each class, and the manifest.
+        seed: Of the examples.
+        unseen_by: Photographs of the part `train` of this data set are left out, by their bytes.
+        pixel_limit: Photographs of more pixels are refused.
+
+    Raises:
+        DatasetError: The task makes no examples, or there is nothing to make them of.
+        RunError: The folder holds other examples, or another run is at work in it.
+    """
+    if task.examples is None:
+        raise DatasetError(f"{task.name}: makes no examples; its photographs come with labels")
+    settings = Settings(sides=(16,), seed=seed, task=task, pixel_limit=pixel_limit)
+    hold(
+        out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
+    )
+    seen = set() if unseen_by is None else _trained_on(unseen_by)
+    rows: list[tuple[str, str, str]] = []
+    unread: dict[str, str] = {}
+    left_out = 0
+    with claim(out), progress("examples", len(photos)) as advance:
+        for photo in photos:
+            try:
+                made = _of(photo, settings, out, seen)
+            except (ImageFileError, TaskError) as error:
+                unread[photo.name] = (
+                    error.reason if isinstance(error, ImageFileError) else str(error)
+                )
+                made = None
+            left_out += made == []
+            rows += made or []
+            advance(1, "")
+        if not rows:
+            raise DatasetError(
+                f"{task.name}: no photograph to make examples of; {len(unread)} unread"
+            )
+        text = io.StringIO()
+        content = [("path", "label", "source"), *rows]
+        csv.writer(text, lineterminator="\n").writerows(content)
+        write_atomically(out / MANIFEST, text.getvalue().encode())
+    count = len(rows) // len(task.classes)
+    return ExampleFiles(
+        manifest=out / MANIFEST, photographs=count, trained_on=left_out, unread=unread
+    )
+
+
+def _of(photo: Photo, settings: Settings, out: Path, seen: set[str]) -> list[tuple[str, str, str]]:
+    """Rows of the manifest; none of a photograph that was seen."""
+    image = read_image(photo.path, pixel_limit=settings.pixel_limit)
+    if image.facts.sha256 in seen:
+        return []
+    rows = []
+    for example in examples_of([photo], settings.task):
+        name = f"{sanitize(example.name)}.png"
+        if not (out / name).exists():
+            write_png(out / name, example_of(image, example, settings))
+        rows.append((name, example.label, photo.name))
+    return rows
+
+
+def _trained_on(dataset: Dataset) -> set[str]:
+    """Hashes of the files that a detector of this data set learned from."""
+    return {row["sha256"] for row in dataset.photos.to_pylist() if row["part"] == "train"}
