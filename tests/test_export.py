@@ -180,9 +180,10 @@ def test_where_the_likeliest_class_decides_the_graph_names_it_or_none(
         detector = told_apart(card.new_detector())
     exported = tmp_path / "cameras.onnx"
     export_onnx(detector, card, "0" * 64, exported)
+    run = opened(exported)
     words, verdicts = (*classes, UNDECIDED), set()
     for crops in itertools.islice(photographs(SIDE, 23, seed=1), 60):
-        found = run(exported, crops)
+        found = run(crops)
         prediction = judged_of(card, found.get("logits", found["scores"]))
         assert found["log_odds"].shape == (len(classes),)
         assert found["log_odds"][0] == 0
