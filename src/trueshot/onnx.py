@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.special import softmax
 from torch import Tensor, nn
 
 from trueshot.card import Card
@@ -39,7 +40,6 @@ from trueshot.graph import (
     without_weights,
     write_graph,
 )
-from trueshot.inference.likeliest import probabilities
 from trueshot.networks.registry import Network
 from trueshot.pixels import to_levels
 from trueshot.tasks.task import UNDECIDED
@@ -378,7 +378,7 @@ def _answers(card: Card, logits: Floats) -> dict[str, Any]:
         answers[LOG_ODDS] = odds
     if card.decision_rule == "top-class":
         how, best = card.likeliest, int(odds.argmax())
-        none = how is not None and probabilities(odds, how.temperature)[best] < how.least
+        none = how is not None and softmax(odds / how.temperature)[best] < how.least
         answers["verdict"] = len(card.classes) if none else best
     else:
         answers["verdict"] = (*card.words.verdicts, UNDECIDED).index(card.verdict(score))
