@@ -365,6 +365,7 @@ def _highest(heights: Floats) -> Integers:
 
 @lru_cache(maxsize=len(SIDES) * 3)
 def frequencies_of(side: int, scale: int) -> Frequencies:
+    """Those of windows of a side in pixels, at full (1), half (2) or quarter (4) size."""
     return Frequencies(side, scale)
 
 
