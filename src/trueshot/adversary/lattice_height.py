@@ -14,14 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trueshot.inference.lattice import SIDES, Frequencies, frequencies_of, window_corners
+from trueshot.inference.lattice import (
+    EULER,
+    NOISE,
+    ROUNDING,
+    SIDES,
+    WEIGHTS,
+    Frequencies,
+    frequencies_of,
+    window_corners,
+)
 
-_EULER = 0.5772  # as in `inference.lattice`
-_ROUNDING = 1 / 12
 _COUNTED = 3  # windows whose mean is the height of a photograph
 _SMOOTH = 0.5  # nats that maxima are smoothed over
-_NOTHING = 2.5
-_LUMA = (0.299, 0.587, 0.114)
 
 
 def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
@@ -39,10 +44,10 @@ def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
     plane = photograph
     for _ in range(scale.bit_length() - 1):
         plane = functional.avg_pool2d(plane[None], 2)[0]
-    luma = torch.tensordot(plane.new_tensor(_LUMA), plane, dims=1)
+    luma = torch.tensordot(plane.new_tensor(WEIGHTS["luma"]), plane, dims=1)
     heights = [_height(luma, side, scale) for side in SIDES if side <= min(luma.shape)]
     if not heights:
-        return photograph.new_tensor(_NOTHING)
+        return photograph.new_tensor(NOISE)
     return smooth_maximum(torch.stack(heights))
 
 
@@ -63,16 +68,16 @@ def _prominence(tile: Tensor, frequencies: Frequencies) -> Tensor:
     side = frequencies.side
     hann = torch.from_numpy(frequencies.hann).to(tile)
     spectrum = torch.fft.rfft2((tile - tile.mean()) * hann)
-    power = spectrum.real.square() + spectrum.imag.square() + _ROUNDING * frequencies.energy
+    power = spectrum.real.square() + spectrum.imag.square() + ROUNDING * frequencies.energy
     logarithms = power.log().flatten()
     values = logarithms.detach().cpu().numpy().reshape(side, -1)
     found = []
     for peak in frequencies.peaks(np.ascontiguousarray(values, np.float32), 1):
         ky, kx = round(peak.fy * side), round(peak.fx * side)
         here = int(frequencies.index(ky, kx))
-        like = logarithms[torch.from_numpy(_like(frequencies, here))].mean() + _EULER
+        like = logarithms[torch.from_numpy(_like(frequencies, here))].mean() + EULER
         around = frequencies.index(ky + frequencies.annulus[0], kx + frequencies.annulus[1])
-        beside = logarithms[torch.from_numpy(around)].mean() + _EULER
+        beside = logarithms[torch.from_numpy(around)].mean() + EULER
         found.append(logarithms[here] - torch.maximum(like, beside))
     return smooth_maximum(torch.stack(found))
 

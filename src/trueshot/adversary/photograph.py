@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trueshot.adversary.lattice_height import lattice_height, smooth_maximum
 from trueshot.bundle import Bundle, load_bundle, read_bundle
-from trueshot.calibration.linear_model import LinearModel
+from trueshot.calibration.linear_model import FARTHEST, LinearModel
 from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
@@ -143,10 +143,9 @@ class PhotographDetector(nn.Module):
 
     def _context(self, photograph: Tensor, pixels: Bytes) -> Tensor:
         assert self.context is not None
-        side = 256
-        seen = torch.from_numpy(context_frame(pixels, side).copy()).permute(2, 0, 1).float()[None]
+        seen = torch.from_numpy(context_frame(pixels).copy()).permute(2, 0, 1).float()[None]
         small = functional.interpolate(
-            photograph[None], (side, side), mode="bilinear", antialias=True, align_corners=False
+            photograph[None], seen.shape[2:], mode="bilinear", antialias=True, align_corners=False
         )
         logits = self.context(small + (seen - small).detach())[0].double()
         odds: Tensor = torch.logsumexp(logits[1:], 0) - logits[0]
@@ -207,7 +206,7 @@ def _linear(model: LinearModel, values: Mapping[str, Tensor]) -> Tensor:
     for name, mean, deviation, weight in terms:
         if name in values:
             standard = (values[name] - mean) / deviation
-            clipped = standard.clamp(-4.0, 4.0)
+            clipped = standard.clamp(-FARTHEST, FARTHEST)
             total = total + weight * (standard + (clipped - standard).detach())
     return torch.as_tensor(total, dtype=torch.float64)
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat, model_validator
 
-_FARTHEST = 4.0  # deviations from the mean: what is farther off was not seen in training
+FARTHEST = 4.0  # deviations from the mean: what is farther off was not seen in training
 
 
 class LinearModel(BaseModel):
@@ -57,4 +57,4 @@ class LinearModel(BaseModel):
 def _standardised(value: float, mean: float, deviation: float) -> float:
     if math.isnan(value):
         return 0.0
-    return min(max((value - mean) / deviation, -_FARTHEST), _FARTHEST)
+    return min(max((value - mean) / deviation, -FARTHEST), FARTHEST)

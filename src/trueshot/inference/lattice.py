@@ -53,9 +53,9 @@ _ON_AXIS = 3  # bins from an axis that count as on it
 _ANNULUS = (3.5, 8.5)  # bins around a peak that are its surroundings
 _AGREE = 0.016  # cycles per pixel that a frequency may drift from one window to the next
 _LINKED = 3.5  # nats above which peaks that agree make windows one region
-_ROUNDING = 1 / 12  # variance of bytes
-_EULER = 0.5772  # mean of -log of an exponential variate of mean one
-_WEIGHTS: dict[Channel, tuple[float, float, float]] = {
+ROUNDING = 1 / 12  # variance of bytes
+EULER = 0.5772  # mean of -log of an exponential variate of mean one
+WEIGHTS: dict[Channel, tuple[float, float, float]] = {
     "luma": (0.299, 0.587, 0.114),
     "red-green": (0.5, -0.5, 0.0),
     "blue-yellow": (-0.25, -0.25, 0.5),
@@ -205,7 +205,7 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
     window, scale = region.windows[0], region.scale
     side = window.side // scale
     frequencies = frequencies_of(side, scale)
-    tile = _colours(window, scale, pixels) @ np.array(_WEIGHTS[region.channel], np.float32)
+    tile = _colours(window, scale, pixels) @ np.array(WEIGHTS[region.channel], np.float32)
     bins = np.arange(side) - side // 2
     power = _log_power(tile, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
     ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
@@ -213,10 +213,10 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
 
 
 def _grids(pixels: Bytes, planes: Sequence[tuple[int, Channel]]) -> Iterator[_Grid]:
-    half: Floats = _halved(pixels) @ np.array([*_WEIGHTS.values()], np.float32).T
+    half: Floats = _halved(pixels) @ np.array([*WEIGHTS.values()], np.float32).T
     mixed = {2: half, 4: _halved(half)}
     for scale, channel in planes:
-        plane = pixels if scale == 1 else mixed[scale][..., [*_WEIGHTS].index(channel)]
+        plane = pixels if scale == 1 else mixed[scale][..., [*WEIGHTS].index(channel)]
         fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
         # Colours take twice the time of luma, and find what is large.
         for side in fitting if channel == "luma" else fitting[:1]:
@@ -256,7 +256,7 @@ def _window(
 ) -> Window:
     tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
     if tile.ndim == 3:
-        tile = tile @ np.array(_WEIGHTS[channel], np.float32)
+        tile = tile @ np.array(WEIGHTS[channel], np.float32)
     frequencies = frequencies_of(side, scale)
     peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
     return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))
@@ -265,7 +265,7 @@ def _window(
 def _log_power(values: Floats, frequencies: Frequencies) -> Floats:
     spectrum = scipy.fft.rfft2((values - values.mean()) * frequencies.hann)
     power = spectrum.real**2 + spectrum.imag**2
-    power += np.float32(_ROUNDING * frequencies.energy)
+    power += np.float32(ROUNDING * frequencies.energy)
     logarithms: Floats = np.log(power)
     return logarithms
 
@@ -298,11 +298,11 @@ class Frequencies:
         flat = power.ravel()
         ranked = flat[self.order]
         means = np.add.reduceat(ranked, self.starts) / self.counts
-        heights = ranked - np.repeat(means.astype(np.float32) + np.float32(_EULER), self.counts)
+        heights = ranked - np.repeat(means.astype(np.float32) + np.float32(EULER), self.counts)
         candidates = _highest(heights)
         ky, kx = np.divmod(self.order[candidates], self.side // 2 + 1)
         around = self.index(ky[:, None] + self.annulus[0], kx[:, None] + self.annulus[1])
-        sharpness = flat[self.order[candidates]] - flat[around].mean(1) - _EULER
+        sharpness = flat[self.order[candidates]] - flat[around].mean(1) - EULER
         prominence = np.minimum(heights[candidates], sharpness)
         chosen: list[int] = []
         for number in np.argsort(-prominence, kind="stable"):
