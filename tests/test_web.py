@@ -154,7 +154,7 @@ def test_a_form_gets_a_verdict_for_each_file_and_bad_ones_are_errors_among_them(
         ("any name", ("dark.png", bright(3))),
     ]
     with quick.client() as client:
-        answer = client.post("/v1/verdicts", files=files, data={"field": "passed over"})
+        answer = client.post("/v1/verdicts", files=files)
     said = answer.json()["verdicts"]
     assert answer.status_code == 200
     assert [each["file"] for each in said] == ["bright.png", "note.txt", "dark.png"]
@@ -305,6 +305,8 @@ def test_a_form_is_held_to_its_length_its_files_and_its_form(quick: Served) -> N
         nameless = b"--b\r\n\r\nno name\r\n--b--\r\n"
         assert_problem(client.post("/v1/verdicts", content=nameless, headers=kind), 422, "no file")
         part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        field = client.post("/v1/verdicts", files=files[:1], data={"detector": "robust"})
+        assert_problem(field, 422, "detector is no file; arguments belong in the address")
         cut = [b"", b"--b\r\n", part, part + bright(9), part + bright(9) + b"\r\n--b\r\n"]
         for body in (*cut, part + bright(9) + b"\r\n--b", b"nonsense", b"--b\x00\r\n\r\n--b--"):
             assert_problem(client.post("/v1/verdicts", content=body, headers=kind), 400, "form")

@@ -114,13 +114,12 @@ async def _read_form(request: Request, settings: ServiceSettings) -> list[Upload
 
 
 class _Form:
-    """Gathers the files of a form; fields that are none are passed over."""
+    """Gathers the files of a form, and refuses fields that are none."""
 
     def __init__(self, most: int) -> None:
         self.files: list[tuple[str, bytearray]] = []
         self.has_ended = False
         self._most = most
-        self._is_file = False
         self._header = self._value = b""
         self._disposition = b""
 
@@ -154,9 +153,10 @@ class _Form:
 
     def _open(self) -> None:
         _, options = parse_options_header(self._disposition)
-        self._is_file = b"filename" in options
-        if not self._is_file:
-            return
+        if b"filename" not in options:
+            field = sanitize(options.get(b"name", b"").decode("utf-8", "replace"), 100)
+            detail = f"{field or 'a nameless field'} is no file; arguments belong in the address"
+            raise ProblemError(422, "form", detail)
         if len(self.files) == self._most:
             detail = f"a form may hold {self._most} files at most; send the others on their own"
             raise ProblemError(413, "too-many", detail)
@@ -164,5 +164,4 @@ class _Form:
         self.files.append((printable_name(name), bytearray()))
 
     def _take(self, data: bytes, start: int, end: int) -> None:
-        if self._is_file:
-            self.files[-1][1].extend(memoryview(data)[start:end])
+        self.files[-1][1].extend(memoryview(data)[start:end])
