@@ -47,6 +47,7 @@ from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.outlines import holds
+from trueshot.training.replaying import attacked_scores, first_or_other, learn_replayed
 from trueshot.versions import versions
 
 Bytes = npt.NDArray[np.uint8]
@@ -55,6 +56,7 @@ Random = np.random.Generator
 _KEY = "trueshot-context"
 _ORDER, _STEP = 1, 2  # streams of random numbers
 _CHUNK = 32  # images that are judged at a time
+_ATTACKED = 192  # frames of validation, drawn once, that are attacked
 LEAST_CLOSE = 0.1  # of the area of a frame: less has too few pixels
 _TRIES = 10  # boxes that are tried, inside of an outline
 
@@ -72,7 +74,8 @@ class ContextRecipe:
         steps: In all; minibatches.
         head_steps: The first ones, in which the last layer learns alone.
         batch: Frames of a step.
-        frozen_blocks: Of the sixteen, the first ones, which learn nothing.
+        frozen_blocks: Of the sixteen, the first ones, which learn nothing; nor does the stem before
+            them, unless there are none and a budget.
         learning_rate: Of the later blocks; it rises over a tenth of their steps and falls to 0 as
             a cosine.
         head_learning_rate: Of the last layer while it learns alone.
@@ -81,6 +84,10 @@ class ContextRecipe:
         colours: How far saturation and contrast are turned up or down, in powers of two.
         close: Share of frames that are seen from so close that the medium fills them; of
             originals a smaller part is seen as often.
+        budget: Levels by which frames are changed against the network while it learns to tell
+            originals from all else; states are then chosen under attack, too. 0 for none.
+        replays: How often a minibatch is learnt from, if there is a budget, see `learn_replayed`.
+        start: File of a context network to begin with, in the place of ImageNet's weights.
         validate_every: Steps between validations.
         seed: Of order, augmentation, dropout and the first weights of the last layer.
     """
@@ -99,6 +106,9 @@ class ContextRecipe:
     smoothing: float = 0.05
     colours: float = 0.0
     close: float = 0.0
+    budget: float = 0.0
+    replays: int = 4
+    start: str = ""
     validate_every: int = 200
     seed: int = 0
 
@@ -197,7 +207,7 @@ def train_context(
     with claim(out):
         _claim(out, recipe, len(training), len(validation))
         classes = classes_of(frames)
-        detector = new_context(recipe, weights, classes)
+        detector = _first_state(recipe, weights, classes)
         optimizer = torch.optim.AdamW(
             detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -412,11 +422,27 @@ def _claim(out: Path, recipe: ContextRecipe, training: int, validation: int) -> 
     write_atomically(path, text)
 
 
+def _first_state(recipe: ContextRecipe, weights: Path | None, classes: Sequence[str]) -> Detector:
+    detector = new_context(recipe, weights, classes)
+    if recipe.start:
+        given = load_context(Path(recipe.start))
+        if given.classes != tuple(classes):
+            raise RunError(f"{recipe.start}: knows {', '.join(given.classes)}")
+        detector.load_state_dict(given.state_dict())
+    return detector
+
+
 def _prefix(detector: Detector, recipe: ContextRecipe) -> torch.nn.Module:
     """The part that learns nothing, folded."""
     network = _network(detector)
+    if _learns_all(recipe):
+        return torch.nn.Identity()
     first = network.blocks[: recipe.frozen_blocks]
     return folded(torch.nn.Sequential(network.stem, first).eval())
+
+
+def _learns_all(recipe: ContextRecipe) -> bool:
+    return bool(recipe.budget) and not recipe.frozen_blocks
 
 
 def _step(
@@ -435,14 +461,33 @@ def _step(
     levels = _levels([augmented(_open(frame), recipe, random, frame.outline) for frame in chosen])
     names = detector.classes
     labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
-    with torch.no_grad():
-        maps = prefix((levels - OFFSET) / SCALE)
-    with torch.set_grad_enabled(not head_only):
-        features = network.head(network.blocks[recipe.frozen_blocks :](maps)).mean((2, 3))
-    kept = random.random(tuple(features.shape)) >= network.dropout.p
-    features = features * torch.from_numpy(kept) / (1 - network.dropout.p)
-    logits = network.classifier(features)
-    loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
+    kept = random.random((len(chosen), recipe.features)) >= network.dropout.p
+    scale = torch.from_numpy(kept) / (1 - network.dropout.p)
+
+    def loss_of(images: Tensor) -> Tensor:
+        with torch.set_grad_enabled(bool(recipe.budget)):
+            maps = prefix((images - OFFSET) / SCALE)
+        with torch.set_grad_enabled(not head_only or bool(recipe.budget)):
+            maps = network.stem(maps) if _learns_all(recipe) else maps
+            features = network.head(network.blocks[recipe.frozen_blocks :](maps)).mean((2, 3))
+        logits = network.classifier(features * scale)
+        if recipe.budget:
+            logits, aims = first_or_other(logits), labels.clamp(max=1)
+        else:
+            aims = labels
+        return functional.cross_entropy(logits, aims, label_smoothing=recipe.smoothing)
+
+    if recipe.budget:
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        return learn_replayed(
+            loss_of,
+            levels,
+            optimizer,
+            budget=recipe.budget,
+            times=recipe.replays,
+            generator=generator,
+        )
+    loss = loss_of(levels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -472,8 +517,7 @@ def _chosen(frames: Sequence[Frame], recipe: ContextRecipe, step: int) -> list[F
 def _validate(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe, at: Progress, out: Path
 ) -> None:
-    scores = scores_of(detector, frames, recipe)
-    area = float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
+    area = _area(detector, frames, recipe)
     log = out / "log.jsonl"
     best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)
     facts = {"step": at.step, "validation_auc": area}
@@ -482,6 +526,24 @@ def _validate(
     loss = at.sums["loss"] / at.counted
     append_line(log, {**facts, "loss": loss, "seconds": at.seconds})
     at.sums, at.counted = {}, 0
+
+
+def _area(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) -> float:
+    """Under the ROC curve, of all frames; if there is a budget, of some that are attacked."""
+    if not recipe.budget:
+        scores = scores_of(detector, frames, recipe)
+    else:
+        drawn = np.random.default_rng(0).permutation(len(frames))[:_ATTACKED]
+        frames = [frames[number] for number in drawn]
+        chunks = (frames[first : first + _CHUNK] for first in range(0, len(frames), _CHUNK))
+        scores = torch.cat([_attacked(detector, chunk, recipe) for chunk in chunks])
+    return float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
+
+
+def _attacked(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) -> Tensor:
+    images = _levels([_seen(_open(frame), recipe) for frame in frames])
+    labels = torch.tensor([frame.label for frame in frames])
+    return attacked_scores(detector, images, labels, recipe.budget)
 
 
 def _network(detector: Detector) -> EfficientNetLite0:
