@@ -161,7 +161,7 @@ class Subject:
 
 _SOURCES = {
     "cameras": (
-        (str(SUITES.parent / "simulated_cameras.py"), "PHOTOS/cid22", "cameras", "--shots", "75"),
+        (str(SUITES.parent / "simulated_cameras.py"), "PHOTOS/cid22", "cameras", "--shots", "250"),
         "cameras/manifest.csv",
     ),
     "phones": (
@@ -248,9 +248,9 @@ SUBJECTS = (
     Subject(
         key="cameras",
         title="eight simulated cameras",
-        data=_manifest("cameras/manifest.csv", 1000),
+        data=_manifest("cameras/manifest.csv", 4000),
         detectors=(
-            *_three("bondi-short", 600, 150),
+            *_three("bondi-short", 3000, 200),
             Trained(recipe="yang-fusion-short", iterations=300),
         ),
         crops=50,
