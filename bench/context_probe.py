@@ -21,15 +21,8 @@ from sklearn.metrics import roc_auc_score
 from trueshot.inference.context import squeezed
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE
 from trueshot.networks.folding import folded
-from trueshot.training.context import (
-    Frame,
-    _levels,
-    _network,
-    _open,
-    new_context,
-    read_frames,
-    save_context,
-)
+from trueshot.training.context import _levels, _network, new_context, save_context
+from trueshot.training.frames import Frame, open_frame, read_frames
 
 Floats = npt.NDArray[np.float32]
 
@@ -80,7 +73,7 @@ def features_of(frames: Sequence[Frame]) -> Floats:
     rows = []
     with torch.inference_mode():
         for first in range(0, len(frames), 32):
-            levels = _levels([squeezed(_open(frame)) for frame in frames[first : first + 32]])
+            levels = _levels([squeezed(open_frame(frame)) for frame in frames[first : first + 32]])
             rows.append(network.features((levels - OFFSET) / SCALE).numpy())
     return np.concatenate(rows)
 

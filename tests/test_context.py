@@ -18,16 +18,15 @@ from trueshot.inference.context import SIDE, context_frame
 from trueshot.networks import EfficientNetLite0
 from trueshot.training import context
 from trueshot.training.context import (
-    ContextRecipe,
-    Frame,
-    augmented,
     load_context,
     new_context,
-    read_frames,
     save_context,
     scores_of,
     train_context,
 )
+from trueshot.training.context_recipe import ContextRecipe
+from trueshot.training.frame_augmentation import augmented
+from trueshot.training.frames import Frame, read_frames
 from trueshot.training.outlines import holds
 
 TINY = ContextRecipe(

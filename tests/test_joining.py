@@ -24,7 +24,8 @@ from trueshot.detector import Detector
 from trueshot.errors import CalibrationError, DatasetError
 from trueshot.inference import Predictor
 from trueshot.networks import build_network
-from trueshot.training.context import new_context, read_frames, save_context
+from trueshot.training.context import new_context, save_context
+from trueshot.training.frames import read_frames
 from trueshot.training.patches import Patching, cut_patches
 from trueshot.training.patches import main as patches
 

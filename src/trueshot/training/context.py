@@ -8,21 +8,16 @@ stay those of ImageNet.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from PIL import Image, ImageEnhance, ImageFilter
 from safetensors.torch import save
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -31,9 +26,8 @@ from torch.nn import functional
 from trueshot.bundle import read_safetensors, save_bundle
 from trueshot.card import Card
 from trueshot.detector import Detector
-from trueshot.errors import BundleError, DatasetError, LeakError, RunError
+from trueshot.errors import BundleError, DatasetError, RunError
 from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
-from trueshot.inference.context import SIDE, squeezed
 from trueshot.networks.efficientnet_lite import (
     BLOCKS,
     FEATURES,
@@ -46,139 +40,16 @@ from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-from trueshot.training.outlines import holds
+from trueshot.training.context_recipe import ContextRecipe
+from trueshot.training.frame_augmentation import Bytes, augmented, seen
+from trueshot.training.frames import Frame, classes_of, open_frame, read_frames
 from trueshot.training.replaying import attacked_scores, first_or_other, learn_replayed
 from trueshot.versions import versions
-
-Bytes = npt.NDArray[np.uint8]
-Random = np.random.Generator
 
 _KEY = "trueshot-context"
 _ORDER, _STEP = 1, 2  # streams of random numbers
 _CHUNK = 32  # images that are judged at a time
 _ATTACKED = 192  # frames of validation, drawn once, that are attacked
-LEAST_CLOSE = 0.1  # of the area of a frame: less has too few pixels
-_TRIES = 10  # boxes that are tried, inside of an outline
-
-
-@dataclass(frozen=True, kw_only=True)
-class ContextRecipe:
-    """All settings of a fine-tuning.
-
-    Args:
-        side: Of what the network sees, in pixels.
-        view: `frame`: images are squeezed to squares; `crop`: squares are cut out of them, mostly
-            at their own size, as texture is what counts.
-        blocks: Of the sixteen, those that are kept: few see textures, all see things.
-        features: Of the head.
-        steps: In all; minibatches.
-        head_steps: The first ones, in which the last layer learns alone.
-        batch: Frames of a step.
-        frozen_blocks: Of the sixteen, the first ones, which learn nothing; nor does the stem before
-            them, unless there are none and a budget.
-        learning_rate: Of the later blocks; it rises over a tenth of their steps and falls to 0 as
-            a cosine.
-        head_learning_rate: Of the last layer while it learns alone.
-        weight_decay: Of AdamW.
-        smoothing: Share of a label that the other classes get.
-        colours: How far saturation and contrast are turned up or down, in powers of two.
-        close: Share of frames that are seen from so close that the medium fills them; of
-            originals a smaller part is seen as often.
-        budget: Levels by which frames are changed against the network while it learns to tell
-            originals from all else; states are then chosen under attack, too. 0 for none.
-        replays: How often a minibatch is learnt from, if there is a budget, see `learn_replayed`.
-        start: File of a context network to begin with, in the place of ImageNet's weights.
-        validate_every: Steps between validations.
-        seed: Of order, augmentation, dropout and the first weights of the last layer.
-    """
-
-    side: int = SIDE
-    view: Literal["frame", "crop"] = "frame"
-    blocks: int = BLOCKS
-    features: int = FEATURES
-    steps: int = 2000
-    head_steps: int = 150
-    batch: int = 32
-    frozen_blocks: int = 6
-    learning_rate: float = 3e-4
-    head_learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    smoothing: float = 0.05
-    colours: float = 0.0
-    close: float = 0.0
-    budget: float = 0.0
-    replays: int = 4
-    start: str = ""
-    validate_every: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.head_steps <= self.steps:
-            raise ValueError(f"0 to {self.steps} head steps wanted, got {self.head_steps}")
-        if not 1 <= self.blocks <= BLOCKS:
-            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {self.blocks}")
-        if not 0 <= self.frozen_blocks <= self.blocks:
-            raise ValueError(f"0 to {self.blocks} frozen blocks wanted, got {self.frozen_blocks}")
-        if min(self.side // 32, self.batch, self.validate_every) < 1:
-            raise ValueError("a side of 32 px or more, and positive counts, wanted")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frame:
-    """A whole frame in a file.
-
-    Args:
-        path: Of the file.
-        label: 0 original, 1 recaptured.
-        part: train, validation or test.
-        scene: What it shows; no scene is in two parts.
-        kind: Of the medium in it, if that is known; empty for an original.
-        outline: Of the medium in it, corners (x, y) in pixels; empty if that is not known.
-    """
-
-    path: Path
-    label: int
-    part: str
-    scene: str
-    kind: str = ""
-    outline: tuple[tuple[float, float], ...] = ()
-
-    @property
-    def class_name(self) -> str:
-        """What the network is to call it: original, or the kind of medium."""
-        first, other = RECAPTURE.classes
-        return (self.kind or other) if self.label else first
-
-
-def read_frames(manifest: Path) -> list[Frame]:
-    """Read a manifest of path (from its folder on), label, part, scene, kind and outline.
-
-    The last two may be missing.
-
-    Raises:
-        DatasetError: It cannot be read, a column is missing, or a label is unknown.
-        LeakError: A scene is in two parts.
-    """
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            frames = [
-                Frame(
-                    path=manifest.parent / row["path"],
-                    label=RECAPTURE.classes.index(row["label"]),
-                    part=row["part"],
-                    scene=row["scene"],
-                    kind=(row.get("kind") or "") if row["label"] != RECAPTURE.classes[0] else "",
-                    outline=tuple((x, y) for x, y in json.loads(row.get("outline") or "[]")),
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(f"{manifest}: no manifest of whole frames: {error}") from error
-    parts: dict[str, str] = {}
-    for frame in frames:
-        if parts.setdefault(frame.scene, frame.part) != frame.part:
-            raise LeakError(f"{manifest}: scene {frame.scene} is in two parts")
-    return frames
 
 
 def train_context(
@@ -249,11 +120,6 @@ def card_of(recipe: ContextRecipe) -> Card:
     )
 
 
-def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
-    """Original, then the kinds of media by name."""
-    return (RECAPTURE.classes[0], *sorted({each.class_name for each in frames if each.label}))
-
-
 def new_context(
     recipe: ContextRecipe | None = None,
     weights: Path | None = None,
@@ -314,96 +180,9 @@ def scores_of(
     with torch.inference_mode():
         for first in range(0, len(frames), _CHUNK):
             chunk = frames[first : first + _CHUNK]
-            logits = quick(_levels([_seen(_open(frame), recipe) for frame in chunk]))
+            logits = quick(_levels([seen(open_frame(frame), recipe) for frame in chunk]))
             scores.append(logits[:, 1:].logsumexp(1) - logits[:, 0])
     return torch.cat(scores)
-
-
-def _seen(image: Image.Image, recipe: ContextRecipe) -> Bytes:
-    """Without augmentation: the whole frame, or the middle of it."""
-    if recipe.view == "frame":
-        return squeezed(image, recipe.side)
-    left, upper = ((size - recipe.side) // 2 for size in image.size)
-    return np.asarray(image.crop((left, upper, left + recipe.side, upper + recipe.side)))
-
-
-def augmented(
-    image: Image.Image,
-    recipe: ContextRecipe,
-    random: Random,
-    outline: Sequence[tuple[float, float]] = (),
-) -> Bytes:
-    """An image as another photographer, camera or messenger might have made it.
-
-    A frame: a part of 0.7 to 1 of its area, or, seen from close by, less of it, inside of the
-    medium; a crop: a square, at its own size or, two times in five, from 0.6 to 1.25 times as
-    large. Perhaps mirrored, or turned as by a phone that did not know how it was held; brighter or
-    darker; of another white; more or less colourful; blurred; compressed.
-    """
-    is_frame, side = recipe.view == "frame", recipe.side
-    if is_frame and random.random() < recipe.close:
-        box = _close_by(image, outline, random)
-    else:
-        box = _box(image, random) if is_frame else _square(image, side, random)
-    image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
-    if random.random() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if random.random() < (0.1 if is_frame else 0.5):
-        turns = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
-        image = image.transpose(turns[random.integers(2)])
-    if random.random() < (0.3 if is_frame else 0.1):
-        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.3, 1.5)))
-    if recipe.colours:
-        for enhancer in (ImageEnhance.Color, ImageEnhance.Contrast):
-            image = enhancer(image).enhance(2 ** random.uniform(-recipe.colours, recipe.colours))
-    gains = 2 ** (random.uniform(-0.6, 0.6) + random.normal(0, 0.06, 3))
-    bend = 2 ** random.uniform(-0.3, 0.3)
-    levels = np.arange(256) / 255
-    tables = [np.clip(levels**bend * gain, 0, 1) * 255 for gain in gains**0.45]
-    image = image.point(np.concatenate(tables).round().astype(int).tolist())
-    if random.random() < 0.5:
-        file = io.BytesIO()
-        image.save(file, "JPEG", quality=int(random.integers(35, 95)))
-        image = Image.open(file).convert("RGB")
-    return np.asarray(image)
-
-
-def _close_by(
-    image: Image.Image, outline: Sequence[tuple[float, float]], random: Random
-) -> tuple[float, float, float, float]:
-    """A box inside of a convex outline; where there is none to be found, a smaller part."""
-    if outline:
-        corners = np.array(outline)
-        low, high = np.maximum(corners.min(0), 0), np.minimum(corners.max(0), image.size)
-        for _ in range(_TRIES):
-            size = (high - low) * random.uniform(0.5, 1, 2)
-            left, upper = low + (high - low - size) * random.random(2)
-            box = (float(left), float(upper), float(left + size[0]), float(upper + size[1]))
-            if size.prod() > LEAST_CLOSE * image.width * image.height and holds(corners, box):
-                return box
-        return _box(image, random)
-    return _box(image, random, (2 * LEAST_CLOSE, 0.7))
-
-
-def _box(
-    image: Image.Image, random: Random, areas: tuple[float, float] = (0.7, 1.0)
-) -> tuple[float, float, float, float]:
-    area, stretch = random.uniform(*areas), math.exp(random.uniform(-0.1, 0.1))
-    width = min(1.0, math.sqrt(area) * stretch) * image.width
-    height = min(1.0, math.sqrt(area) / stretch) * image.height
-    left = random.uniform(0, image.width - width)
-    upper = random.uniform(0, image.height - height)
-    return left, upper, left + width, upper + height
-
-
-def _square(image: Image.Image, side: int, random: Random) -> tuple[float, float, float, float]:
-    """Where a crop is cut out: whole pixels, unless it is scaled."""
-    scale = random.uniform(0.6, 1.25) if random.random() < 0.4 else 1.0
-    cut = min(side / scale, *image.size)
-    left, upper = (random.uniform(0, size - cut) for size in image.size)
-    if scale == 1:
-        left, upper = int(left), int(upper)
-    return left, upper, left + cut, upper + cut
 
 
 def _part(frames: Sequence[Frame], name: str) -> list[Frame]:
@@ -458,7 +237,9 @@ def _step(
         group["lr"] = _rate(recipe, step)
     chosen = _chosen(frames, recipe, step)
     random = np.random.default_rng((recipe.seed, _STEP, step))
-    levels = _levels([augmented(_open(frame), recipe, random, frame.outline) for frame in chosen])
+    levels = _levels(
+        [augmented(open_frame(frame), recipe, random, frame.outline) for frame in chosen]
+    )
     names = detector.classes
     labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
     kept = random.random((len(chosen), recipe.features)) >= network.dropout.p
@@ -541,7 +322,7 @@ def _area(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) ->
 
 
 def _attacked(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) -> Tensor:
-    images = _levels([_seen(_open(frame), recipe) for frame in frames])
+    images = _levels([seen(open_frame(frame), recipe) for frame in frames])
     labels = torch.tensor([frame.label for frame in frames])
     return attacked_scores(detector, images, labels, recipe.budget)
 
@@ -549,14 +330,6 @@ def _attacked(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe
 def _network(detector: Detector) -> EfficientNetLite0:
     assert isinstance(detector.network, EfficientNetLite0)
     return detector.network
-
-
-def _open(frame: Frame) -> Image.Image:
-    try:
-        with Image.open(frame.path) as image:
-            return image.convert("RGB")
-    except OSError as error:
-        raise DatasetError(f"{frame.path}: cannot be read: {error}") from error
 
 
 def _levels(images: Sequence[Bytes]) -> Tensor:
