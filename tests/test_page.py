@@ -20,7 +20,7 @@ from trueshot.evaluation import CLEAN, EvaluationResult
 from trueshot.evaluation.result import Tally
 from trueshot.images import write_png
 from trueshot.reports import narrative, paper
-from trueshot.reports.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from trueshot.reports.chart import AXES
 from trueshot.reports.reproduction import sizes_of, write_page
 from trueshot.reproduce import render
 
@@ -382,10 +382,10 @@ def test_the_curves_stand_where_the_accuracies_are() -> None:
     (size,) = sizes_of([PLAIN, result("s", 0.5, fgsm=0.25)], {})
     drawn = size.paper_chart
     (line,) = (line for line in drawn.lines if line.curve.name == "secure, FGSM")
-    height = HEIGHT - TOP - BOTTOM
-    assert line.dots[0] == (LEFT, TOP + height / 2)
-    assert line.dots[-1][0] == WIDTH - RIGHT
-    assert line.dots[-1][1] == pytest.approx(TOP + height * (1 - 0.255), abs=0.1)
+    height = AXES.bottom - AXES.top
+    assert line.dots[0] == (AXES.left, AXES.top + height / 2)
+    assert line.dots[-1][0] == AXES.right
+    assert line.dots[-1][1] == pytest.approx(AXES.top + height * (1 - 0.255), abs=0.1)
     assert [line.curve.tone for line in drawn.lines] == ["secure", "plain", "plain"]
 
 

@@ -165,8 +165,8 @@ def test_the_report_draws_the_ratios_of_its_card_and_counts_those_that_mislead()
     assert real.misleading == (0.5, 0.0)
     assert real.name == "real photographs: phone1, phone2"
     originals = [tuple(map(float, p.split(","))) for p in clean.tippett.traces[0].points.split()]
-    assert originals[0] == (clean.tippett.left, clean.tippett.top)  # all of them
-    assert originals[-1][1] == clean.tippett.bottom  # none of them
+    assert originals[0] == (clean.tippett.axes.left, clean.tippett.axes.top)  # all of them
+    assert originals[-1][1] == clean.tippett.axes.bottom  # none of them
     page = scan_report([{"file": "a.jpg", "verdict": "original"}], card, bundle_sha256="0" * 64)
     assert page.html.count(b'class="trace') == 2 * (2 * 2 + 2 * 3)
     assert b"to 25 of 100 originals and to 25 of 100 recaptures" in page.html

@@ -542,13 +542,15 @@ def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratio
     drawing = draw(histogram, CARD)
     heights = [bar.height for bar in drawing.bars]
     assert heights[0] == pytest.approx(2 * heights[1], abs=0.2)
-    assert heights[0] == pytest.approx(drawing.bottom - drawing.top, abs=0.2)
+    assert heights[0] == pytest.approx(drawing.axes.bottom - drawing.axes.top, abs=0.2)
     assert drawing.bars[-1].verdict == "other"
-    assert drawing.bars[-1].across + drawing.bars[-1].width == pytest.approx(drawing.right, abs=1)
-    width = drawing.right - drawing.left
+    assert drawing.bars[-1].across + drawing.bars[-1].width == pytest.approx(
+        drawing.axes.right, abs=1
+    )
+    width = drawing.axes.right - drawing.axes.left
     places = [mark.across for mark in drawing.marks]
     assert places == pytest.approx(
-        [drawing.left + width * (ratio + 1.5) / 3.5 for ratio in (-1.0, 1.25)], abs=0.1
+        [drawing.axes.left + width * (ratio + 1.5) / 3.5 for ratio in (-1.0, 1.25)], abs=0.1
     )
     assert {text: place for place, text in drawing.across}["1"] == drawing.neutral
     assert len(drawing.rows) == 3

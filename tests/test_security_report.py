@@ -38,7 +38,7 @@ from trueshot.evaluation.result import (
 from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.proportion import Proportion
-from trueshot.reports.chart import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Curve, line_chart
+from trueshot.reports.chart import AXES, Curve, line_chart
 from trueshot.reports.comparison import Comparison, comparisons_of
 from trueshot.reports.detector_results import DetectorResults
 from trueshot.reports.leaderboard import board, leaderboard
@@ -803,17 +803,16 @@ def test_the_curves_stand_where_the_worst_cases_are() -> None:
     drawn = line_chart([other, robust])
     first, second = drawn.lines
     assert (first.curve, second.curve) == (robust, other)
-    assert first.dots[0] == (LEFT, TOP)
-    assert first.dots[-1][0] == WIDTH - RIGHT
-    assert first.dots[-1][1] == pytest.approx(
-        HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) / 4, abs=0.1
-    )
-    assert first.dots[1][0] == pytest.approx(LEFT + (WIDTH - RIGHT - LEFT) / math.log2(65), abs=0.1)
+    assert first.dots[0] == (AXES.left, AXES.top)
+    assert first.dots[-1][0] == AXES.right
+    assert first.dots[-1][1] == pytest.approx(AXES.bottom - (AXES.bottom - AXES.top) / 4, abs=0.1)
+    width = AXES.right - AXES.left
+    assert first.dots[1][0] == pytest.approx(AXES.left + width / math.log2(65), abs=0.1)
     assert [text for _, text in drawn.across] == ["0", "1", "64"]
     assert drawn.is_logarithmic
     near = tuple((budget, Proportion(1, 4)) for budget in (0.0, 1.0, 4.0))
     even = line_chart([Curve(name="r", tone="c0", points=near)])
-    assert even.lines[0].dots[1][0] == LEFT + (WIDTH - RIGHT - LEFT) / 4
+    assert even.lines[0].dots[1][0] == AXES.left + width / 4
     assert not even.is_logarithmic
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trueshot.proportion import Proportion
+from trueshot.reports.axes import Axes, joined
 
-WIDTH, HEIGHT = 640, 380
-LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 48
+AXES = Axes(width=640, height=380, left=52, right=626, top=14, bottom=332)
 COLOURS = 8
 DASHES = ("", "9 5", "2 5", "9 5 2 5")
 _ROOM = 34.0  # units of the SVG between figures under the axis
@@ -58,12 +58,7 @@ class Chart:
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
     is_logarithmic: bool
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+    axes: Axes = AXES
 
 
 def line_chart(curves: Sequence[Curve]) -> Chart:
@@ -74,7 +69,7 @@ def line_chart(curves: Sequence[Curve]) -> Chart:
     return Chart(
         lines=tuple(_line(curve, across) for curve in ordered),
         across=tuple((across(budget), f"{budget:.3g}") for budget in _apart(budgets, across)),
-        up=tuple((_up(share / 100), f"{share}") for share in (0, 25, 50, 75, 100)),
+        up=tuple((AXES.up(share / 100), f"{share}") for share in (0, 25, 50, 75, 100)),
         is_logarithmic=is_wide(budgets),
     )
 
@@ -89,9 +84,9 @@ def _scale(budgets: Sequence[float]) -> Callable[[float], float]:
     """Where a budget stands: in proportion to it, or, of a wide range, to its logarithm."""
     largest = max(budgets) or 1.0
     if not is_wide(budgets):
-        return lambda budget: _across(budget / largest)
+        return lambda budget: AXES.across(budget / largest)
     unit = min(budget for budget in budgets if budget > 0)
-    return lambda budget: _across(math.log1p(budget / unit) / math.log1p(largest / unit))
+    return lambda budget: AXES.across(math.log1p(budget / unit) / math.log1p(largest / unit))
 
 
 def _apart(budgets: Sequence[float], across: Callable[[float], float]) -> list[float]:
@@ -105,19 +100,7 @@ def _apart(budgets: Sequence[float], across: Callable[[float], float]) -> list[f
 
 
 def _line(curve: Curve, across: Callable[[float], float]) -> Line:
-    dots = tuple((across(budget), _up(found.share)) for budget, found in curve.points)
-    lows = [(across(budget), _up(found.interval95[0])) for budget, found in curve.points]
-    highs = [(across(budget), _up(found.interval95[1])) for budget, found in curve.points]
-    return Line(curve=curve, points=_joined(dots), band=_joined([*highs, *lows[::-1]]), dots=dots)
-
-
-def _across(part: float) -> float:
-    return round(LEFT + (WIDTH - RIGHT - LEFT) * part, 1)
-
-
-def _up(share: float) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share, 1)
-
-
-def _joined(places: Sequence[tuple[float, float]]) -> str:
-    return " ".join(f"{across:g},{up:g}" for across, up in places)
+    dots = tuple((across(budget), AXES.up(found.share)) for budget, found in curve.points)
+    lows = [(across(budget), AXES.up(found.interval95[0])) for budget, found in curve.points]
+    highs = [(across(budget), AXES.up(found.interval95[1])) for budget, found in curve.points]
+    return Line(curve=curve, points=joined(dots), band=joined([*highs, *lows[::-1]]), dots=dots)

@@ -12,11 +12,11 @@ from trueshot.calibration.ratio_plots import empirical_cross_entropy, tippett
 from trueshot.calibration.verbal_scale import in_figures
 from trueshot.card import Card, RatioSample
 from trueshot.files import sanitize
+from trueshot.reports.axes import Axes, joined
 
 Floats = npt.NDArray[np.float64]
 
-WIDTH, HEIGHT = 340, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 46
+AXES = Axes(width=340, height=250, left=44, right=330, top=12, bottom=204)
 _LEAST = 1.0  # decades either way that a Tippett plot spans at least
 _ODDS = 2.0  # decades of prior odds either way
 
@@ -46,12 +46,7 @@ class Panel:
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
     neutral: float
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+    axes: Axes = AXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +158,7 @@ def _line(odds: Floats, bits: Floats) -> str:
 
 
 def _joined(xs: Floats, ys: Floats, reach: float) -> str:
-    return " ".join(f"{_across(x, reach):g},{_up(y):g}" for x, y in zip(xs, ys, strict=True))
+    return joined((_across(x, reach), AXES.up(float(y))) for x, y in zip(xs, ys, strict=True))
 
 
 def _decades(reach: float) -> tuple[tuple[float, str], ...]:
@@ -173,12 +168,8 @@ def _decades(reach: float) -> tuple[tuple[float, str], ...]:
 
 
 def _shares() -> tuple[tuple[float, str], ...]:
-    return tuple((_up(share), f"{share:g}") for share in (0.0, 0.5, 1.0))
+    return tuple((AXES.up(share), f"{share:g}") for share in (0.0, 0.5, 1.0))
 
 
 def _across(value: float, reach: float) -> float:
-    return round(LEFT + (WIDTH - RIGHT - LEFT) * (float(value) + reach) / (2 * reach), 1)
-
-
-def _up(share: float) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * float(share), 1)
+    return AXES.across((float(value) + reach) / (2 * reach))

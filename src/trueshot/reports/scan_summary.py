@@ -11,6 +11,7 @@ from typing import Any
 from trueshot.card import Card
 from trueshot.errors import RunError
 from trueshot.files import sanitize
+from trueshot.reports.axes import Axes
 from trueshot.reports.merged import Reasons
 from trueshot.reports.scan_text import number_text, ratio_text
 from trueshot.tasks import Task
@@ -184,8 +185,7 @@ def _whole(value: object) -> int | None:
 
 
 BINS = 36
-WIDTH, HEIGHT = 720, 272
-LEFT, RIGHT, TOP, BOTTOM = 46, 14, 68, 52
+AXES = Axes(width=720, height=272, left=46, right=706, top=68, bottom=220)
 ORDER = (FIRST, UNDECIDED, OTHER)  # from the axis up
 _SCORES = 10.0  # without calibration, scores up to here either way
 _ROOM = 0.15  # of log10, so that bounds of a poor calibration still span something
@@ -257,12 +257,7 @@ class Drawing:
     marks: tuple[Mark, ...]
     rows: tuple[tuple[str, str, tuple[int, ...]], ...]
     neutral: float
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+    axes: Axes = AXES
 
 
 def histogram_for(card: Card) -> Histogram:
@@ -290,12 +285,12 @@ def draw(histogram: Histogram, card: Card) -> Drawing:
 
 
 def _bars(number: int, column: Sequence[int], highest: int) -> list[Bar]:
-    step = (WIDTH - RIGHT - LEFT) / BINS
+    step = (AXES.right - AXES.left) / BINS
     found, below = [], 0
     for verdict, count in zip(ORDER, column, strict=True):
         if count:
             foot, head = _up(below, highest), _up(below + count, highest)
-            across = round(LEFT + number * step + 0.5, 1)
+            across = round(AXES.left + number * step + 0.5, 1)
             height = round(foot - head, 1)
             found.append(
                 Bar(
@@ -337,7 +332,7 @@ def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
     first, other = card.words.verdicts
     words = (f"← {first} up to here", f"{other} from here →")
     return tuple(
-        Mark(across=across, words=said, anchor="start" if 2 * across < WIDTH else "end")
+        Mark(across=across, words=said, anchor="start" if 2 * across < AXES.width else "end")
         for across, said in zip(places, words, strict=True)
     )
 
@@ -361,8 +356,8 @@ def _across(histogram: Histogram, value: float) -> float:
     share = (min(max(value, histogram.low), histogram.high) - histogram.low) / (
         histogram.high - histogram.low
     )
-    return round(LEFT + (WIDTH - RIGHT - LEFT) * share, 1)
+    return AXES.across(share)
 
 
 def _up(count: int, highest: int) -> float:
-    return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * count / highest, 1)
+    return AXES.up(count / highest)
