@@ -79,7 +79,7 @@ def test_it_learns_what_tells_the_classes_apart(frames: list[Frame], tmp_path: P
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: float
 ) -> None:
-    recipe = replace(TINY, budget=budget, replays=2)
+    recipe = replace(TINY, budget=budget)
     train_context(frames, tmp_path / "whole", recipe)
     validate, calls = context._validate, iter([False, True])
 
@@ -105,7 +105,7 @@ def test_what_learns_from_frames_changed_against_it_withstands(
     plain = replace(TINY, steps=12, validate_every=12, frozen_blocks=0, learning_rate=1e-3)
     train_context(frames, tmp_path / "plain", plain)
     recipe = replace(plain, budget=8.0, start=str(tmp_path / "plain" / "context.safetensors"))
-    recipe = replace(recipe, head_steps=0, replays=3)
+    recipe = replace(recipe, head_steps=0, steps=24, validate_every=24)
     whole = train_context(frames, tmp_path / "whole", recipe)
     validation = [frame for frame in frames if frame.part == "validation"]
     first, last = (

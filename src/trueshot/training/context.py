@@ -39,16 +39,21 @@ from trueshot.networks.efficientnet_lite import (
 from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
+from trueshot.training.against_changes import (
+    attacked_scores,
+    backward_from_both,
+    first_or_other,
+)
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, augmented, seen
 from trueshot.training.frames import Frame, classes_of, open_frame, read_frames
-from trueshot.training.replaying import attacked_scores, first_or_other, learn_replayed
 from trueshot.versions import versions
 
 _KEY = "trueshot-context"
 _ORDER, _STEP = 1, 2  # streams of random numbers
 _CHUNK = 32  # images that are judged at a time
+_RISE = 0.5  # of all steps, in which a budget rises
 _ATTACKED = 192  # frames of validation, drawn once, that are attacked
 
 
@@ -258,21 +263,17 @@ def _step(
             aims = labels
         return functional.cross_entropy(logits, aims, label_smoothing=recipe.smoothing)
 
-    if recipe.budget:
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        return learn_replayed(
-            loss_of,
-            levels,
-            optimizer,
-            budget=recipe.budget,
-            times=recipe.replays,
-            generator=generator,
-        )
-    loss = loss_of(levels)
     optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    if recipe.budget:
+        budget = recipe.budget * min(1.0, (step + 1) / (_RISE * recipe.steps))
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        found = backward_from_both(loss_of, levels, budget, generator)
+    else:
+        loss = loss_of(levels)
+        loss.backward()
+        found = float(loss.detach())
     optimizer.step()
-    return float(loss.detach())
+    return found
 
 
 def _rate(recipe: ContextRecipe, step: int) -> float:

@@ -33,8 +33,8 @@ class ContextRecipe:
         close: Share of frames that are seen from so close that the medium fills them; of
             originals a smaller part is seen as often.
         budget: Levels by which frames are changed against the network while it learns to tell
-            originals from all else; states are then chosen under attack, too. 0 for none.
-        replays: How often a minibatch is learnt from, if there is a budget, see `learn_replayed`.
+            originals from all else, see `backward_from_both`; it rises to this over half of the
+            steps. States are then chosen under attack, too. 0 for none.
         start: File of a context network to begin with, in the place of ImageNet's weights.
         validate_every: Steps between validations.
         seed: Of order, augmentation, dropout and the first weights of the last layer.
@@ -55,7 +55,6 @@ class ContextRecipe:
     colours: float = 0.0
     close: float = 0.0
     budget: float = 0.0
-    replays: int = 4
     start: str = ""
     validate_every: int = 200
     seed: int = 0
