@@ -227,8 +227,8 @@ SUBJECTS = (
         data=_task("double-jpeg-aligned-below95", 10000),
         detectors=(
             *_three("barni-histograms-short", 800, 100),
-            Trained(recipe="barni-pixels-short", iterations=500),
-            Trained(recipe="barni-noise-short", iterations=300),
+            Trained(recipe="barni-pixels-short", iterations=2500),
+            Trained(recipe="barni-noise-short", iterations=3000),
         ),
         crops=200,
         aim=95.0,
