@@ -251,6 +251,7 @@ SUBJECTS = (
         data=_manifest("cameras/manifest.csv", 4000),
         detectors=(
             *_three("bondi-short", 3000, 200),
+            Trained(recipe="mislnet-short", iterations=2500),
             Trained(recipe="yang-fusion-short", iterations=300),
         ),
         crops=50,
