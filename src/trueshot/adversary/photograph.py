@@ -125,7 +125,6 @@ class PhotographDetector(nn.Module):
             "texture": {
                 "overall": scores.mean(),
                 "highest third": highest,
-                "highest": smooth_maximum(scores),
                 # Its gradient is that of the highest third: no better place is known before.
                 "region": highest + (local.score - highest).detach(),
             }
@@ -135,7 +134,6 @@ class PhotographDetector(nn.Module):
         heights = {
             name: lattice_height(photograph, int(name.split()[1].removeprefix("1/")))
             for name in heads["lattice"].features
-            if _counts("lattice", evidence.joint)
         }
         known = {name: height for name, height in heights.items() if height is not None}
         if known:
@@ -178,10 +176,6 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
     if unknown or any("num_batches_tracked" not in name for name in missing):
         raise BundleError("its context network is none that has a gradient")
     return Detector(network, offset=OFFSET, scale=SCALE, classes=evidence.media).eval()
-
-
-def _counts(kind: str, joint: LinearModel) -> bool:
-    return any(name.split()[0] == kind for name in joint.features)
 
 
 def _check_features(card: Card, bundle: object) -> None:

@@ -39,11 +39,6 @@ from trueshot.networks.efficientnet_lite import (
 from trueshot.networks.folding import folded
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
-from trueshot.training.against_changes import (
-    attacked_scores,
-    backward_from_both,
-    first_or_other,
-)
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, augmented, seen
@@ -53,8 +48,6 @@ from trueshot.versions import versions
 _KEY = "trueshot-context"
 _ORDER, _STEP = 1, 2  # streams of random numbers
 _CHUNK = 32  # images that are judged at a time
-_RISE = 0.5  # of all steps, in which a budget rises
-_ATTACKED = 192  # frames of validation, drawn once, that are attacked
 
 
 def train_context(
@@ -83,7 +76,7 @@ def train_context(
     with claim(out):
         _claim(out, recipe, len(training), len(validation))
         classes = classes_of(frames)
-        detector = _first_state(recipe, weights, classes)
+        detector = new_context(recipe, weights, classes)
         optimizer = torch.optim.AdamW(
             detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -206,27 +199,11 @@ def _claim(out: Path, recipe: ContextRecipe, training: int, validation: int) -> 
     write_atomically(path, text)
 
 
-def _first_state(recipe: ContextRecipe, weights: Path | None, classes: Sequence[str]) -> Detector:
-    detector = new_context(recipe, weights, classes)
-    if recipe.start:
-        given = load_context(Path(recipe.start))
-        if given.classes != tuple(classes):
-            raise RunError(f"{recipe.start}: knows {', '.join(given.classes)}")
-        detector.load_state_dict(given.state_dict())
-    return detector
-
-
 def _prefix(detector: Detector, recipe: ContextRecipe) -> torch.nn.Module:
     """The part that learns nothing, folded."""
     network = _network(detector)
-    if _learns_all(recipe):
-        return torch.nn.Identity()
     first = network.blocks[: recipe.frozen_blocks]
     return folded(torch.nn.Sequential(network.stem, first).eval())
-
-
-def _learns_all(recipe: ContextRecipe) -> bool:
-    return bool(recipe.budget) and not recipe.frozen_blocks
 
 
 def _step(
@@ -247,33 +224,18 @@ def _step(
     )
     names = detector.classes
     labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
-    kept = random.random((len(chosen), recipe.features)) >= network.dropout.p
-    scale = torch.from_numpy(kept) / (1 - network.dropout.p)
-
-    def loss_of(images: Tensor) -> Tensor:
-        with torch.set_grad_enabled(bool(recipe.budget)):
-            maps = prefix((images - OFFSET) / SCALE)
-        with torch.set_grad_enabled(not head_only or bool(recipe.budget)):
-            maps = network.stem(maps) if _learns_all(recipe) else maps
-            features = network.head(network.blocks[recipe.frozen_blocks :](maps)).mean((2, 3))
-        logits = network.classifier(features * scale)
-        if recipe.budget:
-            logits, aims = first_or_other(logits), labels.clamp(max=1)
-        else:
-            aims = labels
-        return functional.cross_entropy(logits, aims, label_smoothing=recipe.smoothing)
-
+    with torch.no_grad():
+        maps = prefix((levels - OFFSET) / SCALE)
+    with torch.set_grad_enabled(not head_only):
+        features = network.head(network.blocks[recipe.frozen_blocks :](maps)).mean((2, 3))
+    kept = random.random(tuple(features.shape)) >= network.dropout.p
+    features = features * torch.from_numpy(kept) / (1 - network.dropout.p)
+    logits = network.classifier(features)
+    loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
     optimizer.zero_grad(set_to_none=True)
-    if recipe.budget:
-        budget = recipe.budget * min(1.0, (step + 1) / (_RISE * recipe.steps))
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        found = backward_from_both(loss_of, levels, budget, generator)
-    else:
-        loss = loss_of(levels)
-        loss.backward()
-        found = float(loss.detach())
+    loss.backward()
     optimizer.step()
-    return found
+    return float(loss.detach())
 
 
 def _rate(recipe: ContextRecipe, step: int) -> float:
@@ -299,7 +261,8 @@ def _chosen(frames: Sequence[Frame], recipe: ContextRecipe, step: int) -> list[F
 def _validate(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe, at: Progress, out: Path
 ) -> None:
-    area = _area(detector, frames, recipe)
+    scores = scores_of(detector, frames, recipe)
+    area = float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
     log = out / "log.jsonl"
     best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)
     facts = {"step": at.step, "validation_auc": area}
@@ -308,24 +271,6 @@ def _validate(
     loss = at.sums["loss"] / at.counted
     append_line(log, {**facts, "loss": loss, "seconds": at.seconds})
     at.sums, at.counted = {}, 0
-
-
-def _area(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) -> float:
-    """Under the ROC curve, of all frames; if there is a budget, of some that are attacked."""
-    if not recipe.budget:
-        scores = scores_of(detector, frames, recipe)
-    else:
-        drawn = np.random.default_rng(0).permutation(len(frames))[:_ATTACKED]
-        frames = [frames[number] for number in drawn]
-        chunks = (frames[first : first + _CHUNK] for first in range(0, len(frames), _CHUNK))
-        scores = torch.cat([_attacked(detector, chunk, recipe) for chunk in chunks])
-    return float(roc_auc_score([frame.label for frame in frames], scores.numpy()))
-
-
-def _attacked(detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe) -> Tensor:
-    images = _levels([seen(open_frame(frame), recipe) for frame in frames])
-    labels = torch.tensor([frame.label for frame in frames])
-    return attacked_scores(detector, images, labels, recipe.budget)
 
 
 def _network(detector: Detector) -> EfficientNetLite0:

@@ -22,8 +22,7 @@ class ContextRecipe:
         steps: In all; minibatches.
         head_steps: The first ones, in which the last layer learns alone.
         batch: Frames of a step.
-        frozen_blocks: Of the sixteen, the first ones, which learn nothing; nor does the stem before
-            them, unless there are none and a budget.
+        frozen_blocks: Of the sixteen, the first ones, which learn nothing.
         learning_rate: Of the later blocks; it rises over a tenth of their steps and falls to 0 as
             a cosine.
         head_learning_rate: Of the last layer while it learns alone.
@@ -32,10 +31,6 @@ class ContextRecipe:
         colours: How far saturation and contrast are turned up or down, in powers of two.
         close: Share of frames that are seen from so close that the medium fills them; of
             originals a smaller part is seen as often.
-        budget: Levels by which frames are changed against the network while it learns to tell
-            originals from all else, see `backward_from_both`; it rises to this over half of the
-            steps. States are then chosen under attack, too. 0 for none.
-        start: File of a context network to begin with, in the place of ImageNet's weights.
         validate_every: Steps between validations.
         seed: Of order, augmentation, dropout and the first weights of the last layer.
     """
@@ -54,8 +49,6 @@ class ContextRecipe:
     smoothing: float = 0.05
     colours: float = 0.0
     close: float = 0.0
-    budget: float = 0.0
-    start: str = ""
     validate_every: int = 200
     seed: int = 0
 
