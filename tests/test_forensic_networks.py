@@ -19,6 +19,7 @@ from trueshot.networks.barni import CoefficientHistograms
 from trueshot.networks.median_residual import LocalResponse, MedianResidual
 from trueshot.networks.mislnet import ConstrainedConvolution, MISLnet
 from trueshot.networks.wavelets import NoiseResidual
+from trueshot.networks.yang_fusion import ResidualBlock
 from trueshot.onnx import export_onnx, scores_by_torch
 from trueshot.training import load_recipe, recipe_names
 
@@ -225,6 +226,24 @@ def test_a_detector_goes_through_file_folding_and_onnx_unchanged(name: str, tmp_
     if name in ("mfnet", "barni-histograms"):
         _, difference = export_onnx(again, said, "0" * 64, tmp_path / "d.onnx")
         assert difference < 1e-4
+
+
+def test_what_yangs_blocks_bring_over_is_a_convolution_at_a_stride() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock(8, 8)
+    (brought,) = (m for m in block.brought if isinstance(m, nn.Conv2d))
+    images = torch.randn(32, 8, 64, 64).to(memory_format=torch.channels_last).requires_grad_()
+    taken = images[:, :, ::2, ::2]
+    upstream = torch.randn(32, 8, 32, 32)
+    found = torch.autograd.grad(brought(taken), (images, brought.weight), upstream)
+    exact, weight = (each.detach().double().requires_grad_() for each in (images, brought.weight))
+    strided = nn.functional.conv2d(exact, weight, stride=2)
+    wanted = torch.autograd.grad(strided, (exact, weight), upstream.double())
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-2)
+    block(images).sum().backward()  # of these shapes, oneDNN cannot do it at a stride
+    assert images.grad is not None
+    assert torch.isfinite(images.grad).all()
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -38,6 +38,9 @@ class YangFusionSettings(NetworkSettings):
 class ResidualBlock(nn.Module):
     """Two convolutions at a stride of 2, and the input brought to their size by one of 1 × 1.
 
+    That one is given every second pixel, which is the same as a stride of 2: in gradients of some
+    1 × 1 convolutions at a stride oneDNN, as in PyTorch 2.13, writes beyond its memory.
+
     Source: He et al. 2016, arXiv:1512.03385.
     """
 
@@ -45,10 +48,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         second = normalised(after, after, 3)[:-1]
         self.layers = nn.Sequential(*normalised(before, after, 3, stride=2), *second)
-        self.brought = nn.Sequential(*normalised(before, after, 1, stride=2)[:-1])
+        self.brought = nn.Sequential(*normalised(before, after, 1)[:-1])
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.relu(self.layers(features) + self.brought(features))
+        return torch.relu(self.layers(features) + self.brought(features[:, :, ::2, ::2]))
 
 
 @register("yang-fusion")
