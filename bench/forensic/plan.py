@@ -252,7 +252,7 @@ SUBJECTS = (
         detectors=(
             *_three("bondi-short", 3000, 200),
             Trained(recipe="mislnet-short", iterations=2500),
-            Trained(recipe="yang-fusion-short", iterations=300),
+            Trained(recipe="yang-fusion-short", iterations=3000),
         ),
         crops=50,
         classes=8,
