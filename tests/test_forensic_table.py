@@ -125,6 +125,16 @@ def test_a_cell_is_what_its_result_counts_and_others_are_not_yet(
     assert "secure (Zhao et al.): nothing measured yet" in text
 
 
+def test_results_of_two_detectors_make_no_row(forensic: Any, tmp_path: Path) -> None:
+    subject = forensic.plan.SUBJECTS[0]
+    plain = subject.detectors[0]
+    for suite in ("forensics", "more"):
+        result = replace(counted(), bundle_sha256=suite)
+        save_result(tmp_path / Path(subject.result(plain, suite)).name, result)
+    with pytest.raises(ValueError, match=f"{subject.run_of(plain)}: results of two detectors"):
+        forensic.page.page(tmp_path)
+
+
 def counted() -> EvaluationResult:
     """Eight crops of four photographs: six right, two of them so under PGD, four in memory."""
     labels = np.array([0, 1] * 4)

@@ -29,6 +29,11 @@ class Measured:
     more: EvaluationResult | None
     strong: EvaluationResult | None
 
+    def __post_init__(self) -> None:
+        bundles = {one.bundle_sha256 for one in (self.singles, self.more, self.strong) if one}
+        if len(bundles) > 1:
+            raise ValueError(f"{self.subject.run_of(self.trained)}: results of two detectors")
+
     @property
     def clean(self) -> Proportion | None:
         """Right without an attack."""
