@@ -44,7 +44,7 @@ def augmented(
     """
     is_frame, side = recipe.view == "frame", recipe.side
     if is_frame and random.random() < recipe.close:
-        box = _close_by(image, outline, random)
+        box = close_by(image, outline, random)
     else:
         box = _box(image, random) if is_frame else _square(image, side, random)
     image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
@@ -70,10 +70,20 @@ def augmented(
     return np.asarray(image)
 
 
-def _close_by(
+def close_by(
     image: Image.Image, outline: Sequence[tuple[float, float]], random: Random
 ) -> tuple[float, float, float, float]:
-    """A box inside of a convex outline; where there is none to be found, a smaller part."""
+    """What is seen from so close that the medium fills it.
+
+    Args:
+        image: A frame.
+        outline: Of the medium in it, convex, corners (x, y) in pixels; empty where there is none.
+        random: Draws the box.
+
+    Returns:
+        A box (left, upper, right, lower) inside of the outline; a smaller part of the frame where
+        none is found.
+    """
     if outline:
         corners = np.array(outline)
         low, high = np.maximum(corners.min(0), 0), np.minimum(corners.max(0), image.size)
