@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import requests
 import schemathesis
 import schemathesis.specs.openapi.schemas  # rewritten by pytest: not beside a service that parses
 from conftest import HANGS
@@ -78,8 +79,25 @@ def test_every_answer_is_one_that_is_described(
 
 
 def _is_sent_whole(case: schemathesis.Case) -> bool:
-    """Whether no argument was drawn that an address cannot have: of no value at all."""
-    return not any(value in (None, [], {}) for value in (case.query or {}).values())
+    """Whether no argument was drawn that an address cannot have: of no value, or of empty ones."""
+    return all(_values_of(value) for value in (case.query or {}).values())
+
+
+def _values_of(value: object) -> list[object]:
+    """What of a drawn value gets into an address; of lists and objects their members."""
+    values = list(value) if isinstance(value, list | dict) else [value]
+    return [each for each in values if each is not None and each not in ([], {})]
+
+
+def test_arguments_that_get_into_no_address_are_not_taken_for_sent() -> None:
+    for value in (None, [], {}, [None], [{}, {}], [[]]):
+        sent = requests.Request("GET", "http://host/", params={"name": value}).prepare().url
+        assert "name" not in str(sent)
+        assert not _values_of(value)
+    for value in ("", 0, False, [0], [{}, 1], {"a": 1}, [[1]]):
+        sent = requests.Request("GET", "http://host/", params={"name": value}).prepare().url
+        assert "name" in str(sent)
+        assert _values_of(value)
 
 
 def test_the_answer_for_a_photograph_is_the_one_that_is_described(

@@ -57,7 +57,6 @@ _FORM = {
             }
         },
         "required": ["file"],
-        "additionalProperties": False,
     }
 }
 _SEVERAL = {"requestBody": {"required": True, "content": {**_ONE, "multipart/form-data": _FORM}}}
