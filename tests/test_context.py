@@ -16,7 +16,7 @@ from trueshot.errors import BundleError, DatasetError, LeakError, RunError
 from trueshot.inference import Predictor
 from trueshot.inference.context import SIDE, context_frame
 from trueshot.networks import EfficientNetLite0
-from trueshot.training import context
+from trueshot.training import context, frame_run
 from trueshot.training.context import (
     load_context,
     new_context,
@@ -79,7 +79,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_context(frames, tmp_path / "whole", TINY)
-    validate, calls = context._validate, iter([False, True])
+    validate, calls = frame_run._validate, iter([False, True])
 
     def interrupted(*arguments: object) -> None:
         if next(calls):
@@ -87,7 +87,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
         validate(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(context, "_validate", interrupted)
+        patch.setattr(frame_run, "_validate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_context(frames, tmp_path / "halves", TINY)
     train_context(frames, tmp_path / "halves", TINY)
@@ -118,13 +118,13 @@ def test_the_state_that_is_kept_did_best_on_validation(
     areas = iter([0.6, 0.9, 0.7])
     monkeypatch.setattr(context, "roc_auc_score", lambda *_: next(areas))
     kept: list[object] = []
-    save = context.save_context
+    save = frame_run.save_context
 
     def noted(path: Path, detector: Detector, *, facts: dict[str, object]) -> None:
         kept.append(facts["step"])
         save(path, detector, facts=facts)
 
-    monkeypatch.setattr(context, "save_context", noted)
+    monkeypatch.setattr(frame_run, "save_context", noted)
     train_context(frames, tmp_path, TINY)
     assert kept == [2, 4]
 
@@ -136,7 +136,7 @@ def test_every_epoch_takes_every_frame_once(frames: list[Frame]) -> None:
         taken = [
             frame.path
             for step in range(epoch * steps, (epoch + 1) * steps)
-            for frame in context._chosen(training, TINY, step)
+            for frame in frame_run.drawn_frames(training, TINY, step)
         ]
         assert sorted(taken) == sorted(frame.path for frame in training)
 

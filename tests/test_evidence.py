@@ -98,6 +98,7 @@ def test_a_region_is_found_where_neighbours_agree_and_not_where_one_crop_is_high
     assert found.box == (6 * 64, 5 * 64, 9 * 64, 8 * 64)
     assert found.overall == pytest.approx((6 + 9 * 2) / 100)
     assert found.highest_third == pytest.approx((6 + 9 * 2) / 33)
+    assert found.highest == 6
 
 
 def test_one_crop_counts_for_itself_and_few_are_drawn_to_the_mean() -> None:

@@ -16,7 +16,7 @@ from test_evidence import KINDS, photograph
 
 from trueshot.bundle import save_bundle
 from trueshot.calibrating import CalibrationSettings, make_bundle
-from trueshot.calibrating.joining import joined, main
+from trueshot.calibrating.joining import JOINS, joined, main
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Card
@@ -175,6 +175,7 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
         {
             "texture: overall": random.normal(2 * (n % 2), 3),
             "texture: highest third": random.normal(n % 2, 5),
+            "texture: highest": random.normal(n % 2, 2),
             "context: logit": random.normal(8 * (n % 2), 2),
             "lattice: luma 1/1 height": random.normal(4 + 6 * (n % 2), 1),
         }
@@ -186,7 +187,14 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
         )
         for n, row in enumerate(rows)
     )
-    model = joined(KINDS, Scores(findings=found, unread=()))
+    scores = Scores(findings=found, unread=())
+    robust, model = (joined(KINDS, scores, JOINS[name]) for name in ("robust", "accurate"))
+    for kind, head in robust.heads.items():
+        values = [head.score({n: row[f"{kind}: {n}"] for n in head.features}) for row in rows]
+        assert np.std(values) == pytest.approx(1, abs=0.02), kind
+    assert robust.heads["texture"].features == ("highest",)
+    assert robust.joint is not None
+    assert robust.joint.score({"texture": 1.0, "context": -2.0, "lattice for": 9.0}) == -1
     said = {
         kind: [head.score({name: row[f"{kind}: {name}"] for name in head.features}) for row in rows]
         for kind, head in model.heads.items()
@@ -204,7 +212,7 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
     assert model.joint is not None
     assert model.joint.score({"texture": 1.0, "context": -2.0, "lattice for": 0.5}) == -0.5
     with pytest.raises(CalibrationError, match="says the same"):
-        joined(KINDS, Scores(findings=found[:1] * 2, unread=()))
+        joined(KINDS, Scores(findings=found[:1] * 2, unread=()), JOINS["accurate"])
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:

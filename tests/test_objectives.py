@@ -302,14 +302,14 @@ def test_the_kept_detector_is_the_running_mean_of_the_steps() -> None:
     state = begin(recipe, CPU, Processes(), None)
     weights = state.detector.network.classifier.bias
     expected = weights.detach().clone()
+    assert state.average is not None
     for step in range(40):
         with torch.no_grad():
             weights += 1.0
-        keep(state, 0.9)
+        keep(state.average, state.detector, state.at.step, 0.9)
         share = min(0.9, (step + 1) / (step + 10))
         expected = share * expected + (1 - share) * weights.detach()
         state.at.step += 1
-    assert state.average is not None
     torch.testing.assert_close(state.average.network.classifier.bias.detach(), expected)
     assert isinstance(state, State)
     assert state.kept is state.average
@@ -331,9 +331,9 @@ def test_a_run_with_an_average_ends_with_it_and_goes_on_where_it_was(
     class Stop(Exception):
         pass
 
-    def stop(state: State, share: float) -> None:
-        keep(state, share)
-        if state.at.step == 3:
+    def stop(average: Detector, detector: Detector, step: int, share: float) -> None:
+        keep(average, detector, step, share)
+        if step == 3:
             raise Stop
 
     monkeypatch.setattr("trueshot.training.loop.keep", stop)

@@ -125,6 +125,7 @@ class PhotographDetector(nn.Module):
             "texture": {
                 "overall": scores.mean(),
                 "highest third": highest,
+                "highest": smooth_maximum(scores),
                 # Its gradient is that of the highest third: no better place is known before.
                 "region": highest + (local.score - highest).detach(),
             }

@@ -1,6 +1,7 @@
 """Make a detector that joins kinds of evidence, by the spread of each on staged photographs.
 
     python -m trueshot.calibrating.joining CONTEXT TEXTURE… --spread MANIFEST --out FILE
+        [--as robust]
 
 Context is a network that `training.context` left, texture a bundle that judges crops; several
 LCNNs become an ensemble. Each kind of evidence is divided by its standard deviation over staged
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,18 +32,49 @@ from trueshot.card import EvidenceModel, InputContract
 from trueshot.errors import BundleError, CalibrationError, TrueshotError
 
 CROPS = 64
-JOINED = ("texture", "context", "lattice for")
-# What is averaged into a kind of evidence; of several features each has a half.
-FEATURES = {
-    "texture": ("overall", "highest third"),
-    "context": ("logit",),
-    "lattice": ("luma 1/1 height",),
-}
-# A piece shows one thing: there is no region in it to be found.
-PIECES = {"texture": ("overall",)}
+
 _ONE_SIDED = "lattice"
 _BEYOND = 1.0  # deviations of originals above their mean, from which on it is evidence
 _UNJOINED = "unjoined.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Join:
+    """What is joined.
+
+    Args:
+        features: What is averaged into each kind of evidence; of several each has an equal part.
+        pieces: What takes their place of a piece of a photograph.
+        joined: What the score is the sum of, see `joint_features`.
+    """
+
+    features: Mapping[str, tuple[str, ...]]
+    pieces: Mapping[str, tuple[str, ...]]
+    joined: tuple[str, ...]
+
+
+JOINS = {
+    # A piece shows one thing: there is no region in it to be found.
+    "accurate": Join(
+        features={
+            "texture": ("overall", "highest third"),
+            "context": ("logit",),
+            "lattice": ("luma 1/1 height",),
+        },
+        pieces={"texture": ("overall",)},
+        joined=("texture", "context", "lattice for"),
+    ),
+    # A lattice beside its surroundings is written, or wiped out, by a level of noise.
+    "robust": Join(
+        features={
+            "texture": ("highest",),
+            "context": ("logit",),
+            "lattice": ("luma 1/1 height",),
+        },
+        pieces={},
+        joined=("texture", "context"),
+    ),
+}
 
 
 def join_evidence(
@@ -51,6 +83,7 @@ def join_evidence(
     out: Path,
     spread: Path,
     *,
+    join: Join = JOINS["accurate"],
     crops: int = CROPS,
     workers: int | None = None,
 ) -> EvidenceModel:
@@ -63,6 +96,7 @@ def join_evidence(
         context: As `save_context` wrote it.
         out: The bundle to write.
         spread: Staged photographs, whole and parts of them; the validation part is taken.
+        join: What is joined.
         crops: At most so many of a photograph.
         workers: Processes.
 
@@ -78,24 +112,25 @@ def join_evidence(
     ledger = out.with_name(f"{out.name}.{bundle_sha256(unjoined)[:12]}.ledger")
     scores = gather(unjoined, photographs_of(spread, "validation"), ledger, workers)
     assert bundle.card.evidence is not None
-    model = joined(bundle.card.evidence.media, scores)
+    model = joined(bundle.card.evidence.media, scores, join)
     write_bundle(out, replace(bundle, card=bundle.card.model_copy(update={"evidence": model})))
     return model
 
 
-def joined(media: tuple[str, ...], scores: Scores) -> EvidenceModel:
+def joined(media: tuple[str, ...], scores: Scores, join: Join) -> EvidenceModel:
     """Heads that divide each kind of evidence by its spread, and their sum.
 
     Args:
         media: As of `EvidenceModel`.
         scores: Of photographs by a detector that joins nothing yet.
+        join: What is joined.
     """
-    heads = {kind: _head(kind, names, scores) for kind, names in FEATURES.items()}
-    ones, noughts = (1.0,) * len(JOINED), (0.0,) * len(JOINED)
+    heads = {kind: _head(kind, names, scores) for kind, names in join.features.items()}
+    ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
     joint = LinearModel(
-        features=JOINED, means=noughts, deviations=ones, weights=ones, intercept=0.0
+        features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
-    pieces = {kind: _head(kind, names, scores) for kind, names in PIECES.items()}
+    pieces = {kind: _head(kind, names, scores) for kind, names in join.pieces.items()}
     return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
 
@@ -180,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("context", type=Path)
     parser.add_argument("textures", type=Path, nargs="+")
     parser.add_argument("--spread", type=Path, required=True, help="manifest of staged photographs")
+    parser.add_argument("--as", dest="join", choices=JOINS, default="accurate")
     parser.add_argument("--crops", type=int, default=CROPS)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=None)
@@ -190,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             given.context,
             given.out,
             given.spread,
+            join=JOINS[given.join],
             crops=given.crops,
             workers=given.workers,
         )

@@ -99,6 +99,7 @@ class EvidenceJudge:
                 "region": texture.score,
                 "overall": texture.overall,
                 "highest third": texture.highest_third,
+                "highest": texture.highest,
             }
         if lattice.region is not None:
             features["lattice"] = lattice.features

@@ -22,6 +22,7 @@ class TextureRegion:
         score: Mean of the scores of the crops there.
         overall: Mean of all crops.
         highest_third: Mean of the third of the crops that score highest, wherever they lie.
+        highest: Of all crops.
         local: Of each crop, the mean of its surroundings, shape (n,).
         box: Top, left, bottom and right of the crops of the region, in pixels.
     """
@@ -29,6 +30,7 @@ class TextureRegion:
     score: float
     overall: float
     highest_third: float
+    highest: float
     local: Floats
     box: tuple[int, int, int, int]
 
@@ -61,6 +63,7 @@ def most_convincing_region(corners: Corners, scores: Floats, side: int) -> Textu
         score=float(local[best]),
         overall=overall,
         highest_third=float(np.sort(scores)[-max(1, len(scores) // 3) :].mean()),
+        highest=float(scores.max()),
         local=local,
         box=(int(top), int(left), int(bottom), int(right)),
     )

@@ -18,6 +18,7 @@ from trueshot.networks.registry import (
     load,
     register,
 )
+from trueshot.networks.resnet import ResNet
 from trueshot.networks.spectral import SpectralNetwork
 from trueshot.networks.tuama import Tuama
 from trueshot.networks.yang_fusion import YangFusion
@@ -38,6 +39,7 @@ __all__ = [
     "MedianResidualCNN",
     "Network",
     "NetworkSettings",
+    "ResNet",
     "SpectralNetwork",
     "Tuama",
     "YangFusion",

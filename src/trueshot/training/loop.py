@@ -113,7 +113,9 @@ class _Run:
             )
         state.optimizer.step()
         project(state.detector)
-        keep(state, self.recipe.schedule.averaging)
+        if state.average is not None:
+            share = self.recipe.schedule.averaging
+            keep(state.average, state.detector, state.at.step, share)
         return parts
 
 

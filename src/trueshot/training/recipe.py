@@ -29,6 +29,7 @@ from trueshot.networks.mfnet import MFNetSettings
 from trueshot.networks.mislnet import MISLnetSettings
 from trueshot.networks.own import give, is_given
 from trueshot.networks.registry import NETWORKS, NetworkSettings
+from trueshot.networks.resnet import ResNetSettings
 from trueshot.networks.spectral import SpectralSettings
 from trueshot.networks.tuama import TuamaSettings
 from trueshot.networks.yang_fusion import YangFusionSettings
@@ -152,6 +153,7 @@ class Recipe(Settings):
         Annotated[LCNNSettings, Tag("lcnn")]
         | Annotated[SpectralSettings, Tag("spectral")]
         | Annotated[EfficientNetLite0Settings, Tag("efficientnet-lite0")]
+        | Annotated[ResNetSettings, Tag("resnet")]
         | Annotated[MedianResidualSettings, Tag("median-residual")]
         | Annotated[MFNetSettings, Tag("mfnet")]
         | Annotated[MISLnetSettings, Tag("mislnet")]

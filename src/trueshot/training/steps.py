@@ -212,21 +212,21 @@ def _climb(detector: Detector, radius: float) -> list[Tensor]:
 
 
 @torch.no_grad()
-def keep(state: State, share: float) -> None:
-    """Move the average towards the detector.
+def keep(average: Detector, detector: Detector, step: int, share: float) -> None:
+    """Move a running mean of a detector towards it.
 
-    In the first steps less of the average is kept, (s + 1) / (s + 10) at step s: so what counts is
+    In the first steps less of the mean is kept, (s + 1) / (s + 10) at step s: so what counts is
     about the last ninth of the steps so far, and hardly the weights that the run began with.
 
     Args:
-        state: Before its count of steps is raised, after the step was taken.
-        share: Of the average that is kept, once there are enough steps.
+        average: Is changed.
+        detector: After the step was taken.
+        step: Counted from 0.
+        share: Of the mean that is kept, once there are enough steps.
     """
-    if state.average is None:
-        return
-    share = min(share, (state.at.step + 1) / (state.at.step + 10))
-    now = state.detector.state_dict()
-    for name, mean in state.average.state_dict().items():
+    share = min(share, (step + 1) / (step + 10))
+    now = detector.state_dict()
+    for name, mean in average.state_dict().items():
         if mean.is_floating_point():
             mean.lerp_(now[name], 1 - share)
         else:

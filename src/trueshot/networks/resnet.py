@@ -1,0 +1,91 @@
+"""A small residual network for whole frames at reduced size.
+
+Source: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385. From the
+paper are its basic blocks and the doubling of filters where places are halved; a stem of stride 4
+without a maximum, three stages and their few filters are choices of ours, for a CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trueshot.networks.layers import check_classes, normalised
+from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
+
+WIDTH = 32
+_STAGES, _BLOCKS = 3, 2
+
+
+class ResNetSettings(NetworkSettings):
+    """The residual network and its arguments."""
+
+    name: Literal["resnet"]
+    width: Filters = Field(default=WIDTH, description="Filters of the first stage.")
+
+
+@register("resnet")
+class ResNet(Network):
+    """A stem, three stages of two basic blocks, the mean over all places, one linear layer.
+
+    Args:
+        classes: Number of logits.
+        width: Filters of the first stage; each stage after it has twice as many.
+
+    Raises:
+        ValueError: Fewer than two classes.
+    """
+
+    Settings = ResNetSettings
+
+    def __init__(self, classes: int = 2, width: int = WIDTH) -> None:
+        super().__init__()
+        self.classes = check_classes(classes)
+        self.stem = nn.Sequential(*normalised(3, width, 7, stride=4))
+        layers, before = [], width
+        for stage in range(_STAGES):
+            after = width << stage
+            for block in range(_BLOCKS):
+                layers.append(BasicBlock(before, after, 2 if stage and not block else 1))
+                before = after
+        self.stages = nn.Sequential(*layers)
+        self.classifier = nn.Linear(before, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        logits: Tensor = self.classifier(self._maps(images).mean((2, 3)))
+        return logits
+
+    def explained(self, images: Tensor) -> Explained:
+        """Logits, and those of each place before the mean over the frame.
+
+        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
+        """
+        maps = self._maps(images)
+        weight, bias = self.classifier.weight, self.classifier.bias
+        evidence = functional.conv2d(maps, weight[:, :, None, None], bias)
+        return Explained(logits=self.classifier(maps.mean((2, 3))), evidence=evidence)
+
+    def _maps(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.stages(self.stem(images))
+        return maps
+
+
+class BasicBlock(nn.Module):
+    """Two layers of 3×3 filters, and what they were given added to what they say."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *normalised(before, after, 3, stride=stride),
+            *normalised(after, after, 3, activation=nn.Identity),
+        )
+        fits = before == after and stride == 1
+        changed = [] if fits else normalised(before, after, 1, stride=stride, activation=nn.Identity)
+        self.shortcut = nn.Sequential(*changed)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return functional.relu(self.shortcut(maps) + self.layers(maps))

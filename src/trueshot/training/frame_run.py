@@ -1,0 +1,149 @@
+"""The run of a network that learns from whole frames: steps, validations, what is kept."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trueshot.detector import Detector
+from trueshot.errors import DatasetError, RunError
+from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
+from trueshot.progress import progress
+from trueshot.tasks.recapture import RECAPTURE
+from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+from trueshot.training.context_file import save_context
+from trueshot.training.frame_augmentation import Bytes
+from trueshot.training.frames import Frame
+
+BEST = "context.safetensors"
+_ORDER = 1  # a stream of random numbers
+
+
+class Drawn(Protocol):
+    """The settings by which frames are drawn."""
+
+    @property
+    def seed(self) -> int:
+        """Of the order."""
+
+    @property
+    def batch(self) -> int:
+        """Frames of a step."""
+
+
+class Run(Protocol):
+    """A training: what learns, one step of it, and how well it does by now.
+
+    Attributes:
+        detector: Learns.
+        optimizer: Its own.
+        average: What is judged and kept, if that is a running mean of the detector.
+        facts: Of the file that is kept.
+    """
+
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    average: Detector | None
+    facts: Mapping[str, object]
+
+    def step(self, number: int) -> float:
+        """One minibatch; its loss."""
+
+    def judge(self) -> float:
+        """AUC on validation."""
+
+
+def run(
+    start: Callable[[], Run], out: Path, settings: Mapping[str, object], steps: int, every: int
+) -> None:
+    """Train; a run that was interrupted goes on, to the same bits.
+
+    Args:
+        start: Makes what learns, once the folder is ours.
+        out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
+            context.safetensors, the state that did best on validation.
+        settings: All that the run depends on.
+        steps: In all.
+        every: Steps between validations.
+
+    Raises:
+        RunError: The folder holds another run.
+    """
+    with claim(out):
+        _claim(out, settings)
+        training, at = start(), Progress()
+        checkpoint, log = out / "checkpoint.safetensors", out / "log.jsonl"
+        detector, optimizer = training.detector, training.optimizer
+        if checkpoint.exists():
+            at = load_checkpoint(checkpoint, detector, optimizer, training.average)
+        write_lines(log, [line for line in read_lines(log) if line["step"] <= at.step])
+        with progress("context", steps, at.step) as advance:
+            while at.step < steps:
+                started = time.monotonic()
+                loss = training.step(at.step)
+                at.step += 1
+                at.sums = {"loss": at.sums.get("loss", 0.0) + loss}
+                at.counted += 1
+                at.seconds += time.monotonic() - started
+                advance(1, f"loss {loss:.3f}")
+                if at.step % every == 0 or at.step == steps:
+                    _validate(training, at, out)
+                    save_checkpoint(checkpoint, detector, optimizer, at, training.average)
+
+
+def _claim(out: Path, settings: Mapping[str, object]) -> None:
+    text = json.dumps(dict(settings), indent=1) + "\n"
+    path = out / "recipe.json"
+    if path.exists() and path.read_text("utf-8") != text:
+        raise RunError(f"{out}: holds a run with other settings; choose another folder")
+    write_atomically(path, text)
+
+
+def _validate(training: Run, at: Progress, out: Path) -> None:
+    area, log = training.judge(), out / "log.jsonl"
+    best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)
+    facts = {"step": at.step, "validation_auc": area}
+    if area > best:
+        kept = training.detector if training.average is None else training.average
+        save_context(out / BEST, kept, facts={**training.facts, **facts})
+    append_line(log, {**facts, "loss": at.sums["loss"] / at.counted, "seconds": at.seconds})
+    at.sums, at.counted = {}, 0
+
+
+def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:
+    """The frames of a part.
+
+    Raises:
+        DatasetError: It lacks a class.
+    """
+    part = [frame for frame in frames if frame.part == name]
+    if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
+        raise DatasetError(f"part {name}: frames of both classes wanted")
+    return part
+
+
+def drawn_frames(frames: Sequence[Frame], by: Drawn, step: int) -> list[Frame]:
+    """Those of a step: each epoch takes every frame once, in an order of its own."""
+    places = np.arange(step * by.batch, (step + 1) * by.batch)
+    epochs, numbers = np.divmod(places, len(frames))
+    orders = {
+        int(epoch): np.random.default_rng((by.seed, _ORDER, epoch)).permutation(len(frames))
+        for epoch in np.unique(epochs)
+    }
+    return [
+        frames[orders[int(epoch)][number]] for epoch, number in zip(epochs, numbers, strict=True)
+    ]
+
+
+def levels_of(images: Sequence[Bytes]) -> Tensor:
+    """Shape (n, 3, side, side), channels last."""
+    stacked = torch.from_numpy(np.stack(images))
+    return stacked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)

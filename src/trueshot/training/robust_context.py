@@ -1,0 +1,208 @@
+"""Training of a small network of whole frames that are changed against it while it learns.
+
+    python -m trueshot.training.robust_context MANIFEST OUT [setting=value …]
+
+Each minibatch is shown several times, changed each time by a further step up the loss, whose one
+gradient serves weights and change alike. Source: Shafahi et al. 2019, "Adversarial training for
+free!", arXiv:1904.12843. The network begins with random weights: one that ImageNet has taught looks
+at details that a level wipes out, and does not unlearn that in the time there is on a CPU. The
+budget rises from nothing, for the first steps learn nothing at full budget. What is judged and kept
+is a running mean of the weights (docs/training.md).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+from torch.nn import functional
+
+from trueshot.attacks import PGD, perturb
+from trueshot.detector import Detector
+from trueshot.networks.efficientnet_lite import OFFSET, SCALE
+from trueshot.networks.resnet import WIDTH, ResNet
+from trueshot.training.context_file import load_context
+from trueshot.training.context_recipe import ContextRecipe
+from trueshot.training.frame_augmentation import augmented, seen
+from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run
+from trueshot.training.frames import Frame, open_frame, read_frames
+from trueshot.training.steps import keep
+
+_STEP = 3  # a stream of random numbers
+_RISING, _WARMING = 0.3, 0.05  # shares of the steps in which the budget, and the rate, rise
+_CHUNK = 50  # frames that are judged at a time
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustContextRecipe:
+    """All settings of a training.
+
+    Args:
+        side: Of what the network sees, in pixels.
+        width: Of the network.
+        steps: Minibatches.
+        batch: Frames of a minibatch.
+        replays: How often each minibatch is shown.
+        budget: Of the change, L∞, in levels.
+        learning_rate: It rises over a twentieth of the steps and falls to 0 along a line.
+        weight_decay: Of AdamW.
+        averaging: Share of the running mean of the weights that is kept at each showing.
+        colours: See `ContextRecipe`.
+        close: See `ContextRecipe`.
+        judged: Frames of each class that validation attacks.
+        judged_budget: In levels, by PGD of ten steps.
+        validate_every: Steps between validations.
+        seed: Of first weights, order, augmentation and the start of the change.
+    """
+
+    side: int = 96
+    width: int = WIDTH
+    steps: int = 2000
+    batch: int = 64
+    replays: int = 4
+    budget: float = 3.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    averaging: float = 0.998
+    colours: float = 0.7
+    close: float = 0.3
+    judged: int = 125
+    judged_budget: float = 2.0
+    validate_every: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.side // 32, self.steps, self.batch, self.replays, self.judged) < 1:
+            raise ValueError("a side of 32 px or more, and positive counts, wanted")
+
+    @property
+    def frames(self) -> ContextRecipe:
+        """How frames are looked at."""
+        return ContextRecipe(side=self.side, colours=self.colours, close=self.close)
+
+
+def train_robust_context(
+    frames: Sequence[Frame], out: Path, recipe: RobustContextRecipe
+) -> Detector:
+    """Train; a run that was interrupted goes on, to the same bits.
+
+    Args:
+        frames: Those of the parts train and validation are used.
+        out: Folder of the run, see `frame_run.run`.
+        recipe: Its settings.
+
+    Returns:
+        The detector that did best on validation, under attack.
+
+    Raises:
+        RunError: The folder holds another run.
+        DatasetError: A part lacks a class.
+    """
+    training, validation = (part_of(frames, name) for name in ("train", "validation"))
+    counts = {"training": len(training), "validation": len(validation)}
+
+    def start() -> _Training:
+        return _Training(recipe, training, validation)
+
+    run(start, out, {**asdict(recipe), **counts}, recipe.steps, recipe.validate_every)
+    return load_context(out / BEST)
+
+
+class _Training:
+    """See `frame_run.Run`."""
+
+    def __init__(
+        self, recipe: RobustContextRecipe, training: Sequence[Frame], validation: Sequence[Frame]
+    ) -> None:
+        self.recipe, self.training = recipe, training
+        self.facts = {**asdict(recipe), "network": {"name": "resnet", "width": recipe.width}}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            network = ResNet(width=recipe.width)
+        self.detector = Detector(network, offset=OFFSET, scale=SCALE)
+        self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.detector).eval()
+        self.optimizer = torch.optim.AdamW(
+            self.detector.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        shown = [
+            frame
+            for label in range(2)
+            for frame in [each for each in validation if each.label == label][: recipe.judged]
+        ]
+        self.labels = torch.tensor([frame.label for frame in shown])
+        self.levels = levels_of([seen(open_frame(frame), recipe.frames) for frame in shown])
+
+    def step(self, number: int) -> float:
+        recipe = self.recipe
+        for group in self.optimizer.param_groups:
+            group["lr"] = _rate(recipe, number)
+        chosen = drawn_frames(self.training, recipe, number)
+        random = np.random.default_rng((recipe.seed, _STEP, number))
+        levels = levels_of(
+            [augmented(open_frame(each), recipe.frames, random, each.outline) for each in chosen]
+        )
+        labels = torch.tensor([frame.label for frame in chosen])
+        budget = recipe.budget * min(1.0, number / (_RISING * recipe.steps))
+        change = torch.from_numpy(random.uniform(-budget, budget, levels.shape).astype(np.float32))
+        losses = []
+        self.detector.train()
+        for showing in range(recipe.replays):
+            changed = (levels + change).clamp(0, 255).requires_grad_()
+            loss = functional.cross_entropy(self.detector(changed), labels)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            keep(self.average, self.detector, number * recipe.replays + showing, recipe.averaging)
+            assert changed.grad is not None
+            change = (change + budget * changed.grad.sign()).clamp(-budget, budget)
+            losses.append(float(loss.detach()))
+        return sum(losses) / len(losses)
+
+    def judge(self) -> float:
+        attack = PGD(budget=self.recipe.judged_budget, steps=10)
+        return auc_under(attack, self.average, self.levels, self.labels)
+
+
+def auc_under(attack: PGD, detector: Detector, levels: Tensor, labels: Tensor) -> float:
+    """AUC of frames that were attacked.
+
+    Args:
+        attack: Of each frame, against what it is.
+        detector: In evaluation mode, of two classes.
+        levels: Shape (n, 3, h, w).
+        labels: 0 or 1, shape (n,).
+    """
+    scores = []
+    for some, theirs in zip(levels.split(_CHUNK), labels.split(_CHUNK), strict=True):
+        attacked = perturb(attack, detector, some, theirs)
+        with torch.inference_mode():
+            logits = detector(attacked)
+        scores.append(logits[:, 1] - logits[:, 0])
+    return float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy()))
+
+
+def _rate(recipe: RobustContextRecipe, step: int) -> float:
+    done = (step + 1) / (recipe.steps + 1)
+    return recipe.learning_rate * min(1.0, done / _WARMING) * (1 - done)
+
+
+def main() -> None:
+    """Train: python -m trueshot.training.robust_context MANIFEST OUT [setting=value …]"""
+    import sys
+
+    manifest, out, *settings = sys.argv[1:]
+    pairs = dict(setting.split("=") for setting in settings)
+    kinds = {name: type(value) for name, value in asdict(RobustContextRecipe()).items()}
+    recipe = RobustContextRecipe(**{name: kinds[name](value) for name, value in pairs.items()})
+    train_robust_context(read_frames(Path(manifest)), Path(out), recipe)
+
+
+if __name__ == "__main__":
+    main()
