@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pytest
+import torch
 from PIL import Image
 from pyarrow import parquet
 from test_evidence import KINDS, photograph
 
-from trueshot.bundle import save_bundle
+from trueshot.adversary.photograph import PhotographDetector
+from trueshot.bundle import read_bundle, save_bundle
 from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.calibrating.joining import JOINS, joined, main
 from trueshot.calibrating.photographs import Photograph
@@ -22,8 +24,10 @@ from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import CalibrationError, DatasetError
+from trueshot.graph import side_of
 from trueshot.inference import Predictor
-from trueshot.networks import build_network
+from trueshot.networks import ResNet, build_network
+from trueshot.pixels import to_levels
 from trueshot.training.context import new_context, save_context
 from trueshot.training.frames import read_frames
 from trueshot.training.patches import Patching, cut_patches
@@ -169,6 +173,40 @@ def test_what_is_joined_is_calibrated_and_judges(staged: Path, tmp_path: Path) -
     assert max(found[::2]) < 0.3
 
 
+def test_a_robust_join_sees_smaller_frames_and_counts_strong_texture_alone(
+    staged: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    crops, frames = (Detector(ResNet(width=4), offset=127, scale=128).eval() for _ in range(2))
+    for detector in (crops, frames):
+        for tensor in detector.state_dict().values():  # no two of them alike, as in one that learnt
+            if tensor.is_floating_point():
+                tensor *= 1 + 0.3 * torch.rand_like(tensor)
+                tensor += 0.001 * torch.rand_like(tensor)
+    card = Card(network={"name": "resnet", "width": 4}, offset=127, scale=128, side=32)
+    save_bundle(tmp_path / "crops", crops, card)
+    facts = {"network": card.network, "side": 64}
+    save_context(tmp_path / "context", frames, facts=facts)
+    named = [str(tmp_path / name) for name in ("context", "crops")]
+    out = tmp_path / "joint.safetensors"
+    fitted = ["--as", "robust", "--spread", str(staged), "--out", str(out)]
+    assert main([*named, *fitted, "--crops", "9", "--workers", "1"]) == 0
+    read, predictor = read_bundle(out), Predictor.load(out)
+    assert read.context is not None
+    assert side_of(read.context) == 64
+    judged = PhotographDetector(str(out))
+    for number in (28, 29):
+        path = staged.parent / f"{number:02d}.png"
+        found = predictor.predict(path)
+        assert found.evidence is not None
+        assert set(found.evidence.contributions) >= {"texture", "context"}
+        assert found.evidence.contributions["texture"] >= 0
+        pixels = np.array(Image.open(path).convert("RGB"))
+        with torch.no_grad():
+            score = judged.score(to_levels(pixels[None])[0])
+        assert float(score) == pytest.approx(found.score, abs=1e-3)
+
+
 def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals() -> None:
     random = np.random.default_rng(0)
     rows = [
@@ -194,7 +232,7 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
         assert np.std(values) == pytest.approx(1, abs=0.02), kind
     assert robust.heads["texture"].features == ("highest",)
     assert robust.joint is not None
-    assert robust.joint.score({"texture": 1.0, "context": -2.0, "lattice for": 9.0}) == -1
+    assert robust.joint.score({"texture for": 1.0, "context": -2.0, "lattice for": 9.0}) == -1
     said = {
         kind: [head.score({name: row[f"{kind}: {name}"] for name in head.features}) for row in rows]
         for kind, head in model.heads.items()

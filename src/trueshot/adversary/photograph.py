@@ -24,12 +24,13 @@ from trueshot.calibration.linear_model import FARTHEST, LinearModel
 from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
-from trueshot.graph import values_of
+from trueshot.graph import side_of, values_of
 from trueshot.inference.context import context_frame
 from trueshot.inference.crops import grid_crops, select_crops
 from trueshot.inference.evidence import WHOLE
 from trueshot.inference.pooling import most_convincing_region
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
+from trueshot.networks.resnet import ResNet
 from trueshot.pixels import Bytes, to_bytes
 
 _AT_ONCE = 16  # crops whose activations are kept
@@ -57,8 +58,12 @@ class PhotographDetector(nn.Module):
         self.contract = self.card.input_contract()
         self.threshold = threshold
         self.context: Detector | None = None
+        self.context_side = 0
         if self.card.evidence is not None:
-            self.context = context_of(read_bundle(bundle), self.card)
+            read = read_bundle(bundle)
+            self.context = context_of(read, self.card)
+            assert read.context is not None
+            self.context_side = side_of(read.context)
             _check_features(self.card, bundle)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -144,7 +149,8 @@ class PhotographDetector(nn.Module):
 
     def _context(self, photograph: Tensor, pixels: Bytes) -> Tensor:
         assert self.context is not None
-        seen = torch.from_numpy(context_frame(pixels).copy()).permute(2, 0, 1).float()[None]
+        frame = context_frame(pixels, self.context_side)
+        seen = torch.from_numpy(frame.copy()).permute(2, 0, 1).float()[None]
         small = functional.interpolate(
             photograph[None], seen.shape[2:], mode="bilinear", antialias=True, align_corners=False
         )
@@ -167,16 +173,21 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
         for each in graph["graph"]["initializer"]
         if each["name"].startswith("network.")
     }
-    blocks = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
     try:
-        features = weights["classifier.weight"].shape[1]
-        network = EfficientNetLite0(len(evidence.media), features, blocks=len(blocks))
+        network = _network_of(weights, len(evidence.media))
         missing, unknown = network.load_state_dict(weights, strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
         raise BundleError(f"its context network is none that has a gradient: {error}") from error
     if unknown or any("num_batches_tracked" not in name for name in missing):
         raise BundleError("its context network is none that has a gradient")
     return Detector(network, offset=OFFSET, scale=SCALE, classes=evidence.media).eval()
+
+
+def _network_of(weights: Mapping[str, Tensor], classes: int) -> nn.Module:
+    if any(name.startswith("stages.") for name in weights):
+        return ResNet(classes, width=len(weights["stem.0.weight"]))
+    blocks = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
+    return EfficientNetLite0(classes, weights["classifier.weight"].shape[1], blocks=len(blocks))
 
 
 def _check_features(card: Card, bundle: object) -> None:

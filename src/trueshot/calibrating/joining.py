@@ -3,14 +3,16 @@
     python -m trueshot.calibrating.joining CONTEXT TEXTURE… --spread MANIFEST --out FILE
         [--as robust]
 
-Context is a network that `training.context` left, texture a bundle that judges crops; several
-LCNNs become an ensemble. Each kind of evidence is divided by its standard deviation over staged
-photographs that no network has learnt from, and they are added with equal weights: the sum rule
-of Kittler et al. 1998, "On combining classifiers". Weights are not fitted, for staged photographs
-would set them wrong: what tells their classes apart best (context) does so less well in the
-world, and a lattice better. Of the lattice only what stands a standard deviation above the
-mean of originals counts, and only for a recapture: fine texture of the world has low peaks, and a
-grid that was lost on the way to the file is no evidence.
+Context is a network that `training.context` or `training.robust_context` left, texture a bundle
+that judges crops; several LCNNs become an ensemble. Each kind of evidence is divided by its
+standard deviation over staged photographs that no network has learnt from, and they are added with
+equal weights: the sum rule of Kittler et al. 1998, "On combining classifiers". Weights are not
+fitted, for staged photographs would set them wrong: what tells their classes apart best (context)
+does so less well in the world, and a lattice better. Of the lattice only what stands a standard
+deviation above the mean of originals counts, and only for a recapture: fine texture of the world
+has low peaks, and a grid that was lost on the way to the file is no evidence. In `robust` that is
+so of texture too, from two deviations on: a fainter grid may have been written, or wiped out, by a
+few levels.
 """
 
 from __future__ import annotations
@@ -33,8 +35,6 @@ from trueshot.errors import BundleError, CalibrationError, TrueshotError
 
 CROPS = 64
 
-_ONE_SIDED = "lattice"
-_BEYOND = 1.0  # deviations of originals above their mean, from which on it is evidence
 _UNJOINED = "unjoined.safetensors"
 
 
@@ -46,11 +46,14 @@ class Join:
         features: What is averaged into each kind of evidence; of several each has an equal part.
         pieces: What takes their place of a piece of a photograph.
         joined: What the score is the sum of, see `joint_features`.
+        beyond: Of a kind that speaks for a recapture alone: deviations of originals above their
+            mean, from which on it is evidence.
     """
 
     features: Mapping[str, tuple[str, ...]]
     pieces: Mapping[str, tuple[str, ...]]
     joined: tuple[str, ...]
+    beyond: Mapping[str, float]
 
 
 JOINS = {
@@ -63,6 +66,7 @@ JOINS = {
         },
         pieces={"texture": ("overall",)},
         joined=("texture", "context", "lattice for"),
+        beyond={"lattice": 1.0},
     ),
     # A lattice beside its surroundings is written, or wiped out, by a level of noise.
     "robust": Join(
@@ -72,7 +76,8 @@ JOINS = {
             "lattice": ("luma 1/1 height",),
         },
         pieces={},
-        joined=("texture", "context"),
+        joined=("texture for", "context"),
+        beyond={"lattice": 1.0, "texture": 2.0},
     ),
 }
 
@@ -125,17 +130,23 @@ def joined(media: tuple[str, ...], scores: Scores, join: Join) -> EvidenceModel:
         scores: Of photographs by a detector that joins nothing yet.
         join: What is joined.
     """
-    heads = {kind: _head(kind, names, scores) for kind, names in join.features.items()}
+
+    def heads_of(features: Mapping[str, tuple[str, ...]]) -> dict[str, LinearModel]:
+        return {
+            kind: _head(kind, names, scores, join.beyond.get(kind))
+            for kind, names in features.items()
+        }
+
     ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
     joint = LinearModel(
         features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
-    pieces = {kind: _head(kind, names, scores) for kind, names in join.pieces.items()}
+    heads, pieces = heads_of(join.features), heads_of(join.pieces)
     return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
 
-def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:
-    """The mean of standardised features, standardised once more."""
+def _head(kind: str, names: Sequence[str], scores: Scores, beyond: float | None) -> LinearModel:
+    """The mean of standardised features, standardised once more; from where on it counts, as 0."""
     rows = [
         [each.features.get(f"{kind}: {name}", np.nan) for name in names] for each in scores.findings
     ]
@@ -147,9 +158,9 @@ def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:
         raise CalibrationError(f"{kind}: says the same of all {len(table)} photographs")
     standard = ((table - table.mean(0)) / deviations).mean(1)
     spread, nought = float(standard.std()), 0.0
-    if kind == _ONE_SIDED:
+    if beyond is not None:
         originals = standard[labels == 0]
-        nought = float(originals.mean() + _BEYOND * originals.std()) / spread
+        nought = float(originals.mean() + beyond * originals.std()) / spread
     return LinearModel(
         features=tuple(names),
         means=tuple(table.mean(0).tolist()),
@@ -161,9 +172,8 @@ def _head(kind: str, names: Sequence[str], scores: Scores) -> LinearModel:
 
 def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) -> Bundle:
     """A bundle of crops with a context network beside it, whose evidence nothing joins yet."""
-    from trueshot.inference.context import SIDE
     from trueshot.onnx import whole_graph
-    from trueshot.training.context import load_context
+    from trueshot.training.context_file import context_side, load_context
 
     path = detector_in(textures[0])
     bundle = _ensemble_of(textures)
@@ -183,7 +193,9 @@ def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) ->
         "limits": (),
     }
     card = bundle.card.model_copy(update=said)
-    return with_graph(replace(bundle, card=card, context=whole_graph(detector, SIDE)), path)
+    return with_graph(
+        replace(bundle, card=card, context=whole_graph(detector, context_side(context))), path
+    )
 
 
 def _ensemble_of(textures: Sequence[Path]) -> Bundle:

@@ -84,7 +84,9 @@ class BasicBlock(nn.Module):
             *normalised(after, after, 3, activation=nn.Identity),
         )
         fits = before == after and stride == 1
-        changed = [] if fits else normalised(before, after, 1, stride=stride, activation=nn.Identity)
+        changed = (
+            [] if fits else normalised(before, after, 1, stride=stride, activation=nn.Identity)
+        )
         self.shortcut = nn.Sequential(*changed)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -40,19 +40,23 @@ class Drawn(Protocol):
 
 
 class Run(Protocol):
-    """A training: what learns, one step of it, and how well it does by now.
+    """A training: what learns, one step of it, and how well it does by now."""
 
-    Attributes:
-        detector: Learns.
-        optimizer: Its own.
-        average: What is judged and kept, if that is a running mean of the detector.
-        facts: Of the file that is kept.
-    """
+    @property
+    def detector(self) -> Detector:
+        """Learns."""
 
-    detector: Detector
-    optimizer: torch.optim.Optimizer
-    average: Detector | None
-    facts: Mapping[str, object]
+    @property
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Its own."""
+
+    @property
+    def average(self) -> Detector | None:
+        """What is judged and kept, if that is a running mean of the detector."""
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """Of the file that is kept."""
 
     def step(self, number: int) -> float:
         """One minibatch; its loss."""
