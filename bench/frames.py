@@ -1,68 +1,96 @@
 """Compare context networks on staged frames, whole and from so close that the medium fills them.
 
-    python bench/frames.py runs/frames/manifest.csv runs/context/context.safetensors … [--most 600]
+    python bench/frames.py runs/frames/manifest.csv runs/context/context.safetensors …
+        [--part test] [--most 600] [--budget 2 --budget 5]
 
-Measures only: AUC on the validation part, which chose the state of each network.
+Measures only: AUC, by default on the validation part, which chose the state of each network. With
+budgets that of whole frames under PGD of 20 steps on what the network sees, in levels, too; after
+rounding, as files hold them.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
 
+from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.detector import Detector
-from trueshot.training.context import load_context
+from trueshot.training.context import scores_of_images
+from trueshot.training.context_file import context_side, load_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, close_by, seen
-from trueshot.training.frames import open_frame, read_frames
+from trueshot.training.frame_run import levels_of
+from trueshot.training.frames import Frame, open_frame, read_frames
 
 AT_ONCE = 32
+
+
+class AnyOther(nn.Module):
+    """Logits of many classes as two: the first, and any other."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Levels (n, 3, h, w) to logits (n, 2)."""
+        logits = self.detector(images)
+        return torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("manifest", type=Path)
     parser.add_argument("networks", type=Path, nargs="+", help="as `training.context` leaves them")
+    parser.add_argument("--part", default="validation", help="of the manifest")
     parser.add_argument("--most", type=int, default=600, help="frames")
+    parser.add_argument("--budget", type=float, action="append", default=[], help="in levels")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    frames = [each for each in read_frames(given.manifest) if each.part == "validation"]
-    frames, recipe = frames[: given.most], ContextRecipe()
-    labels = [each.label for each in frames]
+    frames = [each for each in read_frames(given.manifest) if each.part == given.part][: given.most]
+    heads = ["network", "whole frames", "filled by the medium"]
+    heads += [f"whole, PGD, ε = {budget:g}" for budget in given.budget]
+    print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
+    for path in given.networks:
+        print(f"| {' | '.join([str(path), *measured(path, frames, given.budget)])} |", flush=True)
+
+
+def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]:
+    """AUC of whole frames, of filled ones, and of whole ones under attack."""
+    detector, recipe = load_context(path), ContextRecipe(side=context_side(path))
+    labels = torch.tensor([each.label for each in frames])
     opened = [open_frame(each) for each in frames]
     whole = [seen(image, recipe) for image in opened]
-    filled = [
-        np.asarray(
-            image.resize(
-                (recipe.side, recipe.side),
-                Image.Resampling.BILINEAR,
-                box=close_by(image, frame.outline, np.random.default_rng(number)),
-            )
-        )
+    closer = [
+        filled(image, frame, recipe.side, number)
         for number, (image, frame) in enumerate(zip(opened, frames, strict=True))
     ]
-    print("| network | whole frames | filled by the medium |\n|---|---|---|")
-    for path in given.networks:
-        detector = load_context(path).folded()
-        areas = (roc_auc_score(labels, scores(detector, each)) for each in (whole, filled))
-        print(f"| {path} | {' | '.join(f'{area:.3f}' for area in areas)} |")
+    scores = [scores_of_images(detector, images) for images in (whole, closer)]
+    scores += [attacked(AnyOther(detector), levels_of(whole), labels, each) for each in budgets]
+    return [f"{roc_auc_score(labels.numpy(), each.numpy()):.3f}" for each in scores]
 
 
-def scores(detector: Detector, images: Sequence[Bytes]) -> list[float]:
-    """Log odds that images are no originals."""
-    found: list[float] = []
-    with torch.inference_mode():
-        for first in range(0, len(images), AT_ONCE):
-            levels = torch.from_numpy(np.stack(images[first : first + AT_ONCE]))
-            logits = detector(levels.permute(0, 3, 1, 2).float())
-            found += (logits[:, 1:].logsumexp(1) - logits[:, 0]).tolist()
-    return found
+def filled(image: Image.Image, frame: Frame, side: int, number: int) -> Bytes:
+    """What is seen from close by, as `side` pixels."""
+    box = close_by(image, frame.outline, np.random.default_rng(number))
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+
+
+def attacked(judge: nn.Module, levels: Tensor, labels: Tensor, budget: float) -> Tensor:
+    """Log odds of frames that are changed against what they are."""
+    attack, found = PGD(budget=budget, steps=20), []
+    for some, theirs in zip(levels.split(AT_ONCE), labels.split(AT_ONCE), strict=True):
+        changed = as_filed(attack, some, perturb(attack, judge, some, theirs))
+        with torch.inference_mode():
+            logits = judge(changed)
+        found.append(logits[:, 1] - logits[:, 0])
+    return torch.cat(found)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ stay those of ImageNet.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from trueshot.networks.folding import folded
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
-from trueshot.training.frame_augmentation import augmented, seen
+from trueshot.training.frame_augmentation import Bytes, augmented, seen
 from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run
 from trueshot.training.frames import Frame, classes_of, open_frame, read_frames
 from trueshot.versions import versions
@@ -161,12 +162,17 @@ def scores_of(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe | None = None
 ) -> Tensor:
     """Log odds that each frame is no original, shape (n,)."""
-    quick, recipe = detector.folded(), recipe or ContextRecipe()
-    scores = []
+    recipe = recipe or ContextRecipe()
+    shown = (seen(open_frame(frame), recipe) for frame in frames)
+    return scores_of_images(detector, shown)
+
+
+def scores_of_images(detector: Detector, images: Iterable[Bytes]) -> Tensor:
+    """Log odds that each image, shape (side, side, 3), is no original; shape (n,)."""
+    quick, scores, rest = detector.folded(), [], iter(images)
     with torch.inference_mode():
-        for first in range(0, len(frames), _CHUNK):
-            chunk = frames[first : first + _CHUNK]
-            logits = quick(levels_of([seen(open_frame(frame), recipe) for frame in chunk]))
+        while chunk := list(islice(rest, _CHUNK)):
+            logits = quick(levels_of(chunk))
             scores.append(logits[:, 1:].logsumexp(1) - logits[:, 0])
     return torch.cat(scores)
 
