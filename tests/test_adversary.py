@@ -16,6 +16,7 @@ from PIL import Image
 from trueshot.adversary.lattice_height import lattice_height
 from trueshot.adversary.outcomes import doubts_of, result_of
 from trueshot.adversary.photograph import PhotographDetector
+from trueshot.adversary.squares import squares
 from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
 from trueshot.adversary.targets import targets_of
 from trueshot.adversary.tricks import TRICKS, Denoised, Notched, similarity
@@ -283,3 +284,15 @@ def test_tricks_are_named_and_cost_what_ssim_says() -> None:
     assert all(0.1 < cost < 0.999 for cost in costs)
     assert similarity(pixels, pixels) == pytest.approx(1)
     assert Denoised(3).changed(pixels).std() < pixels.std()
+
+
+def test_squares_of_an_image_have_the_gradient_of_slices() -> None:
+    image = torch.rand(3, 20, 30, requires_grad=True)
+    corners = ((0, 0), (3, 5), (12, 22), (3, 5))
+    weights = torch.rand(4, 3, 8, 8)
+    found = squares(image, corners, 8)
+    slices = torch.stack([image[:, y : y + 8, x : x + 8] for y, x in corners])
+    assert torch.equal(found, slices)
+    (ours,) = torch.autograd.grad((found * weights).sum(), image)
+    (theirs,) = torch.autograd.grad((slices * weights).sum(), image)
+    torch.testing.assert_close(ours, theirs)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trueshot.adversary.squares import squares
 from trueshot.inference.lattice import (
     EULER,
     NOISE,
@@ -55,9 +56,8 @@ def _height(luma: Tensor, side: int, scale: int) -> Tensor:
     """Mean prominence of the three windows where it is highest."""
     ys, xs = window_corners(luma.shape[0], luma.shape[1], side)
     frequencies = frequencies_of(side, scale)
-    windows = torch.stack(
-        [_prominence(luma[y : y + side, x : x + side], frequencies) for y, x in product(ys, xs)]
-    )
+    tiles = squares(luma[None], tuple(product(ys, xs)), side)[:, 0]
+    windows = torch.stack([_prominence(tile, frequencies) for tile in tiles])
     exact = windows.topk(min(_COUNTED, len(windows))).values.mean()
     share = torch.softmax(windows.detach() / _SMOOTH, 0)
     return _with_gradient_of(exact, (share * windows).sum())

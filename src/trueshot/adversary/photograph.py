@@ -19,16 +19,17 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from trueshot.adversary.lattice_height import lattice_height, smooth_maximum
+from trueshot.adversary.squares import squares
 from trueshot.bundle import Bundle, load_bundle, read_bundle
 from trueshot.calibration.linear_model import FARTHEST, LinearModel
 from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
-from trueshot.graph import side_of, values_of
+from trueshot.graph import Message, side_of, values_of
 from trueshot.inference.context import context_frame
 from trueshot.inference.crops import grid_crops, select_crops
 from trueshot.inference.evidence import WHOLE
-from trueshot.inference.pooling import most_convincing_region
+from trueshot.inference.pooling import Corners, most_convincing_region
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
 from trueshot.networks.resnet import ResNet
 from trueshot.pixels import Bytes, to_bytes
@@ -83,8 +84,7 @@ class PhotographDetector(nn.Module):
         corners = choose(pixels, side, self.contract.crops).corners
         if not corners:
             raise ValueError(f"no crop of {side} px in it that shows anything")
-        crops = torch.stack([photograph[:, y : y + side, x : x + side] for y, x in corners])
-        scores = self._scores(crops)
+        scores = self._scores(squares(photograph, corners, side))
         if self.card.evidence is None:
             return self._aggregated(scores)
         return self._joined(photograph, pixels, corners, scores)
@@ -116,7 +116,7 @@ class PhotographDetector(nn.Module):
         self,
         photograph: Tensor,
         pixels: Bytes,
-        corners: tuple[tuple[int, int], ...],
+        corners: Corners,
         scores: Tensor,
     ) -> Tensor:
         evidence = self.card.evidence
@@ -137,9 +137,10 @@ class PhotographDetector(nn.Module):
         }
         if is_whole and self.context is not None:
             given["context"] = {"logit": self._context(photograph, pixels)}
+        joins_lattice = any(name.startswith("lattice") for name in evidence.joint.features)
         heights = {
             name: lattice_height(photograph, int(name.split()[1].removeprefix("1/")))
-            for name in heads["lattice"].features
+            for name in (heads["lattice"].features if joins_lattice else ())
         }
         known = {name: height for name, height in heights.items() if height is not None}
         if known:
@@ -168,11 +169,7 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
     evidence, graph = card.evidence, bundle.context
     if evidence is None or graph is None:
         raise BundleError("no context network in it")
-    weights = {
-        each["name"].removeprefix("network."): torch.from_numpy(np.array(values_of(each)))
-        for each in graph["graph"]["initializer"]
-        if each["name"].startswith("network.")
-    }
+    weights = _weights_in(graph)
     try:
         network = _network_of(weights, len(evidence.media))
         missing, unknown = network.load_state_dict(weights, strict=False)
@@ -181,6 +178,24 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
     if unknown or any("num_batches_tracked" not in name for name in missing):
         raise BundleError("its context network is none that has a gradient")
     return Detector(network, offset=OFFSET, scale=SCALE, classes=evidence.media).eval()
+
+
+def _weights_in(graph: Message) -> dict[str, Tensor]:
+    """By name, those that the exporter wrote once for two layers among them."""
+    kept = {
+        each["name"]: torch.from_numpy(np.array(values_of(each)))
+        for each in graph["graph"]["initializer"]
+    }
+    for node in graph["graph"]["node"]:
+        if node["op_type"] == "Identity" and node["input"][0] in kept:
+            kept[node["output"][0]] = kept[node["input"][0]]
+    found = {name: tensor for name, tensor in kept.items() if name.startswith("network.")}
+    for node in graph["graph"]["node"]:
+        if node["op_type"] == "BatchNormalization":
+            layer = node["input"][4].removesuffix("running_var")
+            for name, tensor in zip(("weight", "bias"), node["input"][1:3], strict=True):
+                found[layer + name] = kept[tensor]
+    return {name.removeprefix("network."): tensor for name, tensor in found.items()}
 
 
 def _network_of(weights: Mapping[str, Tensor], classes: int) -> nn.Module:

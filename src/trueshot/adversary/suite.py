@@ -163,16 +163,10 @@ class PhotographAdversary:
         before = self.predictor.predict(pixels)
         if before.score is None:
             return None
-        started = time.perf_counter()
-        images = to_levels(pixels[None])
-        self.detector.threshold = self._goal(target.label)
+        started, images = time.perf_counter(), to_levels(pixels[None])
         mask = torch.from_numpy(_mask(pixels.shape, threat, target))
-        attack: Any = self._attack(threat, budget, images)
         with counted(1) as calls:
-            masked = _Masked(self.detector, images, mask)
-            attacked = perturb(attack, masked, images, torch.tensor([target.label]))
-        attacked = torch.where(mask, attacked, images)
-        filed = torch.where(mask, as_filed(attack, images, attacked), images)
+            attacked, filed = self._changed(images, target.label, threat, budget, mask)
         seconds = time.perf_counter() - started
         with torch.no_grad():
             modelled, reached = (float(self.detector.score(each[0])) for each in (images, attacked))
@@ -196,6 +190,29 @@ class PhotographAdversary:
             ssim=float(ssim(images, filed)[0]),
             seconds=round(seconds, 3),
         )
+
+    def changed(self, pixels: Bytes, label: int, budget: float) -> Bytes:
+        """A photograph, shape (h, w, 3), changed in L∞ against what it is, as a file holds it.
+
+        One that the detector says nothing of is left as it is.
+        """
+        if self.predictor.predict(pixels).score is None:
+            return pixels
+        images = to_levels(pixels[None])
+        everywhere = torch.ones_like(images[:, :1], dtype=torch.bool)
+        found: Bytes = to_bytes(self._changed(images, label, "linf", budget, everywhere)[1])[0]
+        return found
+
+    def _changed(
+        self, images: Tensor, label: int, threat: ThreatName, budget: float, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """In memory, and as a file holds it."""
+        self.detector.threshold = self._goal(label)
+        attack: Any = self._attack(threat, budget, images)
+        masked = _Masked(self.detector, images, mask)
+        attacked = perturb(attack, masked, images, torch.tensor([label]))
+        attacked = torch.where(mask, attacked, images)
+        return attacked, torch.where(mask, as_filed(attack, images, attacked), images)
 
     def run(self, targets: Sequence[Target], journal: Path | None = None) -> list[Outcome]:
         """Attack photographs at all budgets; what the journal holds is not done anew."""

@@ -85,6 +85,7 @@ def fit_all(
     of_new_sources: bool | None = None,
     by_kind: bool = True,
     with_domain: bool = True,
+    margin: float = 0.0,
     wording: Wording = RECAPTURE.words,
 ) -> FittedCalibration:
     """Calibrate on photographs that have scores.
@@ -100,6 +101,8 @@ def fit_all(
         by_kind: Whether the rate of recaptures is to be kept for each of their kinds, or for all
             together.
         with_domain: Whether what lies outside of what was calibrated is to be undecided.
+        margin: Score that an adversary may take from a recapture; the threshold below which a
+            photograph is of class 0 lies lower by so much.
         wording: What errors call classes and rates.
 
     Raises:
@@ -116,17 +119,18 @@ def fit_all(
         of_new_sources = _sources_of(sources, labels, 0) >= needed(bpcer) and _sources_of(
             sources, labels, 1
         ) >= needed(apcer)
+    decision = choose_thresholds(
+        scores,
+        labels,
+        sources if of_new_sources else None,
+        scored.kinds if by_kind else None,
+        apcer=apcer,
+        bpcer=bpcer,
+        wording=wording,
+    )
     return FittedCalibration(
         calibration=fit(method, scores, labels, sources),
-        decision=choose_thresholds(
-            scores,
-            labels,
-            sources if of_new_sources else None,
-            scored.kinds if by_kind else None,
-            apcer=apcer,
-            bpcer=bpcer,
-            wording=wording,
-        ),
+        decision=decision.model_copy(update={"original_to": decision.original_to - margin}),
         domain=_domain(scored, side) if with_domain else None,
         of_new_sources=of_new_sources,
         wording=wording,

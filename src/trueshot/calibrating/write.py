@@ -50,6 +50,7 @@ class CalibrationSettings:
         crops: At most so many of a photograph.
         aggregation: How the scores of crops become one, as in `CropAggregator`.
         places: Where crops lie, see `InputContract`.
+        margin: Score that an adversary may take from a recapture, see `fit_all`.
         side: Of the crops; by default as the detector was trained.
         title: The detector's name, for people.
         task: What it decides, in a sentence; by default what its classes say.
@@ -65,6 +66,7 @@ class CalibrationSettings:
     crops: int = 16
     aggregation: str = "mean"
     places: str = "textured"
+    margin: float = 0.0
     side: int | None = None
     title: str = ""
     task: str = ""
@@ -183,6 +185,7 @@ def _thresholds(
         bpcer=settings.bpcer,
         by_kind=settings.by_kind,
         with_domain=not is_provable(card),
+        margin=settings.margin,
         wording=card.words,
     )
     fitted = calibrated(known)
