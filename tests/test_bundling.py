@@ -170,6 +170,18 @@ def test_the_card_says_what_it_was_calibrated_on_and_for(bundle: Path, run: Path
         assert torch.equal(value, after.state_dict()[name])
 
 
+def test_a_margin_lowers_the_threshold_of_originals_alone(
+    bundle: Path, run: Path, known: Path, tmp_path: Path
+) -> None:
+    wary = make_bundle(run, known, tmp_path / "wary", settings=replace(WISHES, margin=0.7)).card
+    plain = read_card(bundle)
+    assert wary.decision is not None
+    assert plain.decision is not None
+    assert wary.decision.original_to == pytest.approx(plain.decision.original_to - 0.7)
+    assert wary.decision.recaptured_from == plain.decision.recaptured_from
+    assert wary.calibration == plain.calibration
+
+
 def test_likelihood_ratios_are_of_the_calibration_photographs_alone(
     run: Path, known: Path, bundle: Path, tmp_path: Path
 ) -> None:
