@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import NormalDist
 
@@ -438,9 +439,16 @@ def row(entry: str, side: int, crops: Crops, scores: Scores, chosen: tuple[Crops
     """Choose the threshold on validation, judge the test part."""
     known, of_known = chosen
     threshold = best_threshold(of_known, known.labels)
+    before = balanced(certified(of_known, known.labels, threshold), known.labels)
+    return row_at(entry, side, crops, scores, threshold, before)
+
+
+def row_at(
+    entry: str, side: int, crops: Crops, scores: Scores, threshold: float, validation: Floats
+) -> Row:
+    """Judge the test part at a threshold."""
     right = certified(scores, crops.labels, threshold)
     ends = interval(right, crops)
-    before = balanced(certified(of_known, known.labels, threshold), known.labels)
     return Row(
         side=side,
         entry=entry,
@@ -450,7 +458,7 @@ def row(entry: str, side: int, crops: Crops, scores: Scores, chosen: tuple[Crops
         accuracy=balanced(right, crops.labels).tolist(),
         low=[low for low, _ in ends],
         high=[high for _, high in ends],
-        validation=before.tolist(),
+        validation=validation.tolist(),
         displays=balanced(right[:, ~crops.prints], crops.labels[~crops.prints]).tolist(),
     )
 
@@ -562,6 +570,9 @@ def main() -> None:
     parser.add_argument("--deviation", type=float, nargs="*", default=[16.0, 64.0])
     parser.add_argument("--smoothed-crops", type=int, default=100, help="Of each class.")
     parser.add_argument("--bundles", type=Path, help="Folder for a detector of each size.")
+    parser.add_argument(
+        "--judge", nargs="*", default=[], help="Bundles; nothing else is done then."
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out: Path = arguments.out
@@ -569,7 +580,10 @@ def main() -> None:
     dataset = Dataset.open(arguments.dataset)
     print("| px | entry |", " | ".join(f"ε = {b:g}" for b in BUDGETS), "| displays, ε = 2 / 5 |")
     print("|---" * (len(BUDGETS) + 3) + "|")
-    for side in arguments.size:
+    for name, side in product(arguments.judge, arguments.size):
+        crops = crops_of(dataset, side, "test", arguments.crops)
+        print(shown(of_bundle(name, side, crops)), flush=True)
+    for side in () if arguments.judge else arguments.size:
         parts = (
             crops_of(dataset, side, "validation", arguments.validation),
             crops_of(dataset, side, "test", arguments.crops),
@@ -590,6 +604,14 @@ def main() -> None:
                 right = certified(scores, few.labels, 0.0)
                 print(f"{side} px, smoothed {name}, σ = {deviation:g}:", end=" ")
                 print(balanced(right, few.labels).round(3), interval(right, few), flush=True)
+
+
+def of_bundle(name: str, side: int, crops: Crops) -> Row:
+    """A detector with a threshold of its own."""
+    network = load_bundle(name)[0].network
+    assert isinstance(network, LipschitzNetwork)
+    scores = learned_scores(network, crops)
+    return row_at(Path(name).stem, side, crops, scores, 0.0, np.empty(0))
 
 
 def judged(
