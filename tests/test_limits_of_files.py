@@ -88,7 +88,7 @@ def older(path: Path, card: dict[str, Any], weights: dict[str, Any] | None = Non
         ({"name": "lcnn", "filters": [4096, 4096, 4096, 1, 1]}, SIDE, "too large"),
         ({"name": "efficientnet-lite0", "features": 10**12}, SIDE, "features"),
         ({"name": "efficientnet-lite0", "dropout": [0.1] * 1000}, SIDE, "dropout"),
-        ({"name": "resnet", "layers": 10**9}, SIDE, "unknown"),
+        ({"name": "alexnet", "layers": 10**9}, SIDE, "unknown"),
     ],
     ids=str,
 )
