@@ -520,7 +520,7 @@ def test_a_hostile_graph_in_a_bundle_with_a_fitting_digest_is_refused(
 @pytest.mark.parametrize(
     ("network", "reason"),
     [
-        ({"name": "resnet"}, "network 'resnet': unknown"),
+        ({"name": "alexnet"}, "network 'alexnet': unknown"),
         ({**LCNN, "front": "none_such"}, "do not fit each other"),
         ({**LCNN, "depth": 3}, "do not fit each other"),
         ({"name": "spectral", "window": 2**30, "filters": [3, 4]}, "do not fit each other"),
