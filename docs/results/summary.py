@@ -29,7 +29,7 @@ HEADER = (
     "PGD",
     "worst of the strong suite",
 )
-
+ALL = ("size", "detector", "crops (groups)", "clean (95 %)", "by class", "AUC", "FGSM, ε = 1")
 
 SPECTRAL = ("robust", "spectral-16", "spectral-32-wide", "spectral-32")
 
@@ -41,6 +41,11 @@ def main() -> None:
         for result in found:
             print(f"| {' | '.join(row(result, HERE / run))} |")
         write_tables(HERE / run, [noted(result, found) for result in found])
+        every = [load_result(path) for path in sorted((HERE / run / "all").glob("paper-*.json"))]
+        if every:
+            print(f"\n{run}, all test crops\n\n| {' | '.join(ALL)} |\n{'|---' * len(ALL)}|")
+        for result in sorted(every, key=lambda one: (one.side, one.detector == "secure")):
+            print(f"| {' | '.join(row_of_all(result))} |")
     print(f"\n{chosen()}")
 
 
@@ -100,6 +105,19 @@ def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
     yield under(result, "pgd")
     strong = folder / "strong" / f"strong-{result.detector}-{result.side}px.json"
     yield worst(load_result(strong)) if strong.is_file() else "–"
+
+
+def row_of_all(result: EvaluationResult) -> Iterator[str]:
+    """The cells of one detector on all test crops, with one attack."""
+    clean = result.single(CLEAN)
+    low, high = clean.interval
+    yield str(result.side)
+    yield result.detector
+    yield f"{sum(clean.total)} ({result.group_count})"
+    yield f"{100 * clean.accuracy:.1f} ({100 * low:.0f} to {100 * high:.0f})"
+    yield by_class(result, CLEAN, 0.0)
+    yield f"{result.auc:.2f}"
+    yield f"{under(result, 'fgsm').split()[0]} ({by_class(result, 'fgsm', 1.0)})"
 
 
 def under(result: EvaluationResult, attack: str) -> str:
