@@ -92,13 +92,7 @@ def chosen(draws: int = 200_000) -> str:
 
 def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
     """The cells of one detector: what it does clean, and under each attack."""
-    clean = result.single(CLEAN)
-    low, high = clean.interval
-    yield str(result.side)
-    yield result.detector
-    yield f"{sum(clean.total)} ({result.group_count})"
-    yield f"{100 * clean.accuracy:.1f} ({100 * low:.0f} to {100 * high:.0f})"
-    yield by_class(result, CLEAN, 0.0)
+    yield from clean_cells(result)
     yield under(result, "fgsm")
     yield by_class(result, "fgsm", 1.0)
     yield under(result, "llcm")
@@ -107,8 +101,8 @@ def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
     yield worst(load_result(strong)) if strong.is_file() else "–"
 
 
-def row_of_all(result: EvaluationResult) -> Iterator[str]:
-    """The cells of one detector on all test crops, with one attack."""
+def clean_cells(result: EvaluationResult) -> Iterator[str]:
+    """Size, detector, how many crops, and how many of them it judges rightly without an attack."""
     clean = result.single(CLEAN)
     low, high = clean.interval
     yield str(result.side)
@@ -116,6 +110,11 @@ def row_of_all(result: EvaluationResult) -> Iterator[str]:
     yield f"{sum(clean.total)} ({result.group_count})"
     yield f"{100 * clean.accuracy:.1f} ({100 * low:.0f} to {100 * high:.0f})"
     yield by_class(result, CLEAN, 0.0)
+
+
+def row_of_all(result: EvaluationResult) -> Iterator[str]:
+    """The cells of one detector on all test crops, with one attack."""
+    yield from clean_cells(result)
     yield f"{result.auc:.2f}"
     yield f"{under(result, 'fgsm').split()[0]} ({by_class(result, 'fgsm', 1.0)})"
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.errors import RunError
+from trueshot.networks.layers import of_places
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input contract: see `Detector`
@@ -97,14 +98,8 @@ class EfficientNetLite0(Network):
         return self._maps(images).mean((2, 3))
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean over the frame.
-
-        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
-        """
-        maps = self._maps(images)
-        weight, bias = self.classifier.weight, self.classifier.bias
-        evidence = functional.conv2d(maps, weight[:, :, None, None], bias)
-        return Explained(logits=self.classifier(maps.mean((2, 3))), evidence=evidence)
+        """Logits, and those of each place before the mean over all."""
+        return of_places(self._maps(images), self.classifier)
 
     def _maps(self, images: Tensor) -> Tensor:
         maps: Tensor = self.head(self.blocks(self.stem(images)))

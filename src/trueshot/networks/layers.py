@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trueshot.networks.convolution import Conv2d
 from trueshot.networks.normalisation import BatchNorm2d
+from trueshot.networks.registry import Explained
 
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -53,6 +55,19 @@ def normalised(
     padding = side // 2 if padding is None else padding
     convolution = Conv2d(before, after, side, stride=stride, padding=padding, bias=False)
     return [convolution, BatchNorm2d(after), activation()]
+
+
+def of_places(maps: Tensor, classifier: nn.Linear) -> Explained:
+    """Logits of the mean over all places, and those of each place.
+
+    Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
+
+    Args:
+        maps: What is seen where, shape (n, features, rows, columns).
+        classifier: The last layer.
+    """
+    evidence = functional.conv2d(maps, classifier.weight[:, :, None, None], classifier.bias)
+    return Explained(logits=classifier(maps.mean((2, 3))), evidence=evidence)
 
 
 def max_pool(side: int = 3) -> nn.MaxPool2d:

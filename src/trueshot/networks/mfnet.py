@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trueshot.networks.layers import Luma, check_classes, max_pool, normalised
+from trueshot.networks.layers import Luma, check_classes, max_pool, normalised, of_places
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 DEFAULT_FILTERS = (64, 96, 128, 128, 256)
@@ -66,16 +66,8 @@ class MFNet(Network):
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean.
-
-        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
-        """
-        features = self._features(images)
-        weight, bias = self.classifier.weight, self.classifier.bias
-        return Explained(
-            logits=self.classifier(features.mean((2, 3))),
-            evidence=functional.conv2d(features, weight[:, :, None, None], bias),
-        )
+        """Logits, and those of each place before the mean over all."""
+        return of_places(self._features(images), self.classifier)
 
     def _features(self, images: Tensor) -> Tensor:
         height, width = (int(size) for size in images.shape[2:])

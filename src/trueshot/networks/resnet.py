@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trueshot.networks.layers import check_classes, normalised
+from trueshot.networks.layers import check_classes, normalised, of_places
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 WIDTH = 32
@@ -60,14 +60,8 @@ class ResNet(Network):
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean over the frame.
-
-        Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
-        """
-        maps = self._maps(images)
-        weight, bias = self.classifier.weight, self.classifier.bias
-        evidence = functional.conv2d(maps, weight[:, :, None, None], bias)
-        return Explained(logits=self.classifier(maps.mean((2, 3))), evidence=evidence)
+        """Logits, and those of each place before the mean over all."""
+        return of_places(self._maps(images), self.classifier)
 
     def _maps(self, images: Tensor) -> Tensor:
         maps: Tensor = self.stages(self.stem(images))

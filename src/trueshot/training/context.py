@@ -29,7 +29,7 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, augmented, seen
-from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run
+from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run, with_settings
 from trueshot.training.frames import Frame, classes_of, open_frame, read_frames
 from trueshot.versions import versions
 
@@ -189,9 +189,7 @@ def main() -> None:
     import sys
 
     manifest, out, *settings = sys.argv[1:]
-    pairs = dict(setting.split("=") for setting in settings)
-    kinds = {name: type(value) for name, value in asdict(ContextRecipe()).items()}
-    recipe = ContextRecipe(**{name: kinds[name](value) for name, value in pairs.items()})
+    recipe = with_settings(ContextRecipe(), settings)
     train_context(read_frames(Path(manifest)), Path(out), recipe)
 
 

@@ -6,8 +6,9 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkp
 from trueshot.training.context_file import save_context
 from trueshot.training.frame_augmentation import Bytes
 from trueshot.training.frames import Frame
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Any)  # a dataclass
 
 BEST = "context.safetensors"
 _ORDER = 1  # a stream of random numbers
@@ -120,6 +123,14 @@ def _validate(training: Run, at: Progress, out: Path) -> None:
         save_context(out / BEST, kept, facts={**training.facts, **facts})
     append_line(log, {**facts, "loss": at.sums["loss"] / at.counted, "seconds": at.seconds})
     at.sums, at.counted = {}, 0
+
+
+def with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
+    """A recipe with settings as a command line has them, `name=value`."""
+    pairs = dict(setting.split("=", 1) for setting in settings)
+    return replace(
+        recipe, **{name: type(getattr(recipe, name))(value) for name, value in pairs.items()}
+    )
 
 
 def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:

@@ -30,7 +30,7 @@ from trueshot.networks.resnet import WIDTH, ResNet
 from trueshot.training.context_file import load_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import augmented, seen
-from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run
+from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run, with_settings
 from trueshot.training.frames import Frame, open_frame, read_frames
 from trueshot.training.steps import keep
 
@@ -198,9 +198,7 @@ def main() -> None:
     import sys
 
     manifest, out, *settings = sys.argv[1:]
-    pairs = dict(setting.split("=") for setting in settings)
-    kinds = {name: type(value) for name, value in asdict(RobustContextRecipe()).items()}
-    recipe = RobustContextRecipe(**{name: kinds[name](value) for name, value in pairs.items()})
+    recipe = with_settings(RobustContextRecipe(), settings)
     train_robust_context(read_frames(Path(manifest)), Path(out), recipe)
 
 
