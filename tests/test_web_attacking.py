@@ -11,16 +11,25 @@ import torch
 from conftest import Linear, photo_pixels
 from web_service import CALIBRATION, SIDE, small_bundle
 
+from trueshot.adversary.photograph import PhotographDetector
 from trueshot.attacks import FGSM
 from trueshot.bundle import load_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.detector import Detector
+from trueshot.errors import BundleError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import cut
 from trueshot.onnx import scores_by_torch
 from trueshot.pixels import to_levels
-from trueshot.web.attacking import attack_named, attack_photograph, stack_detector, threshold_of
+from trueshot.web import attacking, worker
+from trueshot.web.attacking import (
+    attack_named,
+    attack_photograph,
+    attackable,
+    stack_detector,
+    threshold_of,
+)
 from trueshot.web.schemas import MOST_LEVELS, Method
 
 METHODS = get_args(Method)
@@ -146,3 +155,35 @@ def test_a_calibration_takes_no_part_in_the_attack(tmp_path: Path) -> None:
     second = attack_photograph(other, others, pixels, attack)
     assert (first.pixels == second.pixels).all()
     assert second.after.log10_lr is None
+
+
+def test_of_joined_evidence_the_whole_photograph_is_attacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    predictor = Predictor.load("accurate")
+    attacked = attackable("accurate", predictor)
+    assert isinstance(attacked, PhotographDetector)
+    pixels = photo_pixels(5, True, 700)
+    found = attack_photograph(predictor, attacked, pixels, FGSM(budget=2.0))
+    before, after = found.before.evidence, found.after.evidence
+    assert before is not None
+    assert after is not None
+    sign = 1 if found.away_from == "original" else -1
+    for kind in ("texture", "context"):
+        assert sign * (after.contributions[kind] - before.contributions[kind]) > 0, kind
+    assert found.share_changed > 0.9
+    assert found.largest_change == 2.0
+    monkeypatch.setattr(attacking, "MOST_PIXELS", 400_000)
+    with pytest.raises(ValueError, match=r"more than 0\.4 megapixels"):
+        attack_photograph(predictor, attacked, pixels, FGSM(budget=2.0))
+
+
+def test_evidence_without_a_gradient_is_refused_when_it_is_to_be_attacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BundleError("none that has a gradient")
+
+    monkeypatch.setattr(attacking, "attackable", refuse)
+    said = worker._attackable("accurate", Predictor.load("accurate"))
+    assert said == "this detector cannot be attacked: none that has a gradient"

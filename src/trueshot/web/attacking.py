@@ -1,4 +1,4 @@
-"""Attacking a photograph as a judge sees it: through the crops that it is judged by."""
+"""Attacking a photograph as a judge sees it: through its crops, and whatever else is evidence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from trueshot.adversary.photograph import PhotographDetector
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, as_filed, perturb
 from trueshot.card import Card
 from trueshot.detector import Detector
@@ -22,6 +23,7 @@ from trueshot.web.schemas import MOST_LEVELS, Method
 Bytes = npt.NDArray[np.uint8]
 
 PGD_STEPS = 10
+MOST_PIXELS = 16_000_000  # of a photograph that is attacked as a whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,9 +36,9 @@ class AttackedPhotograph:
         after: Of the attacked one, rounded to bytes and judged from the beginning.
         pixels: The attacked photograph, shape (h, w, 3).
         corner: Of the crop (y, x) that spoke most for `away_from`.
-        decibels: Peak signal to noise ratio over the crops; None where nothing was changed.
+        decibels: Peak signal to noise ratio of what was attacked; None where nothing was changed.
         largest_change: Of a level.
-        share_changed: Of the pixels of the crops.
+        share_changed: Of the pixels of what was attacked.
     """
 
     away_from: str
@@ -87,6 +89,21 @@ class Decided(nn.Module):
         return logits - logits.new_tensor([0.0, self.threshold])
 
 
+def attackable(bundle: str, predictor: Predictor) -> nn.Module:
+    """All that a judge goes by, with a gradient: of stacks of crops, or of whole photographs.
+
+    Args:
+        bundle: The judge's file.
+        predictor: The judge.
+
+    Raises:
+        BundleError: Its evidence has no gradient, see `PhotographDetector`.
+    """
+    if predictor.card.evidence is not None:
+        return PhotographDetector(bundle, threshold_of(predictor.card))
+    return stack_detector(predictor.detector, predictor.card)
+
+
 def stack_detector(detector: Detector, card: Card) -> Detector:
     """A detector of stacks: what the judge of a card says of a photograph, with a gradient.
 
@@ -102,8 +119,7 @@ def stack_detector(detector: Detector, card: Card) -> Detector:
     contract = card.input_contract()
     crops = AgainstFirst(detector)
     whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
-    threshold = 0.0 if card.evidence is not None else threshold_of(card)  # of crops, not joined
-    return Detector(Decided(whole, threshold), classes=card.words.verdicts).eval()
+    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
 
 
 def threshold_of(card: Card) -> float:
@@ -126,46 +142,48 @@ def attack_named(method: Method, budget: float) -> Attack:
 
 
 def attack_photograph(
-    predictor: Predictor, stacks: Detector, photograph: ImageFile | Bytes, attack: Attack
+    predictor: Predictor, attacked: nn.Module, photograph: ImageFile | Bytes, attack: Attack
 ) -> AttackedPhotograph:
     """Attack a photograph away from what the detector takes it for, and judge it again.
 
-    The crops that were judged are changed where they lie; the result is rounded to the bytes of a
-    file and judged like any photograph, so its crops are chosen anew. Of a detector that joins
-    kinds of evidence only the network of crops is attacked: that the verdict holds then shows
-    nothing of its security.
+    The crops that were judged are changed where they lie, and of a detector that joins kinds of
+    evidence the whole photograph; the result is rounded to the bytes of a file and judged like any
+    photograph, so its crops are chosen anew.
 
     Args:
         predictor: Judges photographs.
-        stacks: Of the same detector: see `stack_detector`.
+        attacked: Of the same detector: see `attackable`.
         photograph: As it was read, or RGB bytes, shape (h, w, 3), upright.
         attack: Its budget is in levels.
 
     Raises:
-        ValueError: There is no crop in it that could be attacked.
+        ValueError: There is no crop in it that could be attacked, or it is too large for that.
     """
     before = predictor.predict(photograph)
     pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
     if not before.corners or before.score is None:
         raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
     label = int(before.score > threshold_of(predictor.card))
-    side = before.side
-    stack = to_levels(cut(pixels, before.corners, side).reshape(-1, side, 3))
-    filed = as_filed(
-        attack, stack, perturb(attack, stacks, stack, torch.tensor([label], dtype=torch.int64))
-    )
-    attacked = _pasted(pixels, to_bytes(filed)[0], before)
+    if whole := isinstance(attacked, PhotographDetector):
+        if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
+            raise ValueError(f"more than {MOST_PIXELS / 1e6:g} megapixels: too large to attack")
+        levels = to_levels(pixels[None])
+    else:
+        levels = to_levels(cut(pixels, before.corners, before.side).reshape(-1, before.side, 3))
+    labels = torch.tensor([label], dtype=torch.int64)
+    filed = as_filed(attack, levels, perturb(attack, attacked, levels, labels))
+    changed = to_bytes(filed)[0] if whole else _pasted(pixels, to_bytes(filed)[0], before)
     told = before.scores if label else -before.scores
-    ratio = float(psnr(stack, filed)[0])
+    ratio = float(psnr(levels, filed)[0])
     return AttackedPhotograph(
         away_from=predictor.card.words.verdicts[label],
         before=before,
-        after=predictor.predict(attacked, orientation=before.orientation),
-        pixels=attacked,
+        after=predictor.predict(changed, orientation=before.orientation),
+        pixels=changed,
         corner=before.corners[int(told.argmax())],
         decibels=ratio if np.isfinite(ratio) else None,
-        largest_change=float(linf(stack, filed)[0]),
-        share_changed=float(share_changed(stack, filed)[0]),
+        largest_change=float(linf(levels, filed)[0]),
+        share_changed=float(share_changed(levels, filed)[0]),
     )
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from trueshot.bundle import bundle_sha256
 from trueshot.errors import (
+    BundleError,
     EmptyFileError,
     ImageFileError,
     ImageTooLargeError,
@@ -27,7 +28,6 @@ from trueshot.scanning.worker import examiner, explainer
 from trueshot.web.schemas import ACCURATE, ROBUST
 
 if TYPE_CHECKING:
-    from trueshot.detector import Detector
     from trueshot.engines.fork_server import Attached, Handler
     from trueshot.web.attacking import AttackedPhotograph
 
@@ -42,7 +42,7 @@ class LoadedDetector:
     """A detector, ready to judge, and to be attacked where PyTorch is."""
 
     predictor: Predictor
-    stacks: Detector | None
+    attacked: Any  # or, as text, why it cannot be
     examine: Handler
     pixel_limit: int
 
@@ -87,19 +87,22 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 def _loaded(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
     predictor = Predictor.load(bundle)
     examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
-    return LoadedDetector(predictor, _stacks(predictor), examine, pixel_limit)
+    return LoadedDetector(predictor, _attackable(bundle, predictor), examine, pixel_limit)
 
 
-def _stacks(predictor: Predictor) -> Detector | None:
-    """What is attacked, loaded once for all workers; only this needs PyTorch."""
+def _attackable(bundle: str, predictor: Predictor) -> Any:
+    """What is attacked, loaded once for all workers, or why it is not; only this needs PyTorch."""
     if find_spec("torch") is None:
-        return None
+        return "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
     import torch
 
-    from trueshot.web.attacking import stack_detector
+    from trueshot.web.attacking import attackable
 
     torch.set_num_threads(1)
-    return stack_detector(predictor.detector, predictor.card)
+    try:
+        return attackable(bundle, predictor)
+    except BundleError as error:
+        return f"this detector cannot be attacked: {error}"
 
 
 def status_of(data: bytes, pixel_limit: int) -> int:
@@ -114,9 +117,8 @@ def status_of(data: bytes, pixel_limit: int) -> int:
 def _attack(
     detector: LoadedDetector, request: Mapping[str, Any], data: bytes
 ) -> tuple[dict[str, Any], Attached]:
-    if detector.stacks is None:
-        reason = "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
-        return {"refused": reason, "status": 422}, {}
+    if isinstance(detector.attacked, str):
+        return {"refused": detector.attacked, "status": 422}, {}
     from trueshot.attacks import lost_in_file
     from trueshot.web.attacking import attack_named, attack_photograph
 
@@ -124,7 +126,7 @@ def _attack(
     attack = attack_named(request["method"], request["budget"])
     try:
         image = read_image_bytes(data, request["name"], pixel_limit=detector.pixel_limit)
-        found = attack_photograph(detector.predictor, detector.stacks, image, attack)
+        found = attack_photograph(detector.predictor, detector.attacked, image, attack)
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
     except ValueError as error:  # no crop in it
