@@ -225,7 +225,7 @@ def test_an_attack_keeps_its_budget_and_tells_both_verdicts_and_what_a_file_lose
             assert said["note"].endswith(f"of a budget of {budget} levels {left} is left in it.")
             assert said["largest_change"] == int(budget)
         flat = client.post("/v1/attacks?method=fgsm&budget=3", content=bright(9, 64))
-        assert_problem(flat, 422, "nothing to attack", "flat")
+        assert_problem(flat, 422, "cannot be attacked", "flat")
         assert_problem(client.post("/v1/attacks?method=fgsm&budget=16", content=data), 422)
         assert_problem(client.post("/v1/attacks?method=none&budget=1", content=data), 422)
 

@@ -32,6 +32,7 @@ class AttackedPhotograph:
 
     Args:
         away_from: The verdict that is attacked: what the detector itself took it for.
+        whole: Whether all of the photograph was attacked, or the crops that are judged.
         before: Of the photograph as it is.
         after: Of the attacked one, rounded to bytes and judged from the beginning.
         pixels: The attacked photograph, shape (h, w, 3).
@@ -42,6 +43,7 @@ class AttackedPhotograph:
     """
 
     away_from: str
+    whole: bool
     before: Prediction
     after: Prediction
     pixels: Bytes
@@ -177,6 +179,7 @@ def attack_photograph(
     ratio = float(psnr(levels, filed)[0])
     return AttackedPhotograph(
         away_from=predictor.card.words.verdicts[label],
+        whole=whole,
         before=before,
         after=predictor.predict(changed, orientation=before.orientation),
         pixels=changed,

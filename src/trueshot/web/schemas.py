@@ -205,13 +205,16 @@ class AttackAnswer(_Model):
     ]
     before: Said
     after: Annotated[Said, Field(description="Rounded to bytes, and judged from the beginning.")]
+    whole: Annotated[
+        bool, Field(description="Whether all of the photograph was changed, not its crops alone.")
+    ]
     crops: Annotated[int, Field(description="That were judged before, and attacked.")]
     crops_kept: Annotated[int, Field(description="Of these, judged again afterwards.")]
     side: int
     corner: Annotated[tuple[int, int], Field(description="Of the crop that is shown: y, x.")]
     gain: Annotated[int, Field(description="By how much the noise shown is multiplied.")]
     decibels: Annotated[
-        float | None, Field(description="PSNR over the crops; null where nothing was changed.")
+        float | None, Field(description="PSNR of what was attacked; null where nothing changed.")
     ]
     largest_change: float
     share_changed: float

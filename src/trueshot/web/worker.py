@@ -130,7 +130,7 @@ def _attack(
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
     except ValueError as error:  # no crop in it
-        return {"refused": f"there is nothing to attack: {error}", "status": 422}, {}
+        return {"refused": f"it cannot be attacked: {error}", "status": 422}, {}
     content, pictures = _told(found, image.pixels, request["budget"])
     content["note"] = lost_in_file(request["budget"]) or None
     return content | {"seconds": round(time.perf_counter() - started, 6)}, pictures
@@ -146,6 +146,7 @@ def _told(
     noise = found.pixels[place].astype(np.int16) - pixels[place]
     content = {
         "away_from": found.away_from,
+        "whole": found.whole,
         "before": _said(found.before),
         "after": _said(found.after),
         "crops": len(found.before.corners),

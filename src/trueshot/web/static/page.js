@@ -483,7 +483,7 @@ function renderRow(row, said, name) {
 function factsOf(found) {
   const [y, x] = found.corner;
   const parts = [
-    `Attacked away from “${found.away_from}”, what this detector took it for, in the ${found.crops} crops that it judges.`,
+    `Attacked away from “${found.away_from}”, what this detector took it for, ${found.whole ? "in the whole photograph" : `in the ${found.crops} crops that it judges`}.`,
     found.decibels == null ? "Nothing was changed." : `PSNR there ${found.decibels.toFixed(1)} dB; no level changed by more than ${found.largest_change}.`,
   ];
   if (found.crops_kept < found.crops) parts.push(`${found.crops - found.crops_kept} of the crops were chosen elsewhere when it was judged again.`);
