@@ -93,7 +93,7 @@ SETTINGS = {
             "It sees the frame in small and strong grids alone, and leaves many undecided: a "
             f"photograph is called original only where noise of {MARGIN_BUDGET:g} levels made for "
             "it would not have brought that about, in 19 of 20 simulated recaptures.",
-            "A piece of a photograph is called recaptured, for a strong grid, or nothing.",
+            "A piece of a photograph is called recaptured, for a grid, or nothing.",
             "It is harder to deceive, not impossible; only attacks were tried, and nothing is "
             "proven: see the measurements, and `certified`.",
         ),

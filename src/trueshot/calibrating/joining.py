@@ -48,12 +48,14 @@ class Join:
         joined: What the score is the sum of, see `joint_features`.
         beyond: Of a kind that speaks for a recapture alone: deviations of originals above their
             mean, from which on it is evidence.
+        beyond_of_pieces: Likewise of what takes its place.
     """
 
     features: Mapping[str, tuple[str, ...]]
     pieces: Mapping[str, tuple[str, ...]]
     joined: tuple[str, ...]
     beyond: Mapping[str, float]
+    beyond_of_pieces: Mapping[str, float]
 
 
 JOINS = {
@@ -67,6 +69,7 @@ JOINS = {
         pieces={"texture": ("overall",)},
         joined=("texture", "context", "lattice for"),
         beyond={"lattice": 1.0},
+        beyond_of_pieces={},
     ),
     # A lattice beside its surroundings is written, or wiped out, by a level of noise.
     "robust": Join(
@@ -75,9 +78,11 @@ JOINS = {
             "context": ("logit",),
             "lattice": ("luma 1/1 height",),
         },
-        pieces={},
+        # Nothing else speaks in a piece: it has a score far below originals, too.
+        pieces={"texture": ("highest",)},
         joined=("texture for", "context"),
         beyond={"lattice": 1.0, "texture": 2.0},
+        beyond_of_pieces={"texture": -3.0},
     ),
 }
 
@@ -131,17 +136,19 @@ def joined(media: tuple[str, ...], scores: Scores, join: Join) -> EvidenceModel:
         join: What is joined.
     """
 
-    def heads_of(features: Mapping[str, tuple[str, ...]]) -> dict[str, LinearModel]:
+    def heads_of(
+        features: Mapping[str, tuple[str, ...]], beyond: Mapping[str, float]
+    ) -> dict[str, LinearModel]:
         return {
-            kind: _head(kind, names, scores, join.beyond.get(kind))
-            for kind, names in features.items()
+            kind: _head(kind, names, scores, beyond.get(kind)) for kind, names in features.items()
         }
 
     ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
     joint = LinearModel(
         features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
-    heads, pieces = heads_of(join.features), heads_of(join.pieces)
+    heads = heads_of(join.features, join.beyond)
+    pieces = heads_of(join.pieces, join.beyond_of_pieces)
     return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
 
