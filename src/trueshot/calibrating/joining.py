@@ -82,7 +82,7 @@ JOINS = {
         pieces={"texture": ("highest",)},
         joined=("texture for", "context"),
         beyond={"lattice": 1.0, "texture": 2.0},
-        beyond_of_pieces={"texture": -3.0},
+        beyond_of_pieces={"texture": -2.0},
     ),
 }
 
