@@ -79,7 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"evaluation.metrics", "evaluation.result"},
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning", "training"},
-    "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "reports"},
+    "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "adversary", "reports"},
     "reproduce": BASE | LEARNING | JUDGING | {"simulate"},
     "simulate": BASE | {"datasets", "engines", "simulation"},
     "publish": BASE | FILED | {"inference", "evaluation", "reports"},
