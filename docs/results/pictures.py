@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent.parent / "tests"))
 
 from chromium import Page, chromium  # noqa: E402
 
-WIDTH, HEIGHT = 1280, 2140
+WIDTH, HEIGHT = 1280, 2480
 SHOWN = "laptop"  # the medium in the photograph that is shown
 LEFT_OUT = ["case", "request", "summary", "files"]  # sections of the report
 IDLE = "[...document.querySelectorAll('.side')].every(s => s.getAttribute('aria-busy') == 'false')"
