@@ -159,6 +159,12 @@ def test_other_tasks_are_told_of_in_their_own_words() -> None:
     assert RECAPTURE.words.verdicts[1] not in decided(shown(0, 2, 0), UNDECIDED, OTHER_TASK)
 
 
+def test_a_frame_that_is_compared_with_classes_alone_looks_like_the_one_it_speaks_for() -> None:
+    for value, said in ((2.4, "recaptured; adds 2.40"), (-0.6, "original; takes away 0.60")):
+        evidence = replace(shown(0.0, 0.0, value), looks_like="recaptured")
+        assert told(evidence).context == said
+
+
 def test_bars_reach_as_far_as_their_kinds_add_to_the_score() -> None:
     bars = {bar.kind: bar for bar in told(shown(-1.0, 2.0, 0.5)).bars}
     assert (bars["lattice"].across, bars["lattice"].width) == (100, 100)

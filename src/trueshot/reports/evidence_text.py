@@ -210,7 +210,9 @@ def _context(shown: EvidenceShown, card: Card) -> str:
     if value is None:
         return shown.looks_like
     adds = f"{'adds' if value >= 0 else 'takes away'} {number_text(abs(value))}"
-    if value >= 0 or shown.looks_like in card.classes:
+    if shown.looks_like in card.classes:  # no kinds of media are told apart
+        return f"{card.classes[value >= 0]}; {adds}"
+    if value >= 0:
         return f"{shown.looks_like}; {adds}"
     return f"no medium, most of all {_medium(shown, card)}; {adds}"
 
