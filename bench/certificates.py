@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -253,6 +253,21 @@ def crops_of(dataset: Dataset, side: int, part: str, most: int) -> Crops:
     return Crops(
         pixels=chosen.crops(slice(None)), labels=chosen.labels, groups=groups, prints=prints
     )
+
+
+def unseen(crops: Crops, learnt: Dataset) -> Crops:
+    """Those of scenes that are not in the train or validation part of a data set.
+
+    A photograph is known by the name of its file, wherever its folder lay.
+    """
+    parts = {
+        json.loads(row["origins"])["scene"].split("/")[-1].removeprefix("photo:")
+        for row in learnt.photos.to_pylist()
+        if row["part"] in ("train", "validation")
+    }
+    names = [group.split("/")[-1].removeprefix("photo:") for group in crops.groups]
+    kept = np.array([name not in parts for name in names])
+    return Crops(**{each.name: getattr(crops, each.name)[kept] for each in fields(Crops)})
 
 
 def training_crops(
@@ -573,6 +588,9 @@ def main() -> None:
     parser.add_argument(
         "--judge", nargs="*", default=[], help="Bundles; nothing else is done then."
     )
+    parser.add_argument(
+        "--learnt", type=Path, help="Data whose train and validation scenes are left out."
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     out: Path = arguments.out
@@ -582,6 +600,8 @@ def main() -> None:
     print("|---" * (len(BUDGETS) + 3) + "|")
     for name, side in product(arguments.judge, arguments.size):
         crops = crops_of(dataset, side, "test", arguments.crops)
+        if arguments.learnt:
+            crops = unseen(crops, Dataset.open(arguments.learnt))
         print(shown(of_bundle(name, side, crops)), flush=True)
     for side in () if arguments.judge else arguments.size:
         parts = (

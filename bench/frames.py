@@ -20,28 +20,15 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from trueshot.attacks import PGD, as_filed, perturb
-from trueshot.detector import Detector
 from trueshot.training.context import scores_of_images
 from trueshot.training.context_file import context_side, load_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, close_by, seen
 from trueshot.training.frame_run import levels_of
 from trueshot.training.frames import Frame, open_frame, read_frames
+from trueshot.web.attacking import AgainstFirst
 
 AT_ONCE = 32
-
-
-class AnyOther(nn.Module):
-    """Logits of many classes as two: the first, and any other."""
-
-    def __init__(self, detector: Detector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Levels (n, 3, h, w) to logits (n, 2)."""
-        logits = self.detector(images)
-        return torch.stack([logits[:, 0], logits[:, 1:].logsumexp(1)], 1)
 
 
 def main() -> None:
@@ -72,7 +59,7 @@ def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]
         for number, (image, frame) in enumerate(zip(opened, frames, strict=True))
     ]
     scores = [scores_of_images(detector, images) for images in (whole, closer)]
-    scores += [attacked(AnyOther(detector), levels_of(whole), labels, each) for each in budgets]
+    scores += [attacked(AgainstFirst(detector), levels_of(whole), labels, each) for each in budgets]
     return [f"{roc_auc_score(labels.numpy(), each.numpy()):.3f}" for each in scores]
 
 
