@@ -17,10 +17,11 @@ from test_evidence import KINDS, photograph
 
 from trueshot.adversary.photograph import PhotographDetector
 from trueshot.bundle import read_bundle, save_bundle
-from trueshot.calibrating import CalibrationSettings, make_bundle
+from trueshot.calibrating import CalibrationSettings, make_bundle, withstanding
 from trueshot.calibrating.joining import JOINS, joined, main
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibrating.scores import PhotographScore, Scores
+from trueshot.calibrating.withstanding import highest_written
 from trueshot.card import Card
 from trueshot.detector import Detector
 from trueshot.errors import CalibrationError, DatasetError
@@ -226,11 +227,13 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
         for n, row in enumerate(rows)
     )
     scores = Scores(findings=found, unread=())
-    robust, model = (joined(KINDS, scores, JOINS[name]) for name in ("robust", "accurate"))
+    model = joined(KINDS, scores, JOINS["accurate"], {})
+    robust = joined(KINDS, scores, JOINS["robust"], {"texture": 1.25})
     for kind, head in robust.heads.items():
         values = [head.score({n: row[f"{kind}: {n}"] for n in head.features}) for row in rows]
         assert np.std(values) == pytest.approx(1, abs=0.02), kind
     assert robust.heads["texture"].features == ("highest",)
+    assert robust.heads["texture"].score({"highest": 1.25}) == pytest.approx(0)
     assert robust.joint is not None
     assert robust.joint.score({"texture for": 1.0, "context": -2.0, "lattice for": 9.0}) == -1
     said = {
@@ -250,9 +253,39 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
     assert model.joint is not None
     assert model.joint.score({"texture": 1.0, "context": -2.0, "lattice for": 0.5}) == -0.5
     with pytest.raises(CalibrationError, match="says the same"):
-        joined(KINDS, Scores(findings=found[:1] * 2, unread=()), JOINS["accurate"])
+        joined(KINDS, Scores(findings=found[:1] * 2, unread=()), JOINS["accurate"], {})
 
 
 def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
     arguments = [str(tmp_path / "none"), str(tmp_path / "none"), "--spread", str(staged)]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
+
+
+class MeanOfLevels(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        means = images.mean((1, 2, 3))
+        return torch.stack([torch.zeros_like(means), means], 1)
+
+
+def test_what_noise_makes_of_originals_is_found_where_a_crop_says_the_mean_of_its_levels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(network={}, offset=0, scale=1, side=32)
+    monkeypatch.setattr(withstanding, "load_bundle", lambda path: (MeanOfLevels(), card))
+    photographs = []
+    for number in range(20):
+        pixels = np.full((64, 96, 3), 60 + number, np.uint8)
+        pixels[:, ::2] += 40  # a crop that shows nothing is not judged
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+        photographs += [
+            Photograph(name=str(number), path=tmp_path / f"{number}.png", label=label)
+            for label in range(2)
+        ]
+    means = 80.0 + np.arange(20)
+    for budget in (0.0, 3.0):
+        found = highest_written(tmp_path, photographs, budget)
+        assert found == pytest.approx(np.quantile(means + budget, 0.95), abs=1e-3)
+    few = highest_written(tmp_path, photographs, 3.0, most=2)
+    assert few == pytest.approx(np.quantile(means[::10] + 3, 0.95), abs=1e-3)
+    with pytest.raises(CalibrationError, match="no original"):
+        highest_written(tmp_path, photographs[1::2], 3.0)

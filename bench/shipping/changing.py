@@ -13,7 +13,7 @@ from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.channels.base import Channel
 from trueshot.detector import Detector
 from trueshot.inference import Predictor
-from trueshot.inference.crops import cut, grid_crops, select_crops
+from trueshot.inference.crops import cut, places_of
 from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -67,11 +67,8 @@ def attacked(
     """
     side, done = predictor.contract.side, set[tuple[int, int]]()
     changed = pixels.copy()
-    choose = grid_crops if predictor.contract.places == "grid" else select_crops
     for _ in range(3):
-        new = tuple(
-            c for c in choose(changed, side, predictor.contract.crops).corners if c not in done
-        )
+        new = tuple(c for c in places_of(changed, predictor.contract).corners if c not in done)
         if not new:
             break
         images = to_levels(cut(pixels, new, side))

@@ -27,7 +27,7 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError
 from trueshot.graph import Message, side_of, values_of
 from trueshot.inference.context import context_frame
-from trueshot.inference.crops import grid_crops, select_crops
+from trueshot.inference.crops import places_of
 from trueshot.inference.evidence import WHOLE
 from trueshot.inference.pooling import Corners, most_convincing_region
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
@@ -80,8 +80,7 @@ class PhotographDetector(nn.Module):
             ValueError: There is no crop in it.
         """
         side, pixels = self.contract.side, _bytes(photograph)
-        choose = grid_crops if self.contract.places == "grid" else select_crops
-        corners = choose(pixels, side, self.contract.crops).corners
+        corners = places_of(pixels, self.contract).corners
         if not corners:
             raise ValueError(f"no crop of {side} px in it that shows anything")
         scores = self._scores(squares(photograph, corners, side))

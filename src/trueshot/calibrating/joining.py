@@ -11,8 +11,8 @@ fitted, for staged photographs would set them wrong: what tells their classes ap
 does so less well in the world, and a lattice better. Of the lattice only what stands a standard
 deviation above the mean of originals counts, and only for a recapture: fine texture of the world
 has low peaks, and a grid that was lost on the way to the file is no evidence. In `robust` that is
-so of texture too, from two deviations on: a fainter grid may have been written, or wiped out, by a
-few levels.
+so of texture too, from what noise of five levels that was made for it makes of originals: a fainter
+grid may have been written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ import numpy as np
 from trueshot.bundle import Bundle, bundle_sha256, read_bundle, with_graph, write_bundle
 from trueshot.calibrating.photographs import photographs_of
 from trueshot.calibrating.scores import Scores, gather
+from trueshot.calibrating.withstanding import highest_written
 from trueshot.calibrating.write import detector_in
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import EvidenceModel, InputContract
@@ -48,6 +49,8 @@ class Join:
         joined: What the score is the sum of, see `joint_features`.
         beyond: Of a kind that speaks for a recapture alone: deviations of originals above their
             mean, from which on it is evidence.
+        written: Of a kind of one feature, `highest`, that speaks for a recapture alone: levels, L∞.
+            It is evidence from what an attack within them makes of originals.
         beyond_of_pieces: Likewise of what takes its place.
     """
 
@@ -56,6 +59,7 @@ class Join:
     joined: tuple[str, ...]
     beyond: Mapping[str, float]
     beyond_of_pieces: Mapping[str, float]
+    written: Mapping[str, float] = field(default_factory=dict)
 
 
 JOINS = {
@@ -81,8 +85,9 @@ JOINS = {
         # Nothing else speaks in a piece: it has a score far below originals, too.
         pieces={"texture": ("highest",)},
         joined=("texture for", "context"),
-        beyond={"lattice": 1.0, "texture": 2.0},
+        beyond={"lattice": 1.0},
         beyond_of_pieces={"texture": -2.0},
+        written={"texture": 5.0},
     ),
 }
 
@@ -122,18 +127,25 @@ def join_evidence(
     ledger = out.with_name(f"{out.name}.{bundle_sha256(unjoined)[:12]}.ledger")
     scores = gather(unjoined, photographs_of(spread, "validation"), ledger, workers)
     assert bundle.card.evidence is not None
-    model = joined(bundle.card.evidence.media, scores, join)
+    whole = [each.photograph for each in scores.findings if "context: logit" in each.features]
+    reached = {
+        kind: highest_written(unjoined, whole, budget) for kind, budget in join.written.items()
+    }
+    model = joined(bundle.card.evidence.media, scores, join, reached)
     write_bundle(out, replace(bundle, card=bundle.card.model_copy(update={"evidence": model})))
     return model
 
 
-def joined(media: tuple[str, ...], scores: Scores, join: Join) -> EvidenceModel:
+def joined(
+    media: tuple[str, ...], scores: Scores, join: Join, reached: Mapping[str, float]
+) -> EvidenceModel:
     """Heads that divide each kind of evidence by its spread, and their sum.
 
     Args:
         media: As of `EvidenceModel`.
         scores: Of photographs by a detector that joins nothing yet.
         join: What is joined.
+        reached: What an adversary makes of originals, by the kinds that `join.written` names.
     """
 
     def heads_of(
@@ -148,6 +160,7 @@ def joined(media: tuple[str, ...], scores: Scores, join: Join) -> EvidenceModel:
         features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
     heads = heads_of(join.features, join.beyond)
+    heads |= {kind: _counted_from(heads[kind], value) for kind, value in reached.items()}
     pieces = heads_of(join.pieces, join.beyond_of_pieces)
     return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
@@ -175,6 +188,13 @@ def _head(kind: str, names: Sequence[str], scores: Scores, beyond: float | None)
         weights=(1 / len(names) / spread,) * len(names),
         intercept=-nought,
     )
+
+
+def _counted_from(head: LinearModel, value: float) -> LinearModel:
+    """The head of one feature, 0 where it has this value."""
+    (name,) = head.features
+    there = head.score({name: value})
+    return head.model_copy(update={"intercept": head.intercept - there})
 
 
 def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) -> Bundle:

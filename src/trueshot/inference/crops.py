@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trueshot.card import InputContract
 from trueshot.images.orientation import upright_corner
 
 Bytes = npt.NDArray[np.uint8]
@@ -58,6 +59,17 @@ def select_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
             else:
                 corners.append((-y, -x))
     return CropSelection(corners=tuple(corners), flat=flat / max(1, rows * columns))
+
+
+def places_of(pixels: Bytes, contract: InputContract) -> CropSelection:
+    """Choose crops as the card of a detector says.
+
+    Args:
+        pixels: RGB bytes, shape (h, w, 3).
+        contract: How many, of which size, and where.
+    """
+    choose = grid_crops if contract.places == "grid" else select_crops
+    return choose(pixels, contract.side, contract.crops)
 
 
 def grid_crops(pixels: Bytes, side: int, most: int) -> CropSelection:

@@ -17,7 +17,7 @@ from trueshot.errors import BundleError
 from trueshot.images.orientation import lying, upright
 from trueshot.inference.colours import colour_reasons
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.crops import CropSelection, cut, grid_crops, select_crops, upright_corners
+from trueshot.inference.crops import CropSelection, cut, places_of, upright_corners
 from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
@@ -173,8 +173,7 @@ class Predictor:
         """
         pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
-        choose = grid_crops if self.contract.places == "grid" else select_crops
-        selection = choose(pixels, side, self.contract.crops)
+        selection = places_of(pixels, self.contract)
         crops = upright(cut(pixels, selection.corners, side), orientation)
         scores, logits, maps = self._judged(crops)
         features = features_of(crops, selection.flat)

@@ -1,0 +1,61 @@
+"""What an adversary makes of originals: evidence counts only beyond it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from trueshot.attacks import PGD, as_filed, perturb
+from trueshot.bundle import load_bundle
+from trueshot.calibrating.photographs import Photograph
+from trueshot.errors import CalibrationError
+from trueshot.images import read_image
+from trueshot.inference.crops import cut, places_of
+from trueshot.pixels import to_levels
+
+SHARE = 0.95  # of the originals reach no more
+MOST = 60  # originals that are attacked
+_STEPS = 10
+_AT_ONCE = 16  # crops
+
+
+def highest_written(
+    bundle: Path, photographs: Sequence[Photograph], budget: float, most: int = MOST
+) -> float:
+    """What the highest crop of an original reaches under attack, in all but a twentieth of them.
+
+    Each crop is attacked by itself, by PGD of ten steps on its network, after which it is rounded
+    as a file holds it. The crops stay where they lie in the untouched photograph.
+
+    Args:
+        bundle: Judges crops.
+        photographs: The files of class 0 are taken, evenly, as many as `most`.
+        budget: L∞, in levels.
+        most: Photographs.
+
+    Raises:
+        CalibrationError: None of them is an original that has a crop.
+    """
+    detector, card = load_bundle(bundle)
+    contract, attack = card.input_contract(), PGD(budget=budget, steps=_STEPS)
+    files = [each for each in photographs if each.label == 0 and each.row is None]
+    reached = []
+    for photograph in files[:: -(-len(files) // most) or 1]:
+        pixels = read_image(photograph.path).pixels
+        corners = places_of(pixels, contract).corners
+        if not corners:
+            continue
+        scores = []
+        for crops in to_levels(cut(pixels, corners, contract.side)).split(_AT_ONCE):
+            labels = torch.zeros(len(crops), dtype=torch.long)
+            changed = as_filed(attack, crops, perturb(attack, detector, crops, labels))
+            with torch.inference_mode():
+                logits = detector(changed).double()
+            scores.append(float((logits[:, 1] - logits[:, 0]).max()))
+        reached.append(max(scores))
+    if not reached:
+        raise CalibrationError(f"{bundle}: no original that could be attacked")
+    return float(np.quantile(reached, SHARE))
