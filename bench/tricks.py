@@ -2,7 +2,8 @@
 
     python bench/tricks.py MANIFEST --bundle accurate robust certified --most 20 --out FILE.json
 
-Photographs of the test part, as many of each class. A run that was stopped goes on.
+Photographs of the test part, as many of each class; originals are not photographed once more, which
+would make recaptures of them. A run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from trueshot.adversary.targets import targets_of
-from trueshot.adversary.tricks import TRICKS, similarity
+from trueshot.adversary.tricks import TRICKS, Rephotographed, similarity
 from trueshot.bundle import bundle_sha256
 from trueshot.files import Journal
 from trueshot.images import read_image
@@ -35,7 +36,8 @@ def judged(
         pixels = np.asarray(read_image(target.path).pixels)
         for trick in (None, *TRICKS):
             name = "none" if trick is None else trick.name
-            if (target.name, name) in known:
+            is_other = isinstance(trick, Rephotographed) and target.label == 0  # then a recapture
+            if is_other or (target.name, name) in known:
                 continue
             changed = pixels if trick is None else trick.changed(pixels)
             told = trick is not None and number % most < SIMILAR

@@ -19,7 +19,7 @@ from trueshot.adversary.photograph import PhotographDetector
 from trueshot.adversary.squares import squares
 from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
 from trueshot.adversary.targets import targets_of
-from trueshot.adversary.tricks import TRICKS, Denoised, Notched, similarity
+from trueshot.adversary.tricks import TRICKS, Denoised, Notched, Rephotographed, similarity
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
@@ -275,6 +275,27 @@ def test_a_notch_takes_a_grid_away_and_leaves_the_rest() -> None:
     assert np.abs(Notched().changed(plain).astype(int) - plain).mean() < 1
     tiny = photograph(20, 30)
     assert Notched().changed(tiny).shape == tiny.shape
+
+
+def test_a_picture_photographed_once_more_has_lost_its_grid_and_gained_none() -> None:
+    pixels = photograph(300, 420, 8.0)
+    changed = Rephotographed().changed(pixels)
+    assert changed.shape == pixels.shape
+    assert changed.dtype == np.uint8
+    assert np.array_equal(changed, Rephotographed().changed(pixels))
+    assert similarity(photograph(300, 420, 0.0), changed) > 0.6
+    plain = photograph(300, 420, 0.0)
+    heights = [
+        find_lattice(each, LUMA).features["luma 1/1 height"]
+        for each in (plain, Rephotographed().changed(plain))
+    ]
+    assert heights[1] < heights[0] + 1  # of the second display nothing is left
+    before, after = (
+        np.abs(np.fft.fft2(each[:, 160:, 1] * np.outer(np.hanning(300), np.hanning(260))))
+        for each in (pixels, changed)
+    )
+    written = np.s_[60:79, 35:53]  # around 0.23 × 300, 0.17 × 260
+    assert after[written].max() < 0.25 * before[written].max()
 
 
 def test_tricks_are_named_and_cost_what_ssim_says() -> None:

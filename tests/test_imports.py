@@ -75,10 +75,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "engines": {"errors"},
     "adversary": BASE
     | FILED
-    | {"attacks", "channels", "datasets", "inference", "calibrating"}
+    | {"attacks", "channels", "datasets", "inference", "calibrating", "simulation"}
     | {"evaluation.metrics", "evaluation.result"},
     "scanning": BASE | FILED | {"inference", "engines"},
-    "calibrating": BASE | FILED | {"inference", "datasets", "engines", "scanning", "training"},
+    "calibrating": BASE
+    | FILED
+    | {"attacks", "inference", "datasets", "engines", "scanning", "training"},
     "web": BASE | FILED | {"inference", "engines", "scanning", "attacks", "adversary", "reports"},
     "reproduce": BASE | LEARNING | JUDGING | {"simulate"},
     "simulate": BASE | {"datasets", "engines", "simulation"},

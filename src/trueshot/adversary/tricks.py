@@ -14,8 +14,14 @@ from scipy.ndimage import median_filter, uniform_filter
 from trueshot.channels import Blurred, Channel, Jpeg, Resized
 from trueshot.channels.base import Chain, filed
 from trueshot.pixels import Bytes, ssim, to_levels
+from trueshot.simulation.camera import Camera, Shot, photograph
+from trueshot.simulation.colour import decode_srgb
+from trueshot.simulation.display import Display, stripes
+from trueshot.simulation.recapture import Ambience, View, look, see_display
 
 Floats = npt.NDArray[np.float64]
+
+_DARKEST = 0.01  # mean in linear light, for which an exposure is set
 
 
 @final
@@ -83,6 +89,46 @@ class Notched(Channel):
         return np.asarray(scipy.fft.irfft2(spectrum, tile.shape[:2], axes=(0, 1)))
 
 
+@final
+@dataclass(frozen=True)
+class Rephotographed(Channel):
+    """Shown on a display, and photographed once more: straight on, filling the frame.
+
+    Out of focus by so much that the lens blurs the display's grid away, and from so near that the
+    picture, brought back to its size, is hardly blurred. Display and camera are simulated, always
+    the same.
+
+    Args:
+        magnification: Pixels of the camera per pixel of the display, which shows one of the
+            picture.
+        defocus: Blur of the lens, standard deviation in pixels of the camera.
+        angle: Turn of the camera, in degrees.
+    """
+
+    magnification: float = 1.7
+    defocus: float = 1.0
+    angle: float = 0.3
+
+    @property
+    def name(self) -> str:
+        return "rephotographed"
+
+    def changed(self, pixels: Bytes) -> Bytes:
+        height, width = pixels.shape[:2]
+        frame = (round(self.magnification * side) for side in (height, width))
+        places = look(View(magnification=self.magnification, angle=self.angle), *frame)
+        spare = (places.height - height, places.width - width)
+        edges = [(each // 2, each - each // 2) for each in spare]
+        picture = np.pad(pixels, (*edges, (0, 0)), "edge")
+        camera = Camera(name="of the adversary")
+        bright = max(float(decode_srgb(pixels).mean()), _DARKEST)
+        shot = Shot(gain=1.0, defocus=self.defocus, brightness=bright)
+        display = Display(name="of the adversary", layout=stripes())
+        light = see_display(picture, display, places, camera, shot, Ambience())
+        taken = Image.fromarray(photograph(light, camera, shot, np.random.default_rng(0)))
+        return np.array(taken.resize((width, height), Image.Resampling.LANCZOS))
+
+
 TRICKS: tuple[Channel, ...] = (
     Resized(0.7, back=False),
     Blurred(1.0),
@@ -90,6 +136,7 @@ TRICKS: tuple[Channel, ...] = (
     Notched(),
     Jpeg(60),
     Chain((Notched(), Resized(0.7, back=False), Jpeg(75)), title="notch+resize-0.7+jpeg-75"),
+    Rephotographed(),
 )
 """By rising effort."""
 
