@@ -51,14 +51,12 @@ class Join:
             mean, from which on it is evidence.
         written: Of a kind of one feature, `highest`, that speaks for a recapture alone: levels, L∞.
             It is evidence from what an attack within them makes of originals.
-        beyond_of_pieces: Likewise of what takes its place.
     """
 
     features: Mapping[str, tuple[str, ...]]
     pieces: Mapping[str, tuple[str, ...]]
     joined: tuple[str, ...]
     beyond: Mapping[str, float]
-    beyond_of_pieces: Mapping[str, float]
     written: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -73,7 +71,6 @@ JOINS = {
         pieces={"texture": ("overall",)},
         joined=("texture", "context", "lattice for"),
         beyond={"lattice": 1.0},
-        beyond_of_pieces={},
     ),
     # A lattice beside its surroundings is written, or wiped out, by a level of noise.
     "robust": Join(
@@ -82,11 +79,9 @@ JOINS = {
             "context": ("logit",),
             "lattice": ("luma 1/1 height",),
         },
-        # Nothing else speaks in a piece: it has a score far below originals, too.
-        pieces={"texture": ("highest",)},
+        pieces={},
         joined=("texture for", "context"),
         beyond={"lattice": 1.0},
-        beyond_of_pieces={"texture": -2.0},
         written={"texture": 5.0},
     ),
 }
@@ -148,24 +143,22 @@ def joined(
         reached: What an adversary makes of originals, by the kinds that `join.written` names.
     """
 
-    def heads_of(
-        features: Mapping[str, tuple[str, ...]], beyond: Mapping[str, float]
-    ) -> dict[str, LinearModel]:
-        return {
-            kind: _head(kind, names, scores, beyond.get(kind)) for kind, names in features.items()
-        }
-
     ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
     joint = LinearModel(
         features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
     )
-    heads = heads_of(join.features, join.beyond)
+    heads = {
+        kind: _head(kind, names, scores, join.beyond.get(kind))
+        for kind, names in join.features.items()
+    }
     heads |= {kind: _counted_from(heads[kind], value) for kind, value in reached.items()}
-    pieces = heads_of(join.pieces, join.beyond_of_pieces)
+    pieces = {kind: _head(kind, names, scores) for kind, names in join.pieces.items()}
     return EvidenceModel(media=media, heads=heads, joint=joint, pieces=pieces)
 
 
-def _head(kind: str, names: Sequence[str], scores: Scores, beyond: float | None) -> LinearModel:
+def _head(
+    kind: str, names: Sequence[str], scores: Scores, beyond: float | None = None
+) -> LinearModel:
     """The mean of standardised features, standardised once more; from where on it counts, as 0."""
     rows = [
         [each.features.get(f"{kind}: {name}", np.nan) for name in names] for each in scores.findings
