@@ -205,6 +205,10 @@ def test_outcomes_are_counted_by_direction_with_undecided_apart() -> None:
     assert (png.right, png.undecided, png.wrong) == ((0, 1), (1, 0), (1, 2))
     assert png.proven == (0, 1)
     assert (png.auc, clean.auc, jpeg.auc) == (0.0, 1.0, None)
+    low, high = png.auc_interval
+    assert low == 0
+    assert high == pytest.approx(1 - 0.025 ** (1 / 2))  # of the two originals: Clopper-Pearson
+    assert jpeg.auc_interval is None
     assert jpeg.right == (0, 1)
     assert result.cost["seconds"] == 1.0
     assert result.table().count("\n") == 4

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.adversary.suite import PNG, Outcome
-from trueshot.evaluation.metrics import area_under_curve
+from trueshot.calibration.intervals import Interval, area_with_interval
 from trueshot.evaluation.result import Doubt
 from trueshot.files import write_json
 from trueshot.proportion import Proportion
@@ -41,6 +41,7 @@ class Tally:
         wrong: Called the other, likewise.
         proven: Right, and proven to stay so at this budget (`linf` and `region`), likewise.
         auc: Of the scores.
+        auc_interval: Ends of its 95 % interval, over what the photographs come from.
     """
 
     threat: str
@@ -51,6 +52,7 @@ class Tally:
     wrong: tuple[int, int]
     proven: tuple[int, int]
     auc: float | None
+    auc_interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +140,7 @@ def _tally(
             for each, true in zip(outcomes, truth, strict=True)
         ]
     )
+    area = _area(scores, labels, [each.source or each.name for each in outcomes])
     return Tally(
         threat=threat,
         budget=budget,
@@ -146,7 +149,8 @@ def _tally(
         undecided=_by_class(undecided, labels),
         wrong=_by_class(~right & ~undecided, labels),
         proven=_by_class(proven, labels),
-        auc=_area(scores, labels),
+        auc=None if area is None else area.value,
+        auc_interval=None if area is None else (area.low, area.high),
     )
 
 
@@ -154,12 +158,14 @@ def _by_class(flags: npt.NDArray[np.bool_], labels: npt.NDArray[np.int64]) -> tu
     return int((flags & (labels == 0)).sum()), int((flags & (labels == 1)).sum())
 
 
-def _area(scores: Sequence[float | None], labels: npt.NDArray[np.int64]) -> float | None:
-    known = np.array([score is not None for score in scores])
-    values = np.array([score for score in scores if score is not None], np.float64)
+def _area(
+    scores: Sequence[float | None], labels: npt.NDArray[np.int64], sources: Sequence[str]
+) -> Interval | None:
+    known = [number for number, score in enumerate(scores) if score is not None]
+    values = np.array([scores[number] for number in known], np.float64)
     if len(set(labels[known].tolist())) < 2:
         return None
-    return float(area_under_curve(values, labels[known]))
+    return area_with_interval(values, labels[known], [sources[number] for number in known])
 
 
 def doubts_of(outcomes: Sequence[Outcome], wording: Wording = RECAPTURE.words) -> Iterator[Doubt]:
@@ -261,7 +267,10 @@ def _row(each: Tally) -> str:
         counted = (each.right, each.undecided, each.wrong)
         cells += [_share(those[label], totals[label]) for those in counted]
     cells.append(_share(sum(each.proven), sum(totals)))
-    cells.append("" if each.auc is None else f"{each.auc:.3f}")
+    if each.auc is None or each.auc_interval is None:
+        cells.append("")
+    else:
+        cells.append(f"{each.auc:.3f} ({each.auc_interval[0]:.2f}–{each.auc_interval[1]:.2f})")
     return "| " + " | ".join(cells) + " |"
 
 

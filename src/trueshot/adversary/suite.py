@@ -43,12 +43,14 @@ class Target:
         name: For records.
         path: Its file.
         label: 0 for an original, 1 for a recapture.
+        source: What it comes from, as a scene; empty if not known.
         outline: Corners (x, y) of the medium in it, in pixels; empty if not known.
     """
 
     name: str
     path: Path
     label: int
+    source: str = ""
     outline: tuple[tuple[float, float], ...] = ()
 
 
@@ -89,6 +91,7 @@ class Outcome:
     Args:
         name: Of the photograph.
         label: 0 for an original, 1 for a recapture.
+        source: What it comes from, as a scene; empty if not known.
         threat: See `PhotographSettings`.
         budget: In levels.
         clean: Verdict without an attack.
@@ -107,6 +110,7 @@ class Outcome:
 
     name: str
     label: int
+    source: str = ""
     threat: str
     budget: float
     clean: str
@@ -175,6 +179,7 @@ class PhotographAdversary:
         return Outcome(
             name=target.name,
             label=target.label,
+            source=target.source,
             threat=threat,
             budget=budget,
             clean=before.verdict,

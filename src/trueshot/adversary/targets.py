@@ -36,6 +36,7 @@ def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> li
             name=photograph.name,
             path=photograph.path,
             label=photograph.label,
+            source=photograph.source,
             outline=outlines.get(photograph.name, ()),
         )
         found.append(target)

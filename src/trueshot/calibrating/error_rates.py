@@ -24,7 +24,7 @@ from trueshot.calibration import (
     rate_with_interval,
     share_with_interval,
 )
-from trueshot.calibration.intervals import Interval
+from trueshot.calibration.intervals import Interval, area_with_interval, sources_of_class
 from trueshot.calibration.rates import of_kinds
 from trueshot.calibration.samples import Floats, Labels
 from trueshot.card import Measurement, Rate, RatioSample
@@ -116,9 +116,10 @@ def fit_all(
             "with texture, and not of both classes"
         )
     if of_new_sources is None:
-        of_new_sources = _sources_of(sources, labels, 0) >= needed(bpcer) and _sources_of(
-            sources, labels, 1
-        ) >= needed(apcer)
+        wanted = (needed(bpcer), needed(apcer))
+        of_new_sources = all(
+            sources_of_class(sources, labels, label) >= count for label, count in enumerate(wanted)
+        )
     decision = choose_thresholds(
         scores,
         labels,
@@ -230,27 +231,15 @@ def measure(
 
 def _over_all_thresholds(scored: Scores) -> tuple[dict[str, Rate], str]:
     """Equal error rate and area under the curve, and what must be known of their intervals."""
-    from scipy.stats import rankdata
-
     scores, labels, sources = scored.scores, scored.labels, scored.sources
 
-    def both(chosen: Labels) -> bool:
-        return 0 < int(labels[chosen].sum()) < len(chosen)
-
     def equal(chosen: Labels) -> float:
-        return equal_error_rate(scores[chosen], labels[chosen])[0] if both(chosen) else np.nan
+        is_both = 0 < int(labels[chosen].sum()) < len(chosen)
+        return equal_error_rate(scores[chosen], labels[chosen])[0] if is_both else np.nan
 
-    def area(chosen: Labels) -> float:
-        recaptured = labels[chosen] == 1
-        ones = int(recaptured.sum())
-        below = rankdata(scores[chosen])[recaptured].sum() - ones * (ones + 1) / 2
-        return float(below) / (ones * (len(chosen) - ones)) if both(chosen) else np.nan
-
-    trials = min(_sources_of(sources, labels, label) for label in (0, 1))
-    equal_error, area_under = (
-        share_with_interval(statistic, sources, trials=trials, draws=_DRAWS)
-        for statistic in (equal, area)
-    )
+    trials = min(sources_of_class(sources, labels, label) for label in (0, 1))
+    equal_error = share_with_interval(equal, sources, trials=trials, draws=_DRAWS)
+    area_under = area_with_interval(scores, labels, sources, draws=_DRAWS)
     _, threshold = equal_error_rate(scores, labels)
     wrong = int(((scores >= threshold) != (labels == 1)).sum())
     note = equal_error.note or area_under.note
@@ -280,7 +269,3 @@ def _rate(hits: Flags, sources: Sequence[str]) -> Rate:
     return Rate(
         value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
     )
-
-
-def _sources_of(sources: Sequence[str], labels: Labels, label: int) -> int:
-    return len({source for source, own in zip(sources, labels, strict=True) if own == label})

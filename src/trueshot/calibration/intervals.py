@@ -161,6 +161,36 @@ def share_with_interval(
     )
 
 
+def area_with_interval(
+    scores: Floats, labels: Labels, sources: Sequence[object], draws: int = _DRAWS
+) -> Interval:
+    """The area under the ROC curve: the share of pairs that scores rank rightly, ties half.
+
+    Args:
+        scores: Higher means rather of class 1, shape (n,).
+        labels: 0 or 1, shape (n,), both of them.
+        sources: What each photograph comes from, n of them.
+        draws: See `share_with_interval`.
+    """
+    from scipy.stats import rankdata
+
+    def area(chosen: Labels) -> float:
+        of_one = labels[chosen] == 1
+        ones = int(of_one.sum())
+        if not 0 < ones < len(chosen):
+            return float("nan")
+        below = rankdata(scores[chosen])[of_one].sum() - ones * (ones + 1) / 2
+        return float(below) / (ones * (len(chosen) - ones))
+
+    trials = min(sources_of_class(sources, labels, label) for label in (0, 1))
+    return share_with_interval(area, sources, trials=trials, draws=draws)
+
+
+def sources_of_class(sources: Sequence[object], labels: Labels, label: int) -> int:
+    """How many different sources the photographs of a class come from."""
+    return len({source for source, own in zip(sources, labels, strict=True) if own == label})
+
+
 def rate_with_interval(
     hits: ArrayLike, sources: Sequence[object] | None = None, confidence: float = 0.95
 ) -> CountedRate:
