@@ -256,18 +256,24 @@ def crops_of(dataset: Dataset, side: int, part: str, most: int) -> Crops:
 
 
 def unseen(crops: Crops, learnt: Dataset) -> Crops:
-    """Those of scenes that are not in the train or validation part of a data set.
+    """Those of scenes that are not in the train or validation part of a data set."""
+    known = scenes_learnt(learnt)
+    kept = np.array([scene_name(group) not in known for group in crops.groups])
+    return Crops(**{each.name: getattr(crops, each.name)[kept] for each in fields(Crops)})
 
-    A photograph is known by the name of its file, wherever its folder lay.
-    """
-    parts = {
-        json.loads(row["origins"])["scene"].split("/")[-1].removeprefix("photo:")
-        for row in learnt.photos.to_pylist()
+
+def scenes_learnt(dataset: Dataset) -> set[str]:
+    """Names of the scenes of the train and the validation part."""
+    return {
+        scene_name(json.loads(row["origins"])["scene"])
+        for row in dataset.photos.to_pylist()
         if row["part"] in ("train", "validation")
     }
-    names = [group.split("/")[-1].removeprefix("photo:") for group in crops.groups]
-    kept = np.array([name not in parts for name in names])
-    return Crops(**{each.name: getattr(crops, each.name)[kept] for each in fields(Crops)})
+
+
+def scene_name(scene: str) -> str:
+    """A photograph is known by the name of its file, wherever its folder lay."""
+    return scene.split("/")[-1].removeprefix("photo:")
 
 
 def training_crops(
