@@ -16,7 +16,7 @@ from trueshot.evaluation import CLEAN, EvaluationResult, load_result
 from trueshot.reports.paper_tables import write_tables
 
 HERE = Path(__file__).parent
-RUNS = ("recapture-dev", "paper-style")
+RUNS = ("recapture-dev", "close", "paper-style")
 HEADER = (
     "size",
     "detector",
