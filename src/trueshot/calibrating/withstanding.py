@@ -17,7 +17,7 @@ from trueshot.inference.crops import cut, places_of
 from trueshot.pixels import to_levels
 
 SHARE = 0.95  # of the originals reach no more
-MOST = 60  # originals that are attacked
+MOST = 60  # originals that are attacked, or fewer
 _STEPS = 10
 _AT_ONCE = 16  # crops
 
@@ -32,9 +32,9 @@ def highest_written(
 
     Args:
         bundle: Judges crops.
-        photographs: The files of class 0 are taken, evenly, as many as `most`.
+        photographs: The files of class 0 are taken, evenly, at most `most` of them.
         budget: L∞, in levels.
-        most: Photographs.
+        most: Photographs, at least 1.
 
     Raises:
         CalibrationError: None of them is an original that has a crop.
