@@ -151,6 +151,26 @@ def test_conditions_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> Non
         replace(PAPER, **wrong)
 
 
+def test_there_are_as_many_devices_as_wanted() -> None:
+    for devices, few in ((100, 40), (20, 8)):
+        casts = production_of(None, replace(SMALL, devices=devices)).casts
+        assert len(casts["train"].cameras) == len(casts["train"].media) == few
+        assert len({camera.name for cast in casts.values() for camera in cast.cameras}) == devices
+    facts = replace(SMALL, devices=20).facts()
+    assert Simulation.of_facts(json.loads(json.dumps(facts))).devices == 20
+
+
+def test_a_simulation_of_before_devices_could_be_chosen_goes_on(small: Dataset) -> None:
+    assert "devices" not in json.loads((small.folder / "simulation.json").read_text())["simulation"]
+
+
+def test_too_few_devices_and_two_kinds_of_them_are_refused() -> None:
+    with pytest.raises(SimulationError, match="6 devices or more wanted, got 5"):
+        replace(SMALL, devices=5)
+    with pytest.raises(SimulationError, match="one of them"):
+        replace(SMALL, conditions=PAPER, devices=200)
+
+
 def test_a_simulation_of_before_conditions_had_shared_devices_goes_on(small: Dataset) -> None:
     facts = json.loads((small.folder / "simulation.json").read_text())["simulation"]["conditions"]
     before = {"magnification", "print_magnification", "prints", "sharp", "kept", "sent"}

@@ -38,7 +38,8 @@ from trueshot.tasks.recapture import RECAPTURE
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Handler
 
-CAMERAS, MEDIA = 100, 100  # over all parts
+DEVICES = 100  # cameras, and as many displays and prints, over all parts
+_LEAST_DEVICES = 2 * len(PARTS)
 SHOWN_PAIRS = 8
 _PHOTOS = "photos"
 _SECONDS = 600.0  # that a pair may take
@@ -56,6 +57,7 @@ class Simulation:
         fractions: Shares of train, validation and test, in crops, scenes, cameras and media.
         procedural: Share of the scenes that are made by rule, not photographed.
         conditions: How people recapture, and whether all parts share their devices.
+        devices: Cameras, and as many displays and prints, over all parts, unless they share them.
         seed: Of everything that is drawn.
         task: Recapture; or one that makes its examples of true shots, which then are files as
             their cameras left them, and no recaptures are made.
@@ -67,6 +69,7 @@ class Simulation:
     fractions: tuple[float, float, float] = (0.4, 0.1, 0.5)
     procedural: float = 0.3
     conditions: Conditions = EVERYDAY
+    devices: int = DEVICES
     seed: int = 0
     task: Task = RECAPTURE
 
@@ -80,6 +83,10 @@ class Simulation:
             raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
+        if self.devices < _LEAST_DEVICES:
+            raise SimulationError(f"{_LEAST_DEVICES} devices or more wanted, got {self.devices}")
+        if self.conditions.shared_devices and self.devices != DEVICES:
+            raise SimulationError("devices of each part, or shared ones: give one of them")
 
     @property
     def recaptures(self) -> bool:
@@ -98,9 +105,11 @@ class Simulation:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them; of recapture, as before there were other tasks."""
+        """The settings as JSON has them; a task or devices as before they could be chosen are not."""
         facts = asdict(replace(self, task=RECAPTURE)) | {"conditions": self.conditions.facts()}
         del facts["task"]
+        if self.devices == DEVICES:
+            del facts["devices"]
         return facts if self.recaptures else {**facts, "task": self.task.facts()}
 
     @classmethod
@@ -288,8 +297,8 @@ def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
         scenes,
         simulation.seed,
         0 if shared else part,
-        cameras=shared or max(2, round(CAMERAS * share)),
-        media=shared or max(2, round(MEDIA * share)),
+        cameras=shared or max(2, round(simulation.devices * share)),
+        media=shared or max(2, round(simulation.devices * share)),
         conditions=conditions,
     )
 

@@ -249,6 +249,9 @@ def simulate(
         float | None,
         typer.Option(help="Contrast of displays' grids: 1 as they are, 0 none; paper: 0.1."),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(help="Cameras, and as many displays and prints, over all parts.")
+    ] = 100,
     shared_devices: Annotated[
         int | None,
         typer.Option(
@@ -283,6 +286,7 @@ def simulate(
             grid=chosen.grid if grid is None else grid,
             shared_devices=chosen.shared_devices if shared_devices is None else shared_devices,
         ),
+        devices=devices,
         task=task_named(task),
         seed=seed,
     )
