@@ -105,7 +105,7 @@ class Simulation:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them; a task or devices as before they could be chosen are not."""
+        """The settings as JSON has them, without a task and devices that are as they always were."""
         facts = asdict(replace(self, task=RECAPTURE)) | {"conditions": self.conditions.facts()}
         del facts["task"]
         if self.devices == DEVICES:
