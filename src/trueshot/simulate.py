@@ -105,7 +105,7 @@ class Simulation:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them, without a task and devices that are as they always were."""
+        """The settings as JSON has them; a task and devices that were always so are left out."""
         facts = asdict(replace(self, task=RECAPTURE)) | {"conditions": self.conditions.facts()}
         del facts["task"]
         if self.devices == DEVICES:
