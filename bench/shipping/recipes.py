@@ -38,7 +38,7 @@ def continued(name: str, iterations: int) -> Recipe:
 
 
 def spectral(name: str, iterations: int, budget: tuple[float, float], floor: float = 5.0) -> Recipe:
-    """The recipe `robust` with another budget, another floor, and another length."""
+    """The recipe `robust` with half its filters, another budget, floor and length."""
     robust = load_recipe("robust")
     fusion = robust.objective.fusion
     assert fusion is not None
@@ -47,7 +47,7 @@ def spectral(name: str, iterations: int, budget: tuple[float, float], floor: flo
         "schedule": robust.schedule.model_copy(
             update={"iterations": iterations, "decay_every": round(220 * iterations / 1500)}
         ),
-        "network": robust.network.model_copy(update={"floor": floor}),
+        "network": robust.network.model_copy(update={"floor": floor, "filters": (16, 32, 64)}),
         "objective": robust.objective.model_copy(
             update={"fusion": fusion.model_copy(update={"budget": budget})}
         ),
