@@ -17,7 +17,9 @@ import pytest
 from conftest import all_trees, wait_until
 from PIL import Image
 from processes import Forked, below, kill_at_moments, parents
+from typer.testing import CliRunner
 
+from trueshot.cli import app
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
@@ -169,6 +171,13 @@ def test_too_few_devices_and_two_kinds_of_them_are_refused() -> None:
         replace(SMALL, devices=5)
     with pytest.raises(SimulationError, match="one of them"):
         replace(SMALL, conditions=PAPER, devices=200)
+
+
+def test_the_command_takes_the_number_of_devices(tmp_path: Path) -> None:
+    line = ["simulate", "--devices", "5", "--per-class", "4", "--out", str(tmp_path / "set")]
+    found = CliRunner().invoke(app, line).exception
+    assert isinstance(found, SimulationError)
+    assert "got 5" in str(found)
 
 
 def test_a_simulation_of_before_conditions_had_shared_devices_goes_on(small: Dataset) -> None:

@@ -293,12 +293,13 @@ def _conditions(simulation: Simulation) -> Conditions:
 def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
     share, conditions = simulation.fractions[part], _conditions(simulation)
     shared = conditions.shared_devices
+    devices = shared or max(2, round(simulation.devices * share))
     return draw_cast(
         scenes,
         simulation.seed,
         0 if shared else part,
-        cameras=shared or max(2, round(simulation.devices * share)),
-        media=shared or max(2, round(simulation.devices * share)),
+        cameras=devices,
+        media=devices,
         conditions=conditions,
     )
 
