@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines in a pipe or a log file."""
+"""Progress of long tasks: a bar on a terminal, plain lines in a pipe or a log file."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ from rich.text import Text
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_OF_PATIENCE = 1.0
-_FEWEST = 5  # reports that an estimate is made of; the first waits for what is loaded with it
-_LATEST = 50  # reports that it is made of: work that is slower than what came before shows soon
+_FEWEST = 5  # reports before the remaining time is estimated; the first includes loading time
+_LATEST = 50  # latest reports used for the estimate, so that it soon reflects a change of speed
 
 Advance = Callable[[int, str], None]
 
 
 @contextmanager
 def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """Show that `total` steps are being done, on standard error.
+    """Show the progress of a task with `total` steps on standard error.
 
     Args:
-        description: What is being done; one or two words.
+        description: Name of the task, one or two words.
         total: Number of steps.
-        done: Steps that were done before, when work goes on.
+        done: Steps already finished in an earlier run.
 
     Yields:
-        `advance(steps, note)`: call it as steps get done; the note stands beside the bar.
+        `advance(steps, note)`: call it whenever steps are finished; the note is shown beside the
+        bar.
     """
     if sys.stderr.isatty():
         with _bar() as bar:
@@ -55,7 +56,7 @@ def progress(description: str, total: int, done: int = 0) -> Iterator[Advance]:
 
 @contextmanager
 def waiting(description: str) -> Iterator[None]:
-    """Tell who looks at a terminal what is waited for inside, once that takes a while."""
+    """Print what the enclosed code waits for if it takes over a second; on a terminal only."""
     if not sys.stderr.isatty():
         yield
         return
@@ -104,7 +105,7 @@ def _lines(description: str, total: int, done: int) -> Advance:
         if now - last < _SECONDS_BETWEEN_LINES and done < total:
             return
         last = now
-        # From the first report on: what it took to come so far is not extrapolated.
+        # Measured from the oldest report kept, so the time before the first one does not count.
         started, first = latest[0]
         is_known = len(latest) >= _FEWEST and first < done < total
         seconds = (total - done) * (now - started) / max(done - first, 1)

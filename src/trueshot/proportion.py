@@ -1,4 +1,4 @@
-"""So many of so many, and what that is worth."""
+"""Proportions and their confidence intervals."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from statistics import NormalDist
 from typing import Literal
 
 Groups = tuple[tuple[int, int], ...]
-"""Successes and trials of each group; trials of one group succeed or fail together."""
+"""Successes and trials of each group; trials in one group are correlated."""
 
 _DRAWS = 2000
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """A count out of a total.
+    """A number of successes out of a number of trials.
 
     Args:
-        count: Successes.
-        total: Trials, at least one.
-        groups: Successes and trials of each group, such as the crops of one scene, that an
-            interval has to draw as a whole; empty if each trial stands for itself.
+        count: Number of successes.
+        total: Number of trials, at least one.
+        groups: Successes and trials of each group of correlated trials, such as the crops of one
+            scene; intervals resample whole groups. Empty if the trials are independent.
 
     Raises:
-        ValueError: No trials, more successes than trials, or groups that do not add up to them.
+        ValueError: There are no trials, more successes than trials, or the groups do not add up
+            to `count` and `total`.
     """
 
     count: int
@@ -41,25 +42,26 @@ class Proportion:
 
     @property
     def share(self) -> float:
-        """Successes by trials, in [0, 1]."""
+        """Successes divided by trials, in [0, 1]."""
         return self.count / self.total
 
     @property
     def interval95(self) -> tuple[float, float]:
-        """The interval at 95 %."""
+        """The 95 % interval of the share."""
         return self.interval()
 
     def interval(
         self, confidence: float = 0.95, method: Literal["wilson", "exact"] = "wilson"
     ) -> tuple[float, float]:
-        """Interval of the share, both ends in [0, 1].
+        """Return a confidence interval of the share, both ends in [0, 1].
 
-        With groups, see `interval_over_groups`. Without, it takes the trials as independent.
+        With groups it is that of `interval_over_groups`; without, trials are taken as independent.
 
         Args:
-            confidence: In (0, 1).
-            method: Without groups: `wilson` keeps its level on average, also for few trials and
-                for shares near 0 and 1; `exact` (Clopper and Pearson) never falls below it.
+            confidence: Confidence level in (0, 1).
+            method: Method without groups. The coverage of `wilson` is right on average, even for
+                few trials and shares near 0 and 1; that of `exact` (Clopper and Pearson) is never
+                below the confidence level.
 
         Source: Wilson 1927; Clopper and Pearson 1934.
         """
@@ -75,18 +77,20 @@ class Proportion:
 
 @lru_cache(maxsize=512)
 def interval_over_groups(groups: Groups, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a share whose trials come in groups, which may succeed or fail together.
+    """Return a confidence interval of a share whose trials are correlated within groups.
 
-    - Groups of one size, each all right or all wrong: Wilson's interval of so many trials.
-    - All or none succeeded: Wilson's, with groups as trials.
-    - Else the wider of two: groups drawn with replacement, quantiles taken farther out the fewer
-      the groups, and Wilson's with the effective number of trials, which is smaller the more
-      those of one group agree. The first alone covers too seldom where groups are few.
-    - One group says nothing of others: 0 to 1.
+    - If all groups have the same size and each succeeded or failed as a whole: Wilson's interval
+      with the groups as trials.
+    - If all trials or none succeeded: also Wilson's interval with the groups as trials.
+    - Otherwise, if there is only one group: 0 to 1, because it says nothing about other groups.
+    - In all other cases the union of two intervals. One is a cluster bootstrap, whose quantiles lie
+      farther out the fewer groups there are; alone its coverage is too low with few groups. The
+      other is Wilson's with the effective number of trials, which is smaller the more the trials
+      of a group agree.
 
     Args:
-        groups: Successes and trials of each; at least one trial in each.
-        confidence: In (0, 1).
+        groups: Successes and trials of each group; at least one trial in each.
+        confidence: Confidence level in (0, 1).
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data"; Hesterberg 2015, "What teachers
         should know about the bootstrap", section 4.3, for the quantiles; Korn and Graubard 1998
@@ -95,7 +99,8 @@ def interval_over_groups(groups: Groups, confidence: float = 0.95) -> tuple[floa
     import numpy as np
     from scipy.stats import norm, t
 
-    # Groups of equal counts are equal to a draw: drawing kinds of them is the same, and faster.
+    # Groups with equal counts are interchangeable, so drawing how often each kind occurs is the
+    # same as drawing groups, and faster.
     kinds, times = np.unique(np.array(groups), axis=0, return_counts=True)
     right, trials = kinds.T
     count = len(groups)

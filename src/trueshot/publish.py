@@ -1,4 +1,4 @@
-"""Reports and leaderboards of results on disk, and the report of a scan."""
+"""Reports and leaderboards from evaluation results on disk, and the report of a scan."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ PAGES, PDF = (".html", ".htm"), ".pdf"
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """What was written.
+    """The files that were written.
 
     Args:
-        files: The page, or the table, first.
-        faults: One sentence for each file that was passed over.
+        files: Paths; the page or the table comes first.
+        faults: One sentence for each file that was skipped.
     """
 
     files: list[Path]
@@ -32,14 +32,14 @@ class Published:
 
 
 def report(paths: Sequence[Path], out: Path) -> Published:
-    """Write a page of every result in files and folders, and its tables as text.
+    """Write a report on all results in files and folders: a page, and its tables as text.
 
     Args:
-        paths: Results, and folders that hold some; results.json of `reproduce`, too.
-        out: Folder of the report.
+        paths: Result files and folders that contain some, including results.json of `reproduce`.
+        out: Output folder.
 
     Raises:
-        RunError: There is no result.
+        RunError: No result was found.
     """
     from trueshot.reports.loading import find
     from trueshot.reports.report import write_report
@@ -51,17 +51,17 @@ def report(paths: Sequence[Path], out: Path) -> Published:
 def compare(
     paths: Sequence[Path], out: Path, threat: str | None = None, budget: float | None = None
 ) -> Published:
-    """Write a leaderboard sorted by worst case, one for each data set, part and size.
+    """Write a leaderboard sorted by worst case for each data set, part and image size.
 
     Args:
-        paths: Results, and folders that hold some.
-        out: Folder of the leaderboard.
+        paths: Result files and folders that contain some.
+        out: Output folder.
         threat: Threat model of the worst cases; by default L∞.
-        budget: By whose worst case to sort, in levels; by default the largest that all detectors
-            of a table have, at most 5.
+        budget: Budget in levels whose worst case decides the order; by default chosen for each
+            table by `Comparison.budget`: the largest, up to 5, that most of its detectors have.
 
     Raises:
-        RunError: There is no result, or none of that threat model, or at that budget.
+        RunError: There is no result, or no worst case for that threat model or at that budget.
     """
     from trueshot.reports.comparison import comparisons_of
     from trueshot.reports.detector_results import LINF
@@ -84,7 +84,7 @@ def _nothing(threats: Sequence[str], budget: float | None) -> str:
 
 
 def _meanings() -> dict[str, str]:
-    """What each doubt means, by its name."""
+    """Return the meaning of each doubt, by its name."""
     from trueshot.evaluation.doubts import NAMES
 
     return dict(NAMES)
@@ -97,18 +97,18 @@ def scan_report(
     detector: Path,
     **said: Any,
 ) -> None:
-    """Write the report of a scan: an HTML page, or that page printed, for a name in .pdf.
+    """Write the report of a scan as an HTML page, or as a PDF if `out` ends in .pdf.
 
     Args:
-        records: As in the results file.
-        explanations: By SHA-256 of the image file.
-        out: The file; no other is written.
-        detector: The bundle, or ONNX file, that judged.
-        said: What else is known of the scan, see `write_scan_report`.
+        records: Records of the results file.
+        explanations: Explanations by SHA-256 of the image file.
+        out: File to write; it is the only one.
+        detector: Bundle or ONNX file of the detector that was used.
+        said: Further facts about the scan: keyword arguments of `reports.scan_report.scan_report`.
 
     Raises:
-        RunError: No report has such a name, or the extra pdf is not installed.
-        BundleError: The detector cannot be read any more.
+        RunError: The name has no supported ending, or the extra pdf is not installed.
+        BundleError: The detector can no longer be read.
     """
     from trueshot.bundle import bundle_sha256, read_card
     from trueshot.reports.scan_report import write_scan_report
@@ -129,7 +129,10 @@ def scan_report(
 
 @contextmanager
 def _page_of(out: Path) -> Iterator[Path]:
-    """Where the page is to be written; for a PDF that is printed from it, out of the way."""
+    """Yield the path to write the page to: `out`, or a temporary file if `out` is a PDF.
+
+    The PDF is printed from the temporary page on leaving the context.
+    """
     if out.suffix.lower() != PDF:
         yield out
         return
@@ -146,10 +149,10 @@ def _page_of(out: Path) -> Iterator[Path]:
 
 
 def check_report(out: Path) -> None:
-    """See to it, before hours of scanning, that a report can have this name.
+    """Check before a long scan that a report can be written under this name.
 
     Raises:
-        RunError: It cannot.
+        RunError: The ending is not supported, or the extra pdf is not installed.
     """
     if out.suffix.lower() not in (*PAGES, PDF):
         raise RunError(f"{out}: a report ends in {', '.join(PAGES)} or {PDF}")

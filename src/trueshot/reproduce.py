@@ -1,4 +1,4 @@
-"""The paper's experiments 1 and 2, from a data set to tables and figures."""
+"""Experiments 1 and 2 of the paper, from a data set to tables and figures."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ from trueshot.training.loop import BUNDLE
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What a run of the experiments has made.
+    """Results and output files of the experiments.
 
     Args:
-        results: One per recipe and size, in that order.
-        results_file: All of them as JSON, with the examples of the figures.
-        tables: Tables 1 to 3, as Markdown and as LaTeX.
-        figures: Curves of accuracy against budget, and, per size, figures 2 and 5.
-        page: The whole story on one page, for a browser; it needs no other file.
+        results: One result per size and recipe: sizes in ascending order, plain before secure.
+        results_file: JSON file with all results and the examples used in the figures.
+        tables: Tables 1 to 5 as a Markdown file and a LaTeX file.
+        figures: Accuracy against budget, and figures 2 and 5 for each size.
+        page: Self-contained HTML page with the complete report.
     """
 
     results: list[EvaluationResult]
@@ -57,14 +57,14 @@ def simulated(
     conditions: str = "close",
     per_class: int = 10_000,
 ) -> Iterator[Dataset]:
-    """Simulate the paper's data, a set for each size, as they are asked for.
+    """Simulate the paper's data lazily, yielding one data set per size.
 
     Args:
-        photos: As for `simulate`.
-        folder: SIZEpx below it is each set; one that was begun goes on.
-        sides: Sizes, in pixels.
-        conditions: A name of `CONDITIONS`.
-        per_class: Crops of each class, over all parts, at each size.
+        photos: Folder of photographs to use as scenes, or None; see `simulate`.
+        folder: Parent of the data sets, which are written to SIZEpx; unfinished ones are resumed.
+        sides: Crop sizes in pixels.
+        conditions: Name of the recapture conditions, a key of `CONDITIONS`.
+        per_class: Crops of each class at each size, over all parts of the split.
     """
     from trueshot.simulate import Simulation, simulate
     from trueshot.simulation.pairs import CONDITIONS
@@ -91,24 +91,26 @@ def reproduce(
     crops: int | None = None,
     from_smaller: bool = False,
 ) -> Reproduction:
-    """Train each recipe at each size, attack the results, write tables, figures and a page.
+    """Train each recipe at each size, attack the detectors, and write tables, figures and a page.
 
-    Stopped at any moment and called again it goes on where it was. Called again with other sizes or
-    more attacks it adds them: sizes may have schedules of their own.
+    An interrupted run resumes when called again. A call with other sizes or more attacks adds
+    them to the folder, so each size may have its own training schedule.
 
     Args:
-        dataset: As `prepare` made it.
-        out: Folder of the experiments: SIZEpx/RECIPE/ holds each run.
-        recipes: The plain recipe, and the secure one, in that order.
-        sides: Which of the data set's sizes; all by default.
-        attacks: By short name and budget, the paper's among them; by default those alone.
-        device: Where to compute.
-        crops: At most so many test crops of each class; all by default.
-        from_smaller: Begin each size with the weights of the next smaller one in the folder.
+        dataset: A data set made by `prepare`.
+        out: Folder of the experiments; SIZEpx/RECIPE/ holds each run.
+        recipes: The plain recipe and the secure recipe, in that order.
+        sides: Sizes to use; by default all sizes of the data set.
+        attacks: Attacks by short name and budget; they must include the paper's, which are the
+            default.
+        device: Device to compute on.
+        crops: Maximum number of test crops per class; all by default.
+        from_smaller: Start each size from the weights of the next smaller size in the folder.
 
     Raises:
-        RunError: The folder holds experiments with other recipes or data, or the paper's attacks
-            are not among `attacks`.
+        RunError: The folder holds experiments with other recipes or data, the paper's attacks are
+            not among `attacks`, there are not exactly two recipes, the data set has another task,
+            or its test part lacks a class.
     """
     if len(recipes) != 2:
         raise RunError(f"two recipes wanted, the plain and the secure one; got {len(recipes)}")
@@ -156,13 +158,13 @@ def _run(
             for recipe, bundle in zip(recipes, bundles, strict=True)
         }
         examples[str(side)] = make_examples(dataset, side, detectors, attacks, root)
-    results.sort(key=lambda result: result.side)  # stable: plain before secure
+    results.sort(key=lambda result: result.side)  # stable sort keeps plain before secure
     content = {"results": [result.to_json() for result in results], "examples": examples}
     write_json(root / "results.json", content)
 
 
 def _require_test_crops(dataset: Dataset, side: int) -> None:
-    """Notice before days of training that there will be nothing to judge."""
+    """Check before days of training that the test part has crops of both classes."""
     if dataset.task.classes != RECAPTURE.classes:
         raise RunError(f"{dataset.folder}: the paper's experiments are of {RECAPTURE.name}")
     if len(set(dataset.part(side, "test").labels.tolist())) < len(RECAPTURE.classes):
@@ -170,7 +172,7 @@ def _require_test_crops(dataset: Dataset, side: int) -> None:
 
 
 def _others(root: Path, sides: Sequence[int]) -> tuple[list[EvaluationResult], dict[str, Any]]:
-    """What an earlier call has found at other sizes: it stays."""
+    """Return the results and examples of earlier calls at other sizes, which are kept."""
     if not (root / "results.json").is_file():
         return [], {}
     results, examples = load_experiments(root / "results.json")
@@ -179,7 +181,7 @@ def _others(root: Path, sides: Sequence[int]) -> tuple[list[EvaluationResult], d
 
 
 def render(root: Path) -> Reproduction:
-    """Make tables, figures and the page again from results.json and the examples beside it.
+    """Write tables, figures and the page again from results.json and the example images.
 
     Raises:
         RunError: results.json is missing or damaged.
@@ -209,9 +211,9 @@ def evaluate_bundle(
     crops: int | None = None,
     device: str | torch.device = "cpu",
 ) -> EvaluationResult:
-    """Evaluate a bundle, by default as the paper does; write result.json into a folder.
+    """Evaluate a bundle, by default with the paper's attacks, and write result.json to `out`.
 
-    An evaluation that was stopped goes on; one that is finished is read back.
+    Finished trials are read from the journal in `out`, so an interrupted evaluation resumes.
     """
     detector, card = load_bundle(bundle)
     side = side or card.side or dataset.only_side()
@@ -243,7 +245,7 @@ def _folder(root: Path, side: int, recipe: Recipe) -> Path:
 
 
 def _next_smaller(root: Path, side: int, recipe: Recipe) -> Path | None:
-    """The detector of the next smaller size that is there."""
+    """Return the bundle of the next smaller size in the folder, or None if there is none."""
     known = {int(one.parts[-3].removesuffix("px")): one for one in _bundles(root, recipe)}
     return known.get(max((other for other in known if other < side), default=0))
 

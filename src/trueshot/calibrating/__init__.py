@@ -1,6 +1,6 @@
-"""Calibrate a detector, measure its error rates, and describe what was found.
+"""Calibrate a detector, measure its error rates, and describe a bundle.
 
-Describing is light: what makes bundles is imported on first use.
+`describe` needs few imports; the code that makes bundles is imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a bundle says of itself, in plain text."""
+"""A plain-text description of a bundle, from its card."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _PASSES = {
 
 
 def describe(card: Card, sha256: str) -> str:
-    """A clear account of a bundle, a line or a few each: what it is, does, and cannot do.
+    """Describe a bundle, with one or a few lines per topic: what it is, does, and cannot do.
 
     Args:
-        card: Of the bundle.
-        sha256: Of its file.
+        card: The card of the bundle.
+        sha256: SHA-256 of its file.
     """
     told = (_printable(line) for line in _lines(card, sha256))
     return "\n".join(part for line in told for part in _folded(line)) + "\n"
@@ -149,7 +149,7 @@ def _measurements(card: Card) -> Iterator[str]:
 
 
 def _rates(found: Measurement, words: Wording) -> Iterator[tuple[str, str]]:
-    """Names of rates and what they are, those that were not measured left out."""
+    """Return the measured error rates by name; rates that were not measured are omitted."""
     first, other = words.plurals
     rates = {
         **_apcers(found, words.errors[1]),
@@ -167,7 +167,7 @@ def _rates(found: Measurement, words: Wording) -> Iterator[tuple[str, str]]:
 
 
 def _apcers(found: Measurement, missed: str) -> dict[str, Rate | None]:
-    """That of the worst kind first, then those of the others."""
+    """Return the rate of the worst kind first, then those of the other kinds."""
     kinds = found.apcer_by_kind
     most = max((rate.value for rate in kinds.values()), default=0.0)
     named = [kind for kind, rate in kinds.items() if rate == found.apcer and rate.value == most]
@@ -198,12 +198,12 @@ def _row(name: str, text: str, width: int = _WIDTH) -> str:
 
 
 def _folded(line: str) -> list[str]:
-    """A line in lines that fit, the later ones below where its text begins."""
+    """Wrap a line; continuation lines are indented to where its text begins."""
     is_row = line.startswith("  ") and "  " in line[2 : 2 + _WIDTH].lstrip("- ")
     margin = 2 + _WIDTH if is_row else 4 if line.startswith("  - ") else 2
     return wrap(line, _FITS, subsequent_indent=" " * margin, break_long_words=False) or [""]
 
 
 def _printable(line: str) -> str:
-    """A card is from a stranger: no sign of it may steer a terminal."""
+    """Replace unprintable characters: cards are untrusted and must not control the terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in line).rstrip()

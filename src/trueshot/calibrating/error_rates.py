@@ -1,4 +1,4 @@
-"""Error rates of verdicts and likelihood ratios, on photographs that did not calibrate them."""
+"""Error rates of verdicts and likelihood ratios, on photographs not used for calibration."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import UNDECIDED
 
 FOLDS = 10
-_MOST_KINDS, _LONGEST = 20, 1000  # kinds, and signs of a note or a command, that a card holds
+_MOST_KINDS, _LONGEST = 20, 1000  # what a card holds: kinds, and characters of a note or command
 _DRAWS = 1000
 
 Flags = NDArray[np.bool_]
@@ -43,14 +43,14 @@ Kind = Literal["clean", "attacked", "everyday", "real"]
 
 @dataclass(frozen=True, kw_only=True)
 class FittedCalibration:
-    """All that calibration settles.
+    """Everything that calibration fits.
 
     Args:
         calibration: From scores to likelihood ratios.
         decision: From scores to verdicts.
-        domain: What was calibrated for; None for a detector that judges whatever it is given.
-        of_new_sources: Whether the thresholds hold for photographs of sources that were not seen.
-        wording: Words of verdicts.
+        domain: The photographs it is valid for; None for a detector that judges any photograph.
+        of_new_sources: Whether the thresholds hold for photographs from unseen sources.
+        wording: Words of the verdicts.
     """
 
     calibration: Calibration
@@ -62,11 +62,11 @@ class FittedCalibration:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """What was said of photographs, in the order of their evidence.
+    """Verdicts and likelihood ratios of photographs, in the order of their scores.
 
     Args:
         verdicts: Words of the task, or "undecided".
-        log10_lrs: Not a number where there is no score.
+        log10_lrs: NaN where there is no score.
         wording: Words of the verdicts.
     """
 
@@ -88,25 +88,25 @@ def fit_all(
     margin: float = 0.0,
     wording: Wording = RECAPTURE.words,
 ) -> FittedCalibration:
-    """Calibrate on photographs that have scores.
+    """Fit calibration, thresholds and domain to photographs with scores.
 
     Args:
         evidence: The photographs.
-        side: Of their crops, in pixels.
+        side: Height and width of their crops, in pixels.
         method: `logistic` or `isotonic`.
-        apcer: Wanted, see `choose_thresholds`.
-        bpcer: Wanted.
-        of_new_sources: Whether the rates are to be kept for sources that were not seen; by
-            default where there are enough sources for that.
-        by_kind: Whether the rate of recaptures is to be kept for each of their kinds, or for all
-            together.
-        with_domain: Whether what lies outside of what was calibrated is to be undecided.
-        margin: Score that an adversary may take from a recapture; the threshold below which a
-            photograph is of class 0 lies lower by so much.
-        wording: What errors call classes and rates.
+        apcer: Target rate, see `choose_thresholds`.
+        bpcer: Target rate, see `choose_thresholds`.
+        of_new_sources: Whether the rates have to hold for unseen sources; by default if there are
+            enough sources for it.
+        by_kind: Whether the rate of recaptures has to hold for each of their kinds, instead of
+            for all together.
+        with_domain: Whether photographs unlike the calibrated ones are undecided.
+        margin: How much an adversary may lower the score of a recapture; the threshold up to
+            which a photograph is of class 0 is lowered by it.
+        wording: Names of classes and rates in error messages.
 
     Raises:
-        CalibrationError: There are too few for these rates.
+        CalibrationError: There are too few photographs for these rates.
     """
     scored = evidence.scored()
     scores, labels, sources = scored.scores, scored.labels, scored.sources
@@ -146,7 +146,7 @@ def _domain(scored: Scores, side: int) -> Domain:
 
 
 def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
-    """What a bundle calibrated like that says of photographs, as `Predictor` does."""
+    """Return the answers of a bundle with this calibration, as `Predictor` would give them."""
     verdicts: list[str] = []
     ratios: list[float] = []
     for each in evidence.findings:
@@ -164,10 +164,10 @@ def predict_all(fitted: FittedCalibration, evidence: Scores) -> Answers:
 def cross_validate(
     evidence: Scores, calibrate: Callable[[Scores], FittedCalibration], folds: int = FOLDS
 ) -> Answers:
-    """Answers on each photograph by a calibration on other sources than its own.
+    """Judge each photograph by a calibration fitted to other sources.
 
     Raises:
-        CalibrationError: There is one source only, or without a fold there is too little left.
+        CalibrationError: There is only one source, or too little data remains without a fold.
     """
     if len(set(evidence.sources)) < 2:
         raise CalibrationError(
@@ -192,9 +192,9 @@ def measure(
     command: str = "",
     note: str = "",
 ) -> Measurement:
-    """All error rates, with intervals that draw sources.
+    """Compute all error rates, with intervals that resample sources.
 
-    Command and note are cut to what a card holds.
+    `command` and `note` are shortened to what a card holds.
     """
     verdicts, labels = np.array(answers.verdicts), evidence.labels
     sources = np.array(evidence.sources, dtype=object)
@@ -230,7 +230,7 @@ def measure(
 
 
 def _over_all_thresholds(scored: Scores) -> tuple[dict[str, Rate], str]:
-    """Equal error rate and area under the curve, and what must be known of their intervals."""
+    """Return equal error rate and area under the curve, and any caveat about their intervals."""
     scores, labels, sources = scored.scores, scored.labels, scored.sources
 
     def equal(chosen: Labels) -> float:

@@ -3,16 +3,16 @@
     python -m trueshot.calibrating.joining CONTEXT TEXTURE… --spread MANIFEST --out FILE
         [--as robust]
 
-Context is a network that `training.context` or `training.robust_context` left, texture a bundle
+CONTEXT is a network written by `training.context` or `training.robust_context`. TEXTURE is a bundle
 that judges crops; several LCNNs become an ensemble. Each kind of evidence is divided by its
-standard deviation over staged photographs that no network has learnt from, and they are added with
+standard deviation over staged photographs that no network was trained on, and all are added with
 equal weights: the sum rule of Kittler et al. 1998, "On combining classifiers". Weights are not
-fitted, for staged photographs would set them wrong: what tells their classes apart best (context)
-does so less well in the world, and a lattice better. Of the lattice only what stands a standard
-deviation above the mean of originals counts, and only for a recapture: fine texture of the world
-has low peaks, and a grid that was lost on the way to the file is no evidence. In `robust` that is
-so of texture too, from what noise of five levels that was made for it makes of originals: a fainter
-grid may have been written.
+fitted, because staged photographs would set them wrong: the evidence that separates their classes
+best (context) does so less well in the world, and the lattice does so better. Lattice evidence
+counts only above the mean of originals plus one standard deviation, and only for a recapture: fine
+texture in the world has low peaks, and a grid that was lost on the way to the file is no evidence.
+`robust` does not use the lattice, and texture counts only for a recapture, above what adversarial
+noise of five levels makes of originals: a fainter grid may have been added.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _UNJOINED = "unjoined.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Join:
-    """What is joined.
+    """How kinds of evidence are joined.
 
     Args:
-        features: What is averaged into each kind of evidence; of several each has an equal part.
-        pieces: What takes their place of a piece of a photograph.
-        joined: What the score is the sum of, see `joint_features`.
-        beyond: Of a kind that speaks for a recapture alone: deviations of originals above their
-            mean, from which on it is evidence.
-        written: Of a kind of one feature, `highest`, that speaks for a recapture alone: levels, L∞.
-            It is evidence from what an attack within them makes of originals.
+        features: Features that are averaged, with equal weights, into each kind of evidence.
+        pieces: Features that replace them if the picture is only a piece of a photograph.
+        joined: Terms that are added up to the score, see `joint_features`.
+        beyond: For kinds that only support a recapture: how many standard deviations above the
+            mean of originals the evidence begins.
+        written: For kinds with the single feature `highest` that only support a recapture: L∞
+            budget in levels. The evidence begins at what an attack within it makes of originals.
     """
 
     features: Mapping[str, tuple[str, ...]]
@@ -61,7 +61,7 @@ class Join:
 
 
 JOINS = {
-    # A piece shows one thing: there is no region in it to be found.
+    # A piece shows a single thing, so there is no region to find in it.
     "accurate": Join(
         features={
             "texture": ("overall", "highest third"),
@@ -72,7 +72,7 @@ JOINS = {
         joined=("texture", "context", "lattice for"),
         beyond={"lattice": 1.0},
     ),
-    # A lattice beside its surroundings is written, or wiped out, by a level of noise.
+    # Noise of one level can add, or erase, a lattice that stands out from its surroundings.
     "robust": Join(
         features={
             "texture": ("highest",),
@@ -97,18 +97,19 @@ def join_evidence(
     crops: int = CROPS,
     workers: int | None = None,
 ) -> EvidenceModel:
-    """Join networks to one detector, and write it; it is yet to be calibrated.
+    """Join networks into one detector and write it. It still has to be calibrated.
 
-    Scores are kept in a ledger beside `out`: a run that was stopped goes on.
+    Scores are kept in a ledger beside `out`, so an interrupted run can be resumed.
 
     Args:
-        textures: Folders of training runs, or bundles: judge crops, all of one size.
-        context: As `save_context` wrote it.
+        textures: Folders of training runs, or bundles, that judge crops, all of one size.
+        context: File written by `save_context`.
         out: The bundle to write.
-        spread: Staged photographs, whole and parts of them; the validation part is taken.
-        join: What is joined.
-        crops: At most so many of a photograph.
-        workers: Processes.
+        spread: Manifest of staged photographs, whole ones and pieces; only its validation part is
+            used.
+        join: How the evidence is joined.
+        crops: Maximum number of crops per photograph.
+        workers: Number of worker processes.
 
     Raises:
         BundleError: A network cannot be read, or textures differ in more than their weights.
@@ -134,13 +135,13 @@ def join_evidence(
 def joined(
     media: tuple[str, ...], scores: Scores, join: Join, reached: Mapping[str, float]
 ) -> EvidenceModel:
-    """Heads that divide each kind of evidence by its spread, and their sum.
+    """Return the heads, which divide each kind of evidence by its spread, and the sum of them.
 
     Args:
-        media: As of `EvidenceModel`.
-        scores: Of photographs by a detector that joins nothing yet.
-        join: What is joined.
-        reached: What an adversary makes of originals, by the kinds that `join.written` names.
+        media: See `EvidenceModel`.
+        scores: Features of photographs from a detector that does not join its evidence yet.
+        join: How the evidence is joined.
+        reached: What an adversary makes of originals, for the kinds in `join.written`.
     """
 
     ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
@@ -159,7 +160,7 @@ def joined(
 def _head(
     kind: str, names: Sequence[str], scores: Scores, beyond: float | None = None
 ) -> LinearModel:
-    """The mean of standardised features, standardised once more; from where on it counts, as 0."""
+    """Return the mean of standardised features, standardised again; 0 where it begins to count."""
     rows = [
         [each.features.get(f"{kind}: {name}", np.nan) for name in names] for each in scores.findings
     ]
@@ -184,14 +185,14 @@ def _head(
 
 
 def _counted_from(head: LinearModel, value: float) -> LinearModel:
-    """The head of one feature, 0 where it has this value."""
+    """Return the head of a single feature, shifted so that it is 0 at `value`."""
     (name,) = head.features
     there = head.score({name: value})
     return head.model_copy(update={"intercept": head.intercept - there})
 
 
 def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) -> Bundle:
-    """A bundle of crops with a context network beside it, whose evidence nothing joins yet."""
+    """Return a bundle for crops with a context network added; its evidence is not joined yet."""
     from trueshot.onnx import whole_graph
     from trueshot.training.context_file import context_side, load_context
 
@@ -219,7 +220,7 @@ def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) ->
 
 
 def _ensemble_of(textures: Sequence[Path]) -> Bundle:
-    """One bundle of several LCNNs; of a single one itself."""
+    """Return one bundle with an ensemble of several LCNNs, or the only bundle unchanged."""
     bundles = [read_bundle(detector_in(path)) for path in textures]
     first = bundles[0]
     if len(bundles) == 1:
@@ -240,7 +241,7 @@ def _ensemble_of(textures: Sequence[Path]) -> Bundle:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make a joint detector as the arguments say; 0 if all went well."""
+    """Make a joined detector from command-line arguments; return 0 on success."""
     parser = argparse.ArgumentParser(
         prog="python -m trueshot.calibrating.joining", description=(__doc__ or "").splitlines()[0]
     )

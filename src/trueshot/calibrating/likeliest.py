@@ -1,9 +1,9 @@
-"""Calibration of tasks that the likeliest class decides: which of them, or none of them.
+"""Calibration for tasks decided by the likeliest class: which class it is, or none of them.
 
-Probabilities of classes are made honest by one temperature (Guo et al. 2017, arXiv:1706.04599), and
-a photograph whose likeliest class is less probable than nearly all photographs of known classes
-have theirs is of none of them: an open set, by a conformal quantile (Vovk, Gammerman and Shafer
-2005, proposition 4.1).
+Class probabilities are calibrated with one temperature (Guo et al. 2017, arXiv:1706.04599). For
+open-set rejection, no class is named if the largest probability is lower than that of nearly all
+photographs of known classes, by a conformal quantile (Vovk, Gammerman and Shafer 2005, proposition
+4.1).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TEMPERATURES = (0.01, 100.0)
 
 
 def fit_likeliest(known: Scores, rejected: float) -> Likeliest:
-    """Temperature and the least probability that names a class.
+    """Fit the temperature and the lowest probability at which a class is named.
 
     Args:
         known: Photographs of the classes.
-        rejected: Wanted share of photographs of these classes that are said to be of none.
+        rejected: Target share of photographs of these classes for which no class is named.
 
     Raises:
-        CalibrationError: Too few photographs for that share.
+        CalibrationError: There are too few photographs for that share.
     """
     logits, labels = _logits(known)
     if len(logits) < needed(rejected):
@@ -54,7 +54,7 @@ def fit_likeliest(known: Scores, rejected: float) -> Likeliest:
 
 
 def domain_of(known: Scores, side: int) -> Domain:
-    """What was calibrated for, as of other tasks."""
+    """Fit the domain, as for other tasks, without the logits of the classes."""
     scored = known.scored().findings
     plain = [
         {name: value for name, value in each.features.items() if not _is_logit(name)}
@@ -66,7 +66,7 @@ def domain_of(known: Scores, side: int) -> Domain:
 def measure_likeliest(
     new: Scores, fitted: Likeliest, domain: Domain, *, name: str, command: str = "", note: str = ""
 ) -> Measurement:
-    """How often the right class is named, and none, of photographs that did not calibrate."""
+    """Measure how often the right class, and how often none, is named for new photographs."""
     named = [_named(each.features, each.crops, fitted, domain) for each in new.findings]
     wanted = [each.photograph.label for each in new.findings]
     return Measurement(
@@ -82,7 +82,7 @@ def measure_likeliest(
 
 
 def _named(features: dict[str, float], crops: int, fitted: Likeliest, domain: Domain) -> int | None:
-    """The number of the class that a bundle calibrated like that names."""
+    """Return the number of the class that a bundle with this calibration names, or None."""
     row = _row(features)
     if row is None or domain.reasons(features, crops):
         return None

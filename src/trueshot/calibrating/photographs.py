@@ -1,4 +1,4 @@
-"""What `--calibrate` and `--test` name: photographs of known class, wherever they are listed."""
+"""Photographs of known class for `--calibrate` and `--test`, from any supported listing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trueshot.tasks.recapture import RECAPTURE
 if TYPE_CHECKING:
     from trueshot.datasets import Dataset
 
-_NUMBERED = re.compile(r"\s+\S*\d\S*$")  # "display validation.3" is a display
+_NUMBERED = re.compile(r"\s+\S*\d\S*$")  # reduces "display validation.3" to "display"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,12 +31,12 @@ class Photograph:
     """One photograph of known class.
 
     Args:
-        name: What it is called.
-        path: Its file, or the file of crops that it is one of.
-        row: Its row in the file of crops; None for a file of its own.
+        name: Name used in messages.
+        path: Its file, or the file of crops that contains it.
+        row: Its row in the file of crops; None if it has a file of its own.
         label: Number of its class; 0 is the untouched image.
-        source: What it comes from, if that is known.
-        kind: Kind of recapture, if that is known; of a task of more classes, the class.
+        source: Its source, if known.
+        kind: Kind of recapture, if known; for a task with more than two classes, the class.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Photograph:
     kind: str = ""
 
     def item(self) -> Item:
-        """What a scan judges; a crop is a file that lies in memory."""
+        """Return the item that a scan judges; a crop becomes a file in memory."""
         if self.row is None:
             return file_item(str(self.path), self.name)
         crops = np.load(self.path, mmap_mode="r", allow_pickle=False)
@@ -60,24 +60,24 @@ class Photograph:
 def photographs_of(
     dataset: Path, part: str, task: Task = RECAPTURE, passed_over: list[Path] | None = None
 ) -> list[Photograph]:
-    """Photographs of a manifest, of a folder with one for each class, or of a prepared data set.
+    """List the photographs of a manifest, of one folder per class, or of a prepared data set.
 
-    Of a prepared data set only the given part is taken: its photographs, where they lie in its
-    folder (as simulated ones do), else its crops of the largest size, each as a photograph. A
-    manifest with parts is taken in the same way; all others are taken whole.
+    From a prepared data set only the given part is taken: its photographs if they lie in its
+    folder (as simulated ones do), otherwise its crops of the largest size, each as a photograph.
+    From a manifest with parts, too, only that part is taken; all other listings are taken whole.
 
     Args:
         dataset: CSV or Parquet file, or folder.
         part: `validation` to calibrate on, `test` to measure on.
-        task: Whose classes they are of.
-        passed_over: Gets the files of a folder that hold no image; see `find_images`.
+        task: The task that defines the classes.
+        passed_over: List that receives the files that are not images; see `find_images`.
 
     Raises:
-        DatasetError: It is none of these, is damaged, of other classes, or holds no photograph of
-            a class.
+        DatasetError: `dataset` is none of these, is damaged, has other classes, or has no
+            photograph of a class.
     """
     if (dataset / "dataset.json").is_file():
-        from trueshot.datasets import Dataset  # prepared ones are of Parquet
+        from trueshot.datasets import Dataset  # needs Parquet
 
         found = _of_prepared(Dataset.open(dataset), part, task)
     elif dataset.is_dir():
@@ -99,10 +99,10 @@ def photographs_of(
 
 
 def has_test_part(dataset: Path, task: Task = RECAPTURE) -> bool:
-    """Whether a prepared data set, or a manifest with parts, keeps photographs for testing.
+    """Whether a prepared data set, or a manifest with parts, has a test part.
 
     Raises:
-        DatasetError: As `photographs_of`.
+        DatasetError: See `photographs_of`.
     """
     if (dataset / "dataset.json").is_file():
         from trueshot.datasets import Dataset
@@ -112,7 +112,7 @@ def has_test_part(dataset: Path, task: Task = RECAPTURE) -> bool:
 
 
 def _of_prepared(dataset: Dataset, part: str, task: Task) -> list[Photograph]:
-    from trueshot.datasets.manifest import crops_file  # it reads Parquet
+    from trueshot.datasets.manifest import crops_file  # needs Parquet
 
     if dataset.task.classes != task.classes:
         raise DatasetError(
@@ -152,10 +152,10 @@ def _of_row(folder: Path, row: dict[str, Any]) -> Photo:
 
 
 def _of_photo(photo: Photo, kinds: dict[str, str], task: Task) -> Photograph:
-    """A listed photograph: its source, or else its scene; its kind, or else its medium's.
+    """Convert a listed photograph; its scene replaces a missing source, its medium a missing kind.
 
-    Of a task of more than two classes the kinds are the classes; of an example, the source is the
-    photograph that it is made of.
+    For an example, the source is the photograph it was made from. For a task with more than two
+    classes, the kinds are the classes.
     """
     kind = kinds.get(photo.name, "") or _NUMBERED.sub("", photo.origins.get("medium", ""))
     kind = kind if len(task.classes) == 2 else photo.label
@@ -171,5 +171,5 @@ def _of_photo(photo: Photo, kinds: dict[str, str], task: Task) -> Photograph:
 
 
 def _kinds(manifest: Path) -> dict[str, str]:
-    """The column `kind` of a manifest that was read before, by name of the photograph."""
+    """Return the column `kind` of a manifest, already checked, by name of the photograph."""
     return {utf8_safe(row["path"]): row.get("kind", "") for row in manifest_rows(manifest)}

@@ -1,4 +1,4 @@
-"""Scores of photographs of known class: a scan of them, with labels."""
+"""Scores of photographs of known class, from a scan."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from trueshot.scanning.verdict import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographScore:
-    """What the detector, without calibration, says of one photograph.
+    """The result of the uncalibrated detector for one photograph.
 
     Args:
-        photograph: Which one.
-        sha256: Of its file; empty if it could not be read.
-        score: None if it was not read, or is too small or flat all over.
-        crops: That the score rests on.
-        features: As `inference.features_of` gives them.
-        error: Why it could not be read, or has no part in a calibration; or nothing.
+        photograph: The photograph.
+        sha256: SHA-256 of its file; empty if it could not be read.
+        score: None if it was not read, or is too small or flat everywhere.
+        crops: Number of crops the score is based on.
+        features: As returned by `inference.features_of`.
+        error: Why it could not be read or is excluded from calibration; empty if it is used.
     """
 
     photograph: Photograph
@@ -42,12 +42,12 @@ class PhotographScore:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Findings of a set of photographs, without those that could not be read or have few colours.
+    """Results for a set of photographs, with the unreadable ones and those of few colours apart.
 
     Args:
-        findings: At least one of each class.
+        findings: Usable photographs; from `gather`, some of class 0 and some of other classes.
         unread: The others, with their errors.
-        twins: How many were left out because the same bytes were there before.
+        twins: Number of photographs left out because their bytes occurred before.
     """
 
     findings: tuple[PhotographScore, ...]
@@ -56,54 +56,55 @@ class Scores:
 
     @property
     def labels(self) -> Labels:
-        """Whether they are of class 0, shape (n,): 0 if so, 1 if of any other."""
+        """Labels, shape (n,): 0 for class 0, 1 for any other class."""
         return np.array([each.photograph.label > 0 for each in self.findings], dtype=np.int64)
 
     @property
     def scores(self) -> Floats:
-        """Scores, shape (n,); not a number where there is none."""
+        """Scores, shape (n,); NaN where there is none."""
         given = [np.nan if each.score is None else each.score for each in self.findings]
         return np.array(given, dtype=np.float64)
 
     @property
     def sources(self) -> list[str]:
-        """What they come from; one that is not known is a source of its own."""
+        """Sources; a photograph of unknown source is its own source."""
         return [each.photograph.source or f"file {each.sha256}" for each in self.findings]
 
     @property
     def kinds(self) -> list[str]:
-        """Kinds of recapture, or classes; empty for class 0 and where not known."""
+        """Kinds of recapture, or classes; empty for class 0 and if not known."""
         return [each.photograph.kind for each in self.findings]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the hashes of the files with their classes, in no order."""
+        """SHA-256 over the hashes of the files and their classes, independent of their order."""
         lines = sorted(f"{each.sha256} {each.photograph.label}" for each in self.findings)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def subset(self, chosen: Sequence[int] | Labels) -> Scores:
-        """The findings of these numbers."""
+        """Return the findings at these indices."""
         return Scores(findings=tuple(self.findings[int(at)] for at in chosen), unread=())
 
     def scored(self) -> Scores:
-        """Those that have a score."""
+        """Return the findings that have a score."""
         return self.subset(np.flatnonzero(~np.isnan(self.scores)))
 
 
 def gather(
     bundle: Path, photographs: Sequence[Photograph], ledger: Path, workers: int | None = None
 ) -> Scores:
-    """Score photographs in the guarded processes of a scan; what the ledger holds is not done anew.
+    """Score photographs in the worker processes of a scan; those in the ledger are not redone.
 
     Args:
-        bundle: Judges them: without calibration, decision and domain.
-        photographs: Of known class.
-        ledger: Of these scores; a run that was stopped goes on.
-        workers: Processes; by default as many as there are processors.
+        bundle: The detector: without calibration, decision and domain.
+        photographs: Photographs of known class.
+        ledger: Ledger of these scores; an interrupted run resumes from it.
+        workers: Number of worker processes; by default the number of processors.
 
     Raises:
-        DatasetError: No photograph of a class could be read, or one is said to be of both.
-        RunError: The ledger is damaged, or another run is at work with it.
+        DatasetError: The usable photographs are all of class 0, or none is, or the same bytes have
+            two labels.
+        RunError: The ledger is damaged, or another run is using it.
     """
     with (
         Settings(workers=workers).open(bundle) as engine,
@@ -122,7 +123,7 @@ def gather(
 
 def _score(photograph: Photograph, verdict: Verdict) -> PhotographScore:
     is_read = verdict.verdict != "error"
-    # What a scan leaves undecided whatever its score is: thresholds do not speak about it.
+    # A scan leaves these undecided whatever their score is, so thresholds do not apply to them.
     few_colours = next(filter(is_colour_reason, verdict.notes), "")
     return PhotographScore(
         photograph=photograph,
@@ -135,7 +136,7 @@ def _score(photograph: Photograph, verdict: Verdict) -> PhotographScore:
 
 
 def _collected(findings: Sequence[PhotographScore]) -> Scores:
-    """All that can be used, each content once."""
+    """Separate the usable photographs from the others, keeping each content once."""
     read = [each for each in findings if not each.error]
     first: dict[str, PhotographScore] = {}
     for each in read:
@@ -158,19 +159,19 @@ def _collected(findings: Sequence[PhotographScore]) -> Scores:
 
 
 def _first_error(findings: Sequence[PhotographScore]) -> str:
-    """Why the first of those that cannot be used cannot."""
+    """Return the name and error of the first photograph that cannot be used, or nothing."""
     faulty = (f": {each.photograph.name}: {each.error}" for each in findings if each.error)
     return next(faulty, "")
 
 
 def group_folds(groups: Sequence[str], folds: int) -> Iterator[Labels]:
-    """Numbers of the photographs of each fold; no group stands in two.
+    """Yield the indices of the photographs in each fold; all of a group are in the same fold.
 
-    The largest group first, each to the fold that has the fewest photographs.
+    Groups are assigned by size, the largest first, each to the fold with the fewest photographs.
 
     Args:
         groups: Group of each photograph.
-        folds: At most so many; never more than there are groups.
+        folds: Maximum number of folds; never more than there are groups.
     """
     names, place, sizes = np.unique(np.array(groups), return_inverse=True, return_counts=True)
     folds = min(folds, len(names))

@@ -1,4 +1,4 @@
-"""What a card says of the photographs and the calibration that made it."""
+"""Card entries about the photographs and the calibration of a bundle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueshot.inference.colours import is_colour_reason
 
 
 def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
-    """The card with other entries, checked like one that is read."""
+    """Return the card with other entries, validated like a card that is read."""
     parts = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in said.items()}
     try:
         return Card.model_validate({**card.model_dump(), **parts})
@@ -29,11 +29,11 @@ def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
 
 
 def note_on(evidence: Scores, passed_over: int = 0) -> str:
-    """What was left out, in sentences.
+    """Return a note on the photographs that were left out, in sentences.
 
     Args:
         evidence: The photographs.
-        passed_over: Files beside them that hold no image.
+        passed_over: Number of files beside them that hold no image.
     """
     without = len(evidence.findings) - len(evidence.scored().findings)
     few_colours = sum(is_colour_reason(each.error) for each in evidence.unread)
@@ -49,7 +49,7 @@ def note_on(evidence: Scores, passed_over: int = 0) -> str:
 
 
 def limits_of(fitted: FittedCalibration, known: Scores) -> list[str]:
-    """What follows from the calibration."""
+    """Return the limits that follow from the calibration, a sentence each."""
     sources = len(set(known.sources))
     found = [
         "Likelihood ratios, thresholds and rates hold for photographs like those calibrated; on "
@@ -66,7 +66,7 @@ def limits_of(fitted: FittedCalibration, known: Scores) -> list[str]:
 
 
 def facts_of(evidence: Scores, dataset: Path, passed_over: int = 0) -> DataFacts:
-    """What a card says of these photographs, which lie there beside so many other files."""
+    """Return the card's entry on these photographs; `passed_over` counts files without an image."""
     originals, recaptured = np.bincount(evidence.labels, minlength=2).tolist()
     return DataFacts(
         name=utf8_safe(dataset.resolve().name)[:200],
@@ -79,7 +79,7 @@ def facts_of(evidence: Scores, dataset: Path, passed_over: int = 0) -> DataFacts
 
 
 def refuse_leak(known: Scores, new: Scores) -> None:
-    """No photograph, and no source that has a name, may stand on both sides."""
+    """Raise LeakError if a photograph or a named source is in both sets."""
     hashes = {each.sha256 for each in known.findings}
     sources = {each.photograph.source for each in known.findings} - {""}
     for each in new.findings:

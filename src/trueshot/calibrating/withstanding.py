@@ -1,4 +1,4 @@
-"""What an adversary makes of originals: evidence counts only beyond it."""
+"""How high an adversary can push the scores of originals: only beyond that is evidence."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from trueshot.images import read_image
 from trueshot.inference.crops import cut, places_of
 from trueshot.pixels import to_levels
 
-SHARE = 0.95  # of the originals reach no more
-MOST = 60  # originals that are attacked, or fewer
+SHARE = 0.95  # quantile over the originals
+MOST = 60  # maximum number of originals to attack
 _STEPS = 10
-_AT_ONCE = 16  # crops
+_AT_ONCE = 16  # crops per batch
 
 
 def highest_written(
     bundle: Path, photographs: Sequence[Photograph], budget: float, most: int = MOST
 ) -> float:
-    """What the highest crop of an original reaches under attack, in all but a twentieth of them.
+    """Return the 95 % quantile, over originals, of the highest crop score under attack.
 
-    Each crop is attacked by itself, by PGD of ten steps on its network, after which it is rounded
-    as a file holds it. The crops stay where they lie in the untouched photograph.
+    Each crop is attacked separately, with ten steps of PGD on its network, and then rounded as in
+    a file. The crops stay where they lie in the untouched photograph.
 
     Args:
-        bundle: Judges crops.
-        photographs: The files of class 0 are taken, evenly, at most `most` of them.
-        budget: L∞, in levels.
-        most: Photographs, at least 1.
+        bundle: Detector that judges crops.
+        photographs: Of these, up to `most` evenly spaced files of class 0 are attacked.
+        budget: L∞ budget, in levels.
+        most: Maximum number of photographs, at least 1.
 
     Raises:
-        CalibrationError: None of them is an original that has a crop.
+        CalibrationError: None of them is an original with a crop.
     """
     detector, card = load_bundle(bundle)
     contract, attack = card.input_contract(), PGD(budget=budget, steps=_STEPS)

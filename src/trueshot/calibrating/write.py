@@ -1,4 +1,4 @@
-"""`trueshot bundle`: a trained detector and photographs of known class to a calibrated bundle."""
+"""`trueshot bundle`: make a calibrated bundle from a detector and photographs of known class."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ from trueshot.inference.proof import is_provable
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
-_DETECTOR = "detector.safetensors"  # as a run leaves it
+_DETECTOR = "detector.safetensors"  # name of the detector in the folder of a training run
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSettings:
-    """What is wanted of a bundle.
+    """Settings of a bundle and its calibration.
 
     Args:
-        apcer: Share of recaptures called original, in (0, 1).
-        bpcer: Share of originals called recaptured, in (0, 1).
-        by_kind: Whether `apcer` is kept for each kind of recapture, which takes as many of each as
-            of all, or for all together.
-        method: Of calibration: `logistic` or `isotonic`.
-        crops: At most so many of a photograph.
-        aggregation: How the scores of crops become one, as in `CropAggregator`.
-        places: Where crops lie, see `InputContract`.
-        margin: Score that an adversary may take from a recapture, see `fit_all`.
-        side: Of the crops; by default as the detector was trained.
-        title: The detector's name, for people.
-        task: What it decides, in a sentence; by default what its classes say.
-        licence: Of the weights.
+        apcer: Target share of recaptures called original, in (0, 1).
+        bpcer: Target share of originals called recaptured, in (0, 1).
+        by_kind: Whether `apcer` has to hold for each kind of recapture, which requires as many
+            photographs of each kind as otherwise of all, instead of for all together.
+        method: Method of calibration: `logistic` or `isotonic`.
+        crops: Maximum number of crops per photograph.
+        aggregation: How the scores of crops are combined, as in `CropAggregator`.
+        places: How crops are placed, see `InputContract`.
+        margin: How much an adversary may lower the score of a recapture, see `fit_all`.
+        side: Height and width of the crops; by default as in training.
+        title: Name of the detector, for people.
+        task: What it decides, in a sentence; by default derived from its classes.
+        licence: Licence of the weights.
         limits: What it cannot do, a sentence each.
-        test_kind: Of photographs the test set is of, see `Measurement`.
+        test_kind: Kind of photographs in the test set, see `Measurement`.
     """
 
     apcer: float = 0.05
@@ -77,14 +77,14 @@ class CalibrationSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundled:
-    """What `make_bundle` made.
+    """The result of `make_bundle`.
 
     Args:
         path: The bundle.
-        sha256: Of its file.
-        card: What it says of itself.
-        unread: Reasons why photographs could not be read, or have no part, by their names.
-        passed_over: Files of the folders that hold no image.
+        sha256: SHA-256 of its file.
+        card: Its card.
+        unread: Why photographs could not be read or were excluded, by name.
+        passed_over: Files in the folders that hold no image.
     """
 
     path: Path
@@ -106,28 +106,28 @@ def make_bundle(
 ) -> Bundled:
     """Calibrate a detector, measure it, and write it as one file.
 
-    Rates are never measured on photographs that took part in the calibration. They are measured on
-    the test set; without one, on the test part of a data set that is divided into parts; without
-    that, sources are left out in turn, the others calibrate, and those left out are judged.
+    Rates are never measured on photographs used for calibration, but on the test set. Without one,
+    they are measured on the test part of a data set that has parts; without that, by
+    cross-validation: sources are left out in turn, and judged by a calibration on the others.
 
-    Photographs are judged as by a scan, in guarded processes. Their scores are kept in a ledger
-    beside the bundle until that is written: a run that was stopped goes on, and one that failed for
-    want of data costs little to repeat with other settings.
+    Photographs are judged in worker processes, as in a scan. Their scores are kept in a ledger
+    beside the bundle until it is written, so an interrupted run can be resumed, and one that failed
+    for lack of data costs little to repeat with other settings.
 
     Args:
         run: Folder of a training run, or a bundle.
         calibrate: Photographs of known class; see `photographs_of`.
         out: The bundle to write.
-        test: Others to measure on.
-        settings: Rates, crops and words.
-        workers: Processes; by default as many as there are processors.
-        command: What was run, for the card.
+        test: Other photographs to measure on.
+        settings: Target rates, crops and texts.
+        workers: Number of worker processes; by default the number of processors.
+        command: The command that was run, for the card.
 
     Raises:
-        BundleError: The run holds no detector, or something does not fit in a card.
-        DatasetError: Photographs that cannot be used.
-        LeakError: A photograph or a source is in the test set and in the calibration.
-        CalibrationError: Too few photographs for the wanted rates.
+        BundleError: The run has no detector, or something does not fit in a card.
+        DatasetError: Photographs cannot be used.
+        LeakError: A photograph or a source is both in the test set and in the calibration.
+        CalibrationError: There are too few photographs for the target rates.
     """
     settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
     read = read_bundle(bundle)
@@ -137,7 +137,7 @@ def make_bundle(
     _check(read, bundle)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
-        bare = Path(folder) / _DETECTOR  # what the scores depend on, and none of the words
+        bare = Path(folder) / _DETECTOR  # without texts, because scores do not depend on them
         wordless = updated(card, {"title": "", "task": "", "licence": ""}, bundle)
         write_bundle(bare, replace(read, card=wordless))
         ledger = out.with_name(f"{out.name}.{bundle_sha256(bare)[:12]}.ledger")
@@ -176,7 +176,7 @@ def _thresholds(
     settings: CalibrationSettings,
     command: str,
 ) -> dict[str, Any]:
-    """What calibration says of class 0 against all others, as a card has it."""
+    """Return the card's entries for a calibration of class 0 against all others."""
     calibrated = partial(
         fit_all,
         side=card.input_contract().side,
@@ -207,9 +207,9 @@ def _likeliest(
     settings: CalibrationSettings,
     command: str,
 ) -> dict[str, Any]:
-    """What calibration says where the likeliest class decides, as a card has it.
+    """Return the card's entries for a calibration where the likeliest class decides.
 
-    `bpcer` is the share of photographs of known classes that are said to be of none.
+    `bpcer` is the share of photographs of known classes for which no class is named.
     """
     fitted = fit_likeliest(known, settings.bpcer)
     domain = domain_of(known, card.input_contract().side)
@@ -230,10 +230,10 @@ def _likeliest(
 
 
 def detector_in(run: Path) -> Path:
-    """The bundle in the folder of a training run, or the bundle itself.
+    """Return the bundle in the folder of a training run, or the bundle itself.
 
     Raises:
-        BundleError: An ONNX file.
+        BundleError: `run` is an ONNX file.
     """
     if is_onnx(run):
         raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
@@ -242,13 +242,13 @@ def detector_in(run: Path) -> Path:
 
 
 def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> Card:
-    """The card as it stands before calibration: nothing in it is left of an earlier one."""
+    """Return the card before calibration, without the entries of an earlier one."""
     side = settings.side or card.side or (card.contract.side if card.contract else None)
     if side is None:
         raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
     names = ("crops", "aggregation", "places")
     contract = {"side": side, **{name: getattr(settings, name) for name in names}}
-    if card.evidence is not None and card.contract is not None:  # what it was joined with
+    if card.evidence is not None and card.contract is not None:  # keep what it was joined with
         contract = card.contract.model_dump()
     said = {
         "contract": contract,
@@ -267,7 +267,7 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
 
 
 def _sentence(task: Task) -> str:
-    """What a detector of a task decides, for people."""
+    """Return a sentence, for people, on what a detector of this task decides."""
     if task.classes == RECAPTURE.classes:
         return (
             "Tells originals, photographs straight from a camera, from recaptures: photos of a "
@@ -277,7 +277,7 @@ def _sentence(task: Task) -> str:
 
 
 def _check(bundle: Bundle, path: Path) -> None:
-    """Refuse, before the work, what cannot judge photographs."""
+    """Raise BundleError, before the long work, if the bundle cannot judge photographs."""
     try:
         context = None if bundle.context is None else CropModel(bundle.context, path)
         Predictor(bundle.card, CropModel.of(bundle, path), None, context)
@@ -294,7 +294,7 @@ def _measured(
     settings: CalibrationSettings,
     command: str,
 ) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
-    """The measurement, or a sentence that says why there is none."""
+    """Return the measurement, or a sentence on why there is none."""
     if new is not None and test is not None:
         note = note_on(new)
         name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]

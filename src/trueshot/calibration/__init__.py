@@ -1,7 +1,7 @@
-"""Scores made into likelihood ratios, verdicts, and error rates with intervals.
+"""Turn scores into likelihood ratios and verdicts, and compute error rates with intervals.
 
-Label 0 is an original (bona fide presentation), 1 a recapture (attack presentation); a score is
-higher for a photograph that is rather a recapture. See docs/calibration.md.
+Label 0 is an original (bona fide presentation), label 1 a recapture (attack presentation). The
+higher the score, the more likely the photograph is a recapture. See docs/calibration.md.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:  # on first use: a scan's main process needs the words alone
+def __getattr__(name: str) -> Any:  # lazy, because a scan's main process needs only verbal_scale
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

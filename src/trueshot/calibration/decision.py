@@ -1,4 +1,4 @@
-"""One of three verdicts for a score: the model, and how its thresholds are chosen."""
+"""The decision model, which gives one of three verdicts, and the choice of its thresholds."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from trueshot.tasks.task import UNDECIDED
 
 
 class Decision(BaseModel):
-    """Two thresholds, and the error rates that they were chosen for.
+    """Two thresholds, and the error rates they were chosen for.
 
     Args:
-        original_to: Scores up to this one are called class 0: original.
-        recaptured_from: Scores from this one on are called otherwise: recaptured; between the two
-            is undecided. Where both are the same score, that score is recaptured.
-        apcer: Share of recaptures (attack presentations) called original that was wanted; of other
-            tasks, of all other classes called class 0.
-        bpcer: Share of originals (bona fide presentations) called recaptured that was wanted.
+        original_to: Scores up to this one get the verdict of class 0: original.
+        recaptured_from: Scores from this one on get the other verdict: recaptured. Scores between
+            the two are undecided. If both are equal, that score is recaptured.
+        apcer: Target share of recaptures (attack presentations) called original. In other tasks,
+            the share of all other classes called class 0.
+        bpcer: Target share of originals (bona fide presentations) called recaptured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,7 +45,7 @@ class Decision(BaseModel):
         return self
 
     def verdict(self, score: float, wording: Wording = RECAPTURE.words) -> str:
-        """What this score is called; one that is not a number is undecided."""
+        """Return the verdict for `score`; NaN is undecided."""
         first, other = wording.verdicts
         if score >= self.recaptured_from:
             return other
@@ -62,36 +62,36 @@ def choose_thresholds(
     bpcer: float,
     wording: Wording = RECAPTURE.words,
 ) -> Decision:
-    """Choose both thresholds for wanted error rates, on calibration photographs only.
+    """Choose both thresholds for the target error rates, from calibration photographs only.
 
-    `recaptured_from` is the least score from which on calling a photograph recaptured is wrong for
-    at most a share `bpcer` of originals; `original_to` is the greatest score up to which calling
-    it original is wrong for at most a share `apcer` of recaptures of the worst kind. Both with the
-    care that few photographs ask for: the quantile is taken among n + 1, as if the photograph to
-    be judged stood among those calibrated. So each rate holds on average over calibration sets,
-    for any detector and any distribution of scores, if the photograph to be judged and those
-    calibrated are exchangeable: drawn alike, in an order that says nothing.
+    `recaptured_from` is the lowest score from which at most a share `bpcer` of originals is
+    wrongly called recaptured. `original_to` is the highest score up to which at most a share
+    `apcer` of the recaptures of the worst kind is wrongly called original. Both quantiles are
+    corrected for small samples: they are taken among n + 1 photographs, as if the photograph to
+    be judged were one of the calibration photographs. So each rate holds on average over
+    calibration sets, for any detector and any distribution of scores, if the new photograph and
+    the calibration photographs are exchangeable.
 
-    Without `sources` that is said of single photographs. With `sources` it is said of a photograph
-    of a source that was not seen: each source counts as one, its photographs in equal parts. That
-    takes as many sources as it otherwise takes photographs.
+    Without `sources`, this guarantee is about single photographs. With `sources`, it is about a
+    photograph from an unseen source: each source has the same weight, split equally among its
+    photographs. This requires as many sources as the first case requires photographs.
 
-    A detector that keeps both rates and leaves nothing between gets one threshold, in the middle
-    of those that keep both: nothing is undecided then.
+    If a detector keeps both rates with no undecided scores, both thresholds are set to the middle
+    of the range that keeps both rates, and nothing is undecided.
 
     Args:
-        scores: Of the calibration photographs, shape (n,).
+        scores: Scores of the calibration photographs, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: What each photograph comes from, or None.
-        kinds: Kind of each recapture, such as "screen" or "print"; what stands for originals is
-            passed over. Kinds that have too few photographs of their own only count in the whole.
-        apcer: Wanted share of recaptures that are called original, in (0, 1).
-        bpcer: Wanted share of originals that are called recaptured, in (0, 1).
-        wording: What errors call the classes and the rates.
+        sources: Source of each photograph, or None.
+        kinds: Kind of each recapture, such as "screen" or "print"; entries for originals are
+            ignored. Kinds with too few photographs of their own only count in the total.
+        apcer: Target share of recaptures called original, in (0, 1).
+        bpcer: Target share of originals called recaptured, in (0, 1).
+        wording: Names of the classes and rates in error messages.
 
     Raises:
-        CalibrationError: There is too little data for the wanted rates: it says how much each
-            needs, and which could be had.
+        CalibrationError: There is too little data for the target rates. The message says how much
+            each rate needs, and which rates the data allows.
 
     Source: Vovk, Gammerman and Shafer 2005, proposition 4.1 (conformal prediction); with sources:
         Lee, Barber and Willett 2023, "Distribution-free inference with hierarchical data".
@@ -120,10 +120,10 @@ def choose_thresholds(
 
 
 def needed(rate: float) -> int:
-    """How many photographs, or sources, a wanted error rate takes at least: 99 for 0.01.
+    """Return how many photographs, or sources, a target error rate requires: 99 for 0.01.
 
     Raises:
-        CalibrationError: No number of photographs is enough for such a rate.
+        CalibrationError: `rate` is not in (0, 1).
     """
     if not 0 < rate < 1:
         raise CalibrationError(f"error rate {rate}: wanted above 0 and below 1, such as 0.05")
@@ -131,7 +131,7 @@ def needed(rate: float) -> int:
 
 
 def _refuse_few(wanted: Mapping[str, tuple[str, float, str, int]]) -> None:
-    """Name everything that is too little for its rate, by the option that asks for the rate."""
+    """Raise a CalibrationError that names every rate with too little data, and its option."""
     lacking, instead = [], []
     for option, (name, rate, what, count) in wanted.items():
         if count < needed(rate):
@@ -144,7 +144,7 @@ def _refuse_few(wanted: Mapping[str, tuple[str, float, str, int]]) -> None:
 
 
 def _highest(scores: Floats, source: Labels, rate: float) -> float:
-    """The score that a new one of the same class exceeds with at most this probability."""
+    """Return the score that a new one of the same class exceeds with at most probability `rate`."""
     distinct, place, sizes = np.unique(source, return_inverse=True, return_counts=True)
     order = np.argsort(scores)
     weights = 1 / ((len(distinct) + 1) * sizes[place[order]])

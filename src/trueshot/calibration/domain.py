@@ -1,4 +1,4 @@
-"""Which photographs are like those that were calibrated, and why another is not."""
+"""The domain of a calibration: whether a photograph is like the calibrated ones, and why not."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _Row = Annotated[tuple[Number, ...], Field(max_length=MOST_FEATURES)]
 
 
 class Domain(BaseModel):
-    """The photographs that a calibration speaks about, by plain features of theirs.
+    """The photographs a calibration is valid for, described by simple features.
 
     Args:
-        features: For each feature by name the least and the greatest value that is accepted.
-        mean: Mean of each feature, in the order of `features`, after `compressed`.
-        precision: Inverse of their covariance, after `compressed`.
-        limit: Greatest Mahalanobis distance that is accepted: features may each be usual and yet
-            be so in no usual combination.
-        fewest_crops: Fewest crops that a score may rest on.
-        side: Height and width of those crops in pixels, where known: for the sentences only.
+        features: Lowest and highest accepted value of each feature, by name.
+        mean: Mean of each feature after `compressed`, in the order of `features`.
+        precision: Inverse of their covariance after `compressed`.
+        limit: Highest accepted Mahalanobis distance. It catches unusual combinations of features
+            that are each usual alone.
+        fewest_crops: Minimum number of crops a score must be based on.
+        side: Height and width of these crops in pixels, if known; only used in messages.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,11 +50,11 @@ class Domain(BaseModel):
         return self
 
     def reasons(self, features: Mapping[str, float], crops: int) -> list[str]:
-        """Why a photograph is outside, one sentence for each reason; empty when it is inside.
+        """Return why a photograph is outside the domain, one sentence per reason; empty if inside.
 
         Args:
-            features: Its features by name; others than those calibrated are not looked at.
-            crops: Number of crops that its score rests on.
+            features: Features of the photograph by name; names not in the domain are ignored.
+            crops: Number of crops its score is based on.
         """
         few = [_too_few(crops, self.fewest_crops, self.side)] if crops < self.fewest_crops else []
         outside = []
@@ -66,10 +66,10 @@ class Domain(BaseModel):
         return few + (outside or self._unusual_together(features))
 
     def distance(self, features: Mapping[str, float]) -> float:
-        """Mahalanobis distance of a photograph to the mean of those calibrated.
+        """Return the Mahalanobis distance of a photograph from the mean of the calibrated ones.
 
         Raises:
-            KeyError: One of the calibrated features is not given.
+            KeyError: A calibrated feature is missing.
         """
         if not self.features:
             return 0.0
@@ -89,7 +89,9 @@ class Domain(BaseModel):
 
 
 def compressed(values: ArrayLike) -> NDArray[np.float64]:
-    """sign(v) * log(1 + |v|): sharpness and noise differ by factors, and shares stay as they are.
+    """Return sign(v) * log(1 + |v|): factors become differences, and small values hardly change.
+
+    Sharpness and noise differ between photographs by factors; shares lie in [0, 1].
 
     Args:
         values: Features, any shape.
@@ -99,7 +101,7 @@ def compressed(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def expanded(values: ArrayLike) -> NDArray[np.float64]:
-    """The inverse of `compressed`."""
+    """Invert `compressed`."""
     given = np.asarray(values, dtype=np.float64)
     return np.asarray(np.sign(given) * np.expm1(np.abs(given)))
 

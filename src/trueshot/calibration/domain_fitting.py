@@ -1,4 +1,4 @@
-"""The domain of a calibration, from the features of its photographs."""
+"""Fit the domain of a calibration to the features of its photographs."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trueshot.calibration.domain import Domain, compressed, expanded
 from trueshot.calibration.samples import Floats
 from trueshot.errors import CalibrationError
 
-REFUSED = 1 / 200  # of photographs like those calibrated, over all reasons
+REFUSED = 1 / 200  # share of photographs like the calibrated ones to refuse, over all reasons
 FEWEST_PHOTOGRAPHS = 20
-_TAIL = 0.1  # share of photographs from which the way on beyond the last of them is told
-_FARTHEST = 0.1  # of the range of nearly all: never farther beyond the last of them than this
-_NEARLY_ALL = (0.01, 0.99)  # what that range is
-_LEAST_ROOM = 0.05  # on the compressed scale: 5 % of a large value, 0.05 of a share
-_DEVIATIONS = 4.0  # that one feature is away from its mean at most: shares mostly nought are more
+_TAIL = 0.1  # share of the values, the largest, to which the exponential tail is fitted
+_FARTHEST = 0.1  # longest extrapolation beyond the last value, as a share of the range below
+_NEARLY_ALL = (0.01, 0.99)  # quantiles that bound this range
+_LEAST_ROOM = 0.05  # least margin, on the compressed scale: 5 % of a large value, 0.05 of a share
+_DEVIATIONS = 4.0  # the scale of a feature is at least its greatest deviation divided by this
 
 
 def fit_domain(
@@ -28,28 +28,31 @@ def fit_domain(
     side: int | None = None,
     refused: float = REFUSED,
 ) -> Domain:
-    """Tell from calibration photographs which others are like them.
+    """Fit the domain that tells which other photographs are like the calibration photographs.
 
-    Half of the share that may be refused goes to the ranges of single features and half to their
-    combination: a Mahalanobis distance on a scale on which factors count, with a covariance shrunk
-    towards independence (Ledoit and Wolf 2004). Each photograph's distance is measured to all the
-    others, as that of a new one will be. A quantile farther out than there are photographs for is
-    reached from the outer tenth, by an exponential tail. It never lies within what was seen, and
-    beyond that by a tenth of the range of nearly all at most: where no photograph was, nothing was
-    calibrated. Of what was never nought, no less than half of the least is accepted. From a few
-    hundred photographs on that keeps the share, or nearly; fewer than a hundred refuse more, as
-    they should: they have not seen what is usual. A photograph may have half as many crops as all
-    but one in 200 of these had.
+    Half of `refused` is spent on the ranges of single features, half on their combination: a
+    Mahalanobis distance on the `compressed` scale, with a covariance shrunk towards independence
+    (Ledoit and Wolf 2004). Each photograph's distance is measured to the mean of all the others,
+    as it will be for a new photograph. If there are too few photographs for a quantile, it is
+    extrapolated from the outer tenth of the values with an exponential tail: never inside the
+    observed values, and at most a tenth of the range of nearly all values beyond them, because
+    nothing was calibrated where no photograph was. On the compressed scale, the range of a feature
+    extends at least 0.05 beyond the observed values; but if the feature was never negative, it does
+    not begin below half of the least value.
+
+    From a few hundred photographs on, about the share `refused` is refused. With fewer than a
+    hundred, more is refused, as it should be: they do not show all that is usual. A photograph
+    needs half as many crops as all but one in 200 of the calibration photographs had.
 
     Args:
-        features: Of each calibration photograph, the same names in all; finite.
-        crops: Crops that each score rests on.
-        side: Height and width of crops, for the sentences.
-        refused: Wanted share of photographs like these that are refused, in (0, 1).
+        features: Features of each calibration photograph by name: the same names in all, finite.
+        crops: Number of crops each score is based on.
+        side: Height and width of the crops in pixels, for messages.
+        refused: Target share of similar photographs to refuse, in (0, 1).
 
     Raises:
-        CalibrationError: Fewer than 20 photographs, other names in some, a value that is no finite
-            number, or no such share.
+        CalibrationError: There are fewer than 20 photographs, the names of features differ, the
+            lengths differ, a value is not finite, or `refused` is not in (0, 1).
     """
     table, names = _table(features, crops, refused)
     tail = refused / 2 / (2 * max(1, len(names)))
@@ -67,11 +70,11 @@ def fit_domain(
 
 
 def beyond(values: ArrayLike, share: float) -> float:
-    """A bound that at most this share of values like these exceeds, or not many more.
+    """Return a bound that at most about this share of similar values exceeds.
 
-    Where share * (n + 1) is 1 or more, the conformal quantile of the values. Else the end of an
-    exponential tail through the outer tenth, but no less than the greatest of them, and no more
-    than a tenth of the range from the first to the last hundredth beyond it.
+    If share * (n + 1) is at least 1, this is the conformal quantile of the values. Otherwise it is
+    the quantile of an exponential tail fitted to the outer tenth, but no less than the greatest
+    value, and beyond that by at most a tenth of the range from the 1st to the 99th percentile.
 
     Args:
         values: Shape (n,).
@@ -85,7 +88,7 @@ def beyond(values: ArrayLike, share: float) -> float:
     excess = ranked[ranked > start] - start
     if not len(excess):
         return greatest
-    # With ties at its start the tail holds less than a tenth of the values.
+    # If values are tied at its start, the tail holds less than a tenth of them.
     tail = start + float(excess.mean()) * math.log(len(excess) / count / share)
     low, high = np.quantile(ranked, _NEARLY_ALL)
     return min(max(greatest, tail), greatest + _FARTHEST * float(high - low))
@@ -94,7 +97,7 @@ def beyond(values: ArrayLike, share: float) -> float:
 def _table(
     features: Sequence[Mapping[str, float]], crops: Sequence[int], refused: float
 ) -> tuple[Floats, list[str]]:
-    """Compressed features, shape (photographs, features), and their names."""
+    """Return the compressed features, shape (photographs, features), and their names."""
     if not 0 < refused < 1:
         raise CalibrationError(f"share {refused} to refuse: above 0 and below 1 wanted")
     if len(features) < FEWEST_PHOTOGRAPHS or len(features) != len(crops):
@@ -112,20 +115,20 @@ def _table(
 
 
 def _range(column: Floats, tail: float) -> tuple[float, float]:
-    """Least and greatest value that is accepted."""
+    """Return the lowest and highest accepted value of a feature."""
     least, greatest = float(column.min()), float(column.max())
     high = max(beyond(column, tail), greatest + _LEAST_ROOM)
     low = min(-beyond(-column, tail), least - _LEAST_ROOM)
-    if least >= 0:  # what is never below 0 cannot be, and what is never 0 is so by its nature
+    if least >= 0:  # presumably it cannot be negative, and if it was never 0, not 0
         low = max(low, least / 2)
     return float(expanded(low)), float(expanded(high))
 
 
 def _precision(table: Floats) -> Floats:
-    """Inverse of the shrunk covariance.
+    """Return the inverse of the shrunk covariance.
 
-    A feature that hardly ever varies, and then much, as a share that is mostly nought, gets a
-    variance of its own on top: else all others would be lost beside its few large distances.
+    A feature that varies rarely but then strongly, such as a share that is mostly 0, gets extra
+    variance. Otherwise its few large distances would outweigh all other features.
     """
     if not table.shape[1]:
         return np.zeros((0, 0))
@@ -138,7 +141,7 @@ def _precision(table: Floats) -> Floats:
 
 
 def ledoit_wolf(table: Floats) -> Floats:
-    """Covariance of the columns, shrunk towards a multiple of the identity as far as is best.
+    """Return the covariance of the columns, optimally shrunk towards a multiple of the identity.
 
     Source: Ledoit, Wolf 2004, "A well-conditioned estimator for large-dimensional covariance
     matrices", section 3.
@@ -148,7 +151,7 @@ def ledoit_wolf(table: Floats) -> Floats:
     covariance = away.T @ away / count
     identity = np.trace(covariance) / size * np.eye(size)
     distance = float(np.square(covariance - identity).sum())
-    # How far the covariance of one photograph is from that of all, on average.
+    # Mean squared norm of the covariance of a single photograph.
     spread = float((np.square(away).T @ np.square(away)).sum() / count)
     error = (spread - float(np.square(covariance).sum())) / count
     share = min(error, distance) / distance if distance > 0 else 0.0
@@ -156,13 +159,13 @@ def ledoit_wolf(table: Floats) -> Floats:
 
 
 def _to_the_others(table: Floats, precision: Floats) -> Floats:
-    """Distance of each photograph to the mean of the others."""
+    """Return the distance of each photograph to the mean of the others."""
     away = table - table.mean(axis=0)
     squared = np.einsum("ij,jk,ik->i", away, precision, away)
     return np.asarray(np.sqrt(np.maximum(squared, 0)) * len(table) / (len(table) - 1))
 
 
 def _fewest(crops: Sequence[int]) -> int:
-    """Half of what nearly all had, but at least one: the mean of half as many is little worse."""
+    """Return half of what nearly all had, at least 1: half as many crops average little worse."""
     usual = float(np.quantile(np.asarray(crops, dtype=np.float64), REFUSED, method="lower"))
     return max(1, math.ceil(usual / 2))

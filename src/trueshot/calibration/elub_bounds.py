@@ -1,4 +1,4 @@
-"""How great a likelihood ratio the amount of calibration data supports."""
+"""Bounds on the likelihood ratios that the amount of calibration data supports."""
 
 from __future__ import annotations
 
@@ -9,30 +9,31 @@ from numpy.typing import ArrayLike
 
 from trueshot.calibration.samples import Floats, Labels, checked, groups
 
-_SURE = 0.95  # that photographs of one source are no more alike than is taken for granted
+_SURE = 0.95  # confidence that photographs of one source are no more alike than assumed
 
 
 def elub(
     log10_lrs: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
 ) -> tuple[float, float]:
-    """Empirical lower and upper bound of likelihood ratios (ELUB).
+    """Compute the empirical lower and upper bound (ELUB) of likelihood ratios.
 
-    Whoever decides by the ratios at a threshold t, with costs and priors for which t is the right
-    one, loses P(LR < t | recaptured) + t * P(LR >= t | original); whoever passes the ratios over
-    loses min(1, t). One misleading ratio, as wrong as can be, is added to either class. The bounds
-    are the first thresholds, going up and going down from 1, at which the ratios do no better than
-    none. They are found exactly, not on a grid: the rates only change at the ratios themselves.
+    Deciding by the ratios at a threshold t, with costs and priors that make t the right threshold,
+    has the expected loss P(LR < t | recaptured) + t * P(LR >= t | original). Deciding without the
+    ratios has the loss min(1, t). One maximally misleading ratio is added to each class. The
+    bounds are the first thresholds, going up and down from 1, at which the ratios do no better
+    than no ratios. They are exact, not searched on a grid: the rates only change at the ratios.
 
-    Photographs of one source hang together: a hundred of one scene support far less than a hundred
-    scenes. With `sources`, a class counts as many photographs as it holds independent ones, from
-    as many as it has sources, where the ratios of one source are all alike, to all, where they
-    differ as much as any. How alike they are is taken at its worst that the data allows: with few
-    sources it is luck when they differ little. The ratio added is one more independent one.
+    Photographs of one source are correlated: a hundred photographs of one scene support far less
+    than a hundred scenes. With `sources`, a class counts its effective number of independent
+    photographs, between its number of sources, if the ratios within a source are all alike, and
+    its number of photographs, if they differ as much as ratios of different sources. The
+    correlation within sources is taken at its upper confidence limit, because with few sources
+    it may look small by chance. The added ratio counts as one more independent photograph.
 
     Args:
-        log10_lrs: Ratios before any bounds, shape (n,); may be infinite.
+        log10_lrs: Unbounded log10 ratios, shape (n,); may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: What each photograph comes from, shape (n,). None: each is a source of its own.
+        sources: Source of each photograph, shape (n,). None: each is its own source.
 
     Returns:
         Lower (at most 0) and upper (at least 0) bound, log10.
@@ -49,25 +50,25 @@ def elub(
 
 
 def weighted_elub(log10_lrs: Floats, labels: Labels, weights: Floats) -> tuple[float, float]:
-    """`elub` of photographs that each count as so much of an independent one."""
+    """Compute `elub` with a weight per photograph: the share of an independent one it counts as."""
     lower = -_upper(-log10_lrs, 1 - labels, weights)
     return lower, _upper(log10_lrs, labels, weights)
 
 
 def independence(scores: Floats, labels: Labels, sources: Sequence[object] | None = None) -> Floats:
-    """How much of an independent photograph each one is, shape (n,), in (0, 1].
+    """Return the share of an independent photograph each one counts as, shape (n,), in (0, 1].
 
-    1 / (1 + (m - 1) r), where m photographs of its class are of its source, and r is the upper 95 %
-    confidence limit of the correlation of ranks within sources, by an analysis of variance of the
-    class. With a single source, or where nothing varies, r is 1.
+    It is 1 / (1 + (m - 1) r), where m photographs of the class come from the same source, and r is
+    the upper 95 % confidence limit of the rank correlation within sources, from an analysis of
+    variance of the class. With a single source, or without any variation, r is 1.
 
     Args:
-        scores: Or ratios: only their ranks matter; shape (n,), may be infinite.
+        scores: Scores or ratios, shape (n,); only their ranks matter, and they may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: What each comes from; None: each is a source of its own.
+        sources: Source of each photograph; None: each is its own source.
 
     Source: Shrout and Fleiss 1979, "Intraclass correlations", for the limit: exact for normal
-        values and sources of one size.
+        values and sources of equal size.
     """
     from scipy.stats import rankdata
 
@@ -81,12 +82,12 @@ def independence(scores: Floats, labels: Labels, sources: Sequence[object] | Non
 
 
 def _within(ranks: Floats, place: Labels, sizes: Labels) -> float:
-    """The greatest intraclass correlation that the ranks still allow, in [0, 1]."""
+    """Return the upper confidence limit of the ranks' intraclass correlation, in [0, 1]."""
     from scipy.stats import f
 
     count, total = len(sizes), len(ranks)
     if count in (1, total):
-        return 1.0  # alone in their sources, it has no effect on them
+        return 1.0  # without effect if every photograph is the only one of its source
     means = np.bincount(place, ranks) / sizes
     between = float(np.sum(sizes * (means - ranks.mean()) ** 2)) / (count - 1)
     rest = float(np.sum((ranks - means[place]) ** 2)) / (total - count)
@@ -97,19 +98,19 @@ def _within(ranks: Floats, place: Labels, sizes: Labels) -> float:
 
 
 def _upper(ratios: Floats, labels: Labels, weights: Floats) -> float:
-    """The first log10 threshold from 0 upwards at which the ratios are no help."""
+    """Return the first log10 threshold, from 0 upwards, at which the ratios do not help."""
     edges = np.unique(ratios[ratios > 0])
     starts, ends = np.append(0.0, edges), np.append(edges, np.inf)
     missed = _share(starts, ratios, labels == 1, weights, above=False)
     false = _share(ends, ratios, labels == 0, weights, above=True)
     with np.errstate(divide="ignore"):
         crossings = np.log10(1 - missed) - np.log10(false)
-    failing = np.flatnonzero(crossings < ends)  # the last one always does
+    failing = np.flatnonzero(crossings < ends)  # true at the last edge at the latest
     return float(np.maximum(crossings, starts)[failing[0]])
 
 
 def _share(edges: Floats, ratios: Floats, chosen: Labels, weights: Floats, above: bool) -> Floats:
-    """Share of a class, one misleading ratio added, at and above (or up to) each edge."""
+    """Return the share of a class at and above (or up to) each edge, plus one misleading ratio."""
     order = np.argsort(ratios[chosen])
     ranked = ratios[chosen][order]
     sums = np.append(0.0, np.cumsum(weights[chosen][order]))

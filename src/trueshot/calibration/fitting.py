@@ -1,4 +1,4 @@
-"""Calibrations fitted to scores: a straight line, or any curve that does not fall."""
+"""Fit calibrations to scores: logistic (a straight line) or isotonic (any monotone curve)."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from trueshot.calibration.elub_bounds import independence, weighted_elub
 from trueshot.calibration.likelihood import MOST_KNOTS, Calibration
 from trueshot.calibration.samples import Floats, Labels, balanced, checked, groups
 
-_STRENGTH = 1000.0  # the penalty is (slope * deviation of scores)^2 / (2 * this)
+_STRENGTH = 1000.0  # penalty: (slope * standard deviation of the scores)^2 / (2 * _STRENGTH)
 
 
 def fit_logistic(
     scores: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
 ) -> Calibration:
-    """Fit a likelihood ratio whose logarithm is a straight line in the score.
+    """Fit a log likelihood ratio that is linear in the score.
 
-    Maximum likelihood with weights by which both classes count half: what comes out is free of the
-    share of recaptures in this set, and the fit is that of least Cllr. A weak penalty on the slope
-    keeps it finite where scores separate the classes perfectly, when the likelihood alone would
-    make it endless; with a hundred photographs that overlap it takes less than a hundredth off.
-    Scores that fall from originals to recaptures give the slope 0: no photograph is then evidence
-    for anything.
+    Maximum likelihood with weights that give both classes half the total. So the result does not
+    depend on the share of recaptures in this set, and the fit minimises Cllr. A weak penalty on
+    the slope keeps it finite if the scores separate the classes perfectly, where the maximum
+    likelihood is at infinity; with a hundred photographs that overlap, it reduces the slope by
+    less than a hundredth. If scores fall from originals to recaptures, the slope is 0: then no
+    photograph is evidence for anything.
 
     Args:
-        scores: Of the calibration photographs, shape (n,).
+        scores: Scores of the calibration photographs, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: What the photographs come from, shape (n,); see `elub`.
+        sources: Source of each photograph, shape (n,); see `elub`.
 
     Returns:
         The calibration, bounded by `elub`.
 
     Raises:
-        CalibrationError: A class is missing, or a score is no finite number.
+        CalibrationError: A class is missing, or a score is not finite.
 
-    Source: Morrison 2013, "Tutorial on logistic-regression calibration and fusion"; its covariance
-        is the sandwich of Liang and Zeger 1986, "Longitudinal data analysis using generalized
-        linear models", with sources as clusters.
+    Source: Morrison 2013, "Tutorial on logistic-regression calibration and fusion". The covariance
+        is the sandwich estimator of Liang and Zeger 1986, "Longitudinal data analysis using
+        generalized linear models", with sources as clusters.
     """
     given, classes = checked(scores, labels)
     slope, intercept = _line(given, classes)
@@ -55,13 +55,13 @@ def fit_logistic(
 def fit_isotonic(
     scores: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
 ) -> Calibration:
-    """Fit a likelihood ratio that may be any function that does not fall with the score.
+    """Fit a likelihood ratio that is any non-decreasing function of the score.
 
-    Pooling of adjacent violators, both classes counting half. Within a pool the ratio is constant,
-    from one to the next it follows a straight line in its logarithm. Where only one class occurs
-    the ratio would be nought or infinite: the bounds of `elub` stand there.
+    Pool adjacent violators, with half the total weight on each class. Within a pool the ratio is
+    constant; from one pool to the next, its logarithm is interpolated linearly. Where only one
+    class occurs, the ratio would be 0 or infinite and the bounds of `elub` are used instead.
 
-    Args, returns and raises: As `fit_logistic`.
+    Args, returns and raises: See `fit_logistic`.
 
     Source: Zadrozny and Elkan 2002; Brümmer and du Preez 2006, section 4.
     """
@@ -78,11 +78,11 @@ def fit_isotonic(
 def fit(
     method: str, scores: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
 ) -> Calibration:
-    """`fit_logistic` or `fit_isotonic` by its name.
+    """Call `fit_logistic` or `fit_isotonic`, chosen by `method`.
 
     Raises:
-        ValueError: No such method.
-        CalibrationError: As they do.
+        ValueError: `method` is unknown.
+        CalibrationError: See the two functions.
     """
     known: dict[str, Callable[..., Calibration]] = {
         "logistic": fit_logistic,
@@ -94,9 +94,9 @@ def fit(
 
 
 def pooled(scores: Floats, labels: Labels) -> Floats:
-    """Log10 likelihood ratio of each photograph by pooling adjacent violators, shape (n,).
+    """Return each photograph's log10 likelihood ratio from pooled adjacent violators, shape (n,).
 
-    Minus and plus infinity where only one class occurs. Equal scores get equal ratios.
+    Where only one class occurs, it is plus or minus infinity. Equal scores get equal ratios.
     """
     from scipy.optimize import isotonic_regression
 
@@ -106,14 +106,14 @@ def pooled(scores: Floats, labels: Labels) -> Floats:
     share = np.bincount(place, weights * labels, len(distinct)) / weight
     posterior = np.clip(isotonic_regression(share, weights=weight).x, 0, 1)
     originals = 1 - posterior
-    near = 1e-12  # sums round: what is 0 must not be nearly 0, or the ratio were not infinite
+    near = 1e-12  # sums round: what should be 0 must be exactly 0 for the ratio to be infinite
     posterior, originals = (np.where(p < near, 0, p) for p in (posterior, originals))
     with np.errstate(divide="ignore"):
         return np.asarray((np.log10(posterior) - np.log10(originals))[place])
 
 
 def _line(scores: Floats, labels: Labels) -> tuple[float, float]:
-    """Slope and intercept of the natural logarithm of the ratio: the least penalised loss."""
+    """Return slope and intercept of the natural log ratio that minimise the penalised loss."""
     from scipy.optimize import minimize
     from scipy.special import expit
 
@@ -147,7 +147,10 @@ def _line(scores: Floats, labels: Labels) -> tuple[float, float]:
 def _covariance(
     scores: Floats, labels: Labels, source: Labels, slope: float, intercept: float
 ) -> tuple[float, float, float] | None:
-    """Of slope and intercept, drawing sources; None for a slope of 0, or of a single source."""
+    """Return variance of slope, covariance, variance of intercept, with sources as clusters.
+
+    None for a slope of 0 or a single source.
+    """
     from scipy.special import expit
 
     count = len(np.unique(source))
@@ -170,7 +173,7 @@ def _covariance(
 def _facts(
     ratios: Floats, scores: Floats, labels: Labels, sources: Sequence[object] | None
 ) -> dict[str, Any]:
-    """What both kinds of calibration hold."""
+    """Return the fields that both kinds of calibration have in common."""
     lower, upper = weighted_elub(ratios, labels, independence(scores, labels, sources))
     originals, recaptured = np.bincount(labels, minlength=2).tolist()
     return {
@@ -183,7 +186,7 @@ def _facts(
 
 
 def _pool_ends(ranked: Floats, values: Floats) -> Labels:
-    """Places of the first and last distinct score of every pool, thinned to what a card holds."""
+    """Return the indices of the first and last distinct score of each pool, at most MOST_KNOTS."""
     distinct = np.flatnonzero(np.append(True, np.diff(ranked) > 0))
     level = values[distinct]
     changes = np.append(True, np.diff(level) > 0)

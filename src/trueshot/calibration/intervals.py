@@ -1,4 +1,4 @@
-"""How sure a rate is, when photographs of one source are right or wrong together."""
+"""Confidence intervals of rates when errors within a source are correlated."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import ArrayLike
 from trueshot.calibration.samples import Floats, Labels, groups
 from trueshot.errors import CalibrationError
 
-FEW = 4  # with fewer sources than this no interval is worth much
+FEW = 4  # with fewer sources, intervals are unreliable
 _DRAWS = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A figure with its interval.
+    """A value with its confidence interval.
 
     Args:
-        value: On all photographs.
+        value: Value on all photographs.
         low: Lower end, at most the value.
         high: Upper end, at least the value.
-        sources: How many were drawn from.
-        note: What else must be known, or nothing.
+        sources: Number of sources that were resampled.
+        note: A caveat about the interval, or an empty string.
     """
 
     value: float
@@ -36,15 +36,15 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class CountedRate:
-    """A share with its interval, all in [0, 1], and what it was counted on.
+    """A share with its confidence interval, all in [0, 1], and the counts behind it.
 
     Args:
         value: count / total.
         low: Lower end, at most the value.
         high: Upper end, at least the value.
-        count: Photographs of which it is true.
-        total: All photographs.
-        sources: How many these come from.
+        count: Number of hits among the photographs.
+        total: Number of photographs.
+        sources: Number of sources they come from.
     """
 
     value: float
@@ -56,18 +56,18 @@ class CountedRate:
 
 
 def clopper_pearson(count: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share: it never covers less often than it says.
+    """Compute the exact confidence interval of a share; its coverage is never below `confidence`.
 
     Args:
-        count: Hits; parts are allowed, as an effective number of photographs has.
+        count: Hits; may be fractional, as an effective number of photographs is.
         total: Independent trials, more than 0.
-        confidence: Of the interval, in (0, 1).
+        confidence: Confidence level, in (0, 1).
 
     Returns:
-        Lower and upper end. With no hit the upper end is 1 - ((1 - confidence) / 2)^(1 / total).
+        Lower and upper end. Without hits, the upper end is 1 - ((1 - confidence) / 2)^(1 / total).
 
     Raises:
-        CalibrationError: No trials, or more hits than trials.
+        CalibrationError: There are no trials, or more hits than trials.
 
     Source: Clopper and Pearson 1934.
     """
@@ -89,22 +89,22 @@ def cluster_bootstrap(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The interval of any statistic by drawing sources, not photographs, with replacement.
+    """Compute an interval of any statistic by resampling sources, not photographs.
 
-    Its ends are quantiles of the drawn statistics, taken farther out the fewer the sources are:
-    plain quantiles cover too seldom then. Draws of which the statistic is not a number, because a
-    class is missing from them, are left out. One source says nothing of others: the interval is
-    all numbers.
+    Sources are drawn with replacement. The ends are quantiles of the drawn statistics, moved
+    further out the fewer the sources, because plain quantiles then cover too seldom. Draws with a
+    statistic of NaN, because a class is missing from them, are ignored. One source says nothing
+    about others, so its interval is all numbers.
 
     Args:
-        statistic: Takes the numbers of photographs, from 0, some more than once; returns a number.
-        sources: What each photograph comes from.
-        draws: How often to draw.
-        confidence: Of the interval, in (0, 1).
-        seed: Same seed, same interval.
+        statistic: Takes indices of photographs, possibly repeated, and returns a number.
+        sources: Source of each photograph.
+        draws: Number of bootstrap draws.
+        confidence: Confidence level, in (0, 1).
+        seed: Seed of the draws; the same seed gives the same interval.
 
     Returns:
-        The value on all photographs with its interval, and a note where sources are too few.
+        The value on all photographs with its interval, and a note if there are too few sources.
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data"; Hesterberg 2015, "What teachers
         should know about the bootstrap", section 4.3, for the quantiles.
@@ -133,19 +133,20 @@ def share_with_interval(
     draws: int = _DRAWS,
     confidence: float = 0.95,
 ) -> Interval:
-    """The interval of a statistic in [0, 1] that is no plain share, such as an equal error rate.
+    """Compute an interval of a statistic in [0, 1] that is not a plain share, such as an EER.
 
-    The cluster bootstrap, but where all draws are the same, as when the classes lie perfectly
-    apart, and for an end at 0 or 1 of a value that is not there: there it is Clopper-Pearson with
-    sources as trials. With one source it is 0 to 1.
+    It is the cluster bootstrap, with two exceptions. If all draws agree, as for perfectly separated
+    classes, or if the value is 0 or 1, it is Clopper-Pearson with sources as trials. If only an end
+    lies at 0 or 1 while the value does not, that end is taken from Clopper-Pearson. With one
+    source, the interval is 0 to 1.
 
     Args:
         statistic: See `cluster_bootstrap`.
-        sources: What each photograph comes from.
-        trials: Sources that count; by default all. A statistic of two classes is no surer than
-            that class is which has fewer.
-        draws: How often to draw.
-        confidence: Of the interval, in (0, 1).
+        sources: Source of each photograph.
+        trials: Number of sources that count as trials; by default all. A statistic of two classes
+            is no more certain than the class with fewer sources allows.
+        draws: Number of bootstrap draws.
+        confidence: Confidence level, in (0, 1).
     """
     found = cluster_bootstrap(statistic, sources, draws=draws, confidence=confidence)
     if found.sources < 2:
@@ -164,12 +165,12 @@ def share_with_interval(
 def area_with_interval(
     scores: Floats, labels: Labels, sources: Sequence[object], draws: int = _DRAWS
 ) -> Interval:
-    """The area under the ROC curve: the share of pairs that scores rank rightly, ties half.
+    """Compute the area under the ROC curve: the share of correctly ranked pairs, ties as half.
 
     Args:
-        scores: Higher means rather of class 1, shape (n,).
-        labels: 0 or 1, shape (n,), both of them.
-        sources: What each photograph comes from, n of them.
+        scores: Higher means more likely class 1, shape (n,).
+        labels: 0 or 1, shape (n,); both must occur.
+        sources: Source of each photograph, n of them.
         draws: See `share_with_interval`.
     """
     from scipy.stats import rankdata
@@ -187,27 +188,27 @@ def area_with_interval(
 
 
 def sources_of_class(sources: Sequence[object], labels: Labels, label: int) -> int:
-    """How many different sources the photographs of a class come from."""
+    """Return the number of different sources among the photographs of a class."""
     return len({source for source, own in zip(sources, labels, strict=True) if own == label})
 
 
 def rate_with_interval(
     hits: ArrayLike, sources: Sequence[object] | None = None, confidence: float = 0.95
 ) -> CountedRate:
-    """A share with an interval that respects sources.
+    """Compute a share with an interval that accounts for sources.
 
-    - All or none were hit: Clopper-Pearson with as many trials as there are sources.
-    - Every photograph is a source of its own: Clopper-Pearson.
-    - Else the wider of two: the cluster bootstrap, and Clopper-Pearson with the effective number
-      of photographs, which is smaller the more those of one source agree. Where sources are few,
-      the bootstrap alone would cover 80 to 90 times in a hundred and not 95. Its end has no part
-      where it is 0 after an error was seen, or 1 after a hit.
-    - One source only: it says nothing about another; with hits and misses in it, 0 to 1.
+    - All or none are hits: Clopper-Pearson with one trial per source.
+    - Every photograph is its own source: Clopper-Pearson.
+    - Otherwise the wider of two intervals: the cluster bootstrap, and Clopper-Pearson with the
+      effective number of photographs, which is smaller the more those of one source agree. With
+      few sources, the bootstrap alone would cover 80 to 90 times in a hundred instead of 95. A
+      bootstrap end is ignored if it is 0 although there are hits, or 1 although there are misses.
+    - A single source says nothing about others: with hits and misses in it, 0 to 1.
 
     Args:
-        hits: Whether it is true of each photograph, shape (n,), n at least 1.
-        sources: What each photograph comes from; None: each is a source of its own.
-        confidence: Of the interval, in (0, 1).
+        hits: Whether each photograph is a hit, shape (n,), n at least 1.
+        sources: Source of each photograph; None: each is its own source.
+        confidence: Confidence level, in (0, 1).
 
     Raises:
         CalibrationError: There are no photographs, or lengths differ.
@@ -247,18 +248,18 @@ def _interval(wrong: Floats, photographs: Labels, confidence: float) -> tuple[fl
 
 
 def _effective(wrong: Floats, photographs: Labels, confidence: float) -> float:
-    """How many independent photographs would make the share as uncertain as these do."""
+    """Return the number of independent photographs that would give the share this uncertainty."""
     count, total = len(photographs), photographs.sum()
     share = wrong.sum() / total
     variance = count / (count - 1) * np.sum((wrong - share * photographs) ** 2) / total**2
-    if variance <= 0:  # each source has the same share: nothing says that they differ
+    if variance <= 0:  # all sources have the same share: count each as one photograph
         return float(count)
     ratio = _normal(confidence) / _student(confidence, count - 1)
     return float(min(total, share * (1 - share) / variance * ratio**2))
 
 
 def _ends(drawn: Floats, value: float, sources: int, confidence: float) -> tuple[float, float]:
-    """Quantiles of drawn statistics, farther out the fewer the sources."""
+    """Return quantiles of the drawn statistics, further out the fewer the sources."""
     from scipy.stats import norm
 
     if sources < 2 or not drawn.size:
@@ -270,9 +271,10 @@ def _ends(drawn: Floats, value: float, sources: int, confidence: float) -> tuple
 
 
 def _unless_at(edge: int, end: float, exact: float) -> float:
-    """The end of a bootstrap, or the exact one where it is an edge that the value is not at.
+    """Return the bootstrap's end, or the exact one if the bootstrap's is at `edge` (0 or 1).
 
-    A draw without the few sources that failed is no evidence that nothing ever fails.
+    The value itself is not at the edge. A draw that happens to miss the few sources with failures
+    is no evidence that nothing ever fails.
     """
     beyond = end <= edge if edge == 0 else end >= edge
     return exact if beyond else end

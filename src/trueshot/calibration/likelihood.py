@@ -12,32 +12,32 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from trueshot.calibration.numbers import Count, Number
 
 MOST_KNOTS = 1000
-MOST_LOG10 = 100  # no set of photographs supports more, and 10 to this is still a number
+MOST_LOG10 = 100  # more than any set of photographs supports, and 10 to this power is still finite
 _Knots = Annotated[tuple[Number, ...], Field(max_length=MOST_KNOTS)]
-_FARTHEST = 1e100  # infinite scores are put here, so that a slope of 0 still makes a number
+_FARTHEST = 1e100  # infinite scores are clipped to this, so that a slope of 0 does not give NaN
 
 
 class Calibration(BaseModel):
-    """How a score becomes a likelihood ratio: "recapture" against "original".
+    """Map from scores to likelihood ratios of "recapture" against "original".
 
-    A ratio above 1 (log10 above 0) speaks for a recapture. It says how much more often the
-    photographs of the calibration set gave such a score when they were recaptures; it contains no
-    prior, and holds for photographs like those.
+    A ratio above 1 (log10 above 0) supports a recapture. It says how many times more often
+    recaptures than originals in the calibration set had such a score. It contains no prior, and
+    is valid for photographs like those of the calibration set.
 
     Args:
         method: "logistic" or "isotonic".
         slope: Logistic: the natural logarithm of the ratio is slope * score + intercept.
         intercept: See slope.
-        knots: Isotonic: scores, strictly increasing; between them is a straight line, outside
-            them the nearest value.
-        values: Log10 of the ratio at the knots, never falling.
-        lower: Least log10 ratio that the amount of calibration data supports, at most 0.
-        upper: Greatest such, at least 0.
-        covariance: Logistic: variance of slope, covariance, variance of intercept, over sources
-            that might have been drawn instead; None if it is not known.
-        originals: Original photographs that it was fitted on.
-        recaptured: Recaptured photographs that it was fitted on.
-        sources: Sources that these come from.
+        knots: Isotonic: scores, strictly increasing. Between them the log ratio is linear;
+            outside them it is that of the nearest knot.
+        values: Log10 of the ratio at the knots, never decreasing.
+        lower: Lowest log10 ratio that the amount of calibration data supports, at most 0.
+        upper: Highest log10 ratio that it supports, at least 0.
+        covariance: Logistic: variance of slope, covariance, variance of intercept, over repeated
+            samples of sources; None if not known.
+        originals: Number of originals it was fitted to.
+        recaptured: Number of recaptures it was fitted to.
+        sources: Number of sources these come from.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,39 +78,39 @@ class Calibration(BaseModel):
         return self
 
     def log10_lr(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """The bounded log10 likelihood ratios of these scores.
+        """Return the bounded log10 likelihood ratios of these scores.
 
         Args:
-            scores: Any shape; infinite scores meet the bounds.
+            scores: Any shape; may be infinite.
 
         Returns:
-            Same shape, within [lower, upper], never falling with the score.
+            Same shape, within [lower, upper], non-decreasing in the score.
 
         Raises:
-            ValueError: A score is not a number.
+            ValueError: A score is NaN.
         """
         return np.clip(self.unbounded(scores), self.lower, self.upper)
 
     def log10_interval(
         self, scores: ArrayLike, confidence: float = 0.95
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Between what the log10 likelihood ratios lie, as far as the calibration set can tell.
+        """Return the confidence interval of the log10 likelihood ratios.
 
-        It tells how much the ratio would have moved had other sources of the same kind been drawn
-        for calibration; not how much photographs of another kind would move it.
+        It tells how much the ratio would vary if other sources of the same kind had been drawn
+        for calibration, not how much it would vary with photographs of another kind.
 
         Args:
-            scores: Any shape; infinite scores meet the bounds.
-            confidence: In (0, 1).
+            scores: Any shape; may be infinite.
+            confidence: Confidence level, in (0, 1).
 
         Returns:
-            Lower and upper ends, of the same shape, within [lower, upper]; None where the
-            covariance is not known.
+            Lower and upper ends, of the same shape, within [lower, upper]; None if the covariance
+            is not known.
 
         Raises:
-            ValueError: A score is not a number.
+            ValueError: A score is NaN.
 
-        Source: The delta method with a covariance that draws sources, see `fit_logistic`.
+        Source: The delta method, with the covariance clustered by source; see `fit_logistic`.
         """
         if self.covariance is None:
             return None
@@ -123,10 +123,10 @@ class Calibration(BaseModel):
         return np.clip(low, self.lower, self.upper), np.clip(high, self.lower, self.upper)
 
     def unbounded(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """The same before the bounds: what the model says where it only extrapolates.
+        """Return the log10 likelihood ratios before the bounds, including mere extrapolation.
 
         Raises:
-            ValueError: A score is not a number.
+            ValueError: A score is NaN.
         """
         given = np.asarray(scores, dtype=np.float64)
         if np.isnan(given).any():
@@ -134,5 +134,5 @@ class Calibration(BaseModel):
         given = np.clip(given, -_FARTHEST, _FARTHEST)
         if self.slope is None or self.intercept is None:
             return np.asarray(np.interp(given, self.knots, self.values), dtype=np.float64)
-        with np.errstate(over="ignore"):  # an infinite ratio is bounded like any other
+        with np.errstate(over="ignore"):  # an infinite ratio is clipped to the bounds later
             return np.asarray((self.slope * given + self.intercept) / np.log(10), dtype=np.float64)

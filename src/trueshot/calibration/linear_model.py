@@ -1,4 +1,4 @@
-"""Many numbers about a photograph made one: a weighted sum that says what each adds to it."""
+"""A linear model that combines features of a photograph into a score, with contributions."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat, model_validator
 
-FARTHEST = 4.0  # deviations from the mean: what is farther off was not seen in training
+FARTHEST = 4.0  # deviations from the mean: training saw nothing further off
 
 
 class LinearModel(BaseModel):
     """Logistic regression on standardised features.
 
-    A feature that is missing or no number counts as its mean, and so adds nothing; one that is
-    farther than four deviations from its mean counts as four.
+    A feature that is missing or NaN counts as its mean, so it adds nothing. A feature more than
+    four standard deviations from its mean is clipped to four.
 
     Args:
-        features: Names.
-        means: Of the features where the model was fitted.
-        deviations: Likewise.
-        weights: Per deviation.
-        intercept: What all begin with.
+        features: Names of the features.
+        means: Means of the features in the training data.
+        deviations: Their standard deviations in the training data.
+        weights: Weight of each feature, per standard deviation.
+        intercept: Score if all features are at their mean.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,11 +41,11 @@ class LinearModel(BaseModel):
         return self
 
     def score(self, values: Mapping[str, float]) -> float:
-        """Logit of recaptured: the intercept and what each feature adds."""
+        """Return the logit of recaptured: the intercept plus the contribution of each feature."""
         return self.intercept + sum(self.contributions(values).values())
 
     def contributions(self, values: Mapping[str, float]) -> dict[str, float]:
-        """What each feature adds to the score, by name; positive speaks for recaptured."""
+        """Return what each feature adds to the score, by name; positive supports recaptured."""
         return {
             name: weight * _standardised(values.get(name, math.nan), mean, deviation)
             for name, mean, deviation, weight in zip(

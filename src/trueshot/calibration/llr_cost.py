@@ -1,4 +1,4 @@
-"""The cost of likelihood ratios in bits: one number for how good they are."""
+"""The log likelihood ratio cost (Cllr), in bits: one number for the quality of the ratios."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from trueshot.calibration.samples import checked
 
 
 def cllr(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
-    """Mean cost of likelihood ratios, both classes counting half.
+    """Compute the mean cost of likelihood ratios, with half the weight on each class.
 
     Args:
         log10_lrs: Log10 likelihood ratios, shape (n,); may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
 
     Returns:
-        Bits: 0 is perfect, 1 is what ratios of 1 for everything give, more misleads.
+        Bits: 0 is perfect, 1 is the cost of ratios that are all 1, more is misleading.
 
     Raises:
         CalibrationError: A class is missing, or a ratio is not a number.
@@ -32,7 +32,7 @@ def cllr(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
 
 
 def cllr_min(scores: ArrayLike, labels: ArrayLike) -> float:
-    """The least Cllr that any calibration which does not fall could give: discrimination alone.
+    """Compute Cllr after the best monotone calibration: the cost of discrimination alone.
 
     Args:
         scores: Scores or ratios, shape (n,).
@@ -46,5 +46,5 @@ def cllr_min(scores: ArrayLike, labels: ArrayLike) -> float:
 
 
 def cllr_cal(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
-    """What calibration costs: `cllr` less `cllr_min`, never below 0 but for rounding."""
+    """Compute the cost of calibration: `cllr` minus `cllr_min`, at least 0 except for rounding."""
     return cllr(log10_lrs, labels) - cllr_min(log10_lrs, labels)

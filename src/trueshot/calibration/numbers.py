@@ -1,4 +1,4 @@
-"""Numbers as a card may hold them: finite, and not given as text."""
+"""Types of the numbers in a model card: finite, and not given as text."""
 
 from __future__ import annotations
 

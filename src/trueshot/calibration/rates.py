@@ -1,7 +1,7 @@
 """Error rates of verdicts, in the terms of ISO/IEC 30107-3.
 
 Class 1, recaptured, is the attack presentation; class 0, original, is the bona fide presentation.
-Of other tasks class 1 stands for all classes but 0, and their words take the place of these two.
+In other tasks class 1 stands for all classes but 0, and their wording replaces these two words.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _WORDS = RECAPTURE.words
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """What became of the photographs of one class; each share is of all of them.
+    """Counts of the verdicts on the photographs of one class, and shares of all of them.
 
-    Undecided photographs stay in the total: a detector must not look better by not deciding, so
-    the share of errors is always read with the share undecided beside it.
+    Undecided photographs stay in the total, so that a detector does not look better by not
+    deciding. Read the share of errors together with the share undecided.
 
     Args:
-        wrong: Photographs that were given the verdict of the other class.
-        undecided: Photographs that were given no verdict.
+        wrong: Photographs that got the verdict of the other class.
+        undecided: Photographs that got no verdict.
         total: All photographs of the class, at least one.
     """
 
@@ -39,29 +39,29 @@ class Shares:
 
     @property
     def error(self) -> float:
-        """Wrong ones among all."""
+        """Share of wrong verdicts among all photographs of the class."""
         return self.wrong / self.total
 
     @property
     def left_open(self) -> float:
-        """Undecided ones among all."""
+        """Share of undecided photographs among all of the class."""
         return self.undecided / self.total
 
     @property
     def error_of_decided(self) -> float:
-        """Wrong ones among those that were given a verdict; 0 if none was."""
+        """Share of wrong verdicts among decided photographs; 0 if none was decided."""
         return self.wrong / max(1, self.total - self.undecided)
 
 
 def shares(
     verdicts: Sequence[str], labels: ArrayLike, wording: Wording = _WORDS
 ) -> tuple[Shares, Shares]:
-    """What became of originals and of recaptures.
+    """Count the verdicts on originals and on recaptures.
 
     Args:
         verdicts: "original", "recaptured" or "undecided", n of them.
         labels: 0 original, 1 recaptured, shape (n,).
-        wording: What the two are called in verdicts.
+        wording: Words of the verdicts.
 
     Raises:
         CalibrationError: A class is missing, lengths differ, or a verdict is none of the three.
@@ -72,9 +72,9 @@ def shares(
 
 
 def bpcer(verdicts: Sequence[str], labels: ArrayLike, wording: Wording = _WORDS) -> float:
-    """Share of originals (bona fide presentations) that are called recaptured.
+    """Return the share of originals (bona fide presentations) that are called recaptured.
 
-    Args, raises: As `shares`.
+    Args, raises: See `shares`.
     """
     return shares(verdicts, labels, wording)[0].error
 
@@ -85,21 +85,21 @@ def apcer(
     kinds: Sequence[str] | None = None,
     wording: Wording = _WORDS,
 ) -> dict[str, float]:
-    """Share of recaptures (attack presentations) that are called original, per kind.
+    """Return the share of recaptures (attack presentations) that are called original, per kind.
 
     Args:
         verdicts: "original", "recaptured" or "undecided", n of them.
         labels: 0 original, 1 recaptured, shape (n,).
-        kinds: Kind of each recapture, such as "screen" and "print", n of them; what stands for
-            originals is passed over. None: all of one kind, "recaptured".
-        wording: What the two are called in verdicts.
+        kinds: Kind of each recapture, such as "screen" and "print", n of them; entries for
+            originals are ignored. None: all are of one kind, "recaptured".
+        wording: Words of the verdicts.
 
     Returns:
-        The rate by kind, in the order of the alphabet. The standard has the worst kind reported:
-        see `worst`.
+        The rate by kind, in alphabetical order. The standard requires the worst kind to be
+        reported: see `worst`.
 
     Raises:
-        CalibrationError: As `shares`.
+        CalibrationError: See `shares`.
     """
     given, classes = _checked(verdicts, labels, wording)
     first, other = wording.verdicts
@@ -108,10 +108,10 @@ def apcer(
 
 
 def worst(rates: Mapping[str, float]) -> tuple[str, float]:
-    """The kind with the highest rate, and that rate.
+    """Return the kind with the highest rate, and that rate.
 
     Raises:
-        CalibrationError: There is no kind.
+        CalibrationError: `rates` is empty.
     """
     if not rates:
         raise CalibrationError("no kind of recapture: there is no worst one")
@@ -121,10 +121,10 @@ def worst(rates: Mapping[str, float]) -> tuple[str, float]:
 def of_kinds(
     labels: ArrayLike, kinds: Sequence[str] | None, unknown: str = _WORDS.verdicts[1]
 ) -> dict[str, NDArray[np.bool_]]:
-    """Which photographs are recaptures of each kind, by name; without a kind it is `unknown`.
+    """Return a mask of the recaptures of each kind; an empty kind is named `unknown`.
 
     Raises:
-        CalibrationError: There are more or fewer kinds than photographs.
+        CalibrationError: The numbers of kinds and photographs differ.
     """
     recaptured = np.asarray(labels) == 1
     if kinds is None:

@@ -1,4 +1,4 @@
-"""How good likelihood ratios are, as curves: Tippett plot and empirical cross-entropy."""
+"""Curves that show the quality of likelihood ratios: Tippett plot and empirical cross-entropy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trueshot.calibration.samples import Floats, checked
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tippett:
-    """Shares of photographs whose likelihood ratio is at least so large.
+    """Share of photographs with a likelihood ratio of at least a given value.
 
     Args:
-        log10_lrs: Ratios, rising, shape (k,).
-        originals: Of originals, shape (k,); what lies right of 0 misleads.
-        recaptured: Of recaptures, shape (k,); what is missing at 0 misleads.
+        log10_lrs: Log10 ratios, increasing, shape (k,).
+        originals: Share of originals, shape (k,); those above 0 are misleading.
+        recaptured: Share of recaptures, shape (k,); those missing at 0 are misleading.
     """
 
     log10_lrs: Floats
@@ -27,7 +27,7 @@ class Tippett:
 
 
 def tippett(log10_lrs: ArrayLike, labels: ArrayLike) -> Tippett:
-    """The Tippett plot of likelihood ratios: one step for each distinct one.
+    """Compute the Tippett plot of likelihood ratios, with one step per distinct ratio.
 
     Args:
         log10_lrs: Log10 likelihood ratios, shape (n,).
@@ -50,13 +50,13 @@ def tippett(log10_lrs: ArrayLike, labels: ArrayLike) -> Tippett:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CrossEntropy:
-    """What is not known after likelihood ratios were heard, in bits, for each prior.
+    """Remaining uncertainty given the likelihood ratios, in bits, for each prior.
 
     Args:
-        log10_odds: Prior odds of a recapture, shape (k,).
-        found: With the ratios as they are; at odds of 1 it is Cllr. Shape (k,).
-        calibrated: With the best calibration that does not fall, shape (k,).
-        nothing: Without any, shape (k,): ratios are worth hearing where `found` lies below.
+        log10_odds: Log10 prior odds of a recapture, shape (k,).
+        found: With the ratios as they are, shape (k,); at odds of 1 it is Cllr.
+        calibrated: With the ratios after the best monotone calibration, shape (k,).
+        nothing: Without ratios, shape (k,): ratios are useful where `found` is lower.
     """
 
     log10_odds: Floats
@@ -68,12 +68,12 @@ class CrossEntropy:
 def empirical_cross_entropy(
     log10_lrs: ArrayLike, labels: ArrayLike, log10_odds: ArrayLike | None = None
 ) -> CrossEntropy:
-    """The empirical cross-entropy of likelihood ratios.
+    """Compute the empirical cross-entropy of likelihood ratios.
 
     Args:
         log10_lrs: Log10 likelihood ratios, shape (n,); may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
-        log10_odds: Prior odds, shape (k,); by default 81 from -2 to 2.
+        log10_odds: Log10 prior odds, shape (k,); by default 81 values from -2 to 2.
 
     Raises:
         CalibrationError: A class is missing, or a ratio is not a number.
@@ -93,7 +93,7 @@ def empirical_cross_entropy(
 
 
 def _cost(ratios: Floats, recaptured: np.typing.NDArray[np.bool_], odds: Floats) -> Floats:
-    """In bits; ratios and odds are natural logarithms."""
+    """Return the cross-entropy in bits; `ratios` and `odds` are natural logarithms."""
     prior = 1 / (1 + np.exp(-odds))
     after = ratios[None] + odds[:, None]
     missed = np.logaddexp(0, -after[:, recaptured]).mean(1)

@@ -1,4 +1,4 @@
-"""Scores with their classes, as every function of calibration takes them."""
+"""Checks and helpers for scores with labels, the common input of this package."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ def checked(
     finite: bool = True,
     wording: Wording = RECAPTURE.words,
 ) -> tuple[Floats, Labels]:
-    """Scores and labels as arrays that fit each other.
+    """Return scores and labels as arrays, after checking that they match.
 
     Args:
-        scores: Shape (n,), higher means rather not of class 0.
-        labels: 0 of class 0, 1 of any other, shape (n,).
-        finite: Whether infinite scores are refused; what is not a number always is.
-        wording: What errors call the two.
+        scores: Shape (n,); the higher, the less likely class 0.
+        labels: 0 for class 0, 1 for any other class, shape (n,).
+        finite: Whether to refuse infinite scores; NaN is always refused.
+        wording: Names of the two classes in error messages.
 
     Raises:
-        CalibrationError: They do not fit, a score is no number, or a class is missing.
+        CalibrationError: Shapes differ, a score is not a number, a class is missing, or a label
+            is neither 0 nor 1.
     """
     given, classes = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if given.ndim != 1 or given.shape != classes.shape:
@@ -51,15 +52,15 @@ def checked(
 
 
 def balanced(labels: Labels) -> Floats:
-    """Weights under which both classes count half, however many photographs each has; sum 1."""
+    """Return weights that sum to 1/2 in each class, whatever its number of photographs."""
     return np.asarray(0.5 / np.bincount(labels, minlength=2)[labels])
 
 
 def groups(sources: Sequence[object] | None, count: int) -> Labels:
-    """Sources by number, shape (count,); without sources every photograph is one of its own.
+    """Return the sources as numbers, shape (count,); for None, each photograph is its own source.
 
     Raises:
-        CalibrationError: There are more or fewer sources than photographs.
+        CalibrationError: The numbers of sources and photographs differ.
     """
     if sources is None:
         return np.arange(count)

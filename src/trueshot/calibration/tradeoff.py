@@ -1,4 +1,4 @@
-"""Both errors over all thresholds: DET curve, equal error rate, BPCER at a fixed APCER.
+"""Both error rates over all thresholds: DET curve, equal error rate, BPCER at a fixed APCER.
 
 Class 1, recaptured, is the attack presentation; class 0, original, the bona fide presentation.
 """
@@ -19,10 +19,10 @@ from trueshot.errors import CalibrationError
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tradeoff:
-    """Both errors at every threshold, where scores from the threshold on are called recaptured.
+    """Both error rates at every threshold; scores at or above a threshold are called recaptured.
 
     Args:
-        thresholds: Every distinct score, rising, and plus infinity; shape (n + 1,).
+        thresholds: The k distinct scores, increasing, then plus infinity; shape (k + 1,).
         apcer: Share of recaptures below the threshold; rises from 0 to 1.
         bpcer: Share of originals at or above the threshold; falls from 1 to 0.
     """
@@ -33,13 +33,13 @@ class Tradeoff:
 
 
 def det_curve(scores: ArrayLike, labels: ArrayLike, kinds: Sequence[str] | None = None) -> Tradeoff:
-    """The points of the detection error tradeoff.
+    """Compute the points of the detection error tradeoff curve.
 
     Args:
-        scores: Higher means rather recaptured, shape (n,).
+        scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        kinds: Kinds of recaptures, see `rates.apcer`: the APCER is then that of the worst kind at
-            each threshold.
+        kinds: Kinds of recaptures, see `rates.apcer`. If given, the APCER at each threshold is
+            that of the worst kind.
 
     Raises:
         CalibrationError: A class is missing, or a score is not a number.
@@ -56,14 +56,14 @@ def det_curve(scores: ArrayLike, labels: ArrayLike, kinds: Sequence[str] | None 
 
 
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:
-    """Where both errors are equally frequent, straight lines between the points of the curve.
+    """Compute the rate at which both errors are equal, interpolating the curve linearly.
 
     Args:
-        scores: Higher means rather recaptured, shape (n,).
+        scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
 
     Returns:
-        The rate, and the threshold that comes closest to it, a finite score.
+        The rate, and the finite threshold (a score) that comes closest to it.
 
     Raises:
         CalibrationError: A class is missing, or a score is not a number.
@@ -82,22 +82,23 @@ def equal_error_rate(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float
 def bpcer_at(
     scores: ArrayLike, labels: ArrayLike, apcer: float, kinds: Sequence[str] | None = None
 ) -> tuple[float, float]:
-    """BPCER at the highest threshold that keeps the APCER of the worst kind within a rate.
+    """Compute the BPCER at the highest threshold where the worst kind's APCER is at most `apcer`.
 
-    BPCER10, BPCER20 and BPCER100 of the standard are those at 0.1, 0.05 and 0.01.
+    BPCER10, BPCER20 and BPCER100 of the standard are the values at 0.1, 0.05 and 0.01.
 
     Args:
-        scores: Higher means rather recaptured, shape (n,).
+        scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        apcer: The rate to keep, in [0, 1].
+        apcer: Highest allowed APCER, in [0, 1].
         kinds: See `rates.apcer`.
 
     Returns:
-        The rate and the threshold. It is chosen on the very photographs that it is counted on, as
-        the standard has it: a figure to compare detectors by, no promise of a decision.
+        The BPCER and the threshold. As in the standard, the threshold is chosen on the same
+        photographs that the rate is measured on: use it to compare detectors, not to predict the
+        error rate of a decision.
 
     Raises:
-        CalibrationError: A class is missing, a score is not a number, or no such rate.
+        CalibrationError: A class is missing, a score is not a number, or `apcer` is not in [0, 1].
     """
     if not 0 <= apcer <= 1:
         raise CalibrationError(f"APCER {apcer}: a share from 0 to 1 wanted")
@@ -107,11 +108,13 @@ def bpcer_at(
 
 
 def probit(rates: ArrayLike, least: float = 1e-4) -> Floats:
-    """Rates as normal quantiles, the axes of a DET plot: two normal classes make a straight line.
+    """Return rates as normal quantiles, the axes of a DET plot.
+
+    On these axes the curve of two normal distributions is a straight line.
 
     Args:
         rates: In [0, 1], any shape.
-        least: Rates nearer to 0 or 1 than this are drawn there, as 0 has no place on the axis.
+        least: Rates nearer to 0 or 1 than this are clipped to it, because 0 and 1 are at infinity.
     """
     quantile = np.vectorize(NormalDist().inv_cdf, otypes=[np.float64])
     return np.asarray(quantile(np.clip(np.asarray(rates, np.float64), least, 1 - least)))

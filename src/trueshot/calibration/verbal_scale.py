@@ -1,4 +1,4 @@
-"""A likelihood ratio in words and in figures, and the two propositions that it weighs."""
+"""A likelihood ratio in words and in figures, and the two propositions it compares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trueshot.tasks.recapture import RECAPTURE
 
 
 def propositions(wording: Wording) -> tuple[str, str]:
-    """What the findings are weighed under: the first, and against it the second."""
+    """Return the proposition that a ratio above 1 supports, and the one it is weighed against."""
     return wording.alternative, wording.propositions[0]
 
 
@@ -23,26 +23,26 @@ SCALE = (
     (10_000.0, "very strong"),
     (1_000_000.0, "extremely strong"),
 )
-"""From which likelihood ratio on support is called what; below the first it is none."""
+"""Likelihood ratio from which each word of support applies; below the first there is none."""
 
 BETWEEN_THRESHOLDS = "its score lies between the thresholds"
-"""Why a photograph is undecided on which nothing but its score leaves it so."""
+"""Reason given for an undecided photograph if only its score makes it undecided."""
 
-_FROM_POWERS = 4  # of ten: larger ratios are written as such
+_FROM_POWERS = 4  # log10 from which ratios are written as powers of ten
 
 
 def in_words(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
-    """What a likelihood ratio says, in a sentence about the findings.
+    """Return the meaning of a likelihood ratio as a sentence about the findings.
 
-    It says how much more probable the findings are under one proposition than under the other. It
-    does not say how probable a proposition is: that depends on all else that is known.
+    The ratio says how much more probable the findings are under one proposition than under the
+    other. It does not say how probable a proposition is: that depends on all other evidence.
 
     Args:
         log10_lr: Log10 likelihood ratio of recapture against original.
-        wording: Of the task, whose propositions are weighed.
+        wording: Wording of the task whose propositions are compared.
 
     Raises:
-        ValueError: It is not a number.
+        ValueError: `log10_lr` is NaN.
 
     Source: ENFSI 2015, "Guideline for evaluative reporting in forensic science", table 1.
     """
@@ -62,17 +62,17 @@ def in_words(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
 
 
 def support(log10_lr: float) -> str | None:
-    """The word of the scale for a ratio in either direction, or None below 2."""
+    """Return the word of the scale for a ratio in either direction, or None below 2."""
     reached = [word for ratio, word in SCALE if abs(log10_lr) >= math.log10(ratio)]
     return reached[-1] if reached else None
 
 
 def leaning(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
-    """Of a photograph whose score lies between the thresholds: which way, and what would help.
+    """Return which way a score between the thresholds leans, and what would help to decide.
 
     Args:
         log10_lr: Log10 likelihood ratio of recapture against original.
-        wording: Of the task.
+        wording: Wording of the task.
     """
     return (
         f"It leans towards {wording.verdicts[log10_lr > 0]}. A sharper or closer photograph of the "
@@ -81,18 +81,18 @@ def leaning(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
 
 
 def beside_verdict(verdict: str, log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
-    """What a reader must be told where a verdict goes further than the words of its ratio.
+    """Return a caveat if a verdict says more than the verbal scale says of its ratio.
 
-    Thresholds are chosen for error rates, the scale of words is one of likelihood ratios: they
-    need not agree.
+    Thresholds are chosen for error rates, while the verbal scale is one of likelihood ratios, so
+    the two can disagree.
 
     Args:
-        verdict: "original", "recaptured", or what decides nothing.
+        verdict: "original", "recaptured", or a word that is no decision.
         log10_lr: Log10 likelihood ratio of recapture against original.
-        wording: Of the task, whose words the verdict is in.
+        wording: Wording of the task, which the verdict is taken from.
 
     Returns:
-        A sentence; empty where the words support what the verdict says, or nothing was decided.
+        A sentence; empty if the scale supports the verdict or nothing was decided.
     """
     if verdict not in wording.verdicts:
         return ""
@@ -108,10 +108,10 @@ def beside_verdict(verdict: str, log10_lr: float, wording: Wording = RECAPTURE.w
 
 
 def in_figures(log10_lr: float) -> str:
-    """A likelihood ratio as people write it: 33, 1/14, and 10^4.3 from 10,000 on.
+    """Return a likelihood ratio as people write it: 33, 1/14, and 10^4.3 from 10,000 on.
 
-    Two digits, rounded to the nearest, unless that would reach a step of the scale of words that
-    the ratio itself does not reach: 1.96 is 1.9, as weak support begins at 2.
+    Two digits, rounded to the nearest, unless that would reach a step of the verbal scale that
+    the ratio itself does not reach: 1.96 becomes 1.9, because weak support begins at 2.
 
     Args:
         log10_lr: Log10 likelihood ratio of recapture against original.
@@ -127,7 +127,7 @@ def in_figures(log10_lr: float) -> str:
 
 
 def between(interval: tuple[float, float] | None) -> str:
-    """The interval of a ratio in figures, to stand behind it; empty if none is known."""
+    """Return the interval of a ratio as text to append to it; empty if `interval` is None."""
     if interval is None:
         return ""
     low, high = map(in_figures, interval)
@@ -143,7 +143,7 @@ def _two_digits(log10: float) -> float:
 
 
 def proof_in_words(certified_radius: float | None) -> str:
-    """What is proven of a verdict; empty where that is less than a file can be changed by."""
+    """Return a sentence on the certified radius; empty if it is below one whole level."""
     whole = int(certified_radius or 0)
     if not whole:
         return ""

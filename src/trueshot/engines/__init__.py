@@ -1,4 +1,4 @@
-"""Where work over many items is done: in guarded processes here, or on the machines of a cluster.
+"""Engines that run work over many items: in supervised processes here, or on a cluster.
 
-Nothing is imported here, as main processes start quickly by importing little.
+Nothing is imported here, so that main processes start quickly.
 """

@@ -1,4 +1,4 @@
-"""What ends with its context."""
+"""A base class for context managers that are closed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class Closing(ABC):
-    """Closed at the end of a `with`, however that ends."""
+    """An object that is closed at the end of its `with` block, however that ends."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all resources."""
 
     def __enter__(self) -> Self:
         return self

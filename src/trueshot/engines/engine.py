@@ -1,8 +1,8 @@
-"""One seam for work over many items: what an engine is, and the engine of this machine.
+"""The interface of engines, which run work over many items, and the engine of this machine.
 
-Work is a loader that each process calls once, and requests that its handler then answers, one by
-one; both are data, not code that is sent. A scan, a simulation and an evaluation go over their
-items by `Engine.map`, whichever engine does it.
+Work consists of a loader that each process calls once, and of requests that its handler answers one
+by one. Both are data; no code is sent. Scans, simulations and evaluations process their items with
+`Engine.map`, whichever engine runs them.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ __all__ = [
     "open_engine",
 ]
 
-# For each worker: requests that are under way or next, and outcomes that wait for one before them,
-# which may hang until its time is up.
+# Limits per worker: requests that are running or queued, and outcomes that wait for an earlier one,
+# which may hang until its time limit.
 _AT_ONCE, _AHEAD = 4, 2048
 
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 
 Reply = Answer | WorkerError
-"""What came of a request: an error is one of that request alone."""
+"""The outcome of one request: an answer, or an error that concerns this request only."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What is loaded, once in each process, to answer requests.
+    """What each process loads once in order to answer requests.
 
     Args:
         loader: `module:function`, see `Pool`.
-        settings: For the loader; what JSON can hold.
-        files: Names of the settings that are paths of files, for machines that do not have them.
-        memory: Bytes that a worker may take beyond what is loaded; None for no limit.
-        seconds: That a request may take.
+        settings: Settings for the loader, as JSON values.
+        files: Names of the settings that are paths of files, for machines without these files.
+        memory: Bytes a worker may allocate on top of what the loader uses; None means no limit.
+        seconds: Time limit of one request.
     """
 
     loader: str
@@ -67,37 +67,37 @@ class Work:
     seconds: float = DEFAULT_SECONDS
 
     def pool(self, workers: int | None = None) -> Pool:
-        """Processes of this machine that do it."""
+        """Return a pool of processes on this machine that do this work."""
         return Pool(self.loader, self.settings, workers=workers, memory=self.memory)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a handler is asked: what JSON can hold, and bytes by name."""
+    """A request to a handler: JSON values, and bytes by name."""
 
     content: Mapping[str, Any]
     attached: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Course = Generator[Sequence[Request], tuple[Request, Reply], _Outcome]
-"""Work of which one step waits for another: it yields requests that can be answered now, and is
-sent each of them with its reply, as they come in; what it returns is its outcome."""
+"""A generator for work with steps that depend on each other. It yields requests that can be
+answered now, is sent each request with its reply as replies come in, and returns its outcome."""
 
 
 def gather(
     requests: Sequence[Request], done: Callable[[Request], None] = lambda request: None
 ) -> Course[list[Answer]]:
-    """Ask for all at once, and wait for all.
+    """Send all requests at once and wait for all answers.
 
     Args:
-        requests: What to ask.
-        done: Told of each when its answer is there.
+        requests: The requests.
+        done: Called with each request when its answer has arrived.
 
     Returns:
         The answers, in the order of the requests.
 
     Raises:
-        RunError: There is no answer to one of them.
+        RunError: One of the requests got no answer.
     """
     answers: dict[int, Answer] = {}
     new = requests
@@ -111,7 +111,7 @@ def gather(
 
 
 def abreast(courses: Sequence[Course[_Outcome]]) -> Course[list[_Outcome]]:
-    """Several courses as one, none of which waits for another; their outcomes, in order."""
+    """Run several independent courses side by side, and return their outcomes in order."""
     outcomes: dict[int, _Outcome] = {}
     asked_by: dict[int, int] = {}
 
@@ -134,7 +134,7 @@ def abreast(courses: Sequence[Course[_Outcome]]) -> Course[list[_Outcome]]:
 
 
 def follow_here(course: Course[_Outcome], answer: Callable[[Request], Answer]) -> _Outcome:
-    """Go through a course in this process: what a request leads to comes before the next one."""
+    """Run a course in this process; requests that follow from a reply go before all others."""
     waiting: deque[Request] = deque()
     try:
         waiting += next(course)
@@ -147,24 +147,25 @@ def follow_here(course: Course[_Outcome], answer: Callable[[Request], Answer]) -
 
 
 class Engine(Closing):
-    """Processes that answer requests, here or elsewhere; the context ends them.
+    """A context manager for processes that answer requests, here or elsewhere.
 
-    An engine says how requests are begun (`submit`) and replies come in (`collect`); their order,
-    how many are under way, and what is left when the work is interrupted are the same for all.
+    A subclass defines how requests are started (`submit`) and replies received (`collect`). The
+    order of outcomes, the number of open requests and the handling of interruptions are the same
+    for all engines.
     """
 
     @property
     @abstractmethod
     def workers(self) -> int:
-        """Requests that are answered at once."""
+        """Number of requests answered concurrently."""
 
     @property
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What the loader says of what it loaded.
+        """Facts that the loader returned about what it loaded.
 
         Raises:
-            TrueshotError: It could not be loaded.
+            TrueshotError: Loading failed.
         """
 
     def map(
@@ -173,13 +174,14 @@ class Engine(Closing):
         ask: Callable[[int, _Item], Request | _Outcome],
         done: Callable[[int, _Item, Reply], _Outcome],
     ) -> Iterator[_Outcome]:
-        """Go over items on all workers; outcomes come in the order of the items.
+        """Process items on all workers, and yield outcomes in the order of the items.
 
         Args:
-            items: Taken as there is room for them.
-            ask: The request for an item of this number, or its outcome, if that is known already.
-            done: Makes the outcome of a reply, and keeps it. Called in this thread as soon as the
-                reply is there, whatever the order, and not lost when the work is left early.
+            items: The items, taken as capacity becomes free.
+            ask: Returns the request for the item with this index, or its outcome if already known.
+            done: Turns a reply into an outcome and stores it. It is called in this thread as soon
+                as the reply has arrived, in any order, and also for replies that have arrived when
+                the iteration is stopped early.
 
         Raises:
             TrueshotError: The work cannot be loaded.
@@ -222,18 +224,18 @@ class Engine(Closing):
                     yield ready.pop(told - 1)
         finally:
             self.stop()
-            while reply := self.collect(wait=False):  # interrupted: what is done is not lost
+            while reply := self.collect(wait=False):  # keep what is done, even if interrupted
                 enter(*reply)
 
     def follow(self, course: Course[_Outcome], shared: Mapping[str, Any]) -> _Outcome:
-        """Go through a course on all workers.
+        """Run a course on all workers.
 
         Args:
-            course: Its replies come as they are there, in any order.
-            shared: Goes with the content of every request.
+            course: The course; it gets replies as they arrive, in any order.
+            shared: Content that is added to every request.
 
         Raises:
-            TrueshotError: The work cannot be loaded, or what the course raises.
+            TrueshotError: The work cannot be loaded, or the course raised it.
         """
         numbers = count()
         under_way: dict[int, Request] = {}
@@ -262,28 +264,28 @@ class Engine(Closing):
 
     @abstractmethod
     def begin(self) -> None:
-        """Make ready for `submit`; what came before is forgotten."""
+        """Prepare for `submit`, discarding earlier requests."""
 
     @abstractmethod
     def submit(self, number: int, request: Request) -> None:
-        """Begin with a request, or keep it until a worker is free; does not wait."""
+        """Start a request, or queue it until a worker is free, without waiting."""
 
     @abstractmethod
     def collect(self, *, wait: bool) -> tuple[int, Reply] | None:
-        """The next reply with the number of its request; None if there is none, or none yet."""
+        """Return the next reply with the number of its request, or None if there is none (yet)."""
 
     @abstractmethod
     def stop(self) -> None:
-        """Leave what was not begun, and wait for nothing."""
+        """Discard requests that have not started, without waiting."""
 
 
 class LocalEngine(Engine):
-    """The processes of this machine; see `Pool`.
+    """The engine of this machine, with the processes of a `Pool`.
 
     Args:
-        work: What they do.
-        workers: Processes; all cores, if not said.
-        pool: Those that are there already, of the same work; they are left as they are.
+        work: The work of the processes.
+        workers: Number of processes; by default all cores.
+        pool: An existing pool for the same work; it is not closed.
     """
 
     def __init__(self, work: Work, workers: int | None = None, pool: Pool | None = None) -> None:
@@ -294,7 +296,7 @@ class LocalEngine(Engine):
 
     @property
     def workers(self) -> int:
-        """Processes."""
+        """Number of processes."""
         return self.pool.workers
 
     @property
@@ -303,7 +305,7 @@ class LocalEngine(Engine):
         return self.pool.facts
 
     def begin(self) -> None:
-        """Have threads that ask, one for each process; they are made as they are needed."""
+        """Create the threads that send requests, at most one per process, started as needed."""
         self._threads = ThreadPoolExecutor(self.pool.workers, "engine")
         self._done: queue.SimpleQueue[tuple[int, Future[Reply]]] = queue.SimpleQueue()
 
@@ -334,7 +336,7 @@ class LocalEngine(Engine):
 
 
 def answered(pool: Pool, request: Request, seconds: float) -> Reply:
-    """The reply of a pool to one request.
+    """Return a pool's reply to one request.
 
     Raises:
         TrueshotError: The work cannot be loaded, or the pool is closed.
@@ -348,16 +350,16 @@ def answered(pool: Pool, request: Request, seconds: float) -> Reply:
 def open_engine(
     name: str, work: Work, *, workers: int | None = None, address: str | None = None
 ) -> Engine:
-    """The engine of this name.
+    """Open the engine of this name.
 
     Args:
         name: "local" or "ray".
-        work: What its processes do.
-        workers: Processes of this machine; all cores, if not said.
-        address: Of the Ray cluster; see `RayEngine`.
+        work: The work of its processes.
+        workers: Number of processes on this machine; by default all cores.
+        address: Address of the Ray cluster; see `RayEngine`.
 
     Raises:
-        RunError: There is no engine of this name, no Ray, or no cluster.
+        RunError: The name is unknown, Ray is not installed, or there is no cluster.
     """
     if name == "local":
         return LocalEngine(work, workers)

@@ -1,9 +1,9 @@
-"""Worker processes forked from one that has loaded what they need: both sides of a fork server.
+"""Both sides of a fork server: workers are forked from a process that has loaded what they need.
 
-It is a fork server as that of `multiprocessing`, but for three things: what was loaded is shared by
-all workers, and not only what was imported; the main script is not run again in each of them; and
-nothing that comes out of a worker is unpickled, as a worker reads hostile files: a message is JSON
-with bytes by name. `ForkServer` runs this module as `python -m … DESCRIPTOR PARENT`.
+It differs from the fork server of `multiprocessing` in three ways: workers share what was loaded,
+not only what was imported; the main script is not run again in each worker; and nothing from a
+worker is unpickled, because a worker reads hostile files: a message is JSON with bytes by name.
+`ForkServer` runs this module as `python -m … DESCRIPTOR PARENT`.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ Handler = Callable[[dict[str, Any], Attached], tuple[dict[str, Any], Attached]]
 _MODULE = "trueshot.engines.fork_server"
 _MOST_JSON = 64 * 2**20
 _MOST_ASKED = 4 * 2**30
-_MOST_ANSWERED = 2**28  # a worker may have been taken over by what it read
+_MOST_ANSWERED = 2**28  # limited, because a file may have compromised the worker
 
 _LEAST_TO_LOAD = 4 * 2**30
 _SECONDS_TO_LOAD = 600.0
 _SECONDS_TO_ANSWER = 60.0
 _SECONDS_TO_END = 5.0
 _SECONDS_TO_DIE = 2.0
-_SECONDS_BETWEEN_LOOKS = 0.5  # for a parent that has gone
+_SECONDS_BETWEEN_LOOKS = 0.5  # between checks whether the parent is alive
 _END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
-# One thread each: there are as many processes as cores, and threads do not survive a fork.
+# One thread each, because there are as many processes as cores, and threads do not survive a fork.
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 
-# The GNU C library hands blocks of the size of a photograph back to the system, and asks for them
-# again, emptied, for the next one: a tenth of the time of decoding. Up to this size it keeps them.
+# The GNU C library returns blocks of the size of a photograph to the system and requests them
+# again, zeroed, for the next one: a tenth of the decoding time. It keeps blocks up to this size.
 _KEPT_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**28),
     "MALLOC_TRIM_THRESHOLD_": str(2**29),
@@ -63,10 +63,10 @@ _KEPT_MEMORY = {
 def send(
     connection: Connection, content: Mapping[str, Any], attached: Mapping[str, bytes] | None = None
 ) -> None:
-    """Send one message: what JSON can hold, and bytes by name.
+    """Send one message: JSON values, and bytes by name.
 
     Raises:
-        OSError: The other side has gone.
+        OSError: The other side has closed the connection.
     """
     parts = attached or {}
     connection.send_bytes(json.dumps({"content": content, "attached": [*parts]}).encode("ascii"))
@@ -78,13 +78,13 @@ def receive(connection: Connection, most: int = _MOST_ASKED) -> tuple[dict[str, 
     """Receive one message.
 
     Args:
-        connection: From the process that `send` is called in.
-        most: Bytes that may be attached.
+        connection: Connection to the process that calls `send`.
+        most: Maximum number of attached bytes.
 
     Raises:
-        EOFError: The other side has gone.
-        OSError: It has gone in the middle of a message, or sends one that is too long.
-        ValueError: This is no such message.
+        EOFError: The other side has closed the connection.
+        OSError: It closed the connection within a message, or sent one that is too long.
+        ValueError: This is not a valid message.
     """
     text = connection.recv_bytes(_MOST_JSON)
     try:
@@ -100,7 +100,7 @@ def receive(connection: Connection, most: int = _MOST_ASKED) -> tuple[dict[str, 
 
 
 def _hang_up(connection: Connection) -> None:
-    """Wake whoever reads from it or writes to it, in any thread, with an error."""
+    """Shut a connection down; reading from it or writing to it fails at once, in any thread."""
     with (
         contextlib.suppress(OSError),
         socket.fromfd(connection.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as stream,
@@ -115,7 +115,7 @@ def _connected() -> tuple[Connection, Connection]:
 
 @dataclass(frozen=True, eq=False)
 class Worker:
-    """One process that does what it is asked, and the connection to it."""
+    """A worker process and the connection to it."""
 
     number: int
     connection: Connection
@@ -126,8 +126,8 @@ class Worker:
         """Send a request and wait for the answer.
 
         Raises:
-            TimeoutError: There was none in time, or only a part of it.
-            EOFError, OSError, ValueError: The process died, or talks nonsense.
+            TimeoutError: No complete answer arrived in time.
+            EOFError, OSError, ValueError: The process died, or sent an invalid message.
         """
         late = threading.Event()
 
@@ -154,13 +154,13 @@ class Worker:
 
 
 class ForkServer:
-    """A process that loads once and is forked for every worker; it starts without being waited for.
+    """A process that loads once and is forked for every worker; the constructor does not wait.
 
     Args:
-        loader: `module:function`, called there with the settings; it returns what handles the
+        loader: `module:function`, called there with the settings; it returns the handler of
             requests, and facts for this side.
-        settings: What JSON can hold.
-        memory: Bytes that each worker may take beyond what is loaded; None for no limit.
+        settings: Settings for the loader, as JSON values.
+        memory: Bytes each worker may allocate on top of what the loader uses; None means no limit.
     """
 
     def __init__(self, loader: str, settings: Mapping[str, Any], memory: int | None) -> None:
@@ -170,14 +170,14 @@ class ForkServer:
         self._control, theirs = _connected()
         with theirs:
             self._process = _begun(theirs.fileno())
-        with contextlib.suppress(OSError):  # it died at once: `facts` will say so
+        with contextlib.suppress(OSError):  # if it died at once, `facts` reports it
             send(self._control, {"loader": loader, "settings": settings, "memory": memory})
 
     def facts(self) -> dict[str, Any]:
-        """What the loader says of what it loaded; waits for it.
+        """Wait for the loader and return its facts.
 
         Raises:
-            TrueshotError: It could not be loaded; the kind of error is that raised there.
+            TrueshotError: Loading failed; the error has the same type as in that process.
         """
         with self._lock:
             if self._fault is not None:
@@ -191,11 +191,11 @@ class ForkServer:
             return self._facts
 
     def fork(self) -> Worker:
-        """A new worker.
+        """Fork a new worker.
 
         Raises:
             OSError: The fork server is gone.
-            TrueshotError: As for `facts`.
+            TrueshotError: See `facts`.
         """
         self.facts()
         ours, theirs = _connected()
@@ -209,11 +209,11 @@ class ForkServer:
             raise
 
     def end(self, worker: Worker, *, at_once: bool) -> int:
-        """Have a worker end.
+        """End a worker.
 
         Args:
-            worker: One of this fork server's.
-            at_once: Kill it; otherwise it is given a moment to end by itself.
+            worker: A worker of this fork server.
+            at_once: Whether to kill it; otherwise it first gets a moment to end by itself.
 
         Returns:
             Its exit status, or minus the signal that ended it.
@@ -227,9 +227,9 @@ class ForkServer:
             return self._answer()
 
     def close(self) -> None:
-        """End it and all its workers."""
+        """End the fork server and all its workers."""
         _hang_up(self._control)
-        if self._facts is None:  # it is still loading, without workers, and would finish first
+        if self._facts is None:  # still loading, without workers; it would finish that first
             self._process.kill()
         try:
             self._process.wait(_SECONDS_TO_END)
@@ -266,9 +266,9 @@ class ForkServer:
 
 
 def _begun(descriptor: int) -> subprocess.Popen[bytes]:
-    """Start this module as a process that has a descriptor of this one."""
-    # Not in this folder, and not with this group: a file called json.py that lies among the
-    # photographs must not be imported, and an interrupt is for this process to handle.
+    """Start this module as a process that inherits a descriptor."""
+    # Without this folder in the path, because a file json.py among the photographs must not be
+    # imported; and in its own session, because only this process handles interrupts.
     return subprocess.Popen(
         [sys.executable, "-P", "-m", _MODULE, str(descriptor), str(os.getpid())],
         pass_fds=(descriptor,),
@@ -280,15 +280,15 @@ def _begun(descriptor: int) -> subprocess.Popen[bytes]:
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Load what the first message asks for, then fork workers until the other side goes.
+    """Load what the first message asks for, then fork workers until the other side is gone.
 
     Args:
-        descriptor: Of the connection to the main process.
-        parent: Number of the main process, which may have died since it began this one.
+        descriptor: Descriptor of the connection to the main process.
+        parent: Process ID of the main process, which may have died since it started this one.
     """
-    # In the main process's own time: an interrupt at the keyboard goes to all processes at once.
+    # The main process decides when to stop; an interrupt may reach all processes at once.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.disable()  # what is imported stays: to look for garbage in it takes a tenth of the time
+    gc.disable()  # imported objects stay; searching them for garbage takes a tenth of the time
     with contextlib.suppress(EOFError, OSError), Connection(descriptor) as control:
         with _ending_with(parent):
             order, _ = receive(control)
@@ -304,7 +304,7 @@ def main(descriptor: int, parent: int) -> None:
                 text = str(error) if isinstance(error, TrueshotError) else f"{type(error)}: {error}"
                 send(control, {"error": name, "message": text})
                 return
-        gc.freeze()  # what is shared stays shared: a collection would write to every object
+        gc.freeze()  # keeps shared pages shared: a collection would write to every object
         send(control, {"facts": facts})
         children: set[int] = set()
         try:
@@ -316,7 +316,7 @@ def main(descriptor: int, parent: int) -> None:
 
 @contextlib.contextmanager
 def _ending_with(parent: int) -> Any:
-    """End this process as soon as its parent has; nothing else would, while it loads."""
+    """End this process as soon as its parent is gone; nothing else checks it during loading."""
     loaded = threading.Event()
 
     def watch() -> None:
@@ -331,12 +331,12 @@ def _ending_with(parent: int) -> Any:
         yield
     finally:
         loaded.set()
-        watcher.join()  # no thread lives when workers are forked
+        watcher.join()  # no thread may be running when workers are forked
 
 
 @contextlib.contextmanager
 def _within(memory: int | None) -> Any:
-    """Hold this process to as much memory as a worker may take; to load takes some in any case."""
+    """Limit the memory of this process as for a worker, but to no less than loading needs."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     used = _used_memory()
     if memory is not None and used is not None:
@@ -350,7 +350,7 @@ def _within(memory: int | None) -> Any:
 
 
 def _used_memory() -> int | None:
-    """Bytes of address space that this process has taken, where the system says so."""
+    """Return the bytes of address space in use, or None if the system does not tell."""
     with contextlib.suppress(OSError, ValueError):
         pages = Path("/proc/self/statm").read_text("ascii").split()[0]
         return int(pages) * resource.getpagesize()
@@ -396,7 +396,7 @@ def _fork(control: Connection, descriptor: int, handler: Handler, memory: int | 
 
 
 def _end(child: int, *, at_once: bool) -> int:
-    """See a process to its end.
+    """Wait for a process to end, and kill it if it does not.
 
     Returns:
         Its exit status, or minus the signal that ended it.
@@ -415,7 +415,7 @@ def _end(child: int, *, at_once: bool) -> int:
 
 
 def _restrict(parent: int, memory: int | None) -> None:
-    """Take from a worker what it has no need of: memory without end, files to write, the screen."""
+    """Limit a worker's memory, forbid writing files, mute its streams, and tie it to `parent`."""
     if sys.platform.startswith("linux"):
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
@@ -426,7 +426,7 @@ def _restrict(parent: int, memory: int | None) -> None:
     used = _used_memory()
     if memory is not None and used is not None:
         _limit(resource.RLIMIT_AS, used + memory, used + memory)
-    # Decoders in C print what they like, with what bytes they like.
+    # Decoders in C print whatever they like, including bytes from the file.
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
@@ -455,11 +455,11 @@ def _answered(
     except MemoryError:
         return {"failed": "memory"}, {}
     except Exception as error:
-        if "allocate memory" in str(error):  # as torch says it
+        if "allocate memory" in str(error):  # torch's message
             return {"failed": "memory"}, {}
         return {"failed": f"{type(error).__name__}: {error}"}, {}
 
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), int(sys.argv[2]))
-    os._exit(0)  # nothing is left to tidy up, and torch takes its time over it
+    os._exit(0)  # no cleanup is needed, and torch's is slow

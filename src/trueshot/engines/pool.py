@@ -1,4 +1,4 @@
-"""Worker processes that may hang, die or eat memory: only the item at hand becomes an error."""
+"""Worker processes that may hang, crash or exhaust memory: only the current item fails."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from trueshot.errors import RunError, TrueshotError
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_SECONDS = 60.0
-MOST_SECONDS = 1_000_000.0  # what is longer no socket waits for
+MOST_SECONDS = 1_000_000.0  # sockets do not support longer timeouts
 
 
 class WorkerError(TrueshotError):
-    """A request that got no answer, for want of time, memory or a whole decoder."""
+    """A request without an answer, because of time, memory or a crash of the decoder."""
 
 
 class WorkerTimeoutError(WorkerError):
-    """A worker took longer than it may."""
+    """A worker exceeded the time limit."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker said: what JSON can hold, and bytes by name."""
+    """The answer of a worker: JSON values, and bytes by name."""
 
     content: dict[str, Any]
     attached: Attached
 
 
 class Pool(Closing):
-    """Supervised worker processes; any number of threads may ask at once.
+    """Supervised worker processes; any number of threads may send requests concurrently.
 
-    The detector is loaded once, in a process from which workers are forked as they are needed. A
-    worker that does not answer in time is killed, one that dies is replaced, and no other request
-    notices. What a worker died of is tried once more, in a fresh one, since a process may die of
-    what others do (the system's want of memory); what takes too long is not.
+    The detector is loaded once, in a process from which workers are forked as needed. A worker
+    that does not answer in time is killed, one that dies is replaced, and other requests are not
+    affected. If a worker dies, its request is tried once more in a new one, because a process may
+    die for external reasons (the system is short of memory); after a timeout it is not.
 
     Args:
-        loader: `module:function`; called once with the settings, in a process of its own. It
+        loader: `module:function`; called once with the settings, in a separate process. It
             returns a handler and facts: the handler takes a request and the attached bytes, in
             any of the workers, and returns an answer and attached bytes.
-        settings: For the loader; what JSON can hold.
-        workers: How many requests are worked at once; all cores, if not said.
-        memory: Bytes that a worker may take beyond what is loaded, where the system can hold it
-            to that; None for no limit.
+        settings: Settings for the loader, as JSON values.
+        workers: Number of requests processed concurrently; by default all cores.
+        memory: Bytes a worker may allocate on top of what the loader uses, if the system can
+            enforce it; None means no limit.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Pool(Closing):
         self._fork_server = ForkServer(*self._start)
         self._idle: queue.LifoQueue[tuple[ForkServer, Worker] | None] = queue.LifoQueue()
         for _ in range(self.workers):
-            self._idle.put(None)  # a place, taken by a process when it is needed
+            self._idle.put(None)  # a slot, filled with a process when it is needed
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the loader said of what it loaded; waits until it has.
+        """Facts that the loader returned; waits until they are available.
 
         Raises:
-            TrueshotError: It could not be loaded; the error that the loader raised.
+            TrueshotError: Loading failed; this is the error that the loader raised.
         """
         return self._fork_server.facts()
 
@@ -87,16 +87,16 @@ class Pool(Closing):
         *,
         timeout: float = DEFAULT_SECONDS,
     ) -> Answer:
-        """Have a request answered, once a worker is free.
+        """Send a request to the next free worker and return its answer.
 
         Args:
-            request: For the handler; what JSON can hold.
+            request: Request for the handler, as JSON values.
             attached: Bytes for the handler, by name.
-            timeout: Seconds that a worker may take.
+            timeout: Time limit in seconds, once a worker is free.
 
         Raises:
-            WorkerTimeoutError: It took longer.
-            WorkerError: It died, or raised.
+            WorkerTimeoutError: The worker exceeded the time limit.
+            WorkerError: The worker died, or the handler raised.
             RunError: The pool is closed.
         """
         death = WorkerError("its decoder died")
@@ -108,7 +108,7 @@ class Pool(Closing):
         raise death
 
     def close(self) -> None:
-        """End all processes; whoever still waits for an answer gets a `RunError`."""
+        """End all processes; pending calls of `run` raise a `RunError`."""
         with self._lock:
             self._closed = True
         self._fork_server.close()
@@ -118,7 +118,7 @@ class Pool(Closing):
                 places.append(self._idle.get_nowait())
         for place in places:
             _let_go(place)
-            self._idle.put(None)  # who waits for a place comes in, and sees that it is closed
+            self._idle.put(None)  # a waiting thread gets this slot and sees the pool is closed
 
     def _try(
         self, request: Mapping[str, Any], attached: Mapping[str, bytes], timeout: float
@@ -128,10 +128,10 @@ class Pool(Closing):
             self._refuse_if_closed()
             place = place or self._new_worker()
             content, blobs = place[1].ask(request, attached, timeout)
-            if content.get("failed") == "memory":  # who knows what it left undone
+            if content.get("failed") == "memory":  # its state is unknown
                 self._end(place, at_once=True)
                 place = None
-        except (EOFError, OSError, ValueError) as error:  # a TimeoutError is an OSError
+        except (EOFError, OSError, ValueError) as error:  # includes TimeoutError, an OSError
             late = isinstance(error, TimeoutError)
             status = self._end(place, at_once=late)
             place = None
@@ -158,7 +158,7 @@ class Pool(Closing):
             return fork_server, fork_server.fork()
         except OSError:
             with self._lock:
-                if self._fork_server is fork_server and not self._closed:  # the first to notice
+                if self._fork_server is fork_server and not self._closed:  # not replaced yet
                     fork_server.close()
                     self._fork_server = ForkServer(*self._start)
                 fork_server = self._fork_server
@@ -174,7 +174,7 @@ class Pool(Closing):
         return None
 
     def _failure(self, what: object) -> str:
-        if not isinstance(what, str):  # a worker may have been taken over by what it read
+        if not isinstance(what, str):  # a file may have compromised the worker
             return "could not be judged, and its decoder says nothing sensible"
         if what != "memory":
             return f"could not be judged ({what})"
@@ -193,11 +193,11 @@ def _let_go(place: tuple[ForkServer, Worker] | None) -> None:
 
 
 class _DeathError(Exception):
-    """A worker died; how."""
+    """A worker died; the message says how."""
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

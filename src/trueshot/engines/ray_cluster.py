@@ -1,9 +1,9 @@
-"""The engine of many machines: an actor of Ray's for each core, each with a guarded process.
+"""The engine of a Ray cluster: one actor per core, each with a supervised worker process.
 
-Requests go to the actors one by one, replies come back; ledgers and journals stay with who asks.
-Files of the work are sent as bytes; what requests name is opened where they are answered, from a
-file system that all machines share. Ray begins an actor that died again, elsewhere if its machine
-has gone; then it is asked once more, and a request that ends one actor after another is an error.
+Requests are sent to the actors one by one, and replies come back; ledgers and journals stay with
+the caller. Files of the work are sent as bytes; files named in requests are opened where they are
+answered, on a file system that all machines share. Ray restarts an actor that died, elsewhere if
+its machine is gone. Its request is then repeated, and fails if one actor after another dies of it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _DEADLY = "ended every process that judged it, on whatever machine"
 
 
 class Machine:
-    """What runs on a machine of the cluster: one worker, made when it is first needed.
+    """The actor on a machine of the cluster, with one worker, started when first needed.
 
     Args:
-        work: What it does.
-        contents: A reference to the contents of its files, by their settings; in a list, as Ray
-            would put them in its place, and has them no more when it begins an actor again.
+        work: The work of the worker.
+        contents: A list with a reference to the contents of the work's files, by setting. It is a
+            list because Ray would replace a bare reference with its value, and would no longer
+            have it when it restarts the actor.
     """
 
     def __init__(self, work: Work, contents: Sequence[Any]) -> None:
@@ -57,22 +58,22 @@ class Machine:
         return self._pool.facts
 
     def answer(self, request: Request) -> Reply:
-        """The reply to a request.
+        """Return the reply to a request.
 
         Raises:
             TrueshotError: The work cannot be loaded.
         """
-        _ = self._pool.facts  # the time that it takes to load is not that of the request
+        _ = self._pool.facts  # the time for loading does not count for the request
         return answered(self._pool, request, self._seconds)
 
 
 class RayEngine(Engine):
-    """All cores of a Ray cluster.
+    """The engine that uses all cores of a Ray cluster.
 
     Args:
-        work: What they do.
-        address: Of the cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster that
-            runs on this machine.
+        work: The work of the actors.
+        address: Address of the cluster, `host:port`; by default RAY_ADDRESS, or a cluster running
+            on this machine.
 
     Raises:
         RunError: Ray is not installed, or there is no cluster.
@@ -83,7 +84,7 @@ class RayEngine(Engine):
         self._ray = ray = self._stack.enter_context(_connected(address))
         affinity = importlib.import_module("ray.util.scheduling_strategies")
         contents = {name: Path(work.settings[name]).read_bytes() for name in work.files}
-        self._contents = ray.put(contents)  # kept there for as long as this is
+        self._contents = ray.put(contents)  # Ray keeps it as long as this reference exists
         machine = ray.remote(max_restarts=-1, max_task_retries=_TIMES_AGAIN)(Machine)
         self._actors = []
         for node in ray.nodes():
@@ -96,7 +97,7 @@ class RayEngine(Engine):
 
     @property
     def workers(self) -> int:
-        """Cores of the cluster."""
+        """Number of cores of the cluster."""
         return len(self._actors)
 
     @property
@@ -110,8 +111,8 @@ class RayEngine(Engine):
 
     def begin(self) -> None:
         """See `Engine`."""
-        # Not Ray's ActorPool: it does not say which request an actor died of, and leaves the actor
-        # out, though Ray begins it again.
+        # Not Ray's ActorPool: it does not tell which request an actor died of, and drops the
+        # actor, although Ray restarts it.
         self._idle = list(self._actors)
         self._waiting: deque[tuple[int, Request]] = deque()
         self._asked: dict[Any, tuple[int, Request, Any]] = {}
@@ -132,7 +133,7 @@ class RayEngine(Engine):
             try:
                 reply = self._got(there[0])
             except self._ray.exceptions.RayActorError:
-                if not wait:  # nobody waits for what is left
+                if not wait:  # the remaining replies are not needed
                     continue
                 self._wait_for(actor)
                 self._deaths[number] += 1
@@ -165,7 +166,7 @@ class RayEngine(Engine):
             self._asked[reference] = number, request, actor
 
     def _wait_for(self, actor: Any) -> None:
-        """Until Ray has noticed that an actor died, which takes a while, all it is asked fails."""
+        """Wait until a dead actor has been restarted; until then, all calls to it fail."""
         until = time.monotonic() + _SECONDS_TO_BEGIN_AGAIN
         while True:
             try:
@@ -179,7 +180,7 @@ class RayEngine(Engine):
                 time.sleep(1)
 
     def _got(self, reference: Any) -> Any:
-        """What an actor answered; an error of ours is raised as it was there."""
+        """Return an actor's answer; a TrueshotError raised there is raised here."""
         try:
             return self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:
@@ -190,10 +191,10 @@ class RayEngine(Engine):
 
 @contextlib.contextmanager
 def _connected(address: str | None) -> Iterator[Any]:
-    """Within a cluster: the one that this process is in already, or another until the end."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of this work
+    """Connect to a cluster until the end of the context, or use the existing connection."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
     try:
-        ray = importlib.import_module("ray")  # an extra, and a second to import
+        ray = importlib.import_module("ray")  # optional dependency that is slow to import
     except ImportError as error:
         advice = "pip install 'trueshot[ray]'"
         raise RunError(f"work on many machines needs Ray: {advice}") from error

@@ -1,1 +1,1 @@
-"""Reports: tables and figures, made from results alone."""
+"""Reports: tables, figures and pages, made from results alone."""

@@ -1,4 +1,4 @@
-"""The rectangle of an SVG that a figure is drawn in."""
+"""Position of a figure's axes within its SVG."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Axes:
-    """Where a figure's axes lie, in units of its SVG.
+    """Size of an SVG and position of the axes in it, in units of the SVG.
 
     Args:
-        width: Of the SVG.
-        height: Of the SVG.
-        left: Of the vertical axis.
-        right: End of the horizontal axis.
-        top: End of the vertical axis.
-        bottom: Of the horizontal axis.
+        width: Width of the SVG.
+        height: Height of the SVG.
+        left: Horizontal position of the vertical axis.
+        right: Right end of the horizontal axis.
+        top: Upper end of the vertical axis.
+        bottom: Vertical position of the horizontal axis.
     """
 
     width: int
@@ -27,14 +27,14 @@ class Axes:
     bottom: int
 
     def across(self, share: float) -> float:
-        """Where a share of the horizontal axis ends."""
+        """Return the x coordinate at a share, in [0, 1], of the horizontal axis."""
         return round(self.left + (self.right - self.left) * share, 1)
 
     def up(self, share: float) -> float:
-        """Where a share of the vertical axis ends."""
+        """Return the y coordinate at a share, in [0, 1], of the vertical axis."""
         return round(self.bottom - (self.bottom - self.top) * share, 1)
 
 
 def joined(places: Iterable[tuple[float, float]]) -> str:
-    """Places (across, up) as `polyline` takes them."""
+    """Return points (x, y) in the format of the `points` attribute of an SVG `polyline`."""
     return " ".join(f"{across:g},{up:g}" for across, up in places)

@@ -1,4 +1,4 @@
-"""Accuracy against budget as lines of an SVG: geometry only, parts.html.jinja draws it."""
+"""Geometry of an SVG line chart of accuracy against budget; parts.html.jinja draws it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueshot.reports.axes import Axes, joined
 AXES = Axes(width=640, height=380, left=52, right=626, top=14, bottom=332)
 COLOURS = 8
 DASHES = ("", "9 5", "2 5", "9 5 2 5")
-_ROOM = 34.0  # units of the SVG between figures under the axis
+_ROOM = 34.0  # minimum distance between tick labels of the horizontal axis, in units of the SVG
 _WIDE = 10.0
 
 
@@ -21,10 +21,11 @@ class Curve:
     """One detector under one attack, or in the worst case.
 
     Args:
-        name: In the legend.
-        tone: Class of the style sheet that gives the colour: `plain`, `secure`, `c0`, `c1`, …
-        points: Budget in levels, and images judged rightly, in order of budget; at least one.
-        dash: As `stroke-dasharray`.
+        name: Text in the legend.
+        tone: CSS class that sets the colour: `plain`, `secure`, `c0`, `c1`, …
+        points: Budgets in levels, ascending, each with the share of correctly classified images;
+            at least one point.
+        dash: Value of `stroke-dasharray`.
     """
 
     name: str
@@ -38,10 +39,10 @@ class Line:
     """A curve in units of the SVG.
 
     Args:
-        curve: What it shows.
-        points: As `polyline` takes them.
-        band: The 95 % interval as a polygon.
-        dots: Places of the points.
+        curve: The curve that is drawn.
+        points: `points` attribute of an SVG `polyline`.
+        band: `points` attribute of the polygon of the 95 % interval.
+        dots: Coordinates (x, y) of the points.
     """
 
     curve: Curve
@@ -52,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Lines, as they end from the top, and axes; ticks are (place, text)."""
+    """Lines, ordered by their right end from the top down, and axis ticks as (place, text)."""
 
     lines: tuple[Line, ...]
     across: tuple[tuple[float, str], ...]
@@ -62,7 +63,7 @@ class Chart:
 
 
 def line_chart(curves: Sequence[Curve]) -> Chart:
-    """Lay out curves on common axes; budgets of a wide range stand on a logarithmic one."""
+    """Lay out curves on common axes; the budget axis is logarithmic if the range is wide."""
     budgets = sorted({budget for curve in curves for budget, _ in curve.points} | {0.0})
     across = _scale(budgets)
     ordered = sorted(curves, key=lambda curve: -curve.points[-1][1].share)
@@ -75,13 +76,13 @@ def line_chart(curves: Sequence[Curve]) -> Chart:
 
 
 def is_wide(budgets: Sequence[float]) -> bool:
-    """Whether budgets are of such different sizes that they are told apart by their logarithm."""
+    """Whether the budgets above 0 span more than a factor of 10 and need a logarithmic axis."""
     above = [budget for budget in budgets if budget > 0]
     return bool(above) and max(above) > _WIDE * min(above)
 
 
 def _scale(budgets: Sequence[float]) -> Callable[[float], float]:
-    """Where a budget stands: in proportion to it, or, of a wide range, to its logarithm."""
+    """Return a function from budget to x coordinate: linear, or logarithmic for a wide range."""
     largest = max(budgets) or 1.0
     if not is_wide(budgets):
         return lambda budget: AXES.across(budget / largest)
@@ -90,12 +91,12 @@ def _scale(budgets: Sequence[float]) -> Callable[[float], float]:
 
 
 def _apart(budgets: Sequence[float], across: Callable[[float], float]) -> list[float]:
-    """Budgets whose figures have room beside one another, the largest and 0 among them."""
+    """Return the budgets whose tick labels do not overlap, always including 0 and the largest."""
     kept: list[float] = []
     for budget in reversed(budgets):
         if not kept or across(kept[-1]) - across(budget) >= _ROOM:
             kept.append(budget)
-    kept[-1] = budgets[0]  # 0 goes before its neighbour
+    kept[-1] = budgets[0]  # 0 takes precedence over its neighbour
     return kept[::-1]
 
 

@@ -1,4 +1,4 @@
-"""Detectors that can be compared: judged on the same part of the same data at the same size."""
+"""Comparisons of detectors evaluated on the same data set, part and image size."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from trueshot.tasks import Wording
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Detectors judged on the same part of the same data at the same size.
+    """Detectors evaluated on the same data set, part and image size.
 
     Args:
-        side: Pixels.
-        part: Of the split.
+        side: Height and width of the images in pixels.
+        part: Part of the split.
         data: Fingerprint of the data set.
-        split_by: What the split kept whole.
-        alone: No other setting of the report has its size and part.
-        detectors: In the order in which they were found.
+        split_by: Unit that the split keeps in one part, such as a photo or a source.
+        alone: Whether no other comparison of the report has this size and part.
+        detectors: Detectors in the order in which their results were found.
     """
 
     side: int
@@ -35,40 +35,40 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """In words, unlike any other's."""
+        """Title in words, unique within the report."""
         words = f"{self.side} × {self.side} pixels, {self.part} part"
         return words if self.alone else f"{words} of data {self.data[:8]}"
 
     @property
     def words(self) -> Wording:
-        """Of the classes that its detectors tell apart."""
+        """Words for the classes that its detectors distinguish."""
         return self.detectors[0].words
 
     @property
     def slug(self) -> str:
-        """For names of files, unlike any other's."""
+        """Identifier for file names, unique within the report."""
         part = "" if self.part == "test" else f"-{_slug(self.part)}"
         return f"{self.side}px{part}{'' if self.alone else f'-{_slug(self.data[:8])}'}"
 
     @property
     def threats(self) -> list[str]:
-        """Threat models under which the worst case of any is known."""
+        """Threat models for which a worst case of any detector is known."""
         return list(dict.fromkeys(t for d in self.detectors for t in d.threats))
 
     def budgets(self, threat: str) -> list[float]:
-        """All budgets above 0 at which the worst case of any is known."""
+        """Return all budgets above 0 at which a worst case of any detector is known."""
         return sorted({c.budget for d in self.detectors for c in d.curve(threat)} - {0.0})
 
     def budget(self, threat: str, wanted: float | None = None) -> float | None:
-        """At which to compare.
+        """Return the budget at which to compare.
 
         Args:
-            threat: Of whose worst cases.
-            wanted: In levels; by default the largest of those that most detectors have, if not
-                all, and none above an ε of 5 levels if there is one below.
+            threat: Threat model of the worst cases.
+            wanted: Budget in levels; by default the largest of the budgets that the most
+                detectors have, ignoring those above an ε of 5 levels where there are smaller ones.
 
         Returns:
-            None if no detector has such a worst case.
+            The budget, or None if no detector has a worst case for it.
         """
         if wanted is not None:
             near = [b for b in self.budgets(threat) if math.isclose(b, wanted, rel_tol=ROUNDING)]
@@ -82,7 +82,7 @@ class Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A detector, its worst case at the budget of the comparison, and its clean accuracy."""
+    """A detector with its clean accuracy and its worst case at the budget of the comparison."""
 
     detector: DetectorResults
     clean: Proportion
@@ -90,19 +90,22 @@ class Standing:
 
     @property
     def loss(self) -> float:
-        """Share of images that attacks have taken."""
+        """Clean accuracy minus worst-case accuracy."""
         return self.clean.share - self.worst.accuracy
 
     @property
     def beats_guessing(self) -> bool:
-        """Whether more is left than always naming the larger class gives, by more than chance."""
+        """Whether the worst-case accuracy is significantly above always naming the larger class.
+
+        That is so if the whole 95 % interval lies above.
+        """
         return self.worst.interval[0] > max(self.worst.total) / sum(self.worst.total)
 
 
 def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
-    """Put results together: those of the same data, part and size, and of the same detector.
+    """Group results by data set, part and size, and within each group by detector.
 
-    Results of other data, of another part or at another size never stand in one table.
+    Results on different data, parts or sizes are never put in the same table.
     """
     places: dict[tuple[int, str, str], list[LoadedResult]] = {}
     for found in results:
@@ -124,9 +127,9 @@ def comparisons_of(results: Sequence[LoadedResult]) -> list[Comparison]:
 
 
 def standings(comparison: Comparison, threat: str, budget: float | None) -> list[Standing]:
-    """Detectors whose worst case at a budget is known, the best first.
+    """Return the detectors whose worst case at a budget is known, best first.
 
-    Equal ones stand in the order of clean accuracy, then of their names.
+    Ties are broken by clean accuracy, then by name.
     """
     found = [
         Standing(detector=one, clean=one.clean, worst=case)
@@ -137,7 +140,7 @@ def standings(comparison: Comparison, threat: str, budget: float | None) -> list
 
 
 def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
-    """Suites of the same weights together; a suite that is there already begins another one."""
+    """Merge results of the same weights and crop size; a suite seen twice starts a new entry."""
     gathered: list[tuple[tuple[str, int | None], dict[str, LoadedResult]]] = []
     for found in results:
         key = found.result.bundle_sha256 or found.result.detector, found.result.crop_side
@@ -155,7 +158,10 @@ def _detectors(results: Sequence[LoadedResult]) -> list[DetectorResults]:
 
 
 def _named(suites: Mapping[str, LoadedResult]) -> tuple[str, str]:
-    """Name and weights; the paper suite may know a detector by its recipe only."""
+    """Return name and weights, preferably not from the paper suite.
+
+    The paper suite may know a detector only by the name of its recipe.
+    """
     last = sorted(suites.values(), key=lambda found: found.suite == PAPER)[0].result
     crops = last.crop_side
     name = f"{last.detector} by crops of {crops}" if crops else last.detector
@@ -163,7 +169,7 @@ def _named(suites: Mapping[str, LoadedResult]) -> tuple[str, str]:
 
 
 def _distinct(keys: Sequence[tuple[str, str]]) -> list[str]:
-    """Names of detectors; one that two have gets the beginning of its weights, or a number."""
+    """Make names unique by appending the start of the weights' hash, or else a number."""
     plain = [name for name, _ in dict.fromkeys(keys)]
     names: list[str] = []
     for name, weights in keys:

@@ -1,4 +1,4 @@
-"""Kinds of evidence in words and as bars: which of them decided, and what the region is."""
+"""Kinds of evidence in words and as bars: which kind decided, and what the region shows."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from trueshot.reports.scan_text import NBSP, number_text
 from trueshot.tasks.recapture import RECAPTURE
 
 NOISE = 2.5
-"""Nats that the highest peak of a window of mere noise reaches."""
+"""Prominence, in nats, that the highest peak reaches in a window of pure noise."""
 
-_ALIKE = 0.7  # of the strongest, from which on another kind decides with it
-_INSIDE = 0.1  # of the strongest, from which on a kind says something of the region
-_MOST_OF_IT = 0.5  # of the frame, from which on the region is the picture
-_NATIVE, _SPECTRUM = 192, 256  # pixels across, at most
-_BAR = 100  # half of the width of a drawing of bars
+_ALIKE = 0.7  # share of the strongest contribution from which another kind also decides
+_INSIDE = 0.1  # share of the strongest contribution from which a kind counts for the region
+_MOST_OF_IT = 0.5  # share of the frame from which the region is called the whole picture
+_NATIVE, _SPECTRUM = 192, 256  # pixels across: largest window, target of the spectrum
+_BAR = 100  # half the width of the bar drawing
 _VOWELS = "aeiou"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceBar:
-    """What one kind of evidence adds to the score, and its bar in units of the drawing."""
+    """Contribution of one kind of evidence to the score, and its bar in units of the drawing."""
 
     kind: str
     value: float
@@ -38,10 +38,10 @@ class EvidenceBar:
 
 @dataclass(frozen=True, kw_only=True)
 class LatticeFigure:
-    """A window at the size at which it was looked at, and its spectrum with the peaks ringed.
+    """The centre of a window as it was analysed, and its spectrum with rings around the peaks.
 
     Args:
-        size: Of the window beside that of the photograph, in words.
+        size: Scale of the window relative to the photograph, in words.
     """
 
     lattice: LatticeShown
@@ -54,18 +54,18 @@ class LatticeFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceTold:
-    """What a report tells of kinds of evidence.
+    """The evidence of one photograph as text and drawings for a report.
 
     Args:
-        shown: What was kept of them.
-        decided: Which kind decided, in a sentence.
-        place: What the outlined region is, in a sentence.
-        context: What the frame looks like, and what that adds.
+        shown: The evidence as stored in the explanation.
+        decided: Sentence on which kind of evidence decided.
+        place: Sentence on what the outlined region shows.
+        context: What the frame looks like, and its contribution to the score.
         grid: Period and prominence of the clearest grid; empty without one.
-        bars: Of all kinds.
-        start: What the score begins with before any evidence; None if there is no score.
-        figure: Of the grid; None without one, or if its pictures are damaged.
-        points: Corners of the region as an SVG has them; empty without one.
+        bars: One bar for each kind of evidence.
+        start: Score before any evidence is added; None if there is no score.
+        figure: Figure of the grid; None without one, or if its pictures are damaged.
+        points: Corners of the region as the `points` of an SVG polygon; empty without a region.
     """
 
     shown: EvidenceShown
@@ -80,13 +80,13 @@ class EvidenceTold:
 
 
 def evidence_told(shown: EvidenceShown, kind: str, score: float | None, card: Card) -> EvidenceTold:
-    """Put kinds of evidence into words.
+    """Describe the evidence of one photograph in words.
 
     Args:
-        shown: Of one photograph.
-        kind: Of its verdict, as in `scan_summary.WORDS`.
-        score: Of the photograph.
-        card: Of the detector, whose words are used.
+        shown: Evidence of the photograph.
+        kind: Kind of its verdict, one of `scan_summary.WORDS`.
+        score: Score of the photograph.
+        card: Card of the detector, which provides the words.
     """
     return EvidenceTold(
         shown=shown,
@@ -102,7 +102,7 @@ def evidence_told(shown: EvidenceShown, kind: str, score: float | None, card: Ca
 
 
 def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
-    """Which kind of evidence decided, and for which side it speaks, in a sentence."""
+    """Return a sentence on which kind of evidence decided, and which side it supports."""
     found = shown.contributions
     strongest = shown.decisive
     if strongest is None or not found[strongest]:
@@ -127,7 +127,7 @@ def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
 
 
 def place(shown: EvidenceShown, kind: str, card: Card) -> str:
-    """What the outlined region is: the picture of a picture, or a device in the picture."""
+    """Return a sentence on what the outlined region is, such as a device or a recaptured part."""
     if not shown.outline:
         return f"No region speaks for {_sides(card)[1]}."
     share = share_of_frame(shown.share)
@@ -157,12 +157,12 @@ def place(shown: EvidenceShown, kind: str, card: Card) -> str:
 
 
 def share_of_frame(share: float) -> str:
-    """A region's share in words."""
+    """Return a region's share of the frame, in [0, 1], as text."""
     return f"{100 * share:.0f}{NBSP}% of the frame" if share >= 0.01 else "under 1 % of the frame"
 
 
 def _sides(card: Card) -> tuple[str, str]:
-    """What evidence speaks for, below and above."""
+    """Return the names of the sides that negative and positive evidence supports."""
     if card.classes == RECAPTURE.classes:
         return "an original", "a recapture"
     first, other = card.words.verdicts
@@ -170,7 +170,7 @@ def _sides(card: Card) -> tuple[str, str]:
 
 
 def _noun(kind: str, shown: EvidenceShown, card: Card) -> str:
-    """A kind of evidence, by what it says."""
+    """Return a noun phrase for a kind of evidence that reflects what it says."""
     speaks = shown.contributions[kind] > 0
     recapture = card.classes == RECAPTURE.classes
     if kind == "lattice":
@@ -199,7 +199,7 @@ def _frame(shown: EvidenceShown, card: Card) -> str:
 
 
 def _medium(shown: EvidenceShown, card: Card) -> str:
-    """The kind of medium with its article; empty if the frame is compared with classes alone."""
+    """Return the kind of medium with its article; "" if only classes are distinguished."""
     if shown.looks_like in card.classes:
         return ""
     return f"{'an' if shown.looks_like[:1].lower() in _VOWELS else 'a'} {shown.looks_like}"
@@ -210,7 +210,7 @@ def _context(shown: EvidenceShown, card: Card) -> str:
     if value is None:
         return shown.looks_like
     adds = f"{'adds' if value >= 0 else 'takes away'} {number_text(abs(value))}"
-    if shown.looks_like in card.classes:  # no kinds of media are told apart
+    if shown.looks_like in card.classes:  # kinds of media are not distinguished
         return f"{card.classes[value >= 0]}; {adds}"
     if value >= 0:
         return f"{shown.looks_like}; {adds}"
@@ -244,12 +244,12 @@ def _bars(shown: EvidenceShown) -> tuple[EvidenceBar, ...]:
 
 
 def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
-    """The middle of the window at its own size, and the spectrum no finer than it is seen."""
+    """Return the unscaled centre of the window and a reduced spectrum, or None if damaged."""
     if lattice is None:
         return None
     try:
         window, spectrum = map(_opened, (lattice.window, lattice.spectrum))
-    except (OSError, SyntaxError, ValueError):  # the words stand without it
+    except (OSError, SyntaxError, ValueError):  # the text does not need the figure
         return None
     left, top = (max(0, (size - _NATIVE) // 2) for size in window.size)
     middle = window.convert("RGB").crop(
@@ -278,7 +278,7 @@ def _opened(picture: bytes) -> Image.Image:
 
 
 def _fewer(spectrum: Image.Image) -> Image.Image:
-    """The highest of neighbours, so that a sharp peak stays one."""
+    """Reduce a spectrum by taking the maximum of each block, which keeps sharp peaks."""
     shades = np.asarray(spectrum.convert("L"))
     factor = max(1, shades.shape[1] // _SPECTRUM)
     rows, columns = (size // factor for size in shades.shape)
@@ -293,7 +293,7 @@ def _webp(picture: Image.Image, **how: object) -> bytes:
 
 
 def _joined(parts: list[str]) -> str:
-    """Parts of a subject, some of which end in a comma of their own."""
+    """Join the parts of a subject with commas and "and"; some already end in a comma."""
     *others, last = parts
     if not others:
         return last

@@ -1,4 +1,4 @@
-"""Figures as PNG files: figures 2 and 5 of the paper, curves, and leaderboards."""
+"""Figures as PNG files: figures 2 and 5 of the paper, accuracy curves, and leaderboards."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ _MARKERS = "osD^vPX*"
 
 
 def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> Path:
-    """Attacked images with true label, predicted label and probability, a row per detector.
+    """Draw attacked images with true label, prediction and probability, one row per detector.
 
     Args:
-        root: Folder that the panels' files are relative to.
-        rows: Per detector its name, the budget, and panels: file, true, predicted, probability.
-        out: The PNG to write.
+        root: Folder that the panels' file names are relative to.
+        rows: For each detector a mapping with `detector`, `budget` and `panels`, each with `file`,
+            `true`, `predicted` and `probability`.
+        out: PNG file to write.
     """
     columns = max(len(row["panels"]) for row in rows)
     figure, axes = _grid(len(rows), columns, caption_lines=3)
@@ -46,12 +47,12 @@ def draw_figure_2(root: Path, rows: Sequence[Mapping[str, Any]], out: Path) -> P
 
 
 def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) -> Path:
-    """One image under growing budgets, a row per attack.
+    """Draw one image under increasing budgets, one row per attack.
 
     Args:
-        root: Folder that the panels' files are relative to.
-        panels: Each with attack, budget and file.
-        out: The PNG to write.
+        root: Folder that the panels' file names are relative to.
+        panels: Mappings with `attack`, `budget` and `file`.
+        out: PNG file to write.
     """
     attacks = list(dict.fromkeys(panel["attack"] for panel in panels))
     lines = [[panel for panel in panels if panel["attack"] == attack] for attack in attacks]
@@ -65,11 +66,11 @@ def draw_figure_5(root: Path, panels: Sequence[Mapping[str, Any]], out: Path) ->
 
 
 def draw_curves(results: Sequence[EvaluationResult], out: Path) -> Path:
-    """Accuracy against budget, a panel per size, a line per detector and attack.
+    """Draw accuracy against budget, one panel per size, one line per detector and attack.
 
     Args:
-        results: Of any detectors; the cells at each budget, the clean ones at 0.
-        out: The PNG to write.
+        results: Results of any detectors; the clean accuracy is drawn at budget 0.
+        out: PNG file to write.
     """
     sides = list(dict.fromkeys(result.side for result in results))
     figure, axes = _panels(len(sides))
@@ -94,7 +95,7 @@ def _attacks(result: EvaluationResult) -> list[str]:
 
 def _panels(columns: int) -> tuple[Any, Any]:
     figure, axes = _grid(1, columns, caption_lines=1)
-    figure.set_size_inches(4.6 * columns + 1.4, 3.8)  # the legend stands on the right
+    figure.set_size_inches(4.6 * columns + 1.4, 3.8)  # room for the legend on the right
     return figure, axes[0]
 
 
@@ -104,8 +105,8 @@ def _grid(rows: int, columns: int, caption_lines: int) -> tuple[Any, Any]:
 
 
 def _new_figure(size: tuple[float, float]) -> Any:
-    """An empty figure of so many inches across and down."""
-    # Not through pyplot: that holds global state and asks for a display.
+    """Return an empty figure of the given width and height in inches."""
+    # Avoid pyplot, which keeps global state and needs a display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -115,14 +116,14 @@ def _new_figure(size: tuple[float, float]) -> Any:
 
 
 def _show(axis: Any, path: Path) -> None:
-    # Nearest: no interpolation may smooth away what the attack has done.
+    # Nearest, because interpolation would smooth away the attack's changes.
     axis.imshow(read_image(path).pixels, interpolation="nearest")
     axis.set_xticks([])
     axis.set_yticks([])
 
 
 def _save(figure: Any, out: Path) -> Path:
-    """Write a figure as PNG; the name holds, at any moment, the old file or the whole new one."""
+    """Write a figure as PNG, replacing an existing file atomically."""
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.part")
     figure.savefig(unfinished, dpi=_DPI, format="png", metadata={"Software": None})
@@ -131,11 +132,11 @@ def _save(figure: Any, out: Path) -> Path:
 
 
 def draw_board(made: Board, out: Path) -> Path:
-    """Worst case against budget, and clean accuracy against worst case.
+    """Draw the worst case against the budget, and the worst case against clean accuracy.
 
     Args:
-        made: Whose detectors; those without a worst case are not drawn.
-        out: The PNG to write.
+        made: Leaderboard whose detectors are drawn, except those without a worst case.
+        out: PNG file to write.
     """
     figure = _new_figure((11.5, 4.6))
     curves, points = figure.subplots(1, 2)
@@ -177,7 +178,7 @@ def _draw_curve(axes: Any, made: Board, standing: Standing, place: int) -> None:
 def _plot(
     axes: Any, cells: Sequence[SingleAttack] | Sequence[WorstCase], color: str, **style: Any
 ) -> None:
-    """Accuracy against budget, with its interval as a band."""
+    """Plot accuracy against budget with the 95 % interval as a band."""
     budgets, found = [cell.budget for cell in cells], [cell.proportion for cell in cells]
     low, high = ([100 * each.interval95[end] for each in found] for end in (0, 1))
     axes.fill_between(budgets, low, high, color=color, alpha=0.12, linewidth=0)
@@ -200,11 +201,11 @@ def _draw_point(axes: Any, standing: Standing, place: int) -> None:
 
 
 def _reach(found: Proportion) -> list[list[float]]:
-    """How far an interval goes down and up from its share, in per cent."""
+    """Return the distances from a share to the ends of its interval, in percentage points."""
     low, high = found.interval95
     return [[100 * max(0.0, found.share - low)], [100 * max(0.0, high - found.share)]]
 
 
 def _drawable(text: str) -> str:
-    """A text in which matplotlib sees no formula, and that begins no legend entry out of sight."""
+    """Escape a text for matplotlib: no formulas, and no leading "_", which hides legend entries."""
     return one_line(text)[:60].replace("$", r"\$").lstrip("_") or "?"

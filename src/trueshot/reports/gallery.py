@@ -1,4 +1,4 @@
-"""Examples as panels: image, residual, noise and attacked image inside the page, and verdicts."""
+"""Panels for examples of attacks: image, residual, noise and attacked image, with verdicts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trueshot.reports.loading import LoadedResult
 from trueshot.reports.page import picture
 from trueshot.reports.table import one_line
 
-_PNG = "png"  # a threat of the file suite: L∞ again
-MOST = 4  # panels of a detector on the page: pictures are heavy
+_PNG = "png"  # a threat of the file suite that equals L∞
+MOST = 4  # panels per detector, because pictures make the page large
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a detector says of a file."""
+    """A detector's prediction on a file, and its probability."""
 
     predicted: str
     probability: float
@@ -28,21 +28,21 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedFile(Verdict):
-    """The same, with the file."""
+    """A prediction with the file it is about."""
 
     file: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class VerdictAfter(Verdict):
-    """The same, after a channel."""
+    """A prediction on the attacked image after a channel such as JPEG."""
 
     channel: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A file that shows something so many times as strong."""
+    """An image file whose content was amplified by the factor `magnified`."""
 
     file: str
     magnified: float = 1.0
@@ -50,7 +50,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """An attacked image, as a result describes it."""
+    """An attacked image as described in a result."""
 
     detector: str
     attack: str
@@ -67,11 +67,11 @@ class Example:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """An example, with its pictures.
+    """An example with its pictures.
 
     Args:
-        example: What it shows.
-        pictures: Data URIs by the name of the file; empty where the file is gone.
+        example: The example.
+        pictures: Data URIs by file name; "" for a file that cannot be read.
     """
 
     example: Example
@@ -80,11 +80,11 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Panels:
-    """Panels of a detector.
+    """The panels of one detector.
 
     Args:
-        shown: At most `MOST`.
-        more: So many examples are left out.
+        shown: Panels on the page, at most `MOST`.
+        more: Number of examples that are omitted.
         faults: One sentence for each example or picture that cannot be shown.
     """
 
@@ -94,7 +94,7 @@ class Panels:
 
 
 def panels(comparison: Comparison) -> dict[str, Panels]:
-    """Panels by detector; those without examples are left out."""
+    """Return the panels of each detector by its name, omitting detectors without examples."""
     found = {one.name: _panels(one) for one in comparison.detectors}
     return {name: each for name, each in found.items() if each.shown or each.faults}
 
@@ -117,19 +117,22 @@ def _panels(one: DetectorResults) -> Panels:
 
 
 def _same(example: Example) -> tuple[str | float, ...]:
-    """Suites show the same image twice, if they begin with the same attack."""
+    """Return a key for duplicates: suites that start with the same attack show the same image."""
     threat = LINF if example.threat == _PNG else example.threat
     verdicts = example.clean.probability, example.attacked.probability
     return threat, example.attack, example.budget, example.true, *verdicts
 
 
 def _dated(content: Mapping[str, Any]) -> dict[str, Any]:
-    """An example may leave out what it does not know, with None, too."""
+    """Drop fields that are None, because examples may omit unknown fields or set them to None."""
     return {name: value for name, value in content.items() if value is not None}
 
 
 def _spread(valid: Sequence[tuple[LoadedResult, Example]]) -> list[tuple[LoadedResult, Example]]:
-    """At most so many, of every kind one before a second of any."""
+    """Choose at most `MOST` examples: one of each kind before a second of any kind.
+
+    A kind is a combination of threat, true class and fate.
+    """
     seen: dict[tuple[str, str, str], int] = {}
     turns = []
     for place, (_, example) in enumerate(valid):

@@ -1,4 +1,4 @@
-"""Detectors in the order of their worst case: a table and a picture for each comparison."""
+"""Leaderboards: the detectors of each comparison ranked by their worst case."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DOUBTED = " †"
 
 @dataclass(frozen=True, kw_only=True)
 class Board:
-    """A comparison in order.
+    """The ranked detectors of a comparison.
 
     Args:
-        comparison: Of which detectors.
+        comparison: Comparison with the detectors.
         threat: Threat model of the worst cases.
-        budget: By whose worst case they are sorted; None if no detector has any.
-        ranked: Best first.
-        unranked: Those whose worst case at that budget is not known.
+        budget: Budget whose worst case decides the order; None if no detector has one.
+        ranked: Ranked detectors, best first.
+        unranked: Detectors whose worst case at that budget is not known.
     """
 
     comparison: Comparison
@@ -36,12 +36,12 @@ class Board:
 
 
 def board(comparison: Comparison, threat: str = LINF, budget: float | None = None) -> Board:
-    """Sort a comparison by worst case.
+    """Rank the detectors of a comparison by worst case.
 
     Args:
-        comparison: Which detectors.
-        threat: Threat model.
-        budget: In levels; by default the largest that all detectors have, at most 5.
+        comparison: Comparison with the detectors.
+        threat: Threat model of the worst cases.
+        budget: Budget in levels; by default chosen by `Comparison.budget`.
     """
     chosen = comparison.budget(threat, budget)
     ranked = standings(comparison, threat, chosen)
@@ -56,7 +56,7 @@ def board(comparison: Comparison, threat: str = LINF, budget: float | None = Non
 
 
 def leaderboard(made: Board) -> Table:
-    """The table of a board; detectors with doubts are marked, and stay where their figures are."""
+    """Return the table of a board; detectors with doubts are marked but keep their rank."""
     budgets = _near(made)
     common = _common_changes(made.comparison.detectors)
     proven = [b for b in budgets if made.threat == LINF and _is_proven(made)]
@@ -92,7 +92,7 @@ def leaderboard(made: Board) -> Table:
 
 
 def _near(made: Board) -> list[float]:
-    """Budgets of the columns: not those that only carry curves to their end, but for the chosen."""
+    """Return the budgets of the columns: the detectors' `budgets` and the chosen one."""
     threat = made.threat
     found = {
         b for one in made.comparison.detectors if one.curve(threat) for b in one.budgets(threat)
@@ -145,7 +145,7 @@ def _note(made: Board, common: Sequence[str]) -> str:
 
 
 def _common_changes(detectors: Sequence[DetectorResults]) -> list[str]:
-    """Everyday changes that all have gone through that have gone through any."""
+    """Return the everyday changes shared by all detectors for which any were measured."""
     named = [list(_changes(one)) for one in detectors if _changes(one)]
     return [name for name in named[0] if all(name in one for one in named)] if named else []
 

@@ -1,4 +1,4 @@
-"""Results on disk: found in files and folders, checked, and what cannot be read is named."""
+"""Find, read and check results on disk, and record the files that cannot be read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from trueshot.evaluation.result import KIND, PAPER, EvaluationResult, load_exper
 from trueshot.files import read_text, utf8_safe
 from trueshot.reports.table import one_line
 
-KINDS = (KIND, "trueshot-security")  # the second in format 1
+KINDS = (KIND, "trueshot-security")  # the second was used in format 1
 _ROLES = ("plain", "secure")
-_LONGEST = 200  # characters of a reason
+_LONGEST = 200  # maximum length of a reason in characters
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedResult:
-    """One result, and where it was.
+    """One result and the file it was read from.
 
     Args:
-        path: The file.
-        result: What it holds, checked.
-        role: `plain` or `secure`, as the paper has them; "" for any other detector.
-        examples: Images to show, unchecked; their files are relative to the file's folder.
+        path: File of the result.
+        result: The checked result.
+        role: `plain` or `secure` for the paper's two detectors; "" for any other detector.
+        examples: Unchecked descriptions of example images; their file names are relative to the
+            folder of `path`.
     """
 
     path: Path
@@ -39,26 +40,26 @@ class LoadedResult:
 
     @property
     def suite(self) -> str:
-        """Of attacks: `paper`, `strong`, `file`, `everyday`."""
+        """Suite of attacks: `paper`, `strong`, `file`, `everyday`, or one of the user's own."""
         return self.result.suite
 
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """All results, and one sentence for each file that was passed over."""
+    """All results that were found, and one sentence for each file that was skipped."""
 
     results: list[LoadedResult] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
 def find(paths: Sequence[Path]) -> Findings:
-    """Read every result in files, and in folders and all below them.
+    """Read all results in files, and in folders and their subfolders.
 
     Args:
-        paths: Files that hold results, results.json of `reproduce` among them, and folders.
+        paths: Result files, including results.json of `reproduce`, and folders.
 
     Raises:
-        RunError: There is no result at all.
+        RunError: No result was found.
     """
     findings = Findings()
     for path in paths:
@@ -81,7 +82,10 @@ def _search(path: Path, findings: Findings) -> None:
 
 
 def _experiments_first(path: Path) -> tuple[bool, Path]:
-    """results.json says more of a result than the result.json that it was gathered from."""
+    """Sort key that puts results.json before the result.json files it was gathered from.
+
+    It contains more about each result, and of equal results the first one is kept.
+    """
     return path.name != "results.json", path
 
 
@@ -100,7 +104,7 @@ def _read(path: Path, findings: Findings, asked_for: bool) -> None:
 
 
 def _results(path: Path, content: Any) -> Iterator[LoadedResult]:
-    """Those that a JSON file holds; none if it is about something else."""
+    """Yield the results in the content of a JSON file; none if it is of another kind."""
     if not isinstance(content, dict):
         return
     if {"results", "examples"} <= content.keys():
@@ -126,7 +130,10 @@ def _of(content: Any, name: str) -> Iterable[Any]:
 
 
 def _role(result: EvaluationResult) -> str:
-    """Only detectors of the paper's two recipes stand beside the paper's figures."""
+    """Return `plain` or `secure` for the paper's two recipes, else "".
+
+    Only those two are compared with the paper's figures.
+    """
     if result.suite != PAPER:
         return ""
     name = (result.recipe or {}).get("name", result.detector)
@@ -134,10 +141,10 @@ def _role(result: EvaluationResult) -> str:
 
 
 def _checked(result: EvaluationResult) -> EvaluationResult:
-    """The same result, after a look at every field: a file is data, and may be anything.
+    """Check every field of a result read from a file, and return the result.
 
     Raises:
-        ValueError: A field is of another type, or a count cannot be one.
+        ValueError: A field has the wrong type, or a count or a budget is impossible.
     """
     sound = TypeAdapter(EvaluationResult).validate_python(asdict(result))
     rated = [(w.budget, w.right, w.total) for w in sound.worst]
@@ -154,7 +161,7 @@ def _checked(result: EvaluationResult) -> EvaluationResult:
         if sum(total) < 1 or not all(0 <= r <= t for r, t in zip(right, total, strict=True)):
             raise ValueError(f"{right} of {total} images is no count")
     for tally in (*sound.worst, *sound.changes, *(case.before_file for case in sound.worst)):
-        _ = tally.proportion  # which says if its groups do not add up
+        _ = tally.proportion  # raises if the groups do not add up
     for single in (one for threat in sound.threats for one in sound.singles(threat)):
         _ = single.proportion
     for trial in sound.trials:

@@ -1,11 +1,11 @@
-"""Sentences that differ in their figures alone, counted as one."""
+"""Count sentences, merging those that differ only in their numbers."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# A figure that stands alone: no part of a name or of a hash.
+# A number that stands alone, not one that is part of a name or a hash.
 _FIGURE = re.compile(r"(?<![\w.+])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?!\.?\w)")
 
 
@@ -22,10 +22,10 @@ class _Group:
 
 
 class Reasons:
-    """Counts reasons; "distance 4.94" and "distance 5.2" are one, "distance 4.94 to 5.2".
+    """Counter of reasons that merges "distance 4.94" and "distance 5.2" to "distance 4.94 to 5.2".
 
     Args:
-        most: So many different ones are kept.
+        most: Maximum number of different reasons; further ones are ignored.
     """
 
     def __init__(self, most: int) -> None:
@@ -33,7 +33,7 @@ class Reasons:
         self._groups: dict[tuple[str, ...], _Group] = {}
 
     def add(self, reason: str) -> None:
-        """Count one; none for an empty text."""
+        """Count a reason; an empty text is ignored."""
         if not reason:
             return
         words, figures = tuple(_FIGURE.split(reason)), _FIGURE.findall(reason)
@@ -43,7 +43,7 @@ class Reasons:
             self._groups[words] = _Group(1, figures, figures)
 
     def ranked(self) -> tuple[tuple[str, int], ...]:
-        """Texts and counts, the most frequent first; of equal ones the one that came first."""
+        """Return texts and counts, most frequent first; ties keep the order of appearance."""
         found = [(_text(words, group), group.count) for words, group in self._groups.items()]
         return tuple(sorted(found, key=lambda pair: -pair[1]))
 

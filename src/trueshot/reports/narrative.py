@@ -1,6 +1,7 @@
-"""What results say in words. Each sentence is chosen by the figures, so that none can outlive them.
+"""Results in words. The figures select every sentence, so the text always agrees with them.
 
-The thresholds are where a word begins: a fall of 25 points is called one, of 10 points a loss.
+`MUCH` and `SOME` are the thresholds for the wording: a difference of accuracy of at least 25
+points counts as large, one of at least 10 points as moderate.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ class Statement:
     """A headline and the sentences under it.
 
     Args:
-        kind: How the page colours it: `open` is for what was not measured or cannot be said.
-        headline: A sentence, or a heading.
-        sentences: What the headline rests on.
+        kind: Determines the colour on the page; `open` if something was not measured or cannot be
+            decided.
+        headline: A sentence or a heading.
+        sentences: The facts behind the headline.
     """
 
     kind: Kind
@@ -38,12 +40,12 @@ class Statement:
 
 
 def percent(share: float) -> str:
-    """A share as per cent, with a space that does not break."""
+    """Return a share as a percentage with a no-break space."""
     return f"{100 * share:.1f}{NBSP}%"
 
 
 def works(plain: EvaluationResult) -> Statement:
-    """Whether the plain detector has learnt the task: without that, nothing else says anything."""
+    """Describe whether the plain detector has learnt the task; if not, attacks mean little."""
     clean = plain.single(CLEAN)
     found = (
         f"It judges {percent(clean.accuracy)} of clean test crops rightly, where guessing gives "
@@ -60,7 +62,7 @@ def works(plain: EvaluationResult) -> Statement:
 
 
 def collapse(plain: EvaluationResult) -> Statement:
-    """What FGSM at one level leaves of the plain detector."""
+    """Describe the accuracy of the plain detector under FGSM at one level."""
     clean, attacked = plain.single(CLEAN), plain.single("fgsm", 1.0)
     original, recaptured = (
         percent(share.share) if share else "none"
@@ -80,7 +82,7 @@ def collapse(plain: EvaluationResult) -> Statement:
 
 
 def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
-    """What the paper's training gains against the paper's attacks, and what it costs."""
+    """Describe what the paper's training gains under the paper's attacks, and its cost."""
     held = f"{_range(cells_of(secure, 'fgsm'))} of the crops under FGSM"
     if cells_of(secure, "llcm"):
         held += f" and {_range(cells_of(secure, 'llcm'))} under LLCM"
@@ -99,7 +101,7 @@ def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
 
 
 def truth(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
-    """What PGD leaves of the paper's defence inside the budgets in which FGSM was tried."""
+    """Describe how the paper's defence holds under PGD at the budgets used for FGSM."""
     budgets = [cell.budget for cell in cells_of(secure, "pgd")]
     shared = [cell for cell in cells_of(secure, "fgsm") if cell.budget in budgets]
     if not shared:
@@ -158,7 +160,11 @@ def _verdict(secure: EvaluationResult, fgsm: float, pgd: float) -> tuple[Kind, s
 
 
 def leaking(secure: EvaluationResult) -> str:
-    """That accuracy rises with the budget, if it does by more than chance; otherwise nothing."""
+    """Return a sentence on label leaking, or "" if there is none.
+
+    There is label leaking if accuracy under FGSM rises with the budget by more than chance: the
+    intervals of the two budgets do not overlap.
+    """
     cells = [secure.single(CLEAN), *cells_of(secure, "fgsm")]
     rises = [
         (more.accuracy - less.accuracy, less, more)
@@ -179,7 +185,7 @@ def leaking(secure: EvaluationResult) -> str:
 
 
 def cells_of(result: EvaluationResult, attack: str) -> list[SingleAttack]:
-    """The cells of an attack that may change something, by growing budget."""
+    """Return the results of one attack at budgets above 0, in ascending order."""
     cells = [cell for cell in result.singles() if cell.attack == attack and cell.budget > 0]
     return sorted(cells, key=lambda cell: cell.budget)
 
@@ -195,7 +201,7 @@ def _has_learnt(result: EvaluationResult) -> bool:
 
 
 def _guessing(cell: SingleAttack) -> float:
-    """Accuracy of always naming the larger class."""
+    """Accuracy of always predicting the larger class."""
     return max(cell.total) / sum(cell.total)
 
 
@@ -219,7 +225,7 @@ def _range(cells: Sequence[SingleAttack]) -> str:
 
 
 def verdict(comparison: Comparison) -> Statement:
-    """What is left of the best detector at the largest budget that they have in common."""
+    """Describe the worst case of the best detector at the default budget of the comparison."""
     threat = LINF if LINF in comparison.threats else next(iter(comparison.threats), LINF)
     budget = comparison.budget(threat)
     ranked = standings(comparison, threat, budget)
@@ -261,7 +267,7 @@ def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
 
 
 def _direction(case: WorstCase, words: Wording) -> str:
-    """Each class apart: what an attacker wants is a recapture that passes."""
+    """Describe each class separately, because an attacker wants a recapture to pass."""
     if not all(case.total):
         return ""
     untouched, others = case.of_class(0), case.others
@@ -284,7 +290,7 @@ def _others(others: Sequence[Standing]) -> str:
 
 
 def _misled(ranked: Sequence[Standing], budget: float) -> str:
-    """The detector that one attack alone flatters most, if by much."""
+    """Describe the largest gap between one attack alone and the worst case, from 25 points up."""
     found = [
         (alone.share - s.worst.accuracy, s, name, alone)
         for s in ranked

@@ -1,4 +1,4 @@
-"""Pages: how templates are rendered, how pictures come into a page, and how it is printed."""
+"""Render pages from templates, embed pictures in them, and print them to PDF."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MEDIA_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
 
 def strict_environment(templates: Path = TEMPLATES) -> jinja2.Environment:
-    """For the templates in a folder: all is escaped, and what is not given is an error."""
+    """Return a Jinja environment that escapes all values and raises on undefined names."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates),
         autoescape=True,
@@ -31,12 +31,12 @@ def strict_environment(templates: Path = TEMPLATES) -> jinja2.Environment:
 
 
 def render(template: str, filters: Mapping[str, Callable[..., Any]], **content: Any) -> str:
-    """A page as text, which no file can fail to hold; it needs no other file and no network.
+    """Render a self-contained page as text that can always be encoded in UTF-8.
 
     Args:
-        template: Its file in the folder of templates.
-        filters: Beside those of jinja2.
-        content: What the template shows.
+        template: File name of the template in the templates folder.
+        filters: Filters in addition to those of Jinja.
+        content: Variables of the template.
     """
     environment = strict_environment()
     environment.filters |= filters
@@ -44,7 +44,10 @@ def render(template: str, filters: Mapping[str, Callable[..., Any]], **content: 
 
 
 def picture(folder: Path, name: str) -> str:
-    """An image file in or below a folder as a data URI; empty if it is gone, or elsewhere."""
+    """Return a PNG or JPEG file in or below a folder as a data URI.
+
+    The result is "" if the file is missing, unreadable, of another format or outside the folder.
+    """
     path = folder / name
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
@@ -57,16 +60,16 @@ def picture(folder: Path, name: str) -> str:
 
 
 def write_pdf(html_path: Path, out: Path) -> Path:
-    """Print a self-contained HTML page, such as that of `write_scan_report`, to PDF (A4).
+    """Print a self-contained HTML page, such as one of `write_scan_report`, to PDF (A4).
 
-    Nothing is fetched, neither from the network nor from other files; scripts are not run.
+    Nothing is loaded from the network or from other files, and scripts are not run.
 
     Args:
-        html_path: The page.
-        out: The PDF to write, all or nothing.
+        html_path: HTML page to print.
+        out: PDF file, written atomically.
 
     Raises:
-        RunError: The extra is not installed, or the page cannot be read or printed.
+        RunError: The extra pdf is not installed, or the page cannot be read or printed.
     """
     try:
         import plutoprint
@@ -90,7 +93,7 @@ def write_pdf(html_path: Path, out: Path) -> Path:
 
 def _book(plutoprint: Any, html: str) -> Any:
     class OnlyWhatIsInside(plutoprint.ResourceFetcher):  # type: ignore[misc]
-        """Lets through what an address holds itself."""
+        """Resource fetcher that allows only data: URLs."""
 
         def fetch_url(self, url: str) -> Any:
             if not url.startswith("data:"):
@@ -99,6 +102,6 @@ def _book(plutoprint: Any, html: str) -> Any:
 
     book = plutoprint.Book(plutoprint.PAGE_SIZE_A4)
     book.custom_resource_fetcher = OnlyWhatIsInside()
-    opened = re.sub(r"<details(?=[ >])", "<details open", html)  # paper cannot be opened
-    book.load_html(opened, base_url="file:///report.html")  # so that links inside it stay inside
+    opened = re.sub(r"<details(?=[ >])", "<details open", html)  # unfold all
+    book.load_html(opened, base_url="file:///report.html")  # keeps internal links internal
     return book

@@ -1,6 +1,6 @@
-"""The figures that the paper prints, to stand beside ours. Unit: per cent.
+"""The accuracies published in the paper, for comparison with ours. Unit: per cent.
 
-Source: Zhao et al. 2018, tables 1 to 3. `TGSM` in its tables is its least-likely-class method.
+Source: Zhao et al. 2018, tables 1 to 3. `TGSM` in the tables is the least-likely-class method.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables 1 to 3 in the layout of the paper, its own figures beside ours."""
+"""Tables 1 to 3 in the layout of the paper, with the paper's figures beside ours."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ Results = Sequence[EvaluationResult]
 
 
 def check_pairs(results: Results) -> tuple[list[EvaluationResult], list[EvaluationResult]]:
-    """Take apart results that come per size, the plain detector's and then the secure one's.
+    """Split results that alternate between the plain and the secure detector, size by size.
+
+    Returns:
+        Results of the plain detector and of the secure one, at the same sizes.
 
     Raises:
-        ValueError: The results do not come in such pairs.
+        ValueError: The results are not such pairs.
     """
     if not results or len(results) % 2:
         raise ValueError(f"pairs of results wanted, plain and secure; got {len(results)}")
@@ -34,13 +37,15 @@ def check_pairs(results: Results) -> tuple[list[EvaluationResult], list[Evaluati
 
 
 def reproduction_tables(results: Results) -> list[Table]:
-    """Tables 1, 2 and 3, one of attacks that the paper did not try, one with the classes apart.
+    """Return tables 1 to 3, one of attacks not in the paper, and one with separate classes.
+
+    Tables without rows are omitted.
 
     Args:
-        results: Per size the plain detector's and the secure one's, in that order.
+        results: For each size the result of the plain detector, then that of the secure one.
 
     Raises:
-        ValueError: The results do not come in such pairs.
+        ValueError: The results are not such pairs.
     """
     plain, secure = check_pairs(results)
     tables = [
@@ -54,7 +59,7 @@ def reproduction_tables(results: Results) -> list[Table]:
 
 
 def write_tables(folder: Path, results: Results) -> list[Path]:
-    """Write tables.md and tables.tex; return where they are."""
+    """Write tables.md and tables.tex and return their paths."""
     tables = reproduction_tables(results)
     paths = [folder / "tables.md", folder / "tables.tex"]
     texts = [*map(as_markdown, tables), provenance(results)]
@@ -64,7 +69,7 @@ def write_tables(folder: Path, results: Results) -> list[Path]:
 
 
 def provenance(results: Results) -> str:
-    """How the figures came about, in words for under the tables."""
+    """Return Markdown text, to go below the tables, on how the figures were obtained."""
     lines = [
         "Each cell: share of test crops judged rightly, after rounding to bytes; in brackets the "
         f"95 % interval, {_drawn(results)}; below, the paper's figure.",
@@ -85,7 +90,7 @@ def provenance(results: Results) -> str:
 
 
 def _drawn(results: Results) -> str:
-    """What the intervals of these results draw."""
+    """Return a phrase on whether the intervals resample groups or assume independence."""
     known = [result.group_count is not None for result in results]
     if all(known):
         return "for which scenes, else photographs, are drawn"
@@ -93,7 +98,10 @@ def _drawn(results: Results) -> str:
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
-    """Tables 1, 2 and 3 of any detectors; none without the paper's suite."""
+    """Return tables 1 to 3 for any detectors that went through the paper suite.
+
+    Tables without rows are omitted.
+    """
     tried = [(one, one.paper) for one in comparison.detectors if one.paper is not None]
     first = [
         (
@@ -121,13 +129,13 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
 
 
 def cell(result: EvaluationResult, attack: str, budget: float) -> Proportion | None:
-    """Judged rightly under an attack, or None where it was not measured."""
+    """Return the accuracy under one attack alone, or None if it was not measured."""
     found = single_of(result, attack, budget)
     return None if found is None else found.proportion
 
 
 def printed(value: float | None) -> Number | None:
-    """A figure of the paper, in per cent."""
+    """Return a figure of the paper, in per cent, as a table cell."""
     return None if value is None else Number(value=value)
 
 
@@ -223,7 +231,7 @@ def _compared(
 def _both(
     stub: tuple[str, str], result: EvaluationResult, role: str, attack: str
 ) -> list[tuple[Cell, ...]]:
-    """Our figures at each budget, and those of the paper."""
+    """Return a row with our accuracies at each budget and a row with the paper's."""
     theirs = paper.ATTACKED[role].get((result.side, attack), (None,) * len(BUDGETS))
     return [
         (*stub, "ours", *(cell(result, attack, budget) for budget in BUDGETS)),

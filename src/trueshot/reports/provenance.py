@@ -1,4 +1,4 @@
-"""How results were obtained: of which data and weights, at which cost, with which settings."""
+"""Provenance of results: data, weights, training cost, settings and commands."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MINUTE, _HOUR = 60, 3600
 
 
 def origin_table(comparison: Comparison) -> Table:
-    """A row for each result."""
+    """Return a table with one row per result: its file, images, data, weights and seed."""
     return Table(
         name=f"{comparison.slug}-results",
         title=f"The results. {comparison.title}",
@@ -39,7 +39,7 @@ def origin_table(comparison: Comparison) -> Table:
 
 
 def training_table(comparison: Comparison) -> Table:
-    """A row for each detector whose training is known."""
+    """Return a table with one row per detector whose recipe or training cost is known."""
     rows = [(one.name, *_training(one)) for one in comparison.detectors if one.recipe or one.cost]
     return Table(
         name=f"{comparison.slug}-training",
@@ -51,7 +51,7 @@ def training_table(comparison: Comparison) -> Table:
 
 
 def cost(one: DetectorResults) -> str | None:
-    """Of its training: time, and iterations."""
+    """Return time and iterations of the training as text, or None if both are unknown."""
     seconds, steps = one.cost.get("seconds"), iterations(one)
     parts = [] if seconds is None else [duration(seconds)]
     parts += [] if steps is None else [f"{steps:,} iterations"]
@@ -59,7 +59,7 @@ def cost(one: DetectorResults) -> str | None:
 
 
 def iterations(one: DetectorResults) -> int | None:
-    """Of its training: what was measured, or what the recipe says."""
+    """Return the iterations of the training, as measured or else from the recipe."""
     found = one.cost.get("iterations", _of(one.recipe, "schedule", "iterations"))
     if isinstance(found, int | float) and math.isfinite(found):
         return int(found)
@@ -67,7 +67,7 @@ def iterations(one: DetectorResults) -> int | None:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it."""
+    """Return a duration as text in seconds, minutes or hours."""
     if not math.isfinite(seconds):
         return "?"
     if seconds < _MINUTE:
@@ -78,7 +78,7 @@ def duration(seconds: float) -> str:
 
 
 def command(found: LoadedResult) -> str:
-    """What makes a result again, as far as it says so itself."""
+    """Return a command that reproduces a result, as far as its file tells."""
     result = found.result
     words = ["trueshot", "evaluate", f"{one_line(result.detector)}.safetensors"]
     suite = one_line(result.files.get("suite", found.suite))
@@ -93,7 +93,7 @@ def command(found: LoadedResult) -> str:
 
 
 def _aggregation_words(result: EvaluationResult) -> list[str]:
-    # evaluate calls such a detector NAME-mean-of-64px
+    # `evaluate` names a detector that aggregates crops NAME-mean-of-64px.
     found = re.search(r"-([a-z]+)-of-\d+px$", result.detector) if result.crop_side else None
     return ["--crop-aggregation", found[1]] if found else []
 

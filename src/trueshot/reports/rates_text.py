@@ -1,4 +1,4 @@
-"""Error rates as people count: of 100 photographs so many are called what they are."""
+"""Error rates in words, as numbers of photographs out of 100."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from trueshot.tasks import Wording
 
 
 def of_hundred(found: Measurement, words: Wording) -> str:
-    """What a measurement says of 100 photographs of either side, in a sentence each.
+    """Describe the verdicts on 100 photographs of each class, in one sentence per class.
 
-    Where rates are known for each kind of recapture, they are counted together, as those kinds
-    came in the measurement; else the rate is that of the kind that is missed most often.
+    If rates are known for each kind of recapture, they are pooled in the proportions of the
+    measurement; otherwise the rate is `apcer`, that of the kind missed most often.
     """
     first, other = words.verdicts
     sides = (
@@ -26,7 +26,7 @@ def of_hundred(found: Measurement, words: Wording) -> str:
 
 
 def pooled(measured: Sequence[Measurement]) -> Measurement:
-    """Measurements of one kind, such as those of several phones, as one on all photographs."""
+    """Pool measurements of one kind, such as those of several phones, over all photographs."""
 
     def rate(rates: Iterable[Rate | None]) -> Rate | None:
         known = [each for each in rates if each is not None]
@@ -50,7 +50,7 @@ def pooled(measured: Sequence[Measurement]) -> Measurement:
 
 
 def by_kind(found: Measurement, words: Wording) -> str:
-    """How many of 100 of each kind of recapture are missed; empty where kinds are not known."""
+    """Describe how many of 100 recaptures are missed for each kind; "" for fewer than two kinds."""
     if len(found.apcer_by_kind) < 2:
         return ""
     parts = [f"{sanitize(kind)} {_count(rate.value)}" for kind, rate in found.apcer_by_kind.items()]
@@ -58,10 +58,10 @@ def by_kind(found: Measurement, words: Wording) -> str:
 
 
 def parts_of_hundred(shares: Sequence[float]) -> list[int]:
-    """Whole numbers that add up to 100, each as near to its share as that allows.
+    """Return whole numbers that add up to 100, rounded by the largest-remainder method.
 
     Args:
-        shares: That add up to 1.
+        shares: Shares that add up to 1.
     """
     counts = [math.floor(100 * share) for share in shares]
     by_rest = sorted(range(len(counts)), key=lambda n: counts[n] - 100 * shares[n])

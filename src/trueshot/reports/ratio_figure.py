@@ -1,4 +1,4 @@
-"""Tippett plot and empirical cross-entropy of likelihood ratios, as lines of an SVG."""
+"""Tippett plot and empirical cross-entropy of likelihood ratios, as SVG lines."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from trueshot.reports.axes import Axes, joined
 Floats = npt.NDArray[np.float64]
 
 AXES = Axes(width=340, height=250, left=44, right=330, top=12, bottom=204)
-_LEAST = 1.0  # decades either way that a Tippett plot spans at least
-_ODDS = 2.0  # decades of prior odds either way
+_LEAST = 1.0  # decades: a Tippett plot spans at least this much to either side of 1
+_ODDS = 2.0  # decades: prior odds span this much to either side of 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,10 @@ class Trace:
     """A line.
 
     Args:
-        name: What it is, as the legend says.
-        tone: Class of the style sheet that gives the colour.
-        points: As `polyline` takes them.
-        dash: As `stroke-dasharray`.
+        name: Text in the legend.
+        tone: CSS class that sets the colour.
+        points: `points` attribute of an SVG `polyline`.
+        dash: Value of `stroke-dasharray`.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Lines on axes; ticks are (place, text)."""
+    """Lines and axis ticks as (place, text); `neutral` is the x coordinate of 1 (10^0)."""
 
     traces: tuple[Trace, ...]
     across: tuple[tuple[float, str], ...]
@@ -51,13 +51,13 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class RatioFigure:
-    """How good the ratios of one measurement are.
+    """Plots of the quality of the likelihood ratios of one measurement.
 
     Args:
-        name: What was measured.
-        tippett: Shares of each class whose ratio is at least so large.
-        cross_entropy: What is not known after hearing the ratios, in bits, by prior odds.
-        misleading: Shares of originals with a ratio above 1, and of recaptures with one below.
+        name: Name of the measured photographs.
+        tippett: Share of each class whose ratio is at least a given value.
+        cross_entropy: Empirical cross-entropy in bits against prior odds.
+        misleading: Share of originals with a ratio above 1, and of recaptures with one below 1.
     """
 
     name: str
@@ -67,9 +67,9 @@ class RatioFigure:
 
 
 def ratio_figures(card: Card) -> tuple[RatioFigure, ...]:
-    """Photographs like those calibrated, and all real ones together; nothing where none is known.
+    """Return figures for the clean measurement and for all real ones pooled, if they have ratios.
 
-    Real photographs are pooled with the weight of each measurement's photographs.
+    Real measurements are weighted by their numbers of photographs.
     """
     measured = [one for one in card.measured if one.ratios is not None]
     clean = [one for one in measured if one.kind == "clean"][:1]
@@ -102,7 +102,7 @@ def _figure(name: str, parts: Sequence[tuple[RatioSample, int]], card: Card) -> 
 
 
 def _pooled(parts: Iterable[tuple[Sequence[float], int]]) -> Floats:
-    """Samples of several measurements, each repeated until it weighs as its photographs do."""
+    """Pool samples, each resampled by quantiles to as many values as it has photographs."""
     given = [(np.array(values), count) for values, count in parts]
     return np.concatenate(
         [
@@ -146,7 +146,7 @@ def _cross_entropy(ratios: Floats, labels: npt.NDArray[np.int64]) -> Panel:
 
 
 def _steps(at: Floats, shares: Floats, reach: float) -> str:
-    """A line that falls behind each ratio."""
+    """Return a step line that falls just after each ratio."""
     xs = np.concatenate([[-reach], np.repeat(at, 2), [reach]])
     after = np.append(shares[1:], 0.0)
     ys = np.concatenate([[1.0], np.stack([shares, after], 1).ravel(), [0.0]])

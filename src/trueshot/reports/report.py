@@ -1,4 +1,4 @@
-"""A security report: what it says of each comparison, in order, and the files it is written to."""
+"""Security report and leaderboard: their content for each comparison, and the files written."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class DoubtEntry:
     """A doubt about a detector.
 
     Args:
-        name: Of the doubt.
-        finding: What raises it.
-        meaning: What it means.
+        name: Name of the doubt.
+        finding: Observation that raises it.
+        meaning: Meaning of this kind of doubt.
         evidence: Figures by name.
     """
 
@@ -64,12 +64,12 @@ class DoubtEntry:
 
 @dataclass(frozen=True, kw_only=True)
 class Headline:
-    """A figure in large.
+    """A figure shown in large type at the top of the page.
 
     Args:
-        detector: Whose; its number is the colour.
-        what: What was done to the images.
-        share: Prediction rightly; None where it was not measured.
+        detector: The detector; its number determines the colour.
+        what: Condition of the images, such as "without an attack".
+        share: Accuracy; None if it was not measured.
     """
 
     detector: DetectorResults
@@ -79,12 +79,12 @@ class Headline:
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """Everything said of one comparison.
+    """The content of the report for one comparison.
 
     Args:
-        comparison: Of which detectors.
-        doubts: Per detector that a suite has attacked; empty where none was raised.
-        panels: Pictures, per detector.
+        comparison: Comparison of detectors.
+        doubts: Doubts for each detector that a suite attacked; an empty list if there are none.
+        panels: Panels of example images for each detector.
     """
 
     comparison: Comparison
@@ -93,33 +93,33 @@ class Section:
 
     @property
     def verdict(self) -> Statement:
-        """In words."""
+        """Verdict on the comparison in words."""
         return verdict(self.comparison)
 
     @property
     def first(self) -> Table:
-        """One attack, and the worst case."""
+        """Table of each attack alone and of the worst case."""
         return first_table(self.comparison)
 
     @property
     def worst(self) -> list[tuple[str, Chart, Table]]:
-        """Per threat model of the strong suite its name, its chart and its table."""
+        """Name, chart and table of each threat model of the strong suite."""
         return [self._worst(t) for t in self.comparison.threats if t in (LINF, L2)]
 
     @property
     def sent(self) -> list[tuple[str, Chart, Table]]:
-        """The same per thing that the attacked file goes through."""
+        """Name, chart and table of each channel, such as JPEG, that attacked files go through."""
         return [self._worst(t) for t in self.comparison.threats if t not in (LINF, L2)]
 
     @property
     def trials(self) -> list[tuple[str, Table]]:
-        """Every trial, per detector."""
+        """Table of all trials for each detector that has any, with its name."""
         found = [(one.name, trial_table(self.comparison, one)) for one in self.detectors]
         return [(name, table) for name, table in found if table.rows]
 
     @property
     def further_tables(self) -> dict[str, Table]:
-        """Further tables by what they are about; those with nothing to say are left out."""
+        """Further tables by topic; tables without rows are omitted."""
         found = {
             "attacks": price_table(self.comparison),
             "everyday": everyday_table(self.comparison),
@@ -131,27 +131,27 @@ class Section:
 
     @property
     def files(self) -> list[Table]:
-        """Before the file and after it."""
+        """Tables of worst cases before and after saving to a file."""
         return file_tables(self.comparison)
 
     @property
     def notes(self) -> dict[str, list[str]]:
-        """What has to be known of how results were obtained, by detector."""
+        """Notes on how results were obtained, by detector."""
         return {one.name: one.notes for one in self.detectors if one.notes}
 
     @property
     def paper(self) -> list[Table]:
-        """Tables 1 to 3 beside the paper's own."""
+        """Tables 1 to 3 with the paper's figures beside ours."""
         return comparison_tables(self.comparison)
 
     @property
     def undoubted(self) -> list[str]:
-        """Detectors that were attacked, and about which no doubt is recorded."""
+        """Names of attacked detectors without a recorded doubt."""
         return [name for name, doubts in self.doubts.items() if not doubts]
 
     @property
     def all_tables(self) -> list[Table]:
-        """All tables, in order."""
+        """All tables that have rows, in order."""
         tables = self.further_tables
         last = [tables.pop(name) for name in ("results", "training") if name in tables]
         worst = [table for _, _, table in [*self.worst, *self.sent]]
@@ -161,29 +161,32 @@ class Section:
 
     @property
     def detectors(self) -> Sequence[DetectorResults]:
-        """Its detectors."""
+        """Detectors of the comparison."""
         return self.comparison.detectors
 
     @property
     def commands(self) -> list[str]:
-        """What makes the results again, each once."""
+        """Commands that reproduce the results, without duplicates."""
         return list(dict.fromkeys(command(found) for found in self._results))
 
     @property
     def recipes(self) -> dict[str, Mapping[str, Any]]:
-        """Settings of the trainings, by detector."""
+        """Training recipes that are known, by detector."""
         return {one.name: one.recipe for one in self.detectors if one.recipe}
 
     @property
     def versions(self) -> list[str]:
-        """Of the libraries that computed, each set of them once."""
+        """Library versions behind the results, each distinct set once, as text."""
         sets = (found.result.versions for found in self._results)
         told = (", ".join(f"{name} {number}" for name, number in each.items()) for each in sets)
         return list(dict.fromkeys(filter(None, told)))
 
     @property
     def headlines(self) -> list[Headline]:
-        """Four figures: of the weakest and of the best detector, clean and in the worst case."""
+        """Clean and worst-case accuracy in L∞ of the weakest and of the best detector.
+
+        There are four figures, or two if only one detector is ranked, or none.
+        """
         budget = self.comparison.budget(LINF)
         ranked = standings(self.comparison, LINF, budget)
         few = [ranked[-1], ranked[0]] if len(ranked) > 1 else ranked
@@ -206,7 +209,7 @@ class Section:
 
 
 def _curve(one: DetectorResults, threat: str) -> Curve:
-    """Its worst cases; when colours are used up, dashes tell detectors apart."""
+    """Return the worst cases as a curve; dashes distinguish detectors once colours run out."""
     return Curve(
         name=one.name,
         tone=f"c{one.number % COLOURS}",
@@ -216,11 +219,11 @@ def _curve(one: DetectorResults, threat: str) -> Curve:
 
 
 def sections_of(comparisons: Sequence[Comparison], meanings: Mapping[str, str]) -> list[Section]:
-    """A section for each comparison.
+    """Return a section for each comparison.
 
     Args:
-        comparisons: In the order of the report.
-        meanings: What each doubt means, by its name.
+        comparisons: Comparisons in the order of the report.
+        meanings: Meaning of each doubt, by its name.
     """
     return [
         Section(
@@ -252,15 +255,15 @@ def _doubts_of(one: DetectorResults, meanings: Mapping[str, str]) -> list[DoubtE
 def write_report(
     findings: Findings, out: Path, meanings: Mapping[str, str]
 ) -> tuple[list[Path], list[str]]:
-    """Write report.html, report.md, report.tex, and each table as a CSV file below tables/.
+    """Write report.html, report.md, report.tex, and each table as a CSV file in tables/.
 
     Args:
-        findings: Results, and what was passed over.
-        out: Folder of the report.
-        meanings: What each doubt means, by its name.
+        findings: Results, and sentences on files that were skipped.
+        out: Output folder.
+        meanings: Meaning of each doubt, by its name.
 
     Returns:
-        The files, and one sentence for each file, example or picture that was passed over.
+        Paths of the files, and one sentence for each file, example or picture that was skipped.
     """
     sections = sections_of(comparisons_of(findings.results), meanings)
     pictures = [fault for c in sections for each in c.panels.values() for fault in each.faults]
@@ -291,7 +294,7 @@ def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
 
 
 def page(sections: Sequence[Section], faults: Sequence[str]) -> str:
-    """The page; it needs no other file and no network."""
+    """Return the report as a self-contained HTML page."""
     filters: dict[str, Callable[..., Any]] = {
         "attack": attack_name,
         "threat": threat_name,
@@ -350,5 +353,5 @@ def _origin_in_markdown(section: Section) -> list[str]:
 
 
 def _told(table: Table, picture: Path) -> str:
-    """A table and its plot, as Markdown."""
+    """Return a table and its plot as Markdown."""
     return f"{as_markdown(table)}\n\n![{in_markdown(table.title)}]({picture.name})\n"

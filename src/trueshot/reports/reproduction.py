@@ -1,4 +1,4 @@
-"""The page of a reproduction: what it holds, size by size, from results.json alone."""
+"""The HTML page of a reproduction: its content, size by size, made from results.json alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trueshot.reports.table import Cell as TableCell
 from trueshot.reports.table import Number, Table
 
 PAPER_ITERATIONS = 100_000
-STARTED = "Training began with the weights of a smaller size"  # so begins a note that says so
+STARTED = "Training began with the weights of a smaller size"  # start of that note
 _SHARE = "Per cent of test crops judged rightly; small: the 95 % interval."
 _NOTHING_SHOWN: dict[str, Any] = {
     "figure_2": [],
@@ -49,14 +49,15 @@ _SPLITS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """All that the page says of one size of crops.
+    """The content of the page for one crop size.
 
     Args:
-        side: Pixels.
+        side: Height and width of the crops in pixels.
         detectors: Results by role: `plain`, `secure`.
-        shown: Examples: names of image files, verdicts, facts of the data; every kind is there.
-        command: What makes these results.
-        limits: What narrows them.
+        shown: Examples: names of image files, verdicts and facts about the data; every key is
+            present, with None or an empty list if there are no examples of that kind.
+        command: Command that reproduces the results.
+        limits: Limitations of the results, as sentences.
     """
 
     side: int
@@ -67,19 +68,19 @@ class Size:
 
     @property
     def split(self) -> str:
-        """What its split keeps whole, in words."""
+        """Description of what the split keeps in one part."""
         name = self.detectors["plain"].split_by
         return _SPLITS.get(name, f"by {name}")
 
     @property
     def attacks(self) -> list[str]:
-        """Those that either detector went through."""
+        """Names of the attacks run on either detector."""
         cells = (found for result in self.detectors.values() for found in result.singles())
         return [name for name in dict.fromkeys(found.attack for found in cells) if name != CLEAN]
 
     @property
     def further_attacks(self) -> list[str]:
-        """Those of them that the paper did not try."""
+        """Names of the attacks that are not in the paper."""
         return [name for name in self.attacks if name not in ATTACK_NAMES]
 
     @property
@@ -89,12 +90,12 @@ class Size:
 
     @property
     def further_chart(self) -> Chart:
-        """Curves under the other attacks beside FGSM."""
+        """Curves under FGSM and the attacks that are not in the paper."""
         return _chart(self.detectors, ["fgsm", *self.further_attacks])
 
     @property
     def collapse_table(self) -> Table:
-        """The plain detector under the paper's attacks."""
+        """Table of the plain detector under the paper's attacks."""
         budgets, plain = self.budgets(["fgsm"]), self.detectors["plain"]
         return Table(
             name="plain",
@@ -109,7 +110,7 @@ class Size:
 
     @property
     def attacked_table(self) -> Table:
-        """Tables 2 and 3: each attack of the paper at each budget, ours beside the paper's."""
+        """Tables 2 and 3: each of the paper's attacks at each budget, ours and the paper's."""
         rows: list[tuple[TableCell, ...]] = []
         for attack in (name for name in self.attacks if name in ATTACK_NAMES):
             for budget in self.budgets([attack]):
@@ -131,7 +132,7 @@ class Size:
 
     @property
     def further_table(self) -> Table:
-        """Attacks that the paper did not try, beside FGSM."""
+        """Table of FGSM and the attacks that are not in the paper."""
         attacks = ["fgsm", *self.further_attacks]
         columns = [(role, name) for role in self.detectors for name in attacks]
         return Table(
@@ -147,7 +148,7 @@ class Size:
 
     @property
     def training_table(self) -> Table:
-        """How both detectors were trained."""
+        """Table of how both detectors were trained."""
         return Table(
             name="trainings",
             title="The two trainings",
@@ -161,35 +162,35 @@ class Size:
 
     @property
     def works(self) -> narrative.Statement:
-        """Of section 1."""
+        """Statement of section 1: whether the plain detector has learnt the task."""
         return narrative.works(self.detectors["plain"])
 
     @property
     def collapse(self) -> narrative.Statement:
-        """Of section 2."""
+        """Statement of section 2: the plain detector under FGSM at one level."""
         return narrative.collapse(self.detectors["plain"])
 
     @property
     def defence(self) -> narrative.Statement:
-        """Of section 3."""
+        """Statement of section 3: gain and cost of the paper's defence."""
         return narrative.defence(self.detectors["plain"], self.detectors["secure"])
 
     @property
     def truth(self) -> narrative.Statement:
-        """Of section 4."""
+        """Statement of section 4: how the defence holds under PGD."""
         return narrative.truth(self.detectors["plain"], self.detectors["secure"])
 
     def cell(self, role: str, attack: str, budget: float) -> Proportion | None:
-        """Judged rightly, or None where it was not measured."""
+        """Return the accuracy under an attack, or None if it was not measured."""
         return cell(self.detectors[role], attack, budget)
 
     def budgets(self, attacks: Sequence[str]) -> list[float]:
-        """All budgets at which either detector went through any of these attacks."""
+        """Return all budgets at which either detector was attacked with any of these attacks."""
         cells = (found for result in self.detectors.values() for found in result.singles())
         return sorted({found.budget for found in cells if found.attack in attacks})
 
     def triples(self, role: str, attack: str) -> list[Mapping[str, Any]]:
-        """Clean, noise and attacked, of a detector under an attack."""
+        """Return the examples (clean, noise, attacked) of a detector under an attack."""
         name = self.detectors[role].detector
         wanted = [
             t for t in self.shown["triples"] if (t["detector"], t["attack"]) == (name, attack)
@@ -198,30 +199,30 @@ class Size:
 
 
 def sizes_of(results: Sequence[EvaluationResult], examples: Mapping[str, Any]) -> list[Size]:
-    """Everything the page says, a `Size` for each pair of results.
+    """Return the content of the page: a `Size` for each pair of results.
 
     Args:
-        results: Per size the plain detector's and the secure one's, in that order.
-        examples: By size, as results.json has them; older files have fewer kinds of them.
+        results: For each size the result of the plain detector, then that of the secure one.
+        examples: Examples by size as in results.json; older files contain fewer kinds.
 
     Raises:
-        ValueError: The results do not come in such pairs.
+        ValueError: The results are not such pairs.
     """
     pairs = zip(*check_pairs(results), strict=True)
     return [_size(plain, secure, examples.get(str(plain.side), {})) for plain, secure in pairs]
 
 
 def write_page(out: Path) -> Path:
-    """Render `page.html` from `results.json` and the image files that it names.
+    """Write `page.html` from `results.json` and the image files that it names.
 
-    The page needs no other file and no network: images are inside it. Results that were written
-    before there were pages have fewer pictures.
+    The page is self-contained: images are embedded. Pages of results from older versions have
+    fewer pictures.
 
     Args:
-        out: Folder of the experiments, as `reproduce` left it.
+        out: Folder of the experiments, as written by `reproduce`.
 
     Raises:
-        RunError: results.json is missing, damaged, or holds no pairs of results.
+        RunError: results.json is missing or damaged, or its results are not pairs.
     """
     path = out / "results.json"
     results, examples = load_experiments(path)
@@ -280,7 +281,7 @@ def _clean_table(sizes: Sequence[Size]) -> Table:
 
 
 def _chart(detectors: Mapping[str, EvaluationResult], attacks: Sequence[str]) -> Chart:
-    """Accuracy against budget; a colour for each detector, dashes for each attack."""
+    """Lay out accuracy against budget: colours distinguish detectors, dashes attacks."""
     curves = [
         Curve(
             name=f"{role}, {attack_name(attack)}",
@@ -303,7 +304,7 @@ def _points(result: EvaluationResult, attack: str) -> tuple[tuple[float, Proport
 def _both(
     role: str, result: EvaluationResult, attack: str, budget: float
 ) -> tuple[Proportion | None, Number | None]:
-    """Our figure and the paper's."""
+    """Return our accuracy and the paper's, each None if unknown."""
     figures = paper.ATTACKED[role].get((result.side, attack), ())
     theirs = dict(zip(BUDGETS, figures, strict=False)).get(budget)
     return cell(result, attack, budget), printed(theirs)
@@ -328,7 +329,7 @@ def _iterations(result: EvaluationResult) -> int | None:
 def _command(
     plain: EvaluationResult, secure: EvaluationResult, data: Mapping[str, Any] | None
 ) -> str:
-    """What makes these results again, as far as they say so themselves."""
+    """Return a command that reproduces these results, as far as they tell."""
     words = ["trueshot", "reproduce", str(data["folder"]) if data else "DATASET"]
     words += ["--out", "OUT", "--size", str(plain.side)]
     for role, result, default in (("plain", plain, "yang"), ("secure", secure, "secure")):
@@ -348,7 +349,7 @@ def _command(
 
 
 def _limits(plain: EvaluationResult, data: Mapping[str, Any] | None) -> list[str]:
-    """What narrows these results, as far as they say so themselves."""
+    """Return the limitations of these results, as far as they tell."""
     side, iterations = plain.side, _iterations(plain)
     limits = [
         f"Crops of {side} × {side} pixels, judged without the rest of the photograph; the "

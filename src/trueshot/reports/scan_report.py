@@ -1,4 +1,4 @@
-"""The report of a scan: one HTML page that holds everything it shows and asks for nothing."""
+"""The report of a scan: a self-contained HTML page that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ ROWS_AT_ONCE = 100
 MOST_ROWS = 10_000
 MOST_BYTES = 48 * 2**20
 
-_ROW = 700  # bytes of a row of the table besides what it is found by, about
+_ROW = 700  # bytes of a table row without its searchable texts, approximately
 _MOST_REASONS = 500
 _AT_BOUND = 1e-6
-_FRAME = 6000  # bytes of a card besides its pictures, about
+_FRAME = 6000  # bytes of a card without its pictures, approximately
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
     0: "no file got a verdict that was asked about",
@@ -78,13 +78,13 @@ _EXIT = {
 
 @dataclass(frozen=True, kw_only=True)
 class ScanReport:
-    """A report.
+    """A report and its size.
 
     Args:
-        html: The page, in UTF-8.
-        files: In the results.
-        rows: Of them in the table.
-        cards: Of them with a picture and findings of their own.
+        html: The page in UTF-8.
+        files: Number of files in the results.
+        rows: Number of files in the table.
+        cards: Number of files with a card of pictures and findings.
     """
 
     html: bytes
@@ -96,7 +96,7 @@ class ScanReport:
 def write_scan_report(
     records: Iterable[Mapping[str, Any]], card: Card, out: Path, **said: Any
 ) -> ScanReport:
-    """Make the report of a scan, as `scan_report` does, and write it: all or nothing."""
+    """Make the report of a scan with `scan_report` and write it atomically."""
     made = scan_report(records, card, **said)
     write_atomically(out, made.html)
     return made
@@ -119,32 +119,32 @@ def scan_report(
     most_rows: int = MOST_ROWS,
     most_bytes: int = MOST_BYTES,
 ) -> ScanReport:
-    """Make the report of a scan from its records; nothing is judged again.
+    """Make the report of a scan from its records, without running the detector again.
 
     Args:
-        records: As in the results file (`Verdict.as_record`), read once, in any order.
-        card: Of the detector.
-        bundle_sha256: Of the detector's file.
-        explanations: By SHA-256 of the image file; only those that are shown are asked for, so a
-            mapping that reads them one by one will do. It may raise ValueError for a damaged one.
-        thumbnails: Small pictures for the rows, as `row_thumbnail` makes them, by the same; those
-            that are missing are made of explanations, where there is one.
-        versions: Of the libraries that judged.
-        settings: Of the scan, by name, such as "runtime" or "seconds for each file".
-        asked: What was to be scanned, as it was given.
-        results: Where the full results are, as the reader is to be told.
-        exit_status: Of the scan.
-        made: When; now if not given.
-        most_cards: So many images have a picture and findings of their own: recaptured ones
+        records: Records of the results file (`Verdict.as_record`) in any order, read once.
+        card: Card of the detector.
+        bundle_sha256: SHA-256 of the detector's file.
+        explanations: Explanations by SHA-256 of the image file. Only those for cards are looked
+            up, so the mapping may load them lazily; it may raise ValueError for a damaged one.
+        thumbnails: Thumbnails for the rows, as made by `row_thumbnail`, by SHA-256 of the image
+            file; for images with a card, missing ones are made from their explanations.
+        versions: Versions of the libraries used in the scan.
+        settings: Settings of the scan by name, such as "runtime" or "seconds for each file".
+        asked: Files and folders to scan, as they were given.
+        results: Location of the full results, as shown to the reader.
+        exit_status: Exit status of the scan.
+        made: Time of the report; now by default.
+        most_cards: Maximum number of images with a card of pictures and findings: recaptured ones
             first, then undecided ones, then originals.
-        most_rows: So many files stand in the table.
-        most_bytes: About so large the page may become; there are fewer cards then.
+        most_rows: Maximum number of files in the table.
+        most_bytes: Approximate maximum size of the page, kept by showing fewer cards.
 
     Returns:
-        The page. The same records, explanations and moment give the same bytes.
+        The report. The same arguments, including `made`, give the same bytes.
 
     Raises:
-        RunError: A record is none.
+        RunError: A record has no file or no valid verdict.
     """
     summary = summarise(records, histogram_for(card), most_rows, card.decides)
     folder = common_folder([row.file for row in summary.rows])
@@ -188,12 +188,12 @@ def scan_report(
 
 
 def _below(row: Row, folder: str) -> Row:
-    """The same with the name of its file below the folder that all have in common."""
+    """Return the row with its file name relative to the common folder."""
     return replace(row, file=row.file.removeprefix(folder))
 
 
 def _small(explanation: Explanation | None) -> bytes:
-    """A thumbnail for rows, made of that of a card; nothing if there is none, or a damaged one."""
+    """Return a row thumbnail made from an explanation's; empty if missing or damaged."""
     if explanation is None:
         return b""
     try:
@@ -203,24 +203,24 @@ def _small(explanation: Explanation | None) -> bytes:
 
 
 def _identity(summary: Summary, bundle_sha256: str, made: datetime | None) -> str:
-    """Tells this report from others where a browser keeps notes."""
+    """Return a key for this report under which the browser stores the reader's notes."""
     told = [str(made), bundle_sha256, *(f"{row.number} {row.sha256}" for row in summary.rows)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
 def _encoded(picture: bytes) -> int:
-    """What a picture takes in the page, as base64."""
+    """Return the size of a picture in bytes when encoded as base64."""
     return 4 * (len(picture) + 2) // 3
 
 
 def _row_bytes(row: Row) -> int:
-    """What a row takes in the page, about."""
+    """Return the approximate size of a table row in bytes."""
     found_by = (row.file, row.sha256, row.reason, *row.notes)
     return _ROW + sum(map(len, found_by))
 
 
 def _facts(card: Card) -> dict[str, Any]:
-    """What the text of the page depends on."""
+    """Return the facts about the detector that the text of the page depends on."""
     data = card.calibrated_on
     named = f"{data.name} {' '.join(card.limits)}".lower() if data else ""
     kinds = ("clean", "attacked", "everyday", "real")
@@ -238,7 +238,10 @@ def _facts(card: Card) -> dict[str, Any]:
 
 
 def _hundreds(card: Card) -> Iterator[tuple[str, str, str]]:
-    """Measurements without an attacker in words: real photographs, all and by source, first."""
+    """Yield name, error rates in words, and rates by kind of each measurement without an attack.
+
+    Real photographs come before clean ones; several of one kind are preceded by their total.
+    """
     for kind in ("real", "clean"):
         measured = [found for found in card.measured if found.kind == kind]
         for found in [pooled(measured), *measured] if len(measured) > 1 else measured:
@@ -247,7 +250,7 @@ def _hundreds(card: Card) -> Iterator[tuple[str, str, str]]:
 
 
 def _names(card: Card) -> dict[str, str]:
-    """What each kind of verdict is called."""
+    """Return the name of each kind of verdict."""
     first, other = (sanitize(word) for word in card.words.verdicts)
     names = {FIRST: first, OTHER: other, UNDECIDED: UNDECIDED, FAILED: "not judged"}
     return {kind: name[:1].upper() + name[1:] for kind, name in names.items()}
@@ -265,7 +268,7 @@ def _page(**content: Any) -> str:
 
 
 def _hash(text: str) -> str:
-    """Permission in a policy for exactly this text."""
+    """Return the hash source of a text for a Content-Security-Policy."""
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
 
@@ -292,16 +295,16 @@ def _filters() -> dict[str, Callable[..., Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageCard:
-    """One image of a report.
+    """The card of one image in a report.
 
     Args:
-        row: Its record.
-        explanation: None if none was kept; the pictures are then missing.
-        verdict: In a sentence.
-        findings: The likelihood ratio in words, or why there is none; empty for none.
-        caution: Why the likelihood ratio must not be relied on; empty if nothing speaks against.
-        evidence: Kinds of evidence, for detectors that join several.
-        small: The photograph as small as rows show it; empty if it is not known.
+        row: Record of the image.
+        explanation: Explanation of the verdict; None if none was kept, so there are no pictures.
+        verdict: Verdict in a sentence.
+        findings: Sentences on the likelihood ratio, or on why there is none.
+        caution: Why the likelihood ratio must not be relied on; empty if there is no objection.
+        evidence: Kinds of evidence, for detectors that combine several.
+        small: Row thumbnail of the photograph; empty if there is none.
     """
 
     row: Row
@@ -314,8 +317,8 @@ class ImageCard:
 
     @property
     def picture_bytes(self) -> int:
-        """What its pictures take in the page, as base64."""
-        pictures = [*_pictures(self.explanation), self.small, self.small]  # in the row, too
+        """Total size of its pictures in bytes as base64."""
+        pictures = [*_pictures(self.explanation), self.small, self.small]  # also in the row
         if self.evidence is not None and self.evidence.figure is not None:
             pictures += [self.evidence.figure.window, self.evidence.figure.spectrum]
         return sum(map(_encoded, pictures))
@@ -328,7 +331,7 @@ def image_cards(
     most: int,
     most_bytes: int,
 ) -> list[ImageCard]:
-    """The first so many images that fit into so many bytes."""
+    """Return cards for the first `most` images, as far as `most_bytes` allows."""
     found: list[ImageCard] = []
     room = most_bytes
     for row in rows:
@@ -343,7 +346,7 @@ def image_cards(
 
 
 def image_card(row: Row, explanation: Explanation | None, card: Card) -> ImageCard:
-    """Put the record of one image into words."""
+    """Make the card of one image from its record."""
     return ImageCard(
         row=row,
         explanation=explanation,
@@ -362,16 +365,16 @@ def _evidence(row: Row, explanation: Explanation | None, card: Card) -> Evidence
 
 
 def data_uri(picture: bytes) -> str:
-    """A JPEG, PNG or WebP as an address that holds it."""
+    """Return a JPEG, PNG or WebP picture as a data URI."""
     kind = _TYPES[picture[:2]]
     return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
 def rests_on_score(row: Row, card: Card) -> bool:
-    """Whether the verdict is what the thresholds make of the score, and nothing else speaks.
+    """Whether the verdict follows from the score and the thresholds alone.
 
-    The record's reason tells: a photograph unlike those calibrated may have a score between the
-    thresholds, too. Only where a record gives no reason the thresholds are asked.
+    The reason in the record decides, because a photograph unlike the calibration data may also
+    have a score between the thresholds. Only without a reason is the score compared with them.
     """
     if row.verdict != UNDECIDED or row.reason:
         return row.verdict != UNDECIDED or row.reason == BETWEEN_THRESHOLDS
@@ -431,7 +434,7 @@ def _at_bound(log10_lr: float, card: Card) -> bool:
 def _explanation(explanations: Mapping[str, Explanation], sha256: str) -> Explanation | None:
     try:
         return explanations.get(sha256) if sha256 else None
-    except ValueError:  # a damaged one: the findings stand without it
+    except ValueError:  # damaged; the card is shown without it
         return None
 
 
@@ -444,6 +447,6 @@ def _pictures(explanation: Explanation | None) -> list[bytes]:
 
 
 def hypotheses(card: Card) -> tuple[str, str]:
-    """The two propositions, H1 and H2, as sentences."""
+    """Return the two propositions, H1 and H2, as sentences."""
     first, second = (text[0].upper() + text[1:] + "." for text in propositions(card.words))
     return first, second

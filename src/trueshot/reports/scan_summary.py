@@ -1,4 +1,4 @@
-"""What the records of a scan add up to: counts, the rows there is room for, a histogram."""
+"""Summary of a scan's records: counts, the most important rows, and a histogram."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from trueshot.tasks.task import FAILED, UNDECIDED
 
 OTHER, FIRST = "other", "class-0"
 WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
-"""Kinds of verdicts in the order in which an analyst wants them: not of class 0, …, of class 0."""
+"""Kinds of verdicts in order of interest: not class 0, undecided, not judged, class 0."""
 
-_LONGEST = 1000  # characters of a name, reason or note
+_LONGEST = 1000  # maximum length in characters of a name, reason or note
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A record of the results, made safe to show; see `scanning.Verdict` for the fields.
+    """A record of the results, sanitised for display; see `scanning.Verdict` for the fields.
 
     Args:
-        number: Of the record in the results, from 1.
-        kind: Of verdict: one of `WORDS`.
+        number: Number of the record in the results, from 1.
+        kind: Kind of verdict, one of `WORDS`.
     """
 
     number: int
@@ -55,17 +55,18 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """A scan as a whole.
+    """A whole scan.
 
     Args:
-        counts: Files by kind of verdict; all four are there.
-        rows: Those there is room for, by kind as in `WORDS`, within a kind the highest score
-            first; those without a score as they came.
-        histogram: Over all files that have a likelihood ratio (or a score, without calibration).
-        seconds: Of all files together.
-        reasons: Files by why they were not decided or not judged, the most frequent first; reasons
-            that differ in their figures alone are one.
-        detectors: Detectors that the records name.
+        counts: Number of files for each of the four kinds of verdict.
+        rows: Rows that are kept, by kind in the order of `WORDS`; within a kind the highest score
+            first, then rows without a score in the order of the records.
+        histogram: Histogram over all files with a likelihood ratio (or, without calibration, with
+            a score).
+        seconds: Total time of all files.
+        reasons: Reasons given for verdicts or failures with their number of files, most frequent
+            first; reasons that differ only in their numbers are merged.
+        detectors: Detectors named in the records.
     """
 
     counts: Mapping[str, int]
@@ -77,11 +78,11 @@ class Summary:
 
     @property
     def total(self) -> int:
-        """All files."""
+        """Number of files."""
         return sum(self.counts.values())
 
     def of(self, *kinds: str) -> tuple[Row, ...]:
-        """The rows with verdicts of these kinds, in this order."""
+        """Return the rows with verdicts of these kinds, in the order of the kinds."""
         return tuple(row for kind in kinds for row in self.rows if row.kind == kind)
 
 
@@ -91,16 +92,16 @@ def summarise(
     most_rows: int,
     task: Task = RECAPTURE,
 ) -> Summary:
-    """Read records once, keeping no more of them than there is room for.
+    """Summarise records in one pass, keeping a limited number of rows.
 
     Args:
-        records: As in the results file, in any order.
-        histogram: An empty one.
-        most_rows: So many rows are kept.
-        task: In whose words the verdicts are.
+        records: Records of the results file, in any order.
+        histogram: Empty histogram to fill.
+        most_rows: Maximum number of rows to keep.
+        task: Task whose words the verdicts use.
 
     Raises:
-        RunError: A record has no file or no verdict.
+        RunError: A record has no file or no valid verdict.
     """
     best: dict[str, list[tuple[float, int, Row]]] = {word: [] for word in WORDS}
     counts = dict.fromkeys(WORDS, 0)
@@ -128,10 +129,10 @@ def summarise(
 
 
 def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Row:
-    """One record, made safe to show.
+    """Return one record, sanitised for display.
 
     Raises:
-        RunError: It has no file or no verdict.
+        RunError: The record has no file or no valid verdict.
     """
     first, *others = task.verdict_words
     kinds = {first: FIRST, UNDECIDED: UNDECIDED, FAILED: FAILED, **dict.fromkeys(others, OTHER)}
@@ -186,19 +187,19 @@ def _whole(value: object) -> int | None:
 
 BINS = 36
 AXES = Axes(width=720, height=272, left=46, right=706, top=68, bottom=220)
-ORDER = (FIRST, UNDECIDED, OTHER)  # from the axis up
-_SCORES = 10.0  # without calibration, scores up to here either way
-_ROOM = 0.15  # of log10, so that bounds of a poor calibration still span something
+ORDER = (FIRST, UNDECIDED, OTHER)  # stacked from the axis up
+_SCORES = 10.0  # without calibration the axis spans scores from -10 to 10
+_ROOM = 0.15  # minimum log10 span to either side of 0, for calibrations with narrow bounds
 
 
 @dataclass(kw_only=True)
 class Histogram:
-    """Counts by bin and verdict; values beyond the ends count into the outermost bins.
+    """Counts by bin and verdict; values beyond the ends are counted in the outermost bins.
 
     Args:
-        low: Where the first bin begins: log10 of the likelihood ratio, or a score.
-        high: Where the last one ends.
-        is_calibrated: Whether it is about likelihood ratios.
+        low: Lower edge of the first bin: log10 of the likelihood ratio, or a score.
+        high: Upper edge of the last bin.
+        is_calibrated: Whether the values are log10 likelihood ratios rather than scores.
     """
 
     low: float
@@ -207,29 +208,29 @@ class Histogram:
     counts: dict[str, list[int]] = field(default_factory=lambda: {w: [0] * BINS for w in ORDER})
 
     def add(self, verdict: str, value: float | None) -> None:
-        """Count one file; one without a value, and one that was not judged, is passed over."""
+        """Count one file, unless it has no value or was not judged."""
         if value is not None and verdict in self.counts:
             self.counts[verdict][self.bin_of(value)] += 1
 
     def bin_of(self, value: float) -> int:
-        """The bin of a value; one on an edge belongs to the bin above."""
+        """Return the bin of a value; a value on an edge belongs to the bin above."""
         place = math.floor((value - self.low) / (self.high - self.low) * BINS)
         return min(max(place, 0), BINS - 1)
 
     @property
     def total(self) -> int:
-        """All that were counted."""
+        """Number of files counted."""
         return sum(map(sum, self.counts.values()))
 
     def edges(self, number: int) -> tuple[float, float]:
-        """Where a bin begins and ends."""
+        """Return the lower and the upper edge of a bin."""
         step = (self.high - self.low) / BINS
         return self.low + number * step, self.low + (number + 1) * step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A part of a column, in units of the SVG."""
+    """One verdict's part of a stacked column, in units of the SVG."""
 
     verdict: str
     across: float
@@ -240,7 +241,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A vertical line with its words, which stand left or right of it."""
+    """A vertical line with a label to its left or right."""
 
     across: float
     words: str
@@ -249,7 +250,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A histogram laid out; ticks are (place, text), rows (from, to, count by `ORDER`…)."""
+    """Layout of a histogram: ticks are (place, text), rows (from, to, counts as in `ORDER`)."""
 
     bars: tuple[Bar, ...]
     across: tuple[tuple[float, str], ...]
@@ -261,7 +262,7 @@ class Drawing:
 
 
 def histogram_for(card: Card) -> Histogram:
-    """An empty histogram as wide as the calibration reaches; of scores without one."""
+    """Return an empty histogram over the calibration's range, or over scores without one."""
     if card.calibration is None:
         return Histogram(low=-_SCORES, high=_SCORES, is_calibrated=False)
     low = min(card.calibration.lower, -_ROOM)
@@ -270,7 +271,7 @@ def histogram_for(card: Card) -> Histogram:
 
 
 def draw(histogram: Histogram, card: Card) -> Drawing:
-    """Lay out columns, axes, and the two thresholds."""
+    """Lay out the columns, the axes and the two thresholds."""
     columns = list(zip(*(histogram.counts[word] for word in ORDER), strict=True))
     highest = _ceiling(max(map(sum, columns)))
     bars = [bar for number, column in enumerate(columns) for bar in _bars(number, column, highest)]
@@ -311,7 +312,7 @@ def _ticks(histogram: Histogram) -> tuple[tuple[float, str], ...]:
     else:
         reach = math.ceil(max(-histogram.low, histogram.high))
         decades = range(0, reach + 1, 1 if reach < 5 else 2)
-        # Up to three decades there is room for the threes between them.
+        # With up to three decades there is room for ticks at 3, 30, … in between.
         steps = {d + part for d in decades for part in ((0, math.log10(3)) if reach < 4 else (0,))}
         wanted = steps | {-step for step in steps}
     kept = sorted(v for v in wanted if histogram.low <= v <= histogram.high)
@@ -347,7 +348,7 @@ def _rows(
 
 
 def _ceiling(count: int) -> int:
-    """An even number at or above a count, of one or two digits and zeros."""
+    """Round a count up to an even number with at most two significant digits."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return int(max(2, -(-count // (2 * unit)) * 2 * unit))
 

@@ -1,4 +1,4 @@
-"""Figures and names of a scan as text for a page."""
+"""Format numbers and names of a scan as text for a page."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ NBSP = "\N{NO-BREAK SPACE}"
 
 
 def ratio_text(log10_lr: float | None) -> str:
-    """A likelihood ratio in figures, or a dash."""
+    """Format a likelihood ratio as a number; None gives a dash."""
     return DASH if log10_lr is None else in_figures(log10_lr)
 
 
 def times_text(log10_lr: float) -> str:
-    """How many times more probable, without the direction."""
+    """Format a likelihood ratio, or its inverse if it is below 1, as a number of at least 1."""
     return ratio_text(abs(log10_lr))
 
 
 def share_text(count: int, total: int) -> str:
-    """A share in per cent; never 0 or 100 unless it is."""
+    """Format a share in per cent; only exact values are shown as 0.0 or 100.0."""
     if not total:
         return DASH
     shown = f"{100 * count / total:.1f}"
@@ -37,7 +37,7 @@ def share_text(count: int, total: int) -> str:
 
 
 def rate_text(rate: Rate | None) -> str:
-    """A rate with its interval and what it was counted on."""
+    """Format a rate with its interval and its counts."""
     if rate is None:
         return DASH
     low, value, high = (100 * part for part in (rate.low, rate.value, rate.high))
@@ -46,7 +46,7 @@ def rate_text(rate: Rate | None) -> str:
 
 
 def span_text(rate: Rate | None) -> str:
-    """A share with its interval, where nothing was counted out: an equal error rate."""
+    """Format a rate with its interval but without counts, such as an equal error rate."""
     if rate is None:
         return DASH
     low, value, high = (100 * part for part in (rate.low, rate.value, rate.high))
@@ -54,14 +54,14 @@ def span_text(rate: Rate | None) -> str:
 
 
 def area_text(rate: Rate | None) -> str:
-    """An area under the ROC curve with its interval."""
+    """Format an area under the ROC curve with its interval."""
     if rate is None:
         return DASH
     return f"{rate.value:.3f} ({rate.low:.3f}–{rate.high:.3f})"
 
 
 def worst_kinds(rates: Mapping[str, Rate]) -> set[str]:
-    """The kinds with the highest rate; none where all kinds have the same."""
+    """Return the kinds with the highest rate; none if all rates are equal."""
     values = [rate.value for rate in rates.values()]
     if not values or min(values) == max(values):
         return set()
@@ -69,28 +69,28 @@ def worst_kinds(rates: Mapping[str, Rate]) -> set[str]:
 
 
 def number_text(value: float | None, digits: int = 2) -> str:
-    """A number with a true minus sign, or a dash."""
+    """Format a number with a typographic minus sign; None or a non-finite value gives a dash."""
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:.{digits}f}".replace("-", "−")
 
 
 def bytes_text(count: int) -> str:
-    """A size in bytes, kB or MB."""
+    """Format a size in bytes, kB or MB."""
     if count < 1000:
         return f"{count} bytes"
     return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1e6:.1f} MB"
 
 
 def common_folder(names: Sequence[str]) -> str:
-    r"""The folder that absolute names have in common, with its last separator; "" for others.
+    r"""Return the common folder of absolute file names, with its trailing separator.
 
-    Relative names are left as they were given, and so is a lone file. Both `/` and `\` part
-    folders, for results may come from another system.
+    The result is "" for relative names, for fewer than two names, and if only the root is shared.
+    Both `/` and `\` are separators, because results may come from another operating system.
     """
     if len(names) < 2 or not all(_ABSOLUTE.match(name) for name in names):
         return ""
-    low, high = min(names), max(names)  # what these two share, all between them do
+    low, high = min(names), max(names)  # a common prefix of these two is common to all
     same = next(
         (n for n, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low)
     )
@@ -99,7 +99,7 @@ def common_folder(names: Sequence[str]) -> str:
 
 
 def flat(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Settings as pairs of texts."""
+    """Return settings as pairs of printable texts."""
     return [(sanitize(str(name)), sanitize(_value_text(value))) for name, value in settings.items()]
 
 

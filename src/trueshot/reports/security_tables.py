@@ -1,4 +1,4 @@
-"""The tables of a security report, each from one comparison."""
+"""The tables of a security report, each made from one comparison."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ _DIRECTIONS: tuple[_Share, ...] = (
 
 
 def attack_name(name: str) -> str:
-    """As the field writes it."""
+    """Return the usual spelling of an attack's name."""
     if name in _NAMES or name.startswith("transfer"):
         return _NAMES.get(name, name)
     return ATTACK_NAMES.get(name, name.upper())
 
 
 def at(budgets: Sequence[float], threat: str = LINF) -> tuple[str, ...]:
-    """Heads of columns."""
+    """Return the column headings for budgets."""
     return tuple(epsilon(budget, threat) for budget in budgets)
 
 
 def epsilon(budget: float, threat: str = LINF) -> str:
-    """A budget with its sign, which says its norm."""
+    """Return a budget as text with its symbol: ε for L∞, ε₂ for L2."""
     return f"ε₂ = {budget:.4g}" if threat == L2 else f"ε = {budget:g}"
 
 
 def first_table(comparison: Comparison) -> Table:
-    """Clean, under each attack whose own figures are known, and in the worst case."""
+    """Return a table of accuracy: clean, under each attack alone where known, and worst case."""
     budgets = sorted({b for one in comparison.detectors for b in one.budgets(LINF)})
     rows: list[tuple[Cell, ...]] = []
     for one in comparison.detectors:
@@ -82,7 +82,7 @@ def first_table(comparison: Comparison) -> Table:
 
 
 def strong_table(comparison: Comparison, threat: str) -> Table:
-    """The worst case at every budget, and each direction apart."""
+    """Return a table of the worst case at every budget: all images, class 0, and the others."""
     budgets = [0.0, *comparison.budgets(threat)]
     rows: list[tuple[Cell, ...]] = []
     for one in comparison.detectors:
@@ -107,9 +107,9 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
 
 
 def file_tables(comparison: Comparison) -> list[Table]:
-    """Worst cases before the file and after it, for each thing that the file goes through.
+    """Return tables of worst cases before and after saving, for each threat model.
 
-    Budgets in L2 are other numbers, and stand in a table of their own.
+    Budgets in L2 have a different scale and are in a separate table.
     """
     kinds = [[t for t in comparison.threats if (t == L2) is apart] for apart in (False, True)]
     return [_file_table(comparison, threats) for threats in kinds if threats]
@@ -142,7 +142,7 @@ def _tried(one: DetectorResults, threat: str) -> list[float]:
 
 
 def everyday_table(comparison: Comparison) -> Table:
-    """Changes that are nobody's attack, a column a detector."""
+    """Return a table of accuracy and AUC after everyday changes, two columns per detector."""
     found = {one.name: _changes(one) for one in comparison.detectors if _changes(one)}
     names = dict.fromkeys(name for changes in found.values() for name in changes)
     rows = [
@@ -166,7 +166,7 @@ def everyday_table(comparison: Comparison) -> Table:
 
 
 def boundary_table(comparison: Comparison) -> Table:
-    """Median distance to the boundary of the images judged rightly."""
+    """Return a table of the median boundary distance of correctly classified images."""
     found = {one.name: _boundary(one) for one in comparison.detectors if _boundary(one)}
     norms = list(dict.fromkeys(norm for one in found.values() for norm in one))
     rows = [
@@ -212,7 +212,7 @@ def _boundary(one: DetectorResults) -> dict[str, float | None]:
 
 
 def price_table(comparison: Comparison) -> Table:
-    """Which attack broke how many images, and at what price."""
+    """Return a table of how many images each attack broke, and at what cost."""
     rows = [
         (one.name, threat_name(threat), attack_name(name), *_price(one, threat, name))
         for one in comparison.detectors
@@ -235,7 +235,7 @@ def price_table(comparison: Comparison) -> Table:
 
 
 def trial_table(comparison: Comparison, one: DetectorResults) -> Table:
-    """Every trial of a detector, in the order in which they were run."""
+    """Return a table of all trials of a detector, in the order in which they were run."""
     rows = [_trial(result, trial) for result in one.security for trial in result.trials]
     return Table(
         name=f"{comparison.slug}-trials-{one.number + 1}",

@@ -1,4 +1,4 @@
-"""Tables whose cells keep their numbers: as Markdown, LaTeX, CSV; pages.html.jinja has HTML."""
+"""Tables with numeric cells, written as Markdown, LaTeX or CSV; parts.html.jinja writes HTML."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTHING = "–"
 _LATEX = {
     **{character: f"\\{character}" for character in "%&_#${}"},
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    # After the end of a row, a bracket or an asterisk would be taken for an option of it.
+    # LaTeX would read a bracket or an asterisk after the end of a row as an option.
     **{"[": "{[}", "]": "{]}", "*": "{*}"},
     **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
     **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
@@ -32,11 +32,11 @@ _FORMULA = ("=", "+", "-", "@")
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A number, with how it is written.
+    """A number and the number of decimals to show.
 
     Args:
-        value: Anything; what is not finite is shown as not known.
-        digits: After the point.
+        value: Value; a non-finite one is shown as unknown.
+        digits: Digits after the decimal point.
     """
 
     value: float
@@ -44,7 +44,7 @@ class Number:
 
     @property
     def known(self) -> bool:
-        """Whether it is finite."""
+        """Whether the value is finite."""
         return math.isfinite(self.value)
 
     def __str__(self) -> str:
@@ -59,12 +59,13 @@ class Table:
     """A table.
 
     Args:
-        name: Of its CSV file, without ending: small letters, digits, hyphens and points.
-        title: What stands above it.
-        header: One text a column.
-        rows: Cells as many as columns; None where nothing was measured.
-        note: What stands under the title.
-        stubs: So many columns on the left name the row.
+        name: Name of its CSV file without the extension: lower-case letters, digits, hyphens and
+            points.
+        title: Title above the table.
+        header: One text per column.
+        rows: Rows of one cell per column; None where nothing was measured.
+        note: Note below the title.
+        stubs: Number of columns on the left that name the row.
     """
 
     name: str
@@ -80,7 +81,7 @@ class Table:
 
     @property
     def runs(self) -> list[list[tuple[Cell, ...]]]:
-        """Neighbouring rows whose first cells are equal, together."""
+        """Consecutive rows grouped by equal first cells."""
         found: list[list[tuple[Cell, ...]]] = []
         for row in self.rows:
             if found and found[-1][0][0] == row[0]:
@@ -91,23 +92,23 @@ class Table:
 
 
 def one_line(text: str) -> str:
-    """A text without line breaks, control characters and bytes that no file can hold."""
+    """Replace line breaks, control characters and invalid bytes, and collapse white space."""
     kept = "".join(c if c.isprintable() else " " for c in utf8_safe(text))
     return " ".join(kept.split())
 
 
 def in_markdown(text: str) -> str:
-    """A text that Markdown shows as it is."""
+    """Escape a text so that Markdown shows it literally, on one line."""
     return "".join(_MARKDOWN.get(character, character) for character in one_line(text))
 
 
 def in_latex(text: str) -> str:
-    """A text that LaTeX prints as it is."""
+    """Escape a text so that LaTeX prints it literally, on one line."""
     return "".join(_LATEX.get(character, character) for character in one_line(text))
 
 
 def as_markdown(table: Table) -> str:
-    """A table as GitHub shows it."""
+    """Return a table as GitHub-flavoured Markdown."""
     rows = [[in_markdown(text_of(cell)) for cell in row] for row in table.rows]
     lines = [in_markdown(table.title).join(("**", "**")), ""]
     lines += [in_markdown(table.note), ""] if table.note else []
@@ -117,7 +118,7 @@ def as_markdown(table: Table) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A table for booktabs."""
+    """Return a table as LaTeX for the package booktabs."""
     rows = [" & ".join(in_latex(text_of(cell)) for cell in row) + r" \\" for row in table.rows]
     columns = "l" * table.stubs + "r" * (len(table.header) - table.stubs)
     caption = " ".join(filter(None, [f"{table.title}.", table.note]))
@@ -138,7 +139,7 @@ def as_latex(table: Table) -> str:
 
 
 def as_csv(table: Table) -> str:
-    """A table for a computer: a share becomes five columns, in full precision."""
+    """Return a table as CSV; a proportion becomes five columns, with six significant digits."""
     columns = list(zip(*table.rows, strict=True)) or [()] * len(table.header)
     wide = [any(isinstance(cell, Proportion) for cell in column) for column in columns]
     out = io.StringIO()
@@ -171,12 +172,12 @@ def _field(cell: str | Number | None) -> str:
 
 
 def _harmless(text: str) -> str:
-    """A spreadsheet computes what begins like a formula: such a text gets an apostrophe."""
+    """Prefix a text with an apostrophe if a spreadsheet would take it for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def text_of(cell: Cell) -> str:
-    """A cell as text; a proportion is written in per cent, with its 95 % interval."""
+    """Return a cell as text; a proportion is given in per cent with its 95 % interval."""
     if not isinstance(cell, Proportion):
         return NOTHING if cell is None else str(cell)
     low, high = cell.interval95
@@ -184,7 +185,7 @@ def text_of(cell: Cell) -> str:
 
 
 def names_in_full(tables: Sequence[Table]) -> dict[str, Table]:
-    """Grids by name; a second one of a name is numbered."""
+    """Return the tables by unique name; repeated names get a number."""
     found: dict[str, Table] = {}
     for table in tables:
         name, number = table.name, 1

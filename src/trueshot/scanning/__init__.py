@@ -1,6 +1,6 @@
-"""Judging many files: any source, all cores, hostile input, and a ledger to go on from.
+"""Scan many files: any source, all cores, hostile input, and a ledger to resume from.
 
-Names are imported on first use: the processes that judge need few of them.
+Names are imported on first use, because worker processes need few of them.
 """
 
 from __future__ import annotations

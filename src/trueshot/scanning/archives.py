@@ -22,7 +22,7 @@ MOST_MEMBERS = 100_000
 LARGEST_MEMBER = 2**30
 _LARGEST_LISTING = 64 * 2**20
 
-# Photographs shrink by little; what shrinks more than this, and is large, is made to fill memory.
+# Photographs compress little. Large files with a higher ratio are made to exhaust memory.
 MOST_RATIO = 200
 _HARMLESS, _HARMLESS_IN_ALL = 64 * 2**20, 2**30
 
@@ -30,19 +30,19 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 _BETWEEN_PARTS = re.compile(r"[/\\]")
-_ENOUGH_PACKED = 4096  # of compressed bytes, to know how a member begins
+_ENOUGH_PACKED = 4096  # compressed bytes, enough to recognise the start of a member
 _STARTS = (b"PK\3\4", b"PK\5\6")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """Where a photograph lies in an archive.
+    """The place of a photograph in an archive.
 
     Args:
-        offset: Of its header, in bytes.
-        packed: Bytes that it takes in the archive.
-        size: Bytes that it has.
-        method: Of compression, as zip numbers them.
+        offset: Offset of its header, in bytes.
+        packed: Compressed size in bytes.
+        size: Uncompressed size in bytes.
+        method: Compression method, as numbered in zip files.
         crc: CRC-32 of its bytes.
     """
 
@@ -55,14 +55,14 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listed:
-    """A member of an archive: its name, and where it lies, or why it cannot be judged.
+    """A member of an archive: its name, and its place or the reason why it cannot be judged.
 
     Args:
-        name: In the archive; the second of one name ends in " (2)".
-        member: Where it lies.
+        name: Name in the archive; the second member of the same name ends in " (2)".
+        member: Its place.
         reason: Why it cannot be judged.
-        note: What is worth saying of its name.
-        passed_over: Whether it is none to judge: it holds no image, or is a hidden one.
+        note: A remark on its name.
+        passed_over: Whether it is skipped because it is not an image, or a hidden one.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Listed:
 
 
 class _Bounded(io.FileIO):
-    """A file that does not read more at once than a listing may need, whatever it is told."""
+    """A file with limited reads, so that a forged listing cannot exhaust memory."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LARGEST_LISTING:
@@ -82,7 +82,7 @@ class _Bounded(io.FileIO):
 
 
 def is_archive(path: str) -> bool:
-    """Whether a regular file begins as a zip archive does."""
+    """Whether a regular file starts like a zip archive."""
     try:
         with io.FileIO(path, opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -92,10 +92,10 @@ def is_archive(path: str) -> bool:
 
 
 def members(path: str) -> Iterator[Listed]:
-    """List the members of an archive, in its order: photographs by name or by content, and others.
+    """List the members of an archive in its order, with those to refuse and to pass over.
 
-    Archives inside are listed as refused; folders, and hidden files that hold no image, are left
-    out.
+    Photographs are recognised by name or by content. Archives inside the archive are listed as
+    refused. Folders, and hidden files that are not images, are omitted.
 
     Args:
         path: The archive.
@@ -107,7 +107,7 @@ def members(path: str) -> Iterator[Listed]:
 
     seen: Counter[str] = Counter()
     for info in _listing(path):
-        name = info.orig_filename  # of which Python leaves out what follows a zero byte
+        name = info.orig_filename  # `filename` is cut off at a zero byte
         parts = _BETWEEN_PARTS.split(name)
         is_hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
         is_named = PurePosixPath(parts[-1].partition("\0")[0]).suffix.lower() in {*SUFFIXES, ".zip"}
@@ -132,7 +132,7 @@ def members(path: str) -> Iterator[Listed]:
 
 
 def _is_image(path: str, member: Member) -> bool:
-    """Whether a member begins as an image; so much of it is unpacked, and no more."""
+    """Whether a member starts like an image; only its start is decompressed."""
     from trueshot.images import recognise
     from trueshot.images.recognition import START
 
@@ -142,12 +142,12 @@ def _is_image(path: str, member: Member) -> bool:
         if member.method == zipfile.ZIP_DEFLATED:
             packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, START)
     except (TruncatedImageError, zlib.error):
-        return True  # nobody knows: judged, it says what is wrong
+        return True  # unknown; judging it will report what is wrong
     return recognise(packed[:START]) is not None
 
 
 def read_member(path: str, member: Member) -> bytes:
-    """Read one member, whole, into memory.
+    """Read a whole member into memory.
 
     Raises:
         ImageFileError: The archive cannot be read.
@@ -167,7 +167,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 
 def _packed(file: BinaryIO, path: str, member: Member, most: int) -> bytes:
-    """The bytes of a member as they are stored, so many at most."""
+    """Return at most `most` of the compressed bytes of a member."""
     file.seek(member.offset)
     mark, name, extra = _LOCAL.unpack(file.read(_LOCAL.size))
     file.seek(name + extra, io.SEEK_CUR)
@@ -183,7 +183,7 @@ def _unpacked(path: str, member: Member, packed: bytes) -> bytes:
     if member.method == zipfile.ZIP_DEFLATED:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # One more than there may be, so that more is noticed.
+            # One byte more than declared, to notice members that are too long.
             data = inflater.decompress(packed, member.size + 1)
         except zlib.error as error:
             raise _damaged(path, str(error)) from error
@@ -204,7 +204,7 @@ def _listing(path: str) -> list[zipfile.ZipInfo]:
             with zipfile.ZipFile(file) as archive:
                 listed = archive.infolist()
             size = os.fstat(file.fileno()).st_size
-    except Exception as error:  # on hostile bytes it raises whatever comes to hand
+    except Exception as error:  # zipfile raises many types of errors on hostile bytes
         reason = f"is a damaged zip archive ({error})"
         raise ImageFileError(path, f"{reason}; fetch it again from where it came") from error
     if len(listed) > MOST_MEMBERS:

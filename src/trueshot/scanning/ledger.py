@@ -1,4 +1,4 @@
-"""What a scan has done so far, in one SQLite file: a killed scan goes on where it was."""
+"""A journal of a scan in one SQLite file, from which a killed scan resumes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from trueshot.inference.explanation import Explanation
 
 VERSION = 5
-# What is kept of an item beside its verdict: a small picture for a row, and why, for a card.
+# What is kept of an item besides its verdict: a thumbnail for a row, and an explanation for a card.
 THUMBNAILS, EXPLAINED = 1, 2
-_APPLICATION = 0x54525354  # "TRST", in the header of the file: it is a ledger and no other database
+_APPLICATION = 0x54525354  # "TRST" in the file's header marks it as a ledger
 
-# Columns of a verdict are those of a record, but for what follows from others; notes and features
-# are JSON.
+# The columns of a verdict are those of a record, without derived values. Notes and features are
+# stored as JSON.
 _FIELDS = (*(name for name in COLUMNS if name != "likelihood_ratio"), "features")
 _TABLES = f"""
 CREATE TABLE claim (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -59,24 +59,24 @@ ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for 
 RETURNING id
 """
 
-# Version 1 held a verdict as one text, and no features.
+# Version 1 stored a verdict as one text, without features.
 _FROM_VERSION_1 = f"""
 {"".join(f"ALTER TABLE items ADD COLUMN {name};" for name in _FIELDS)}
 UPDATE items SET {", ".join(f"{name} = json_extract(record, '$.{name}')" for name in _FIELDS)};
 ALTER TABLE items DROP COLUMN record;
 """
 
-# Version 2 knew a file by its size and its own word on when it was changed: all are in doubt.
+# Version 2 knew only size and modification time of a file, so -1 marks all states as unknown.
 _FROM_VERSION_2 = ";".join(
     f"ALTER TABLE items ADD COLUMN {name} INTEGER NOT NULL DEFAULT -1"
     for name in ("ctime_ns", "inode", "seen_ns")
 )
 
-# Version 3 held no interval of the ratio.
+# Version 3 had no interval of the likelihood ratio.
 _FROM_VERSION_3 = ";".join(
     f"ALTER TABLE items ADD COLUMN {name}" for name in ("log10_lr_low", "log10_lr_high")
 )
-# Version 4 knew of no proofs.
+# Version 4 had no certified radius.
 _FROM_VERSION_4 = "ALTER TABLE items ADD COLUMN certified_radius"
 _UPGRADES = {
     1: f"{_FROM_VERSION_1}{_FROM_VERSION_2}",
@@ -87,17 +87,17 @@ _UPGRADES = {
 
 
 class Ledger(Closing):
-    """The finished items of a scan, kept the moment that they are finished.
+    """The finished items of a scan, each committed as soon as it is finished.
 
-    What was kept survives the process that wrote it, however it ends; a loss of power may take the
-    last few, which are judged again. One scan at a time holds it.
+    Committed items survive the death of the process. A power failure may lose the last few, which
+    are then judged again. The file is locked for one scan at a time.
 
     Args:
-        path: The file; made if it is not there. Folders on the way are made.
+        path: The file; it and its folders are created if they do not exist.
         claim: What all its verdicts have in common, such as the detector.
 
     Raises:
-        RunError: It is damaged, no ledger, of another claim, or held by another scan.
+        RunError: It is damaged, is not a ledger, has another claim, or is locked by another scan.
     """
 
     def __init__(self, path: Path, claim: Mapping[str, str]) -> None:
@@ -117,17 +117,17 @@ class Ledger(Closing):
             raise
 
     def find(self, item: Item, position: int, *, explained: int = 0) -> Verdict | None:
-        """The verdict on an item, if it was judged before and is unchanged since.
+        """Return the verdict on an item if it was judged before and has not changed since.
 
-        A file of the same size is unchanged if its inode and both its times are those of before,
-        and it was not changed within two seconds before it was judged. Where one of these is not
-        so, the hash of its bytes decides; members of archives are judged again.
+        A file of the same size is unchanged if its inode and both times are the same, and it had
+        not been modified within two seconds before they were recorded. Otherwise the hash of its
+        bytes decides; members of archives are judged again.
 
         Args:
-            item: What is to be judged.
+            item: The item to judge.
             position: Its place among the results of this scan.
-            explained: What is wanted beside the verdict (0, `THUMBNAILS` or `EXPLAINED`): without
-                it, the item counts as not judged.
+            explained: What is needed besides the verdict (0, `THUMBNAILS` or `EXPLAINED`); if the
+                ledger does not have it, the item counts as not judged.
         """
         if item.size < 0 or item.reason is not None:
             return None
@@ -140,7 +140,7 @@ class Ledger(Closing):
             if row is None:
                 return None
             state = row[1 : 1 + len(_STATE)]
-            verdict = _verdict(row[1 + len(_STATE) :], item.name)  # it may be named otherwise now
+            verdict = _verdict(row[1 + len(_STATE) :], item.name)  # its name may have changed
             if not _is_as_before(item, state):
                 hashed = None if item.member else file_sha256(item.path)
                 if hashed is None or hashed != verdict.sha256:
@@ -163,15 +163,15 @@ class Ledger(Closing):
         explained: int = 0,
         explanations: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Enter a finished item.
+        """Store a finished item.
 
         Args:
-            item: What was judged.
+            item: The item.
             position: Its place among the results of this scan.
-            verdict: What came of it.
-            final: Whether it need not be judged again as long as the file is unchanged.
-            explained: What was asked for beside the verdict, as for `find`.
-            explanations: Pictures, by name, that came of it.
+            verdict: The verdict on it.
+            final: Whether the verdict can be reused as long as the file is unchanged.
+            explained: What was requested besides the verdict, as for `find`.
+            explanations: The resulting pictures and explanation, by name.
         """
         row = (item.identity, *_state(item), _crc(item), final, explained, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
@@ -183,7 +183,7 @@ class Ledger(Closing):
             )
 
     def explain(self, item: Item, sha256: str, explanation: bytes) -> None:
-        """Add why an item of this hash was judged as it was; no other is touched."""
+        """Add the explanation of an item, unless its stored hash is another."""
         with _errors_with_a_name(self.path), self._together():
             self._database.execute(
                 "INSERT OR REPLACE INTO explanations SELECT id, ?, ? FROM items"
@@ -196,7 +196,7 @@ class Ledger(Closing):
             )
 
     def unexplained(self, numbers: Container[int]) -> set[bytes]:
-        """Identities of those items of these numbers, as `verdicts` counts, without explanation."""
+        """Return identities of unexplained items among these numbers (positions in `verdicts`)."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
                 "SELECT identity, explained FROM items WHERE turn = ? ORDER BY position",
@@ -209,17 +209,17 @@ class Ledger(Closing):
         }
 
     def verdicts(self) -> Iterator[Verdict]:
-        """What this scan has found, or was found before and met again, in the order of items."""
+        """Yield the verdicts of this scan, including those reused from the ledger, in order."""
         for _, verdict in self._rows():
             yield verdict
 
     def explained(self) -> Iterator[tuple[Verdict, dict[str, bytes]]]:
-        """The same, each with its pictures by name."""
+        """Yield the same verdicts, each with its pictures by name."""
         for number, verdict in self._rows():
             yield verdict, self.pictures(number)
 
     def pictures(self, number: int) -> dict[str, bytes]:
-        """Pictures by name, of the item of this number; none if it has none."""
+        """Return the pictures of the item with this row number, by name; empty if it has none."""
         with _errors_with_a_name(self.path):
             return dict(
                 self._database.execute(
@@ -228,7 +228,7 @@ class Ledger(Closing):
             )
 
     def numbers(self, name: str) -> dict[str, int]:
-        """Numbers of this scan's items that have a picture of this name, by the SHA-256."""
+        """Return row numbers of this scan's items with a picture of this name, by SHA-256."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
                 "SELECT sha256, id FROM items JOIN explanations ON item = id"
@@ -238,7 +238,7 @@ class Ledger(Closing):
             return {sha256: number for sha256, number in rows if sha256}
 
     def drop_explanations(self) -> None:
-        """Give back the room of what explains verdicts: for when a report holds it."""
+        """Delete the explanations and free their space, for use once a report contains them."""
         with _errors_with_a_name(self.path):
             with self._together():
                 self._database.execute("DELETE FROM explanations WHERE name = ?", (EXPLANATION,))
@@ -249,14 +249,14 @@ class Ledger(Closing):
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
-        """Let go of it; it can be closed twice."""
+        """Close the ledger; closing it twice is allowed."""
         self._database.close()
 
     def _hold(self) -> None:
-        """Lock the file for as long as it is open, and see that it is a ledger."""
+        """Lock the file for as long as it is open, and check that it is a ledger."""
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA trusted_schema = OFF")
-        # Before the first write, since foreign files are to stay as they are.
+        # Checked before the first write, so that other databases are not changed.
         kind = self._number("PRAGMA application_id")
         fresh = not self._number("SELECT count(*) FROM sqlite_schema")
         if not fresh and kind != _APPLICATION:
@@ -314,7 +314,7 @@ class Ledger(Closing):
 
 
 def _state(item: Item) -> tuple[int, ...]:
-    """What is another when the file is another, and when it was seen so."""
+    """Return the stat fields that change when the file changes, and the time they were read."""
     return tuple(getattr(item, name) for name in _STATE)
 
 
@@ -323,14 +323,14 @@ def _crc(item: Item) -> int:
 
 
 def _is_as_before(item: Item, state: tuple[int, ...]) -> bool:
-    """Whether an item is beyond doubt what it was when it was in this state."""
+    """Whether an item has certainly not changed since it was in this state."""
     if item.data is not None:
-        return True  # known by its bytes
+        return True  # its identity contains the hash of its bytes
     return FileState(*state).is_surely(FileState(*_state(item)))
 
 
 def _row(verdict: Verdict) -> Iterator[Any]:
-    """Its columns, as SQLite takes them."""
+    """Yield the columns of a verdict as SQLite values."""
     for name in _FIELDS:
         value = getattr(verdict, name)
         yield json.dumps(value) if name in ("notes", "features") else value
@@ -366,10 +366,10 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
 
 
 class Thumbnails(Mapping[str, bytes]):
-    """Pictures for rows by the SHA-256 of the image file, read one by one.
+    """Thumbnails by the SHA-256 of the image file, read from the ledger one by one.
 
     Args:
-        ledger: Of the scan, open for as long as they are asked for.
+        ledger: The ledger of the scan; it has to stay open.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -387,10 +387,10 @@ class Thumbnails(Mapping[str, bytes]):
 
 
 class Explanations(Mapping[str, "Explanation"]):
-    """Explanations by the SHA-256 of the image file; a report shows few of many.
+    """Explanations by SHA-256 of the image file, read one by one: a report shows few of many.
 
     Args:
-        ledger: Of the scan, open for as long as they are asked for.
+        ledger: The ledger of the scan; it has to stay open.
     """
 
     def __init__(self, ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Results as a file: JSON lines, CSV or Parquet, whole or not at all, and never all in memory."""
+"""Write results as JSON lines, CSV or Parquet: atomically, and without holding all in memory."""
 
 from __future__ import annotations
 
@@ -18,34 +18,33 @@ from trueshot.scanning.verdict import COLUMNS, Verdict
 _ROWS_AT_ONCE = 10_000
 _BETWEEN_NOTES = " | "
 
-# A spreadsheet takes a cell that begins so for a formula. (OWASP, "CSV Injection".)
+# A spreadsheet takes a cell that starts with these for a formula. (OWASP, "CSV Injection".)
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before the work begins, a name that says no format.
+    """Raise RunError, before the work begins, if the name of the file has no known format.
 
     Raises:
-        RunError: Its suffix is none of .jsonl, .csv and .parquet.
+        RunError: Its suffix is not .jsonl, .csv or .parquet.
     """
     if path.suffix.lower() not in _WRITERS:
         raise RunError(f"{path}: give it a name that ends in {', '.join(_WRITERS)}")
 
 
 def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False) -> None:
-    """Write results: the name holds, at any moment, the file that was there or all of the new one.
+    """Write results atomically: at any moment, the path holds either the old or the new file.
 
-    In JSON lines and Parquet, notes are a list; in CSV, one text, and texts that a spreadsheet
-    would take for a formula begin with an apostrophe.
+    In JSON lines and Parquet, notes are a list. In CSV they are one text, and texts that a
+    spreadsheet would take for a formula are prefixed with an apostrophe.
 
     Args:
-        path: Its suffix says the format: .jsonl, .csv or .parquet.
-        verdicts: Taken a few at a time.
-        excel: Whether a CSV begins with a byte order mark, without which Excel takes names for
-            what they are not.
+        path: The file; its suffix determines the format: .jsonl, .csv or .parquet.
+        verdicts: The results, consumed a few at a time.
+        excel: Whether a CSV begins with a byte order mark, which Excel needs to recognise UTF-8.
 
     Raises:
-        RunError: It cannot be written, or its suffix says no format.
+        RunError: It cannot be written, or its suffix is no known format.
     """
     check_output(path)
     try:
@@ -61,9 +60,9 @@ def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside this one, which takes its place once it is whole and on the disk."""
+    """Yield a temporary path in the same folder; on success, sync it and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # by one that was killed
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # left by killed processes
         left.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,4 +1,4 @@
-"""A scan: items in, verdicts out in their order, each kept in a ledger as soon as it is known."""
+"""A scan: judge items, yield verdicts in their order, and keep each in a ledger at once."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED
 
 _LOADER = "trueshot.scanning.worker:load"
-_PIXEL_LIMIT = 200_000_000  # that of images, whose import takes longer than all the rest here
+_PIXEL_LIMIT = 200_000_000  # same as in `images`, which is slow to import
 _MOST_PIPED = 2**30
 _BESIDE_LEDGER = ("wal", "shm", "journal")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to scan.
+    """Settings of a scan.
 
     Args:
-        workers: Processes; all cores, if not said.
-        seconds: That a file may take.
-        memory: Bytes that a worker may take beyond what is loaded; None for no limit.
-        pixel_limit: Larger photographs are refused.
-        explain: Whether the ledger keeps a small picture of each photograph, and why it was judged
-            as it was of those that a report shows first; until `finish` was called.
-        most_explained: So many are explained.
-        piped_names: Whether standard input is a list of names, and not one photograph.
-        show_progress: Whether a bar, or lines, go to standard error.
-        say_waiting: Whether it is said there, if it is a terminal, what is waited for before the
-            first verdict.
-        loader: What the workers run, as `Pool` takes it.
-        excel: Whether a CSV begins with a byte order mark, by which Excel knows UTF-8.
+        workers: Number of worker processes; by default all cores.
+        seconds: Time limit per file.
+        memory: Bytes a worker may allocate on top of what the loader uses; None means no limit.
+        pixel_limit: Photographs with more pixels are refused.
+        explain: Whether the ledger keeps a thumbnail of each photograph and, until `finish` has
+            been called, explanations of those that a report shows first.
+        most_explained: Maximum number of photographs that are explained.
+        piped_names: Whether standard input is a list of names instead of one photograph.
+        show_progress: Whether to show a progress bar, or lines, on standard error.
+        say_waiting: Whether to say on standard error, if it is a terminal, what is being waited
+            for before the first verdict.
+        loader: `module:function` that loads the detector, see `Pool`.
+        excel: Whether a CSV begins with a byte order mark, by which Excel recognises UTF-8.
         fail_on: Verdicts for which the exit status is not 0; None for the default, see
             `failing_words`.
-        engine: Where: "local", or "ray" for the machines of a cluster, where `workers` is not
-            heeded: each core that Ray knows of judges one file at a time.
-        address: Of the Ray cluster, `host:port`; by default that of RAY_ADDRESS, or of a cluster
-            that runs on this machine.
+        engine: "local", or "ray" for the machines of a cluster. With Ray, `workers` is ignored:
+            each core known to Ray judges one file at a time.
+        address: Address of the Ray cluster, `host:port`; by default RAY_ADDRESS, or a cluster
+            running on this machine.
 
     Raises:
-        RunError: The seconds are no number, or more than `MOST_SECONDS`.
+        RunError: `seconds` is not finite, or more than `MOST_SECONDS`.
     """
 
     workers: int | None = None
@@ -91,7 +91,7 @@ class Settings:
             )
 
     def work(self, bundle: str | os.PathLike[str]) -> Work:
-        """What workers do that judge with a detector."""
+        """Return the work of workers that judge with this detector."""
         return Work(
             loader=self.loader,
             settings={
@@ -105,14 +105,14 @@ class Settings:
         )
 
     def open(self, bundle: str | os.PathLike[str]) -> Engine:
-        """An engine that judges with a detector; for several scans, one after another."""
+        """Open an engine that judges with this detector; it can be used for several scans."""
         work = self.work(bundle)
         return open_engine(self.engine, work, workers=self.workers, address=self.address)
 
 
 @dataclass
 class Summary:
-    """What a scan has come to so far: add each verdict to it."""
+    """Running totals of a scan, to which each verdict is added."""
 
     counts: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
@@ -121,19 +121,19 @@ class Summary:
     passed_over: int = 0
 
     def add(self, verdict: Verdict) -> None:
-        """Count one more."""
+        """Count one more verdict."""
         self.counts[verdict.verdict] += 1
         self.passed_over += verdict.passed_over
         self.task = verdict.task
 
     @property
     def total(self) -> int:
-        """All files, errors among them."""
+        """Number of files, errors included."""
         return self.counts.total()
 
     @property
     def rate(self) -> float:
-        """Files a second since it was made."""
+        """Files per second since this object was created."""
         return self.total / max(time.monotonic() - self.started, 1e-9)
 
     @property
@@ -164,32 +164,32 @@ def scan(
     finish: Callable[[Ledger, Summary], None] | None = None,
     own: Sequence[Path] = (),
 ) -> Iterator[Verdict]:
-    """Judge files, and write what was found when all are done.
+    """Judge files, and write the results when all are done.
 
-    A file that cannot be judged is a verdict, too. Killed at any moment and started again with the
-    same ledger, it goes on, and ends with the same results, times aside, whichever engine began.
-    Verdicts come in the order of items, so that equal input gives equal output.
+    A file that cannot be judged gets a verdict, too. A scan that is killed and started again with
+    the same ledger resumes and gives the same results, except for times, whichever engine it used.
+    Verdicts come in the order of items, so equal input gives equal output.
 
     Args:
         bundle: The detector.
         paths: Files, folders, patterns, zip archives, `-` for standard input; see `items`.
-        out: File of results, .jsonl, .csv or .parquet; written once, when all is judged.
-        settings: How to scan.
-        ledger: File of what is done; beside `out` (`results.jsonl.ledger`), if not said. Without
+        out: File for the results, .jsonl, .csv or .parquet; written once, at the end.
+        settings: Settings of the scan.
+        ledger: File of the ledger; by default beside `out` (`results.jsonl.ledger`). Without
             either, nothing is kept.
-        stdin: What to read for `-`.
-        engine: One that is there already, of the same detector; it is left as it is.
-        finish: Called when all is judged and written, if there is a ledger; for reports. What
-            explains verdicts is not kept any longer then, small pictures are.
-        own: Files beside results and ledger that come of the scan, such as a report: where they
-            lie in a folder that is scanned, nothing is said of them.
+        stdin: Stream to read for `-`.
+        engine: An open engine with the same detector; it is not closed.
+        finish: Called when all is judged and written, if there is a ledger; for reports.
+            Afterwards explanations are deleted from the ledger, thumbnails are kept.
+        own: Other files that the scan produces, such as a report: if they lie in a scanned
+            folder, they are not mentioned.
 
     Yields:
         A verdict for each file.
 
     Raises:
-        RunError: The results or the ledger cannot be used as asked; Ray is wanted, and is not
-            installed, or has no cluster; `fail_on` names a verdict that the task has not.
+        RunError: The results or the ledger cannot be used as asked; Ray is requested but not
+            installed, or has no cluster; `fail_on` names a verdict that the task does not have.
         BundleError: The detector cannot be loaded.
     """
     settings, out = settings or Settings(), None if out is None else Path(out)
@@ -198,7 +198,7 @@ def scan(
         check_output(out)
     check_destinations(out, place)
     with contextlib.ExitStack() as stack:
-        if engine is None:  # first of all: it loads while files are looked for
+        if engine is None:  # opened first, because it loads while files are searched
             engine = stack.enter_context(settings.open(bundle))
         piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
         read = _read(stdin) if piped else b""
@@ -214,7 +214,7 @@ def scan(
         with _waiting("loading the detector", settings):
             claim = {"detector": str(engine.facts["detector"])}
         task = task_of(engine)
-        failing_words(task, settings.fail_on)  # a wrong word is told of before the work
+        failing_words(task, settings.fail_on)  # report a wrong word before the work begins
         book = None if place is None else stack.enter_context(Ledger(place, claim))
         summary = Summary(task=task, fail_on=settings.fail_on)
         advance = stack.enter_context(_progress(total)) if shown else _silent
@@ -249,16 +249,16 @@ def judge_items(
     explained: int = 0,
     task: Task = RECAPTURE,
 ) -> Iterator[Verdict]:
-    """Judge items; whatever goes wrong with one is a verdict on it.
+    """Judge items; any failure of one becomes a verdict on it.
 
     Args:
-        engine: Of a detector, as `Settings.open` makes it.
+        engine: Engine with a detector, as made by `Settings.open`.
         found: Files, members of archives, or bytes with names.
-        ledger: Verdicts that it holds are not made again, others are entered as they come.
-        pictured: Whether a small picture of each is wanted in the ledger.
-        explained: So many of the first are explained at once, which saves reading them again if it
-            turns out that they are shown.
-        task: What the detector decides, see `task_of`.
+        ledger: Verdicts in it are reused, new ones are stored at once.
+        pictured: Whether to store a thumbnail of each item in the ledger.
+        explained: Number of first items to explain at once, which saves reading them again if
+            they turn out to be shown.
+        task: Task of the detector, see `task_of`.
 
     Yields:
         Verdicts, in the order of the items.
@@ -287,7 +287,7 @@ def judge_items(
             verdict = replace(verdict, notes=(*verdict.notes, item.note))
         if isinstance(reply, WorkerError):
             return keep(position, item, verdict, final=False)
-        # By our names alone: a worker that was taken over may attach anything.
+        # Only known names: a compromised worker may attach anything.
         pictures = {k: v for k, v in reply.attached.items() if k in (EXPLANATION, THUMBNAIL)}
         final = reply.content.get("final") is True and verdict.sha256 is not None
         return keep(position, item, verdict, final=final, pictures=pictures)
@@ -311,18 +311,18 @@ def judge_items(
 
 
 def task_of(engine: Engine) -> Task:
-    """What the detector of an engine decides, as its card says."""
+    """Return the task of an engine's detector, as its card defines it."""
     facts = engine.facts.get("task")
     return RECAPTURE if facts is None else Task.of_facts(facts)
 
 
 def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
-    """The verdict in a reply; an error if there is none in it.
+    """Return the verdict in a reply, or an error verdict if it has none.
 
     Args:
-        reply: Of a worker.
-        name: Of the file, as it is known here, whatever the worker calls it.
-        task: What the detector decides.
+        reply: Reply of a worker.
+        name: Name of the file; whatever name the worker gives is ignored.
+        task: Task of the detector.
     """
     try:
         if isinstance(reply, WorkerError):
@@ -333,13 +333,13 @@ def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
 
 
 def _own_files(out: Path | None, ledger: Path | None, own: Sequence[Path]) -> list[Path]:
-    """What a scan writes, with what SQLite lays beside a ledger."""
+    """Return the files a scan writes, including those SQLite creates beside a ledger."""
     beside = [] if ledger is None else [ledger, *(Path(f"{ledger}-{e}") for e in _BESIDE_LEDGER)]
     return [*own, *beside, *([] if out is None else [out])]
 
 
 def ledger_beside(results: Path) -> Path:
-    """Where the ledger of these results lies, if nothing else is said."""
+    """Return the default path of the ledger of these results."""
     return results.with_name(f"{results.name}.ledger")
 
 

@@ -1,4 +1,4 @@
-"""Why the photographs that a report shows were judged as they were: found out after all others."""
+"""Explanations of the photographs that a report shows, made after all photographs are judged."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from trueshot.tasks.task import FAILED, UNDECIDED
 
 
 def most_telling(verdicts: Iterable[Verdict], most: int, task: Task = RECAPTURE) -> set[int]:
-    """Numbers, from 0, of the verdicts that a report shows pictures of.
+    """Return the indices of the verdicts that a report shows pictures of.
 
     Args:
-        verdicts: Of a scan, in their order.
-        most: So many at most.
-        task: In whose words they are.
+        verdicts: Verdicts of a scan, in order.
+        most: Maximum number of indices.
+        task: Task that defines the words of the verdicts.
 
     Returns:
-        What is not of class 0 before what is undecided, and that before class 0; within each the
-        highest score first, and of equal ones the earlier. What was not judged is left out.
+        Verdicts other than class 0 come before undecided ones, and these before class 0; within
+        each group by falling score, and equal scores in order. Errors are omitted.
     """
     ranks = {UNDECIDED: 1, task.verdict_words[0]: 0}
     keyed = (
@@ -38,7 +38,7 @@ def most_telling(verdicts: Iterable[Verdict], most: int, task: Task = RECAPTURE)
 
 
 def request_of(item: Item, explained: int) -> Request:
-    """Asks for the verdict on an item, and for what is wanted beside it, see `Ledger.find`."""
+    """Return a request for the verdict on an item and what is needed besides, see `Ledger.find`."""
     asked = {"explain": explained == EXPLAINED, "thumbnail": explained > 0}
     return Request(item.request() | asked, {} if item.data is None else {"data": item.data})
 
@@ -50,17 +50,16 @@ def explain_shown(
     most: int,
     task: Task = RECAPTURE,
 ) -> None:
-    """Have what a report will show explained, as far as it is not.
+    """Explain the photographs that a report will show, unless they are explained already.
 
-    The verdicts stay as they are: a file that cannot be read any more, or is another by now, is
-    left without an explanation.
+    Verdicts do not change: a file that can no longer be read, or has changed, gets no explanation.
 
     Args:
-        engine: Of a detector.
-        found: All items of the scan, in their order.
-        ledger: Where their verdicts are.
-        most: So many are shown.
-        task: What the detector decides.
+        engine: Engine with a detector.
+        found: All items of the scan, in order.
+        ledger: Ledger with their verdicts.
+        most: Number of photographs that are shown.
+        task: Task of the detector.
     """
     missing = ledger.unexplained(most_telling(ledger.verdicts(), most, task))
 
@@ -74,6 +73,6 @@ def explain_shown(
         sha256 = str(said.get("sha256")) if isinstance(said, dict) else ""
         ledger.explain(item, sha256, reply.attached[EXPLANATION])
 
-    # By what tells items apart: files may have come and gone since their places were counted.
+    # Selected by identity, because files may have come and gone since positions were counted.
     for _ in engine.map((item for item in found if item.identity in missing), ask, done):
         pass

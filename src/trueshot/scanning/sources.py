@@ -1,4 +1,4 @@
-"""What is to be judged: files, folders, patterns, archives and standard input become items."""
+"""Turn files, folders, patterns, archives and standard input into items to judge."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ _LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wante
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One thing to judge, or why it cannot be.
+    """One thing to judge, or the reason why it cannot be judged.
 
     Args:
-        name: What it is called in the results: printable, on one line, and no other path alike.
-        path: The file to open, as the system wants it.
-        size: Of the file in bytes, as it was found; -1 if there is none.
-        mtime_ns: When its content was last changed, as it says.
-        ctime_ns: When anything of it was, as the system says.
-        inode: Its number on its disk.
-        seen_ns: When it was found so.
+        name: Name in the results: printable, on one line, and different for different paths.
+        path: The file to open, as the operating system needs it.
+        size: Size of the file in bytes when it was found; -1 if there is none.
+        mtime_ns: Modification time of its content.
+        ctime_ns: Time of its last change of any kind (status change), set by the system.
+        inode: Inode number.
+        seen_ns: Time when these were read.
         inside: Its name in the archive `path`.
-        member: Where it lies there.
+        member: Its place in the archive.
         data: Its bytes, if they came from standard input.
-        note: What is worth saying of its name.
+        note: A remark on its name.
         reason: Why it cannot be judged, found without reading it.
-        passed_over: How many files in a folder or archive it stands for, that are not judged.
+        passed_over: Number of skipped files, in a folder or archive, that this item stands for.
     """
 
     name: str
@@ -57,9 +57,10 @@ class Item:
 
     @property
     def identity(self) -> bytes:
-        """What tells it from all other items of a scan, however its file is named.
+        """Unique key of an item in a scan, independent of how its file is named.
 
-        Of a file, its absolute path, whatever it holds; of standard input, a hash of its bytes.
+        For a file it is the absolute path, regardless of its content; for standard input, a hash
+        of the bytes.
         """
         if self.data is not None:
             return os.fsencode(self.path) + hashlib.sha256(self.data).digest()
@@ -67,7 +68,7 @@ class Item:
         return os.fsencode(_absolute(self.path)) + inside.encode("utf-8", "surrogatepass")
 
     def request(self) -> dict[str, Any]:
-        """What a worker must know to read it, wherever it works."""
+        """Return what a worker on any machine needs to read it."""
         member = None if self.member is None else asdict(self.member)
         path = self.path if self.data is not None else _absolute(self.path)
         return {"name": self.name, "path": path, "member": member}
@@ -80,23 +81,22 @@ def items(
     piped_names: bool = False,
     own: Collection[Path] = (),
 ) -> Iterator[Item]:
-    """All that is to be judged, each once, in an order that depends on names alone.
+    """Yield everything to judge, each once, in an order that depends only on names.
 
-    A file that is named is judged, whatever it is. In folders and archives, those files are found
-    that bear the suffix of an image or of an archive, or that hold an image. Other files, and
-    hidden ones, are passed over: an item says how many, and names a few. Hidden files that hold no
-    image are not worth that. Links to folders are not followed, nor links to files outside of the
-    folder, and links that lead out of it become items with a reason. A pattern (`*`, `?`, `[`,
-    `**`) that is no file's name stands for what the shell would have found, so folders that cannot
-    be listed have nothing that matches. What else cannot be found or listed becomes an item with a
-    reason, too.
+    A file that is named is judged, whatever it is. In folders and archives, files are found if
+    they have the suffix of an image or an archive, or contain an image. Other files and hidden ones
+    are passed over: one item gives their number and a few names. Hidden files that are not images
+    are not even counted. Links to folders are not followed, nor links to files outside of the
+    folder; links that lead out of it become items with a reason. A pattern (`*`, `?`, `[`, `**`)
+    that is not the name of a file is expanded as in a shell, so folders that cannot be listed have
+    no matches. Everything else that cannot be found or listed becomes an item with a reason, too.
 
     Args:
         paths: Files, folders, patterns; `-` for standard input.
-        piped: What came from standard input.
-        piped_names: Whether that is a list of files and folders, one a line, or with a zero byte
-            after each; else it is one photograph.
-        own: Files that the scan itself writes, and of which nothing is said in a folder.
+        piped: The bytes from standard input.
+        piped_names: Whether these are a list of files and folders, one per line or with a zero
+            byte after each; otherwise they are one photograph.
+        own: Files that the scan itself writes; they are not mentioned in folders.
     """
     mine = frozenset(map(_absolute, map(os.fspath, own)))
     found = _all(paths, piped, piped_names, mine)
@@ -118,7 +118,7 @@ def _all(
 
 
 def _lines(piped: bytes) -> list[bytes]:
-    """Names with a zero byte after each, as they are; or, without any such byte, lines."""
+    """Split into names, at zero bytes if there are any, otherwise into lines."""
     if b"\0" in piped:
         return [name for name in piped.split(b"\0") if name]
     return [line.removesuffix(b"\r") for line in piped.split(b"\n") if line.strip()]
@@ -127,7 +127,7 @@ def _lines(piped: bytes) -> list[bytes]:
 def _named(
     path: str, otherwise: Callable[[str], Iterator[Item]], own: frozenset[str]
 ) -> Iterator[Item]:
-    """What a name stands for; one that does not exist is seen to otherwise."""
+    """Return the items of a path; one that does not exist is passed to `otherwise`."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -142,17 +142,17 @@ def _missing(path: str) -> Iterator[Item]:
 
 
 def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
-    """What a shell would have made of a pattern."""
+    """Expand a pattern as a shell would."""
     if not glob.has_magic(path):
         yield from _missing(path)
         return
     parts = Path(path).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     root, rest = Path(*parts[:fixed]), str(Path(*parts[fixed:]))
-    if parts[-1] == "**":  # which finds folders alone, or files too, by the version of Python
+    if parts[-1] == "**":  # finds only folders, or files too, depending on the Python version
         rest += "/*"
     try:
-        # Not the module glob, whose ** goes round in circles of links.
+        # Not the module glob, whose ** runs in circles if links do.
         matches = sorted(match for match in root.glob(rest) if not _is_hidden(match, root))
     except (ValueError, OSError, NotImplementedError) as error:
         yield _problem(path, f"is no pattern that can be followed ({error}); check it")
@@ -160,7 +160,7 @@ def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
     empty = True
     for match in map(str, matches):
         if "**" in parts and os.path.isdir(match):  # noqa: PTH112
-            # What lies in it was matched, as far as it was meant; links are not walked through.
+            # Files in it that match are matches themselves; links are not followed.
             found = _link_to_folder(match, os.path.realpath(root))
         else:
             found = _named(match, _missing, own)
@@ -180,7 +180,7 @@ def _is_pattern(paths: Sequence[str | os.PathLike[str]]) -> bool:
 
 
 def _file(path: str) -> Iterator[Item]:
-    """A file that exists, or a link that leads nowhere; an archive is taken apart."""
+    """Yield an existing file or a dangling link; of an archive, yield its members."""
     if _is_archive_name(path) and is_archive(path):
         yield from _archive(path)
     else:
@@ -188,7 +188,7 @@ def _file(path: str) -> Iterator[Item]:
 
 
 def file_item(path: str, name: str) -> Item:
-    """A file as one photograph, whatever is in it; of another name in the results, if wanted."""
+    """Return a file as one photograph, whatever it contains, with `name` as name in the results."""
     name = sanitize_unique(name)
     try:
         status = Path(path).stat()
@@ -225,7 +225,7 @@ def _archive(path: str) -> Iterator[Item]:
 
 
 def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
-    """What lies in a folder and below, in the order of `images.find_images`."""
+    """Yield the items in a folder and below, in the order of `images.find_images`."""
     root = os.path.realpath(folder)
     empty, others = True, _PassedOver(folder)
     waiting = [iter([os.path.join(folder, "")])]  # noqa: PTH118
@@ -248,7 +248,7 @@ def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
 
 
 class _PassedOver:
-    """What is not judged of a folder or an archive, counted, and the first few by name."""
+    """Counter of files in a folder or archive that are not judged, with the names of the first."""
 
     def __init__(self, place: str) -> None:
         self._place = place
@@ -261,7 +261,7 @@ class _PassedOver:
             self._first.append(sanitize(name.removeprefix(os.path.join(self._place, ""))))  # noqa: PTH118
 
     def told(self, reason: str) -> Iterator[Item]:
-        """One item of all, with what else there is to say; none if there is nothing to say."""
+        """Yield one item about them with `reason`, or nothing if there is nothing to say."""
         if self._count:
             more = ", …" if self._count > _MOST_NAMED else ""
             what = (
@@ -274,7 +274,7 @@ class _PassedOver:
 
 
 def _names_in(folder: str, others: _PassedOver, own: frozenset[str]) -> list[str]:
-    """Paths of folders, with a slash at the end, and of files and links of interest."""
+    """Return the paths of subfolders, with a slash at the end, and of files and links to judge."""
     found = []
     with os.scandir(folder) as entries:
         for entry in sorted(entries, key=lambda entry: entry.name):
@@ -292,8 +292,8 @@ def _names_in(folder: str, others: _PassedOver, own: frozenset[str]) -> list[str
 
 
 def _may_be_photograph(entry: os.DirEntry[str]) -> bool:
-    """By its name; else by its content, which is looked at for no other files."""
-    from trueshot.images import may_be_image  # a moment to import
+    """Whether to judge an entry, by its name or else by its content; links to folders count."""
+    from trueshot.images import may_be_image  # slow to import
 
     if _is_archive_name(entry.name) or may_be_image(entry.path):
         return True
@@ -308,7 +308,7 @@ def _begins_as_image(path: str) -> bool:
 
 
 def _link(path: str, root: str) -> Iterator[Item]:
-    """A link in a folder: to a file, or by the name of one, it is judged if it stays inside."""
+    """Yield a link in a folder: judged if it is, or is named like, a file and stays inside."""
     from trueshot.images.searching import has_image_suffix
 
     is_named = _is_archive_name(path) or has_image_suffix(path)
@@ -321,7 +321,7 @@ def _link(path: str, root: str) -> Iterator[Item]:
 
 
 def _link_to_folder(path: str, root: str) -> Iterator[Item]:
-    """Not followed: what lies inside is found without it, and the rest is told of."""
+    """Yield an error if a link to a folder leads out of `root`; links inside are not needed."""
     if not _lies_in(path, root):
         yield _problem(path, _LEADS_OUT)
 
@@ -335,7 +335,7 @@ def _is_archive_name(name: str) -> bool:
 
 
 def _absolute(path: str) -> str:
-    """One path for all ways to name a file; after a link, `..` leads where the link leads."""
+    """Return one path for all names of a file; `..` after a link is resolved as the system does."""
     if ".." in Path(path).parts and "\0" not in path:
         above, name = os.path.split(path)
         path = os.path.join(os.path.realpath(above), name)  # noqa: PTH118
@@ -347,7 +347,7 @@ def _problem(path: str, reason: str) -> Item:
 
 
 def _once(found: Iterable[Item]) -> Iterator[Item]:
-    """Leave out what was met before, by whatever way it was named."""
+    """Leave out items that occurred before under any name."""
     seen: set[int] = set()
     for item in found:
         number = hash(item.identity)

@@ -1,4 +1,4 @@
-"""What is said of one file: as a record for JSON, CSV and Parquet, on a line, and at length."""
+"""The verdict on one file: as a record for JSON, CSV and Parquet, on one line, and at length."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
 EXPLANATION, THUMBNAIL = "explanation", "thumbnail"
-"""Under what names a worker attaches the bytes that `inference.explanation.Explanation` reads, and
-a picture for a row of a table."""
+"""Names of a worker's attachments: the bytes that `inference.explanation.Explanation` reads, and a
+thumbnail for a row of a table."""
 
-# What comes from a worker may come from a file that took it over, and is to harm no table, no
-# terminal and no report.
+# Output of a worker is untrusted, because a malicious file may control it: these limits protect
+# tables, terminals and reports.
 MOST_LOG10_LR = 100.0
 _MOST_WHOLE, _MOST_NUMBER, _MOST_PARTS = 2**31 - 1, 1e12, 100
 _LEVELS = 255.0
@@ -29,37 +29,37 @@ _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What is said of one file.
+    """The verdict on one file.
 
     Args:
-        file: Its name as it was given or found, made printable; `archive.zip!/inner.jpg` for a
-            member of an archive, `-` for standard input.
-        verdict: A word of the task ("original" or "recaptured"), "undecided" (it was judged, and
-            the evidence is too weak or the photograph unlike those that the detector was
+        file: Its name as given or found, made printable; `archive.zip!/inner.jpg` for a member of
+            an archive, `-` for standard input.
+        verdict: A word of the task ("original" or "recaptured"), "undecided" (it was judged, but
+            the evidence is too weak, or the photograph is unlike those that the detector was
             calibrated on), or "error".
-        sha256: Of the bytes that were judged, 64 hexadecimal digits; none if they were not read.
-        top_class: Of a task of more than two classes: the likeliest.
-        log10_lr: Decimal logarithm of the likelihood ratio: above 0 the evidence speaks against
-            class 0 (for a recapture), below 0 for it.
-        log10_lr_low: Lower end of its 95 % interval over other sources that might have calibrated
-            the detector; none if the detector does not know it.
-        log10_lr_high: Upper end.
-        certified_radius: Levels up to which no change of the decoded picture turns the verdict: a
-            proof; none where nothing is proven (docs/certificates.md).
-        score: What the detector said: log odds that it is not of class 0.
-        crops: Number of crops that were looked at.
-        notes: What was done to the pixels on the way, and what was left undone.
-        reason: Why it is an error, or undecided.
-        width: Pixels across, as a viewer shows it.
-        height: Pixels down, as a viewer shows it.
+        sha256: SHA-256 of the judged bytes, 64 hexadecimal digits; None if they were not read.
+        top_class: For a task with more than two classes: the likeliest one.
+        log10_lr: Log10 likelihood ratio: above 0 the evidence speaks against class 0 (for a
+            recapture), below 0 for it.
+        log10_lr_low: Lower end of its 95 % interval over other sources that might have been used
+            for calibration; None if the detector does not know it.
+        log10_lr_high: Upper end of this interval.
+        certified_radius: Proven radius: no change of the decoded picture by up to this many levels
+            changes the verdict; None if nothing is proven (docs/certificates.md).
+        score: Score of the detector: log odds that the file is not of class 0.
+        crops: Number of crops that were judged.
+        notes: What was done to the pixels, and what was left undone.
+        reason: Why it is an error or undecided.
+        width: Width in pixels, as a viewer shows it.
+        height: Height in pixels, as a viewer shows it.
         format: "JPEG", "PNG" and so on, by content.
-        seconds: Time that reading and inference took.
+        seconds: Time for reading and inference.
         detector: SHA-256 of the bundle.
-        features: Properties of the crops by which a calibration knows what is unlike it, see
-            `inference.features`; they are no part of a record.
-        task: What the detector decides, in whose words the verdict is; no part of a record.
-        passed_over: Of an error that stands for files of a folder or an archive which hold no
-            image: how many they are; no part of a record, whose reason says it.
+        features: Properties of the crops by which a calibration recognises unlike photographs, see
+            `inference.features`; not part of a record.
+        task: Task of the detector, which defines the words of verdicts; not part of a record.
+        passed_over: For an error about files in a folder or archive that are not images: their
+            number; not part of a record, where the reason says it.
     """
 
     file: str
@@ -85,34 +85,34 @@ class Verdict:
 
     @property
     def likelihood_ratio(self) -> float | None:
-        """How many times likelier the evidence is if it is not of class 0 than if it is."""
+        """How many times more probable the evidence is for other classes than for class 0."""
         if self.log10_lr is None:
             return None
         return 10.0**self.log10_lr if abs(self.log10_lr) < 300 else math.inf * (self.log10_lr > 0)
 
     @property
     def log10_lr_interval(self) -> tuple[float, float] | None:
-        """Both ends of the interval of the ratio, if they are known."""
+        """Both ends of the interval of `log10_lr`, or None if not known."""
         low, high = self.log10_lr_low, self.log10_lr_high
         return None if low is None or high is None else (low, high)
 
     def as_record(self) -> dict[str, Any]:
-        """The fields in the order of the output, with the likelihood ratio."""
+        """Return the fields in the order of the output, with the likelihood ratio."""
         return {name: getattr(self, name) for name in COLUMNS} | {"notes": list(self.notes)}
 
     @classmethod
     def from_record(
         cls, record: object, file: str | None = None, task: Task | None = RECAPTURE
     ) -> Verdict:
-        """The verdict that a record was made of; what is told in it is made safe to print.
+        """Restore a verdict from a record, and make its texts safe to print.
 
         Args:
-            record: From a worker or a file, so it may be anything.
-            file: Its name as it is known here, whatever the record calls it.
-            task: Whose words it may use; None if that was seen to before.
+            record: Record from a worker or a file; it may be anything.
+            file: Name of the file; the name in the record is then ignored.
+            task: Task whose words are allowed; None if they were checked before.
 
         Raises:
-            ValueError: It is no such record.
+            ValueError: It is not a valid record.
         """
         if not isinstance(record, Mapping):
             raise ValueError("its decoder gave no verdict")
@@ -160,17 +160,17 @@ _WHOLE = ("crops", "width", "height")
 _KINDS |= dict.fromkeys(_WHOLE, (int,))
 _KINDS["notes"] = (list, tuple)
 _KINDS["features"] = (dict,)
-del _KINDS["likelihood_ratio"]  # which follows from its logarithm
+del _KINDS["likelihood_ratio"]  # derived from its logarithm
 
 
 def words_of(task: Task) -> tuple[str, ...]:
-    """All that a file may be called: class 0 first, undecided and not judged last."""
+    """Return all verdicts of a task: class 0 first, undecided and error last."""
     return (*task.verdict_words, UNDECIDED, FAILED)
 
 
 def one_line(verdict: Verdict) -> str:
-    """A verdict on one line: what, how strongly, of which file, and why not."""
-    from trueshot.calibration.verbal_scale import in_figures, proof_in_words  # which loads numpy
+    """Format a verdict on one line: verdict, likelihood ratio, file, and reason or notes."""
+    from trueshot.calibration.verbal_scale import in_figures, proof_in_words  # loads numpy
 
     ratio = "" if verdict.log10_lr is None else f"LR {in_figures(verdict.log10_lr)}"
     parts = [f"{_called(verdict):10}", f"{ratio:10}", verdict.file]
@@ -180,7 +180,7 @@ def one_line(verdict: Verdict) -> str:
 
 
 def long_text(verdict: Verdict) -> str:
-    """A verdict at length, with its likelihood ratio in words: for a single photograph."""
+    """Format a verdict at length, with its likelihood ratio in words; for a single photograph."""
     from trueshot.calibration.verbal_scale import (
         BETWEEN_THRESHOLDS,
         beside_verdict,
@@ -216,25 +216,25 @@ def long_text(verdict: Verdict) -> str:
 
 
 def _called(verdict: Verdict) -> str:
-    """The verdict, and of more than two classes the likeliest of the others."""
+    """Return the verdict and, with more than two classes, the likeliest of the others."""
     is_other = verdict.verdict == verdict.task.words.verdicts[1]
     is_more = verdict.top_class not in (None, verdict.verdict)
     return verdict.verdict + (f", most likely {verdict.top_class}" if is_other and is_more else "")
 
 
 FOUND, NOT_JUDGED = 1, 2
-"""Bits of an exit status: a verdict that was asked about; a file that nobody judged."""
+"""Bits of the exit status: a verdict to fail on was found; a file could not be judged."""
 
 
 def failing_words(task: Task, named: Sequence[str] | None = None) -> tuple[str, ...]:
-    """The verdicts for which a scan fails.
+    """Return the verdicts for which a scan fails.
 
     Args:
-        task: In whose words.
+        task: Task that defines the words.
         named: Some of `words_of(task)`; None for the default: every class but 0, and errors.
 
     Raises:
-        RunError: A word that no file of this task is called.
+        RunError: A word is not a verdict of this task.
     """
     if named is None:
         return (*task.verdict_words[1:], FAILED)
@@ -248,20 +248,20 @@ def failing_words(task: Task, named: Sequence[str] | None = None) -> tuple[str, 
 def exit_status(
     counts: Mapping[str, int], task: Task = RECAPTURE, fail_on: Sequence[str] | None = None
 ) -> int:
-    """The exit status of a scan.
+    """Return the exit status of a scan.
 
     Args:
-        counts: How many files got each verdict.
-        task: In whose words.
+        counts: Number of files by verdict.
+        task: Task that defines the words.
         fail_on: See `failing_words`.
 
     Returns:
-        The sum of 1, if a file was judged and its verdict is one to fail on, and 2, if files could
-        not be judged and errors are to fail on, or if nothing was judged at all. What was passed
-        over is such a file.
+        The sum of 1, if a file got one of the verdicts to fail on, and 2, if files could not be
+        judged and errors are among them, or if nothing was judged at all. Files that were passed
+        over count as not judged.
 
     Raises:
-        RunError: As for `failing_words`.
+        RunError: See `failing_words`.
     """
     failing = failing_words(task, fail_on)
     is_found = any(counts.get(word) for word in failing if word != FAILED)
@@ -271,13 +271,13 @@ def exit_status(
 
 
 def _are_words(fields: Mapping[str, Any], allowed: tuple[str, ...] | None) -> bool:
-    """Whether the verdict and the likeliest class are words that a task has."""
+    """Whether the verdict and the likeliest class are words of the task."""
     given = [fields.get("verdict"), *filter(None, [fields.get("top_class")])]
     return all(_WORD.fullmatch(str(w)) if allowed is None else w in allowed for w in given)
 
 
 def _is_in_order(name: str, value: Any) -> bool:
-    """Whether a field may have this value."""
+    """Whether this is a valid value of the field."""
     if value is None:
         return True
     if isinstance(value, bool) or type(value) not in _KINDS[name]:

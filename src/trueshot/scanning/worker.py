@@ -1,4 +1,4 @@
-"""What a worker does: reads one photograph, has it judged, and says so in plain words."""
+"""The handler in a worker process: reads a photograph, judges it, and returns a plain record."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
     from trueshot.engines.fork_server import Attached, Handler
     from trueshot.inference import Prediction, Predictor
 
-# Where an object lay in memory, in what a library says: other in each run.
+# Memory addresses in messages of libraries, which differ in each run.
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
-# Errors of the bytes themselves. Others have to do with limits, with memory and with what is
-# installed, and a file may be judged once these are others.
+# Errors in the bytes themselves. Other errors depend on limits, memory or installed software, so
+# the file may be judged once these change.
 _FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
 
 Explain = Callable[[ImageFile, "Prediction", bytes], Mapping[str, bytes]]
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
-    """Load a detector and make ready to judge with it; for `Pool`.
+    """Load a detector and prepare to judge with it; a loader for `Pool`.
 
     Args:
-        settings: `bundle`: path of a bundle, or name of one that comes along; `pixel_limit`, as in
-            `read_image`; `explain`: whether to make ready for that, too.
+        settings: `bundle`: path of a bundle, or name of one that is sent along; `pixel_limit`, as
+            in `read_image`; `explain`: whether to prepare for explanations, too.
 
     Returns:
-        A handler of the requests that `examiner` describes, and facts: `detector`, SHA-256 of the
+        A handler for the requests that `examiner` describes, and facts: `detector`, SHA-256 of the
         bundle, and `task`, what it decides.
 
     Raises:
@@ -55,7 +55,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     from trueshot.inference import Predictor
 
-    if settings.get("explain"):  # once, for all workers
+    if settings.get("explain"):  # imported once, before the workers are forked
         import trueshot.inference.explaining  # noqa: F401
     predictor = Predictor.load(settings["bundle"])
     detector = bundle_sha256(settings["bundle"])
@@ -66,7 +66,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def explainer(predictor: Predictor) -> Explain:
-    """What explains a prediction on a file of these bytes, as bytes by name."""
+    """Return a function that explains a prediction for a file, as bytes by name."""
 
     def explained(image: ImageFile, prediction: Prediction, data: bytes) -> dict[str, bytes]:
         from trueshot.images.provenance import claims_of
@@ -85,20 +85,20 @@ def examiner(
     explain: Explain | None = None,
     notes: tuple[str, ...] = (),
 ) -> Handler:
-    """Make what handles requests with this judge.
+    """Return a handler that judges with this predictor.
 
-    A request says `name`, which stands in the verdict; `path`; `member`, the place in the archive
-    `path` or None; `explain`, whether what shows why is wanted, too; and `thumbnail`, whether a
-    small picture of it is. An attached `data` is judged in place of the file. The answer has
-    `verdict`, a record, and `final`: whether the same bytes will always get it, whatever the limits
-    are.
+    A request has `name`, the name in the verdict; `path`; `member`, the place in the archive
+    `path`, or None; `explain`, whether to return an explanation; and `thumbnail`, whether to
+    return a thumbnail. An attached `data` is judged instead of the file. The answer has
+    `verdict`, a record, and `final`: whether the same bytes will always get it, whatever the
+    limits are.
 
     Args:
         predictor: Judges pixels.
         detector: SHA-256 of its bundle.
         pixel_limit: As in `read_image`.
-        explain: Makes what shows why, as bytes by name.
-        notes: What must be known of every verdict.
+        explain: Makes explanations, as bytes by name.
+        notes: Notes to add to every verdict.
     """
 
     def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
@@ -131,7 +131,7 @@ def _thumbnail(image: ImageFile) -> bytes:
 
 
 def _image(data: bytes, name: str, pixel_limit: int, said: dict[str, Any]) -> ImageFile:
-    """The photograph; what is said of it has the hash of its bytes, whatever comes of them."""
+    """Decode the photograph; the hash of its bytes is recorded in `said` even if that fails."""
     try:
         image = read_image_bytes(data, name, pixel_limit=pixel_limit)
     except ImageFileError:

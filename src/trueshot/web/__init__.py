@@ -1,1 +1,1 @@
-"""A page and a service that judge photographs: `trueshot serve`. Needs the extra `web`."""
+"""A web page and HTTP service that judge photographs: `trueshot serve`. Needs the extra `web`."""

@@ -1,4 +1,4 @@
-"""The application: the page, the service, and the guard before both."""
+"""The application: the page, the service, and the middleware in front of both."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SUMMARY = "Tells true shots from recaptures, with likelihood ratios and reasons
 def create_app(
     accurate: Path, robust: Path, settings: ServiceSettings, loader: str = LOADER
 ) -> FastAPI:
-    """The page and the service of two detectors.
+    """Create the page and the service for two detectors.
 
     Args:
-        accurate: Bundle of the detector that was trained without a defence: what judges by default.
-        robust: Bundle of the one that was trained with one.
-        settings: Where it listens, and limits.
-        loader: What the workers run, as `Pool` takes it.
+        accurate: Bundle of the detector that was trained without a defence; it judges by default.
+        robust: Bundle of the detector that was trained with a defence.
+        settings: Address to listen on, and limits.
+        loader: `module:function` that loads the detectors, see `Pool`.
     """
     service = Service(accurate, robust, settings, loader)
 
@@ -52,9 +52,9 @@ def create_app(
         summary=_SUMMARY,
         lifespan=lifespan,
         openapi_url="/v1/openapi.json",
-        docs_url=None,  # it would load from elsewhere
+        docs_url=None,  # it would load scripts from another server
         redoc_url=None,
-        # Nothing is told to anybody, whatever the environment asks for.
+        # No telemetry, whatever the environment says.
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.service = service
@@ -63,7 +63,7 @@ def create_app(
     app.mount("/static", StaticFiles(directory=_HERE / "static"), name="static")
     app.add_middleware(SameOriginGuard, hosts=settings.hosts)
     app.add_middleware(EndingApp)
-    app.add_middleware(DrainingApp, seconds=settings.upload_seconds)  # around all that refuse
+    app.add_middleware(DrainingApp, seconds=settings.upload_seconds)  # outside all that refuse
     answer_with_problems(app)
     _described(app)
     return app
@@ -87,7 +87,7 @@ async def _page(request: Request) -> HTMLResponse:
 
 
 def _described(app: FastAPI) -> None:
-    """Have the description of the service made once, with what no signature says."""
+    """Build the OpenAPI description once, with additions from `describe`."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:

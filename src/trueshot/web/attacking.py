@@ -1,4 +1,4 @@
-"""Attacking a photograph as a judge sees it: through its crops, and whatever else is evidence."""
+"""Attacks on a photograph through all that a judge uses: its crops, and other evidence."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from trueshot.web.schemas import MOST_LEVELS, Method
 Bytes = npt.NDArray[np.uint8]
 
 PGD_STEPS = 10
-MOST_PIXELS = 16_000_000  # of a photograph that is attacked as a whole
+MOST_PIXELS = 16_000_000  # of a photograph that is attacked in whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AttackedPhotograph:
-    """What an attack made of a photograph, and what the same judge says of both.
+    """An attacked photograph, and the predictions of the same judge before and after.
 
     Args:
-        away_from: The verdict that is attacked: what the detector itself took it for.
-        whole: Whether all of the photograph was attacked, or the crops that are judged.
-        before: Of the photograph as it is.
-        after: Of the attacked one, rounded to bytes and judged from the beginning.
+        away_from: The attacked verdict: the class that the detector's score was for.
+        whole: Whether the whole photograph was attacked, or only the judged crops.
+        before: Prediction for the original photograph.
+        after: Prediction for the attacked photograph, rounded to bytes and judged from scratch.
         pixels: The attacked photograph, shape (h, w, 3).
-        corner: Of the crop (y, x) that spoke most for `away_from`.
-        decibels: Peak signal to noise ratio of what was attacked; None where nothing was changed.
-        largest_change: Of a level.
-        share_changed: Of the pixels of what was attacked.
+        corner: Corner (y, x) of the crop that supported `away_from` most.
+        decibels: Peak signal-to-noise ratio of the attacked part; None if nothing changed.
+        largest_change: Largest change of a value, in levels.
+        share_changed: Share of changed pixels in the attacked part.
     """
 
     away_from: str
@@ -54,10 +54,10 @@ class AttackedPhotograph:
 
 
 class AgainstFirst(nn.Module):
-    """Logits of two: of class 0, and of all others together, whose difference is the score.
+    """Reduces logits to two, of class 0 and of all others together; their difference is the score.
 
     Args:
-        network: Levels (n, 3, h, w) to logits (n, classes).
+        network: Maps levels (n, 3, h, w) to logits (n, classes).
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -65,7 +65,7 @@ class AgainstFirst(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels (n, 3, h, w) to logits (n, 2)."""
+        """Map levels (n, 3, h, w) to logits (n, 2)."""
         logits: Tensor = self.network(images)
         if logits.shape[1] == 2:
             return logits
@@ -73,11 +73,11 @@ class AgainstFirst(nn.Module):
 
 
 class Decided(nn.Module):
-    """Logits with the threshold taken off: the larger of the two is what the card decides.
+    """Subtracts the threshold, so that the larger of two logits is the decision of the card.
 
     Args:
-        network: Levels (n, 3, h, w) to logits (n, 2).
-        threshold: Score from which a photograph counts as not of class 0.
+        network: Maps levels (n, 3, h, w) to logits (n, 2).
+        threshold: Score from which a photograph is decided to be not of class 0.
     """
 
     def __init__(self, network: nn.Module, threshold: float) -> None:
@@ -86,16 +86,18 @@ class Decided(nn.Module):
         self.threshold = threshold
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels (n, 3, h, w) to logits (n, 2)."""
+        """Map levels (n, 3, h, w) to logits (n, 2)."""
         logits: Tensor = self.network(images)
         return logits - logits.new_tensor([0.0, self.threshold])
 
 
 def attackable(bundle: str, predictor: Predictor) -> nn.Module:
-    """All that a judge goes by, with a gradient: of stacks of crops, or of whole photographs.
+    """Return a differentiable module of all that a judge uses.
+
+    It takes stacks of crops, or whole photographs if the judge joins several kinds of evidence.
 
     Args:
-        bundle: The judge's file.
+        bundle: Path of the judge's bundle.
         predictor: The judge.
 
     Raises:
@@ -107,16 +109,16 @@ def attackable(bundle: str, predictor: Predictor) -> nn.Module:
 
 
 def stack_detector(detector: Detector, card: Card) -> Detector:
-    """A detector of stacks: what the judge of a card says of a photograph, with a gradient.
+    """Return a differentiable detector of stacks, which scores a photograph as its judge does.
 
-    It has two classes: class 0 of the card's, and all others together.
+    It has two classes: class 0 of the card, and all others together.
 
-    A stack holds the crops of one photograph, one under another, shape (1, 3, n·side, side). What
-    lies outside of the crops has no part in the score, so an attack could not use it anyway.
+    A stack holds the crops of one photograph one below the other, shape (1, 3, n·side, side).
+    Pixels outside of the crops do not affect the score, so an attack could not use them anyway.
 
     Args:
-        detector: Of crops, in evaluation mode.
-        card: How crops make a photograph's score, and what that score means.
+        detector: Detector of crops, in evaluation mode.
+        card: Card that defines how crops are combined into a score, and the thresholds.
     """
     contract = card.input_contract()
     crops = AgainstFirst(detector)
@@ -125,13 +127,13 @@ def stack_detector(detector: Detector, card: Card) -> Detector:
 
 
 def threshold_of(card: Card) -> float:
-    """The score in the middle between the two verdicts of a card."""
+    """Return the score in the middle between the two thresholds of a card."""
     decision = card.decision
     return 0.0 if decision is None else (decision.original_to + decision.recaptured_from) / 2
 
 
 def attack_named(method: Method, budget: float) -> Attack:
-    """The attack of a method with a budget in levels.
+    """Return the attack of this name, with a budget in levels.
 
     Raises:
         ValueError: The budget is negative or more than `MOST_LEVELS`.
@@ -146,20 +148,20 @@ def attack_named(method: Method, budget: float) -> Attack:
 def attack_photograph(
     predictor: Predictor, attacked: nn.Module, photograph: ImageFile | Bytes, attack: Attack
 ) -> AttackedPhotograph:
-    """Attack a photograph away from what the detector takes it for, and judge it again.
+    """Attack a photograph, away from the class that its score is for, and judge it again.
 
-    The crops that were judged are changed where they lie, and of a detector that joins kinds of
-    evidence the whole photograph; the result is rounded to the bytes of a file and judged like any
-    photograph, so its crops are chosen anew.
+    The judged crops are changed in place; for a detector that joins kinds of evidence, the whole
+    photograph is. The result is rounded to bytes, as in a file, and judged like any photograph, so
+    its crops are selected anew.
 
     Args:
         predictor: Judges photographs.
-        attacked: Of the same detector: see `attackable`.
-        photograph: As it was read, or RGB bytes, shape (h, w, 3), upright.
-        attack: Its budget is in levels.
+        attacked: Module of the same detector, see `attackable`.
+        photograph: The image as read, or RGB bytes, shape (h, w, 3), upright.
+        attack: The attack, with its budget in levels.
 
     Raises:
-        ValueError: There is no crop in it that could be attacked, or it is too large for that.
+        ValueError: It has no crop to attack, or is too large for an attack.
     """
     before = predictor.predict(photograph)
     pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
@@ -191,7 +193,7 @@ def attack_photograph(
 
 
 def _pasted(pixels: Bytes, stack: Bytes, prediction: Prediction) -> Bytes:
-    """The photograph with the crops of a stack in their places."""
+    """Return the photograph with the crops of a stack pasted in their places."""
     side = prediction.side
     changed = pixels.copy()
     crops = stack.reshape(-1, side, side, 3)

@@ -1,4 +1,4 @@
-"""Reading what is left of a request that was answered early, so that its answer arrives."""
+"""Middleware that reads the rest of a request that was answered early, so the answer arrives."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 class DrainingApp:
     """Answers at once, and reads the rest of the body before the connection may be closed.
 
-    A connection that is closed while bytes lie in it unread is reset, and the reset deletes the
-    answer that its client has not read yet: most clients send all, and look for an answer then.
+    If a connection is closed with unread bytes in it, it is reset, and the reset discards an answer
+    that the client has not read yet: most clients send everything before they look for an answer.
 
     Args:
-        app: What answers, and may leave the body unread.
-        seconds: That the rest of the body may take to arrive.
+        app: Application that answers, and may leave the body unread.
+        seconds: Time limit for the rest of the body to arrive.
     """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
@@ -25,7 +25,7 @@ class DrainingApp:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Answer, and drain the body before the answer ends."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -39,7 +39,7 @@ class DrainingApp:
             if not is_last or body.is_over:
                 await send(message)
                 return
-            await send({**message, "more_body": True})  # the client has it, if it looks
+            await send({**message, "more_body": True})  # the client can read the answer now
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds):
                     await body.drain()
@@ -49,11 +49,11 @@ class DrainingApp:
 
 
 class _Body:
-    """What comes of a request, and whether something is still to come.
+    """The body of a request, and whether there is more to read.
 
     Attributes:
-        is_over: Whether nothing more is to be read: it is at its end, or its client waits to be
-            told to send it, or is told to go.
+        is_over: Whether to stop reading: the body has ended, or its client waits for permission to
+            send it (`Expect`), or the answer closes the connection.
     """
 
     def __init__(self, receive: Receive, headers: Headers) -> None:

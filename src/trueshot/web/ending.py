@@ -1,4 +1,4 @@
-"""Answers to what a service that ends waits for no longer."""
+"""Middleware that answers requests which are cancelled when the service stops."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from trueshot.web.problems import ProblemError
 
 
 class EndingApp:
-    """Answers 503 in place of what was cancelled; without it the log would show an error.
+    """Answers 503 to cancelled requests; without it, the log would show an error.
 
     Args:
-        app: What answers.
+        app: Application that answers.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Answer, with 503 if the application is cancelled before it begins."""
         has_begun = False
 
         async def sending(message: Message) -> None:

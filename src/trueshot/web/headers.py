@@ -1,4 +1,4 @@
-"""What every answer tells the browser that it must not do."""
+"""Security headers of every answer, which restrict what the browser may do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask, and what every answer tells the browser it must not do."""
+"""Middleware that checks who may send requests, and adds the security headers to every answer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _ONCE = ("host", "origin", "sec-fetch-site", "content-type", "content-length")
 
 
 class SameOriginGuard:
-    """Lets through what a page of ours, or a program, asks of this server by its own name.
+    """Accepts requests from this server's own page, or from programs, under this server's name.
 
-    A page elsewhere can make a browser send requests here. It is told apart by the host that it
-    asks for, if its own name was made to point here (DNS rebinding), and by its origin otherwise.
+    Pages of other sites can make a browser send requests here. They are recognised by the `Host`
+    header, if their own name was made to point here (DNS rebinding), and otherwise by their origin.
 
     Args:
-        app: What answers.
-        hosts: Names by which it may be asked, in small letters.
+        app: Application that answers.
+        hosts: Accepted host names, in lower case.
     """
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
@@ -30,19 +30,19 @@ class SameOriginGuard:
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, with the headers of every answer."""
+        """Answer or refuse a request, with the security headers."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             problem = self._problem(scope["method"], Headers(scope=scope))
             app = self._app if problem is None else problem.response()
-            if scope["method"] == "HEAD":  # as GET, of which the server sends the head alone
+            if scope["method"] == "HEAD":  # handled as GET; the server sends only the headers
                 scope = {**scope, "method": "GET"}
             await app(scope, receive, _with_headers(send))
 
     def _problem(self, method: str, headers: Headers) -> ProblemError | None:
         for name in _ONCE:
-            if len(headers.getlist(name)) > 1:  # which of them counts is for nobody to guess
+            if len(headers.getlist(name)) > 1:  # ambiguous
                 return ProblemError(400, "header", f"the header {name} is given twice; give one")
         asked = headers.getlist("host")
         if len(asked) != 1 or host_name(asked[0]) not in self._hosts:
@@ -59,7 +59,7 @@ class SameOriginGuard:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets, in small letters; "" if it is none."""
+    """Return the name in a Host header, lower-case, without port and brackets; "" if invalid."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
@@ -67,7 +67,7 @@ def host_name(host: str) -> str:
 
 
 def _place_of(origin: str) -> str:
-    """Host and port of an origin, in small letters; "" if it is none."""
+    """Return host and port of an origin, in lower case; "" if invalid."""
     try:
         return urlsplit(origin).netloc.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""What is answered when something cannot be done: RFC 9457, "Problem Details for HTTP APIs"."""
+"""Error answers in the format of RFC 9457, "Problem Details for HTTP APIs"."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class ProblemError(Exception):
     """A request that is refused.
 
     Args:
-        status: Of HTTP.
-        detail: What is wrong and what to do, a sentence.
-        kind: Names the kind of problem: "too-large" and the like.
-        headers: More of the answer's.
-        more: Further members of the answer.
+        status: HTTP status.
+        kind: Kind of problem, such as "too-large".
+        detail: What is wrong and what to do, in a sentence.
+        headers: Additional headers of the answer.
+        more: Additional members of the answer.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ProblemError(Exception):
         self.more = more
 
     def response(self) -> JSONResponse:
-        """The answer."""
+        """Return the answer to send."""
         content = {
             "type": f"urn:trueshot:problem:{self.kind}",
             "title": HTTPStatus(self.status).phrase,
@@ -57,7 +57,7 @@ class ProblemError(Exception):
 
 
 def busy() -> ProblemError:
-    """The queue is full."""
+    """Return the problem of a full queue."""
     return ProblemError(
         503,
         "busy",
@@ -67,13 +67,13 @@ def busy() -> ProblemError:
 
 
 def too_large(limit: int) -> ProblemError:
-    """The body is longer than it may be."""
+    """Return the problem of a body longer than `limit` bytes."""
     detail = f"a request may have {limit:,} bytes at most; send fewer or smaller files at once"
     return ProblemError(413, "too-large", detail)
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Have every refusal of an application, its own and the framework's, answered in this form."""
+    """Register handlers, so that all errors of an application are answered in this format."""
     app.add_exception_handler(ProblemError, _own)
     app.add_exception_handler(HTTPException, _of_framework)
     app.add_exception_handler(RequestValidationError, _of_arguments)
@@ -104,6 +104,6 @@ async def _to_nobody(_: Request, __: Exception) -> Response:
 
 async def _unforeseen(_: Request, __: Exception) -> Response:
     detail = "something that was not foreseen; the log of the server says what"
-    # It passes by the guard, and its connection is closed.
+    # This answer does not pass through the middleware, and the connection is closed.
     headers = {**HEADERS, "Connection": "close"}
     return ProblemError(500, "unforeseen", detail, headers).response()

@@ -1,4 +1,4 @@
-"""The report of the photographs on the page: that of a scan, handed out and not kept."""
+"""The report on the photographs on the page: like that of a scan, but sent and not stored."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def report_of(
     facts: Mapping[str, Any],
     settings: ServiceSettings,
 ) -> bytes:
-    """The self-contained HTML page of some verdicts.
+    """Return the self-contained HTML page on some verdicts.
 
     Args:
-        verdicts: In their order.
-        explanations: By SHA-256 of the file.
-        facts: Of the detector: its `sha256` and its `card`.
-        settings: That were judged with.
+        verdicts: The verdicts, in order.
+        explanations: Explanations by SHA-256 of the file.
+        facts: Facts about the detector: its `sha256` and its `card`.
+        settings: Settings used to judge.
     """
     from trueshot.reports.scan_report import scan_report
 

@@ -1,4 +1,4 @@
-"""The service by HTTP: verdicts, attacks, reports, and what the server says of itself."""
+"""The HTTP routes: verdicts, attacks, reports, detectors and health."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from trueshot.web.uploads import Upload, media_type, read_uploads
 
 
 async def _known_arguments(request: Request) -> None:
-    """Refuse arguments that the address has by mistake: `detecter=robust` is no `detector`."""
+    """Refuse unknown or repeated query parameters, such as a misspelt `detecter=robust`."""
     known = [each.alias for each in request.scope["route"].dependant.query_params]
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
@@ -92,8 +92,8 @@ async def verdicts(
 ) -> Verdicts:
     """Judge photographs.
 
-    A file that is the whole body and cannot be judged is answered as a problem; in a form it is
-    one verdict "error" among the others.
+    If a file is the whole body and cannot be judged, the answer is a problem; in a form, such a
+    file gets the verdict "error" among the others.
     """
     service = _service(request)
     with service.place():
@@ -126,7 +126,7 @@ async def attacks(
     detector: Which = ACCURATE,
     name: Name = "",
 ) -> AttackAnswer:
-    """Attack one photograph with adversarial noise that knows the detector, and judge it again."""
+    """Attack one photograph with white-box adversarial noise, and judge it again."""
     service = _service(request)
     with service.place():
         upload = _only(await read_uploads(request, service.settings, name))
@@ -147,7 +147,7 @@ async def attacks(
     response_class=HTMLResponse,
 )
 async def reports(request: Request, detector: Which = ACCURATE, name: Name = "") -> HTMLResponse:
-    """Judge photographs, and report on them as one HTML page that needs nothing else."""
+    """Judge photographs, and return a report on them as one self-contained HTML page."""
     service = _service(request)
     with service.place():
         uploads = await read_uploads(request, service.settings, name)
@@ -158,14 +158,14 @@ async def reports(request: Request, detector: Which = ACCURATE, name: Name = "")
 
 @router.get("/detectors")
 async def detectors(request: Request) -> list[DetectorAnswer]:
-    """The two detectors, with their cards."""
+    """List the two detectors with their cards."""
     facts = _service(request).pool.facts
     return [DetectorAnswer(name=name, **facts[name]) for name in (ACCURATE, ROBUST)]
 
 
 @router.get("/health")
 async def health(request: Request) -> Health:
-    """How the service is."""
+    """Return the state of the service."""
     service = _service(request)
     return Health(
         status="ok",
@@ -177,7 +177,7 @@ async def health(request: Request) -> Health:
 
 
 def describe(description: dict[str, Any]) -> dict[str, Any]:
-    """Enter into an OpenAPI description what no signature says: the form of problems."""
+    """Add the schema of problems to an OpenAPI description; no signature mentions it."""
     schemas = description["components"]["schemas"]
     schemas["Problem"] = Problem.model_json_schema()
     schemas.pop("HTTPValidationError", None)

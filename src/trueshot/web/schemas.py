@@ -1,4 +1,4 @@
-"""What the service answers, as it stands in its description."""
+"""Schemas of the service's answers, as in its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _Model(BaseModel):
 
 
 class CropPictures(_Model):
-    """The judged crop that weighs most, and what the detector's first layer makes of it."""
+    """The judged crop with the most weight, and the output of the detector's first layer for it."""
 
     corner: tuple[int, int]
     score: float
@@ -84,7 +84,7 @@ class CropPictures(_Model):
 
 
 class EvidenceAnswer(_Model):
-    """What kinds of evidence say, of a detector that joins several."""
+    """The contributions of the kinds of evidence, for a detector that joins several."""
 
     contributions: Annotated[
         dict[str, float],
@@ -102,7 +102,7 @@ class EvidenceAnswer(_Model):
 
 
 class Pictures(_Model):
-    """Why: all of the upright photograph, as a browser shows it."""
+    """The explanation in pictures. They show the whole upright photograph, as a browser does."""
 
     thumbnail: Picture
     heat: Annotated[
@@ -120,7 +120,7 @@ class Pictures(_Model):
 
 
 class VerdictAnswer(_Model):
-    """What is said of one file: a record as of a scan, and the likelihood ratio in words."""
+    """The verdict on one file: the record of a scan, and the likelihood ratio in words."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
@@ -171,13 +171,13 @@ class VerdictAnswer(_Model):
 
 
 class Verdicts(_Model):
-    """One verdict for each file, in their order."""
+    """One verdict per file, in the order of the files."""
 
     verdicts: list[VerdictAnswer]
 
 
 class Said(_Model):
-    """What a detector says of one state of a photograph."""
+    """A detector's verdict on one version of a photograph."""
 
     verdict: Word
     score: float | None
@@ -191,7 +191,7 @@ class Said(_Model):
 
 
 class AttackAnswer(_Model):
-    """What an attack made of a photograph; the attacker knows the detector (white box)."""
+    """The result of a white-box attack on a photograph: the attacker knows the detector."""
 
     method: Method
     budget: Annotated[float, Field(description="Most levels by which a value was changed.")]
@@ -239,7 +239,7 @@ class DetectorAnswer(_Model):
 
 
 class Health(_Model):
-    """How the service is."""
+    """The state of the service."""
 
     status: Literal["ok"]
     version: str
@@ -249,7 +249,7 @@ class Health(_Model):
 
 
 class Problem(BaseModel):
-    """RFC 9457: what cannot be done, and why."""
+    """A problem as in RFC 9457: what cannot be done, and why."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -273,7 +273,7 @@ class Problem(BaseModel):
 
 
 def verdict_answer(verdict: Verdict, explanation: Explanation | None) -> VerdictAnswer:
-    """A verdict as of a scan, with words and pictures."""
+    """Return the answer for a verdict, with words and pictures added."""
     words = verdict.task.words
     return VerdictAnswer(
         **verdict.as_record(),
@@ -293,17 +293,17 @@ def _in_words(verdict: str, log10_lr: float | None, wording: Wording) -> dict[st
 
 
 def attack_answer(answer: Answer, **asked: Any) -> AttackAnswer:
-    """What a worker said of an attack, and what it was asked for.
+    """Combine a worker's answer about an attack with the parameters of the request.
 
     Raises:
-        ValueError: What it said is nothing of the kind.
+        ValueError: The worker's answer is invalid.
     """
     shown = {name: data_uri(data) for name, data in answer.attached.items()}
     return AttackAnswer.model_validate({**answer.content, **asked, "pictures": shown})
 
 
 def data_uri(data: bytes) -> str:
-    """A picture as an address that holds it."""
+    """Return a picture as a data URI."""
     kind = "png" if data.startswith(b"\x89PNG") else "webp" if data.startswith(b"RIFF") else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 

@@ -1,4 +1,4 @@
-"""Running the service: uvicorn on one address, with patience for no slow client."""
+"""Run the service: uvicorn on one address, with time limits for slow clients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from trueshot.web.app import create_app
 from trueshot.web.service import Service
 from trueshot.web.settings import ServiceSettings
 
-_SECONDS_BETWEEN = 10.0  # for the head of a request, from its connection or the one before
+_SECONDS_BETWEEN = 10.0  # limit for the head of a request, since connecting or the previous answer
 _SECONDS_TO_END = 5
 _SPARE_CONNECTIONS = 64
 _BACKLOG = 128
@@ -33,18 +33,18 @@ def serve(
     settings: ServiceSettings,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> None:
-    """Serve until interrupted; an interrupt is its usual end.
+    """Serve until interrupted; an interrupt is the usual end.
 
     Args:
         accurate: Bundle of the detector that judges by default.
-        robust: Bundle of the one that resists attacks.
-        settings: Where, and limits.
-        say: Takes what a person should know: where it listens, and warnings.
+        robust: Bundle of the detector that resists attacks.
+        settings: Address to listen on, and limits.
+        say: Called with lines for a person: the address it listens on, and warnings.
 
     Raises:
-        BundleError: A bundle cannot be read, does not judge photographs, or both are of other
-            classes.
-        RunError: The address cannot be listened on.
+        BundleError: A bundle cannot be read or does not judge photographs, or the two have
+            different classes.
+        RunError: The service cannot listen on the address.
     """
     classes = []
     for bundle in (accurate, robust):
@@ -74,7 +74,7 @@ def serve(
 
 
 def config(app: Any, settings: ServiceSettings) -> uvicorn.Config:
-    """How uvicorn runs the application."""
+    """Return the configuration of uvicorn for the application."""
     return uvicorn.Config(
         app,
         http=TimeoutProtocol,
@@ -91,33 +91,33 @@ def config(app: Any, settings: ServiceSettings) -> uvicorn.Config:
 
 
 class TimeoutProtocol(H11Protocol):
-    """uvicorn's, which waits without end for the head of a request, and for who does not read.
+    """uvicorn's protocol, but with time limits for the head of a request and for reading answers.
 
-    Who reads slowly is waited for as long as something was read since the last look.
+    A client that reads slowly is not cut off as long as it has read something since the last check.
     """
 
     _patience: asyncio.TimerHandle | None = None
     _unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Start waiting for a request."""
         super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End waiting."""
+        """Stop waiting."""
         self._wait_no_more()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
-        """End waiting once there is the head of a request: its body has a limit of its own."""
+        """Stop waiting once the head of a request has arrived; its body has its own limit."""
         before = self.cycle
         super().handle_events()
         if self.cycle is not before:
             self._wait_no_more()
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the next; first, for as long as it goes on, for this one to be read."""
+        """Start waiting for the next request, and for the client to read this answer."""
         self._wait()
         super().on_response_complete()
 
@@ -134,10 +134,10 @@ class TimeoutProtocol(H11Protocol):
             self.transport.abort()
 
     def _left_to_read(self) -> int:
-        """Bytes of answers that the client has not taken, where the system tells; else not sent."""
+        """Return the bytes of answers that are unsent or, if the system tells, not acknowledged."""
         left = self.transport.get_write_buffer_size()
         connection = self.transport.get_extra_info("socket")
-        # The system's own buffer holds megabytes, and may take no more for a while.
+        # The system's own buffer holds megabytes, and may accept nothing more for a while.
         with suppress(OSError, ValueError, AttributeError):
             held = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4))
             left += int.from_bytes(held, sys.byteorder)
@@ -155,8 +155,8 @@ def _listening(settings: ServiceSettings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host.strip("[]"), settings.port))
-        listener.listen(_BACKLOG)  # who comes before the server runs waits for it
-    except (OSError, UnicodeError) as error:  # of a host whose name can be none
+        listener.listen(_BACKLOG)  # connections made before the server runs have to wait
+    except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise RunError(
@@ -167,7 +167,7 @@ def _listening(settings: ServiceSettings) -> socket.socket:
 
 
 def warnings_of(settings: ServiceSettings) -> list[str]:
-    """What a person should know who starts it so."""
+    """Return warnings and hints for the person who starts the service with these settings."""
     found = []
     if not settings.is_private:
         found.append(

@@ -1,4 +1,4 @@
-"""Requests to workers: a bounded queue, one worker at a time for each, and answers in words."""
+"""The service behind the routes: a bounded queue, workers, and verdicts from their answers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _log = logging.getLogger(__name__)
 
 
 class Service:
-    """Two detectors in worker processes, and the queue before them.
+    """Two detectors in worker processes, with a queue of requests.
 
     Args:
         accurate: Bundle of the detector that was trained without a defence.
-        robust: Bundle of the one that was trained with one.
+        robust: Bundle of the detector that was trained with a defence.
         settings: Limits.
-        loader: What the workers run, as `Pool` takes it.
+        loader: `module:function` that loads the detectors, see `Pool`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Service:
         self._turns = anyio.CapacityLimiter(settings.at_once)
 
     def start(self) -> None:
-        """Load the detectors, unless they are.
+        """Load the detectors, unless they are loaded.
 
         Raises:
             TrueshotError: A detector cannot be loaded.
@@ -81,7 +81,7 @@ class Service:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Workers inside.
+        """Run the workers inside this context.
 
         Raises:
             TrueshotError: A detector cannot be loaded.
@@ -94,10 +94,10 @@ class Service:
 
     @property
     def pool(self) -> Pool:
-        """The workers.
+        """The pool of workers.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The service is not running.
         """
         if self._pool is None:
             raise RuntimeError("the service is not running")
@@ -105,10 +105,10 @@ class Service:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place in the queue, from before the request is read until it is answered.
+        """Hold a place in the queue, from before the request is read until it is answered.
 
         Raises:
-            ProblemError: All are taken.
+            ProblemError: All places are taken.
         """
         if self.taken >= self.places:
             raise busy()
@@ -124,8 +124,8 @@ class Service:
         """Judge a file.
 
         Returns:
-            The verdict, which may be an error; the explanation if there is one; and the status of
-            HTTP that fits a file that is all of a request.
+            The verdict, which may be an error; the explanation, if there is one; and the HTTP
+            status to use if this file is the whole request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
         explanation, status, task = None, 200, self._task(detector)
@@ -136,7 +136,7 @@ class Service:
             if explained and EXPLANATION in answer.attached:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
             status = _refusal(answer) if verdict.verdict == FAILED else 200
-        except (WorkerError, ValueError) as error:  # ValueError: it talks nonsense
+        except (WorkerError, ValueError) as error:  # ValueError: the answer is invalid
             reason, bundle = sanitize(str(error)), self.pool.facts[detector]["sha256"]
             verdict = Verdict(
                 file=upload.name, verdict=FAILED, reason=reason, detector=bundle, task=task
@@ -146,14 +146,14 @@ class Service:
         return await self._keep_verdict(verdict), explanation, status
 
     def _task(self, detector: str) -> Task:
-        """What a detector decides."""
+        """Return the task of a detector."""
         return Card.model_validate(self.pool.facts[detector]["card"]).decides
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
-        """Attack a file with the detector known.
+        """Attack a file with a white-box attack on the detector.
 
         Raises:
-            ProblemError: It cannot be read, has nothing to attack, or takes too long.
+            ProblemError: The file cannot be read, has nothing to attack, or takes too long.
         """
         request = {"do": "attack", "detector": detector, "name": upload.name}
         await self._keep_upload(upload)
@@ -168,7 +168,7 @@ class Service:
         return answer
 
     async def report(self, uploads: Sequence[Upload], detector: str) -> bytes:
-        """Judge files, and tell of them on one page."""
+        """Judge files, and return a report on them as one HTML page."""
         verdicts, explanations = [], {}
         for upload in uploads:
             verdict, explanation, _ = await self.predict(upload, detector, explained=True)
@@ -186,28 +186,28 @@ class Service:
         return await anyio.to_thread.run_sync(ask, limiter=self._turns)
 
     async def _keep_upload(self, upload: Upload) -> str:
-        """Keep a file, if files are kept, before a worker sees it; its SHA-256 is returned.
+        """Store a file before a worker reads it, if uploads are kept; return its SHA-256.
 
-        What cannot be kept is judged all the same: the log says so, and the answer.
+        A file that cannot be stored is judged all the same; the log and the answer mention it.
         """
         return await anyio.to_thread.run_sync(_write, self.settings.keep, upload)
 
     async def _keep_verdict(self, verdict: Verdict) -> Verdict:
-        """Keep a verdict, if they are kept; a note is added to it if it, or its file, was not."""
+        """Store a verdict, if verdicts are kept; add a note if it or its file was not stored."""
         if self.settings.keep is None:
             return verdict
         return await anyio.to_thread.run_sync(_enter, self.settings.keep, verdict)
 
 
 async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    """Do work for as long as its client is there; what waits in the queue then leaves it.
+    """Do work as long as the client is connected; waiting work then leaves the queue.
 
     Args:
-        request: Read to its end.
-        work: What is to be done.
+        request: The request, already read to its end.
+        work: The work to do.
 
     Raises:
-        ClientDisconnect: It has gone.
+        ClientDisconnect: The client has disconnected.
     """
     done: list[Outcome] = []
     failed: list[Exception] = []
@@ -216,7 +216,7 @@ async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]])
         async def finish() -> None:
             try:
                 done.append(await work())
-            except Exception as error:  # out of the group it would come as a group
+            except Exception as error:  # the task group would wrap it in an ExceptionGroup
                 failed.append(error)
             group.cancel_scope.cancel()
 
@@ -236,13 +236,13 @@ def _status(error: Exception) -> int:
 
 
 def _refusal(answer: Answer) -> int:
-    """The status that a worker says; one that was taken over may say anything."""
+    """Return a worker's HTTP status if it is an allowed one; a compromised worker may say any."""
     status = answer.content.get("status")
     return status if status in _REFUSALS else 422
 
 
 def _write(folder: Path | None, upload: Upload) -> str:
-    """Under its hash: no name that was sent becomes part of a path."""
+    """Store an upload under its hash: names from clients must not become part of a path."""
     sha256 = hashlib.sha256(upload.data).hexdigest()
     if folder is None or (folder / sha256).exists():
         return sha256
@@ -254,7 +254,7 @@ def _write(folder: Path | None, upload: Upload) -> str:
 
 
 def _enter(folder: Path, verdict: Verdict) -> Verdict:
-    """A line of its own; the note is in it, too, unless it is about the line itself."""
+    """Append a verdict to the file of verdicts, with notes on what could not be stored."""
     if not (folder / str(verdict.sha256)).exists():
         verdict = replace(verdict, notes=(*verdict.notes, "the file could not be kept"))
     try:

@@ -1,4 +1,4 @@
-"""What the service takes at most, and what it tells whoever asks for more."""
+"""Settings of the service: its address and its limits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trueshot.errors import RunError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("", "0.0.0.0", "::")
-_MOST = {  # beyond all sense, and small enough to be reckoned and waited with
+_MOST = {  # far beyond sensible values, but safe for arithmetic and timeouts
     "max_upload_mb": 1e6,
     "max_megapixels": 1e6,
     "max_files": 1e6,
@@ -22,25 +22,25 @@ _MOST = {  # beyond all sense, and small enough to be reckoned and waited with
 
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
-    """Where the service listens, and its limits.
+    """The address of the service, and its limits.
 
     Args:
         host: Address to listen on.
-        port: 0 takes one that is free.
-        allowed_hosts: Names under which it may be asked for, beside those of this machine's
-            loopback and `host` itself; a name of somebody else's that points here is none.
-        max_upload_mb: Most million bytes of one request.
-        max_megapixels: Most million pixels of one photograph.
-        max_files: Most photographs of one request.
-        seconds: That one photograph may take a worker.
-        upload_seconds: That a request may take to arrive.
-        workers: Photographs that are judged or attacked at once; all cores, if not said.
-        queue: Requests that may wait; more are refused with "503, come back later".
-        memory: Bytes that a worker may take beyond what is loaded; None for no limit.
-        keep: Folder in which uploads and verdicts are kept; by default nothing is.
+        port: Port to listen on; 0 selects a free one.
+        allowed_hosts: Accepted host names besides `host` and those of the loopback interface.
+            Requests under any other name that points here are refused.
+        max_upload_mb: Maximum size of one request, in million bytes.
+        max_megapixels: Maximum size of one photograph, in million pixels.
+        max_files: Maximum number of photographs in one request.
+        seconds: Time limit of a worker for one photograph.
+        upload_seconds: Time limit for a request to arrive.
+        workers: Number of photographs judged or attacked concurrently; by default all cores.
+        queue: Number of requests that may wait; more are refused with "503, come back later".
+        memory: Bytes a worker may allocate on top of what the loader uses; None means no limit.
+        keep: Folder in which uploads and verdicts are stored; by default nothing is.
 
     Raises:
-        RunError: A limit that lets nothing through, or that is none.
+        RunError: A limit is out of range.
     """
 
     host: str = "127.0.0.1"
@@ -69,17 +69,17 @@ class ServiceSettings:
 
     @property
     def upload_bytes(self) -> int:
-        """Most bytes of the body of one request."""
+        """Maximum number of bytes in the body of one request."""
         return int(self.max_upload_mb * 1e6)
 
     @property
     def pixel_limit(self) -> int:
-        """Most pixels of one photograph."""
+        """Maximum number of pixels in one photograph."""
         return int(self.max_megapixels * 1e6)
 
     @property
     def at_once(self) -> int:
-        """Workers."""
+        """Number of workers."""
         return cores() if self.workers is None else self.workers
 
     @property
@@ -89,7 +89,7 @@ class ServiceSettings:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """Host names, in small letters, by which it may be asked."""
+        """Accepted host names, in lower case."""
         own = () if self.host in _WILDCARDS else (self.host,)
         names = (*_LOOPBACK, *own, *self.allowed_hosts)
         return frozenset(name.strip("[]").rstrip(".").lower() for name in names)

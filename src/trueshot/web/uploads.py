@@ -1,4 +1,4 @@
-"""Reading what is sent: within limits, and in memory alone (the framework's parser uses files)."""
+"""Read uploads within limits and only in memory (the framework's parser uses files)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Upload:
     """One file that was sent.
 
     Args:
-        name: As its sender calls it, printable; never used as a path.
+        name: Name given by the sender, made printable; never used as a path.
         data: Its bytes.
     """
 
@@ -37,15 +37,16 @@ class Upload:
 
 
 async def read_uploads(request: Request, settings: ServiceSettings, name: str) -> list[Upload]:
-    """The files of a request: its whole body, or the parts of a form.
+    """Read the files of a request: its whole body, or the parts of a form.
 
     Args:
-        request: Not yet read.
-        settings: Its limits are kept while reading, whatever length was declared.
-        name: Of a file that is the whole body.
+        request: The request, not yet read.
+        settings: Limits, which are enforced while reading, whatever length was declared.
+        name: Name of the file if it is the whole body.
 
     Raises:
-        ProblemError: Too long, too slow, too many files, none, or of another media type.
+        ProblemError: The request is too long, too slow, has too many files or none, or has
+            another media type.
     """
     kind = media_type(request)
     if kind == _MULTIPART:
@@ -64,12 +65,12 @@ async def read_uploads(request: Request, settings: ServiceSettings, name: str) -
 
 
 def media_type(request: Request) -> str:
-    """The media type of a request without its parameters, in small letters."""
+    """Return the media type of a request without its parameters, in lower case."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def printable_name(name: str) -> str:
-    """A file's name as its sender gives it, safe to show: the last part of a path, on one line."""
+    """Return a sent file name, safe to show: only the last part of a path, on one line."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return sanitize(last[:_LONGEST_NAME]) or _UNNAMED
 
@@ -77,7 +78,7 @@ def printable_name(name: str) -> str:
 async def _read(
     request: Request, settings: ServiceSettings, take: Callable[[bytes], object]
 ) -> None:
-    """Hand the body on piece by piece."""
+    """Pass the body to `take` piece by piece, within the limits."""
     limit = settings.upload_bytes
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
@@ -114,7 +115,7 @@ async def _read_form(request: Request, settings: ServiceSettings) -> list[Upload
 
 
 class _Form:
-    """Gathers the files of a form, and refuses fields that are none."""
+    """Collects the files of a form, and refuses fields that are not files."""
 
     def __init__(self, most: int) -> None:
         self.files: list[tuple[str, bytearray]] = []

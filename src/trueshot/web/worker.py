@@ -1,4 +1,4 @@
-"""What a worker process of the service does: it judges one photograph, or attacks it."""
+"""The handler in a worker process of the service: it judges or attacks one photograph."""
 
 from __future__ import annotations
 
@@ -39,30 +39,30 @@ _GREY, _WHITE = 128, 127
 
 @dataclass(frozen=True, eq=False)
 class LoadedDetector:
-    """A detector, ready to judge, and to be attacked where PyTorch is."""
+    """A detector that is ready to judge and, if PyTorch is installed, to be attacked."""
 
     predictor: Predictor
-    attacked: Any  # or, as text, why it cannot be
+    attacked: Any  # the attackable module, or a text that says why there is none
     examine: Handler
     pixel_limit: int
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
-    """Load both detectors; for `Pool`.
+    """Load both detectors; a loader for `Pool`.
 
     Args:
         settings: `accurate` and `robust`: paths of bundles; `pixel_limit`, as in `read_image`.
 
     Returns:
-        A handler of requests, and facts: by detector its `sha256` and its `card`.
+        A handler of requests, and facts: `sha256` and `card` of each detector, by its name.
 
-        A request says `do`, "judge" or "attack"; `detector`; `name`; with the bytes of the file
-        attached as `data`. To judge it says `explain` too, and to attack `method` and `budget`.
+        A request has `do`, "judge" or "attack"; `detector`; `name`; and the bytes of the file
+        attached as `data`. Judging also needs `explain`, attacking `method` and `budget`.
 
     Raises:
         BundleError: A bundle cannot be read, or cannot judge photographs.
     """
-    import trueshot.inference.explaining  # noqa: F401 (once, for all workers)
+    import trueshot.inference.explaining  # noqa: F401 (once, before workers are forked)
 
     loaded: dict[str, LoadedDetector] = {}
     facts: dict[str, Any] = {}
@@ -91,7 +91,7 @@ def _loaded(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
 
 
 def _attackable(bundle: str, predictor: Predictor) -> Any:
-    """What is attacked, loaded once for all workers, or why it is not; only this needs PyTorch."""
+    """Return the attackable module, or why there is none; only this needs PyTorch."""
     if find_spec("torch") is None:
         return "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
     import torch
@@ -106,7 +106,7 @@ def _attackable(bundle: str, predictor: Predictor) -> Any:
 
 
 def status_of(data: bytes, pixel_limit: int) -> int:
-    """Of HTTP, for a file that cannot be judged."""
+    """Return the HTTP status for a file that cannot be judged."""
     try:
         with opened(data, "", pixel_limit):
             return 422
@@ -129,7 +129,7 @@ def _attack(
         found = attack_photograph(detector.predictor, detector.attacked, image, attack)
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
-    except ValueError as error:  # no crop in it
+    except ValueError as error:  # no crop to attack, or too large
         return {"refused": f"it cannot be attacked: {error}", "status": 422}, {}
     content, pictures = _told(found, image.pixels, request["budget"])
     content["note"] = lost_in_file(request["budget"]) or None
@@ -166,7 +166,7 @@ def _told(
 
 
 def _gain(budget: float) -> int:
-    """By how much noise is multiplied to be seen: as much as the levels have room for."""
+    """Return the factor that makes noise visible: the largest that keeps it within the levels."""
     return int(_WHITE // max(1.0, budget))
 
 
@@ -180,7 +180,7 @@ def _said(prediction: Prediction) -> dict[str, Any]:
 
 
 def png(pixels: Bytes) -> bytes:
-    """A PNG of RGB bytes, shape (h, w, 3)."""
+    """Return a PNG file of RGB bytes, shape (h, w, 3)."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

@@ -1,8 +1,8 @@
-"""Staged photographs: scenes with a medium in them, and scenes that only look like it.
+"""Staged photographs: recaptures of displays and prints, and originals that resemble them.
 
-A stage above the pairs of `simulation.pairs`: whole photographs as people take them. Devices and
-prints stand in rooms, lie on tables, are held; originals are as hard. `stage` writes files and a
-manifest; so does `trueshot stage`.
+Unlike the crops of `simulation.pairs`, these are whole photographs as people take them: devices and
+prints stand in rooms, lie on tables or are held in a hand, and originals are equally difficult.
+`stage` and the command `trueshot stage` write the files and a manifest.
 """
 
 from trueshot.simulation.staging.production import Staging, stage

@@ -1,4 +1,4 @@
-"""An arrangement before a camera, and the light that it lays on the sensor."""
+"""Arrangements in front of a camera, and rendering of their light."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from trueshot.simulation.staging.moire import Optics, coarse_waves
 from trueshot.simulation.staging.parts import Part, Thing
 from trueshot.simulation.staging.surfaces import Surface
 
-_SHARP = 2.5  # pixels of blur from which on the background is rendered smaller
-_LARGEST = 24e6  # pixels of a drawing at most
+_SHARP = 2.5  # pixels; a background blurred more than this is rendered at lower resolution
+_LARGEST = 24e6  # largest number of pixels of a drawing
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arrangement:
-    """What a camera looks at.
+    """The scene in front of a camera.
 
     Args:
-        frame: Of the camera.
-        backdrop: What fills the frame behind everything.
-        thing: What stands before it, if anything.
-        pose: How the camera sees that thing.
-        room: Light.
-        backdrop_light: Of a backdrop that is a picture of a place: how bright it is.
-        far_blur: Blur of the background, in frame units.
-        flat: The backdrop is itself what is photographed: the room's light does not fall on it.
+        frame: Frame of the camera.
+        backdrop: Picture or surface that fills the frame behind everything else.
+        thing: Thing in front of the backdrop, if any.
+        pose: Position of that thing relative to the camera.
+        room: Light of the room.
+        backdrop_light: Factor on the brightness of a backdrop that is a picture.
+        far_blur: Standard deviation of the background's blur, in frame units.
+        flat: Whether the backdrop keeps its own light, without the light of the room on it.
     """
 
     frame: Frame
@@ -54,34 +54,34 @@ class Arrangement:
     flat: bool = False
 
     def outline(self) -> Exact:
-        """What the frame shows of a medium: a polygon in frame units, shape (n, 2); maybe empty."""
+        """Return the visible outline of the medium in frame units, shape (n, 2); n may be 0."""
         if self.thing is None or self.pose is None or not self.thing.medium:
             return np.empty((0, 2))
         return clip(self.thing.outline(self.pose), self.frame)
 
     def share(self) -> float:
-        """Share of the frame that the medium takes."""
+        """Return the share of the frame's area that the medium covers."""
         return area(self.outline())
 
 
 @dataclass(frozen=True)
 class Raster:
-    """A part as it was drawn for a size: pixels with a border, and the way to them."""
+    """A part drawn for one size of photograph: its pixels and where they appear."""
 
     pixels: Image.Image
-    matrix: Exact  # from pixels of the photograph to pixels of the drawing
-    box: tuple[int, int, int, int]  # of the photograph's pixels that it may cover
-    near: float  # sign of the depth before the camera
+    matrix: Exact  # homography from pixels of the photograph to pixels of the drawing
+    box: tuple[int, int, int, int]  # pixels of the photograph that it may cover
+    near: float  # sign that the matrix gives to depths in front of the camera
 
 
 @dataclass
 class Stage:
-    """An arrangement at a size, ready to be looked at row by row.
+    """Renderer of an arrangement at one size, for any range of rows.
 
     Args:
-        arrangement: What.
-        height, width: Of the photograph, in pixels.
-        optics: Of the camera, for the coarse waves of a display's grid; None: there are none.
+        arrangement: Arrangement to render.
+        height, width: Size of the photograph, in pixels.
+        optics: Camera properties for the coarse moiré of a display's grid; None draws no moiré.
     """
 
     arrangement: Arrangement
@@ -101,7 +101,7 @@ class Stage:
         self.soft_ground = self._soft_ground()
 
     def light(self, rows: tuple[int, int]) -> Linear:
-        """Light before the lens of the camera, of these rows: shape (rows, width, 3)."""
+        """Return the light of rows (start, stop), before lens blur: shape (rows, width, 3)."""
         falls = enlarged(self.fields.falls, self.height, self.width, rows)
         light = self._ground(rows, falls)
         mirrored = falls
@@ -134,7 +134,7 @@ class Stage:
         return blur(light, sigma) if 0.3 < sigma <= _SHARP else light
 
     def _soft_ground(self) -> Linear | None:
-        """The background, blurred, and as small as its blur allows."""
+        """Render the background at low resolution if it is strongly blurred, else return None."""
         sigma = self.arrangement.far_blur * self.scale
         if sigma <= _SHARP:
             return None
@@ -160,7 +160,7 @@ class Stage:
         return np.asarray(image)
 
     def _raster(self, part: Part) -> Raster | None:
-        """Draw a part as finely as it is seen; None if the frame shows nothing of it."""
+        """Draw a part at the resolution at which it is seen; return None if it is not in view."""
         pose = self.arrangement.pose
         assert pose is not None
         homography = part.homography(pose)
@@ -207,7 +207,11 @@ class Stage:
     def _seen(
         self, raster: Raster, rows: tuple[int, int]
     ) -> tuple[tuple[slice, slice], Bytes] | None:
-        """A drawing in the photograph: where, and RGBA bytes."""
+        """Warp a drawing into the photograph.
+
+        Returns:
+            Its slices within `rows`, and RGBA bytes; None if it covers none of the rows.
+        """
         left, top, right, bottom = raster.box
         top, bottom = max(top, rows[0]), min(bottom, rows[1])
         if bottom <= top:
@@ -222,7 +226,7 @@ class Stage:
         ends = matrix[2] @ np.array(
             [[0, size[0], 0, size[0]], [0, 0, size[1], size[1]], [1, 1, 1, 1.0]]
         )
-        if (np.sign(ends) != np.sign(ends[0])).any():  # beyond its horizon there is nothing of it
+        if (np.sign(ends) != np.sign(ends[0])).any():  # clear what lies beyond its horizon
             seen = seen.copy()
             row = raster.matrix[2]
             x, y = np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5
@@ -240,7 +244,7 @@ class Stage:
         falls: Linear,
         mirrored: Linear,
     ) -> None:
-        """Lay a part over what is there."""
+        """Composite a part over `light`, in place."""
         found = None if raster is None else self._seen(raster, rows)
         if found is None or raster is None:
             return
@@ -261,10 +265,10 @@ class Stage:
         light[where] += channelwise(np.multiply, own - light[where], cover)
 
     def _ripple(self, own: Linear, part: Part, raster: Raster, corner: tuple[int, int]) -> None:
-        """Lay the coarse waves of a display's grid over its light, whose corner is at (y, x)."""
+        """Multiply a display's light, whose corner is at (y, x), by its coarse moiré in place."""
         if self.optics is None or part.display is None:
             return
-        pitch = part.dots / (raster.pixels.width - 2)  # pixels of the display per pixel drawn
+        pitch = part.dots / (raster.pixels.width - 2)  # display pixels per drawn pixel
         without_border = np.array([[pitch, 0, -pitch], [0, pitch, -pitch], [0, 0, 1.0]])
         to_display = without_border @ raster.matrix
         y = np.arange(len(own), dtype=float) + corner[0] + 0.5
@@ -298,7 +302,7 @@ class Stage:
 
 
 def _bordered(image: Image.Image) -> Image.Image:
-    """A drawing with a transparent border of a pixel, in the colours of its edge: RGBA."""
+    """Add a transparent border of one pixel in the colours of the edge; return RGBA."""
     width, height = image.size
     padded = image.resize((width + 2, height + 2), Image.Resampling.NEAREST).convert("RGBA")
     cover = Image.new("L", padded.size)

@@ -1,4 +1,4 @@
-"""What the world shows and displays show: photographs given by path, and scenes made by rule."""
+"""Pictures for scenes, displays and prints: photographs from files, and procedural scenes."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from trueshot.simulation.colour import (
 from trueshot.simulation.procedural import KINDS
 
 _CACHE_BYTES = 300 * 2**20  # per process
-_TILE = 384  # pixels along a tile of detail
-_SMALL = 640  # pixels along the longer side of the copies that small frames are made of
+_TILE = 384  # pixels along a tile of added detail
+_SMALL = 640  # longer side, in pixels, of the reduced copies used for small frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +30,13 @@ class Content:
     """A picture that fills any rectangle.
 
     Args:
-        name: Of its scene, such as "photo:garden/17.webp" or "dead leaves:81".
+        name: Name of the scene, such as "photo:garden/17.webp" or "dead leaves:81".
         kind: "photo", or a kind of `procedural.KINDS`.
-        path: The file of a photograph.
-        seed: Of a scene made by rule, and of detail that an enlarged photograph lacks.
-        place: Which part is shown where the shapes differ: (y, x) from 0 to 1.
-        part: Share of the largest window that fits, along a side.
-        mirrored: Left is right.
+        path: File of a photograph; None for a procedural scene.
+        seed: Seed of a procedural scene, or of the detail added to an enlarged photograph.
+        place: Position (y, x), from 0 to 1, of the window that is shown of a photograph.
+        part: Side of that window, as a share of the largest one that fits.
+        mirrored: Whether left and right are swapped.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Content:
     mirrored: bool = False
 
     def picture(self, height: int, width: int) -> Image.Image:
-        """The picture at (height, width) pixels, RGB.
+        """Return the picture at (height, width) pixels, RGB.
 
         Raises:
             ImageFileError: The photograph is missing or damaged.
@@ -60,10 +60,10 @@ class Content:
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else image
 
     def world(self, height: int, width: int) -> Image.Image:
-        """The picture as the place that it shows: where it is enlarged, with finer detail.
+        """Return the picture as the real place would look: enlarged photographs gain fine detail.
 
-        A photograph that is enlarged has none. What is added is noise of scales that the
-        photograph lacks, as strong as its own finest detail there.
+        The added detail is noise at the scales that an enlarged photograph lacks. Locally it is
+        about as strong as the photograph's own finest detail. Small frames get none.
         """
         image = self.picture(height, width)
         if self.path is None:
@@ -78,7 +78,7 @@ class Content:
         return _with_detail(image, small, enlarged, self.seed)
 
     def finest(self, height: int, width: int) -> float:
-        """Pixels of the photograph per pixel along a side, if it filled (height, width)."""
+        """Return photograph pixels per pixel, along a side, at a size of (height, width)."""
         if self.path is None:
             return 1.0
         tall, wide = _photograph(self.path, small=False).shape[:2]
@@ -98,7 +98,7 @@ class Content:
 
 
 def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
-    most = 2400  # a scene made by rule is as fine at any size; larger ones take too long
+    most = 2400  # pixels; procedural scenes are sharp at any size, but larger ones take too long
     share = min(1.0, most / max(height, width))
     tall, wide = max(16, round(share * height)), max(16, round(share * width))
     light = KINDS[kind](np.random.default_rng(seed), tall, wide)
@@ -107,14 +107,14 @@ def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
 
 
 def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: int) -> Image.Image:
-    """Noise of scales from a pixel to `enlarged`, where the small picture has fine detail."""
+    """Add noise at scales from one pixel to `enlarged` where `small` has fine detail."""
     grey = np.asarray(small.convert("L"), np.float32)
     own = grey - box_mean(grey, 1)
     active = Image.fromarray(box_mean(np.abs(own), 2)).resize(image.size, Image.Resampling.BILINEAR)
     random = np.random.default_rng(seed)
     tile = np.zeros((_TILE, _TILE), np.float32)
     sigma = 0.5
-    while sigma < enlarged / 2:  # as strong at every scale, as the world's detail is
+    while sigma < enlarged / 2:  # equally strong at every scale, like real detail
         noise = blur(random.standard_normal((_TILE, _TILE, 1), dtype=np.float32), sigma)[..., 0]
         tile += noise / noise.std()
         sigma *= 2
@@ -132,7 +132,7 @@ _kept: OrderedDict[tuple[Path, bool], Bytes] = OrderedDict()
 
 
 def _photograph(path: Path, *, small: bool) -> Bytes:
-    """Pixels of a photograph, whole or as a small copy; those used last are kept."""
+    """Return a photograph's pixels, whole or as a small copy, from a cache of the last used."""
     key = (path, small)
     if key in _kept:
         _kept.move_to_end(key)

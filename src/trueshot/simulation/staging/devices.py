@@ -1,4 +1,4 @@
-"""Devices with their look: phone, tablet, laptop, monitor, television; lit, dark or from behind."""
+"""Phones, tablets, laptops, monitors and televisions: switched on, off, or seen from behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueshot.simulation.staging.sheet import BLACK, Ink, Sheet
 
 KINDS = ("phone", "tablet", "laptop", "monitor", "television")
 SHARES = (0.4, 0.08, 0.25, 0.2, 0.07)
-_GLASS: Ink = (16, 16, 18)  # a screen that is off
+_GLASS: Ink = (16, 16, 18)  # colour of a screen that is off
 _BODIES: tuple[Ink, ...] = (
     (30, 30, 32),
     (45, 46, 50),
@@ -36,21 +36,21 @@ _BODIES: tuple[Ink, ...] = (
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """The look of a device, in millimetres.
+    """The look of a device; lengths are in millimetres.
 
     Args:
         kind: One of `KINDS`.
-        width, height: Of its screen, as it is held.
-        bezel: Left, top, right, bottom of the screen.
+        width, height: Size of the screen as the device is held.
+        bezel: Width of the frame to the left, top, right and bottom of the screen.
         corner: Radius of the body's corners.
         round: Radius of the screen's corners.
         notch: `none`, `hole`, `drop` or `bar`.
-        body: Its colour.
-        rim: Width of a case around it; 0: none.
-        rim_colour: Of the case.
-        open: Angle between screen and keyboard, in degrees.
-        resolution: Pixels of the display across.
-        seed: Of what else is drawn on it.
+        body: Colour of the body.
+        rim: Width of a protective case around the body; 0 means there is no case.
+        rim_colour: Colour of the case.
+        open: Angle between screen and keyboard of a laptop, in degrees.
+        resolution: Number of display pixels across the screen.
+        seed: Seed of all other details.
     """
 
     kind: str
@@ -69,17 +69,17 @@ class Device:
 
     @property
     def screen(self) -> Box:
-        """Its screen."""
+        """Box of the screen."""
         return 0.0, 0.0, self.width, self.height
 
     @property
     def outside(self) -> Box:
-        """Its body."""
+        """Box of the body, without a case."""
         return grown(self.screen, *self.bezel)
 
 
 def draw_device(random: Random, kind: str, *, upright: bool) -> Device:
-    """A device from the range of those that people have; sizes as makers publish them."""
+    """Draw a device from the range that people own, with sizes that makers publish."""
     device = _LOOKS[kind](random)
     if kind in ("phone", "tablet") and not upright:
         left, top, right, bottom = device.bezel
@@ -186,13 +186,13 @@ _LOOKS: dict[str, Callable[[Random], Device]] = {
 
 
 def lit(device: Device, display: Display, page: Page, brightness: float) -> Thing:
-    """A device that shows a page.
+    """Return a device that shows a page.
 
     Args:
-        device: Its look.
-        display: Its screen's physics.
-        page: What it shows.
-        brightness: White of the screen, per white paper in the light of the room.
+        device: Look of the device.
+        display: Physical properties of the screen.
+        page: Page to show.
+        brightness: White of the screen, relative to white paper in the light of the room.
     """
     left, top, right, bottom = page.subject(device.width / device.height)
     subject = (
@@ -229,7 +229,7 @@ def lit(device: Device, display: Display, page: Page, brightness: float) -> Thin
 
 
 def dark(device: Device) -> Thing:
-    """A device that is switched off."""
+    """Return a device that is switched off."""
 
     def paint(height: int, width: int) -> Image.Image:
         image = Image.new("RGBA", (width, height), (*_GLASS, 255))
@@ -244,7 +244,7 @@ def dark(device: Device) -> Thing:
 
 
 def behind(device: Device) -> Thing:
-    """A device seen from behind."""
+    """Return a device seen from behind."""
     outside = grown(device.outside, *[device.rim] * 4)
     wide, tall = outside[2] - outside[0], outside[3] - outside[1]
     colour = device.rim_colour if device.rim else device.body
@@ -280,7 +280,7 @@ def behind(device: Device) -> Thing:
 
 
 def keyboard(random: Random) -> Thing:
-    """A keyboard alone, on a table."""
+    """Return a keyboard on its own."""
     width = float(random.uniform(280, 440))
     height = width * float(random.uniform(0.28, 0.36))
     colour, keys = _BODIES[int(random.integers(6))], _BODIES[int(random.integers(6))]
@@ -297,7 +297,7 @@ def keyboard(random: Random) -> Thing:
 
 
 def _window(device: Device, height: int, width: int) -> Image.Image:
-    """Where a screen shines: all but its corners and its notch; coverage, 0 to 255."""
+    """Return a mask, 0 to 255, of the lit screen without its rounded corners and notch."""
     mask = Image.new("L", (width, height), 255)
     scale = width / device.width
     if device.round * scale >= 1:
@@ -325,9 +325,10 @@ def _window(device: Device, height: int, width: int) -> Image.Image:
 
 
 def _as_seen(device: Device, image: Image.Image) -> Image.Image:
-    """A page as a panel shows it at an angle: black that is none, one side darker than the other.
+    """Return a page as a panel seen at an angle may show it: raised black level, uneven light.
 
-    Liquid crystals leak a bluish light, the more the farther from straight on; phones seldom do.
+    Liquid crystals leak bluish light when seen at an angle; phones seldom do. The strength is
+    random, not computed from the pose.
     """
     random = np.random.default_rng([device.seed, 1])
     leaks = random.random() < (0.25 if device.kind == "phone" else 0.75)
@@ -346,7 +347,7 @@ def _as_seen(device: Device, image: Image.Image) -> Image.Image:
 
 
 def _body(device: Device) -> tuple[Part, ...]:
-    """What is around the screen, and what it stands on."""
+    """Return the parts around the screen: the body, and a stand or a laptop's base."""
     outside = device.outside
     whole = grown(outside, *[device.rim] * 4)
     wide = whole[2] - whole[0]
@@ -395,7 +396,7 @@ def _body(device: Device) -> tuple[Part, ...]:
 
 
 def hinge(device: Device) -> tuple[float, Plane]:
-    """Depth of a laptop's lower half, and its plane: from the hinge towards the person."""
+    """Return the depth of a laptop's base in mm, and its plane from the hinge to the user."""
     fall = np.deg2rad(180 - device.open)
     y = device.outside[3] + 2
     down = (0.0, float(np.cos(fall)), float(-np.sin(fall)))
@@ -403,7 +404,7 @@ def hinge(device: Device) -> tuple[float, Plane]:
 
 
 def _base(device: Device) -> tuple[Part, ...]:
-    """A laptop's lower half: keyboard and touchpad."""
+    """Return a laptop's base with keyboard and touchpad."""
     depth, plane = hinge(device)
     left, _, right, _ = device.outside
     box = (left, 0.0, right, depth)
@@ -424,7 +425,7 @@ def _base(device: Device) -> tuple[Part, ...]:
 
 
 def _keys(sheet: Sheet, random: Random, box: Box, keys: Ink) -> None:
-    """Rows of keys with letters on them."""
+    """Draw rows of keys with letters on them."""
     left, top, right, bottom = box
     rows = 6
     high = (bottom - top) / rows
@@ -448,7 +449,7 @@ def _keys(sheet: Sheet, random: Random, box: Box, keys: Ink) -> None:
 
 
 def _stand(device: Device) -> tuple[Part, ...]:
-    """A monitor's neck and foot, or a television's feet, behind and below it."""
+    """Return a monitor's neck and foot, or a television's feet, behind and below the body."""
     left, _, right, bottom = device.outside
     wide = right - left
     tall = (0.28 if device.kind == "monitor" else 0.06) * device.height + 40

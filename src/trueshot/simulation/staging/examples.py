@@ -1,7 +1,7 @@
-"""What is photographed, by whom, and what becomes of the file: one draw for each example.
+"""Random draws of examples: what is photographed, by which phone, and how the file is processed.
 
-Examples come in twos, an original and a recapture, which share frame, camera, settings, room,
-content, level of light and history, so that nothing but the medium tells the classes apart.
+Examples come in pairs of an original and a recapture that share frame, camera, settings, room,
+content, light level and file history, so that only the medium tells the classes apart.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from trueshot.simulation.staging.parts import Part, Thing
 from trueshot.simulation.staging.phone import Phone, draw_phone, white_balance
 from trueshot.simulation.staging.surfaces import Surface, draw_surface
 
-_LARGE = 1_300_000  # pixels
+_LARGE = 1_300_000  # smallest pixel count of a large photograph
 _PRINTS = 0.16
 PRINT = "print"
 MEDIA = (PRINT, *devices.KINDS)
 _ASPECTS = {4 / 3: 0.6, 16 / 9: 0.25, 3 / 2: 0.05, 20 / 9: 0.05, 1.0: 0.05}
-_COVERED = Surface(kind="plain", seed=0, level=0.3, colour=0.0, zoom=8.0)  # nothing is seen of it
+_COVERED = Surface(kind="plain", seed=0, level=0.3, colour=0.0, zoom=8.0)  # hidden by the floor
 PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """All that may take part in the examples of one part of a split, and in no other part.
+    """Scenes, phones and media for the examples of one part of a split, used in no other part.
 
     Args:
-        scenes: Whose pictures are photographed and shown.
-        phones: Who photographs.
-        displays: Their screens, shared by devices of all kinds.
-        prints: Printers and papers.
-        large: Those scenes that fill a camera's own file without being enlarged much.
+        scenes: Scenes that are photographed or shown on a medium.
+        phones: Phones that take the photographs.
+        displays: Display panels, used by devices of all kinds.
+        prints: Printers with their paper.
+        large: Scenes that fill a camera's own file without much enlargement; all if there are none.
     """
 
     scenes: Sequence[Scene]
@@ -60,23 +60,23 @@ class Cast:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """Everything that decides a photograph but its size.
+    """Everything that determines a photograph except its size.
 
     Args:
-        seed: Of all that is random in taking it: seed of the staging, part, and its index.
-        index: Its number; even: an original, odd: a recapture of the same pair.
-        part: Of the split.
+        seed: Seed of all randomness in taking it: seed of the staging, part number and index.
+        index: Number of the example; even for an original, the next odd one for its recapture.
+        part: Part of the split.
         arrangement: What is photographed.
-        content: What the photograph or the medium shows.
-        phone: Who photographs.
-        shot: Settings.
-        level: Mean encoded value that the exposure is set for.
-        history: Of the file at native size.
-        small_file: Compression of a small frame.
-        small_filter: How a small frame is made small.
-        edge: Pixels along the longer edge of a file that a messenger sent; 0: the camera's.
-        megapixels: Of what the camera records: messengers often take less than all of it.
-        staging: How things stand: a word or two.
+        content: Picture that the scene or the medium shows.
+        phone: Phone that takes the photograph.
+        shot: Settings of the shot.
+        level: Mean encoded value, from 0 to 1, that the exposure aims at.
+        history: Compression and resizing of the file at native size.
+        small_file: JPEG settings of a small frame.
+        small_filter: Resampling filter that reduces a small frame.
+        edge: Longer edge of a file sent by a messenger, in pixels; 0 for the camera's own file.
+        megapixels: Megapixels that the camera records; messengers often use fewer than it has.
+        staging: Short description of the set-up, such as "print held".
     """
 
     seed: tuple[int, int, int]
@@ -96,24 +96,24 @@ class Example:
 
     @property
     def label(self) -> str:
-        """`original` or `recaptured`."""
+        """The class: `original` or `recaptured`."""
         return "recaptured" if self.index % 2 else "original"
 
     @property
     def medium(self) -> str:
-        """The kind of display or print that is photographed; empty: none."""
+        """Kind of the photographed display or print; empty if there is none."""
         thing = self.arrangement.thing
         return "" if thing is None else thing.medium
 
     @property
     def medium_name(self) -> str:
-        """Of that display or print."""
+        """Name of the photographed display or print; empty if there is none."""
         thing = self.arrangement.thing
         return thing.name if thing is not None and thing.medium else ""
 
 
 def draw_cast(scenes: Sequence[Scene], seed: int, part: str, phones: int, media: int) -> Cast:
-    """Draw cameras, displays and prints for a part; those of different parts are different."""
+    """Draw phones, displays and prints for a part; other parts get different ones."""
     number = PARTS.index(part)
     random = [np.random.default_rng([seed, 23, number, kind]) for kind in range(3)]
     return Cast(
@@ -133,15 +133,15 @@ def _is_large(scene: Scene) -> bool:
 
 
 def draw_example(cast: Cast, seed: int, index: int, part: str, *, in_turn: bool = False) -> Example:
-    """Draw an example; it depends on the arguments alone.
+    """Draw an example; it depends only on the arguments.
 
     Args:
-        cast: Who and what takes part.
-        seed: Of the staging.
-        index: Its number.
-        part: Of the split.
-        in_turn: Whether recaptures show the kinds of media one after the other, in place of as
-            often as people photograph them.
+        cast: Scenes, phones, displays and prints to choose from.
+        seed: Seed of the staging.
+        index: Number of the example.
+        part: Part of the split.
+        in_turn: Whether recaptures go through the kinds of media in turn; otherwise each kind is
+            drawn as often as people photograph it.
     """
     pair = np.random.default_rng([seed, 29, PARTS.index(part), index // 2])
     frame = _frame(pair)
@@ -186,14 +186,14 @@ def draw_example(cast: Cast, seed: int, index: int, part: str, *, in_turn: bool 
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """What both of a pair have in common."""
+    """Properties shared by both examples of a pair."""
 
     frame: Frame
     phone: Phone
     room: Room
     level: float
     contents: tuple[Content, ...]
-    surfaces: tuple[Surface, Surface]  # to lie on, to hang on
+    surfaces: tuple[Surface, Surface]  # table, bed or floor; wall
 
 
 def _frame(random: Random) -> Frame:
@@ -228,7 +228,7 @@ def _shot(random: Random, room: Room) -> Shot:
 
 
 def _history(random: Random, phone: Phone) -> tuple[History, int, float]:
-    """The camera's own file, or one that a messenger made smaller; and what was recorded."""
+    """Draw the history of a camera's own file or a messenger's, its edge, and the megapixels."""
     if random.random() < 0.3:
         return History(last=phone.camera.jpeg), 0, phone.megapixels
     edge = int(random.choice([1280, 1600, 1600, 2048]))
@@ -239,7 +239,7 @@ def _history(random: Random, phone: Phone) -> tuple[History, int, float]:
 
 
 def _medium(random: Random) -> str:
-    """A kind of medium, as often as people photograph it."""
+    """Draw a kind of medium, each as often as people photograph it."""
     if random.random() < _PRINTS:
         return PRINT
     return str(random.choice(devices.KINDS, p=devices.SHARES))
@@ -270,7 +270,7 @@ def _recapture(random: Random, place: _Place, cast: Cast, kind: str) -> tuple[st
 
 
 def _share(random: Random, least: float) -> float:
-    """How much of the frame the target takes: a third fill it, a third are in the middle."""
+    """Draw the target's area per area of the frame: large, medium or small equally often."""
     kind = random.random()
     if kind < 0.36:
         return float(random.uniform(0.75, 1.6))
@@ -278,14 +278,15 @@ def _share(random: Random, least: float) -> float:
 
 
 def _along(random: Random, frame: Frame) -> bool:
-    """Whether a thing lies on its side: mostly as the frame does."""
+    """Draw whether a thing is in landscape format; in 85 % of cases it matches the frame."""
     return bool((frame.aspect > 1) != (random.random() < 0.15))
 
 
 def _brightness(random: Random, level: float, share: float) -> float:
-    """White of a display per white paper in the room, such that the frame gets its mean level.
+    """Draw the white of a display per white paper in the room, to suit the frame's mean level.
 
-    A display is exposed to about 0.55; what is left of the mean is the room's.
+    The display is taken to have a mean encoded value of 0.5; the room accounts for the rest of
+    the mean.
     """
     share = min(share, 0.9)
     around = float(np.clip((level - 0.5 * share) / (1 - share), 0.03, 0.75))
@@ -304,8 +305,8 @@ def _original(random: Random, place: _Place) -> tuple[str, Arrangement]:
     kind = random.random()
     content = place.contents[0]
     if kind < 0.4:
-        content = replace(content, part=1.0)  # the world is finer than any photograph of it
-        flat = bool(random.random() < 0.6)  # otherwise a lamp of the room shines on it too
+        content = replace(content, part=1.0)  # largest window: real places have more detail
+        flat = bool(random.random() < 0.6)  # otherwise the room's light falls on it too
         return "scene", Arrangement(frame=place.frame, backdrop=content, room=place.room, flat=flat)
     if kind < 0.48:
         surface = place.surfaces[int(random.integers(2))]
@@ -324,7 +325,7 @@ def _original(random: Random, place: _Place) -> tuple[str, Arrangement]:
 
 
 def _idle(random: Random, place: _Place) -> tuple[str, Arrangement]:
-    """A device that shows nothing: off, from behind; or a keyboard alone."""
+    """Draw an arrangement of a device that is off or seen from behind, or of a keyboard alone."""
     kind = str(random.choice(devices.KINDS, p=devices.SHARES))
     device = draw_device(random, kind, upright=not _along(random, place.frame))
     draw, how = random.random(), _how(random, device)
@@ -348,7 +349,7 @@ def _staged(
     how: str,
     device: Device | None = None,
 ) -> Arrangement:
-    """Put a thing where it belongs and aim at it."""
+    """Arrange a thing as `how` says (held, lying, standing, hanging) and aim at `target`."""
     frame = place.frame
     turn = _turn(random, how, share)
     room_left = max(0.03, 0.8 * (1 - np.sqrt(min(share, 1.0))))
@@ -401,13 +402,13 @@ def _turn(
 
 def _in_hand(random: Random, thing: Thing) -> Thing:
     if random.random() < 0.12:
-        return thing  # the hand is outside the frame, or there is a stand
+        return thing  # the hand is outside the frame, or a stand holds the thing
     behind, before = hold(random, thing.whole)
     return thing.before(behind).after(before)
 
 
 def _floor(surface: Surface, pose: Pose, thing: Thing) -> Part:
-    """What a thing lies on: the plane below it, as far as the frame shows it."""
+    """Return the surface that a thing lies on: the part of its plane that the frame shows."""
     from trueshot.simulation.staging.geometry import seen_box
 
     plane = ((0.0, 0.0, 8.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -417,7 +418,7 @@ def _floor(surface: Surface, pose: Pose, thing: Thing) -> Part:
 
 
 def _desk(random: Random, surface: Surface, thing: Thing, device: Device | None) -> Part:
-    """A table under a thing that stands: it ends at the wall."""
+    """Return the table under a standing thing; its rear edge is at the wall."""
     left, _, right, _ = thing.whole
     wide = right - left
     if device is not None and device.kind == "laptop":

@@ -1,8 +1,8 @@
-"""Flat things before a pinhole camera: where they appear in the frame, and how much of it.
+"""Geometry of flat things in front of a pinhole camera: where they appear in the frame.
 
-Things are measured in millimetres: x to the right, y down, z away from the camera. A frame has the
-area 1: its places are pixels divided by the square root of their number, so that one arrangement
-serves every size of photograph.
+Things are measured in millimetres: x to the right, y down, z away from the camera. A frame has area
+1: its coordinates are pixels divided by the square root of the pixel count, so one arrangement
+serves photographs of every size.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ class Frame:
     """A frame of area 1.
 
     Args:
-        aspect: Its width per height.
+        aspect: Width divided by height.
     """
 
     aspect: float
 
     @property
     def width(self) -> float:
-        """Its width."""
+        """Width of the frame."""
         return float(np.sqrt(self.aspect))
 
     @property
     def height(self) -> float:
-        """Its height."""
+        """Height of the frame."""
         return float(1 / np.sqrt(self.aspect))
 
     def pixels(self, count: float) -> tuple[int, int]:
-        """Height and width of a photograph of about so many pixels, both even."""
+        """Return height and width, both even, of a photograph of about `count` pixels."""
         side = float(np.sqrt(count))
         return 2 * round(side * self.height / 2), 2 * round(side * self.width / 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pose:
-    """Where a camera sees the coordinates of a thing.
+    """Position and rotation of a thing relative to the camera.
 
     Args:
-        rotation: Of the thing, shape (3, 3).
-        shift: Its origin, in millimetres from the camera.
+        rotation: Rotation of the thing, shape (3, 3).
+        shift: Origin of the thing, in millimetres from the camera.
         focal: Focal length, as a share of the frame's diagonal.
-        frame: What it is seen in.
+        frame: Frame of the camera.
     """
 
     rotation: Exact
@@ -62,7 +62,7 @@ class Pose:
     def plane(
         self, origin: Sequence[float], across: Sequence[float], down: Sequence[float]
     ) -> Exact:
-        """The homography from a plane, in millimetres along two directions, to the frame."""
+        """Return the homography to the frame from a plane, in mm along `across` and `down`."""
         columns = [self.rotation @ np.asarray(one, float) for one in (across, down, origin)]
         columns[2] = columns[2] + self.shift
         frame = self.frame
@@ -71,12 +71,12 @@ class Pose:
         return np.asarray(camera @ np.stack(columns, axis=1))
 
     def front(self) -> Exact:
-        """The homography of the plane z = 0."""
+        """Return the homography from the plane z = 0 to the frame."""
         return self.plane((0, 0, 0), (1, 0, 0), (0, 1, 0))
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Exact:
-    """Turn about the vertical, then the horizontal axis, then in the frame; in degrees."""
+    """Return the rotation about the vertical, then horizontal, then viewing axis; in degrees."""
     (sa, ca), (sb, cb), (sc, cc) = (
         (np.sin(angle), np.cos(angle)) for angle in np.deg2rad([yaw, pitch, roll])
     )
@@ -87,24 +87,24 @@ def rotation(yaw: float, pitch: float, roll: float) -> Exact:
 
 
 def corners(box: Box) -> Exact:
-    """Corners of a box from the upper left, clockwise: shape (4, 2)."""
+    """Return the corners of a box clockwise from the upper left: shape (4, 2)."""
     left, top, right, bottom = box
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], float)
 
 
 def project(homography: Exact, points: Exact) -> Exact:
-    """Points (n, 2) through a homography."""
+    """Map points, shape (n, 2), by a homography."""
     along = np.concatenate([points, np.ones((len(points), 1))], axis=1) @ homography.T
     return np.asarray(along[:, :2] / along[:, 2:])
 
 
 def inverse(homography: Exact) -> Exact:
-    """The homography back."""
+    """Return the inverse of a homography."""
     return np.asarray(np.linalg.inv(homography), np.float64)
 
 
 def area(polygon: Exact) -> float:
-    """Area of a polygon (n, 2), whichever way it goes around; 0 for fewer than three points."""
+    """Return the area of a polygon (n, 2) of either orientation; 0 for fewer than three points."""
     if len(polygon) < 3:
         return 0.0
     following = np.roll(polygon, -1, axis=0)
@@ -112,7 +112,7 @@ def area(polygon: Exact) -> float:
 
 
 def clip(polygon: Exact, frame: Frame) -> Exact:
-    """The part of a convex polygon inside the frame.
+    """Clip a convex polygon to the frame.
 
     Source: Sutherland and Hodgman 1974, "Reentrant polygon clipping".
     """
@@ -134,15 +134,15 @@ def clip(polygon: Exact, frame: Frame) -> Exact:
 
 
 def aim(frame: Frame, focal: float, turn: Exact, target: Box, share: float, centre: Exact) -> Pose:
-    """Step back until a target takes its share of the frame, in the millimetres of its plane.
+    """Return the pose whose distance makes a target cover a given share of the frame.
 
     Args:
-        frame: What it is to be seen in.
-        focal: Focal length, as a share of the diagonal.
+        frame: Frame of the camera.
+        focal: Focal length, as a share of the frame's diagonal.
         turn: Rotation of the thing.
-        target: A box in its plane z = 0.
-        share: Area of the target, seen, per area of the frame; more than 1 goes beyond it.
-        centre: Where the middle of the target appears, from the middle of the frame.
+        target: Box in the thing's plane z = 0, in millimetres.
+        share: Projected area of the target per area of the frame; above 1 it exceeds the frame.
+        centre: Where the middle of the target appears, relative to the middle of the frame.
     """
     left, top, right, bottom = target
     middle = np.array([(left + right) / 2, (top + bottom) / 2, 0.0])
@@ -157,19 +157,19 @@ def aim(frame: Frame, focal: float, turn: Exact, target: Box, share: float, cent
 
 
 def magnification(homography: Exact, point: Exact) -> float:
-    """Frame units per millimetre around a point of the plane: the root of the change of area."""
+    """Return frame units per millimetre at a point of the plane: the root of the ratio of areas."""
     step = 0.01
     around = point + step * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     return float(np.sqrt(area(project(homography, around)) / (4 * step * step)))
 
 
 def seen_box(homography: Exact, frame: Frame, most: float) -> Box:
-    """The box of a plane, in millimetres, that holds what the frame shows of it.
+    """Return the box on a plane, in millimetres, that contains the part the frame shows.
 
     Args:
-        homography: Of the plane.
+        homography: Homography from the plane to the frame.
         frame: The frame.
-        most: Nothing farther than this from the middle of what is seen.
+        most: Largest distance, along each axis, from the point seen in the middle of the frame.
     """
     back = inverse(homography)
     edge = project(back, corners((0, 0, frame.width, frame.height)))
@@ -180,7 +180,7 @@ def seen_box(homography: Exact, frame: Frame, most: float) -> Box:
 
 
 def through(matrix: Exact, y: Exact, x: Exact) -> tuple[Exact, Exact]:
-    """Places (y, x) that a homography takes rows y and columns x to, each of shape (h, w)."""
+    """Map the grid of rows y and columns x by a homography; return (y, x), each of shape (h, w)."""
     depth = matrix[2, 0] * x[None, :] + matrix[2, 1] * y[:, None] + matrix[2, 2]
     across = (matrix[0, 0] * x[None, :] + matrix[0, 1] * y[:, None] + matrix[0, 2]) / depth
     down = (matrix[1, 0] * x[None, :] + matrix[1, 1] * y[:, None] + matrix[1, 2]) / depth
@@ -188,7 +188,7 @@ def through(matrix: Exact, y: Exact, x: Exact) -> tuple[Exact, Exact]:
 
 
 def jacobian(matrix: Exact, point: Exact) -> Exact:
-    """Change of the place (y, x) that a homography leads to, per step (y, x) at a point (x, y)."""
+    """Return the Jacobian (2, 2) of a homography at a point (x, y), in (y, x) order."""
     ends = np.array([-0.5, 0.5])
     along_y = [place[:, 0] for place in through(matrix, point[1] + ends, point[:1])]
     along_x = [place[0] for place in through(matrix, point[1:], point[0] + ends)]

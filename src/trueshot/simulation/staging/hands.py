@@ -1,4 +1,4 @@
-"""Hands that hold things: fingers as rounded strokes, a palm, a thumb over the edge."""
+"""Hands that hold things, drawn as rounded strokes: fingers, a palm, a thumb over the edge."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trueshot.simulation.colour import Plane, Random, smooth_field
 from trueshot.simulation.staging.geometry import Box
 from trueshot.simulation.staging.parts import Part
 
-# Reflectance of skin, as sRGB levels, from light to dark. Source: the six types of Fitzpatrick.
+# Reflectance of skin as sRGB levels, from light to dark. Source: the six Fitzpatrick skin types.
 _SKINS = (
     (236, 196, 172),
     (224, 178, 148),
@@ -20,16 +20,16 @@ _SKINS = (
     (134, 90, 62),
     (86, 58, 42),
 )
-_SMOOTH = 5  # of the union of strokes: higher keeps them apart
-_MOST = 1400  # pixels along a side of a drawing: skin is smooth
+_SMOOTH = 5  # exponent of the smooth union of strokes; higher values keep them more distinct
+_MOST = 1400  # most pixels along a side of a drawing; enough because skin is smooth
 
-Stroke = tuple[float, float, float, float, float, float]  # from (x, y) to (x, y), radii at both
+Stroke = tuple[float, float, float, float, float, float]  # (x, y) of both ends, then both radii
 
 
 def _hand(
     strokes: Sequence[Stroke], skin: tuple[int, int, int], seed: int, *, nails: bool, depth: float
 ) -> Part:
-    """A part with strokes, the last on top."""
+    """Return a part that shows strokes as skin; later strokes hide the nails of earlier ones."""
     box: Box = (
         min(min(x0 - r0, x1 - r1) for x0, _, x1, _, r0, r1 in strokes),
         min(min(y0 - r0, y1 - r1) for _, y0, _, y1, r0, r1 in strokes),
@@ -67,7 +67,7 @@ def _painted(
     *,
     nails: bool,
 ) -> Image.Image:
-    """Strokes as one rounded surface under a lamp: RGBA."""
+    """Draw strokes as one rounded surface lit by a lamp: RGBA."""
     random = np.random.default_rng(seed)
     scale = width / (box[2] - box[0])
     x = ((np.arange(width, dtype=np.float32) + 0.5) / scale + box[0])[None, :]
@@ -89,7 +89,7 @@ def _painted(
     mottle = 1 + 0.05 * smooth_field(random, height, width, 12)
     rough = 1 + 0.025 * random.standard_normal((height, width), dtype=np.float32)
     colour = np.array(skin, np.float32) * ((0.35 + 0.65 * shade) * mottle * rough)[..., None]
-    colour[..., 0] += 16 * (1 - np.minimum(shade, 1))  # blood shines through in the shade
+    colour[..., 0] += 16 * (1 - np.minimum(shade, 1))  # blood makes shaded skin redder
     pale = np.array(skin, np.float32) * np.float32(1.08) + np.float32(12)
     colour += (0.45 * nail * shade)[..., None] * (pale - colour)
     rgba = np.concatenate([np.clip(colour, 0, 255), 255 * cover[..., None]], axis=2)
@@ -97,7 +97,7 @@ def _painted(
 
 
 def _around(stroke: Stroke, box: Box, scale: float, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns that a stroke may cover."""
+    """Return the rows and columns that a stroke may cover."""
     x0, y0, x1, y1, r0, r1 = stroke
     most = max(r0, r1) + 1 / scale
     left, right = min(x0, x1) - most - box[0], max(x0, x1) + most - box[0]
@@ -107,7 +107,7 @@ def _around(stroke: Stroke, box: Box, scale: float, height: int, width: int) -> 
 
 
 def _stroke(stroke: Stroke, x: Plane, y: Plane, scale: float) -> tuple[Plane, Plane]:
-    """How high a rounded stroke rises at places x (1, w) and y (h, 1), and what it covers."""
+    """Return height and coverage of a rounded stroke at places x (1, w) and y (h, 1)."""
     x0, y0, x1, y1, r0, r1 = stroke
     dx, dy = np.float32(x1 - x0), np.float32(y1 - y0)
     along = np.clip(((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy), 0, 1)
@@ -119,7 +119,7 @@ def _stroke(stroke: Stroke, x: Plane, y: Plane, scale: float) -> tuple[Plane, Pl
 
 
 def _nail(stroke: Stroke, x: Plane, y: Plane, scale: float) -> Plane:
-    """The nail at the end of a finger: coverage."""
+    """Return the coverage of the nail at the end of a stroke."""
     x0, y0, x1, y1, _, r1 = stroke
     long = float(np.hypot(x1 - x0, y1 - y0))
     ux, uy = (x1 - x0) / long, (y1 - y0) / long
@@ -129,12 +129,12 @@ def _nail(stroke: Stroke, x: Plane, y: Plane, scale: float) -> Plane:
 
 
 def hold(random: Random, whole: Box) -> tuple[Part, Part]:
-    """A hand around a thing of this box: what is behind it, and what is before it."""
+    """Return a hand around a thing of this box: the part behind it and the part in front."""
     left, top, right, bottom = whole
     wide, tall = right - left, bottom - top
     skin = _SKINS[int(random.integers(len(_SKINS)))]
     seed = int(random.integers(2**31))
-    side = int(random.choice([-1, 1]))  # of the thumb
+    side = int(random.choice([-1, 1]))  # side of the thumb: -1 is left
     edge, opposite = (left, right) if side < 0 else (right, left)
     grip = top + tall * float(random.uniform(0.45, 0.85)) if tall > 110 else bottom - 10
     if wide > 110:
@@ -173,10 +173,10 @@ def hold(random: Random, whole: Box) -> tuple[Part, Part]:
 
 
 def _pinch(random: Random, whole: Box, skin: tuple[int, int, int], seed: int) -> tuple[Part, Part]:
-    """Something wide, held at an edge between thumb and fingers."""
+    """Return a hand that pinches a wide thing at an edge: the parts behind and in front."""
     left, top, right, bottom = whole
     place = float(random.uniform(0.25, 0.75))
-    if random.random() < 0.5:  # below
+    if random.random() < 0.5:  # at the lower edge
         x, y, dx, dy = left + place * (right - left), bottom, 0.0, 1.0
     else:
         side = int(random.choice([-1, 1]))

@@ -1,6 +1,7 @@
-"""The light of a room: what falls on things, what shines back from glass, shadows, glow.
+"""Light of a room: illumination, reflections in glass, shadows, and the glow of displays.
 
-All of it is soft, so it is made once, small, for the whole frame, and enlarged where it is used.
+All of it varies smoothly, so it is computed once for the whole frame at low resolution and enlarged
+where it is used.
 """
 
 from __future__ import annotations
@@ -14,22 +15,22 @@ from trueshot.simulation.colour import Linear, Plane, Random, between, decode_sr
 from trueshot.simulation.staging.geometry import Exact, Frame
 from trueshot.simulation.staging.geometry import clip as clipped
 
-SIDE = 160  # root of the number of places at which light is known
+SIDE = 160  # square root of the number of grid points at which light is computed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """Light in a room, in which white paper throws back 1.
+    """Light in a room, in units in which white paper reflects 1.
 
     Args:
-        tint: Its colour: red, green, blue.
-        slope: How much brighter one side of the frame is than the other, as a share.
-        spot: How much brighter it is around a lamp's place, as a share.
-        lamps: What glass mirrors: how bright lamps and windows are; 0: there are none.
-        sharp: How sharp they are mirrored, from 0 (matte) to 1.
-        haze: Share of all light that the lens spreads over the frame.
+        tint: Colour of the light: red, green, blue.
+        slope: Difference in brightness between opposite sides of the frame, as a share.
+        spot: Extra brightness near a lamp, as a share.
+        lamps: Brightness of the lamps and windows reflected in glass; 0 means there are none.
+        sharp: Sharpness of their reflections, from 0 (matte) to 1.
+        haze: Share of all light that the lens scatters over the frame.
         shadow: Depth of shadows, as a share.
-        seed: Of the places of all this.
+        seed: Seed of the positions and patterns of this light.
     """
 
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -43,7 +44,7 @@ class Room:
 
 
 def draw_room(random: Random) -> Room:
-    """Light from the range of homes and offices by day and by night."""
+    """Draw light from the range found in homes and offices by day and by night."""
     warm = float(random.normal(0.05, 0.12))
     return Room(
         tint=(1 + warm, 1.0, max(0.4, 1 - 1.2 * warm)),
@@ -59,11 +60,11 @@ def draw_room(random: Random) -> Room:
 
 @dataclass(frozen=True, kw_only=True)
 class Fields:
-    """Light over the frame, at about `SIDE` places along a side; linear, shape (h, w, 3).
+    """Light over the frame, on a grid of about SIDE · SIDE points; linear, shape (h, w, 3).
 
     Args:
-        falls: On things.
-        mirrored: By glass, before the share that it mirrors.
+        falls: Light that falls on things.
+        mirrored: Light that a perfect mirror would reflect.
     """
 
     falls: Linear
@@ -71,17 +72,17 @@ class Fields:
 
 
 def size_of(frame: Frame) -> tuple[int, int]:
-    """Height and width of the fields of a frame."""
+    """Return height and width of the fields of a frame."""
     return frame.pixels(SIDE * SIDE)
 
 
 def fields(room: Room, frame: Frame, glowing: list[tuple[Exact, Linear]]) -> Fields:
-    """The light in a frame.
+    """Compute the light over a frame.
 
     Args:
-        room: Its light.
-        frame: What is seen.
-        glowing: Outlines in the frame of what shines, and the mean light of each, shape (3,).
+        room: Light of the room.
+        frame: The frame.
+        glowing: Outline in the frame and mean light, shape (3,), of each part that emits light.
     """
     random = np.random.default_rng(room.seed)
     height, width = size_of(frame)
@@ -104,7 +105,7 @@ def fields(room: Room, frame: Frame, glowing: list[tuple[Exact, Linear]]) -> Fie
 def soft(
     outline: Exact, frame: Frame, sigma: float, shift: tuple[float, float] = (0.0, 0.0)
 ) -> Plane:
-    """A blurred outline over the frame: coverage, shape (h, w); `sigma` in frame units."""
+    """Fill and blur an outline: coverage, shape (h, w); `sigma` and `shift` are in frame units."""
     height, width = size_of(frame)
     mask = Image.new("L", (width, height))
     visible = clipped(outline + np.array(shift), frame)
@@ -118,13 +119,13 @@ def soft(
 
 
 def _mirrored(room: Room, random: Random, height: int, width: int) -> Linear:
-    """What stands before glass: a dim room, a person against it, lamps and windows."""
+    """Draw what glass reflects: a dim room, sometimes a person, lamps and windows."""
     dim = np.maximum(0.35 + 0.3 * smooth_field(random, height, width, 4), 0.02)
     tint = np.array(room.tint, np.float32)
     scene = dim[..., None] * tint
     image = Image.new("L", (width, height))
     pen = ImageDraw.Draw(image)
-    if random.random() < 0.5:  # the person who takes the picture
+    if random.random() < 0.5:  # silhouette of the photographer
         x, y, size = (
             random.uniform(0.3, 0.7) * width,
             random.uniform(0.2, 0.6) * height,
@@ -147,7 +148,7 @@ def _mirrored(room: Room, random: Random, height: int, width: int) -> Linear:
         kind = random.random()
         if kind < 0.4:
             pen.ellipse((x - size, y - size, x + size, y + size), 255)
-        elif kind < 0.7:  # a tube
+        elif kind < 0.7:  # a fluorescent tube
             lean = random.uniform(-0.4, 0.4)
             dx, dy = 3 * size * np.cos(lean), 3 * size * np.sin(lean)
             pen.line((x - dx, y - dy, x + dx, y + dy), 255, max(2, int(0.35 * size)))
@@ -169,7 +170,7 @@ def _mirrored(room: Room, random: Random, height: int, width: int) -> Linear:
 
 
 def enlarged(field: Linear, height: int, width: int, rows: tuple[int, int]) -> Linear:
-    """Rows of a field at (height, width) pixels: shape (rows, width, channels)."""
+    """Enlarge a field to (height, width) and return rows (start, stop): (rows, width, channels)."""
     tall, wide = field.shape[:2]
     box = (0.0, rows[0] * tall / height, float(wide), rows[1] * tall / height)
     planes = [

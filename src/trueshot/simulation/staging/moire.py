@@ -1,8 +1,8 @@
-"""Moiré that is still seen when a photograph is made small: the coarse waves of a display's grid.
+"""Coarse moiré of a display's grid, which remains visible when a photograph is reduced.
 
-Each harmonic of the grid is sampled by photosites, and appears at the difference between its own
-frequency and the nearest one of the photosites' lattice: a colour's photosites are two pixels
-apart. Where that difference is small it is a wave across the frame, and shows at any size.
+The photosites sample each harmonic of the grid, which aliases to the difference between its
+frequency and the nearest point of the reciprocal lattice of its colour's photosites, which are two
+pixels apart. A small difference is a coarse wave over the frame, visible at any size.
 """
 
 from __future__ import annotations
@@ -16,24 +16,25 @@ from trueshot.simulation.colour import Linear, transfer
 from trueshot.simulation.display import Layout
 from trueshot.simulation.staging.geometry import Exact, jacobian, through
 
-_FINEST = 0.4  # cycles per pixel of the small frame; finer waves do not survive
-_ORDERS = 3  # cycles per pixel of the display, down and across
+_FINEST = 0.4  # cycles per pixel of the small frame; finer waves are lost
+_ORDERS = 3  # highest frequency in cycles per display pixel, down and across
 _FAINTEST = 0.01
 _TURN = np.float32(2 * np.pi)
-# The lattices of the reciprocal of what a colour is sampled on, in cycles per photosite.
+# Reciprocal lattices of each colour's photosites: whole numbers plus these offsets, in cycles
+# per photosite.
 _HALVES = ((0.0, 0.0), (0.5, 0.5), (0.5, 0.0), (0.0, 0.5))
-_LATTICES = (_HALVES, _HALVES[:2], _HALVES)  # red and blue: every second of both; green: diagonal
-_FIRST = ((0.5, 0.5), (0.5, 1.5), (1.5, 1.5))  # a photosite (y, x) of each colour
+_LATTICES = (_HALVES, _HALVES[:2], _HALVES)  # red and blue: square; green: diagonal
+_FIRST = ((0.5, 0.5), (0.5, 1.5), (1.5, 1.5))  # centre (y, x) of one photosite of each colour
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """What a small frame has to know of the camera that took it.
+    """Camera properties that the moiré of a small frame depends on.
 
     Args:
-        photosites: Along a pixel of the frame.
-        sigma: Blur of the lens, in photosites.
-        aperture: Side of a photosite, as a share.
+        photosites: Number of photosites per pixel of the frame, along a side.
+        sigma: Standard deviation of the lens blur, in photosites.
+        aperture: Side of a photosite's sensitive area, as a share of the photosite.
     """
 
     photosites: float
@@ -42,17 +43,17 @@ class Optics:
 
 
 def coarse_waves(layout: Layout, to_display: Exact, y: Exact, x: Exact, optics: Optics) -> Linear:
-    """Factors of mean about 1 on the light of a display over a small frame.
+    """Compute the factors by which coarse moiré changes a display's light in a small frame.
 
     Args:
-        layout: Its subpixels.
-        to_display: From pixels of the frame to pixels of the display, shape (3, 3).
+        layout: Subpixels of the display.
+        to_display: Homography from pixels of the frame to pixels of the display, shape (3, 3).
         y: Rows of the frame, shape (h,).
         x: Columns of the frame, shape (w,).
-        optics: Of the camera.
+        optics: Properties of the camera.
 
     Returns:
-        Shape (h, w, 3).
+        Factors with a mean of about 1, shape (h, w, 3).
     """
     places = [place.astype(np.float32) for place in through(to_display, y, x)]
     factors = np.ones((len(y), len(x), 3), np.float32)
@@ -70,7 +71,7 @@ def coarse_waves(layout: Layout, to_display: Exact, y: Exact, x: Exact, optics: 
             wave = complex(strength * passed)
             if abs(wave) < _FAINTEST:
                 continue
-            cycles = optics.photosites * nearest  # of the photosites, per pixel of the frame
+            cycles = optics.photosites * nearest  # lattice cycles per pixel of the frame
             first = float(nearest @ np.array(_FIRST[channel]) + np.angle(wave) / (2 * np.pi))
             phase = np.float32(order[0]) * places[0] + np.float32(order[1]) * places[1]
             phase += (np.float32(first) - (cycles[0] * y).astype(np.float32))[:, None]
@@ -88,7 +89,7 @@ def coarse_waves(layout: Layout, to_display: Exact, y: Exact, x: Exact, optics: 
 
 @lru_cache(maxsize=1024)
 def _harmonics(layout: Layout, channel: int) -> list[tuple[tuple[float, float], complex]]:
-    """Waves of a grid that are not faint before any lens, as cycles per pixel, and how strong."""
+    """Return frequency, in cycles per display pixel, and amplitude of all but faint waves."""
     spectrum = layout.spectrum(channel)
     rows, columns = layout.orders()
     found = []
@@ -101,14 +102,14 @@ def _harmonics(layout: Layout, channel: int) -> list[tuple[tuple[float, float], 
 
 
 def _orders(layout: Layout) -> list[tuple[float, float]]:
-    """Cycles down and across a display pixel: one of each wave and its opposite."""
+    """Return all (down, across) in cycles per display pixel, one of each pair of opposites."""
     down = np.arange(0, _ORDERS * layout.cell[0] + 1) / layout.cell[0]
     across = np.arange(-_ORDERS * layout.cell[1], _ORDERS * layout.cell[1] + 1) / layout.cell[1]
     return [(float(v), float(u)) for v in down for u in across if v > 0 or u > 0]
 
 
 def _nearest(frequency: Exact, channel: int) -> Exact:
-    """The point of a colour's reciprocal lattice nearest to a frequency (y, x)."""
+    """Return the point of a colour's reciprocal lattice nearest to a frequency (y, x)."""
     shifts = np.array(_LATTICES[channel])
     points = np.round(frequency - shifts) + shifts
     return np.asarray(points[np.argmin(((points - frequency) ** 2).sum(axis=1))])

@@ -1,8 +1,8 @@
-"""An arrangement at native size: subpixels and halftone dots as the sensor's photosites see them.
+"""Arrangements at native size: subpixels and halftone dots as a sensor's photosites see them.
 
-What shines or is printed with dots is known in closed form: its harmonics pass the lens and the
-photosites at the frequency at which they are seen there, and only then are they sampled. So moiré
-comes out where the geometry makes it, and none is painted.
+The harmonics of subpixels and halftone dots are known in closed form. The lens and the photosites
+attenuate each harmonic according to its frequency on the sensor, and only then is it sampled. So
+moiré appears where the geometry causes it; none is drawn.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from trueshot.simulation.staging.geometry import jacobian as jacobian_at
 from trueshot.simulation.staging.light import enlarged
 from trueshot.simulation.staging.parts import Part
 
-BLOCK = 384  # pixels along a block in which a grid is seen at one scale
-_ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black
-_COVERS, _PHASES = 33, 64  # places at which a halftone is tabulated
+BLOCK = 384  # side in pixels of the blocks in which the scale of a grid is taken as constant
+_ANGLES = (15.0, 75.0, 0.0, 45.0)  # screen angles of cyan, magenta, yellow, black, in degrees
+_COVERS, _PHASES = 33, 64  # ink shares, and phases per axis, of a halftone table
 
 
 class NativeStage(Stage):
-    """A stage whose media show their pixels and dots.
+    """A stage whose displays and prints show their subpixels and dots.
 
     Args:
-        arrangement: What.
-        height, width: Of the sensor, in pixels.
-        sigma: Blur of the lens where it is sharp, in pixels.
-        aperture: Side of a photosite, in pixels.
-        seed: Of what is random in it: flicker, sparkle, sprayed dots.
+        arrangement: Arrangement to render.
+        height, width: Size of the sensor, in pixels.
+        sigma: Standard deviation of the lens blur of what is in focus, in pixels.
+        aperture: Side of the square in which a photosite gathers light, in pixels.
+        seed: Seed of all that is random: flicker, sparkle, sprayed dots, paper grain.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class NativeStage(Stage):
         self.flicker = scan_flicker(random, depth, height)
 
     def on_sensor(self, rows: tuple[int, int]) -> Linear:
-        """Light behind the lens, of these rows: shape (rows, width, 3)."""
+        """Return the light of rows (start, stop) after the lens: shape (rows, width, 3)."""
         falls = enlarged(self.fields.falls, self.height, self.width, rows)
         light = self._ground(rows, falls)
         mirrored = enlarged(self.fields.mirrored, self.height, self.width, rows)
-        fine: Linear | None = None  # what has passed the optics already
+        fine: Linear | None = None  # light already filtered by the optics
         for at, part in enumerate(self.parts):
             raster, shadow = self.rasters[at], self.shadows[at]
             if part.far:
@@ -101,12 +101,12 @@ class NativeStage(Stage):
         return light if fine is None else light + fine
 
     def _cover(self, seen: Bytes) -> Plane:
-        """What a part covers, as blurred as the lens leaves its edge."""
+        """Return the coverage of a part, its edges blurred by the lens."""
         cover = seen[..., 3:].astype(np.float32) / np.float32(255)
         return np.asarray(blur(cover, self.sigma)[..., 0])
 
     def _panel(self, part: Part, raster: Raster | None) -> Linear | None:
-        """The light of each pixel of a display's drawing, as blurred as it will be seen."""
+        """Return the light of a display's drawing, blurred as by lens and photosites, or None."""
         if part.display is None or raster is None:
             return None
         left, top, right, bottom = raster.box
@@ -123,7 +123,7 @@ class NativeStage(Stage):
     def _medium(
         self, part: Part, at: int, raster: Raster, seen: Bytes, corner: tuple[int, int]
     ) -> Linear:
-        """The light of a medium over the pixels of `seen`, whose first is at `corner` (y, x)."""
+        """Compute a medium's light over the pixels of `seen`; the first is at `corner` (y, x)."""
         light = np.empty((*seen.shape[:2], 3), np.float32)
         panel = self.panels[at]
         sheet = separate(np.ascontiguousarray(seen[..., :3])) if part.sheet is not None else None
@@ -154,7 +154,7 @@ class NativeStage(Stage):
         rows = np.clip(y - 0.5, 0, height - 1.001).astype(np.float32)
         columns = np.clip(x - 0.5, 0, width - 1.001).astype(np.float32)
         seen = mix(panel, rows, columns)
-        pitch = part.dots / (width - 2)  # pixels of the display per pixel of its drawing
+        pitch = part.dots / (width - 2)  # display pixels per drawn pixel
         table = grid_table(display.layout, pitch * jacobian, self.sigma, self.aperture)
         grid_y, grid_x = ((pitch * (place - 1)).astype(np.float32) for place in (y, x))
         seen *= look_up(table, display.layout.cell, grid_y, grid_x)
@@ -170,10 +170,10 @@ class NativeStage(Stage):
         jacobian: Exact,
         random: np.random.Generator,
     ) -> Linear:
-        """Light that inks leave: those of `cover`, shape (h, w, 4), in their dots."""
+        """Compute the reflectance of printed dots from ink shares `cover`, shape (h, w, 4)."""
         light = np.empty((*cover.shape[:2], 3), np.float32)
         light[:] = np.array(medium.paper, np.float32)
-        pitch = part.dots / (raster.pixels.width - 2)  # cells of the halftone per pixel drawn
+        pitch = part.dots / (raster.pixels.width - 2)  # halftone cells per drawn pixel
         for ink in range(4):
             share = cover[..., ink]
             if medium.cell > 0:
@@ -188,7 +188,7 @@ class NativeStage(Stage):
             taken = 1 - np.float32(1 - medium.ink) * dots
             if ink < 3:
                 light[..., ink] *= taken
-                light[..., (ink + 1) % 3] *= 1 - np.float32(0.12) * dots  # inks are not pure
+                light[..., (ink + 1) % 3] *= 1 - np.float32(0.12) * dots  # real inks are impure
             else:
                 light = channelwise(np.multiply, light, taken)
         grain = random.standard_normal(light.shape[:2], dtype=np.float32)
@@ -198,7 +198,7 @@ class NativeStage(Stage):
         self, ink: int, share: Plane, pitch: float, places: tuple[Exact, Exact], jacobian: Exact
     ) -> Plane:
         turn = np.deg2rad(_ANGLES[ink])
-        # Rows of the matrix: phases across and down the cell, per pixel drawn (y, x).
+        # Rows: phase across and down the cell, in cycles per drawn pixel (y, x).
         turned = pitch * np.array([[np.sin(turn), np.cos(turn)], [np.cos(turn), -np.sin(turn)]])
         table = halftone_table(turned @ jacobian, self.sigma, self.aperture)
         first, second = (row[0] * places[0] + row[1] * places[1] for row in turned)
@@ -208,15 +208,15 @@ class NativeStage(Stage):
 
 
 def halftone_table(frequency: Exact, sigma: float, aperture: float) -> Plane:
-    """What optics leave of clustered dots, less the ink's share: by share and place in the cell.
+    """Tabulate clustered dots as seen through the optics, minus the ink's mean share.
 
     Args:
-        frequency: Cycles of the two axes of the cell per camera pixel (y, x), shape (2, 2).
-        sigma: Blur of the lens, in camera pixels.
-        aperture: Side of a photosite, in camera pixels.
+        frequency: Cycles across and down the cell (rows) per camera pixel (y, x), shape (2, 2).
+        sigma: Standard deviation of the lens blur, in camera pixels.
+        aperture: Side of the square in which a photosite gathers light, in camera pixels.
 
     Returns:
-        Shape (33 shares from 0 to 1, 64 places down, 64 across).
+        Table of shape (33 ink shares from 0 to 1, 64 places down the cell, 64 across).
     """
     orders = np.fft.fftfreq(_PHASES, 1 / _PHASES)
     across, down = orders[None, :], orders[:, None]
@@ -228,7 +228,7 @@ def halftone_table(frequency: Exact, sigma: float, aperture: float) -> Plane:
 
 
 def _screened() -> npt.NDArray[np.complex128]:
-    """Spectra of the dots of a halftone, by the share of ink."""
+    """Return the spectra of a halftone's dots, one per tabulated ink share."""
     global _SCREENED
     if _SCREENED is None:
         wave = np.cos(2 * np.pi * (np.arange(_PHASES) + 0.5) / _PHASES)

@@ -1,4 +1,4 @@
-"""What displays show: pictures full screen, in viewers, browsers and chats, desktops, documents."""
+"""Screen pages: pictures in full screen, viewers, browsers and chats; desktops; documents."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _HAND = ("phone", "tablet")
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a display shows.
+    """A page that a display shows.
 
     Args:
         kind: One of `KINDS`.
-        seed: Of its words, signs and colours.
-        contents: Pictures on it; the first is the one that it is about.
-        shape: Width per height of that picture.
-        dark: Light writing on a dark ground.
-        wide: Units across: an ordinary letter is 14 of them high.
-        handheld: The page is a phone's or a tablet's.
+        seed: Seed of the words, icons and colours.
+        contents: Pictures on the page; the first is the main one.
+        shape: Width divided by height of the main picture.
+        dark: Whether the text is light on a dark background.
+        wide: Width of the page in units; ordinary text is 14 units high.
+        handheld: Whether the page is for a phone or a tablet.
     """
 
     kind: str
@@ -39,21 +39,21 @@ class Page:
     handheld: bool
 
     def draw(self, height: int, width: int) -> Image.Image:
-        """The page at so many pixels, RGB."""
+        """Draw the page at (height, width) pixels, RGB."""
         random = np.random.default_rng(self.seed)
         sheet = Sheet(height, width, self.wide, _ground(random, dark=self.dark))
         KINDS[self.kind](self, sheet, random)
         return sheet.image
 
     def subject(self, aspect: float) -> Box:
-        """Where the main picture lies on a page of this width per height, in shares."""
+        """Return the main picture's box in shares of a page; `aspect` is its width per height."""
         tall = self.wide / aspect
         left, top, right, bottom = _SUBJECTS.get(self.kind, _whole)(self, tall)
         return left / self.wide, top / tall, right / self.wide, bottom / tall
 
     @property
     def ink(self) -> Ink:
-        """Of writing."""
+        """Colour of the text."""
         return (228, 228, 230) if self.dark else (32, 33, 36)
 
 
@@ -67,7 +67,7 @@ def _whole(page: Page, tall: float) -> Box:
 
 
 def _bars(page: Page) -> tuple[float, float]:
-    """Heights of what lies above and below a viewer's picture."""
+    """Return the heights of a viewer's bars above and below the picture."""
     return (72.0, 96.0) if page.handheld else (44.0, 84.0)
 
 
@@ -106,7 +106,7 @@ def _chatted(page: Page, tall: float) -> Box:
 
 
 def _status(page: Page, sheet: Sheet, random: Random, ink: Ink) -> None:
-    """The line above everything: the time, signs, the battery."""
+    """Draw the status bar at the top of a handheld page: time, icons, battery."""
     if page.handheld:
         clock = [f"{random.integers(1, 24)}:{random.integers(60):02d}"]
         sheet.say(clock, 22, 7, 13, ink)
@@ -116,7 +116,7 @@ def _status(page: Page, sheet: Sheet, random: Random, ink: Ink) -> None:
 
 
 def _navigation(page: Page, sheet: Sheet, random: Random, ink: Ink) -> None:
-    """What lies below everything: three signs, or a bar."""
+    """Draw the navigation bar at the bottom of a handheld page: three icons or a gesture bar."""
     if not page.handheld:
         return
     y = sheet.tall - 14
@@ -128,7 +128,7 @@ def _navigation(page: Page, sheet: Sheet, random: Random, ink: Ink) -> None:
 
 
 def _taskbar(page: Page, sheet: Sheet, random: Random) -> None:
-    """A bar of programs along the lower edge."""
+    """Draw a taskbar along the lower edge of most pages that are not handheld."""
     if page.handheld or random.random() < 0.2:
         return
     fill = (26, 27, 32) if random.random() < 0.5 else (238, 240, 245)
@@ -264,7 +264,7 @@ def _chat(page: Page, sheet: Sheet, random: Random) -> None:
     sheet.box((0, 0, page.wide, sheet.tall), wall)
     left, top, right, bottom = _chatted(page, sheet.tall)
     y = top - 12
-    while y > 90:  # what was said before
+    while y > 90:  # earlier messages
         high = float(random.uniform(30, 70))
         own = random.random() < 0.5
         x = page.wide * random.uniform(0.3, 0.5) if own else 12.0
@@ -316,7 +316,7 @@ def _document(page: Page, sheet: Sheet, random: Random) -> None:
 
 
 def paper(sheet: Sheet, random: Random, box: Box, size: float) -> None:
-    """A page of writing: headings, paragraphs, tables, a letter's head."""
+    """Draw a sheet of text with headings, paragraphs and tables; `size` scales the letters."""
     left, top, right, bottom = box
     ink: Ink = (25, 25, 30)
     sheet.box(box, (253, 253, 252))
@@ -425,7 +425,7 @@ _SUBJECTS: dict[str, Callable[[Page, float], Box]] = {
     "chat": _chatted,
 }
 
-# How often a display shows what.
+# Probability of each kind of page, by kind of device.
 SHARES: dict[str, dict[str, float]] = {
     "phone": {
         "full": 0.2,
@@ -462,7 +462,7 @@ SHARES: dict[str, dict[str, float]] = {
 
 
 def draw_page(random: Random, device: str, contents: tuple[Content, ...], *, upright: bool) -> Page:
-    """A page from the range of what a kind of device shows."""
+    """Draw a page of a kind that this kind of device shows."""
     shares = SHARES[device]
     kind = str(random.choice(list(shares), p=list(shares.values())))
     handheld = device in _HAND

@@ -1,4 +1,4 @@
-"""What an arrangement is made of: flat parts with paint on them, put together to things."""
+"""Flat painted parts, and the things that they form in an arrangement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueshot.simulation.staging.geometry import Box, Exact, Pose, corners, proj
 from trueshot.simulation.staging.pages import Page
 from trueshot.simulation.staging.sheet import Ink
 
-Paint = Callable[[int, int], Image.Image]  # draws at (height, width) pixels: RGB or RGBA
+Paint = Callable[[int, int], Image.Image]  # paints at (height, width) pixels: RGB or RGBA
 Plane = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
 FRONT: Plane = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
@@ -25,17 +25,17 @@ class Part:
     """A flat piece of a thing.
 
     Args:
-        box: What it covers, in millimetres on its plane.
-        paint: Draws it; where it is transparent, what lies behind is seen.
-        plane: Its origin and its directions across and down.
-        finest: Pixels per millimetre beyond which there is nothing more to see.
-        gloss: Share of light that it mirrors.
-        emits: It shines instead of being lit, `paint` times this.
-        rises: Millimetres above what it throws its shadow on; 0 throws none.
-        far: It lies in the background, and is out of focus with it.
-        display: The screen whose subpixels it shows, at native size.
-        sheet: The print whose dots it shows, at native size.
-        dots: Pixels of the picture across a display, or cells of the halftone across a print.
+        box: Area that the part covers on its plane, in millimetres.
+        paint: Function that paints the part; what lies behind shows through transparent pixels.
+        plane: Origin, and directions across and down.
+        finest: Pixels per millimetre beyond which the part has no further detail.
+        gloss: Share of light that the part mirrors.
+        emits: Factor on the light that the part emits; 0 means it is lit by the room instead.
+        rises: Height above the surface that its shadow falls on, in millimetres; 0 casts none.
+        far: Whether the part belongs to the background and is blurred with it.
+        display: Display whose subpixels the part shows at native size.
+        sheet: Print whose dots the part shows at native size.
+        dots: Number of pixels across a display, or of halftone cells across a print.
     """
 
     box: Box
@@ -51,21 +51,22 @@ class Part:
     dots: float = 0.0
 
     def homography(self, pose: Pose) -> Exact:
-        """From millimetres on it to the frame."""
+        """Return the homography from the part's plane, in millimetres, to the frame."""
         return pose.plane(*self.plane)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thing:
-    """Parts that belong together, and what of them a person would aim at.
+    """Parts that belong together, and the boxes that a person would aim at.
 
     Args:
-        parts: From the farthest to the nearest.
-        whole: The box of the thing in its front plane.
-        face: The box of its screen, sheet or front.
-        subject: The box of what is shown or printed on it.
-        medium: What kind of display or print it is; empty: it is none.
-        name: Of that display or print.
+        parts: Parts from the farthest to the nearest.
+        whole: Box of the thing in its front plane.
+        face: Box of its screen, sheet or front.
+        subject: Box of the picture shown or printed on it.
+        medium: Kind of the display or print; empty if the thing is neither.
+        name: Name of that display or print.
+        page: Page that a display shows.
     """
 
     parts: tuple[Part, ...]
@@ -77,27 +78,27 @@ class Thing:
     page: Page | None = field(default=None, repr=False)
 
     def outline(self, pose: Pose) -> Exact:
-        """Corners of its face in the frame, shape (4, 2)."""
+        """Return the corners of the face in the frame, shape (4, 2)."""
         return project(pose.front(), corners(self.face))
 
     def before(self, *parts: Part) -> Thing:
-        """With parts behind all its own."""
+        """Return a copy with further parts behind all others."""
         return replace(self, parts=(*parts, *self.parts))
 
     def after(self, *parts: Part) -> Thing:
-        """With parts in front of all its own."""
+        """Return a copy with further parts in front of all others."""
         return replace(self, parts=(*self.parts, *parts))
 
 
 def grown(box: Box, left: float, top: float, right: float, bottom: float) -> Box:
-    """A box with margins added."""
+    """Return a box with margins added."""
     return box[0] - left, box[1] - top, box[2] + right, box[3] + bottom
 
 
 def rounded(
     height: int, width: int, box: Box, fill: Ink, corner: float, *, wide: float
 ) -> Image.Image:
-    """A transparent image `wide` units across with a filled, rounded box on it: RGBA."""
+    """Draw a filled, rounded box on a transparent image `wide` units across: RGBA."""
     image = Image.new("RGBA", (width, height), (*fill, 0))
     scale = width / wide
     place = [round(at * scale) for at in box]
@@ -107,7 +108,7 @@ def rounded(
 
 
 def shaded(image: Image.Image, random_seed: int, depth: float) -> Image.Image:
-    """An RGB(A) image under slightly uneven paint: smooth, and a fine grain."""
+    """Vary the brightness of an RGB(A) image slightly, by a smooth field and a fine grain."""
     random = np.random.default_rng(random_seed)
     pixels = np.asarray(image).astype(np.float32)
     height, width = pixels.shape[:2]

@@ -1,6 +1,7 @@
-"""Phones as they are today: merged exposures, strong denoising that keeps edges, sharpening.
+"""Cameras of current phones: merged exposures, strong edge-preserving denoising, sharpening.
 
-What they do after demosaicing turns fine grain to watercolour and a faint lattice to mazes.
+Their processing after demosaicing turns fine grain into watercolour-like patches and a faint
+lattice into maze patterns.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ class Phone:
     """A phone's camera.
 
     Args:
-        camera: Lens, sensor and the first steps of development.
-        exposures: Merged into one photograph: so much less noise is left.
-        headroom: Light above white that the merging keeps: 1 keeps none.
-        coring: Detail of the lightness below this is taken away, in encoded values.
-        boost: Detail above it is lifted, as a share.
-        passes: Of the denoiser.
-        megapixels: Of its photographs.
+        camera: Lens, sensor and development settings.
+        exposures: Number of exposures merged into one photograph, which reduces noise.
+        headroom: Brightest light that merging keeps, relative to white; 1 clips at white.
+        coring: Threshold below which lightness detail is removed, in encoded values (0 to 1).
+        boost: Share by which the remaining detail is amplified.
+        passes: Number of passes of the denoiser.
+        megapixels: Megapixels of a photograph.
         focal: Focal length, as a share of the frame's diagonal.
     """
 
@@ -61,12 +62,12 @@ class Phone:
 
     @property
     def name(self) -> str:
-        """Of the camera."""
+        """Name of the camera."""
         return self.camera.name
 
 
 def draw_phone(random: Random, name: str) -> Phone:
-    """A phone; two in three process strongly.
+    """Draw a phone; two in three process strongly.
 
     Source of the ranges: Delbracio et al. 2021, "Mobile computational photography: a tour": bursts
     of 2 to 15 frames, tone mapping over 2 to 3 stops; sensors of 12 megapixels or binned to them.
@@ -99,22 +100,22 @@ def draw_phone(random: Random, name: str) -> Phone:
 
 
 def shoulder(light: Linear, headroom: float) -> Linear:
-    """Light up to `headroom` into 0 to 1, the lower half as it is: a smooth shoulder above.
+    """Compress light from 0 to `headroom` into 0 to 1 with a smooth shoulder; keep the lower half.
 
-    The curve leaves the line y = x at one half with the same slope and reaches 1 at `headroom`.
+    The curve leaves the line y = x at one half with slope 1 and reaches 1 at `headroom`.
     """
     if headroom <= 1.001:
         return light
     over = np.maximum(light - np.float32(0.5), np.float32(0))
     reach = headroom - 0.5
-    # y = t / (1 + a t) has slope 1 at 0; a is such that it is one half at `reach`.
+    # y = t / (1 + bend · t) has slope 1 at 0; this `bend` makes y one half at t = `reach`.
     bend = np.float32(2 - 1 / reach) if reach > 0.5 else np.float32(0)
     raised = np.minimum(over / (1 + bend * over), np.float32(0.5))
     return np.asarray(np.minimum(light, np.float32(0.5)) + raised, np.float32)
 
 
 def exposure_for_level(light: Linear, level: float, headroom: float) -> float:
-    """The factor that brings the mean encoded value of a small photograph to `level`."""
+    """Return the factor on `light` that brings its mean encoded value to `level`."""
     low, high = 1e-3, 1e3
     for _ in range(22):
         middle = float(np.sqrt(low * high))
@@ -133,16 +134,16 @@ def develop_small(
     size: tuple[int, int],
     method: Image.Resampling,
 ) -> Bytes:
-    """A photograph as it looks when it is made small: no mosaic, hardly any noise.
+    """Develop a photograph as it looks after reduction: without mosaic, with hardly any noise.
 
     Args:
-        light: On the sensor, shape (h, w, 3).
-        phone: Its colours, tones and sharpening.
-        shot: Its settings.
+        light: Light on the sensor, shape (h, w, 3).
+        phone: Phone whose colours, tones and sharpening are applied.
+        shot: Settings of the shot.
         exposure: Factor on the light.
-        random: Noise.
-        size: Height and width of the photograph.
-        method: How it is made small.
+        random: Source of the noise.
+        size: Height and width of the reduced photograph.
+        method: Resampling filter of the reduction.
     """
     settings = phone.camera.development
     grey = np.tile(LUMA, (3, 1))
@@ -160,17 +161,17 @@ def develop_small(
 
 
 def white_balance(tint: tuple[float, float, float], share: float) -> tuple[float, float]:
-    """Factors on red and blue that undo a share of a room's tint."""
+    """Return the factors on red and blue that undo a share of a room's tint."""
     return float(tint[1] / tint[0]) ** share, float(tint[1] / tint[2]) ** share
 
 
 def watercolour(values: Linear, coring: float, boost: float) -> Linear:
-    """Take faint detail of the lightness away and lift what is left.
+    """Remove faint lightness detail (soft threshold) and amplify the rest.
 
     Args:
-        values: Encoded, shape (h, w, 3).
-        coring: Detail within this is lost; larger detail loses as much.
-        boost: Then it is lifted by this share.
+        values: Encoded values, shape (h, w, 3).
+        coring: Detail up to this is removed; larger detail is reduced by the same amount.
+        boost: Share by which the remaining detail is then amplified.
     """
     if coring <= 0 and boost <= 0:
         return values
@@ -182,7 +183,7 @@ def watercolour(values: Linear, coring: float, boost: float) -> Linear:
 
 
 def reduced(picture: Bytes, height: int, width: int, method: Image.Resampling) -> Bytes:
-    """A picture made smaller."""
+    """Resize a picture to (height, width)."""
     return np.asarray(Image.fromarray(picture).resize((width, height), method))
 
 
@@ -193,14 +194,14 @@ def develop_native(
     exposure: float,
     random: Random,
 ) -> Bytes:
-    """Sensor and development of a phone: mosaic, noise, merging, denoising, tone, sharpening.
+    """Record and develop light: mosaic, noise, merging, denoising, tone, sharpening.
 
     Args:
-        light: On the sensor, shape (h, w, 3), from an even row on.
-        phone: The camera.
-        shot: Its settings.
+        light: Light on the sensor, shape (h, w, 3); its first row is an even row of the sensor.
+        phone: Phone that takes the photograph.
+        shot: Settings of the shot.
         exposure: Factor on the light.
-        random: Noise.
+        random: Source of the noise.
     """
     settings, sensor = phone.camera.development, phone.camera.sensor
     merged = replace(

@@ -1,4 +1,4 @@
-"""Many staged photographs, on all cores, as files and a manifest: the same bytes on any number."""
+"""Production of staged photographs on all cores; any number of workers gives the same bytes."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ from trueshot.simulation.staging.take import (
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Handler
 
-VERSION = 7  # of the photographs that a seed stands for: raised when they change
-PHONES, DISPLAYS = 150, 150  # over all parts
-_SCREEN = "interface"  # which no camera sees but on a display; pages draw their own
+VERSION = 7  # version of the photographs made from a seed; raised when they change
+PHONES, DISPLAYS = 150, 150  # numbers in all parts together
+_SCREEN = "interface"  # left out: cameras see interfaces on displays only, and pages draw theirs
 COLUMNS = (
     "path",
     "label",
@@ -63,19 +63,19 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Staging:
-    """All that staged photographs depend on beside the photographs that they show.
+    """Settings that, together with the source photographs, determine the staged photographs.
 
     Args:
-        per_class: Photographs of each class, over all parts.
-        per_part: Photographs of each class in train, validation and test, where they are not to
-            be shared out as the scenes are.
-        side: Small frames have about side · side pixels; None: native photographs.
-        megapixels: Of what cameras record for native photographs, at most.
-        fractions: Shares of train, validation and test.
-        procedural: Share of scenes that are made by rule.
-        seed: Of everything that is drawn.
-        in_turn: Whether recaptures show the kinds of media one after the other, each equally
-            often: to measure rates of each kind.
+        per_class: Number of photographs of each class, in all parts together.
+        per_part: Numbers of photographs of each class in train, validation and test; None splits
+            `per_class` by `fractions`.
+        side: Small frames have about side · side pixels; None makes photographs of native size.
+        megapixels: Largest number of megapixels that a camera records.
+        fractions: Shares of train, validation and test; scenes, phones and media are split alike.
+        procedural: Share of scenes that are procedural.
+        seed: Seed of everything that is drawn at random.
+        in_turn: Whether recaptures go through the kinds of media in turn, each equally often, so
+            that rates of each kind can be measured.
     """
 
     per_class: int = 1000
@@ -102,7 +102,7 @@ class Staging:
             raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
 
     def counts(self) -> dict[str, int]:
-        """Photographs of both classes, per part."""
+        """Return the number of photographs in each part, both classes together."""
         if self.per_part is not None:
             return {part: 2 * count for part, count in zip(PARTS, self.per_part, strict=True)}
         pairs = [round(self.per_class * share) for share in self.fractions]
@@ -112,32 +112,32 @@ class Staging:
 
 @dataclass(frozen=True, kw_only=True)
 class Production:
-    """A staging with its casts: what a process needs to make any of its photographs."""
+    """A staging with its casts: all that a process needs to make any of its photographs."""
 
     staging: Staging
     casts: Mapping[str, Cast]
 
     def places(self) -> list[tuple[str, int]]:
-        """Part and index of every photograph."""
+        """Return part and index of every photograph."""
         return [(part, at) for part, count in self.staging.counts().items() for at in range(count)]
 
     def example(self, part: str, index: int) -> Example:
-        """One example; it depends on these settings alone."""
+        """Return one example; it depends only on the staging, the casts and the arguments."""
         staging = self.staging
         example = draw_example(self.casts[part], staging.seed, index, part, in_turn=staging.in_turn)
         return replace(example, megapixels=min(example.megapixels, staging.megapixels))
 
     def size(self, example: Example) -> tuple[int, int]:
-        """Height and width of its photograph."""
+        """Return height and width of the photograph of an example, in pixels."""
         side = self.staging.side
         return native_size(example) if side is None else small_size(example, side)
 
     def names(self, part: str, index: int) -> tuple[str]:
-        """Path of a photograph, the only file of its place."""
+        """Return the path of a photograph, the only file made for a part and index."""
         return (name(part, index),)
 
     def made(self, part: str, index: int) -> dict[str, bytes]:
-        """A photograph, a JPEG file, by its path."""
+        """Make a photograph and return its JPEG file by its path."""
         side, example = self.staging.side, self.example(part, index)
         file = native_photograph(example) if side is None else small_frame(example, side)
         return {name(part, index): file}
@@ -149,21 +149,23 @@ def stage(
     staging: Staging,
     workers: int | None = None,
 ) -> Path:
-    """Stage photographs of scenes with and without a medium in them; a manifest is written last.
+    """Make photographs of scenes with and without a medium in them, then write a manifest.
 
-    A run that was stopped goes on. The bytes depend on the photographs and the settings alone.
+    A run that was interrupted is continued. The bytes depend only on the source photographs and
+    the settings.
 
     Args:
-        photos: Folders of photographs to take as content.
-        out: Folder of the files.
+        photos: Folders of photographs that scenes and media show.
+        out: Folder to write the files to.
         staging: Settings.
-        workers: Processes; by default as many as there are processors.
+        workers: Number of worker processes; by default one per processor.
 
     Returns:
-        The manifest, as `trueshot prepare --manifest` reads it.
+        Path of the manifest, which `trueshot prepare --manifest` reads.
 
     Raises:
-        SimulationError: The folder holds other stagings, or a process died.
+        SimulationError: The folder holds something else, or a worker process failed or died.
+        RunError: Another run is writing to the folder.
         DatasetError: There are too few photographs.
         ImageFileError: A photograph cannot be read.
     """
@@ -183,12 +185,12 @@ def stage(
 
 
 def name(part: str, index: int) -> str:
-    """Path of a photograph below the folder of its staging."""
+    """Return the path of a photograph relative to the output folder."""
     return f"{part}/{index:06d}.jpg"
 
 
 def _scenes(folders: Sequence[Path]) -> list[Scene]:
-    """Photographs below folders, each picture once."""
+    """Return the photographs below the folders, leaving out files with the same bytes."""
     met: dict[str, str] = {}
     kept = []
     for folder in folders:
@@ -239,7 +241,7 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
 
 
 def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
-    """Say what the folder holds, or refuse one that holds something else."""
+    """Record the settings in the folder, or raise an error if it holds something else."""
     names = hashlib.sha256("\n".join(scene.name for scene in scenes).encode()).hexdigest()
     content = {"version": VERSION, "staging": asdict(staging), "photographs": names}
     hold(root / "staging.json", content, "staging", SimulationError)
@@ -258,7 +260,7 @@ def _work(scenes: Sequence[Scene], staging: Staging) -> Work:
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
-    """Make ready to make photographs of a staging, as a loader of `Pool`."""
+    """Return the handler that makes photographs of a staging; a loader for `Pool`."""
     said = {k: tuple(v) if isinstance(v, list) else v for k, v in settings["staging"].items()}
     staging = TypeAdapter(Staging).validate_python(said)
     scenes = [Scene(name=name, kind="photo", path=Path(path)) for name, path in settings["scenes"]]

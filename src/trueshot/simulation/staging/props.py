@@ -1,6 +1,6 @@
-"""What could be taken for a picture of a picture: books, posters, signs, frames, windows, papers.
+"""Props that could be mistaken for a recapture: books, posters, signs, frames, windows, papers.
 
-And prints, which are one: photographs on paper.
+Also photographs on paper, which are recaptured media.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _colour(random: Random, low: int = 20, high: int = 240) -> Ink:
 
 
 def photo_print(random: Random, medium: Print, content: Content, *, landscape: bool) -> Thing:
-    """A photograph on paper: with a border or without, at times one of several on a sheet."""
+    """Make a photograph on paper, with or without a border, sometimes above text on a sheet."""
     kinds = ["photo", "photo", "sheet", "poster"]
     kind = str(random.choice(kinds))
     short = {"photo": 100.0, "sheet": 210.0, "poster": 297.0}[kind]
@@ -66,7 +66,7 @@ def photo_print(random: Random, medium: Print, content: Content, *, landscape: b
 
 
 def book(random: Random, content: Content) -> Thing:
-    """A book with a cover: a title, a field of colour, at times a picture."""
+    """Make a book whose cover has a title, areas of colour and sometimes a picture."""
     width = float(random.uniform(110, 210))
     height = width * float(random.uniform(1.25, 1.55))
     seed, ground = int(random.integers(2**31)), _colour(random)
@@ -125,7 +125,7 @@ def _cover(sheet: Sheet, random: Random, content: Content) -> None:
 
 
 def poster(random: Random, content: Content) -> Thing:
-    """A poster, a notice or a sign: large words, fields of colour."""
+    """Make a poster, a notice or a sign with large words, sometimes with a picture."""
     width = float(random.uniform(200, 700))
     height = width * float(random.choice([0.4, 0.7, 1.0, 1.41, 1.5]))
     seed, ground = int(random.integers(2**31)), _colour(random, 0, 256)
@@ -165,7 +165,7 @@ def poster(random: Random, content: Content) -> Thing:
 
 
 def framed(random: Random, content: Content) -> Thing:
-    """A framed picture on a wall, behind glass or not: a small part of a room."""
+    """Make a framed picture, behind glass or not, to hang on a wall as a small part of a room."""
     width = float(random.uniform(200, 700))
     height = width * float(random.choice([0.67, 0.75, 1.0, 1.33, 1.5]))
     rim, mat = (
@@ -192,7 +192,7 @@ def framed(random: Random, content: Content) -> Thing:
 
 
 def window(random: Random, content: Content) -> Thing:
-    """A window or a door of glass: the world behind, brighter than the room, bars across."""
+    """Make a window or a glass door with bars, and a view behind it brighter than the room."""
     width = float(random.uniform(500, 1500))
     height = width * float(random.uniform(0.6, 1.8))
     rim, bar = 0.05 * width, 0.02 * width
@@ -236,7 +236,7 @@ def window(random: Random, content: Content) -> Thing:
 
 
 def papers(random: Random, content: Content) -> Thing:
-    """A written or printed page on a table: letters, forms, lined paper with handwriting."""
+    """Make a printed page, or lined paper with handwriting."""
     width, height = 210.0, 297.0
     seed, lined = int(random.integers(2**31)), random.random() < 0.4
 
@@ -257,7 +257,7 @@ def papers(random: Random, content: Content) -> Thing:
 
 
 def _handwriting(sheet: Sheet, random: Random) -> None:
-    """Wavy lines in blue or black, one word after another."""
+    """Draw wavy lines in blue or black as words of handwriting."""
     ink: Ink = (30, 40, 120) if random.random() < 0.6 else (30, 30, 34)
     for row in range(3, int(random.integers(8, 35))):
         x, y = 20.0, 8.0 * row - 1.5
@@ -270,7 +270,7 @@ def _handwriting(sheet: Sheet, random: Random) -> None:
 
 
 def box_of_goods(random: Random, content: Content) -> Thing:
-    """A package, a remote control, a card: a small thing with words and knobs."""
+    """Make a small thing with words or buttons: a package, a card, a remote control."""
     width = float(random.uniform(45, 220))
     height = width * float(random.uniform(0.5, 3.2))
     seed, ground = int(random.integers(2**31)), _colour(random, 15, 250)
@@ -295,7 +295,7 @@ def box_of_goods(random: Random, content: Content) -> Thing:
     return Thing(parts=(part,), whole=box, face=box, subject=box)
 
 
-# What a true shot may show, how often, and whether it lies, hangs or is held.
+# Props of originals: the function that makes one, its probability, and how it is placed.
 PROPS: dict[str, tuple[Callable[[Random, Content], Thing], float, str]] = {
     "book": (book, 0.2, "lying"),
     "poster": (poster, 0.15, "hanging"),

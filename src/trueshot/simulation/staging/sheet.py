@@ -1,4 +1,4 @@
-"""A sheet to draw on in units of its own, at any number of pixels: what pages are drawn with."""
+"""A drawing surface with its own units, independent of its size in pixels; pages use it."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from trueshot.simulation.staging.geometry import Box
 Ink = tuple[int, int, int]
 WHITE: Ink = (255, 255, 255)
 BLACK: Ink = (0, 0, 0)
-_LEGIBLE = 7  # pixels: smaller writing is a grey band, as it is to a camera
+_LEGIBLE = 7  # pixels; smaller text is drawn as a grey band, as a camera sees it
 _PLAIN = Theme(WHITE, WHITE, WHITE, BLACK, BLACK, BLACK)
 
 
 class Sheet:
-    """An RGB image with a pen, measured in units: its width is `wide` of them.
+    """An RGB image with a pen, measured in units of which `wide` fit across it.
 
     Args:
-        height: In pixels.
-        width: In pixels.
-        wide: Units across.
-        fill: Its ground.
+        height: Height in pixels.
+        width: Width in pixels.
+        wide: Width in units.
+        fill: Colour of the background.
     """
 
     def __init__(self, height: int, width: int, wide: float, fill: Ink) -> None:
@@ -37,7 +37,7 @@ class Sheet:
         self.ground = fill
 
     def box(self, box: Box, fill: Ink, corner: float = 0.0) -> None:
-        """A filled rectangle; nothing if it is thinner than a third of a pixel."""
+        """Draw a filled rectangle, unless it is thinner than a third of a pixel."""
         left, top, right, bottom = (place * self.unit for place in box)
         if right - left < 0.33 or bottom - top < 0.33:
             return
@@ -53,14 +53,14 @@ class Sheet:
             self.pen.rounded_rectangle(place, min(corner * self.unit, (right - left) / 2), fill)
 
     def disc(self, x: float, y: float, radius: float, fill: Ink) -> None:
-        """A filled circle."""
+        """Draw a filled circle."""
         u = self.unit
         self.pen.ellipse(
             ((x - radius) * u, (y - radius) * u, (x + radius) * u, (y + radius) * u), fill
         )
 
     def line(self, points: list[tuple[float, float]], ink: Ink, width: float) -> None:
-        """A line through points."""
+        """Draw a line through points."""
         at = [(x * self.unit, y * self.unit) for x, y in points]
         self.pen.line(at, ink, max(1, round(width * self.unit)), joint="curve")
 
@@ -75,12 +75,12 @@ class Sheet:
         *,
         menu: bool = False,
     ) -> float:
-        """Some words in a line whose letters are `size` high, and where they end."""
+        """Write `count` random words in letters `size` high; return the x at which they end."""
         said = labels(random, count) if menu else words(random, count)
         return self.say(said, x, y, size, ink)
 
     def say(self, said: list[str], x: float, y: float, size: float, ink: Ink) -> float:
-        """These words in a line, and where they end."""
+        """Write these words in a line; return the x at which they end."""
         pixels = size * self.unit
         if pixels >= _LEGIBLE:
             end = write_line(
@@ -93,7 +93,7 @@ class Sheet:
         return end
 
     def paragraph(self, random: Random, box: Box, size: float, ink: Ink) -> None:
-        """Lines of words, ragged on the right, until the box is full."""
+        """Fill a box with lines of random words, ragged on the right."""
         left, top, right, bottom = box
         y = top
         while y + size < bottom:
@@ -106,7 +106,7 @@ class Sheet:
             y += 1.45 * size
 
     def icon(self, random: Random, x: float, y: float, half: float, ink: Ink) -> None:
-        """A small sign around a place."""
+        """Draw a random icon around a point; `half` is half its size."""
         page = IconPage(self.image, self.pen, _PLAIN, 10)
         if half * self.unit >= 1.5:
             icon(random, page, x * self.unit, y * self.unit, half * self.unit, ink)
@@ -114,7 +114,7 @@ class Sheet:
             self.box((x - half, y - half, x + half, y + half), self._mixed(ink, x, y, 0.4))
 
     def picture(self, content: Content, box: Box, corner: float = 0.0) -> None:
-        """A picture that fills a box."""
+        """Draw a picture that fills a box."""
         left, top, right, bottom = (round(place * self.unit) for place in box)
         if right - left < 2 or bottom - top < 2:
             return
@@ -127,7 +127,7 @@ class Sheet:
         self.image.paste(image, (left, top), mask)
 
     def _mixed(self, ink: Ink, x: float, y: float, share: float) -> Ink:
-        """An ink thinned by what lies at a place."""
+        """Return a blend of an ink, weighted by `share`, and the colour at a point."""
         column = int(np.clip(x * self.unit, 0, self.image.width - 1))
         row = int(np.clip(y * self.unit, 0, self.image.height - 1))
         below = self.image.getpixel((column, row))
@@ -139,7 +139,7 @@ class Sheet:
 
 
 def fitted(box: Box, aspect: float) -> Box:
-    """The largest box of this width per height in the middle of another."""
+    """Return the largest box with this ratio of width to height, centred in another."""
     left, top, right, bottom = box
     wide, tall = right - left, bottom - top
     width, height = min(wide, tall * aspect), min(tall, wide / aspect)

@@ -1,4 +1,4 @@
-"""What things lie on, stand on and hang on: wood, cloth, carpet, stone, plaster, tiles."""
+"""Surfaces of tables, floors and walls: plain, wood, cloth, patterns, clouds, grain, stripes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trueshot.simulation.procedural.textures import clouds, grain, pattern
 KINDS = ("plain", "wood", "cloth", "pattern", "clouds", "grain", "stripes")
 _LYING = (0.14, 0.26, 0.2, 0.16, 0.12, 0.06, 0.06)
 _HANGING = (0.55, 0.1, 0.06, 0.09, 0.14, 0.02, 0.04)
-_TILE = 768  # pixels along a tile; larger surfaces are made of mirrored ones
+_TILE = 768  # pixels along a tile; larger surfaces repeat it in mirror images
 
 
-# Factors on red, green and blue that take grey to what homes are full of: white, beige, brown,
+# Factors on red, green and blue that turn grey into common colours of homes: white, beige, brown,
 # blue, green, red.
 _TONES = (
     (1.0, 1.0, 1.0),
@@ -35,13 +35,13 @@ _TONES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Surface:
-    """Paint without end.
+    """A surface that can be painted at any size.
 
     Args:
         kind: One of `KINDS`.
-        seed: Of its pattern and colours.
-        level: Mean light that it throws back, as a share.
-        colour: Share of the pattern's colours that is kept; 0 is grey.
+        seed: Seed of the pattern and its colours.
+        level: Mean light that the surface reflects, as a share.
+        colour: Share of the pattern's colours that is kept; 0 leaves shades of one tone.
         zoom: Pixels of the surface per pixel of its pattern.
     """
 
@@ -52,7 +52,7 @@ class Surface:
     zoom: float
 
     def paint(self, height: int, width: int) -> Image.Image:
-        """The surface at (height, width) pixels, RGB."""
+        """Paint the surface at (height, width) pixels, RGB."""
         tall, wide = max(8, round(height / self.zoom)), max(8, round(width / self.zoom))
         light = self._tile(min(tall, _TILE), min(wide, _TILE))
         mean = light.mean(axis=(0, 1))
@@ -90,7 +90,7 @@ class Surface:
 
 
 def _wood(random: Random, height: int, width: int) -> Linear:
-    """Planks with a grain along them."""
+    """Make planks with a grain along them."""
     tone = np.array([1.0, random.uniform(0.62, 0.85), random.uniform(0.35, 0.65)], np.float32)
     lines = stretched(random, height, width, random.uniform(0.6, 1.1), 1.0, between(random, 8, 40))
     light = np.exp(np.float32(random.uniform(0.08, 0.3)) * lines)[..., None] * tone
@@ -105,7 +105,7 @@ def _wood(random: Random, height: int, width: int) -> Linear:
 
 
 def _cloth(random: Random, height: int, width: int) -> Linear:
-    """Cloth in folds: a bed, a sofa, a shirt."""
+    """Make cloth in folds, as on a bed, a sofa or a shirt."""
     base = pattern(random, height, width)
     if random.random() < 0.6:
         base = 0.25 * base + 0.75 * base.mean(axis=(0, 1))
@@ -117,7 +117,7 @@ def _cloth(random: Random, height: int, width: int) -> Linear:
 
 
 def _stripes(random: Random, height: int, width: int) -> Linear:
-    """Broad stripes or checks."""
+    """Make broad stripes or checks."""
     colours = random.uniform(0.03, 0.9, (4, 3)).astype(np.float32)
     edges = np.sort(random.random(int(random.integers(3, 9))))
     across = np.searchsorted(edges, (np.arange(width) / width * random.integers(1, 4)) % 1) % 4
@@ -130,7 +130,7 @@ def _stripes(random: Random, height: int, width: int) -> Linear:
 
 
 def _repeated(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Mirrored copies side by side, until they cover (height, width)."""
+    """Cover (height, width) with mirrored copies of an image side by side."""
     if image.size == (width, height):
         return image
     pixels = np.asarray(image)
@@ -147,7 +147,7 @@ def _mirrored(count: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.intp]
 
 
 def draw_surface(random: Random, *, hanging: bool) -> Surface:
-    """A surface from the range of tables, beds and floors, or of walls."""
+    """Draw a surface such as a wall if `hanging`, else a table, bed or floor."""
     kind = str(random.choice(KINDS, p=_HANGING if hanging else _LYING))
     return Surface(
         kind=kind,

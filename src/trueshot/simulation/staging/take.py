@@ -1,4 +1,4 @@
-"""Taking the photograph of an example: a small whole frame, or one at native size."""
+"""Photographs of examples: a small version of the whole frame, or one at native size."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from trueshot.simulation.staging.moire import Optics
 from trueshot.simulation.staging.native import NativeStage
 from trueshot.simulation.staging.phone import develop_native, develop_small, exposure_for_level
 
-_PREVIEW = 256  # root of the pixels of the preview that the exposure is set by
-_BAND = 768  # rows that are developed at a time
-_MARGIN = 64  # and so many above and below, that no step sees where a band ends
-_FINER = 1.4  # pixels rendered per pixel of a small frame, along a side
+_PREVIEW = 256  # square root of the pixel count of the preview that sets the exposure
+_BAND = 768  # rows developed at a time
+_MARGIN = 64  # extra rows above and below each band, so that no step is affected by its ends
+_FINER = 1.4  # pixels rendered per pixel of a small frame, along each side
 
 
 def small_size(example: Example, side: int) -> tuple[int, int]:
-    """Height and width of a small frame: as many pixels as a square of this side, about."""
+    """Return height and width of a small frame, which has about side · side pixels."""
     return example.arrangement.frame.pixels(side * side)
 
 
 def small_frame(example: Example, side: int) -> bytes:
-    """The whole photograph, made small: a JPEG file of `small_size`."""
+    """Render the whole photograph at `small_size` and return it as a JPEG file."""
     height, width = small_size(example, side)
     random = np.random.default_rng([*example.seed, 37])
     camera = example.phone.camera
@@ -55,7 +55,7 @@ def small_frame(example: Example, side: int) -> bytes:
 
 
 def spread_of(light: Linear) -> Linear:
-    """What a lens spreads of light over the frame, most of it near where it is: same shape."""
+    """Return the light that the lens scatters: a wide blur of `light` plus its mean; same shape."""
     height, width = light.shape[:2]
     scale = max(1, round(float(np.sqrt(height * width)) / 60))
     planes = [Image.fromarray(np.ascontiguousarray(light[..., c])).reduce(scale) for c in range(3)]
@@ -65,7 +65,7 @@ def spread_of(light: Linear) -> Linear:
 
 
 def outline_in_pixels(example: Example, height: int, width: int) -> Exact:
-    """The medium's outline in a photograph of this size: (x, y) in pixels, shape (n, 2)."""
+    """Return the medium's outline in a photograph of this size: (x, y) in pixels, shape (n, 2)."""
     scale = np.array(
         [width / example.arrangement.frame.width, height / example.arrangement.frame.height]
     )
@@ -73,7 +73,7 @@ def outline_in_pixels(example: Example, height: int, width: int) -> Exact:
 
 
 def native_size(example: Example) -> tuple[int, int]:
-    """Height and width of the photograph's file, in pixels."""
+    """Return height and width of the final file, in pixels."""
     height, width = sensor_size(example)
     if not example.edge or example.edge >= max(height, width):
         return height, width
@@ -82,17 +82,17 @@ def native_size(example: Example) -> tuple[int, int]:
 
 
 def sensor_size(example: Example) -> tuple[int, int]:
-    """Height and width of what the camera records, in pixels."""
+    """Return height and width of the image that the camera records, in pixels."""
     return example.arrangement.frame.pixels(1e6 * example.megapixels)
 
 
 def native_photograph(example: Example) -> bytes:
-    """The photograph at its own size, with everything that its pixels show: a JPEG file."""
+    """Render the photograph at native size, with subpixels and dots; return a JPEG file."""
     return file_of(record_native(example), example.history, *native_size(example))
 
 
 def record_native(example: Example) -> Bytes:
-    """What the camera makes of an example before any file: bytes, shape (h, w, 3)."""
+    """Render the camera's image, before resizing and compression: bytes, shape (h, w, 3)."""
     height, width = sensor_size(example)
     camera, plan = example.phone.camera, example.arrangement
     exposure, spread = _metered(example)
@@ -119,7 +119,10 @@ def record_native(example: Example) -> Bytes:
 
 
 def _metered(example: Example) -> tuple[float, Linear]:
-    """The exposure, and the light that the lens spreads, from a small preview as phones do."""
+    """Return the exposure and the light scattered by the lens, both from a small preview.
+
+    Phones set their exposure from a preview too.
+    """
     plan = example.arrangement
     height, width = plan.frame.pixels(_PREVIEW**2)
     light = Stage(plan, height, width).light((0, height))
@@ -132,7 +135,7 @@ def _metered(example: Example) -> tuple[float, Linear]:
 
 
 def _vignetted(lens: Lens, height: int, width: int, rows: tuple[int, int]) -> Plane:
-    """Light that reaches these rows of a frame, as a share."""
+    """Return the share of light that vignetting leaves in these rows, shape (rows, width)."""
     y = (np.arange(*rows, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     radius = (y * y + x * x) * np.float32(4 / (height**2 + width**2))
