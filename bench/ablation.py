@@ -1,10 +1,10 @@
-"""Which parts of the simulation matter: detectors, each trained without one of them.
+"""Which parts of the simulation matter? Train detectors that each lack one of them.
 
     python bench/ablation.py PHOTOS --out FOLDER
     python bench/sim_to_real.py MANIFEST.csv FOLDER/*/detector.safetensors --out ablation.json
 
-PHOTOS is a folder of photographs to take as scenes. Each variant is a data set and a training of
-its own, of the same size and from the same seed; interrupted and started again, it goes on.
+PHOTOS is a folder of photographs used as scenes. Each variant gets its own data set and training
+run, with the same size and seed. An interrupted run resumes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Certified accuracy: detectors whose verdicts are proven, against each other.
+"""Certified accuracy: compare detectors whose verdicts are proven.
 
     trueshot simulate --photos PHOTOS --conditions close --size 64 --size 128 --size 256 \\
         --per-class 3000 --fractions 0.3 0.3 0.4 --out DATASET
     python bench/certificates.py DATASET --out FOLDER
 
-Heads learn on the train part, one threshold each is chosen on the validation part, and the
-test part is judged once. What was found is kept in FOLDER: started again, it goes on.
+Heads are trained on the train part, one threshold each is chosen on the validation part, and the
+test part is judged once. Results are kept in FOLDER, so an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from trueshot.proportion import Proportion
 
 Floats = npt.NDArray[np.float64]
 BUDGETS = (0.0, 1.0, 2.0, 3.0, 5.0)
-CHOSEN_AT = (2.0, 5.0)  # budgets whose mean certified accuracy chooses thresholds
+CHOSEN_AT = (2.0, 5.0)  # thresholds maximise the mean certified accuracy at these budgets
 GOALS = {128: {2.0: 0.90, 5.0: 0.85}, 256: {2.0: 0.93, 5.0: 0.88}}
-MARGINS = (1.0, 2.0, 5.0)  # levels that training wants of every score
+MARGINS = (1.0, 2.0, 5.0)  # margins, in levels, that training demands of every score
 DRAWS = 1000  # of the bootstrap
 LOWEST = 0.154  # cycles per pixel: periods of at most 6.5 px
 BATCH = 64
@@ -50,7 +50,7 @@ WINDOWS = (32, 64, 128, 256)
 
 @dataclass(frozen=True, kw_only=True)
 class Crops:
-    """Images as bytes (n, side, side, 3), their classes, scenes, and whether they show a print."""
+    """Images as bytes (n, side, side, 3), labels, scenes, and whether an image shows a print."""
 
     pixels: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
@@ -60,24 +60,24 @@ class Crops:
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Of each image what its statistic lies between at each budget: shape (budgets, n)."""
+    """Bounds of each image's statistic at each budget, shape (budgets, n)."""
 
     lower: Floats
     upper: Floats
 
 
 def certified(scores: Scores, labels: npt.NDArray[np.int64], threshold: float) -> npt.NDArray:
-    """Whether each image is proven right at each budget, shape (budgets, n)."""
+    """Return whether each image is proven right at each budget, shape (budgets, n)."""
     return np.where(labels == 1, scores.lower >= threshold, scores.upper < threshold)
 
 
 def balanced(right: npt.NDArray, labels: npt.NDArray[np.int64]) -> Floats:
-    """Mean of the shares of both classes, at each budget."""
+    """Return the mean of both classes' shares at each budget."""
     return (right[:, labels == 0].mean(1) + right[:, labels == 1].mean(1)) / 2
 
 
 def best_threshold(scores: Scores, labels: npt.NDArray[np.int64]) -> float:
-    """Highest mean certified accuracy at `CHOSEN_AT`."""
+    """Return the threshold with the highest mean certified accuracy at `CHOSEN_AT`."""
     at = [BUDGETS.index(budget) for budget in CHOSEN_AT]
     ends = np.concatenate([scores.lower[at].ravel(), scores.upper[at].ravel() + 1e-9])
     tried = np.unique(np.quantile(ends, np.linspace(0, 1, 800)))
@@ -86,7 +86,7 @@ def best_threshold(scores: Scores, labels: npt.NDArray[np.int64]) -> float:
 
 
 def interval(right: npt.NDArray, crops: Crops, seed: int = 0) -> list[tuple[float, float]]:
-    """95 % of a bootstrap over scenes, at each budget."""
+    """Compute the 95 % interval at each budget, with a bootstrap over scenes."""
     random = np.random.default_rng(seed)
     names, group = np.unique(crops.groups, return_inverse=True)
     hits = np.zeros((2, len(right), len(names)))
@@ -108,7 +108,7 @@ Statistic = Callable[[Floats, Floats], Scores]
 
 
 def amplitudes(pixels: npt.NDArray[np.uint8], name: str, side: int, planes: Floats) -> Floats:
-    """Mean amplitude over windows, in levels of a change that could write it: (n, planes, f)."""
+    """Compute mean amplitudes over windows, (n, planes, f), scaled to move at most 1 per level."""
     weights = taper(name, side)
     frequencies = np.hypot(np.fft.fftfreq(side)[:, None], np.arange(side // 2 + 1) / side)
     band = (frequencies >= LOWEST) & (frequencies < 0.5)
@@ -129,19 +129,19 @@ def amplitudes(pixels: npt.NDArray[np.uint8], name: str, side: int, planes: Floa
 
 
 def highest(values: Floats) -> Scores:
-    """The highest of all: moves by no more than a level per level."""
+    """Return the highest amplitude, which moves by at most one level per level."""
     return shifted(values.max((1, 2)))
 
 
 def mean_of_planes(values: Floats) -> Scores:
-    """The highest mean over planes, each of which has a budget of its own."""
+    """Return the highest mean over planes, each of which has a budget of its own."""
     return shifted(values.mean(1).max(1))
 
 
 def above_background(values: Floats) -> Scores:
-    """The logarithm of the highest above a floor, less that of the mean over all frequencies.
+    """Return the log of the highest amplitude minus that of the mean, both above a floor.
 
-    The highest is known to within a level per level; so is the mean.
+    The highest and the mean over all frequencies each move by at most one level per level.
     """
     floor = 4.0
     top, mean = values.max((1, 2)), values.mean((1, 2))
@@ -156,7 +156,7 @@ def above_background(values: Floats) -> Scores:
 
 
 def mean_of_highest(count: int) -> Callable[[Floats], Scores]:
-    """The mean of the highest so many: sorted values move no farther than the values."""
+    """Return the mean of the `count` highest; sorted values move no farther than the values."""
 
     def statistic(values: Floats) -> Scores:
         flat = values.reshape(len(values), -1)
@@ -166,7 +166,7 @@ def mean_of_highest(count: int) -> Callable[[Floats], Scores]:
 
 
 def shifted(values: Floats) -> Scores:
-    """What moves by no more than a level per level."""
+    """Return bounds of values that move by at most one level per level."""
     budgets = np.array(BUDGETS)[:, None]
     return Scores(lower=values - budgets, upper=values + budgets)
 
@@ -183,11 +183,11 @@ PLAIN: dict[str, tuple[Floats, Callable[[Floats], Scores]]] = {
 }
 
 
-# ---- Heads that learn.
+# ---- Trained heads.
 
 
 class Bounded(nn.Module):
-    """Logarithms of the highest amplitudes above a floor, and a small head trained on bounds."""
+    """A small head on log amplitudes above a floor, trained on bounds of its score."""
 
     def __init__(self, features: int, units: int = 32, floor: float = 4.0) -> None:
         super().__init__()
@@ -195,14 +195,14 @@ class Bounded(nn.Module):
         self.first, self.last = nn.Linear(features, units), nn.Linear(units, 1)
 
     def bounds(self, features: Tensor, budget: float) -> Bounds:
-        """Of the score, for amplitudes (n, features) that are known to within a budget."""
+        """Compute bounds of the score for amplitudes (n, features) known to within `budget`."""
         known = Bounds.around(features, budget, least=0.0).log_above(self.floor)
         hidden = known.linear(self.first.weight, self.first.bias).monotone(torch.relu)
         return hidden.linear(self.last.weight, self.last.bias).monotone(lambda s: s[:, 0])
 
 
 def fit_bounded(features: Tensor, labels: Tensor, steps: int = 600, seed: int = 0) -> Bounded:
-    """Train on the worst of the bounds, at budgets that grow (interval bound propagation)."""
+    """Train on the worst-case bound, at growing budgets (interval bound propagation)."""
     torch.manual_seed(seed)
     head = Bounded(features.shape[1])
     optimizer = torch.optim.Adam(head.parameters(), lr=0.005)
@@ -239,11 +239,11 @@ def fit_lipschitz(
             schedule.step()
 
 
-# ---- Data, kept once it is made.
+# ---- Data, cached in files.
 
 
 def crops_of(dataset: Dataset, side: int, part: str, most: int) -> Crops:
-    """The crops of a part, at most so many of each class."""
+    """Return the crops of a part, at most `most` of each class."""
     chosen = dataset.part(side, part).drawn(most)
     rows = dataset.crops[side].take(chosen.rows.tolist()).to_pylist()
     origins = {row["path"]: json.loads(row["origins"]) for row in dataset.photos.to_pylist()}
@@ -256,14 +256,14 @@ def crops_of(dataset: Dataset, side: int, part: str, most: int) -> Crops:
 
 
 def unseen(crops: Crops, learnt: Dataset) -> Crops:
-    """Those of scenes that are not in the train or validation part of a data set."""
+    """Return the crops of scenes that are not in a data set's train or validation part."""
     known = scenes_learnt(learnt)
     kept = np.array([scene_name(group) not in known for group in crops.groups])
     return Crops(**{each.name: getattr(crops, each.name)[kept] for each in fields(Crops)})
 
 
 def scenes_learnt(dataset: Dataset) -> set[str]:
-    """Names of the scenes of the train and the validation part."""
+    """Return the names of the scenes in the train and validation parts."""
     return {
         scene_name(json.loads(row["origins"])["scene"])
         for row in dataset.photos.to_pylist()
@@ -272,14 +272,14 @@ def scenes_learnt(dataset: Dataset) -> set[str]:
 
 
 def scene_name(scene: str) -> str:
-    """A photograph is known by the name of its file, wherever its folder lay."""
+    """Return a scene's name; a photograph is named by its file, whatever its folder."""
     return scene.split("/")[-1].removeprefix("photo:")
 
 
 def training_crops(
     dataset: Dataset, side: int, each: int, seed: int = 0
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """So many crops of every photograph of the train part, anywhere in it, and their classes."""
+    """Cut `each` random crops from every photograph of the train part; return them with labels."""
     random = np.random.default_rng([seed, side])
     pixels, labels = [], []
     for row in dataset.photos.to_pylist():
@@ -294,7 +294,7 @@ def training_crops(
 
 
 def maps(network: LipschitzNetwork, crops: npt.NDArray[np.uint8], file: Path) -> Tensor:
-    """Amplitudes of crops in half precision, kept in a file: for training only."""
+    """Compute amplitudes of crops in half precision, cached in a file; only for training."""
     if not file.exists():
         found = [
             network.amplitudes(to_levels(crops[first : first + BATCH])).half()
@@ -306,7 +306,7 @@ def maps(network: LipschitzNetwork, crops: npt.NDArray[np.uint8], file: Path) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """A Lipschitz network to be trained: on crops of which side, and with what settings."""
+    """Settings of a Lipschitz network to be trained, and the side of its training crops."""
 
     side: int
     window: int
@@ -351,7 +351,7 @@ def learned_features(network: LipschitzNetwork, amplitudes: Tensor) -> Tensor:
 
 
 def trained(learned: Learned, dataset: Dataset, out: Path) -> LipschitzNetwork:
-    """Trained now, or read."""
+    """Return the trained network, from its file if it exists."""
     network, file = learned.network(), out / f"{learned.name}.npz"
     if not file.exists():
         crops, labels = training_crops(dataset, learned.side, learned.each)
@@ -366,19 +366,19 @@ def trained(learned: Learned, dataset: Dataset, out: Path) -> LipschitzNetwork:
 
 
 BUNDLED = (64, (64, 64))
-"""Window and units of the network of each size that becomes a bundle."""
+"""Window and units of the network that becomes the bundle of each size."""
 
 MEANS = {
     128: (LEARNED[128][2], LEARNED[128][3]),
     256: (LEARNED[256][0], LEARNED[256][1]),
 }
-"""Networks whose mean score is an entry of its own: it moves by no more than each of them."""
+"""Networks whose mean score is a further entry: it moves by at most as much as each of them."""
 
 
 def scored(
     learned: Learned, side: int, parts: tuple[Crops, Crops], dataset: Dataset, out: Path
 ) -> list[Scores]:
-    """What a network says of validation and test part; kept."""
+    """Return a network's scores on the validation and test parts, cached in a file."""
     counts = "-".join(str(len(part.labels)) for part in parts)
     file = out / f"scores-{side}px-{counts}-{learned.name}.npz"
     if not file.exists():
@@ -390,14 +390,14 @@ def scored(
 
 
 def mean_of(side: int, parts: tuple[Crops, Crops], dataset: Dataset, out: Path) -> list[Scores]:
-    """The mean score of networks."""
+    """Return the mean score of the networks in `MEANS`."""
     each = [scored(learned, side, parts, dataset, out) for learned in MEANS[side]]
     return [shifted(np.mean([s[part].lower[0] for s in each], 0)) for part in (0, 1)]
 
 
 @torch.no_grad()
 def learned_scores(network: LipschitzNetwork, crops: Crops) -> Scores:
-    """Scores move by no more than a level per level."""
+    """Compute scores with their bounds; they move by at most one level per level."""
     found = [
         network(to_levels(crops.pixels[first : first + BATCH]))[:, 1]
         for first in range(0, len(crops.pixels), BATCH)
@@ -405,15 +405,16 @@ def learned_scores(network: LipschitzNetwork, crops: Crops) -> Scores:
     return shifted(torch.cat(found).double().numpy())
 
 
-# ---- Randomised smoothing of a detector, the reference.
+# ---- Randomised smoothing of a detector, as a reference.
 
 
 def smoothed(detector: Detector, crops: Crops, deviation: float, draws: int) -> Scores:
-    """What a detector says of an image most often under noise, and how far that is proven.
+    """Compute the class a detector predicts most often under noise, and its certified radius.
 
-    The share of the class that leads is bounded from below by Clopper and Pearson at 99.9 %, with
-    a first tenth of draws to choose the class; a radius in L2 of r proves one of r / √(3·side²) in
-    L∞. Scores are levels in L∞, 0 where nothing is proven: what is not proven counts as wrong.
+    After `draws` // 10 other draws have chosen the class, its share is bounded from below by
+    Clopper and Pearson at 99.9 %. A radius r in L2 proves one of r / √(3·side²) in L∞. Scores are
+    radii in levels in L∞, negative for class 0; without a proof the score is 0, which counts as
+    wrong at every budget above 0.
 
     Source: Cohen et al. 2019, arXiv:1902.02918, algorithm 1.
     """
@@ -441,7 +442,7 @@ def smoothed(detector: Detector, crops: Crops, deviation: float, draws: int) -> 
 class Row:
     """One entry at one size: certified balanced accuracy at each budget, with its interval.
 
-    `displays` is the same with prints left out.
+    `displays` is the same without prints.
     """
 
     side: int
@@ -457,7 +458,7 @@ class Row:
 
 
 def row(entry: str, side: int, crops: Crops, scores: Scores, chosen: tuple[Crops, Scores]) -> Row:
-    """Choose the threshold on validation, judge the test part."""
+    """Choose the threshold on the validation part and judge the test part."""
     known, of_known = chosen
     threshold = best_threshold(of_known, known.labels)
     before = balanced(certified(of_known, known.labels, threshold), known.labels)
@@ -467,7 +468,7 @@ def row(entry: str, side: int, crops: Crops, scores: Scores, chosen: tuple[Crops
 def row_at(
     entry: str, side: int, crops: Crops, scores: Scores, threshold: float, validation: Floats
 ) -> Row:
-    """Judge the test part at a threshold."""
+    """Judge the test part at a given threshold."""
     right = certified(scores, crops.labels, threshold)
     ends = interval(right, crops)
     return Row(
@@ -487,7 +488,7 @@ def row_at(
 def entries(
     side: int, parts: tuple[Crops, Crops], dataset: Dataset, out: Path
 ) -> Iterator[tuple[str, Callable[[], list[Scores]]]]:
-    """Every entry at a size, with what scores the validation and the test part."""
+    """Yield every entry at a size, with the function that scores validation and test part."""
     for learned in LEARNED[side]:
         yield learned.name, partial(scored, learned, side, parts, dataset, out)
     if len(MEANS.get(side, ())) > 1:
@@ -513,7 +514,7 @@ def entries(
 
 
 def by_bounds(side: int, parts: tuple[Crops, Crops], dataset: Dataset) -> list[Scores]:
-    """A head trained on bounds: of amplitudes by exact constants, the highest of each band."""
+    """Score with a head trained on bounds, from the highest amplitude in each frequency band."""
     crops, labels = training_crops(dataset, side, 1)
     groups = [band_maxima(each) for each in (crops, *(part.pixels for part in parts))]
     head = fit_bounded(groups[0], torch.from_numpy(labels))
@@ -529,7 +530,7 @@ def by_bounds(side: int, parts: tuple[Crops, Crops], dataset: Dataset) -> list[S
 
 
 def band_maxima(pixels: npt.NDArray[np.uint8], window: int = 64, bands: int = 24) -> Tensor:
-    """The highest amplitude in each band of frequencies, of luma and two differences."""
+    """Compute the highest amplitude in each frequency band, of luma and two differences."""
     values = amplitudes(pixels, "hann", window, DIFFERENCES)
     down, across = np.fft.fftfreq(window)[:, None], np.arange(window // 2 + 1) / window
     frequencies = np.hypot(down, across)
@@ -541,14 +542,14 @@ def band_maxima(pixels: npt.NDArray[np.uint8], window: int = 64, bands: int = 24
 
 
 def kept(file: Path, make: Callable[[], Row]) -> Row:
-    """A row of the table, from its file if it was made before."""
+    """Return a row of the table, from its file if it exists."""
     if not file.exists():
         file.write_text(json.dumps(asdict(make()), indent=1) + "\n", "utf-8")
     return Row(**json.loads(file.read_text("utf-8")))
 
 
 def shown(found: Row) -> str:
-    """A row of a table in Markdown."""
+    """Format a row of a Markdown table."""
     cells = [
         f"{value:.3f} ({low:.2f}–{high:.2f})"
         for value, low, high in zip(found.accuracy, found.low, found.high, strict=True)
@@ -560,7 +561,7 @@ def shown(found: Row) -> str:
 def bundled(
     learned: Learned, side: int, threshold: float, dataset: Dataset, file: Path, out: Path
 ) -> None:
-    """A network with the threshold that was chosen, as a bundle."""
+    """Save a network with the chosen threshold as a bundle."""
     network = trained(learned, dataset, out)
     with torch.no_grad():
         network.threshold += threshold
@@ -633,7 +634,7 @@ def main() -> None:
 
 
 def of_bundle(name: str, side: int, crops: Crops) -> Row:
-    """A detector with a threshold of its own."""
+    """Judge a bundle at its own threshold."""
     network = load_bundle(name)[0].network
     assert isinstance(network, LipschitzNetwork)
     scores = learned_scores(network, crops)
@@ -643,7 +644,7 @@ def of_bundle(name: str, side: int, crops: Crops) -> Row:
 def judged(
     name: str, side: int, parts: tuple[Crops, Crops], make: Callable[[], list[Scores]]
 ) -> Row:
-    """A row of scores of the validation and the test part."""
+    """Score the validation and test parts and make a row from them."""
     found = make()
     return row(name, side, parts[1], found[1], (parts[0], found[0]))
 

@@ -1,10 +1,11 @@
-"""A network whose verdicts on whole photographs are proven, taught by staged photographs.
+"""Train a network whose verdicts on whole photographs are proven, using staged photographs.
 
     python bench/certified_photographs.py MANIFEST START --features FILE.npz --out FILE
 
-What it learns is the score of the tile that looks most like a display's, which moves no farther
-than that tile does. It begins with the weights of START (`bench/certificates.py --bundles`), a
-bundle of one size; only what comes after the amplitudes is learned, so these are made once.
+A photograph's score is that of the tile that looks most like a display; as a maximum, it moves no
+farther than the tiles' scores do. Training starts from START (`bench/certificates.py --bundles`), a
+bundle of one size. Only the parts after the amplitudes are trained, so the features are computed
+once.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from trueshot.images import read_image
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import to_levels
 
-TILES = 64  # of a photograph, anywhere in it
+TILES = 64  # per photograph, at random places
 MARGINS = (0.0, 1.0, 2.0, 5.0)
 BATCH = 32  # photographs
 
 
 @torch.no_grad()
 def features_of(network: LipschitzNetwork, manifest: Path, side: int, file: Path) -> None:
-    """Features of tiles of the photographs of train and validation part, in half precision."""
+    """Compute features of tiles in the train and validation photographs, in half precision."""
     random, found = np.random.default_rng(0), []
     with manifest.open(encoding="utf-8", newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["part"] in ("train", "validation")]
@@ -45,7 +46,7 @@ def features_of(network: LipschitzNetwork, manifest: Path, side: int, file: Path
 
 
 def highest(network: LipschitzNetwork, features: Tensor) -> Tensor:
-    """Features (n, tiles, features) to scores of photographs, shape (n,)."""
+    """Return scores of photographs, shape (n,), from features (n, tiles, features)."""
     count, tiles = features.shape[:2]
     return network.score(features.flatten(0, 1).float()).view(count, tiles).amax(1)
 
@@ -57,7 +58,7 @@ def fit(
     known: tuple[Tensor, Tensor],
     epochs: int,
 ) -> None:
-    """Train layers, last weights and threshold; keep the state that is best on validation."""
+    """Train layers, last weights and threshold; keep the state that is best on validation data."""
     torch.manual_seed(0)
     learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=0.003, weight_decay=1e-4)
@@ -81,7 +82,7 @@ def fit(
 
 @torch.no_grad()
 def found_share(network: LipschitzNetwork, features: Tensor, labels: Tensor) -> float:
-    """Mean share of recaptures proven at 0, 1 and 2 levels above what 5 % of originals exceed."""
+    """Return the mean share of recaptures proven at 0, 1 and 2 levels, at 5 % false alarms."""
     scores = torch.cat([highest(network, part) for part in features.split(16)])
     threshold = scores[labels == 0].quantile(0.95)
     return float(np.mean([(scores[labels == 1] > threshold + r).float().mean() for r in (0, 1, 2)]))

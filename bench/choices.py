@@ -1,11 +1,11 @@
-"""Choices that the paper leaves open, tried side by side on the validation part of a data set.
+"""Compare choices that the paper leaves open, on the validation part of a data set.
 
     python bench/choices.py DATASET --size 64 --iterations 1000 --penalty 0 --penalty 2
     python bench/choices.py DATASET --size 64 --iterations 2000 --filters 8,16,32,64,128
 
-A row per choice: validation accuracy clean, under FGSM at 2 levels and under PGD of 10 steps at 1,
-2 and 5 levels, mean gradient norm per level, seconds. With --penalty the secure recipe is trained
-with that λ (0: fusion alone), with --filters the plain one. Interrupted, it goes on.
+One row per choice: validation accuracy clean, under FGSM at 2 levels and under PGD of 10 steps at
+1, 2 and 5 levels, mean gradient norm per level, seconds. --penalty trains the secure recipe with
+that λ (0: fusion alone), --filters the plain recipe. An interrupted run resumes.
 """
 
 from __future__ import annotations

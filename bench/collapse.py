@@ -1,16 +1,16 @@
-"""Does the paper's collapse at one level come about, and of what: variations in one table.
+"""Does the paper's collapse under an attack of one level occur, and why? Variants in one table.
 
     python bench/collapse.py --out FOLDER [--photos DIR] [--variant NAME ...]
     python bench/collapse.py --out FOLDER --table
 
-Each variant is a data set, a plain training and the paper's attacks, by the commands that stand in
-its row; interrupted and started again, it goes on. A detector that is there is looked at once more
-in three ways, which need no training: with the bias of its verdict shifted (two-class FGSM takes
-the same step whatever the bias, so one run gives the accuracy at every bias), with the attacked
-images saved as JPEG, and with batch normalisation by the statistics of the batch, of both classes
-or of one.
+Each variant is a data set, a plain training run and the paper's attacks, made by the commands in
+its row. An interrupted run resumes. Trained detectors are also examined in three ways that need no
+training: with a shifted bias (two-class FGSM takes the same step whatever the bias, so one run
+gives the accuracy at every bias), with the attacked images saved as JPEG, and with batch
+normalisation by batch statistics, in batches of both classes or of one.
 
-Accuracies are of whole levels, per cent of the test crops of both classes.
+Accuracies are measured after rounding to whole levels, in per cent of the test crops of both
+classes.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ Margins = npt.NDArray[np.float64]  # log odds of recaptured, shape (n,)
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What differs from the honest protocol.
+    """A deviation from the honest protocol.
 
     Args:
-        note: In words.
+        note: Description for the table.
         simulate: Arguments of `trueshot simulate`.
-        filters: Of the five convolutions.
-        recipe: `yang`, or `secure`.
-        longer: So many times the iterations.
-        data: Name of the variant whose data set it takes; its own by default.
+        filters: Numbers of filters of the five convolutions.
+        recipe: `yang` or `secure`.
+        longer: Factor on the number of iterations.
+        data: Name of the variant whose data set is used; by default its own.
     """
 
     note: str
@@ -108,9 +108,9 @@ class Look:
     """How a detector is attacked and judged.
 
     Args:
-        note: In words.
-        batch_statistics: Batch normalisation by the batch, in attack and verdict.
-        one_class: Batches of one class.
+        note: Description for the table.
+        batch_statistics: Use batch statistics for batch normalisation, in attack and verdict.
+        one_class: Make batches of one class only.
         jpeg: Quality at which attacked images are saved before they are judged.
     """
 
@@ -133,13 +133,13 @@ LOOKS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where variants are made, and how large.
+    """Where variants are made, and at what size.
 
     Args:
-        root: Folder.
-        photos: Folder of photographs to take as scenes; None: the embedded ones.
-        per_class: Crops.
-        iterations: Of training.
+        root: Output folder.
+        photos: Folder of photographs used as scenes; None uses the embedded ones.
+        per_class: Crops per class.
+        iterations: Training iterations.
         crops: Test crops of each class that are attacked.
     """
 
@@ -150,7 +150,7 @@ class Run:
     crops: int
 
     def commands(self, name: str) -> list[list[str]]:
-        """What makes the data set and the detector of a variant."""
+        """Return the commands that make a variant's data set and detector."""
         variant = VARIANTS[name]
         scenes = ["--embedded"] if self.photos is None else ["--photos", str(self.photos)]
         data, run = self.dataset(name), self.root / name
@@ -162,7 +162,7 @@ class Run:
         return [simulate, train]
 
     def dataset(self, name: str) -> Path:
-        """Folder of a variant's data set."""
+        """Return the folder of a variant's data set."""
         return self.root / "data" / (VARIANTS[name].data or name)
 
     def _recipe(self, name: str) -> str:
@@ -177,7 +177,7 @@ class Run:
         return str(path)
 
     def make(self, name: str) -> Path:
-        """The detector of a variant, made if need be."""
+        """Return the path of a variant's detector, after making it if needed."""
         self.root.mkdir(parents=True, exist_ok=True)
         for command in self.commands(name):
             print("trueshot", shlex.join(command), flush=True)
@@ -218,7 +218,7 @@ def main() -> None:
 def attacked(
     detector: Detector, dataset: Dataset, crops: int, look: Look
 ) -> dict[str, list[float]]:
-    """Margins of the test crops, clean and under each attack, and their labels."""
+    """Compute margins of the test crops, clean and under each attack, and their labels."""
     part = dataset.part(64, "test").drawn(crops)
     random = np.random.default_rng(0)
     labels = part.labels
@@ -256,7 +256,7 @@ def _judged(
 
 
 def right(found: dict[str, list[float]], name: str, threshold: float = 0.0) -> Margins:
-    """Per cent of both classes, of originals, of recaptures judged rightly."""
+    """Return the accuracy in per cent: the mean of both classes, originals, recaptures."""
     labels, margins = np.array(found["labels"]), np.array(found[name])
     correct = (margins > threshold) == (labels == 1)
     shares = [correct[labels == label].mean() for label in (0, 1)]
@@ -264,7 +264,7 @@ def right(found: dict[str, list[float]], name: str, threshold: float = 0.0) -> M
 
 
 def lowest_by_bias(found: dict[str, list[float]]) -> tuple[float, float, float]:
-    """The bias at which FGSM at one level leaves least, and what it and no attack leave there."""
+    """Return the bias of lowest accuracy under FGSM at 1 level, that accuracy and the clean one."""
     margins = np.unique(np.concatenate([found["fgsm 1"], found["clean"]]))
     margins = np.quantile(margins, np.linspace(0, 1, 401))
     best = min(margins, key=lambda threshold: right(found, "fgsm 1", threshold)[0])
@@ -272,7 +272,7 @@ def lowest_by_bias(found: dict[str, list[float]]) -> tuple[float, float, float]:
 
 
 def rows(run: Run, name: str, look: str) -> list[str]:
-    """The row of a variant under a look; where nothing is special, one of its bias too."""
+    """Return the row of a variant and look; for the plain look also the row of its worst bias."""
     found = json.loads((run.root / f"{name}-{look}.json").read_text())
     title = " / ".join(filter(None, [VARIANTS[name].note, LOOKS[look].note]))
     by_class = " / ".join(f"{share:.0f}" for share in right(found, "fgsm 1")[1:])
@@ -289,7 +289,7 @@ def rows(run: Run, name: str, look: str) -> list[str]:
 
 
 def table(run: Run) -> Iterator[str]:
-    """All rows that there are, and the commands of each."""
+    """Yield all available rows, then the commands of each variant."""
     yield "| row | what | clean | FGSM 1: originals / recaptures | FGSM 1 … 5 | LLCM 1 … 5 |"
     yield "|---|---|---|---|---|---|"
     done = [(n, k) for n in VARIANTS for k in LOOKS if (run.root / f"{n}-{k}.json").is_file()]

@@ -1,9 +1,9 @@
-"""A light context network: logistic regression on what ImageNet's network sees, as it is.
+"""A light context network: logistic regression on features of a frozen ImageNet network.
 
     python bench/context_probe.py FRAMES/manifest.csv OUT.safetensors
 
-The strength of the penalty is chosen on the scenes of the validation part. What is written is a
-context network like a fine-tuned one, whose last layer is the regression.
+The regularisation strength is chosen on the scenes of the validation part. The output is a context
+network like a fine-tuned one, with the regression as its last layer.
 """
 
 from __future__ import annotations

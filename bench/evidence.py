@@ -1,10 +1,10 @@
-"""Kinds of evidence, each alone and joined with equal weights, on real photographs: AUC by phone.
+"""Kinds of evidence, alone and joined with equal weights, on real photographs: AUC by phone.
 
     python bench/evidence.py ../shared/data/recapture-whole ../shared/data/recapture-dev
 
-Measures only: nothing is fitted to these photographs. Joined kinds are sums of scores that were
-divided by their spread over the photographs of both classes, phone by phone, without labels. What
-was computed of a photograph is kept in --cache; delete it after a change of what computes.
+Measures only: nothing is fitted to these photographs. To join kinds, their scores are standardised
+per phone over the photographs of both classes, without using labels, and added. Scores of
+photographs are kept in --cache; delete it after a change to the code that computes them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     for folder in arguments.folders:
         rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
         kinds = dict(KINDS)
-        for weights in arguments.context:  # kept under its name: give each network its own
+        for weights in arguments.context:  # cached by stem: give each its own name
             kinds[weights.stem] = context_of(weights)
         found = {}
         for name, kind in kinds.items():
@@ -55,7 +55,7 @@ def measured(
     rows: Sequence[Mapping[str, str]],
     cache: Path,
 ) -> dict[str, list[float]]:
-    """Scores by name, each in the order of the rows; NaN where there is none."""
+    """Return scores by name, in the order of the rows; NaN where there is none."""
     cache.mkdir(parents=True, exist_ok=True)
     kept = cache / f"{folder.name}-{name.replace(' ', '-')}.json"
     scores: dict[str, Scores] = json.loads(kept.read_text()) if kept.exists() else {}
@@ -116,7 +116,7 @@ def lattice_of(path: Path) -> Scores:
 
 
 def crops_of(path: Path) -> Scores:
-    """The shipped `lcnn`, with more crops than it takes, pooled in other ways than its mean."""
+    """Score with the shipped `lcnn`: its mean of 16 crops, and other poolings, also of 40 crops."""
     from trueshot.inference.crops import cut, select_crops
 
     judge = shipped()
@@ -137,7 +137,7 @@ def crops_of(path: Path) -> Scores:
 
 
 def screens_of(path: Path) -> Scores:
-    """Untrained: what ImageNet calls a screen or what belongs to one, on the whole frame."""
+    """Score the whole frame by ImageNet's classes for screens and their accessories, untrained."""
     import torch
 
     with torch.inference_mode():

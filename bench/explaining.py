@@ -1,8 +1,8 @@
-"""What it takes to explain a verdict, beside reading and judging: milliseconds a photograph.
+"""Measure how long it takes to explain a verdict, beside reading and judging, in ms per photograph.
 
     python bench/explaining.py PHOTOS [--bundle FILE] [--rounds 3]
 
-One thread; medians over photographs and rounds; and the size of an explanation in the ledger.
+One thread; medians over photographs and rounds. Also the size of an explanation in the ledger.
 """
 
 from __future__ import annotations

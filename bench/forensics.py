@@ -4,10 +4,10 @@
         [--only SUBJECT …] [--detectors RECIPE …] [--stages train forensics …] [--seconds 3600]
     python bench/forensics.py page
 
-The first makes all that is not there yet of the plan (`forensic/plan.py`): data sets, detectors,
-results, and of these first what most of the table is made of. It may be stopped, by `--seconds` or
-by hand, and goes on where it was. What it has of results it keeps in docs/results/forensics, of
-which the second writes the page.
+`table` makes everything in the plan (`forensic/plan.py`) that is missing: data sets, detectors and
+results, starting with the results that fill most of the table. It can be stopped, by `--seconds` or
+by hand, and then resumes. It copies the results to docs/results/forensics, from which `page` writes
+the page.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAGE = DOCS / "security-of-forensics.md"
 
 
 def table(given: argparse.Namespace) -> None:
-    """Go on with the table, and keep the results."""
+    """Continue the table, and copy its results."""
     subjects = [each for each in SUBJECTS if not given.only or each.key in given.only]
     steps = [step for subject in subjects for step in subject.steps(given.detectors)]
     chosen = [step for stage in given.stages for step in steps if step.stage == stage]
@@ -54,7 +54,7 @@ def main() -> None:
     writing = commands.add_parser("page")
     writing.set_defaults(run=lambda _: PAGE.write_text(page(RESULTS), "utf-8"))
     given = parser.parse_args()
-    # Begun behind an `&`, a shell lets it ignore what ends its commands at a checkpoint.
+    # Restore SIGINT, which stops commands at a checkpoint; shells make background jobs ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given.run(given)
 

@@ -1,11 +1,11 @@
-"""Compare context networks on staged frames, whole and from so close that the medium fills them.
+"""Compare context networks on staged frames, whole and cropped so that the medium fills them.
 
     python bench/frames.py runs/frames/manifest.csv runs/context/context.safetensors …
         [--part test] [--most 600] [--budget 2 --budget 5]
 
-Measures only: AUC, by default on the validation part, which chose the state of each network. With
-budgets that of whole frames under PGD of 20 steps on what the network sees, in levels, too; after
-rounding, as files hold them.
+Prints AUCs, by default on the validation part, which also selected each network's state. With
+--budget, also the AUC of whole frames under PGD of 20 steps on the network's input, in levels,
+after rounding as in files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]:
-    """AUC of whole frames, of filled ones, and of whole ones under attack."""
+    """Return the AUC of whole frames, of filled ones, and of whole ones under attack."""
     detector, recipe = load_context(path), ContextRecipe(side=context_side(path))
     labels = torch.tensor([each.label for each in frames])
     opened = [open_frame(each) for each in frames]
@@ -64,13 +64,13 @@ def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]
 
 
 def filled(image: Image.Image, frame: Frame, side: int, number: int) -> Bytes:
-    """What is seen from close by, as `side` pixels."""
+    """Cut out a close view, of the medium if there is one, and resize it to `side` pixels."""
     box = close_by(image, frame.outline, np.random.default_rng(number))
     return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
 
 
 def attacked(judge: nn.Module, levels: Tensor, labels: Tensor, budget: float) -> Tensor:
-    """Log odds of frames that are changed against what they are."""
+    """Return the log odds of frames attacked with PGD and rounded as in files."""
     attack, found = PGD(budget=budget, steps=20), []
     for some, theirs in zip(levels.split(AT_ONCE), labels.split(AT_ONCE), strict=True):
         changed = as_filed(attack, some, perturb(attack, judge, some, theirs))

@@ -1,9 +1,9 @@
-"""Of crops of a fresh set that a suite has attacked: how many are right where nothing was learnt.
+"""Accuracy on attacked crops of a fresh data set, without the scenes that were learnt.
 
     python bench/fresh.py FRESH LEARNT RESULT.json…
 
-FRESH is the data set of the results, of whose test part so many crops of each class were drawn;
-crops of scenes that are in the train or validation part of LEARNT are left out.
+FRESH is the data set of the results; the same crops of its test part are drawn again. Crops of
+scenes in the train or validation part of LEARNT are left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def counted(result: EvaluationResult, fresh: Dataset, learnt: set[str]) -> Iterator[list[str]]:
-    """The cells of each threat and budget."""
+    """Yield the cells of each threat and budget."""
     part = fresh.part(result.side, result.part).drawn(max(result.single("clean").total))
     if part.labels.tolist() != list(result.labels):
         raise SystemExit(f"{result.detector}, {result.side} px: of other crops than this set's")

@@ -1,9 +1,9 @@
-"""How often intervals of 95 % hold the rate when sources fail at rates of their own.
+"""Coverage of 95 % intervals for an error rate, when each source has its own failure rate.
 
     python bench/interval_coverage.py [TRIALS]
 
-Each source has a failure rate drawn from a beta distribution with mean 0.1 and deviation 0.16, and
-1 to 39 photographs.
+Each source has 1 to 39 photographs and a failure rate drawn from a beta distribution with mean 0.1
+and standard deviation 0.16.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEAN, CORRELATION = 0.1, 0.3
 
 
 def main(trials: int) -> None:
-    """Print the shares for some numbers of sources."""
+    """Print the coverage for several numbers of sources."""
     random = np.random.default_rng(0)
     spread = 1 / CORRELATION - 1
     print("sources  trueshot  plain cluster bootstrap  as if independent")

@@ -1,11 +1,11 @@
-"""The penalty by a difference against the exact one: gradients, and what is trained with them.
+"""Compare the finite-difference penalty with the exact one: gradients, and trained detectors.
 
     python bench/penalty.py DATASET --size 64 --iterations 800 --seeds 3
 
-First table: cosine between the gradient in float32 and the exact one in float64, for the whole of
-equation 7 and for the penalty's part alone, of detectors before, early in and after training.
-Second table: what detectors of several seeds, trained either way, get on the validation part (1,000
-crops of each class): mean and standard deviation. Interrupted, it goes on.
+First table: cosine between the float32 gradient with finite differences and the exact one in
+float64, for all of equation 7 and for the penalty alone, of detectors before, early in and after
+training. Second table: results on the validation part (1,000 crops of each class) of detectors
+trained either way with several seeds: mean and standard deviation. An interrupted run resumes.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""How fast training, attacks and loading are, side by side with other ways to do the same.
+"""Speed of training, attacks and loading, compared with other implementations.
 
     python bench/run.py
     python bench/run.py --quick
     python bench/run.py --plot cost.png --detector detector.safetensors --dataset FOLDER
     python bench/run.py --torchattacks PYTHON
 
-Prints tables in Markdown. What is compared is called in turns, round by round; a ratio is the
-median of the rounds' ratios, with their quartiles in brackets. Before anything is timed, it is
-checked that both sides compute the same.
+Prints Markdown tables. Compared implementations take turns, round by round; a ratio is the median
+of the rounds' ratios, with their quartiles in brackets. Before timing, both sides are checked to
+compute the same.
 
-torchattacks asks for torchvision, though it does not need it, so it is installed in an environment
-of its own, whose Python is PYTHON:
+torchattacks declares torchvision as a dependency, though it does not need it, so install it in an
+environment of its own, whose Python is PYTHON:
 
     pip install torch numpy scipy requests safetensors; pip install --no-deps torchattacks
 """
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def run(settings: Settings, names: list[str]) -> None:
-    """Print the sections of those names."""
+    """Print the sections with these names."""
     keep_freed_memory()
     torch.set_num_threads(settings.threads)
     print(f"# Speed\n\n{_machine(settings)}")

@@ -1,10 +1,10 @@
-"""torch against onnxruntime: scores of 16 crops on one thread, and the time from start to verdict.
+"""Compare torch with onnxruntime: scores of 16 crops on one thread, and time from start to verdict.
 
     python bench/runtimes.py [BUNDLE…]
 
 Without bundles, fresh networks are timed: the LCNN on crops of 64 and 128 px and the spectral
-network on crops of 128 px; weights do not change how long it takes. The two take turns, so that
-whatever else the machine does meets both; medians are printed, with quartiles.
+network on crops of 128 px; the weights do not affect the time. The two take turns, so that other
+load on the machine affects both. Prints medians with quartiles.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main(bundles: list[str]) -> None:
 
 
 def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
-    """A bundle of each network with its first weights."""
+    """Save a bundle of each network with its initial weights."""
     for name, (network, side) in NETWORKS.items():
         card = Card(network=network, contract=InputContract(side=side, crops=CROPS))
         path = folder / f"{name}.safetensors"
@@ -64,7 +64,7 @@ def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def judging(bundle: Path) -> tuple[list[float], list[float]]:
-    """Milliseconds for one photograph's crops, by torch and by onnxruntime."""
+    """Measure milliseconds for one photograph's crops, with torch and with onnxruntime."""
     detector, card = load_bundle(bundle)
     both = scores_by_torch(detector), CropModel.of(read_bundle(bundle), bundle)
     crops = np.resize(
@@ -84,7 +84,7 @@ def timed(margins: ScoreFunction, crops: np.ndarray) -> float:
 
 
 def started(bundle: Path) -> float:
-    """Seconds from the start of a Python to the verdict on one photograph."""
+    """Measure seconds from the start of Python to the verdict on one photograph."""
     script = START.format(path=str(bundle))
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)

@@ -1,13 +1,12 @@
-"""Scanning beside decoding alone: the same photographs, decoder and cores, in turn.
+"""Compare scanning with decoding alone: same photographs, decoder and cores, in turn.
 
     python bench/scanning.py [PHOTOS] [--bundle FILE] [--files 48] [--rounds 5] [--workers N]
 
 Without a folder of photographs, 12-megapixel JPEGs with the texture and noise of photographs are
-made. Both sides read each file and decode it with simplejpeg, strictly, to RGB; a scan also hashes
-it, checks its header, judges it and keeps the verdict in a ledger. Start-up is left out on both
-sides, for it is the same for one photograph and for a million; the command line's whole time for
-one photograph is that of `time trueshot scan photo.jpg`. On a machine that has other work to do,
-read the ratio by processor time.
+generated. Both sides read each file and decode it with simplejpeg, strictly, to RGB; a scan also
+hashes the file, checks its header, judges it and records the verdict in a ledger. Start-up is left
+out on both sides, because it does not depend on the number of photographs; use `time trueshot scan
+photo.jpg` to measure it. On a busy machine, rely on the ratio by processor time.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from trueshot.scanning.runner import Settings, scan
 from trueshot.scanning.verdict import Verdict
 
 HEIGHT, WIDTH = 3000, 4000
-MADE = 8  # different photographs; more files are copies of them
+MADE = 8  # different photographs; further files are copies of them
 QUALITY = 92
 
 
@@ -50,7 +49,7 @@ def main() -> None:
         print(f"{len(files)} files, {megabytes / len(files):.1f} MB each, {workers} processes")
         settings = Settings(workers=workers)
         with (
-            # The workers of a scan keep freed memory, too.
+            # Like the workers of a scan, these keep freed memory.
             multiprocessing.get_context("fork").Pool(workers, keep_freed_memory) as decoders,
             settings.open(options.bundle or shipped("accurate")) as judges,
         ):
@@ -58,7 +57,7 @@ def main() -> None:
 
 
 def parsed() -> argparse.Namespace:
-    """The arguments."""
+    """Parse the arguments."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("photos", nargs="?", type=Path)
     parser.add_argument("--bundle", type=Path)
@@ -76,10 +75,10 @@ def measure(
     options: argparse.Namespace,
     folder: Path,
 ) -> None:
-    """Alternate the two, so that what else the machine does meets both, and print the medians."""
+    """Alternate the two, so that other load on the machine affects both, and print medians."""
     rates: dict[str, list[float]] = {"decoding alone": [], "scan": []}
     costs: dict[str, list[float]] = {"decoding alone": [], "scan": []}
-    for number in range(-1, options.rounds):  # the first round warms both up
+    for number in range(-1, options.rounds):  # the first round is a warm-up
         out = folder / f"{number}.jsonl"
         work: dict[str, Callable[[], list[object]]] = {
             "decoding alone": lambda: list(decoders.map(decode, files, chunksize=1)),
@@ -101,14 +100,14 @@ def measure(
 
 
 def checked(verdicts: Iterable[Verdict]) -> list[object]:
-    """All verdicts, none of which may be an error."""
+    """Return all verdicts, after checking that none is an error."""
     found = list(verdicts)
     assert not any(each.verdict == "error" for each in found), "a file was not judged"
     return list(found)
 
 
 def processor_seconds() -> float:
-    """Processor time of this process and all below it (Linux): what else runs does not count."""
+    """Return the processor time of this process and its descendants (Linux)."""
     ticks, parents = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -122,17 +121,17 @@ def processor_seconds() -> float:
 
 
 def spread(values: list[float]) -> str:
-    """From the least to the most."""
+    """Format the lowest and the highest value."""
     return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def decode(path: Path) -> int:
-    """Read and decode one file, as `images` does at its fastest."""
+    """Read and decode one file, as `images` does on its fast path."""
     return int(simplejpeg.decode_jpeg(path.read_bytes(), colorspace="RGB", strict=True).size)
 
 
 def photographs(given: Path | None, folder: Path, count: int) -> list[Path]:
-    """So many JPEG files, given or made."""
+    """Return `count` JPEG files, copied from given or generated photographs."""
     if given is None:
         for number in range(min(MADE, count)):
             write_jpeg(folder / "made" / f"{number}.jpg", made(number), QUALITY)
@@ -148,12 +147,12 @@ def photographs(given: Path | None, folder: Path, count: int) -> list[Path]:
 
 
 def is_jpeg(path: Path) -> bool:
-    """Whether the fast decoder is for it."""
+    """Whether the file is a JPEG, which the fast decoder can read."""
     return path.read_bytes()[:3] == b"\xff\xd8\xff"
 
 
 def made(seed: int) -> np.ndarray:
-    """Soft shapes, some edges, fine texture and noise, (3000, 4000, 3)."""
+    """Generate soft shapes, some edges, fine texture and noise, shape (3000, 4000, 3)."""
     random = np.random.default_rng(seed)
     pixels = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for cells, strength in ((6, 1.0), (40, 0.5), (250, 0.25), (1000, 0.12)):

@@ -1,12 +1,12 @@
-"""Requests at the service on loopback: how many a second, how long each, and whether memory grows.
+"""Load test of the service on loopback: requests per second, response times, and memory growth.
 
     python bench/serving.py --requests 200 --concurrency 16
     python bench/serving.py --requests 20 --path "/v1/attacks?method=pgd&budget=2"
     python bench/serving.py --photo photo.jpg --concurrency 64
 
-Prints a table with a row for each round. Rounds are alike, so memory should stay as it is after
-the first. A 503 is an answer (the queue is full) and is counted; after any other failure the exit
-status is 1.
+Prints a table with one row per round. All rounds are alike, so memory should not grow after the
+first. A 503 response (the queue is full) is counted as an answer; any other failure makes the exit
+status 1.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def parsed() -> argparse.Namespace:
 
 
 def photograph(side: int) -> bytes:
-    """A JPEG of blurred noise, which is no easier to decode than a photograph."""
+    """Return a JPEG of blurred noise, which is no easier to decode than a photograph."""
     random = np.random.default_rng(0)
     coarse = Image.fromarray(random.integers(0, 256, (side // 4, side // 4, 3), dtype=np.uint8))
     file = io.BytesIO()
@@ -96,7 +96,7 @@ def photograph(side: int) -> bytes:
 def serving(
     port: int, queue: int, bundles: list[str]
 ) -> Iterator[tuple[subprocess.Popen[bytes], httpx.Client]]:
-    """The service in a process of its own, once it answers."""
+    """Run the service in its own process; yield once it responds."""
     command = [sys.executable, "-c", SERVE, str(port), str(queue), *bundles]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
@@ -123,7 +123,7 @@ def ask(client: httpx.Client, path: str, data: bytes) -> tuple[int, float]:
 
 
 def memory(process: int) -> tuple[int, int]:
-    """Bytes resident in the server and, summed, in the processes below it (Linux)."""
+    """Return the resident bytes of the server, and of its descendants in total (Linux)."""
     parents: dict[int, int] = {}
     resident: dict[int, int] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):

@@ -1,4 +1,4 @@
-"""How `lcnn` and `robust` were made and measured: docs/detectors.md has what came out.
+"""How `lcnn` and an earlier `robust` were made and measured; results are in docs/detectors.md.
 
     trueshot simulate --photos PHOTOS --size 64 --size 128 --per-class 64000 \
         --fractions 0.8 0.1 0.1 --seed 11 --out runs/shipped/data
@@ -10,9 +10,9 @@
     python bench/shipped.py install lcnn robust             # into the package, with their sums
     python bench/shipped.py tables                          # of docs/detectors.md, from the cards
 
-`photographs` draws whole photographs whose scenes, cameras and media are those of the validation
-part of that simulation (calibration) and of its test part (test), and checks that nothing of them
-is in the training part. `choose` never sees the test part, nor a real photograph.
+`photographs` makes whole photographs with the scenes, cameras and media of that simulation's
+validation part (for calibration) and test part (for tests), and checks that none of these are in
+the training part. `choose` uses neither the test part nor real photographs.
 """
 
 from __future__ import annotations

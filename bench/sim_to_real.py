@@ -3,11 +3,11 @@
     python bench/sim_to_real.py MANIFEST.csv RUN/detector.safetensors [more bundles] --out sim.json
     python bench/sim_to_real.py MANIFEST.csv RUN/detector.safetensors --budget 2 --every 6
 
-MANIFEST.csv lists real photographs (columns path, label, source), on which nothing was trained.
+MANIFEST.csv lists real photographs (columns path, label, source), none of them used in training.
 Each photograph is covered by a grid of crops at native resolution; its score is the mean of their
-logit margins. A row per detector and source: area under the ROC curve of whole photographs, with a
-95 % bootstrap interval over them, and of single crops. A photograph smaller than a crop is left
-out and counted. With `--budget` each photograph is attacked as a whole under that mean, by ten
+logit margins. One row per detector and source: area under the ROC curve of whole photographs, with
+a 95 % bootstrap interval over photographs, and of single crops. Photographs smaller than a crop are
+left out and counted. With `--budget`, each whole photograph is attacked under that mean, by ten
 steps of PGD away from its true class, rounded to whole levels, and judged again.
 """
 
@@ -41,7 +41,7 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """A photograph's scores: one per crop."""
+    """A photograph and the scores of its crops."""
 
     photo: Photo
     scores: npt.NDArray[np.float64]
@@ -116,13 +116,13 @@ def scores_of(
         images = to_levels(np.stack(crops[start : start + BATCH]))
         with torch.no_grad():
             logits = detector(images)
-        true = torch.zeros(len(images), dtype=torch.long)  # so the margin is that of recaptured
+        true = torch.zeros(len(images), dtype=torch.long)  # the margin is then that of recaptured
         scores.append(margin(logits, true).double().numpy())
     return np.concatenate(scores) if scores else np.zeros(0)
 
 
 def attacked(detector: Detector, photo: Photo, pixels: Bytes, side: int, budget: float) -> Bytes:
-    """The photograph as it would be filed, moved away from its class under the mean of crops."""
+    """Attack the whole photograph under the mean of its crops, and round it as a file does."""
     whole = Detector(
         CropAggregator(detector.network, side), offset=detector.offset, scale=detector.scale
     ).eval()
@@ -156,7 +156,7 @@ def row_of(
 def bootstrap(
     scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Percentile interval of the AUC over photographs drawn again, each class by itself."""
+    """Compute the 95 % percentile interval of the AUC; photographs are resampled within classes."""
     random = np.random.default_rng(0)
     groups = [np.flatnonzero(labels == label) for label in (0, 1)]
     areas = []

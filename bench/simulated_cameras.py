@@ -1,12 +1,12 @@
-"""Photographs by simulated cameras, one class a camera, for `trueshot prepare --manifest`.
+"""Photographs by simulated cameras, one class per camera, for `trueshot prepare --manifest`.
 
     python bench/simulated_cameras.py PHOTOS OUT [--cameras 8] [--shots 60] [--side 272]
     trueshot prepare --manifest OUT/manifest.csv --task camera-model --size 64 --out DATASET
 
-Every camera is one model in one mode (lens, sensor, demosaicing, development, JPEG), drawn as
-`trueshot simulate` draws them; its files are as it wrote them. Shots differ in scene, window, zoom,
-exposure, focus and noise. All cameras photograph the same scenes, which a split keeps whole. This
-is simulation: real models differ by more, and by other things, than these do.
+Every camera is one model in one mode (lens, sensor, demosaicing, development, JPEG), drawn as in
+`trueshot simulate`; its files are kept as it wrote them. Shots differ in scene, window, zoom,
+exposure, focus and noise. All cameras photograph the same scenes, and a split keeps each scene in
+one part. This is simulation: real models differ more, and in other ways.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ UNCHANGED = replace(EVERYDAY, kept=1.0, sent=0.0)
 
 
 def drawn_cameras(count: int, seed: int) -> list[Camera]:
-    """Cameras from the range of phones and compact cameras."""
+    """Draw cameras from the range of phones and compact cameras."""
     random = np.random.default_rng([seed, 21])
     return [draw_camera(random, f"camera {number}") for number in range(count)]
 
 
 def cast_of(scene: Scene, camera: Camera, seed: int) -> Cast:
-    """One camera before one scene; the medium that pairs want is never looked at."""
+    """Return one camera before one scene; pairs need a medium too, but it is never used."""
     cast = draw_cast([scene], seed, 0, cameras=2, media=2, conditions=UNCHANGED)
     return replace(cast, cameras=[camera])
 
@@ -44,7 +44,7 @@ def cast_of(scene: Scene, camera: Camera, seed: int) -> Cast:
 def shots(
     scenes: list[Scene], cameras: list[Camera], count: int, seed: int
 ) -> Iterator[tuple[str, Camera, Scene, Cast, list[int]]]:
-    """Name, camera, scene, cast and seed of every shot; scenes go round, alike for all cameras."""
+    """Yield name, camera, scene, cast and seed of every shot; all cameras cycle through scenes."""
     for number in range(count):
         scene = scenes[number % len(scenes)]
         for place, camera in enumerate(cameras):
@@ -53,15 +53,15 @@ def shots(
 
 
 def make(photos: Path, out: Path, cameras: int, count: int, side: int, seed: int) -> Path:
-    """Write the photographs that are not there yet, and the manifest.
+    """Write the missing photographs, and the manifest.
 
     Args:
-        photos: Folder of photographs to take as scenes.
-        out: Folder.
-        cameras: How many.
-        count: Shots of each.
+        photos: Folder of photographs used as scenes.
+        out: Output folder.
+        cameras: Number of cameras.
+        count: Shots per camera.
         side: Height and width of a photograph, in pixels.
-        seed: Of everything that is drawn.
+        seed: Seed of all random draws.
     """
     scenes, drawn = photo_scenes(photos), drawn_cameras(cameras, seed)
     rows = []
@@ -80,7 +80,7 @@ def make(photos: Path, out: Path, cameras: int, count: int, side: int, seed: int
 
 
 def main() -> None:
-    """Make them."""
+    """Make the photographs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)

@@ -1,8 +1,8 @@
-"""How fast pairs are made: pairs of one size a second, on one process and on all cores.
+"""Speed of simulation: pairs of one size per second, on one process and on all cores.
 
     python bench/simulation.py
 
-Made from the scenes inside installed packages and scenes made by rule, in a temporary folder; the
+Pairs are made in a temporary folder, from scenes in installed packages and procedural scenes. The
 first pairs, which load what is needed, and the start of the processes are not timed.
 """
 

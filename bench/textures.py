@@ -1,11 +1,11 @@
-"""What networks of crops see in photographs, alone and averaged, pooled in several ways.
+"""AUC of crop networks on photographs, alone and averaged, with several ways of pooling.
 
     python bench/textures.py lcnn runs/texture --folder ../shared/data/recapture-whole \\
         --folder ../shared/data/recapture-dev
 
-Measures only. Each folder has a manifest.csv (path, label, source; of staged photographs a part,
-which `--part` chooses). Columns are AUCs by source; rows are each bundle, and all of them
-averaged, under each pooling of the scores of at most 64 crops.
+Measures only. Each folder has a manifest.csv (path, label, source; for staged photographs also a
+part, which `--part` selects). Columns are AUCs by source. Rows are each bundle, and the average of
+all, under each pooling of the scores of at most 64 crops.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
     pooled = [[*judged(path, models)] for path, _, _ in rows]
     known = [at for at, found in enumerate(pooled) if found]
     labels, sources = (np.array([rows[at][i] for at in known]) for i in (1, 2))
-    values = np.array([pooled[at] for at in known])  # photographs, networks, poolings
+    values = np.array([pooled[at] for at in known])  # photographs × networks × poolings
     order = sorted(set(sources.tolist()))
     print(f"| network | pooling | {' | '.join(order)} | mean |")
     print("|---" * (len(order) + 3) + "|")
@@ -86,7 +86,7 @@ def opened(name: str) -> CropModel:
 
 
 def judged(path: Path, models: Sequence[CropModel]) -> Iterator[list[float]]:
-    """Of each network, then of their average, what each pooling says; nothing without crops."""
+    """Yield the score by pooling, per network and for their average; nothing without crops."""
     pixels, side = read_image(path).pixels, models[0].side
     corners = select_crops(pixels, side, CROPS).corners
     if corners:

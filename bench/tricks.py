@@ -1,9 +1,9 @@
-"""What plain tricks do to verdicts, and what they cost the picture.
+"""Effect of simple tricks on verdicts, and their cost in image quality.
 
     python bench/tricks.py MANIFEST --bundle accurate robust certified --most 20 --out FILE.json
 
-Photographs of the test part, as many of each class; originals are not photographed once more, which
-would make recaptures of them. A run that was stopped goes on.
+Uses photographs of the test part, equally many of each class. Originals are not rephotographed,
+because that would make them recaptures. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from trueshot.files import Journal
 from trueshot.images import read_image
 from trueshot.inference import Predictor
 
-SIMILAR = 8  # photographs of which SSIM is told
+SIMILAR = 8  # number of photographs of each class whose SSIM is reported
 
 
 def judged(
     manifest: Path, bundles: list[str], most: int, journal: Path
 ) -> Iterator[dict[str, object]]:
-    """A record of each photograph, trick and detector."""
+    """Yield a record for each photograph and trick, with the verdicts of all detectors."""
     kept = Journal(journal, {bundle: bundle_sha256(bundle) for bundle in bundles})
     known = {(each["photo"], each["trick"]) for each in kept.records}
     predictors = {bundle: Predictor.load(bundle) for bundle in bundles}

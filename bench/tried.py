@@ -1,8 +1,9 @@
-"""What was tried for speed and left out: torch.compile, and bfloat16 in the first convolution.
+"""Optimisations that were tried and rejected: torch.compile, and bfloat16 convolutions.
 
     python bench/tried.py
 
-Ratios to what is in use, median of rounds, with quartiles; torch.compile wants a C++ compiler.
+Prints ratios to the code in use: median of rounds, with quartiles. torch.compile needs a C++
+compiler.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> None:
 
 
 def compiled() -> None:
-    """A plain gradient of the usual network, channels last, compiled against as it is."""
+    """Compare the plain gradient of the usual network, channels last, compiled and not compiled."""
     images, labels = examples.levels(BATCH, SIDE, seed=3)
 
     def network() -> nn.Module:
@@ -50,7 +51,7 @@ def compiled() -> None:
 
 
 def in_bfloat16() -> None:
-    """Forward and back through the first convolution."""
+    """Compare forward and backward passes through the first convolution."""
     convolution = examples.new_detector().network.units[0][0]
 
     def call(dtype: torch.dtype) -> Call:

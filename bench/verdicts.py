@@ -3,9 +3,9 @@
     python bench/verdicts.py accurate ../shared/data/recapture-whole ../shared/data/recapture-dev
 
 Measures only: nothing is fitted to these photographs. A folder has a manifest.csv (path, label,
-source; of staged photographs part and kind, of which `--part` takes one, and kinds are then the
-sources of the recaptures). Intervals are of 95 %, over photographs. Predictions are kept in --cache
-under the hash of the bundle.
+source; for staged photographs also part, which `--part` selects, and kind, for a table by medium).
+Intervals cover 95 %, over photographs. Predictions are kept in --cache under the hash of the
+bundle.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _predict(folder: Path, path: str) -> Said:
 
 
 def areas(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> Iterator[str]:
-    """AUC of each kind of evidence, of some together, and of the score."""
+    """Yield the AUC of each kind of evidence, of some combinations, and of the score."""
     names = sorted(set(sources))
     yield f"| AUC | {' | '.join(names)} | mean | worst |"
     yield "|---" * (len(names) + 3) + "|"
@@ -135,7 +135,7 @@ def interval(values: Floats, labels: Floats) -> str:
 
 
 def verdicts(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> Iterator[str]:
-    """Of 100 photographs of each class, so many got each verdict."""
+    """Yield how many of 100 photographs of each class got each verdict."""
     yield (
         "| of 100 | recaptures: found | missed | undecided | originals: right | called recaptured "
         "| undecided | Cllr |"
@@ -158,7 +158,7 @@ def verdicts(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> It
 
 
 def tradeoffs(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> Iterator[str]:
-    """APCER where BPCER is wanted; and undecided ones taken for non-responses, or as accepted."""
+    """Yield APCER at given BPCERs, non-response rates, and rates with undecided as errors."""
     names = [f"APCER at BPCER {100 * rate:.0f} %" for rate in BPCERS]
     yield (
         f"| % | {' | '.join(names)} | APNRR | BPNRR | APCER, undecided accepted "
@@ -183,7 +183,7 @@ def tradeoffs(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> I
 
 
 def kinds(said: Sequence[Said], rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Of staged photographs: per kind of medium, and what the frame was said to look like."""
+    """Yield verdicts on staged recaptures by medium, and how often the medium was recognised."""
     yield "| medium | how many | found | missed | undecided | named as what it is |"
     yield "|---" * 6 + "|"
     for kind in sorted({row["kind"] for row in rows} - {""}):

@@ -1,4 +1,4 @@
-"""The last steps of detectors for whole photographs: calibrated, measured, put into the package.
+"""The last steps of detectors for whole photographs: calibrate, measure, install in the package.
 
     python bench/whole.py train-photographs MANIFEST… --photos PHOTOS --out FOLDER
     python bench/whole.py bundle accurate JOINT --calibrate MANIFEST --test MANIFEST --out FILE
@@ -8,11 +8,10 @@
     python bench/whole.py measure FILE --few MANIFEST --real MANIFEST…
     python bench/whole.py install accurate FILE
 
-The steps before are in docs/detectors.md. JOINT is what `trueshot.calibrating.joining` wrote;
-`certified` has the weights of `bench/certificates.py --bundles`, and what it does not find it
-leaves undecided (`abstain`). The
-validation part of one manifest calibrates, the test part of the other measures; real photographs
-only ever measure.
+docs/detectors.md describes the steps before. JOINT is the output of `trueshot.calibrating.joining`.
+`certified` has the weights of `bench/certificates.py --bundles`; `abstain` makes it leave undecided
+whatever it does not find. The validation part of one manifest calibrates, the test part of the
+other measures; real photographs are only used to measure.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ SETTINGS = {
     ),
 }
 BUDGETS = (1.0, 2.0)  # levels
-FEW = 3  # each so manieth pair is attacked or changed
+FEW = 3  # one pair in this many is attacked or changed
 ATTACKED_ALL = "10 steps of APGD in L∞ through all evidence: crops, and the frame in small."
 ATTACKED = "10 steps in L∞ on the crops that are judged: their network is attacked, nothing else."
 REAL = (
@@ -130,7 +129,7 @@ REAL = (
 
 
 def train_photographs(given: argparse.Namespace) -> None:
-    """Links to the photographs that the training part of stagings shows, and no others."""
+    """Link the photographs shown in the training part of staged data, and no others."""
     scenes = {
         row["scene"].removeprefix("photo:")
         for manifest in given.manifests
@@ -165,7 +164,7 @@ def bundle(given: argparse.Namespace) -> None:
 
 
 def measure(given: argparse.Namespace) -> None:
-    """Attacked, changed, and real photographs; each measurement in a process of its own."""
+    """Measure on attacked, changed and real photographs, each in a process of its own."""
     few = [
         photo
         for number, photo in enumerate(in_manifest(given.few, "test"))
@@ -203,14 +202,14 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
     return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
-NEVER = -20.0  # a score that no photograph has; of flat ones it is -5.7, and -9 was the lowest seen
+NEVER = -20.0  # below every score: flat photographs score -5.7, and the lowest seen is -9
 
 
 def abstain(given: argparse.Namespace) -> None:
-    """Call nothing an original: a grid may be proven, and that there is none may not.
+    """Call nothing an original: a grid can be proven, but its absence cannot.
 
-    What was measured stays so, with undecided in the place of original; each photograph counts by
-    itself.
+    Existing measurements are kept, with original replaced by undecided; each photograph then counts
+    as its own source.
     """
     read = read_bundle(given.bundle)
     assert read.card.decision is not None

@@ -1,4 +1,4 @@
-"""Train a detector plainly and securely, and attack both; needs the extra `train`.
+"""Train one detector plainly and one securely, and attack both; needs the extra `train`.
 
 trueshot simulate --embedded --conditions close --size 64 --per-class 2000 --out DATASET
 python examples/attack_and_secure.py DATASET OUT [ITERATIONS]
@@ -14,7 +14,7 @@ from trueshot.training import load_recipe
 
 
 def main(dataset: Path, out: Path, iterations: int = 2000) -> None:
-    """Print how many of 64 crops each detector judges rightly: clean, FGSM, and PGD."""
+    """Print each detector's accuracy on 64 crops: clean, under FGSM, and under PGD."""
     opened = Dataset.open(dataset)
     images, labels = opened.part(opened.only_side(), "test").drawn(32).batch(slice(None))
     attacks = {"FGSM": FGSM(budget=1.0), "PGD": PGD(budget=1.0, steps=20)}

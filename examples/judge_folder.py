@@ -1,4 +1,4 @@
-"""Judge all photographs of a folder; the light installation is enough.
+"""Judge all photographs in a folder; does not need the extra `train`.
 
 python examples/judge_folder.py PHOTOS [results.csv]
 """
@@ -12,7 +12,7 @@ import trueshot
 
 
 def main(folder: str, results: str | None = None) -> None:
-    """Print each verdict, then how many there are of each; files that fail are among them."""
+    """Print every verdict, then the count of each, including files that failed."""
     counts: Counter[str] = Counter()
     for verdict in trueshot.scan("accurate", [folder], results):
         counts[verdict.verdict] += 1

@@ -1,4 +1,4 @@
-"""A network of your own: its file, and a recipe that names it.
+"""Train and evaluate a network of your own: this file defines it, and a recipe names it.
 
     trueshot train DATASET --out RUN --recipe examples/own_network.yaml
     trueshot evaluate RUN/detector.safetensors --network examples/own_network.py:Residual ...
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 
 class Residual(nn.Module):
-    """High-pass residuals, and a small network on them.
+    """A small network on high-pass residuals.
 
     Args:
-        classes: How many; the data set says it.
-        width: Channels; the recipe may say it.
+        classes: Number of classes; set by the data set.
+        width: Number of channels; may be set by the recipe.
     """
 
     def __init__(self, classes: int, width: int = 8) -> None:
@@ -33,14 +33,14 @@ class Residual(nn.Module):
         )  # fmt: skip
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits, shape (n, classes), of normalised images, shape (n, 3, h, w)."""
+        """Compute logits, shape (n, classes), of normalised images, shape (n, 3, h, w)."""
         kernel = self.first.weight - self.first.weight.mean((2, 3), keepdim=True)
         logits: Tensor = self.layers(torch.nn.functional.conv2d(images, kernel, padding=2))
         return logits
 
 
 def main(dataset: Path, out: Path, iterations: int = 2000) -> None:
-    """Train it, and attack what came out."""
+    """Train the network, and attack the trained detector."""
     from trueshot.attacks import PGD, perturb
     from trueshot.bundle import load_bundle
     from trueshot.datasets import Dataset
@@ -49,7 +49,7 @@ def main(dataset: Path, out: Path, iterations: int = 2000) -> None:
     opened = Dataset.open(dataset)
     recipe = load_recipe(Path(__file__).with_suffix(".yaml")).shortened(iterations)
     history = train(recipe, opened, out)
-    detector, _ = load_bundle(history.bundle)  # the recipe gave the file of its network
+    detector, _ = load_bundle(history.bundle)  # loading the recipe has registered its network
     images, labels = opened.part(opened.only_side(), "test").batch(slice(0, 64))
     attacked = perturb(PGD(budget=2.0, steps=10), detector, images, labels)
     for name, batch in (("clean", images), ("PGD at 2 levels", attacked)):

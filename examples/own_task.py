@@ -3,7 +3,7 @@
     trueshot prepare PHOTOS --task examples/own_task.py:SHARPENING --out DATASET
     trueshot train DATASET --out RUN --recipe yang --iterations 2000
 
-Or all of it from Python: python examples/own_task.py PHOTOS OUT [ITERATIONS]
+Or do it all from Python: python examples/own_task.py PHOTOS OUT [ITERATIONS]
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trueshot.tasks import Pixels, Task
 
 
 def sharpen(pixels: Pixels, label: int, random: np.random.Generator) -> Pixels:
-    """Class 0 is the photograph as it is; the others differ in the radius of the mask."""
+    """Return the photograph unchanged for class 0; else sharpen it with the class's mask radius."""
     if label == 0:
         return pixels
     mask = ImageFilter.UnsharpMask(
@@ -35,7 +35,7 @@ SHARPENING = Task(
 
 
 def main(photos: Path, out: Path, iterations: int = 2000) -> None:
-    """Prepare a data set of the task, and train a detector on it."""
+    """Prepare a data set for the task, and train a detector on it."""
     from trueshot.datasets import Settings, examples_of, photos_at, prepare
     from trueshot.training import load_recipe, train
 

@@ -1,1 +1,1 @@
-"""Parts of `bench/forensics.py`: the plan of its table, who carries it out, and the page."""
+"""Parts of `bench/forensics.py`: the plan of its table, the code that runs it, and the page."""

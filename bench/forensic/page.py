@@ -1,4 +1,4 @@
-"""docs/security-of-forensics.md out of results: all detectors, and what their cells bear out."""
+"""Write docs/security-of-forensics.md from results: tables of all detectors, and conclusions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TEXT = Path(__file__).with_name("page.md")
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What is known of one detector; results are None as long as they are not there."""
+    """The results of one detector; those that are not there yet are None."""
 
     subject: Subject
     trained: Trained
@@ -36,11 +36,11 @@ class Measured:
 
     @property
     def clean(self) -> Proportion | None:
-        """Right without an attack."""
+        """Share right without an attack."""
         return self.alone("clean", 0.0)
 
     def alone(self, attack: str, budget: float, threat: str = "linf") -> Proportion | None:
-        """Right under one attack."""
+        """Return the share right under one attack, or None if it was not measured."""
         for result in filter(None, (self.singles, self.more)):
             for single in result.singles(threat):
                 if (single.attack, single.budget) == (attack, budget):
@@ -49,7 +49,7 @@ class Measured:
 
     @property
     def in_memory(self) -> Proportion | None:
-        """Right under PGD of one level before it is rounded to a file's levels."""
+        """Share right under PGD at one level before rounding to whole levels."""
         if self.singles is None:
             return None
         trial = self.singles.trial("pgd", 1.0)
@@ -57,7 +57,7 @@ class Measured:
 
     @property
     def called_untouched(self) -> Proportion | None:
-        """Of other classes, called class 0 by the attack that wants it."""
+        """Share of other classes called class 0 under an attack that targets class 0."""
         if self.singles is None:
             return None
         found = [t for t in self.singles.trials if t.threat == "untouched" and t.target == 0]
@@ -65,7 +65,7 @@ class Measured:
 
     @property
     def worst(self) -> Proportion | None:
-        """Broken by no attack of the strong suite."""
+        """Share right under every attack of the strong suite."""
         return None if self.strong is None else self.strong.worst_case("linf", 1.0).proportion
 
 
@@ -85,7 +85,7 @@ COLUMNS: tuple[tuple[str, Callable[[Measured], Proportion | None]], ...] = (
 
 
 def loaded(results: Path) -> list[Measured]:
-    """Every detector of the plan, with what was measured of it."""
+    """Load every detector of the plan with its results."""
     return [
         Measured(
             subject=subject,
@@ -100,7 +100,7 @@ def loaded(results: Path) -> list[Measured]:
 
 
 def page(results: Path) -> str:
-    """The page in Markdown.
+    """Return the page in Markdown.
 
     Args:
         results: Folder of results, as `trueshot evaluate` wrote them.
@@ -173,7 +173,7 @@ def _known(
 
 
 def _conclusions(measured: Sequence[Measured]) -> Iterator[str]:
-    """Sentences that count what is there, and say how much that is."""
+    """Yield sentences that summarise the available results and say how many there are."""
     for kind in (PLAIN, SECURE, PGD):
         yield from _of_kind(measured, kind)
     yield from _costs(measured)
@@ -198,7 +198,7 @@ def _of_kind(measured: Sequence[Measured], kind: str) -> Iterator[str]:
 
 
 def _costs(measured: Sequence[Measured]) -> Iterator[str]:
-    """What a training gains and costs, beside the plain detector that it began with."""
+    """Yield what each training gains and costs compared with the plain detector it started from."""
     plain = {
         (one.subject.key, one.trained.recipe): one
         for one in measured
@@ -270,7 +270,7 @@ def _transfers(results: Path) -> Iterator[str]:
 
 
 def _commands() -> Iterator[str]:
-    """Those that make data and detectors, and of those that judge one of each kind."""
+    """Yield the commands that make data and detectors, and one evaluation command of each kind."""
     shown = set()
     for subject in SUBJECTS:
         for step in subject.steps():

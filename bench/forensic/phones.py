@@ -1,9 +1,10 @@
-"""A manifest of the real phones that are there to measure with, one class a phone.
+"""Write a manifest of the real phones available for measurement, one class per phone.
 
     python bench/forensic/phones.py RECAPTURE-DEV RECAPTURE-WHOLE OUT.csv
 
-Originals and recaptures alike: whatever a phone took shows its own traces. Each photograph is a
-scene of its own, for which of them are the same is not known. Nothing of it ships.
+It includes originals and recaptures, because any photograph shows the traces of the phone that took
+it. Each photograph counts as its own scene, because it is not known which share one. None of these
+photographs are shipped.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from trueshot.files import write_atomically
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str]]:
-    """Path and phone of each photograph."""
+    """Yield the path and phone of each photograph."""
     with (folder / "manifest.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             yield str((folder / row["path"]).resolve()), row["source"]

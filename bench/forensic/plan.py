@@ -1,4 +1,4 @@
-"""What docs/security-of-forensics.md measures: tasks, their detectors, and the commands of each."""
+"""The plan of docs/security-of-forensics.md: tasks, their detectors, and the commands of each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _SPLIT = ("--fractions", "0.6", "0.1", "0.3")
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A command, and the file that is there once it is done.
+    """A command, and the file that it creates.
 
     Args:
-        words: After `trueshot`, or after `python` where they begin with a script.
-        makes: Below the folder of the table.
-        needs: Files that must be there before.
+        words: Arguments of `trueshot`, or of `python` if the first is a script.
+        makes: Path of the file, relative to the table's folder.
+        needs: Files that must exist before.
     """
 
     words: tuple[str, ...]
@@ -29,14 +29,14 @@ class Step:
 
     @property
     def stage(self) -> str:
-        """What kind of command it is: of what judges, the suite."""
+        """Kind of the command; for an evaluation, its suite."""
         if self.words[0] == "evaluate":
             return Path(self.makes).name.split("-")[0]
         return self.words[0] if self.words[0] in STAGES else STAGES[0]
 
     @property
     def line(self) -> str:
-        """As one writes it in a shell, in the folder of the table."""
+        """The command as typed in a shell, in the table's folder."""
         return " ".join(("python" if self.words[0].endswith(".py") else "trueshot", *self.words))
 
 
@@ -45,10 +45,10 @@ class Trained:
     """A detector of a subject.
 
     Args:
-        recipe: Its name.
-        iterations: Steps.
-        kind: How it was trained.
-        start: Run whose weights it begins with, by its name; empty for random ones.
+        recipe: Name of the recipe.
+        iterations: Training steps.
+        kind: How the detector is trained.
+        start: Recipe of the run whose weights it starts from; empty for random weights.
     """
 
     recipe: str
@@ -59,18 +59,18 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A data set and the detectors of it.
+    """A data set and its detectors.
 
     Args:
-        key: Short name, of folders.
-        title: For people.
-        data: Words that prepare its data set, of `prepare`.
-        detectors: The first is the one whose trainings are compared.
-        crops: Judged of each class.
-        classes: How many.
-        aim: Share that is right without attack, in per cent, as was aimed at.
-        published: What papers report, on what.
-        note: What else must be known.
+        key: Short name, used for folders.
+        title: Name for people.
+        data: Arguments of `prepare` for its data set.
+        detectors: Detectors to train; the first is the one whose trainings are compared.
+        crops: Number of crops judged per class.
+        classes: Number of classes.
+        aim: Target for the accuracy without attack, in per cent.
+        published: Results reported in papers, and their data.
+        note: Further remarks.
     """
 
     key: str
@@ -84,11 +84,11 @@ class Subject:
     note: str = ""
 
     def run_of(self, trained: Trained) -> str:
-        """The name of a detector's run and results."""
+        """Return the name of a detector's run and results."""
         return f"{self.key}-{trained.recipe}"
 
     def steps(self, recipes: Sequence[str] = ()) -> Iterator[Step]:
-        """All commands, in an order that can be followed; or those of some detectors alone."""
+        """Yield all commands in a valid order, or only those for detectors with these recipes."""
         chosen = [each for each in self.detectors if not recipes or each.recipe in recipes]
         yield from self._data()
         for trained in chosen:
@@ -105,7 +105,7 @@ class Subject:
                 yield self._transfer(judge, source)
 
     def transfers(self) -> Iterator[tuple[Trained, Trained]]:
-        """Who is shown crops that were attacked on whom: the plain ones."""
+        """Yield pairs of plain detectors: one judges crops that were attacked on the other."""
         plain = [trained for trained in self.detectors if trained.kind == PLAIN]
         for judge in plain:
             for source in plain:
@@ -113,11 +113,11 @@ class Subject:
                     yield judge, source
 
     def result(self, trained: Trained, suite: str) -> str:
-        """Path of a detector's result."""
+        """Return the path of a detector's result."""
         return f"results/{suite}-{self.run_of(trained)}-64px.json"
 
     def lent(self, judge: Trained, source: Trained) -> str:
-        """Path of the result of a detector that is shown another's crops."""
+        """Return the path of a detector's result on crops that were attacked on another one."""
         return f"results/transfer-{self.run_of(judge)}-by-{source.recipe}-64px.json"
 
     def _data(self) -> Iterator[Step]:
@@ -169,7 +169,7 @@ _SOURCES = {
         "phones.csv",
     ),
 }
-"""Of data sets that are not made of photographs as they are: words, and what they make."""
+"""Arguments and output of the scripts that make a data set's manifest, where one is needed."""
 
 
 def _task(variant: str, per_class: int) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ def _manifest(path: str, per_class: int, split: tuple[str, ...] = _SPLIT) -> tup
 
 
 def _three(recipe: str, plain: int, more: int) -> tuple[Trained, ...]:
-    """A network trained plainly, and from there on in the two ways that are to make it secure."""
+    """Return a network trained plainly, and two defences trained from its weights."""
     return (
         Trained(recipe=recipe, iterations=plain),
         Trained(recipe=f"{recipe}-secure", iterations=more, kind=SECURE, start=recipe),

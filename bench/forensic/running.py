@@ -1,4 +1,4 @@
-"""Follows a plan: commands one after another, each once, as far as the time goes."""
+"""Run a plan's commands one after another, each once, within a time limit."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from forensic.plan import Step
 from trueshot.evaluation.result import load_result
 from trueshot.files import write_json
 
-_GRACE = 60.0  # seconds in which a command that is told to stop writes its checkpoint
+_GRACE = 60.0  # seconds for an interrupted command to write its checkpoint
 
 
 def follow(
     steps: Sequence[Step], folder: Path, places: Mapping[str, Path], seconds: float
 ) -> list[Step]:
-    """Run what is not done yet. A command that is cut short goes on where it was, next time.
+    """Run the steps that are not done yet; an interrupted command resumes next time.
 
     Args:
-        steps: In order; one whose needs are not there is passed over.
-        folder: Of data sets, runs and results.
-        places: What words such as PHOTOS stand for.
-        seconds: After so many a command is interrupted, and no other begins.
+        steps: The steps in order; one whose needs are missing is skipped.
+        folder: Folder of data sets, runs and results.
+        places: Paths that stand for words such as PHOTOS.
+        seconds: Time limit; the running command is then interrupted and no other starts.
 
     Returns:
         The steps that are still to be done.
@@ -45,7 +45,7 @@ def follow(
 
 
 def _command(step: Step, places: Mapping[str, Path]) -> list[str]:
-    """The words, with places put in, behind this interpreter."""
+    """Return the command line for this interpreter, with places replaced by paths."""
     words = [_placed(word, places) for word in step.words]
     return [sys.executable, *([] if words[0].endswith(".py") else ["-m", "trueshot"]), *words]
 
@@ -71,7 +71,7 @@ def _run(command: list[str], folder: Path, seconds: float) -> int:
 
 
 def keep_results(folder: Path, kept: Path) -> None:
-    """Copy results, without the pictures that they show, to where the page is made of them."""
+    """Copy results, without their example images, to the folder that the page is made from."""
     for path in sorted((folder / "results").glob("*.json")):
         content = load_result(path).to_json() | {"examples": []}
         target = kept / path.name

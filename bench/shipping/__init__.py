@@ -1,1 +1,1 @@
-"""What bench/shipped.py does, a step a file."""
+"""The steps of bench/shipped.py, one file each."""

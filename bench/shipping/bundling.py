@@ -1,4 +1,4 @@
-"""A trained network made a bundle: contract, calibration, thresholds, domain, and words."""
+"""Turn a trained network into a bundle: contract, calibration, thresholds, domain and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.detectors import SUMS
 from trueshot.files import write_atomically
 
-APCER, BPCER = 0.1, 0.05  # wanted, also of scenes not seen: to accuse wrongly is the worse
+APCER, BPCER = 0.1, 0.05  # targets, also for unseen scenes; a wrong accusation is the worse error
 TITLES = {
     "lcnn": "lcnn: the paper's network, for photographs that nobody has tampered with",
     "robust": "robust: local power spectra above a floor, trained on attacked pictures",
@@ -56,7 +56,7 @@ LIMITS = {
 
 
 def bundle(name: str, chosen: str) -> None:
-    """Calibrate NAME@SIDE on the photographs of the validation part; measure on the test part."""
+    """Calibrate NAME@SIDE on photographs of the validation part; measure it on the test part."""
     run, contract = contract_of(chosen)
     settings = CalibrationSettings(
         apcer=APCER,
@@ -81,13 +81,13 @@ def bundle(name: str, chosen: str) -> None:
 
 
 def install(chosen: Sequence[str]) -> None:
-    """Copy bundles into the package and write the sums of all that lie there."""
+    """Copy bundles into the package and write the checksums of all bundles there."""
     for name in chosen:
         install_bundle(name, RUNS / f"{name}.safetensors")
 
 
 def install_bundle(name: str, path: Path) -> None:
-    """Copy one bundle into the package under a name, and write the sums of all that lie there."""
+    """Copy one bundle into the package as `name`, and write the checksums of all bundles there."""
     folder = Path("src/trueshot/detectors")
     shutil.copyfile(path, folder / f"{name}.safetensors")
     lines = [

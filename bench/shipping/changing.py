@@ -1,4 +1,4 @@
-"""Photographs to judge, and what is done to them before: nothing, an attack, an everyday change."""
+"""Photographs to judge, and changes made to them first: an attack or an everyday change."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.tasks.recapture import RECAPTURE
 
 STEPS = 10  # of PGD
-Change = Callable[[Bytes, str], Bytes]  # pixels of a photograph and its label to other pixels
+Change = Callable[[Bytes, str], Bytes]  # from a photograph's pixels and its label to changed pixels
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Shown:
 
 
 def in_manifest(path: Path, part: str = "") -> list[Shown]:
-    """All photographs of a manifest, or those of one part."""
+    """Return the photographs of a manifest, or those of one part."""
     with path.open(encoding="utf-8", newline="") as file:
         return [
             Shown(
@@ -49,7 +49,7 @@ def in_manifest(path: Path, part: str = "") -> list[Shown]:
 
 
 def pairs_of(photos: Sequence[Shown], every: int) -> list[Shown]:
-    """Each so manieth pair, whole."""
+    """Return one pair in `every`, with both its photographs."""
     return [photo for number, photo in enumerate(photos) if number // 2 % every == 0]
 
 
@@ -60,10 +60,11 @@ def changed_by(channel: Channel | None) -> Change:
 def attacked(
     predictor: Predictor, detector: Detector, budget: float, pixels: Bytes, label: str
 ) -> Bytes:
-    """The photograph away from its class, as a file holds it: PGD on the crops that are judged.
+    """Attack the crops that are judged with PGD, away from the class, and round as a file does.
 
-    Crops do not overlap and their mean is what counts, so that each may be attacked by itself. An
-    attack may move the places; those that it moves to are attacked then, three times at most.
+    Crops do not overlap and their scores are averaged, so each can be attacked separately. An
+    attack may move the crops' places; crops at new places are then attacked too, in at most three
+    rounds.
     """
     side, done = predictor.contract.side, set[tuple[int, int]]()
     changed = pixels.copy()

@@ -1,4 +1,4 @@
-"""Detectors side by side on photographs of the validation part."""
+"""Compare detectors on photographs of the validation part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trueshot.tasks.recapture import RECAPTURE
 
 
 def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
-    """A row per NAME@SIDE or NAME@SIDExCROPS: AUC of whole photographs, clean and attacked."""
+    """Print a row per NAME@SIDE or NAME@SIDExCROPS: AUC of photographs, clean and attacked."""
     photos = validation_photos()
     few = pairs_of(photos, every)
     print(f"{len(photos)} photographs, {len(few)} of them attacked")
@@ -42,13 +42,13 @@ def choose(chosen: Sequence[str], every: int, budgets: Sequence[float]) -> None:
 
 
 def validation_photos() -> list[Shown]:
-    """Those that the crops of the validation part were cut from, in pairs."""
+    """Return the photographs, in pairs, from which the validation part's crops were cut."""
     found = sorted((RUNS / "data/photos/validation").glob("*.jpg"))
     return [Shown(path, path.stem.split("-")[1]) for path in found]
 
 
 def judge_of(name: str) -> tuple[Predictor, Detector]:
-    """The detector of `contract_of`, and a judge by it that calibrates nothing."""
+    """Return an uncalibrated predictor for a name as in `contract_of`, and its detector."""
     path, contract = contract_of(name)
     detector, card = load_bundle(path)
     return Predictor(
@@ -57,7 +57,7 @@ def judge_of(name: str) -> tuple[Predictor, Detector]:
 
 
 def contract_of(name: str) -> tuple[Path, InputContract]:
-    """A run or a bundle, @, the side of its crops; as many of them as 16 of 128 px hold."""
+    """Parse NAME@SIDE or NAME@SIDExCROPS; by default, crops cover as much as 16 of 128 px."""
     run, _, size = name.rpartition("@")
     side, _, crops = size.partition("x")
     path = RUNS / run / "detector.safetensors"

@@ -1,9 +1,9 @@
-"""The shipped bundles in the present format: with a graph, all else as it was.
+"""Convert the shipped bundles to the current format: add a graph, keep everything else.
 
     python bench/shipping/convert.py
 
-Nothing is written unless weights and card stay as they are, and unless the graph judges 200
-generated photographs as the detector does: scores within 1e-4, all verdicts the same. Run again, it
+Nothing is written unless weights and card are unchanged and the graph judges 200 generated
+photographs as the detector does: scores within 1e-4, all verdicts the same. Running it again
 changes nothing.
 """
 
@@ -24,7 +24,7 @@ FOLDER = Path(trueshot.detectors.__file__).parent
 
 
 def main() -> None:
-    """Convert, check, and write the sums."""
+    """Convert, check, and write the checksums."""
     torch.set_num_threads(1)
     made = {name: converted(name) for name in NAMES}
     for name, data in made.items():
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def converted(name: str) -> bytes:
-    """A shipped bundle in the present format."""
+    """Return a shipped bundle in the current format."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / f"{name}.safetensors"
         upgrade_bundle(shipped(name), out)

@@ -1,4 +1,4 @@
-"""What a card says of its detector, measured on photographs of the test part and on real ones."""
+"""Measure what a card reports, on photographs of the test part and on real ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trueshot.inference import Prediction, Predictor
 from trueshot.tasks.recapture import RECAPTURE
 
 BUDGETS = (1.0, 2.0, 5.0)
-ATTACKED_EVERY, CHANGED_EVERY = 20, 8  # pairs: attacked, and changed in everyday ways
+ATTACKED_EVERY, CHANGED_EVERY = 20, 8  # one pair in this many is attacked, or changed
 ATTACKED = f"{STEPS} steps in L∞ on the crops that are judged, rounded to whole levels."
 REAL = (
     "Cut out of real photographs, 512 px. Each counts as a source of its own: the intervals are "
@@ -40,7 +40,7 @@ def measure_all(chosen: Sequence[str], real: Path) -> None:
 
 
 def measure(name: str, real: Path) -> None:
-    """Judge with a bundle of `bundle` and write what came of it into its card."""
+    """Measure a bundle that `bundle` made, and write the results to its card."""
     path = RUNS / f"{name}.safetensors"
     predictor, (detector, card) = Predictor.load(path), load_bundle(path)
     test, command = in_manifest(RUNS / "whole/test.csv"), f"python bench/shipped.py measure {name}"
@@ -76,7 +76,7 @@ def measurement(
     change: Change = lambda pixels, label: pixels,
     note: str = "",
 ) -> Measurement:
-    """What became of these photographs; one without a source is a source of its own."""
+    """Judge photographs and compute the rates; a photograph without a source is its own source."""
     found = [predictor.predict(change(read_image(one.path).pixels, one.label)) for one in photos]
     findings = [finding_of(*both) for both in zip(photos, found, strict=True)]
     ratios = [np.nan if one.log10_lr is None else one.log10_lr for one in found]
@@ -110,7 +110,7 @@ def finding_of(photo: Shown, prediction: Prediction) -> PhotographScore:
 
 
 def row_of(one: Measurement) -> str:
-    """A row of the tables in docs/detectors.md."""
+    """Format a row of the tables in docs/detectors.md."""
 
     def cell(rate: Rate | None) -> str:
         if rate is None:

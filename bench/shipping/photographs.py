@@ -1,7 +1,7 @@
-"""Whole photographs to calibrate on and to test on, of the casts of the training's simulation.
+"""Whole photographs for calibration and test, with the casts of the training simulation.
 
-Scenes of 512 pixels are finer than a photograph that shows them only as long as the photograph is
-smaller: so most are of 400 px, and the others show how little that matters.
+Scenes have 512 pixels, so a scene is finer than its photograph only if the photograph is smaller.
+Most photographs therefore have 400 px; the others show how little this matters.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from trueshot.simulate import production_of
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import Production, names, produce
 
-PHOTO_SIDES = {400: 500, 528: 300}  # pixels: pairs of each part
+PHOTO_SIDES = {400: 500, 528: 300}  # side in pixels: pairs per part
 
 
 def photographs(photos: Path, workers: int | None) -> None:
-    """JPEG files and a manifest per part: path, label, source (the scene), kind, camera, medium."""
+    """Write JPEGs, and a manifest per part: path, label, source (scene), kind, camera, medium."""
     whole = production_of(photos, SIMULATION)
     for part in PARTS:
         check_apart(whole, part)
@@ -31,13 +31,13 @@ def photographs(photos: Path, workers: int | None) -> None:
 
 
 def production_at(whole: Production, side: int, pairs: int) -> Production:
-    """The same casts, other pairs: the seed of the draws is another, that of the casts is not."""
+    """Return a production with the same casts but other pairs, since its seed of draws differs."""
     counts = {"train": 0, **dict.fromkeys(PARTS, pairs)}
     return replace(whole, side=side, counts=counts, seed=1000 * whole.seed + side)
 
 
 def check_apart(whole: Production, part: str) -> None:
-    """Raises AssertionError where a scene, a camera or a medium is in another part too."""
+    """Raise AssertionError if another part shares a scene, a camera or a medium with this one."""
     here = whole.casts[part]
     for other in set(whole.casts) - {part}:
         there = whole.casts[other]

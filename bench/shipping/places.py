@@ -1,4 +1,4 @@
-"""Where everything lies, and which simulation the detectors are trained on."""
+"""The output folder, and the simulation that the detectors are trained on."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from trueshot.simulate import Simulation
 
 RUNS = Path("runs/shipped")
 SIMULATION = Simulation(sides=(64, 128), per_class=64_000, fractions=(0.8, 0.1, 0.1), seed=11)
-PARTS = ("validation", "test")  # to calibrate on, to test on
+PARTS = ("validation", "test")  # for calibration, for tests

@@ -1,4 +1,4 @@
-"""What was trained, by name."""
+"""Recipes of the networks that were trained, by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lcnn(
     rate: float = 7e-4,
     batch: int = 32,
 ) -> Recipe:
-    """The recipe `field`, longer."""
+    """Return the recipe `field` with another schedule and other filters."""
     field = load_recipe("field")
     schedule = field.schedule.model_copy(
         update={
@@ -33,12 +33,12 @@ def lcnn(
 
 
 def continued(name: str, iterations: int) -> Recipe:
-    """The recipe `field` shortened, to go on from weights of smaller crops."""
+    """Return the recipe `field` shortened, to continue from weights of smaller crops."""
     return load_recipe("field").shortened(iterations).model_copy(update={"name": name})
 
 
 def spectral(name: str, iterations: int, budget: tuple[float, float], floor: float = 5.0) -> Recipe:
-    """The recipe `robust` with half its filters, another budget, floor and length."""
+    """Return the recipe `robust` with half its filters and another budget, floor and length."""
     robust = load_recipe("robust")
     fusion = robust.objective.fusion
     assert fusion is not None
@@ -57,7 +57,7 @@ def spectral(name: str, iterations: int, budget: tuple[float, float], floor: flo
 
 WIDE = (8, 24, 48, 96, 192)
 
-# Recipe, side of the crops, and the run that it begins with.
+# Recipe, side of the crops, and the run whose weights it starts from.
 RECIPES: dict[str, tuple[Recipe, int, str]] = {
     recipe.name: (recipe, side, start)
     for recipe, side, start in (

@@ -1,4 +1,4 @@
-"""The tables of docs/detectors.md, from the cards of the detectors that come along."""
+"""Print the tables of docs/detectors.md from the cards of the shipped detectors."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def of_kind(
 
 
 def pooled(found: Measurement) -> Rate:
-    """Of all recaptures, where the card's own is that of the worst kind; without an interval."""
+    """Return the APCER over all recaptures, without an interval; the card has the worst kind's."""
     kinds = found.apcer_by_kind.values()
     if not kinds:
         return found.apcer

@@ -1,4 +1,4 @@
-"""What an adversary of whole photographs does to a detector that joins kinds of evidence."""
+"""Attacks on whole photographs, against detectors that join several kinds of evidence."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from trueshot.inference.evidence import WHOLE
 from trueshot.pixels import Bytes, to_levels
 from trueshot.tasks.recapture import RECAPTURE
 
-SHARE = 0.95  # of the recaptures, from which no more is taken
+SHARE = 0.95  # quantile of the recaptures' losses
 _AT_ONCE = 50
 
 
 def score_taken(bundle: Path, photos: Sequence[Shown], budget: float) -> float:
-    """How much of its score a recapture loses at most, in all but a twentieth of them.
+    """Compute how much score an attack on the frame takes from a recapture, as a 95 % quantile.
 
-    What the frame says is attacked, by PGD of 20 steps on it in small. Whatever else speaks for a
-    recapture is no loss here: a photograph that has nothing but its frame is not helped by it.
+    The context network is attacked with PGD of 20 steps on the downsized frame. Other evidence is
+    ignored: a photograph that has only its frame as evidence gets no help from it.
 
     Args:
-        bundle: Joins a frame with what speaks for a recapture alone.
-        photos: Recaptures among them, whole, are taken.
-        budget: In levels.
+        bundle: Bundle that joins the frame with evidence that speaks only for a recapture.
+        photos: Photographs; the whole recaptures among them are used.
+        budget: L∞ budget in levels.
     """
     read = read_bundle(bundle)
     evidence, graph = read.card.evidence, read.context
@@ -57,7 +57,7 @@ def score_taken(bundle: Path, photos: Sequence[Shown], budget: float) -> float:
 
 
 def through_all_evidence(bundle: Path, budget: float, pixels: Bytes, label: str) -> Bytes:
-    """The photograph away from its class, as `--suite photograph` attacks it, in a file."""
+    """Attack a photograph away from its class, as `--suite photograph` does, rounded to bytes."""
     return _adversary(str(bundle)).changed(pixels, RECAPTURE.classes.index(label), budget)
 
 

@@ -1,1 +1,1 @@
-"""Parts of `bench/run.py`: what is timed, against what, and how."""
+"""Parts of `bench/run.py`: the implementations that are timed, and the timing."""

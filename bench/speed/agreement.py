@@ -1,4 +1,4 @@
-"""Whether the steps that are compared compute the same gradient."""
+"""Check that the compared training steps compute the same gradient."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _ROUNDING = 1e-9
 
 
 def difference_of_secure_gradients(objective: Objective, side: int = 32) -> float:
-    """Largest difference between our exact secure gradient and the usual one.
+    """Return the largest difference between our exact secure gradient and the usual one.
 
-    In float64, given the same weights and the same attacked images; of each weight's largest value.
+    Computed in float64, with the same weights and attacked images, relative to the largest value of
+    each weight's gradient.
 
     Args:
-        objective: With penalty and fusion; a few images are attacked, and a few are not.
-        side: Of the images.
+        objective: Objective with penalty and fusion; four images are attacked, four are not.
+        side: Side of the images.
 
     Raises:
-        DisagreementError: More than rounding.
+        DisagreementError: The difference exceeds rounding errors.
     """
     budgets = torch.tensor([1.0, 2.0, 3.0, 5.0], dtype=torch.float64)
     images, labels = examples.levels(2 * len(budgets), side, seed=2)
@@ -42,7 +43,7 @@ def difference_of_secure_gradients(objective: Objective, side: int = 32) -> floa
 
 
 def cosine_of_penalties(penalty: Penalty, images: Tensor, labels: Tensor) -> float:
-    """Between the gradient of the penalty alone by difference and the exact one."""
+    """Return the cosine between the finite-difference and exact gradients of the penalty alone."""
     plain, exact, difference = (
         _gradient(Objective(penalty=each), images, labels)
         for each in (
@@ -55,7 +56,7 @@ def cosine_of_penalties(penalty: Penalty, images: Tensor, labels: Tensor) -> flo
 
 
 def _gradient(objective: Objective, images: Tensor, labels: Tensor) -> Tensor:
-    """Of all weights in one row."""
+    """Return the gradient of all weights as one vector."""
     detector = examples.plainly_trained().train()
     differentiate(objective, detector, images, labels, None)
     return torch.cat([gradient.flatten() for gradient in _gradients(detector)])

@@ -1,4 +1,4 @@
-"""What an attack costs: ours, and those of other libraries, on one detector and one batch."""
+"""Cost of attacks: ours and other libraries', on one detector and one batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _HEAD = ("attack", "ms", "× trueshot", "success %", "same levels %")
 
 
 def attacks(settings: Settings) -> Iterator[str]:
-    """A table a size, after the results were found to be the same."""
+    """Yield a table per size, after checking that all attacks give the same result."""
     detector = _detector(settings)
     yield (
         f"## Attacks\n\nε = {BUDGET:g} levels: FGSM, and PGD in {STEPS} steps of ε/4, without "
@@ -60,7 +60,7 @@ def _section(settings: Settings, side: int, detector: Detector) -> str:
 
 
 def _order(line: list[str]) -> tuple[str, bool]:
-    """By attack, ours first."""
+    """Sort key: by attack, ours first."""
     attack, _, library = line[0].partition(", ")
     return attack, library != "trueshot"
 
@@ -88,15 +88,15 @@ def _theirs(detector: Detector, images: Tensor, labels: Tensor) -> dict[str, lib
 
 
 def _reference(name: str) -> str:
-    """The row that one is compared with."""
+    """Return the name of the row that this one is compared with."""
     return "FGSM, trueshot" if name.startswith("FGSM") else "PGD, trueshot"
 
 
 def _require_same(detector: Detector, images: Tensor, labels: Tensor) -> dict[str, float]:
-    """Share of levels that each attack of others sets as ours does, which climbs the same loss.
+    """Return the share of levels that each foreign attack sets as ours does with the same loss.
 
     Raises:
-        DisagreementError: Less than 99 %.
+        DisagreementError: The share is below 99 %.
     """
     ours = _ours(detector, images, labels, loss="cross_entropy")
     results = {name: ours[name]() for name in ("FGSM, trueshot", "PGD, trueshot")}
@@ -119,7 +119,7 @@ def _line(name: str, times: Times, successes: float, same: float | None) -> list
 def _elsewhere(
     settings: Settings, detector: Detector, images: Tensor, labels: Tensor
 ) -> list[list[str]]:
-    """Lines of torchattacks, whose ratio is to ours in the same process."""
+    """Return the rows of torchattacks, with ratios to our times in the same process."""
     if settings.torchattacks is None:
         return []
     found = measure_elsewhere(settings, detector, images, labels, BUDGET, STEPS)

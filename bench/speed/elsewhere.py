@@ -1,9 +1,9 @@
-"""torchattacks beside ours, in an environment of its own: it asks for torchvision.
+"""Time torchattacks beside trueshot in a separate environment, because it requires torchvision.
 
     python -m speed.elsewhere FILE
 
-`sending.py` writes FILE and starts this there, with trueshot's code from here. `bench/run.py` says
-how to make such an environment.
+`sending.py` writes FILE and runs this module there, with this checkout's trueshot. `bench/run.py`
+describes how to create the environment.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def _compare(
 def _require_same(
     detector: Detector, images: Tensor, labels: Tensor, budget: float, steps: int
 ) -> dict[str, float]:
-    """Share of levels that are as ours, in a unit of 256 levels, which needs no rounding.
+    """Return the share of levels set as ours, in units of 256 levels, which need no rounding.
 
-    Images keep away from 0 and 255, since that unit is clipped elsewhere.
+    Images are kept away from 0 and 255, because that unit is clipped at other levels.
     """
     images, unit = images.clamp(budget, LEVELS - budget), LEVELS + 1
     ours = _ours(detector, images, labels, PGD(budget=budget, steps=steps, loss="cross_entropy"))
@@ -82,7 +82,7 @@ def _ours(detector: Detector, images: Tensor, labels: Tensor, pgd: PGD) -> dict[
 def _theirs(
     detector: Detector, unit: float, images: Tensor, labels: Tensor, budget: float, steps: int
 ) -> dict[str, Attacking]:
-    """Calls that give images in a unit of so many levels: that library knows 0 to 1 only."""
+    """Return calls that give images in units of `unit` levels: torchattacks only takes 0 to 1."""
     import torchattacks
 
     model = _InUnits(detector, unit).eval()

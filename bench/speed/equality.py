@@ -1,4 +1,4 @@
-"""Whether two attacks have done the same; imports no more than another environment may have."""
+"""Check that two attacks give the same result. Imports only what another environment may have."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor, nn
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
 
-LEAST = 0.99  # of all levels, in two attacks that are said to be one
+LEAST = 0.99  # least share of equal levels between two implementations of an attack
 
 
 class DisagreementError(Exception):
-    """Two that are to be compared do not compute the same."""
+    """Two implementations that are to be compared give different results."""
 
 
 def share_equal(ours: Tensor, theirs: Tensor) -> float:
-    """Share of the levels that two attacks have set alike, up to rounding."""
+    """Return the share of levels that two attacks set alike, up to rounding."""
     return float(torch.isclose(ours, theirs, rtol=0, atol=1e-3).double().mean())
 
 
 def require_equal(name: str, ours: Tensor, theirs: Tensor) -> float:
-    """As `share_equal`.
+    """Return `share_equal`, or raise if it is too small.
 
     Raises:
-        DisagreementError: Less than 99 % are equal.
+        DisagreementError: Less than 99 % of the levels are equal.
     """
     share = share_equal(ours, theirs)
     if share < LEAST:
@@ -36,12 +36,12 @@ def require_equal(name: str, ours: Tensor, theirs: Tensor) -> float:
 
 @torch.no_grad()
 def for_check(detector: Detector) -> Detector:
-    """A copy on which every right implementation of an attack sets the same levels.
+    """Return a copy on which every correct implementation of an attack sets the same levels.
 
-    Its logits are a sixteenth: with two classes that changes no direction, but keeps float32's
-    cross-entropy from saturating, where it says nothing of it. And its batch normalisation is not
-    folded into the convolutions, which trueshot does and others do not: ten steps of signs make
-    much of another rounding.
+    Its logits are divided by 16. With two classes this changes no gradient direction, but keeps the
+    float32 cross-entropy from saturating, where its gradient is lost. Batch normalisation is not
+    folded into the convolutions, as trueshot does and others do not: over ten sign steps, the
+    different rounding would add up.
 
     Args:
         detector: An LCNN in evaluation mode.
@@ -52,7 +52,7 @@ def for_check(detector: Detector) -> Detector:
         parameter.mul_(1 / 16)
     for module in twin.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.register_forward_hook(_as_it_was)  # what has a hook is not folded
+            module.register_forward_hook(_as_it_was)  # modules with a hook are not folded
     return twin
 
 
@@ -62,5 +62,5 @@ def _as_it_was(*_: object) -> None:
 
 @torch.no_grad()
 def success(detector: nn.Module, attacked: Tensor, labels: Tensor) -> float:
-    """Share of the images that a detector in evaluation mode judges wrongly."""
+    """Return the share of images that a detector in evaluation mode misclassifies."""
     return float((detector(attacked).argmax(1) != labels).double().mean())

@@ -1,4 +1,4 @@
-"""Images made by rule, and a detector that has learned them: enough to time what depends on both.
+"""Procedural images and a detector trained on them, to time what depends on both.
 
 Original: a soft random picture with noise. Recaptured: the same with a faint grid of pixels.
 """
@@ -19,13 +19,13 @@ from trueshot.pixels import Bytes, to_bytes, to_levels
 from trueshot.training import differentiate
 from trueshot.training.objective_settings import Objective
 
-_NOISE, _GRID, _PERIOD = (1.0, 3.0), (2.0, 10.0), 3  # in levels, from image to image; in pixels
+_NOISE, _GRID, _PERIOD = (1.0, 3.0), (2.0, 10.0), 3  # in levels, drawn per image; period in px
 SIDE, STEPS, BATCH = 64, 100, 64
 _RATE = 1e-3
 
 
 def pixels(count: int, side: int, seed: int) -> tuple[Bytes, Tensor]:
-    """Bytes (count, side, side, 3), and their classes: 0, 1, 0, 1, …"""
+    """Return bytes (count, side, side, 3), and their classes: 0, 1, 0, 1, …"""
     random = torch.Generator().manual_seed(seed)
     coarse = torch.randn(count, 3, 4 + side // 16, 4 + side // 16, generator=random)
     images = 128 + 45 * functional.interpolate(coarse, (side, side), mode="bicubic")
@@ -43,13 +43,13 @@ def _each(bounds: tuple[float, float], count: int, random: torch.Generator) -> T
 
 
 def levels(count: int, side: int, seed: int) -> tuple[Tensor, Tensor]:
-    """The same as levels (count, 3, side, side), channels last in memory."""
+    """Return the same as levels (count, 3, side, side), channels last in memory."""
     made, labels = pixels(count, side, seed)
     return to_levels(made), labels
 
 
 def new_detector(seed: int = 0) -> Detector:
-    """An untrained detector, laid out as training lays it out."""
+    """Return an untrained detector in the memory layout used in training."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         detector = Detector(LCNN())
@@ -58,7 +58,7 @@ def new_detector(seed: int = 0) -> Detector:
 
 
 def plainly_trained() -> Detector:
-    """A copy of a detector after some plain steps on such images, in evaluation mode."""
+    """Return a copy of a detector after some plain steps on these images, in evaluation mode."""
     return copy.deepcopy(_plainly_trained())
 
 

@@ -1,4 +1,4 @@
-"""The same attacks and training steps by other libraries, called as their documents say."""
+"""The same attacks and training steps in other libraries, called as documented."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Attacking = Callable[[], Tensor]
 def foolbox_attacks(
     detector: Detector, images: Tensor, labels: Tensor, budget: float, steps: int
 ) -> dict[str, Attacking]:
-    """FGSM and PGD by foolbox, which also computes the gradients of weights that have one.
+    """FGSM and PGD by foolbox, which also computes gradients of all weights that require one.
 
-    By `run`, which spares the pass that the usual call makes to see where it succeeded.
+    Calls `run`, which saves the forward pass that the usual call spends on checking success.
     """
     import foolbox
 
@@ -68,7 +68,7 @@ def art_attacks(
 
 
 def art_training_step(network: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """A step of ART's adversarial training: half of a minibatch attacked with FGSM, at 3 levels.
+    """One step of ART's adversarial training, with FGSM at 3 levels on half of the minibatch.
 
     It ends with a step of Adam at a learning rate of zero.
     """
@@ -81,7 +81,7 @@ def art_training_step(network: nn.Module, images: Tensor, labels: Tensor) -> Cal
     arrays, classes = images.numpy(), labels.numpy()
 
     def step() -> None:
-        with contextlib.redirect_stderr(io.StringIO()):  # its progress bars
+        with contextlib.redirect_stderr(io.StringIO()):  # hides its progress bars
             trainer.fit(arrays, classes, batch_size=len(arrays), nb_epochs=1)
 
     return step

@@ -1,4 +1,4 @@
-"""What it costs to read a minibatch and turn its images, beside a plain step on them."""
+"""Cost of reading a minibatch and turning or mirroring its images, beside a plain step."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from trueshot.pixels import Bytes, to_levels
 from trueshot.training.augmentation import SYMMETRIES, turn
 
 BATCH = 64
-_COLUMNS = 128_000  # of all images together: 2,000 of 64 px, 500 of 256 px
+_COLUMNS = 128_000  # in total: 2,000 images of 64 px, 500 of 256 px
 _READ, _TURN, _BOTH = "read", "turn", "both"
 _HEAD = ("px", "read, ms", "turn, ms", "plain step, ms", "both in % of the step")
 
 
 def loading(settings: Settings) -> Iterator[str]:
-    """One table, a line a size."""
+    """Yield one table, with a row per size."""
     lines = []
     for side in settings.sides:
         with tempfile.TemporaryDirectory() as folder:
             part = _part(Path(folder) / "crops.npy", side)
             times = in_turns(_calls(part), settings.seconds / 3, settings.rounds)
-            del part  # before its file
+            del part  # release the file before its folder is deleted
         lines.append(_line(side, times))
     yield (
         f"## Loading\n\n{BATCH} images a minibatch, shuffled, from a memory-mapped file that was "

@@ -1,4 +1,4 @@
-"""Cost of an image in training, against its size and against the batch."""
+"""Plot the training cost per image against image size and batch size."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _LINES = {
     PLAIN: ("#1a7f37", "D", "-"),
 }
 
-Costs = Mapping[int, Mapping[str, float]]  # ms an image, by size or batch and by name
+Costs = Mapping[int, Mapping[str, float]]  # ms per image, by size or batch, then by name
 
 
 def draw(settings: Settings, out: Path) -> None:
-    """Measure and draw; sizes up to the largest that was asked for."""
+    """Measure and draw; sizes up to the largest in the settings."""
     sides = [side for side in SIDES if side <= max(settings.sides)]
     by_side = {side: _costs(side, BATCH, settings) for side in sides}
     by_batch = {batch: _costs(SIDE, batch, settings) for batch in BATCHES}
@@ -68,7 +68,7 @@ def _panel(axis: Any, costs: Costs, across: str, title: str) -> None:
 
 
 def _ticks(smallest: float, largest: float) -> tuple[Sequence[float], Sequence[str]]:
-    """1, 2, 5, 10, … between the two, as people write them."""
+    """Return 1, 2, 5, 10, … within the range, and their labels."""
     values = [digit * 10**power for power in range(-3, 5) for digit in (1, 2, 5)]
     inside = [value for value in values if smallest / 1.3 <= value <= largest * 1.3]
     return inside, [f"{value:g}" for value in inside]

@@ -1,4 +1,4 @@
-"""Training on two processes against one, with as many threads each as stated."""
+"""Compare training on two processes and on one, with the stated number of threads each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHOICES = {
 
 
 def processes(settings: Settings) -> Iterator[str]:
-    """Images a second of the secure recipe, each in turn a few times."""
+    """Measure images per second of the secure recipe, for all configurations in turn."""
     yield "## Processes\n\nThe recipe `secure`, minibatches of 64 unless said, with Adam."
     for side in settings.sides:
         rates: dict[str, list[float]] = {name: [] for name in CHOICES}
@@ -44,7 +44,7 @@ def _row(name: str, rates: dict[str, list[float]]) -> list[str]:
 
 
 def _rate(side: int, count: int, threads: int, batch: int, seconds: float) -> float:
-    """Images a second of processes that are started anew; their start is not counted."""
+    """Return images per second of freshly started processes, without their start-up."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "rate.json"
         command = ["-m", "speed.worker", str(side), str(batch), str(seconds), str(report)]

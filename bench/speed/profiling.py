@@ -1,4 +1,4 @@
-"""Where the time of a step goes: operations, by kind."""
+"""Time spent in a step, by kind of operation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = (
 
 
 def profile(settings: Settings) -> Iterator[str]:
-    """Milliseconds of a step by kind of operation, and their sum."""
+    """Yield the milliseconds of a step by kind of operation, and their sum."""
     yield "## Where the time goes\n\nMilliseconds of a step, batch 64, operation by operation."
     for side in settings.sides:
         calls = step_calls(side, 64, (PLAIN, DIFFERENCE, EXACT))
@@ -38,7 +38,7 @@ def profile(settings: Settings) -> Iterator[str]:
 
 
 class Clock(TorchDispatchMode):
-    """Sums the time of each operation by kind; PyTorch's profiler upsets the memory it watches."""
+    """Adds up the time of operations by kind; PyTorch's profiler disturbs the memory it watches."""
 
     def __init__(self) -> None:
         super().__init__()

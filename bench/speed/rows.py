@@ -1,4 +1,4 @@
-"""The training steps that are compared: one row of a table, one call."""
+"""The training steps that are compared: one table row and one call each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ART_USUAL, ART_OURS = "ART, fused only, usual network", "ART, fused only, our ne
 
 @dataclass(frozen=True)
 class Minibatch:
-    """Levels, channels last in memory, labels, and budgets of the images that are attacked."""
+    """Levels, channels last in memory, labels, and the budgets of the attacked images."""
 
     images: Tensor
     labels: Tensor
@@ -37,7 +37,7 @@ def minibatch(side: int, batch: int) -> Minibatch:
 
 
 def objectives(batch: int) -> dict[str, Objective]:
-    """Ours, by the names of their rows."""
+    """Return our objectives, by the names of their rows."""
     secure = _secure(batch)
     assert secure.penalty is not None
     difference = secure.penalty.model_copy(update={"method": "difference"})
@@ -52,14 +52,14 @@ def objectives(batch: int) -> dict[str, Objective]:
 
 
 def step_calls(side: int, batch: int, names: Collection[str] | None = None) -> dict[str, Call]:
-    """Calls by row, each with a network of its own and the same weights and images.
+    """Return calls by row, each with its own network and the same weights and images.
 
-    A step ends with one of Adam at a learning rate of zero: each round computes the same.
+    Every step ends with a step of Adam at a learning rate of zero, so each round computes the same.
 
     Args:
         side: Height and width of the images.
-        batch: Images.
-        names: Which rows; by default all.
+        batch: Number of images.
+        names: Names of the rows; None means all.
     """
     data, ours = minibatch(side, batch), objectives(batch)
     makers: dict[str, Callable[[], Call]] = {
@@ -79,7 +79,7 @@ def step_calls(side: int, batch: int, names: Collection[str] | None = None) -> d
 
 
 def _secure(batch: int) -> Objective:
-    """Of the recipe `secure`, for any batch: half of its images are attacked, as in the paper."""
+    """Return the objective of `secure` with half of any batch attacked, as in the paper."""
     objective = load_recipe("secure").objective
     assert objective.fusion is not None
     fusion = objective.fusion.model_copy(update={"adversarial": batch // 2})
@@ -114,7 +114,7 @@ def _usual(
 
 
 def _stepping(network: nn.Module, gradient: Call, fused: bool | None = None) -> Call:
-    """Adam as our training calls it is fused, for others as it comes."""
+    """Return a step with Adam: fused as in our training, or in PyTorch's default form."""
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0, fused=fused)
 
     def step() -> None:

@@ -1,4 +1,4 @@
-"""A detector and images sent to another environment, and what was measured there."""
+"""Send a detector and images to another environment, and receive its measurements."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def measure_elsewhere(
     budget: float,
     steps: int,
 ) -> dict[str, Any]:
-    """Seconds by name and round; success and share of levels as ours by name.
+    """Return seconds by name and round, and for each name the success and share of equal levels.
 
     Args:
-        settings: With the Python of that environment.
+        settings: Settings with the Python of that environment.
         detector: An LCNN.
         images: Whole levels, shape (n, 3, h, w).
         labels: True classes, shape (n,).
-        budget: In levels.
-        steps: Of PGD.
+        budget: L∞ budget in levels.
+        steps: Steps of PGD.
 
     Raises:
-        CalledProcessError: Something failed there; it has said what.
+        CalledProcessError: The process failed; it has printed the reason.
     """
     assert isinstance(detector.network, LCNN)
     tensors = {name: value.contiguous() for name, value in detector.state_dict().items()}

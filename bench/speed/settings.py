@@ -1,4 +1,4 @@
-"""What the command was asked for."""
+"""Settings of the benchmark run."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ class Settings:
 
     Args:
         sides: Heights and widths of the images.
-        threads: That PyTorch may use.
-        seconds: That the rounds of one table may take, the warm-up not counted.
-        rounds: To make at least.
-        detector: Bundle to attack; None: one that is trained here.
+        threads: Number of threads for PyTorch.
+        seconds: Time limit for the rounds of one table, without the warm-up.
+        rounds: Minimum number of rounds.
+        detector: Bundle to attack; None trains a detector first.
         dataset: Folder of the data set whose test part is attacked, with `detector`.
-        torchattacks: Python of an environment that has it; None: left out.
+        torchattacks: Python of an environment with torchattacks; None leaves it out.
     """
 
     sides: tuple[int, ...]

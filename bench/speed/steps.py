@@ -1,4 +1,4 @@
-"""What a training step costs: ours, the usual one, and that of a library."""
+"""Cost of a training step: ours, the usual one, and a library's."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HEAD = ("step", "ms", "× our plain", "× usual plain", "times as fast as usual
 
 
 def steps(settings: Settings) -> Iterator[str]:
-    """A table a size, after the gradients were found to be the same."""
+    """Yield a table per size, after checking that the gradients are the same."""
     worst = difference_of_secure_gradients(objectives(BATCH)[EXACT])
     yield (
         f"## Training steps\n\nBatch {BATCH}: gradients of all weights, and a step of Adam. "
@@ -62,10 +62,10 @@ def _cosine(data: Minibatch) -> float:
 
 
 def _share_of_same_levels(data: Minibatch) -> float:
-    """That the usual FGSM sets as ours does.
+    """Return the share of levels that the usual FGSM sets as ours does.
 
     Raises:
-        DisagreementError: Less than 99 %.
+        DisagreementError: The share is below 99 %.
     """
     detector, k = for_check(examples.plainly_trained()), len(data.budgets)
     fusion = objectives(len(data.images))[FUSED].fusion

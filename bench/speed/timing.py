@@ -1,4 +1,4 @@
-"""How things are timed: in turns, so that whatever else the machine does hits all of them alike."""
+"""Timing in turns, so that other load on the machine affects all calls alike."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Spread:
     high: float
 
     def times(self, factor: float) -> Spread:
-        """The same in another unit."""
+        """Return the spread multiplied by `factor`, for another unit."""
         return Spread(self.median * factor, self.low * factor, self.high * factor)
 
     def __str__(self) -> str:
@@ -32,34 +32,34 @@ class Spread:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that each of the named calls took, one number a round."""
+    """Seconds that each named call took, one number per round."""
 
     seconds: Mapping[str, list[float]]
 
     @property
     def rounds(self) -> int:
-        """How often each was called."""
+        """Number of rounds."""
         return min(len(seconds) for seconds in self.seconds.values())
 
     def milliseconds(self, name: str) -> float:
-        """Median of one call."""
+        """Return the median time of a call."""
         return 1000 * float(np.median(self.seconds[name]))
 
     def ratio(self, name: str, to: str) -> Spread:
-        """How many times as long one call took as another, round by round."""
+        """Return how many times as long one call took as another, round by round."""
         ratios = np.array(self.seconds[name]) / np.array(self.seconds[to])
         low, median, high = (float(value) for value in np.quantile(ratios, (0.25, 0.5, 0.75)))
         return Spread(median, low, high)
 
 
 def in_turns(calls: Mapping[str, Call], limit: float, least: int, most: int = 31) -> Times:
-    """Call all twice to warm up, then round by round, each round in another order.
+    """Call everything twice to warm up, then in rounds, each in another order.
 
     Args:
-        calls: What to time, by name.
-        limit: Seconds that the rounds may take together; the warm-up is not counted.
-        least: Rounds to make even if they take longer.
-        most: Rounds to make at most.
+        calls: Calls to time, by name.
+        limit: Time limit in seconds for all rounds together; the warm-up does not count.
+        least: Minimum number of rounds, even if they take longer.
+        most: Maximum number of rounds.
     """
     shuffle = random.Random(0).shuffle
     for call in calls.values():

@@ -1,7 +1,7 @@
-"""The paper's detector and its training steps as one writes them in PyTorch without a profiler.
+"""The paper's detector and training steps in plain PyTorch, as written without a profiler.
 
-It is meant to be good code, in the manner of tutorials: the attack goes through the minibatch, the
-penalty is differentiated as it is written. `agreement.py` compares it with ours.
+It is meant to be good code in the style of tutorials: the whole minibatch is attacked, and the
+penalty is differentiated as written. `agreement.py` compares it with ours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from trueshot.training.objective_settings import Objective
 
 
 class UsualLCNN(nn.Module):
-    """The LCNN of modules that come with PyTorch; takes the weights of ours."""
+    """The LCNN built from PyTorch's own modules; accepts the weights of ours."""
 
     kernel: Tensor
 
@@ -48,10 +48,10 @@ def unit(channels_in: int, channels_out: int, *, last: bool) -> nn.Sequential:
 
 
 def twin(detector: Detector) -> UsualLCNN:
-    """The same LCNN with the same weights, laid out in memory as PyTorch does by default.
+    """Return the same LCNN with the same weights, in PyTorch's default memory layout.
 
     Raises:
-        ValueError: The detector is no LCNN on levels as they are.
+        ValueError: The detector is not an LCNN on raw levels.
     """
     ours = detector.network
     if not isinstance(ours, LCNN) or (detector.offset, detector.scale) != (0.0, 1.0):
@@ -68,7 +68,10 @@ def plain_gradient(network: nn.Module, images: Tensor, labels: Tensor) -> None:
 
 
 def fused(network: nn.Module, images: Tensor, labels: Tensor, budgets: Tensor) -> Tensor:
-    """FGSM on the minibatch in evaluation mode, by `backward`; its first images, and the others."""
+    """Attack the first images with FGSM in evaluation mode; return them and the unchanged others.
+
+    The gradient is computed by `backward` through the whole minibatch.
+    """
     k = len(budgets)
     network.eval()
     leaves = images.clone().requires_grad_(True)
@@ -83,14 +86,14 @@ def fused(network: nn.Module, images: Tensor, labels: Tensor, budgets: Tensor) -
 def secure_gradient(
     network: nn.Module, mixed: Tensor, labels: Tensor, k: int, objective: Objective
 ) -> None:
-    """Add the gradient of equation 7 to `grad`, by two passes back through the whole minibatch.
+    """Add the gradient of equation 7 to `grad`, with two backward passes over the whole minibatch.
 
     Args:
-        network: In train mode.
-        mixed: Levels, the first k of them attacked.
+        network: The network, in training mode.
+        mixed: Levels, the first `k` images attacked.
         labels: True classes.
         k: Number of attacked images.
-        objective: With fusion; its penalty is left out if it has none.
+        objective: Objective with fusion; without a penalty, that term is left out.
     """
     fusion, penalty = objective.fusion, objective.penalty
     assert fusion is not None

@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def measure(together: Processes, side: int, batch: int, seconds: float) -> float:
-    """Images a second, all processes together."""
+    """Return images per second of all processes together."""
     whole, objective = minibatch(side, batch), objectives(batch)[DIFFERENCE]
     attacked = len(whole.budgets)
     share = together.share(attacked, batch - attacked)
@@ -54,7 +54,7 @@ def measure(together: Processes, side: int, batch: int, seconds: float) -> float
 
 
 def _goes_on(together: Processes, started: float, seconds: float) -> bool:
-    """What the first process decides, so that all stop at one step."""
+    """Return the first process's decision to continue, so that all stop at the same step."""
     more = together.is_first and time.perf_counter() - started < seconds
     return bool(together.total(torch.tensor(float(more))))
 

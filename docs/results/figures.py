@@ -2,9 +2,9 @@
 
     python docs/results/figures.py DATASET BUNDLE
 
-DATASET is one that `simulate` made of embedded scenes, which may be shown; BUNDLE is a plain LCNN
-trained on it, of one size. figure-1.png, figure-3.png and figure-4.png are written beside this
-file.
+DATASET must be made by `simulate` from embedded scenes, which may be published; BUNDLE is a plain
+LCNN trained on it, for one crop size. figure-1.png, figure-3.png and figure-4.png are written to
+this file's folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from trueshot.training.adversaries import fused
 
 HERE = Path(__file__).parent
 RED, BLUE, GREY = "#b42318", "#175cd3", "#667085"
-REACH, PLACES = 3.0, 31  # levels along each direction, and places on each
+REACH, PLACES = 3.0, 31  # reach in levels, and number of samples, along each direction
 
 
 def main(dataset: Dataset, detector: Detector) -> None:
@@ -42,7 +42,7 @@ def main(dataset: Dataset, detector: Detector) -> None:
 
 
 def _right(dataset: Dataset, detector: Detector) -> tuple[Tensor, Tensor]:
-    """A test crop of each class that is judged rightly, but not with more than usual certainty."""
+    """Pick one test crop per class, with the median loss among those with a loss below 0.5."""
     images, labels = dataset.part(dataset.only_side(), "test").drawn(60).batch(slice(None))
     with torch.no_grad():
         loss = functional.cross_entropy(detector(images), labels, reduction="none")
@@ -54,9 +54,9 @@ def _right(dataset: Dataset, detector: Detector) -> tuple[Tensor, Tensor]:
 
 
 def draw_loss(detector: Detector, images: Tensor, labels: Tensor) -> Figure:
-    """Figure 1: the loss along the direction of its fastest change, and along another one.
+    """Figure 1: the loss along the direction of steepest change and along a random one.
 
-    The plane is that of FGSM's step, the signs of the gradient, and of signs drawn at random.
+    The plane is spanned by the step of FGSM (the signs of the gradient) and by random signs.
     """
     figure, axes = _figure(len(images), 2, height=6.4)
     steps = torch.linspace(-REACH, REACH, PLACES)
@@ -96,7 +96,7 @@ def _losses(
 
 
 def draw_architecture(side: int) -> Figure:
-    """Figure 3: every layer of the LCNN with the sizes that come out of it, as it runs."""
+    """Figure 3: every layer of the LCNN with the size of its output, recorded in a forward pass."""
     network = LCNN().eval()
     found: list[tuple[str, str, int]] = [("image", f"3 × {side} × {side}", 0)]
 
@@ -138,7 +138,7 @@ def draw_architecture(side: int) -> Figure:
 
 
 def draw_minibatch(dataset: Dataset, detector: Detector) -> Figure:
-    """Figure 4: a minibatch of the recipe `secure`, the first k images attacked, as training does.
+    """Figure 4: a minibatch of the recipe `secure`, its first k images attacked as in training.
 
     The noise is drawn 20 times as strong as it is.
     """

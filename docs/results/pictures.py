@@ -1,11 +1,10 @@
-"""Take the pictures of the scan report and of the page: scan-report.png, service.png.
+"""Take screenshots of the scan report and of the web page: scan-report.png, service.png.
 
     trueshot stage --photos PHOTOS --native --megapixels 2 --procedural 1 --per-part 0 0 6 \\
         --in-turn --seed 5 --out STAGED
     python docs/results/pictures.py STAGED
 
-Only photographs of scenes that were made by rule are shown. It needs Chromium and, as the tests do,
-websockets.
+Only photographs of procedural scenes are shown. Needs Chromium and, like the tests, websockets.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ sys.path.insert(0, str(HERE.parent.parent / "tests"))
 from chromium import Page, chromium  # noqa: E402
 
 WIDTH, HEIGHT = 1280, 2480
-SHOWN = "laptop"  # the medium in the photograph that is shown
-LEFT_OUT = ["case", "request", "summary", "files"]  # sections of the report
+SHOWN = "laptop"  # the medium in the photograph shown
+LEFT_OUT = ["case", "request", "summary", "files"]  # sections of the report that are left out
 IDLE = "[...document.querySelectorAll('.side')].every(s => s.getAttribute('aria-busy') == 'false')"
 JUDGED = "document.querySelectorAll('.list .said:not(.pending)').length"
 
@@ -73,14 +72,14 @@ def service(page: Page, photograph: Path) -> None:
         page.wait("document.querySelectorAll('.curve .now').length == 2")
         page.run("scrollTo(0, 0)")
         (HERE / "service.png").write_bytes(page.picture())
-        page.command("Page.navigate", url="about:blank")  # nothing holds the service
+        page.command("Page.navigate", url="about:blank")  # close all connections to the service
     finally:
         server.terminate()
         server.wait()
 
 
 def opened(page: Page, address: str) -> None:
-    """Open a page of a service that may still be starting."""
+    """Open the page of a service that may still be starting."""
     while True:
         page.open(address)
         if page.run("document.getElementById('drop') !== null"):

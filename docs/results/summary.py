@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def results(folder: Path) -> Iterator[EvaluationResult]:
-    """What `reproduce` or `evaluate` wrote there: the plain detector's first."""
+    """Yield the results that `reproduce` or `evaluate` wrote there, the plain detector first."""
     if (folder / "results.json").is_file():
         for content in json.loads((folder / "results.json").read_text("utf-8"))["results"]:
             yield EvaluationResult.from_json(content)
@@ -61,7 +61,7 @@ def results(folder: Path) -> Iterator[EvaluationResult]:
 
 
 def noted(result: EvaluationResult, others: Sequence[EvaluationResult]) -> EvaluationResult:
-    """With a note where the same weights were judged at several sizes."""
+    """Add a note if the same weights were judged at several sizes."""
     sides = [one.side for one in others if one.bundle_sha256 == result.bundle_sha256]
     if len(sides) == 1:
         return result
@@ -70,7 +70,11 @@ def noted(result: EvaluationResult, others: Sequence[EvaluationResult]) -> Evalu
 
 
 def chosen(draws: int = 200_000) -> str:
-    """How sure the choice of `robust` among its like is, which was made on the test part."""
+    """Estimate how certain the choice of `robust` is, since it was made on the test part.
+
+    Accuracies are drawn from their posteriors, and the best spectral network is chosen again on as
+    many simulated crops.
+    """
     random = np.random.default_rng(0)
     folder = HERE / "robustness" / "64px-pgd"
     found = [load_result(folder / f"paper-{name}-64px.json") for name in SPECTRAL]
@@ -91,7 +95,7 @@ def chosen(draws: int = 200_000) -> str:
 
 
 def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
-    """The cells of one detector: what it does clean, and under each attack."""
+    """Yield the cells of one detector: its results without and under each attack."""
     yield from clean_cells(result)
     yield under(result, "fgsm")
     yield by_class(result, "fgsm", 1.0)
@@ -102,7 +106,7 @@ def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
 
 
 def clean_cells(result: EvaluationResult) -> Iterator[str]:
-    """Size, detector, how many crops, and how many of them it judges rightly without an attack."""
+    """Yield size, detector, number of crops, and the accuracy without an attack."""
     clean = result.single(CLEAN)
     low, high = clean.interval
     yield str(result.side)
@@ -113,14 +117,14 @@ def clean_cells(result: EvaluationResult) -> Iterator[str]:
 
 
 def row_of_all(result: EvaluationResult) -> Iterator[str]:
-    """The cells of one detector on all test crops, with one attack."""
+    """Yield the cells of one detector on all test crops, with one attack."""
     yield from clean_cells(result)
     yield f"{result.auc:.2f}"
     yield f"{under(result, 'fgsm').split()[0]} ({by_class(result, 'fgsm', 1.0)})"
 
 
 def under(result: EvaluationResult, attack: str) -> str:
-    """Per cent at each budget that was tried; which, where it was not all five."""
+    """Return the accuracy in per cent at each budget, and the budgets if they are not all five."""
     found = [one for one in result.singles() if one.attack == attack]
     cells = " / ".join(f"{100 * one.accuracy:.0f}" for one in found)
     budgets = " / ".join(f"{one.budget:g}" for one in found)
@@ -128,13 +132,13 @@ def under(result: EvaluationResult, attack: str) -> str:
 
 
 def by_class(result: EvaluationResult, attack: str, budget: float) -> str:
-    """Per cent of the originals, and of the recaptures."""
+    """Return the accuracy in per cent on originals and on recaptures."""
     shares = (result.single(attack, budget).of_class(label) for label in range(2))
     return " / ".join(f"{100 * share.share:.0f}" for share in shares if share)
 
 
 def worst(strong: EvaluationResult) -> str:
-    """Per cent that no attack breaks."""
+    """Return the percentage of crops that withstand every attack, at each budget."""
     cases = [case for case in strong.worst if case.threat == "linf" and case.budget]
     cells = " / ".join(f"{100 * case.accuracy:.0f}" for case in cases)
     budgets = " / ".join(f"{case.budget:g}" for case in cases)

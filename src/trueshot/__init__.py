@@ -1,12 +1,12 @@
-"""trueshot: tells true shots from recaptures, and goes on telling them apart under attack.
+"""trueshot: tells original photographs from recaptures, and keeps doing so under attack.
 
     import trueshot
 
     prediction = trueshot.load("accurate").predict("photo.jpg")
     print(prediction.verdict, prediction.likelihood_ratio)
 
-Public names are imported on first use, so that `import trueshot` stays light. Those that train,
-attack and evaluate need the extra `train`.
+Public names are imported on first use, which keeps `import trueshot` fast. Training, attacks and
+evaluation need the extra `train`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A detector as one file: weights, a graph that onnxruntime runs, and a card. Data, never code."""
+"""A detector in one file: weights, a graph for onnxruntime, and a card. Data only, no code."""
 
 from __future__ import annotations
 
@@ -34,29 +34,30 @@ if TYPE_CHECKING:
     from trueshot.detector import Detector
 
 _KEY = "trueshot"
-_GRAPH = "graph"  # name of the tensor of bytes that is the network as an ONNX graph
-_CONTEXT = "context"  # likewise of the network that sees whole photographs
+_GRAPH = "graph"  # name of the byte tensor that holds the network as an ONNX graph
+_CONTEXT = "context"  # the same for the network that sees whole photographs
 _MOST_HEADER = 16 * 2**20
 _MOST_SIDE = 1024
 _MOST_BYTES = 2**30
 _SUFFIX = ".onnx"
-_FILE_FORMATS = (1, 2)  # of ONNX files
+_FILE_FORMATS = (1, 2)  # readable formats of exported ONNX files
 
 BundlePath = str | os.PathLike[str]
-"""A file, or the name of a bundle that comes along."""
+"""A file, or the name of a shipped bundle."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bundle:
-    """All that a bundle holds, or an ONNX file that was made of one.
+    """The content of a bundle, or of an ONNX file that was exported from one.
 
     Args:
-        card: What it says of itself.
-        weights: By name, as the detector has them; none in an ONNX file.
-        graph: From crops to scores, without those weights; in an ONNX file whole. None if the
-            network has none, or the bundle is older than graphs are.
-        context: From whole photographs, made small, to logits: the context network of a card that
-            joins kinds of evidence, whole; else None.
+        card: Description of the detector.
+        weights: The detector's state by name; empty for an ONNX file.
+        graph: The network from crops to scores: without the weights for a bundle, with them for an
+            ONNX file. None if the network cannot be written as a graph, or the bundle predates
+            graphs.
+        context: The context network with its weights, from downsized whole photographs to logits,
+            if the card joins several kinds of evidence; else None.
     """
 
     card: Card
@@ -66,9 +67,9 @@ class Bundle:
 
 
 def save_bundle(path: BundlePath, detector: Detector, card: Card) -> None:
-    """Write weights, graph and card to one file, all or nothing; equal content gives equal bytes.
+    """Write weights, graph and card to one file, atomically; equal content gives equal bytes.
 
-    A network that cannot be written as a graph is saved without one: it is not for scans.
+    A network that cannot be written as a graph is saved without one; such a bundle cannot scan.
     """
     weights = {name: t.detach().cpu().numpy() for name, t in detector.state_dict().items()}
     try:
@@ -79,11 +80,11 @@ def save_bundle(path: BundlePath, detector: Detector, card: Card) -> None:
 
 
 def new_graph(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Message:
-    """The graph of a card's network, as `Bundle` holds it.
+    """Return the graph of a card's network, as `Bundle` holds it.
 
     Raises:
         TrueshotError: The network cannot be written as a graph, or does not fit these weights.
-        ValueError: The card does not say the size of a crop.
+        ValueError: The card does not give the crop size.
     """
     from trueshot.onnx import crop_graph
 
@@ -91,15 +92,17 @@ def new_graph(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Message:
 
 
 def with_graph(bundle: Bundle, name: object) -> Bundle:
-    """A bundle whose graph takes the crops that its card says; made, where torch is, if it must be.
+    """Return a bundle whose graph takes crops of the card's size, creating the graph if needed.
+
+    A new graph can only be made where PyTorch is installed.
 
     Args:
-        bundle: As it was read.
-        name: What errors name.
+        bundle: The bundle, as it was read.
+        name: Name for error messages.
 
     Raises:
-        BundleError: It has no such graph, and cannot get one.
-        ValueError: Its card does not say the size of a crop.
+        BundleError: The bundle has no such graph, and none can be made.
+        ValueError: The card does not give the crop size.
     """
     side = bundle.card.input_contract().side
     if bundle.graph is not None and side_of(bundle.graph) == side:
@@ -114,7 +117,7 @@ def with_graph(bundle: Bundle, name: object) -> Bundle:
 
 
 def write_bundle(path: BundlePath, bundle: Bundle) -> None:
-    """Write a bundle to one file, all or nothing; equal content gives equal bytes."""
+    """Write a bundle to one file, atomically; equal content gives equal bytes."""
     from safetensors.numpy import save
 
     tensors = {name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}
@@ -125,15 +128,15 @@ def write_bundle(path: BundlePath, bundle: Bundle) -> None:
         tensors[_CONTEXT] = np.frombuffer(write_graph(narrowed(bundle.context)), np.uint8)
     text = bundle.card.model_copy(update={"format": FORMAT}).model_dump_json()
     digest = _digest(text, save(tensors))
-    # One entry: the order of several would differ from one writing to the next.
+    # A single metadata entry, because the order of several would differ between writes.
     write_atomically(Path(path), save(tensors, metadata={_KEY: f"{digest} {text}"}))
 
 
 def upgrade_bundle(path: BundlePath, out: str | os.PathLike[str]) -> None:
-    """Write a bundle of any format as one of the present: with a graph, the rest as it is.
+    """Convert a bundle of any format to the current one: add a graph and keep the rest.
 
     Raises:
-        BundleError: It cannot be read, or its network cannot be written as a graph.
+        BundleError: The bundle cannot be read, or its network cannot be written as a graph.
     """
     try:
         write_bundle(out, with_graph(read_bundle(path), path))
@@ -142,16 +145,16 @@ def upgrade_bundle(path: BundlePath, out: str | os.PathLike[str]) -> None:
 
 
 def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
-    """Read a detector, to train, attack or look into it.
+    """Load a detector for training, attacks or inspection.
 
     Args:
-        path: A bundle, or the name of one that comes along.
+        path: A bundle, or the name of a shipped one.
 
     Returns:
-        The detector, in evaluation mode, on the CPU, and its card.
+        The detector, in evaluation mode on the CPU, and its card.
 
     Raises:
-        BundleError: The file is missing, truncated, damaged, changed after it was written, no
+        BundleError: The file is missing, truncated, damaged, modified after it was written, not a
             bundle, or of a later format; or PyTorch is not installed.
     """
     bundle = read_bundle(path)
@@ -167,14 +170,14 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
 
 
 def read_bundle(path: BundlePath) -> Bundle:
-    """Read what a bundle, or an ONNX file of ours, holds; without torch.
+    """Read a bundle, or an ONNX file exported by trueshot; does not need torch.
 
     Args:
-        path: The file, or the name of a bundle that comes along.
+        path: The file, or the name of a shipped bundle.
 
     Raises:
-        BundleError: The file is missing, truncated, damaged, changed after it was written, no
-            bundle, of a later format, or has in it what no detector needs.
+        BundleError: The file is missing, truncated, damaged, modified after it was written, not a
+            bundle, of a later format, or contains something that no detector needs.
     """
     data = _read(path)
     if is_onnx(path):
@@ -202,10 +205,10 @@ def read_bundle(path: BundlePath) -> Bundle:
 
 
 def _graph_in(tensors: dict[str, npt.NDArray[Any]], name: str) -> Message | None:
-    """Take a graph out of the tensors of a file.
+    """Remove the graph `name` from a file's tensors and return it; None if there is none.
 
     Raises:
-        ValueError: It is none, or has in it what no detector needs.
+        ValueError: The tensor is not a graph, or contains something that no detector needs.
     """
     written = tensors.pop(name, None)
     if written is None:
@@ -216,24 +219,24 @@ def _graph_in(tensors: dict[str, npt.NDArray[Any]], name: str) -> Message | None
 
 
 def read_card(path: BundlePath) -> Card:
-    """The card of a bundle or an ONNX file, if the rest of it can be read, too.
+    """Return the card of a bundle or an ONNX file, after reading all of the file.
 
     Raises:
-        BundleError: As `read_bundle`.
+        BundleError: As for `read_bundle`.
     """
     return read_bundle(path).card
 
 
 def is_onnx(path: BundlePath) -> bool:
-    """Whether a detector's file is to be read as ONNX: by its suffix."""
+    """Whether a detector's file is an ONNX file, judged by its suffix."""
     return Path(path).suffix.lower() == _SUFFIX
 
 
 def check_torch(path: object) -> None:
-    """Say what to install, if PyTorch is wanted and not there.
+    """Check that PyTorch is installed.
 
     Raises:
-        BundleError: It is not.
+        BundleError: It is not; the message says what to install.
     """
     if not is_torch_there():
         raise BundleError(f"{path}: this needs PyTorch: pip install 'trueshot[train]'")
@@ -248,12 +251,12 @@ def is_torch_there() -> bool:
 
 
 def bundle_sha256(path: BundlePath) -> str:
-    """SHA-256 of the file, 64 hexadecimal digits: what names a detector in results."""
+    """Return the SHA-256 of the file in hexadecimal, which identifies a detector in results."""
     return hashlib.sha256(_read(path)).hexdigest()
 
 
 def is_finite(detector: Detector) -> bool:
-    """Whether all its weights and batch statistics are numbers."""
+    """Whether all weights and batch statistics are finite."""
     import torch
 
     return all(bool(torch.isfinite(value).all()) for value in detector.state_dict().values())
@@ -262,7 +265,7 @@ def is_finite(detector: Detector) -> bool:
 def read_safetensors(
     path: BundlePath,
 ) -> tuple[dict[str, Tensor], Mapping[str, str]]:
-    """Tensors and header of a safetensors file.
+    """Read the tensors and the metadata of a safetensors file.
 
     Raises:
         BundleError: The file is missing or damaged.
@@ -287,12 +290,12 @@ def read_safetensors(
 
 
 def _read(path: BundlePath) -> bytes:
-    """A file whole, if it is one and no larger than a detector could be."""
+    """Read a whole file, if it is a regular file no larger than a detector can be."""
     try:
         return read_file(located(path), _MOST_BYTES)
     except FileNotFoundError:
         raise BundleError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
         raise BundleError(f"{path}: cannot be read: {reason}") from error
 
@@ -316,7 +319,7 @@ def _checked_card(path: BundlePath, data: bytes) -> Card:
 
 
 def _onnx(path: BundlePath, data: bytes) -> tuple[Card, Message]:
-    """Card and graph of an ONNX file of ours."""
+    """Read the card and the graph of an ONNX file exported by trueshot."""
     try:
         graph = read_graph(data)
     except (ValueError, RecursionError) as error:
@@ -340,17 +343,17 @@ def _onnx(path: BundlePath, data: bytes) -> tuple[Card, Message]:
 
 
 def _detector(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Detector:
-    """A detector with these weights, in evaluation mode.
+    """Build a detector with these weights, in evaluation mode.
 
     Raises:
         RecipeError: The network is not known.
-        ValueError: They are of another network.
+        ValueError: The weights belong to another network.
     """
     import torch
 
     from trueshot.networks.sizes import sketch
 
-    # Shapes first: a card may claim more than the memory holds.
+    # Compare shapes first: the card may describe a network that does not fit into memory.
     wanted = {
         name: (t.shape, t.dtype)
         for name, t in sketch(card.new_detector, _tried_side(card)).state_dict().items()
@@ -364,7 +367,7 @@ def _detector(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Detector:
 
 
 def _tried_side(card: Card) -> int | None:
-    """The side of the crops on which a network is sketched; None for one of the user's own."""
+    """Return the crop side for sketching the network; None for a network of the user's own."""
     if "sha256" in card.network:
         return None
     side = card.side if card.contract is None else card.contract.side
@@ -386,7 +389,7 @@ def _header(data: bytes) -> dict[str, Any]:
 
 
 def _check_places(header: dict[str, Any], data: bytes) -> None:
-    """Raise ValueError unless the tensors lie one after another and fill the file."""
+    """Raise ValueError unless the tensors follow one another without gaps and fill the file."""
     place = 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
@@ -399,15 +402,15 @@ def _check_places(header: dict[str, Any], data: bytes) -> None:
 
 
 def _divided(text: str) -> tuple[str, str]:
-    """Digest and card; format 1 had no digest."""
+    """Split the metadata entry into digest and card; format 1 has no digest."""
     return ("", text) if text.startswith("{") else (text[:64], text[65:])
 
 
 def _digest(card: str, data: bytes) -> str:
-    """SHA-256 over the card, the names, kinds and places of the tensors, and their bytes.
+    """Compute the SHA-256 of the card, the tensors' names, types and offsets, and their bytes.
 
-    It finds damage and careless changes. Whoever changes a bundle on purpose can write a new
-    digest too: `bundle_sha256` of a file that is known to be good tells them apart.
+    It detects damage and careless changes. Anyone who changes a bundle on purpose can write a new
+    digest too; compare `bundle_sha256` with that of a trusted copy to detect this.
     """
     header = _header(data)
     header.pop("__metadata__", None)

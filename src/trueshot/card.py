@@ -1,4 +1,4 @@
-"""What a bundle says of its detector: how to use it, what its scores mean, how well it does."""
+"""The card of a bundle: how to use its detector, what its scores mean, and how well it performs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 FORMAT = 3
 READABLE = (1, 2, 3)
-"""1 had no contract, calibration, decision, domain and measurements; 2 had no graph,
-and no task but recapture."""
+"""Format 1 had no contract, calibration, decision, domain or measurements. Format 2 had no graph,
+and no task but recapture.
+"""
 
-_TRIMMED = 0.2  # as in `CropAggregator`
-MOST_RATIOS = 100  # of a class, in a card
+_TRIMMED = 0.2  # same value as in `CropAggregator`
+MOST_RATIOS = 100  # per class, in a card
 
 
 Share = Field(ge=0, le=1)
@@ -39,10 +40,11 @@ class InputContract(_Part):
 
     Args:
         side: Height and width of a crop, at native resolution.
-        crops: At most so many of a photograph.
-        aggregation: How the scores of crops become the photograph's, as in `CropAggregator`.
-        places: `textured`: crops lie where there is something to see; `grid`: at places that the
-            size of the photograph decides, flat ones among them, so that no change moves them.
+        crops: Maximum number of crops per photograph.
+        aggregation: How the scores of the crops are combined, as in `CropAggregator`.
+        places: `textured` places the crops where the photograph has texture; `grid` derives their
+            places from the photograph's size alone and includes flat ones, so that no change to the
+            pixels moves them.
     """
 
     side: int = Field(ge=16, le=1024)
@@ -51,7 +53,7 @@ class InputContract(_Part):
     places: Literal["textured", "grid"] = "textured"
 
     def aggregate(self, scores: NDArray[np.float64]) -> float:
-        """Scores of crops, shape (n,), n ≥ 1, made one, as `CropAggregator` does with logits."""
+        """Combine scores of crops, shape (n,), n ≥ 1, as `CropAggregator` does with logits."""
         ranked = np.sort(scores)
         count = len(ranked)
         if self.aggregation == "mean":
@@ -63,7 +65,7 @@ class InputContract(_Part):
 
 
 class Rate(_Part):
-    """A share with its interval, both in [0, 1], and what it was counted on."""
+    """A share and its interval, all in [0, 1], and the counts behind it."""
 
     value: float = Share
     low: float = Share
@@ -79,12 +81,12 @@ class Rate(_Part):
 
 
 class Likeliest(_Part):
-    """How the likeliest of several classes is named, or none of them.
+    """How the likeliest of several classes is chosen, or none of them.
 
     Args:
-        temperature: By which logits are divided before a softmax makes them probabilities.
-        least: Probability from which on the likeliest class is named.
-        rejected: Share of photographs of these classes for which none was to be named.
+        temperature: Divisor of the logits before the softmax.
+        least: Probability from which the likeliest class is named.
+        rejected: Target share of photographs of these classes for which no class is named.
     """
 
     temperature: FiniteFloat = Field(gt=0)
@@ -93,11 +95,11 @@ class Likeliest(_Part):
 
 
 class RatioSample(_Part):
-    """Log10 likelihood ratios of both classes, rising; of many photographs a hundred quantiles.
+    """Log10 likelihood ratios of both classes, ascending; at most a hundred quantiles each.
 
     Args:
-        originals: Of class 0.
-        recaptured: Of any other.
+        originals: Ratios of photographs of class 0.
+        recaptured: Ratios of photographs of any other class.
     """
 
     originals: tuple[FiniteFloat, ...] = Field(min_length=1, max_length=MOST_RATIOS)
@@ -105,7 +107,7 @@ class RatioSample(_Part):
 
     @classmethod
     def of(cls, log10_lrs: NDArray[np.float64], labels: NDArray[np.int64]) -> RatioSample:
-        """Those of photographs, shape (n,), as a card holds them; labels are 0 or not."""
+        """Build the sample from ratios and labels, both of shape (n,); labels are 0 or not 0."""
         sides = (log10_lrs[labels == 0], log10_lrs[labels != 0])
         originals, recaptured = (tuple(_thinned(side).round(3).tolist()) for side in sides)
         return cls(originals=originals, recaptured=recaptured)
@@ -118,32 +120,33 @@ def _thinned(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 class Measurement(_Part):
-    """What a detector did on one set of photographs.
+    """Results of a detector on one set of photographs.
 
-    Error rates are in the terms of ISO/IEC 30107-3, a recapture being the attack presentation.
+    Error rates are named as in ISO/IEC 30107-3, with recaptures as the attack presentations.
 
     Args:
-        kind: `clean`: photographs as those it was calibrated for; `attacked`: under adversarial
-            noise; `everyday`: changed as messengers and editors do; `real`: photographs from
-            the world, none of which it was trained or calibrated on.
-        name: What was judged, such as "PGD, ε = 2" or "phone1".
-        apcer: Recaptures called original, of the kind of which most are, as the standard has it;
-            of all of them where kinds are not known.
-        apcer_by_kind: The same per kind of recapture, such as screen and print; of the 20 worst.
+        kind: `clean`: photographs like those used for calibration; `attacked`: with adversarial
+            noise; `everyday`: changed as messengers and editors do; `real`: photographs from the
+            world, none of which were used for training or calibration.
+        name: The photographs or the attack, such as "PGD, ε = 2" or "phone1".
+        apcer: Recaptures called original, for the kind of recapture where this share is highest, as
+            the standard requires; for all recaptures if their kinds are unknown.
+        apcer_by_kind: The same per kind of recapture, such as screen and print; the 20 highest.
         bpcer: Originals called recaptured.
-        undecided_originals: Originals on which no verdict was given.
-        undecided_recaptures: Recaptures on which no verdict was given.
-        equal_error_rate: Where both errors are equally frequent, over all thresholds.
-        right: Of a task that the likeliest class decides: photographs whose class was named.
-        of_none: Likewise, photographs for which no class was named.
-        auc: Area under the ROC curve; `count` and `total` are photographs of class 1 and of all.
-        cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 is no information.
-        cllr_min: The same, were they calibrated perfectly.
-        ratios: The ratios themselves, thinned out.
-        photographs: How many.
-        sources: Of how many sources they come.
-        command: What was run to measure it.
-        note: What else must be known to read it.
+        undecided_originals: Originals that got no verdict.
+        undecided_recaptures: Recaptures that got no verdict.
+        equal_error_rate: Error rate at the threshold where both errors are equally frequent.
+        right: For a task decided by the likeliest class: photographs whose class was named.
+        of_none: For such a task: photographs for which no class was named.
+        auc: Area under the ROC curve; `count` is the number of photographs of class 1, `total` that
+            of all.
+        cllr: Cost of the likelihood ratios in bits; 0 is perfect, 1 carries no information.
+        cllr_min: The cost after an ideal calibration.
+        ratios: The likelihood ratios, thinned out.
+        photographs: Number of photographs.
+        sources: Number of sources they come from.
+        command: The command that measured it.
+        note: Remarks that are needed to interpret it.
     """
 
     kind: Literal["clean", "attacked", "everyday", "real"]
@@ -167,18 +170,18 @@ class Measurement(_Part):
 
 
 KINDS = ("texture", "lattice", "context")
-"""Of evidence, see `inference.evidence`."""
+"""The kinds of evidence; see `inference.evidence`."""
 
 
 class EvidenceModel(_Part):
-    """How kinds of evidence about a photograph are made one score.
+    """How several kinds of evidence about a photograph are combined into one score.
 
     Args:
-        media: Classes of the context network: untouched first, then kinds of media.
-        heads: From the features of a kind of evidence (texture, lattice, context) to what it says,
-            on one scale for all; none as long as nothing is joined.
-        joint: From what all kinds say to the score of the photograph; None likewise.
-        pieces: Heads that take the place of others where a picture is a piece of a photograph.
+        media: Classes of the context network: untouched first, then the kinds of media.
+        heads: One linear model per kind of evidence (texture, lattice, context), from its features
+            to a value on a common scale; empty until the kinds are joined.
+        joint: Linear model from these values to the photograph's score; None until then.
+        pieces: Heads that replace those in `heads` if the picture is only a piece of a photograph.
     """
 
     media: tuple[str, ...] = Field(min_length=2, max_length=100)
@@ -201,12 +204,12 @@ class DataFacts(_Part):
     """A set of photographs.
 
     Args:
-        name: What it is, in a few words.
-        fingerprint: Hash over the hashes of its files and their labels.
-        originals: Photographs of class 0.
-        recaptured: Photographs of class 1.
-        sources: Of how many sources they come.
-        note: What was left out, and what lay beside them.
+        name: A short description.
+        fingerprint: Hash of the hashes of its files and their labels.
+        originals: Number of photographs of class 0.
+        recaptured: Number of photographs of class 1.
+        sources: Number of sources they come from.
+        note: Which photographs were left out, or lay outside the set.
     """
 
     name: str = Field(max_length=200)
@@ -218,7 +221,7 @@ class DataFacts(_Part):
 
 
 class Card(_Part):
-    """What a bundle says of itself.
+    """The description of a detector in its bundle.
 
     Args:
         format: Version of this layout.
@@ -226,26 +229,27 @@ class Card(_Part):
         offset: See `Detector`.
         scale: See `Detector`.
         classes: Names of the classes in the order of the logits.
-        task_name: Name of the task that it was trained for.
-        decision_rule: As of `Task`.
-        wording: Words of its verdicts, if they are not those made of the names of its classes.
-        side: Height and width of the crops that it was trained on.
-        recipe: The settings of the training run.
-        data: Fingerprint of the data set that it was trained on.
-        start: Hash of the bundle whose weights the training began with, if it was one.
-        versions: Libraries that it was trained with.
+        task_name: Name of the task that the detector was trained for.
+        decision_rule: As in `Task`.
+        wording: Words for verdicts; None derives them from the names of the classes.
+        side: Height and width of the crops used in training.
+        recipe: Settings of the training run.
+        data: Fingerprint of the training data.
+        start: Hash of the bundle whose weights training started from, if any.
+        versions: Versions of the libraries used in training.
         title: The detector's name, for people.
-        task: What it decides, in a sentence.
-        licence: Of the weights.
-        contract: How photographs are judged; None for a detector as training leaves it.
-        evidence: What else a photograph is judged by, beside the scores of its crops.
+        task: What the detector decides, in one sentence.
+        licence: Licence of the weights.
+        contract: How photographs are judged; None for a detector straight after training.
+        evidence: How other kinds of evidence are joined with the crops' scores; None if they are
+            not.
         calibration: From scores to likelihood ratios.
         decision: From scores to verdicts.
-        likeliest: From logits to a class, for a task that the likeliest decides.
-        domain: What was calibrated for; whatever lies outside is undecided.
-        calibrated_on: The photographs of calibration, decision and domain.
+        likeliest: From logits to a class, for a task decided by the likeliest class.
+        domain: What the calibration covers; photographs outside it are undecided.
+        calibrated_on: The photographs used for calibration, decision and domain.
         measured: Error rates.
-        limits: What it cannot do, a sentence each.
+        limits: What the detector cannot do, one sentence each.
     """
 
     format: int = FORMAT
@@ -276,12 +280,12 @@ class Card(_Part):
 
     @model_validator(mode="after")
     def _of_a_task(self) -> Card:
-        _ = self.decides  # a ValueError where there is no such task
+        _ = self.decides  # raises ValueError if the task is not valid
         return self
 
     @cached_property
     def decides(self) -> Task:
-        """The task, without what makes its examples."""
+        """The task, without the function that makes its examples."""
         return Task(
             name=self.task_name,
             classes=self.classes,
@@ -291,12 +295,12 @@ class Card(_Part):
 
     @property
     def words(self) -> Wording:
-        """The words of its verdicts."""
+        """The words for its verdicts."""
         return self.decides.words
 
     @classmethod
     def of_task(cls, task: Task, **more: Any) -> Card:
-        """A card for detectors of a task."""
+        """Return a card for detectors of a task."""
         return cls(
             classes=task.classes,
             task_name=task.name,
@@ -306,41 +310,41 @@ class Card(_Part):
         )
 
     def new_detector(self) -> Detector:
-        """A detector of this architecture with fresh weights.
+        """Build a detector of this architecture with fresh weights.
 
         Raises:
-            RecipeError: The network is not known here, or does not take these arguments.
+            RecipeError: The network is not known here, or does not accept these arguments.
         """
-        from trueshot.detector import Detector  # a card is read without torch
+        from trueshot.detector import Detector  # reading a card must not need torch
         from trueshot.networks import build_network
 
         network = build_network({**self.network, "classes": len(self.classes)})
         return Detector(network, offset=self.offset, scale=self.scale, classes=self.classes)
 
     def verdict(self, score: float) -> str:
-        """What a score means; without thresholds its sign decides."""
+        """Return the verdict on a score; without thresholds, its sign decides."""
         if self.decision is not None:
             return self.decision.verdict(score, self.words)
         return self.words.verdicts[score > 0]
 
     def log10_lr(self, score: float) -> float | None:
-        """The bounded log10 likelihood ratio of a score; None without calibration."""
+        """Return the bounded log10 likelihood ratio of a score; None without calibration."""
         if self.calibration is None:
             return None
         return float(self.calibration.log10_lr(np.array([score]))[0])
 
     def log10_lr_interval(self, score: float) -> tuple[float, float] | None:
-        """Ends of the 95 % interval of that ratio; None where the calibration knows none."""
+        """Return the 95 % interval of that ratio; None if the calibration has no intervals."""
         if self.calibration is None:
             return None
         ends = self.calibration.log10_interval(np.array([score]))
         return None if ends is None else (float(ends[0][0]), float(ends[1][0]))
 
     def input_contract(self) -> InputContract:
-        """How photographs are judged: as the card says, else all that follows from its crops.
+        """Return how photographs are judged: the card's contract, or a default for its crop size.
 
         Raises:
-            ValueError: The card does not even say the size of a crop.
+            ValueError: The card does not even give the crop size.
         """
         if self.contract is not None:
             return self.contract

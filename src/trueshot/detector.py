@@ -1,4 +1,4 @@
-"""Detector: levels in, logits out."""
+"""The detector: pixel levels in, logits out."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from trueshot.tasks.recapture import RECAPTURE
 
 @final
 class Detector(nn.Module):
-    """A network together with its input contract.
+    """A network together with its input normalisation.
 
-    Everything outside works in levels; the normalisation `(levels - offset) / scale` is done in
-    here and nowhere else. Nothing is resized or cropped.
+    Code outside works in levels, 0 to 255; the normalisation `(levels - offset) / scale` happens
+    only here. Nothing is resized or cropped.
 
     Args:
-        network: Takes normalised images (n, 3, h, w), returns logits (n, classes).
+        network: Takes normalised images (n, 3, h, w) and returns logits (n, classes).
         offset: Level that becomes 0.
-        scale: Levels that become 1; the LCNN takes levels as they are, as its paper does.
+        scale: Number of levels that become 1; the LCNN takes raw levels, as in its paper.
         classes: Names of the classes in the order of the logits; 0 is the untouched image.
 
     Raises:
-        ValueError: `scale` is not positive, or fewer than two classes.
+        ValueError: `scale` is not positive, or there are fewer than two classes.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Detector(nn.Module):
         self.classes = tuple(classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Judge images.
+        """Compute the logits of images.
 
         Args:
             images: Levels in [0, 255], float, shape (n, 3, h, w).
@@ -59,13 +59,13 @@ class Detector(nn.Module):
             Logits, shape (n, classes).
 
         Raises:
-            ValueError: Not float, or not of that shape.
+            ValueError: The images are not float, or not of that shape.
         """
         logits: Tensor = self.network(self._normalised(images))
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and where they come from, as far as the network tells; see `forward`."""
+        """Compute logits and, where the network supports it, what they come from; see `forward`."""
         normalised = self._normalised(images)
         if isinstance(self.network, Network):
             return self.network.explained(normalised)
@@ -82,21 +82,24 @@ class Detector(nn.Module):
         return images
 
     def folded(self) -> Detector:
-        """The same detector in fewer steps, while it is in evaluation mode: see `folded`."""
+        """Return an equivalent detector with fewer steps for evaluation; see `folding.folded`."""
         return folded(self)
 
     @torch.no_grad()
     def probabilities(self, images: Tensor) -> Tensor:
-        """Softmax of the logits in evaluation mode, shape (n, classes); the mode is restored."""
+        """Compute the softmax of the logits in evaluation mode, shape (n, classes).
+
+        The previous mode is restored.
+        """
         with evaluating(self):
             logits: Tensor = self(images)
             return logits.double().softmax(1)
 
 
 def scores_of(logits: Tensor) -> Tensor:
-    """Logits (n, classes, …) as scores (n, …): log odds that an image is not of class 0.
+    """Convert logits (n, classes, …) to scores (n, …): log odds that an image is not of class 0.
 
-    With two classes that is the logit of class 1 minus that of class 0.
+    With two classes, the score is the logit of class 1 minus that of class 0.
     """
     others = logits[:, 1] if logits.shape[1] == 2 else logits[:, 1:].logsumexp(1)
     return others - logits[:, 0]
@@ -104,7 +107,7 @@ def scores_of(logits: Tensor) -> Tensor:
 
 @contextmanager
 def evaluating(detector: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; the mode of every module as it was afterwards."""
+    """Switch to evaluation mode in the `with` block, then restore the mode of every module."""
     modes = [(module, module.training) for module in detector.modules()]
     detector.eval()
     try:

@@ -1,18 +1,18 @@
-"""What can go wrong, by name. Every message says which file, what was wrong, and what to do."""
+"""Exceptions. Every message names the file, what is wrong with it, and what to do."""
 
 from __future__ import annotations
 
 
 class TrueshotError(Exception):
-    """Any error that a user can act on; the command line prints it without a traceback."""
+    """An error that a user can act on; the command line prints it without a traceback."""
 
 
 class ImageFileError(TrueshotError):
-    """An image file that cannot be judged; `path` names it.
+    """An image file that cannot be judged.
 
     Args:
         path: The file, as the caller gave it.
-        reason: What is wrong with it and what to do, one sentence.
+        reason: What is wrong with it and what to do, in one sentence.
     """
 
     def __init__(self, path: object, reason: str) -> None:
@@ -21,19 +21,19 @@ class ImageFileError(TrueshotError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type[ImageFileError], tuple[str, str]]:
-        return type(self), (self.path, self.reason)  # so that it comes whole out of a process
+        return type(self), (self.path, self.reason)  # so that it can be pickled between processes
 
 
 class NotAnImageError(ImageFileError):
-    """The bytes are of no image format that is read here."""
+    """The file is not in an image format that trueshot reads."""
 
 
 class EmptyFileError(ImageFileError):
-    """The file holds no bytes."""
+    """The file is empty."""
 
 
 class TruncatedImageError(ImageFileError):
-    """The file begins as an image and does not end as one, or its data is damaged."""
+    """The file starts as an image but is cut off, or its data is damaged."""
 
 
 class ImageTooLargeError(ImageFileError):
@@ -41,40 +41,40 @@ class ImageTooLargeError(ImageFileError):
 
 
 class DatasetError(TrueshotError):
-    """A data set, or the photographs for one, that cannot be used as asked."""
+    """A data set, or the photographs for one, cannot be used as requested."""
 
 
 class LeakError(DatasetError):
-    """A photograph, or a source, stands in more than one part of a split."""
+    """A photograph or a source appears in more than one part of a split."""
 
 
 class SimulationError(TrueshotError):
-    """A simulation that cannot be made as asked."""
+    """A simulation cannot be made as requested."""
 
 
 class PluginError(TrueshotError):
-    """A file of the user's own code that is missing, fails, or does not define what it should."""
+    """A file with the user's own code is missing, fails, or does not define the requested name."""
 
 
 class TaskError(TrueshotError, ValueError):
-    """A task that is not known, or does not say what it decides."""
+    """A task is unknown, or its definition is not valid."""
 
 
 class RecipeError(TrueshotError):
-    """A recipe that does not say a training run; the message names the setting."""
+    """A recipe does not describe a valid training run; the message names the setting."""
 
 
 class BundleError(TrueshotError):
-    """A file that is no detector of ours, or a damaged one."""
+    """A file is not a trueshot detector, or is damaged."""
 
 
 class CalibrationError(TrueshotError):
-    """Scores that a calibration or a threshold cannot be made from as asked."""
+    """A calibration or threshold cannot be fitted to these scores as requested."""
 
 
 class RunError(TrueshotError):
-    """A run folder that cannot be continued as asked."""
+    """A run folder cannot be continued as requested."""
 
 
 class BrokenPromiseError(TrueshotError):
-    """An attack that left its budget, the levels 0 to 255, or numbers altogether."""
+    """An attack returned images that exceed its budget, leave [0, 255], or are not finite."""

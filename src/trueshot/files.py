@@ -1,4 +1,4 @@
-"""Writing that survives interruption, and journals that survive a cut line."""
+"""Atomic writing, journals that survive a crash, and safe reading and display of foreign data."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from typing import Any, NamedTuple, Self
 
 from trueshot.errors import RunError, TrueshotError
 
-_DEEPEST_YAML = 50  # levels
-_JOINERS = "\u200c\u200d"  # invisible, and part of how some languages are written
+_DEEPEST_YAML = 50  # nesting levels
+_JOINERS = "\u200c\u200d"  # zero-width joiners: invisible, but used to spell some languages
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
 
 def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
-    """Read a file whole, if it is one: a pipe or a device may have no end, or never begin.
+    """Read a whole regular file; pipes and devices are refused, since reading them may never end.
 
     Raises:
-        OSError: It is missing, no regular file, or has more than `most` bytes.
+        OSError: The file is missing, not a regular file, or larger than `most` bytes.
     """
     with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -40,21 +40,21 @@ def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
 
 
 def read_text(path: str | os.PathLike[str], most: int = 2**26) -> str:
-    """Read a file of UTF-8 text as `read_file` does.
+    """Read a UTF-8 text file as `read_file` does.
 
     Raises:
         OSError: As for `read_file`.
-        UnicodeDecodeError: It is not in UTF-8.
+        UnicodeDecodeError: The file is not UTF-8.
     """
     return read_file(path, most).decode("utf-8")
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Plain data from JSON of a stranger.
+    """Parse JSON from an untrusted source.
 
     Raises:
-        ValueError: It is no JSON, or has a key twice, which readers take in different ways.
-        RecursionError: It is nested too deeply.
+        ValueError: The text is not JSON, or repeats a key, which parsers handle differently.
+        RecursionError: The JSON is nested too deeply.
     """
     return json.loads(text, object_pairs_hook=_without_repeats)
 
@@ -68,21 +68,21 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-# Clocks of file systems tick as seldom as every two seconds (FAT), and two changes within one tick
-# leave one time: what was changed so shortly before it was seen may have been changed again.
+# File system clocks can be as coarse as two seconds (FAT), and two changes within one tick get the
+# same time: a file changed so shortly before it was checked may have changed again unnoticed.
 _TICK_NS = 2 * 10**9
-_MOST_NUMBER = 2**63 - 1  # that SQLite holds
+_MOST_NUMBER = 2**63 - 1  # largest integer that SQLite stores
 
 
 class FileState(NamedTuple):
-    """By what a file is known to be as it was, without reading it.
+    """Metadata that shows whether a file has changed, without reading it.
 
     Args:
-        size: In bytes.
-        mtime_ns: When its content was last changed, as it says.
-        ctime_ns: When anything of it was, as the system says.
-        inode: Its number on its disk.
-        seen_ns: When it was found so.
+        size: Size in bytes.
+        mtime_ns: Modification time of the content, which programs can set.
+        ctime_ns: Change time of content or metadata, which the system sets.
+        inode: Inode number.
+        seen_ns: When this state was read.
     """
 
     size: int
@@ -93,20 +93,20 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
-        """The state that the system tells of now."""
+        """Build the state from a stat result read just now."""
         times = (status.st_mtime_ns, status.st_ctime_ns)
         return cls(status.st_size, *times, status.st_ino & _MOST_NUMBER, time.time_ns())
 
     def is_surely(self, now: FileState) -> bool:
-        """Whether a file that was in this state and is in that one has not been changed between.
+        """Whether the file has certainly not changed between this state and `now`.
 
-        Not sure means that its hash has to decide.
+        If False, its hash has to decide.
         """
         return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str | None:
-    """SHA-256 of a regular file; None of what is none, or cannot be read."""
+    """Return the SHA-256 of a regular file; None if it is not one, or cannot be read."""
     try:
         with io.FileIO(path, opener=_open_without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -116,12 +116,12 @@ def file_sha256(path: str | os.PathLike[str]) -> str | None:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    # Opened in the ordinary way, a FIFO waits for a writer that may never come.
+    # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file so that its name holds, at any moment, the old content or all of the new."""
+    """Write a file such that its path holds, at any moment, the old content or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
@@ -139,20 +139,20 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 
 def check_destinations(*paths: Path | None) -> None:
-    """See to it, before hours of work, that files can be written where they are wanted.
+    """Check, before hours of work, that the output files can be written.
 
-    Folders on the way are made.
+    Missing parent folders are created.
 
     Args:
         paths: The files; None for one that is not wanted.
 
     Raises:
-        RunError: One of them is a folder, or the folder that it is to lie in cannot be made or
-            written; or two of them are the same file.
+        RunError: A path is a folder, its parent folder cannot be created or written to, or two
+            paths are the same file.
     """
     met: dict[str, Path] = {}
     for path in filter(None, paths):
-        if os.path.isdir(path):  # noqa: PTH112 - which does not raise
+        if os.path.isdir(path):  # noqa: PTH112 - os.path.isdir does not raise
             raise RunError(f"{path}: is a folder; give the name of a file")
         other = met.setdefault(os.path.realpath(path), path)
         if other is not path:
@@ -172,12 +172,12 @@ def _try_to_write(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON that people can read, all or nothing."""
+    """Write indented JSON, atomically."""
     write_atomically(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Records of a JSONL journal; what follows the first cut or damaged line is left out."""
+    """Read the records of a JSONL journal, up to the first incomplete or damaged line."""
     records: list[dict[str, Any]] = []
     if not path.is_file():
         return records
@@ -193,22 +193,23 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    """Replace a journal by these records, all or nothing."""
+    """Replace a journal by these records, atomically."""
     write_atomically(path, "".join(_line(record) for record in records))
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Add one record to a journal; a crash leaves at most one cut line, which readers leave out."""
+    """Append one record to a journal; a crash leaves at most one partial line, which is skipped."""
     with path.open("a", encoding="utf-8") as file:
         file.write(_line(record))
 
 
 def parse_yaml(text: str, most: int = 100_000) -> Any:
-    """Plain data from YAML that people write by hand.
+    """Parse YAML that people write by hand.
 
     Raises:
-        ValueError: It is no YAML, longer than `most` characters, nested deeper than people write,
-            which takes hours to read, or holds an alias, by which a few lines become megabytes.
+        ValueError: The text is not YAML, is longer than `most` characters, contains an alias, which
+            can expand a few lines to megabytes, or is nested so deeply that parsing could take
+            hours.
     """
     import yaml
 
@@ -229,17 +230,17 @@ def parse_yaml(text: str, most: int = 100_000) -> Any:
 
 
 class Journal:
-    """Finished work in a file, so that a run that was stopped at any moment goes on.
+    """A journal of finished work, so that an interrupted run can continue.
 
-    A key line says what the records after it belong to; a run with another key adds its own key
-    line, and takes nothing from the records of the others.
+    A key line says what the records after it belong to. A run with another key appends its own key
+    line and ignores the records of other keys.
 
     Args:
-        path: The file; None keeps nothing.
-        key: All that the records depend on, as JSON holds it.
+        path: The file; None keeps the records in memory only.
+        key: Everything that the records depend on, as JSON values.
 
     Attributes:
-        records: Those of this key, in the order in which they were added.
+        records: Records of this key, in the order they were added.
     """
 
     def __init__(self, path: Path | None = None, key: Any = None) -> None:
@@ -249,7 +250,7 @@ class Journal:
         self._is_open = False
         if path is not None and path.is_file():
             lines = read_lines(path)
-            write_lines(path, lines)  # without a line that a crash has cut
+            write_lines(path, lines)  # drops a line that a crash cut off
             for line in lines:
                 if line.keys() == {"key"}:
                     self._is_open = line["key"] == self.key
@@ -257,7 +258,7 @@ class Journal:
                     self.records.append(line)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add a record, which holds more than a key."""
+        """Append a record; it must hold more than a key."""
         self.records.append(record)
         if self.path is None:
             return
@@ -269,7 +270,7 @@ class Journal:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what writers that were killed in this folder, not below it, left half written."""
+    """Delete partial files left in this folder, not below it, by writers that were killed."""
     for path in folder.glob(".*.part"):
         path.unlink(missing_ok=True)
 
@@ -279,16 +280,15 @@ def _line(record: dict[str, Any]) -> str:
 
 
 def utf8_safe(text: str) -> str:
-    """A file name as text: bytes in it that are no UTF-8 are written as escapes."""
+    """Return a file name as text, with bytes that are not UTF-8 escaped."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def sanitize(text: str, most: int = 10_000) -> str:
-    """A text from a stranger, on one line, with nothing in it that hides or turns other text.
+    """Make untrusted text safe to show on one line, so that nothing hides or reorders other text.
 
-    Control characters, line breaks, terminal escapes, marks that turn the direction of writing and
-    bytes that are no UTF-8 are written as escapes; of what is longer than `most` (by default, than
-    any path), the middle is left out.
+    Control characters, line breaks, terminal escapes, bidirectional marks and bytes that are not
+    UTF-8 are escaped. Text longer than `most` (by default longer than any path) loses its middle.
     """
     if len(text) > most:
         half = (most - 3) // 2
@@ -297,11 +297,11 @@ def sanitize(text: str, most: int = 10_000) -> str:
 
 
 def sanitize_unique(name: str, most: int = 10_000) -> str:
-    r"""A name from a stranger, as `plain` shows it, and such that no other name is shown alike.
+    r"""Return an untrusted name as `sanitize` shows it, but distinct from every other name.
 
-    A file may really be called `a\x1b.jpg`, with a backslash. So where something is escaped, or
-    could be taken for an escape, backslashes are escaped too. `plain` leaves the result as it is;
-    names longer than `most` lose their middle, and may be shown alike.
+    A file may really be called `a\x1b.jpg`, with a backslash. So if anything is escaped, or looks
+    like an escape, backslashes are escaped too. `sanitize` leaves the result unchanged. Names
+    longer than `most` lose their middle and may then look alike.
     """
     if sanitize(name, most) == name and not _ESCAPE.search(name):
         return name
@@ -316,10 +316,10 @@ def _escaped(character: str) -> str:
 
 @contextlib.contextmanager
 def claim(folder: Path) -> Iterator[None]:
-    """Hold a folder against a second run; a run that is killed holds it no longer.
+    """Lock a folder against a second run; the lock ends with the process, even if it is killed.
 
     Raises:
-        RunError: Another run is at work in it.
+        RunError: Another run is working in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:
@@ -328,7 +328,7 @@ def claim(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise RunError(f"{folder}: another run is at work here; wait for it") from error
         except OSError:
-            pass  # a file system without locks
+            pass  # the file system has no locks
         yield
 
 
@@ -339,14 +339,14 @@ def hold(
     error: type[TrueshotError],
     ours: tuple[str, ...] = (".lock",),
 ) -> None:
-    """Say in a file what its folder is made of, or refuse a folder that is made of something else.
+    """Record in `file` what its folder is made of, or refuse a folder made of something else.
 
     Args:
-        file: Says it, as JSON; the folder may be missing.
+        file: The JSON file to write or compare; its folder may not exist yet.
         content: What the folder depends on.
-        what: It is called.
-        error: To raise.
-        ours: How names begin that may be in the folder before.
+        what: What to call the folder's content in error messages.
+        error: Class of the exception to raise.
+        ours: Name prefixes of files that may already be in the folder.
 
     Raises:
         TrueshotError: The folder holds something else, or the file is damaged.
@@ -375,4 +375,4 @@ def _read_umask() -> int:
     return current
 
 
-_UMASK = _read_umask()  # once: reading it sets it for a moment, for all threads
+_UMASK = _read_umask()  # read once, because reading it briefly changes it for all threads

@@ -1,9 +1,10 @@
-"""A detector's computation as an ONNX graph: read with suspicion, written anew, run by onnxruntime.
+"""A detector's computation as an ONNX graph: parsed strictly, written anew, run by onnxruntime.
 
-A graph may come from anybody. Of the format only what a detector needs is known here: arithmetic on
-tensors that lie in the file. Functions, branches, loops, operators of other domains, and constants
-in other files (which could be any file of this machine) have no name here, so a file that has them
-is refused. What onnxruntime is given is not the file, but what was understood of it.
+A graph may come from anyone. This module knows only the part of the format that a detector needs:
+arithmetic on tensors stored in the file. Functions, branches, loops, operators of other domains,
+and constants in other files (which could be any file on this machine) are unknown to it, so a file
+that contains them is refused. onnxruntime does not get the original file, but one written from what
+was parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import numpy.typing as npt
 from trueshot.errors import BundleError
 
 Message = dict[str, Any]
-"""A message of ONNX: fields by name, those that repeat as lists."""
+"""An ONNX message: fields by name; repeated fields are lists."""
 
 INPUT = "crops"
 OUTPUTS = {
@@ -34,8 +35,8 @@ _MOST_STEPS = 1000
 _OPSETS = range(13, 22)
 _MOST_IR = 10
 
-# Of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto: field numbers, names and kinds; those
-# with a star repeat.
+# Field numbers, names and types of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto; an
+# asterisk marks a repeated field.
 _KINDS: dict[str, dict[int, tuple[str, str]]] = {
     "model": {
         1: ("ir_version", "int"),
@@ -82,7 +83,7 @@ _KINDS: dict[str, dict[int, tuple[str, str]]] = {
     "shape": {1: ("dim", "dimension*")},
     "dimension": {1: ("dim_value", "int"), 2: ("dim_param", "text")},
 }
-_NUMBER, _PART, _FLOAT = 0, 2, 5  # how a field is written: "wire types" of protocol buffers
+_NUMBER, _PART, _FLOAT = 0, 2, 5  # wire types of protocol buffers
 _WRITTEN = {"int": _NUMBER, "float": _FLOAT}
 
 _EMPTY: Message = {"name": "", "data_type": 2, "dims": [0]}
@@ -96,7 +97,7 @@ _TYPES: dict[int, np.dtype[Any]] = {
     11: np.dtype("<f8"),
 }
 
-# What networks are made of: each gives at most as much as can be told from its inputs' shapes.
+# Operators that networks use; none for control flow or random numbers.
 _STEPS = {
     *("Abs", "Add", "And", "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "Cast", "Ceil"),
     *("Clip", "Concat", "ConstantOfShape", "Conv", "ConvTranspose", "Cos", "CumSum"),
@@ -114,13 +115,13 @@ _STEPS = {
 
 
 def read_graph(data: bytes) -> Message:
-    """A model of ONNX, if there is nothing in it but what a detector needs.
+    """Parse an ONNX model, if it contains nothing but what a detector needs.
 
     Args:
-        data: The model, serialised.
+        data: The serialised model.
 
     Raises:
-        ValueError: It is damaged, or has in it what no detector needs.
+        ValueError: The model is damaged, or contains something that no detector needs.
     """
     model = _decoded(data, "model")
     for fault in _faults(model):
@@ -129,12 +130,12 @@ def read_graph(data: bytes) -> Message:
 
 
 def write_graph(model: Message) -> bytes:
-    """The bytes that `read_graph` reads; equal models give equal bytes."""
+    """Serialise a model for `read_graph`; equal models give equal bytes."""
     return _encoded(model, "model")
 
 
 def with_weights(model: Message, weights: Mapping[str, npt.NDArray[Any]]) -> Message:
-    """A model with those of the weights that its steps name, as constants."""
+    """Return the model with the weights that its nodes use added as constants."""
     graph = model["graph"]
     named = {name for node in graph["node"] for name in node.get("input", [])}
     named -= {each["name"] for each in graph.get("initializer", [])}
@@ -144,19 +145,19 @@ def with_weights(model: Message, weights: Mapping[str, npt.NDArray[Any]]) -> Mes
 
 
 def without_weights(model: Message, names: Sequence[str]) -> Message:
-    """A model without the constants of these names."""
+    """Return the model without the constants of these names."""
     graph = model["graph"]
     kept = [each for each in graph.get("initializer", []) if each["name"] not in names]
     return {**model, "graph": {**graph, "initializer": kept}}
 
 
 def narrowed(model: Message) -> Message:
-    """A model with its constants in half precision: half the bytes, to be kept in a file."""
+    """Return the model with its constants in half precision, to halve its size in a file."""
     return _converted(model, np.dtype("<f4"), np.dtype("<f2"))
 
 
 def widened(model: Message) -> Message:
-    """What `narrowed` made, in single precision again, as it runs."""
+    """Return a model of `narrowed` with its constants in single precision, as it runs."""
     return _converted(model, np.dtype("<f2"), np.dtype("<f4"))
 
 
@@ -172,16 +173,16 @@ def _converted(model: Message, before: np.dtype[Any], after: np.dtype[Any]) -> M
 
 
 def values_of(constant: Message) -> npt.NDArray[Any]:
-    """The array that a constant holds."""
+    """Return the array that a constant holds."""
     values = np.frombuffer(constant.get("raw_data", b""), _TYPES[constant["data_type"]])
     return values.reshape(constant.get("dims", []))
 
 
 def tensor(name: str, values: npt.NDArray[Any]) -> Message:
-    """An array as a constant.
+    """Return an array as a constant.
 
     Raises:
-        ValueError: It is of a kind that is not known here.
+        ValueError: The array's type is not supported.
     """
     kinds = [number for number, kind in _TYPES.items() if kind == values.dtype.newbyteorder("<")]
     if not kinds:
@@ -192,9 +193,9 @@ def tensor(name: str, values: npt.NDArray[Any]) -> Message:
 
 
 def digest_of(model: Message, card: Mapping[str, Any]) -> str:
-    """SHA-256 over steps and constants of a graph and the card as it is written.
+    """Compute the SHA-256 of a graph's nodes and constants and of the card as it is written.
 
-    As that of a bundle it finds damage and careless changes, and none that are made on purpose.
+    Like the digest of a bundle, it detects damage and careless changes, not deliberate ones.
     """
     found = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
     found.update(write_graph({**model, "metadata_props": []}))
@@ -202,15 +203,15 @@ def digest_of(model: Message, card: Mapping[str, Any]) -> str:
 
 
 def outputs_of(model: Message) -> tuple[str, ...]:
-    """Names of what a model gives."""
+    """Return the names of a model's outputs."""
     return tuple(each["name"] for each in model["graph"].get("output", []))
 
 
 def side_of(model: Message) -> int:
-    """Height and width of the crops that a model takes.
+    """Return the height and width of the crops that a model takes.
 
     Raises:
-        ValueError: It takes something else.
+        ValueError: The model does not take crops.
     """
     try:
         (given,) = model["graph"]["input"]
@@ -227,26 +228,26 @@ def side_of(model: Message) -> int:
 
 
 def session(model: Message, outputs: Sequence[str], name: object) -> Any:
-    """A session of onnxruntime on one thread of the CPU, that prints nothing.
+    """Create a silent onnxruntime session on one CPU thread.
 
     Args:
-        model: Whole, with its weights.
-        outputs: What it is to give; what only others need is not computed.
-        name: What errors name.
+        model: The whole model, with its weights.
+        outputs: Names of the outputs; nodes that only other outputs need are not computed.
+        name: Name for error messages.
 
     Raises:
-        BundleError: onnxruntime does not take the graph.
+        BundleError: onnxruntime rejects the graph.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # one worker, one core
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # one core per worker process
     options.log_severity_level = 4
     given = [each for each in model["graph"]["output"] if each["name"] in outputs]
     data = write_graph({**model, "graph": {**model["graph"], "output": given}})
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
         raise BundleError(f"{name}: onnxruntime refuses it: {first_line(error)}") from error
 
 
@@ -256,16 +257,16 @@ def run(
     given: Mapping[str, npt.NDArray[Any]],
     seconds: float | None = None,
 ) -> list[npt.NDArray[Any]]:
-    """What a session of onnxruntime gives; loops that do not end are left when time is up.
+    """Run an onnxruntime session, with an optional time limit.
 
     Args:
         running: The session.
-        outputs: Names of what is wanted; None for all.
+        outputs: Names of the outputs; None for all.
         given: Inputs by name.
-        seconds: That it may take, as far as onnxruntime looks at the clock: between two steps.
+        seconds: Time limit; onnxruntime checks it between two nodes only.
 
     Raises:
-        TimeoutError: It took longer.
+        TimeoutError: The run took longer.
         Exception: Whatever onnxruntime raises.
     """
     if seconds is None:
@@ -284,16 +285,16 @@ def run(
         raise
     finally:
         timer.cancel()
-        timer.join()  # no thread may live where processes are forked
+        timer.join()  # no thread may be alive when a process forks
 
 
 def first_line(error: Exception) -> str:
-    """The first line of a foreign message."""
+    """Return the first line of a foreign exception's message."""
     return (str(error).strip().splitlines() or [""])[0][:300]
 
 
 def _faults(model: Message) -> Iterator[str]:
-    """What a model has in it that ours never have."""
+    """Yield each thing in a model that a trueshot detector never has."""
     graph = model.get("graph", {})
     opsets = [
         (each.get("domain", ""), each.get("version")) for each in model.get("opset_import", [])
@@ -330,7 +331,7 @@ def _faults_of(constant: Message) -> Iterator[str]:
 
 
 def _decoded(data: bytes, kind: str) -> Message:
-    """A message of protocol buffers; no deeper than `_KINDS` is, so it cannot go on for ever."""
+    """Parse a protocol buffer message; nesting is bounded by `_KINDS`, so it always ends."""
     fields, found, place = _KINDS[kind], Message(), 0
     while place < len(data):
         key, place = _varint(data, place)
@@ -357,7 +358,7 @@ def _decoded(data: bytes, kind: str) -> Message:
 
 
 def _values(value: Any, written: int, kind: str) -> list[Any]:
-    """What was written in one field: one value, or several numbers that were packed."""
+    """Decode one field: a single value, or several packed numbers."""
     if kind == "int" and written == _PART:
         numbers, place = [], 0
         while place < len(value):

@@ -1,4 +1,4 @@
-"""Memory that is freed and wanted again at once: kept, not handed back and forth."""
+"""Allocator settings for work that frees and reallocates large arrays all the time."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import contextlib
 import ctypes
 import sys
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # of mallopt(3)
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4  # options of mallopt(3)
 _NEVER = 2**31 - 1
 _AT_ONCE = 64 << 20
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep large blocks that it frees, for as long as it lives.
+    """Let this process keep the large blocks that it frees, for the rest of its life.
 
-    Work that makes and drops arrays of megabytes, step after step, otherwise asks the system for
-    fresh pages each time, and waits for them to be emptied. Has an effect with the GNU C library
-    only; a process that needs much memory once, and little afterwards, should not ask for it.
+    Otherwise, work that allocates and drops arrays of megabytes at every step requests fresh pages
+    each time and waits until the system has zeroed them. Works with the GNU C library only. Do not
+    use it in a process that needs much memory once and little afterwards.
     """
     if not sys.platform.startswith("linux"):
         return

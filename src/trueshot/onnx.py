@@ -1,7 +1,7 @@
-"""A detector as an ONNX graph, by PyTorch's own exporter, let through only if it judges alike.
+"""Export a detector to ONNX with PyTorch's exporter, and check that both give the same results.
 
-The graph of a bundle takes crops and gives their scores, and what explains them. That of an
-exported file goes on to the photograph's score, likelihood ratio and verdict.
+The graph of a bundle takes crops and returns their scores and what explains them. The graph of an
+exported file also computes the photograph's score, likelihood ratio and verdict.
 """
 
 from __future__ import annotations
@@ -47,34 +47,34 @@ from trueshot.tasks.task import UNDECIDED
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-_AGAINST_CLASS_0 = 3  # verdicts as the graph numbers them: class 0, any other, undecided
+_AGAINST_CLASS_0 = 3  # number of verdicts; the graph numbers them: class 0, any other, undecided
 KEY = "trueshot"
-FILE_FORMAT = 2  # 1 was written by hand and had neither evidence nor a first layer
+FILE_FORMAT = 2  # format 1 was written by hand and had neither evidence nor a first layer
 
 TOLERANCE = 1e-4
-RELATIVE = 2e-6  # sixteen roundings of float32, which a score above 50 has no more digits than
+RELATIVE = 2e-6  # 16 times float32's epsilon; exceeds TOLERANCE for scores above 50
 IMAGES = 200
-_SHOWN = 1e-3  # of the largest value of a picture, which has 255 shades
+_SHOWN = 1e-3  # relative to the largest value of a picture, which is shown in 255 shades
 
-_OPSET = 17  # known to every onnxruntime since 1.12
-_TRIMMED = 0.2  # as in `CropAggregator`
-_FARTHEST = 1e100  # as in `Calibration`
+_OPSET = 17  # supported by every onnxruntime since 1.12
+_TRIMMED = 0.2  # same value as in `CropAggregator`
+_FARTHEST = 1e100  # same value as in `Calibration`
 LOG_ODDS = "log_odds"
 _BY_CROP = ("scores", "logits", "evidence", "filtered", "spectrum")
 _EXPLAINING = _BY_CROP[1:]
 _DETECTOR = re.compile(r"^module\.(crops\.)?detector\.")
-_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
+_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # fastest when a batch fits into the processor's cache
 
 
 class ExportError(TrueshotError):
-    """A detector that is not exported as asked; nothing was written."""
+    """A detector cannot be exported as requested; nothing was written."""
 
 
 class Crops(nn.Module):
-    """Bytes of crops (n, side, side, 3) to scores (n,), and what explains them as far as it goes.
+    """Module from crops, bytes (n, side, side, 3), to scores (n,) and what explains them.
 
     Args:
-        detector: In evaluation mode.
+        detector: The detector, in evaluation mode.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -82,7 +82,7 @@ class Crops(nn.Module):
         self.detector = detector
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """By the names of the graph's outputs."""
+        """Return the values by the names of the graph's outputs."""
         found = self.detector.explained(crops.permute(0, 3, 1, 2).to(torch.float32))
         given = {"scores": scores_of(found.logits.double())}
         if found.logits.shape[1] > 2:
@@ -97,10 +97,11 @@ class Crops(nn.Module):
 
 
 def evidence_of(logits: Tensor, places: Tensor) -> Tensor:
-    """What each place adds to the score of its image: their mean is the score.
+    """Compute what each place contributes to its image's score; the mean over places is the score.
 
-    A logsumexp is the mean of its terms, by their softmax, plus the entropy of that: so the score,
-    which is none of means over places, is one of what is linear in them.
+    A logsumexp equals the sum of its terms weighted by their softmax, plus the entropy of these
+    weights. With fixed weights the score is linear in the logits, so it is the mean of values per
+    place.
 
     Args:
         logits: Shape (n, classes), the means of `places`.
@@ -118,11 +119,11 @@ def evidence_of(logits: Tensor, places: Tensor) -> Tensor:
 
 
 class Photograph(nn.Module):
-    """Crops of one photograph to its score, likelihood ratio and verdict.
+    """Module from the crops of one photograph to its score, likelihood ratio and verdict.
 
     Args:
-        detector: In evaluation mode.
-        card: How crops make a photograph's score, and what that score means.
+        detector: The detector, in evaluation mode.
+        card: How the crops' scores are combined, and what the photograph's score means.
     """
 
     def __init__(self, detector: Detector, card: Card) -> None:
@@ -131,7 +132,7 @@ class Photograph(nn.Module):
         self.card = card
 
     def forward(self, crops: Tensor) -> dict[str, Tensor]:
-        """By the names of the graph's outputs."""
+        """Return the values by the names of the graph's outputs."""
         given = self.crops(crops)
         score = self._score(given["scores"])
         more = {"score": score}
@@ -144,7 +145,7 @@ class Photograph(nn.Module):
         return {**given, **{name: value.squeeze(0) for name, value in more.items()}}
 
     def _log_odds(self, given: dict[str, Tensor]) -> Tensor:
-        """Of each class against class 0, made one over the crops as scores are; (1, classes)."""
+        """Combine each class's log odds against class 0 over the crops; shape (1, classes)."""
         if "logits" not in given:
             score = self._score(given["scores"])
             return torch.stack([torch.zeros_like(score), score], 1)
@@ -152,7 +153,7 @@ class Photograph(nn.Module):
         return torch.stack([self._score(column) for column in columns], 1)
 
     def _likeliest(self, log_odds: Tensor) -> Tensor:
-        """The number of the likeliest class; of undecided, as many as there are classes."""
+        """Return the number of the likeliest class, or the number of classes if undecided."""
         best = log_odds.argmax(1)
         how = self.card.likeliest
         if how is None:
@@ -162,10 +163,7 @@ class Photograph(nn.Module):
         return torch.where(found >= _double(how.least), best, none)
 
     def _score(self, scores: Tensor) -> Tensor:
-        """See `InputContract.aggregate`; how many crops there are is known only when it runs.
-
-        Shape (1,), as all that follows from it: the exporter errs about numbers without a shape.
-        """
+        """Combine scores as `InputContract.aggregate` does, for any number of crops."""
         how = self.card.input_contract().aggregation
         if how == "mean":
             return scores.mean(0, keepdim=True)
@@ -200,11 +198,11 @@ class Photograph(nn.Module):
 
 
 def _interpolated(score: Tensor, knots: tuple[float, ...], values: tuple[float, ...]) -> Tensor:
-    """As `numpy.interp`: a straight line between knots, the nearest value outside them."""
+    """Interpolate as `numpy.interp` does: linear between knots, constant outside them."""
     if len(knots) == 1:
         return torch.zeros_like(score) + _double(values[0])
     inside = _clamped(score, knots[0], knots[-1])
-    # The piece that it lies on: how many of the knots but the first and last are not above it.
+    # Index of the segment: the number of inner knots that are not above the score.
     piece = (inside >= torch.tensor(knots[1:-1], dtype=torch.float64)).long().sum(0, keepdim=True)
     slopes = np.diff(values) / np.diff(knots)
     start, value, slope = (
@@ -215,7 +213,7 @@ def _interpolated(score: Tensor, knots: tuple[float, ...], values: tuple[float, 
 
 
 def _double(number: float) -> Tensor:
-    """A number that the exporter does not make a float32."""
+    """Return a number as a float64 tensor, which the exporter does not turn into float32."""
     return torch.tensor([number], dtype=torch.float64)
 
 
@@ -224,49 +222,49 @@ def _clamped(value: Tensor, low: float, high: float) -> Tensor:
 
 
 def crop_graph(detector: Detector, side: int) -> Message:
-    """The graph of a bundle, without the weights: they lie beside it.
+    """Return the graph of a bundle without the weights, which the bundle stores beside it.
 
     Args:
-        detector: In evaluation mode, on the CPU.
-        side: Of the crops.
+        detector: The detector, in evaluation mode on the CPU.
+        side: Height and width of the crops.
 
     Raises:
-        ExportError: The network cannot be written as a graph, or does not judge alike as one.
+        ExportError: The network cannot be written as a graph, or the graph gives other results.
     """
     return without_weights(whole_graph(detector, side), list(detector.state_dict()))
 
 
 def whole_graph(detector: Detector, side: int) -> Message:
-    """The graph of a bundle with the weights in it.
+    """Return the graph of a bundle with the weights.
 
     Args:
-        detector: In evaluation mode, on the CPU.
-        side: Of the crops.
+        detector: The detector, in evaluation mode on the CPU.
+        side: Height and width of the crops.
 
     Raises:
-        ExportError: The network cannot be written as a graph, or does not judge alike as one.
+        ExportError: The network cannot be written as a graph, or the graph gives other results.
     """
     module = Crops(detector).eval()
     model = _exported(module, side)
     crops = np.concatenate(list(itertools.islice(photographs(side, 1), 20)))
     with torch.no_grad():
         wanted = {name: value.numpy() for name, value in module(torch.from_numpy(crops)).items()}
-    # A score near 0 may be the difference of large logits: the largest tells what digits there are.
+    # A score near 0 may be the difference of large logits, so the largest score sets the precision.
     digits = RELATIVE * float(np.abs(wanted["scores"]).max())
     _compared(wanted, _run(model, crops, "the graph"), "the graph", max(TOLERANCE, digits))
     return model
 
 
 def photograph_graph(detector: Detector, card: Card) -> Message:
-    """The graph of an exported file, with the weights.
+    """Return the graph of an exported file, with the weights.
 
     Args:
-        detector: In evaluation mode, on the CPU.
+        detector: The detector, in evaluation mode on the CPU.
         card: How photographs are judged.
 
     Raises:
         ExportError: The network cannot be written as a graph.
-        ValueError: The card does not say the size of a crop.
+        ValueError: The card does not give the crop size.
     """
     return _exported(Photograph(detector, card).eval(), card.input_contract().side)
 
@@ -274,24 +272,24 @@ def photograph_graph(detector: Detector, card: Card) -> Message:
 def export_onnx(
     detector: Detector, card: Card, bundle: str, out: str | os.PathLike[str]
 ) -> tuple[str, float]:
-    """Write a detector as one ONNX file: from bytes of crops to the verdict on a photograph.
+    """Write a detector as one ONNX file, from the bytes of crops to the verdict on a photograph.
 
-    Before it is written it judges 200 generated photographs beside the detector. All scores must be
-    within 1e-4 (or 2e-6 of a score above 50), all verdicts the same.
+    The graph is first compared with the detector on 200 generated photographs. All scores must
+    agree within 1e-4 (2e-6 of the score if it is above 50), and all verdicts must be the same.
 
     Args:
-        detector: In evaluation mode, on the CPU.
-        card: Of its bundle.
-        bundle: SHA-256 of the bundle, which the file names.
-        out: The file, replaced if it is there.
+        detector: The detector, in evaluation mode on the CPU.
+        card: The card of its bundle.
+        bundle: SHA-256 of the bundle, recorded in the file.
+        out: The file to write; an existing one is replaced.
 
     Returns:
         SHA-256 of the file, and the largest difference of a score.
 
     Raises:
-        ExportError: They do not judge alike, `out` does not end in .onnx, or it is no detector of
-            crops alone.
-        ValueError: The card does not say the size of a crop.
+        ExportError: The results differ, `out` does not end in .onnx, or the detector uses more
+            evidence than crops.
+        ValueError: The card does not give the crop size.
     """
     if Path(out).suffix.lower() != ".onnx":
         raise ExportError(f"{out}: an ONNX file is known by its name; end it in .onnx")
@@ -315,19 +313,19 @@ def export_onnx(
 
 
 def largest_difference(detector: Detector, card: Card, model: Message, name: object) -> float:
-    """Compare a graph of photographs with the detector that it was made of.
+    """Compare the graph of an exported file with the detector it was made from.
 
     Args:
-        detector: In evaluation mode.
-        card: With its contract, calibration and decision.
-        model: The graph, whole.
-        name: What errors name.
+        detector: The detector, in evaluation mode.
+        card: The card with its contract, calibration and decision.
+        model: The whole graph, with the weights.
+        name: Name for error messages.
 
     Returns:
         The largest difference of a score.
 
     Raises:
-        ExportError: A score, a likelihood ratio or a verdict is another.
+        ExportError: A score or a likelihood ratio differs too much, or a verdict differs.
     """
     contract, largest = card.input_contract(), 0.0
     running = session(model, outputs_of(model), name)
@@ -341,7 +339,7 @@ def largest_difference(detector: Detector, card: Card, model: Message, name: obj
 
 
 def logits_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
-    """Logits of crops, float64 (n, classes), by the detector itself on the CPU."""
+    """Return a function that computes logits of crops, float64 (n, classes), on the CPU."""
     folded = detector.folded()
 
     def logits(crops: Bytes) -> Floats:
@@ -357,7 +355,7 @@ def logits_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
 
 
 def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
-    """Scores of crops by the detector itself, on the CPU: what other runtimes are compared with."""
+    """Return a function that computes scores of crops with PyTorch on the CPU, as a reference."""
     logits = logits_by_torch(detector)
 
     def scores(crops: Bytes) -> Floats:
@@ -368,7 +366,7 @@ def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
 
 
 def _answers(card: Card, logits: Floats) -> dict[str, Any]:
-    """All that a graph says of a photograph, without it."""
+    """Compute from the logits, without the graph, all values that the graph should give."""
     scores: Floats = scores_of(torch.from_numpy(logits)).numpy()
     aggregate = card.input_contract().aggregate
     score = aggregate(scores)
@@ -389,7 +387,7 @@ def _answers(card: Card, logits: Floats) -> dict[str, Any]:
 def _compared(
     wanted: Mapping[str, Any], found: Mapping[str, Any], where: str, tolerance: float = TOLERANCE
 ) -> float:
-    """The largest difference, if it is small and the verdicts are the same."""
+    """Return the largest difference, after checking that it is small and the verdicts agree."""
     if wanted.keys() != found.keys():
         raise ExportError(f"{where}: gives {sorted(found)}, {sorted(wanted)} wanted")
     largest = 0.0
@@ -425,7 +423,7 @@ def _run(model: Message, crops: Bytes, name: object) -> dict[str, npt.NDArray[An
 
 
 class _Values(nn.Module):
-    """What a module gives, without its names: the exporter knows no mappings."""
+    """Module that returns a mapping's values as a tuple, because the exporter takes no mappings."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -436,43 +434,43 @@ class _Values(nn.Module):
 
 
 def _exported(module: nn.Module, side: int) -> Message:
-    """A module of crops as a graph, with its weights under the names that the detector has.
+    """Export a module of crops as a graph whose weights have the names they have in the detector.
 
     Raises:
-        ExportError: It cannot be one.
+        ExportError: The module cannot be exported.
     """
     crops = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     file = io.BytesIO()
     try:
         with torch.no_grad(), warnings.catch_warnings(), _silenced():
-            warnings.simplefilter("ignore")  # that it is the older exporter, and traces
+            warnings.simplefilter("ignore")  # the exporter warns of its age and of tracing
             names = list(module(crops))
             torch.onnx.export(
                 _Values(module).eval(),
                 (crops,),
                 file,  # type: ignore[arg-type]
-                dynamo=False,  # the newer one wants two packages more, and its graphs are larger
+                dynamo=False,  # the newer exporter needs two more packages and gives larger graphs
                 opset_version=_OPSET,
                 input_names=[INPUT],
                 output_names=names,
                 dynamic_axes={INPUT: {0: "n"}, **{n: {0: "n"} for n in names if n in _BY_CROP}},
                 do_constant_folding=False,
-                training=torch.onnx.TrainingMode.PRESERVE,  # weights stay those of the bundle
+                training=torch.onnx.TrainingMode.PRESERVE,  # keeps the weights as in the bundle
             )
         return read_graph(_cleaned(file.getvalue()))
-    except Exception as error:  # whatever stands in the way: a network may be anybody's
+    except Exception as error:  # a foreign network may fail in any way
         raise ExportError(f"cannot be written as ONNX: {first_line(error)}") from error
 
 
 @contextlib.contextmanager
 def _silenced() -> Iterator[None]:
-    """The exporter prints the whole graph where it fails."""
+    """Discard standard output, where the exporter prints the whole graph if it fails."""
     with contextlib.redirect_stdout(io.StringIO()):
         yield
 
 
 def _cleaned(data: bytes) -> bytes:
-    """A model of the exporter without words, paths, and constants that stand as steps."""
+    """Remove names, paths and constant nodes from an exported model."""
     import onnx
 
     model = onnx.ModelProto.FromString(data)
@@ -508,16 +506,7 @@ def _cleaned(data: bytes) -> bytes:
 
 
 def photographs(side: int, most: int, seed: int = 0) -> Iterator[Bytes]:
-    """The crops of 200 generated photographs: structure as in scenes and screens, and extremes.
-
-    Args:
-        side: Of the crops.
-        most: Crops of a photograph; they have from 1 to so many, the first has all.
-        seed: Equal seeds give equal photographs.
-
-    Yields:
-        Bytes, shape (n, side, side, 3).
-    """
+    """Generate the crops of 200 photographs: structure as in scenes and screens, and extremes."""
     random = np.random.default_rng(seed)
     kinds = (_clouds, _grid, _edges, _gradient)
     for number in range(IMAGES):
@@ -530,7 +519,7 @@ def photographs(side: int, most: int, seed: int = 0) -> Iterator[Bytes]:
 
 
 def _clouds(random: np.random.Generator, side: int) -> Floats:
-    """Noise of which the power falls with frequency, as in photographs."""
+    """Generate noise whose power falls with frequency, as in photographs."""
     across = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side))
     across[0, 0] = 1 / side
     noise = np.fft.rfft2(random.normal(size=(3, side, side))) / across ** random.uniform(0.3, 2)
@@ -540,7 +529,7 @@ def _clouds(random: np.random.Generator, side: int) -> Floats:
 
 
 def _grid(random: np.random.Generator, side: int) -> Floats:
-    """Waves across each other with stripes of colour, as of a display, and some noise."""
+    """Generate crossed waves with stripes of colour, as on a display, and some noise."""
     y, x = np.mgrid[:side, :side]
     first, second = random.uniform(0.05, 3.1, (2, 2))
     waves = np.cos(first[0] * x + first[1] * y) * np.cos(second[0] * x - second[1] * y)
@@ -551,7 +540,7 @@ def _grid(random: np.random.Generator, side: int) -> Floats:
 
 
 def _edges(random: np.random.Generator, side: int) -> Floats:
-    """Flat areas that lie over one another."""
+    """Generate overlapping flat areas."""
     y, x = np.mgrid[:side, :side] / side
     image = np.full((side, side, 3), random.uniform(0, 255))
     for _ in range(8):
@@ -568,7 +557,7 @@ def _gradient(random: np.random.Generator, side: int) -> Floats:
 
 
 def _extreme(random: np.random.Generator, side: int, number: int) -> Bytes:
-    """Black, white, bytes at random, black and white at random, a pure colour, a chessboard."""
+    """Return black, white, random bytes, random black and white, a pure colour or a chessboard."""
     shape = (side, side, 3)
     y, x = np.mgrid[:side, :side]
     board = np.repeat((x + y)[..., None] % 2 * 255, 3, 2)

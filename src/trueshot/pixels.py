@@ -1,4 +1,4 @@
-"""Levels, their rounding to bytes, and distances between images. Unit: pixel levels, 0 to 255."""
+"""Levels, rounding to bytes, and distances between images. The unit is pixel levels, 0 to 255."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 LEVELS = 255.0
-_MARGIN = 3  # of an SSIM window
+_MARGIN = 3  # half of a 7×7 SSIM window
 _SSIM_PIXELS = 1 << 20
 
 Bytes = npt.NDArray[np.uint8]
@@ -21,12 +21,13 @@ Floats = npt.NDArray[np.floating[Any]]
 def to_levels(
     pixels: Bytes, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Turn bytes as files hold them into levels as detectors take them.
+    """Convert bytes, as files hold them, to levels, as detectors take them.
 
     Args:
         pixels: Bytes, shape (n, h, w, 3) or (h, w, 3).
-        dtype: The float type of the result.
-        device: Where it is wanted; bytes travel there, a quarter of what floats would be.
+        dtype: Float type of the result.
+        device: Target device; the bytes are copied there before conversion, a quarter of the float
+            size.
 
     Returns:
         Levels in [0, 255], shape (n, 3, h, w), channels last in memory.
@@ -46,40 +47,40 @@ def to_bytes(images: Tensor) -> Bytes:
         images: Levels in [0, 255], shape (n, 3, h, w).
 
     Returns:
-        Bytes, shape (n, h, w, 3); halves go to the even level, as in IEEE 754.
+        Bytes, shape (n, h, w, 3); halves round to even, as in IEEE 754.
     """
     rounded = images.detach().round().clamp(0, LEVELS).to(torch.uint8)
     return np.ascontiguousarray(rounded.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Levels as they come back from a lossless file; same shape and dtype as `images`."""
+    """Round levels as saving to a lossless file would; shape and dtype stay the same."""
     return images.round().clamp(0, LEVELS)
 
 
 def linf(first: Tensor, second: Tensor) -> Tensor:
-    """Largest change of a level, per image: shape (n,)."""
+    """Compute the largest change of a level per image, shape (n,)."""
     return (first - second).abs_().amax((1, 2, 3))
 
 
 def l2(first: Tensor, second: Tensor) -> Tensor:
-    """Euclidean distance in levels, per image: shape (n,)."""
+    """Compute the Euclidean distance in levels per image, shape (n,)."""
     return (first - second).square_().sum((1, 2, 3)).sqrt()
 
 
 def share_changed(first: Tensor, second: Tensor) -> Tensor:
-    """Share of pixels of which at least one channel differs, per image: shape (n,)."""
+    """Compute the share of pixels with a change in at least one channel per image, shape (n,)."""
     return (first != second).any(1).flatten(1).double().mean(1)
 
 
 def psnr(first: Tensor, second: Tensor) -> Tensor:
-    """Peak signal to noise ratio in dB, per image: shape (n,); infinite for equal images."""
+    """Compute the peak signal-to-noise ratio in dB per image, shape (n,); infinite if equal."""
     squared = (first.double() - second.double()).square().flatten(1).mean(1)
     return 10 * torch.log10(LEVELS**2 / squared)
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Mean structural similarity over the channels, per image: shape (n,).
+    """Compute the mean structural similarity over the channels per image, shape (n,).
 
     Source: Wang et al. 2004, as scikit-image computes it with its defaults (7×7 windows).
 
@@ -91,7 +92,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _ssim(first: Floats, second: Floats) -> float:
-    """Of two images (3, h, w), strip by strip, so that large photographs need no large memory."""
+    """Compute the SSIM of two images (3, h, w) in strips, to bound memory on large photographs."""
     from skimage.metrics import structural_similarity
 
     height, width = (int(length) for length in first.shape[1:])

@@ -1,7 +1,7 @@
-"""Code of the user's own, named as `path/to/file.py:NAME`: networks, tasks, attacks.
+"""The user's own code, named as `path/to/file.py:NAME`: networks, tasks, attacks.
 
-Only what the user names is ever run. A bundle, a data set or a result that was made with such a
-file remembers its SHA-256, and never runs it by itself.
+Only files that the user names are run. A bundle, data set or result made with such a file records
+its SHA-256, and never runs it by itself.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _SPEC = re.compile(r"(?P<path>.+\.py):(?P<name>[^\W\d]\w*)")
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """An object out of a file that the user named.
+    """An object from a Python file that the user named.
 
     Args:
         value: The object.
         path: The file.
-        name: What the object is called there.
-        sha256: Of the file, 64 hexadecimal digits.
+        name: The object's name in that file.
+        sha256: Hash of the file, 64 hexadecimal digits.
     """
 
     value: Any
@@ -47,10 +47,10 @@ def is_plugin(spec: str) -> bool:
 
 
 def split_spec(spec: str) -> tuple[Path, str]:
-    """The file and the name of `path/to/file.py:NAME`.
+    """Split `path/to/file.py:NAME` into the file and the name.
 
     Raises:
-        PluginError: It has another form.
+        PluginError: The spec has another form.
     """
     match = _SPEC.fullmatch(spec)
     if match is None:
@@ -59,13 +59,13 @@ def split_spec(spec: str) -> tuple[Path, str]:
 
 
 def load_plugin(spec: str) -> Plugin:
-    """Run a file of the user's, once in a process, and take an object out of it.
+    """Run a user's file, once per process, and return an object from it.
 
     Args:
         spec: `path/to/file.py:NAME`.
 
     Raises:
-        PluginError: There is no such file, it fails, or it defines no such name.
+        PluginError: The file is missing, fails, or does not define the name.
     """
     path, name = split_spec(spec)
     try:
@@ -81,7 +81,7 @@ def load_plugin(spec: str) -> Plugin:
 
 
 def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
-    """The module of a file, under a name of its own: two files `task.py` do not meet."""
+    """Load a file as a module with a unique name, so that two files `task.py` do not clash."""
     place = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogatepass")).hexdigest()[:8]
     name = f"{_PREFIX}{path.stem}_{place}_{sha256[:16]}"
     if name in sys.modules:
@@ -89,12 +89,12 @@ def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module  # dataclasses look their module up while they are made
+    sys.modules[name] = module  # dataclasses look up their module while they are created
     try:
-        # What was hashed is what runs, whatever happens to the file meanwhile.
+        # Run the source that was hashed, even if the file has changed since.
         with _neighbours_of(path):
             exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:  # foreign code: whatever it raises is its fault
+    except Exception as error:  # foreign code may raise anything
         del sys.modules[name]
         line = utf8_safe((str(error).strip().splitlines() or [""])[0][:300])
         raise PluginError(f"{spec}: {path} fails: {type(error).__name__}: {line}") from error
@@ -103,11 +103,7 @@ def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
 
 @contextmanager
 def _neighbours_of(path: Path) -> Iterator[None]:
-    """What a file imports inside is what lies beside it first, whatever else has that name.
-
-    Afterwards those modules go by no short name, so that the neighbours of another file are not
-    taken for them.
-    """
+    """Let imports in the `with` block prefer modules beside the file to others of the same name."""
     folder = path.parent.resolve()
     names = {each.stem for each in folder.glob("*.py")}
     names |= {each.parent.name for each in folder.glob("*/__init__.py")} - {"trueshot"}

@@ -1,4 +1,4 @@
-"""Versions that a result depends on."""
+"""Versions of the software that a result depends on."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions() -> dict[str, str]:
-    """Versions of trueshot, Python and the libraries that compute."""
+    """Return the versions of trueshot, Python and the libraries that compute."""
     found = {"python": platform.python_version()}
     for name in ("trueshot", "torch", "onnxruntime", "numpy", "pillow"):
-        with contextlib.suppress(PackageNotFoundError):  # torch may not be there
+        with contextlib.suppress(PackageNotFoundError):  # torch is optional
             found[name] = version(name)
     return found

@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. Heavy imports stand where they are used."""
+"""The command line. Heavy modules are imported inside the commands that need them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trueshot.cli import bundles, data, learning, scanning, security
 from trueshot.errors import TrueshotError
 from trueshot.files import utf8_safe
 
-_FAILED, _INTERRUPTED = 2, 130  # 1 is left to a scan that found something
+_FAILED, _INTERRUPTED = 2, 130  # 1 is reserved for a scan that found something
 _TRAINING = {
     *("torch", "pyarrow", "sklearn", "skimage", "matplotlib", "onnx", "yaml", "threadpoolctl"),
 }  # modules of the extra train
@@ -48,7 +48,7 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
 
 
 class _Grouped(TyperGroup):
-    """Commands under the headings of `_GROUPS`."""
+    """Lists the commands under the headings of `_GROUPS`."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         for title, commands in _GROUPS.items():
@@ -93,7 +93,7 @@ for _commands in _GROUPS.values():
 
 
 def main() -> None:
-    """Run the command line; errors that a user can act on are printed without a traceback."""
+    """Run the command line; print errors that a user can act on without a traceback."""
     _mend_streams()
     try:
         app()
@@ -119,10 +119,10 @@ def main() -> None:
 
 
 def _mend_streams() -> None:
-    """Open to nowhere what a daemon or `2>&-` closed, and let no name be one that cannot be shown.
+    """Open closed standard streams to /dev/null, and escape characters they cannot encode.
 
-    The next file that is opened would take the number of a closed stream, and what a library says
-    of its troubles would go into it.
+    A daemon or `2>&-` leaves streams closed. The next file opened would get a closed stream's
+    number, and library messages would be written into it.
     """
     for number in range(3):
         try:
@@ -138,7 +138,7 @@ def _mend_streams() -> None:
 
 
 def _let_go_of_streams() -> None:
-    """What cannot be written any more would have Python exit with a status of its own."""
+    """Replace closed output streams, because flushing them at exit would change the exit status."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -1,4 +1,4 @@
-"""Commands that make detectors into bundles, show, export and serve them."""
+"""Commands that create, show, export and serve bundles."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class MethodName(StrEnum):
-    """How scores become likelihood ratios."""
+    """Methods of calibration, from scores to likelihood ratios."""
 
     logistic = "logistic"
     isotonic = "isotonic"
 
 
 class FormatName(StrEnum):
-    """What a detector is exported to."""
+    """Formats that a detector can be exported to."""
 
     onnx = "onnx"
     bundle = "bundle"
@@ -81,7 +81,7 @@ def bundle(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
     network: OwnNetworks = None,
 ) -> None:
-    """Calibrate a detector, measure its error rates, and write it as one file."""
+    """Calibrate a detector, measure its error rates, save a bundle."""
     from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 
     made = make_bundle(
@@ -117,7 +117,7 @@ def inspect(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
 ) -> None:
-    """Tell what a detector is, how it judges, what it was measured to do, and its limits."""
+    """Describe a detector, its measured error rates and its limits."""
     from trueshot.bundle import bundle_sha256
     from trueshot.calibrating import describe
 
@@ -130,16 +130,16 @@ def inspect(
 
 
 def _card_of_use(path: Path) -> Card:
-    """The card of a detector, once it was loaded as those load it who use it.
+    """Return the card of a detector, after loading it the way a scan or a library user would.
 
     Raises:
-        TrueshotError: It cannot be; the error that they get.
+        TrueshotError: The detector cannot be loaded; the same error as they would get.
     """
     from trueshot.bundle import is_torch_there, load_bundle, read_bundle
     from trueshot.scanning.runner import Settings
 
     found = read_bundle(path)
-    if found.graph is not None:  # in a process with limits of time and memory, as in a scan
+    if found.graph is not None:  # in a process with time and memory limits, as in a scan
         with Settings(workers=1).open(path) as engine:
             _ = engine.facts
     elif "sha256" not in found.card.network and is_torch_there():
@@ -155,10 +155,10 @@ def export(
     to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
     network: OwnNetworks = None,
 ) -> None:
-    """Write a detector for other runtimes, once it was found to judge alike there.
+    """Export a detector to ONNX, if its results stay the same.
 
-    To bundle: a bundle of an older format becomes one of the present, which is scanned with
-    without PyTorch; weights, calibration and thresholds stay.
+    With --to bundle, convert a bundle of an older format to the current one, which can scan without
+    PyTorch; weights, calibration and thresholds stay the same.
     """
     from trueshot.bundle import bundle_sha256, load_bundle, upgrade_bundle
 
@@ -198,7 +198,7 @@ def serve(
         Path | None, typer.Option(help="Folder to keep uploads and verdicts in; else nothing is.")
     ] = None,
 ) -> None:
-    """Serve the page and the REST interface (extra web)."""
+    """Serve the web page and the REST interface (extra web)."""
     from trueshot.errors import RunError
 
     try:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class SplitBy(StrEnum):
-    """What a split keeps whole."""
+    """The unit that a split keeps together."""
 
     source = "source"
     photo = "photo"
@@ -73,7 +73,7 @@ def prepare(
     pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
 ) -> None:
-    """Cut photographs into a data set of crops, split without a leak."""
+    """Cut photographs into a data set of crops, split without leaks."""
     from trueshot import datasets
 
     by_class = _by_class(folders or [], original, recaptured)
@@ -107,9 +107,9 @@ def examples(
     ] = None,
     pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
 ) -> None:
-    """Write a task's examples of whole photographs: to calibrate on, or to scan.
+    """Write a task's example photographs, to calibrate on or scan.
 
-    Exit status 2: of some no example was made.
+    Exit status 2: some photographs gave no example.
     """
     from trueshot import datasets
     from trueshot.datasets.example_files import write_examples
@@ -142,7 +142,7 @@ def _of_cameras(
     fractions: tuple[float, float, float],
     seed: int,
 ) -> tuple[Task, list[Photo]]:
-    """The camera models that photographs are of, and the photographs divided."""
+    """Return a task for the camera models found, and the photographs, split into parts."""
     from trueshot import datasets
     from trueshot.datasets import cameras
 
@@ -169,7 +169,7 @@ def _of_cameras(
 def _by_class(
     folders: list[str], original: Path | None, recaptured: Path | None
 ) -> dict[str, Path]:
-    """Folders by the name of their class."""
+    """Return the folders by class name."""
     by_class = {"original": original, "recaptured": recaptured}
     found = {name: folder for name, folder in by_class.items() if folder is not None}
     for each in folders:
@@ -181,7 +181,7 @@ def _by_class(
 
 
 def _task(name: str, by_class: dict[str, Path]) -> Task:
-    """The task of that name; or, where the classes are others, one of the classes themselves."""
+    """Return the named task, or one of the user's own classes if they differ from recapture's."""
     from trueshot.tasks import Task, task_named
 
     task = task_named(name)
@@ -197,7 +197,7 @@ def _photographs(
     manifest: Path | None,
     passed_over: list[Path],
 ) -> list[Photo]:
-    """What was given for a task: photographs of each class, or those to make examples of."""
+    """Return the photographs for a task: labelled by class, or those to make examples from."""
     from trueshot import datasets
 
     if [bool(photos), bool(by_class), manifest is not None].count(True) != 1:
@@ -265,7 +265,10 @@ def simulate(
     engine: EngineOption = EngineName.local,
     address: Address = None,
 ) -> None:
-    """Make true shots by physics, recaptures or other examples of them, and a data set."""
+    """Simulate originals and recaptures, and make a data set.
+
+    For other tasks, their examples take the place of recaptures.
+    """
     from trueshot import simulate as simulation
     from trueshot.simulation.pairs import CONDITIONS
     from trueshot.tasks import task_named
@@ -329,7 +332,7 @@ def stage(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
 ) -> None:
-    """Simulate whole photographs: rooms with a screen or a print in them, and without."""
+    """Simulate photographs of rooms, some with a screen or print."""
     from trueshot.simulation.staging import Staging
     from trueshot.simulation.staging import stage as staged
 

@@ -1,4 +1,4 @@
-"""Commands that train, and that run the paper's experiments."""
+"""Commands that train detectors and run the paper's experiments."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def train(
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
-    """Train a detector; the same command goes on with a run that was stopped."""
+    """Train a detector; the same command resumes an interrupted run."""
     from trueshot import training
     from trueshot.datasets import Dataset
     from trueshot.memory import keep_freed_memory
@@ -105,10 +105,10 @@ def reproduce(
     ] = None,
     device: Device = "auto",
 ) -> None:
-    """Run the paper's experiments: train, attack, write tables 1 to 3 and figures 2 and 5.
+    """Run the paper's experiments: train, attack, tables, figures.
 
-    With --embedded or --photos it is one command from nothing to the page. Stopped and run again,
-    it goes on where it was.
+    Writes tables 1 to 3, figures 2 and 5, and a page. With --embedded or --photos, no data set is
+    needed beforehand. The same command resumes an interrupted run.
     """
     from trueshot.datasets import Dataset
     from trueshot.evaluation import paper_attacks
@@ -147,7 +147,7 @@ def recipe(
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of recipes.")] = False,
     iterations: Annotated[int | None, typer.Option(min=1, help="Shortened to so many.")] = None,
 ) -> None:
-    """Print a recipe in full, or the names of those that there are, or their schema."""
+    """Print a recipe, the names of all recipes, or their schema."""
     from trueshot.training.recipe import Recipe, recipe_names
 
     if schema:

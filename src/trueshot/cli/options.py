@@ -1,4 +1,4 @@
-"""Options that several commands have in common."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AttackName(StrEnum):
 
 
 class ConditionsName(StrEnum):
-    """How people recapture: every day, close to a screen, or as the data of papers were made."""
+    """Recapture conditions: everyday, close to a screen, or as for the data sets of papers."""
 
     everyday = "everyday"
     close = "close"
@@ -29,7 +29,7 @@ class ConditionsName(StrEnum):
 
 
 class AggregationName(StrEnum):
-    """How the logits of many crops become one."""
+    """Ways to combine the logits of many crops."""
 
     mean = "mean"
     median = "median"
@@ -61,7 +61,7 @@ Device = Annotated[
 
 def _give(specs: list[str] | None) -> list[str] | None:
     if specs:
-        from trueshot.networks.own import give  # which loads torch
+        from trueshot.networks.own import give  # imported here because it loads torch
 
         for spec in specs:
             give(spec)
@@ -80,7 +80,7 @@ OwnNetworks = Annotated[
 
 
 def recipe_named(name: str, iterations: int | None) -> Any:
-    """A recipe of ours, or of a YAML file, shortened if so wanted."""
+    """Return a built-in recipe or one from a YAML file, shortened to `iterations` if given."""
     from trueshot.training.recipe import load_recipe
 
     found = load_recipe(name)
@@ -96,14 +96,14 @@ Bundle = Annotated[
 
 
 def bundle_named(name: str) -> Path:
-    """The file of a detector: one that comes along, or any other."""
+    """Return the path of a shipped detector, or of any other by its file name."""
     from trueshot.detectors import located
 
     return located(name)
 
 
 class EngineName(StrEnum):
-    """Where it computes: on this machine, or on those of a Ray cluster."""
+    """Where to compute: on this machine, or on a Ray cluster."""
 
     local = "local"
     ray = "ray"
@@ -117,7 +117,7 @@ Address = Annotated[
 
 
 def tell_passed_over(files: Sequence[Path]) -> None:
-    """Say how many files of the folders hold no image, and which come first."""
+    """Print how many files in the folders hold no image, and the names of the first ones."""
     if files:
         first = ", ".join(sanitize(str(path)) for path in files[:3])
         more = ", …" if len(files) > 3 else ""

@@ -71,7 +71,7 @@ def scan(
         bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
     ] = False,
 ) -> None:
-    """Judge photographs. Exit status 0: nothing found; 1: recaptured; 2: not judged; 3: both."""
+    """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""
     try:
         from trueshot.scanning.runner import Settings, Summary, scan
 
@@ -95,14 +95,14 @@ def scan(
         ledger = _destinations(out, report, ledger)
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
-        stdin = getattr(sys.stdin, "buffer", None)  # a daemon has none
+        stdin = getattr(sys.stdin, "buffer", None)  # a daemon has no stdin
         own = [report] if report else []
         verdicts = scan(
             chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
         )
         say = _record if as_json else None if wanted else _longest if alone else _line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
-    except Exception as error:  # 1, as for any other, would say that some are recaptured
+    except Exception as error:  # any other exception would exit with 1, which means recaptures
         _tell(error)
         raise typer.Exit(2) from None
     if not exit_zero:
@@ -110,7 +110,7 @@ def scan(
 
 
 def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
-    """See that all can be written before the work begins; where the ledger is to lie."""
+    """Check that all outputs can be written before work begins; return the ledger's path."""
     from trueshot.files import check_destinations
     from trueshot.scanning.output import check_output
     from trueshot.scanning.runner import ledger_beside
@@ -128,7 +128,7 @@ def _destinations(out: Path | None, report: Path | None, ledger: Path | None) ->
 
 
 def _tell(error: Exception) -> None:
-    """What went wrong, on one line; if nobody can be told, that is not worse than it is."""
+    """Print an error on one line; ignore failures to print it."""
     is_known = isinstance(error, TrueshotError | OSError)
     said = str(error) if is_known else f"{type(error).__name__}: {error}"
     with suppress(OSError, ValueError):
@@ -146,7 +146,7 @@ def _follow(
     *,
     summed: bool,
 ) -> int:
-    """Print verdicts as they come, and what they add up to; the exit status is returned."""
+    """Print verdicts as they come, then a summary; return the exit status."""
     for verdict in verdicts:
         summary.add(verdict)
         if say is not None:
@@ -173,7 +173,7 @@ def _record(verdict: Verdict) -> str:
 
 
 def _told(settings: Any) -> dict[str, Any]:
-    """Settings as a report tells them."""
+    """Return the settings as the report shows them."""
     return {
         "engine": settings.engine,
         "most pixels": f"{settings.pixel_limit:,}",

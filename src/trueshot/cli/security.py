@@ -1,4 +1,4 @@
-"""Commands that attack detectors, judge them, and show the results."""
+"""Commands that attack and evaluate detectors, and publish the results."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def evaluate(
         typer.Option(min=1, help="Images at a time; smaller groups keep more processes busy."),
     ] = 128,
 ) -> None:
-    """Judge detectors on a data set, clean and under attack. Exit status 2: some could not be."""
+    """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
     if suite == "photograph":
         most = PhotographOptions(part, crops, budget or [], threat or [], seed, thorough)
         return _evaluate_photographs(bundle or [], name or [], dataset, out, most)
@@ -180,7 +180,7 @@ def evaluate(
 
 
 class PhotographOptions(NamedTuple):
-    """What the suite of whole photographs heeds."""
+    """The options that the suite `photograph` uses."""
 
     part: str
     most: int | None
@@ -235,7 +235,7 @@ def attack(
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
-    """Attack photographs, write them as PNG, and judge the files. Exit status 2: some could not."""
+    """Attack photographs, write them as PNG, and judge the files. Exit status 2: some failed."""
     from trueshot.attacks import lost_in_file, norm_of
     from trueshot.bundle import bundle_sha256, load_bundle
     from trueshot.evaluation.attack_files import attack_files
@@ -292,7 +292,7 @@ def report(
     ],
     out: Annotated[Path, typer.Option(help="Folder of the report.")],
 ) -> None:
-    """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some passed over."""
+    """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some were skipped."""
     from trueshot import publish
 
     _print_published(publish.report(results, out))
@@ -310,7 +310,7 @@ def compare(
         typer.Option(min=0, help="Levels; by default the largest in common, at most 5."),
     ] = None,
 ) -> None:
-    """Sort detectors by worst case: tables and plots. Exit status 2: some passed over."""
+    """Rank detectors by worst case: tables and plots. Exit status 2: some results were skipped."""
     from trueshot import publish
 
     made = publish.compare(results, out, threat, budget)

@@ -1,4 +1,4 @@
-"""Tasks: what a detector decides. Recapture is one of them; a file of one's own adds another."""
+"""Tasks, which define what a detector decides. The user's own files can add tasks."""
 
 from trueshot.tasks.registry import TASKS, VARIANTS, task_named
 from trueshot.tasks.task import Examples, Pixels, Task, Wording

@@ -1,7 +1,7 @@
-"""Which camera model took this photograph? As many classes as there are models, one answer.
+"""Which camera model took this photograph? One class per model.
 
 Source: Bondi, Baroffio et al. 2017, "First steps toward camera model identification with
-convolutional neural networks", arXiv:1603.01068. Its photographs come with labels; there is no
+convolutional neural networks", arXiv:1603.01068. Photographs come with labels; there is no
 untouched class, so the likeliest class is the answer.
 """
 
@@ -13,10 +13,10 @@ CAMERA_MODEL = "camera-model"
 
 
 def camera_model(models: tuple[str, ...]) -> Task:
-    """The task of telling these models apart.
+    """Return the task of telling these camera models apart.
 
     Raises:
-        TaskError: Fewer than two models, or a name that is none.
+        TaskError: There are fewer than two models, or a name is not valid.
     """
     propositions = tuple(f"the photograph was taken by a camera “{model}”" for model in models)
     plain = Wording.of(models)

@@ -1,13 +1,14 @@
 """Was this photograph compressed once as JPEG, or twice?
 
 Source: Barni et al. 2017, "Aligned and non-aligned double JPEG detection using convolutional neural
-networks", arXiv:1708.00930: grey photographs, the last quality fixed for a detector, the first one
-drawn: the variants. The qualities are those of our notes of it, not read in its full text. The task
-itself keeps colours, and draws both qualities and whether the grids are aligned.
+networks", arXiv:1708.00930. The variants follow the paper: grey photographs, one last quality per
+detector, the first quality drawn at random. The qualities come from our notes on the paper, not
+from its full text. The task itself keeps colours and draws both qualities and whether the grids are
+aligned.
 
-Both classes are cut by the same offsets from the same photograph, and so have one size and one grid
-of the last compression: all that differs is the compression before. Photographs that are JPEG
-already would be compressed twice in class 0: those of lossy files are scaled down first, see
+Both classes are cut from the same photograph at the same offsets, so their size and the grid of the
+last compression are equal: they differ only in the first compression. Photographs that are already
+JPEG would be compressed twice in class 0, so those from lossy files are scaled down first; see
 `Task.uncompressed`.
 """
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FIRST = {95: (60, 70, 75, 80, 85, 90, 98), 75: (60, 65, 70, 80, 85, 90)}
-"""First qualities by the last one."""
+"""First qualities by last quality."""
 
 _PROPOSITIONS = (
     "the image was compressed as JPEG once",
@@ -43,13 +44,14 @@ def double_jpeg(
     *,
     in_grey: bool,
 ) -> Task:
-    """The task for some qualities.
+    """Return the task for some qualities.
 
     Args:
-        name: Of the task.
-        qualities: First qualities by the last one, which both classes have.
-        alignments: Whether the grids of both compressions are the same; of both, each as likely.
-        in_grey: Whether photographs lose their colours first.
+        name: Name of the task.
+        qualities: First qualities by the last one; both classes have the last quality.
+        alignments: Whether the grids of both compressions coincide; with two values, each is
+            equally likely.
+        in_grey: Whether photographs are converted to grey first.
     """
 
     def example(pixels: Pixels, label: int, random: np.random.Generator) -> Pixels:

@@ -1,9 +1,9 @@
-"""What was done to this photograph after the camera: nothing, or one of five things?
+"""Was this photograph left untouched after the camera, or manipulated in one of five ways?
 
-Source: Bayar, Stamm 2018, "Constrained convolutional neural networks", IEEE TIFS 13(11), as their
-published files make examples: the green plane, one strength of each manipulation. That is the
-variant `manipulation-published`; the task itself keeps colours and draws the strengths, so that a
-detector learns the kind and not one setting.
+Source: Bayar, Stamm 2018, "Constrained convolutional neural networks", IEEE TIFS 13(11). The
+variant `manipulation-published` makes examples as their published files do: the green plane, one
+strength per manipulation. The task itself keeps colours and draws the strengths, so that a detector
+learns the kind of manipulation, not one setting.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from trueshot.tasks.task import JPEG_BLOCK, Pixels, Task, Wording
 if TYPE_CHECKING:
     import numpy as np
 
-# Of the published variant
+# Settings of the published variant
 MEDIAN_WINDOW = 5
 BLUR_SIGMA, BLUR_WINDOW = 1.1, 5
 NOISE_DEVIATION = 2.0
@@ -55,7 +55,7 @@ def _compressed(pixels: Pixels, random: np.random.Generator) -> Pixels:
 
 
 def _blurred_as_published(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """A Gaussian of 5 × 5 values; beyond the edge the image is mirrored, as OpenCV does."""
+    """Blur with a Gaussian of 5 × 5 values; edges are mirrored as in OpenCV."""
     import numpy as np
     from scipy.ndimage import correlate1d
 
@@ -68,7 +68,7 @@ def _blurred_as_published(pixels: Pixels, random: np.random.Generator) -> Pixels
 
 
 def _noisy_as_published(pixels: Pixels, random: np.random.Generator) -> Pixels:
-    """One noise for all colours, clipped and cut to bytes, not rounded."""
+    """Add the same noise to all colours, clip, and truncate to bytes without rounding."""
     import numpy as np
 
     noise = random.normal(0.0, NOISE_DEVIATION, (*pixels.shape[:2], 1))
@@ -83,7 +83,7 @@ def _resampled_as_published(pixels: Pixels, random: np.random.Generator) -> Pixe
 
 
 def _middle(larger: Pixels, pixels: Pixels) -> Pixels:
-    """The middle of a larger picture: the size of a photograph must not give its class away."""
+    """Cut out the middle of a larger picture, so that the size does not reveal the class."""
     height, width = pixels.shape[:2]
     top, left = (larger.shape[0] - height) // 2, (larger.shape[1] - width) // 2
     return larger[top : top + height, left : left + width]

@@ -2,9 +2,9 @@
 
 Source: Chen, Kang, Liu, Wang 2015, "Median filtering forensics based on convolutional neural
 networks", IEEE Signal Processing Letters 22(11): grey photographs, both classes compressed alike.
-Theirs is one detector for each window and quality: the variants. The task itself keeps colours, as
-photographs have them that a scan meets, and draws window and quality. The whole photograph is
-filtered and compressed before a crop is cut, which they leave open.
+The paper trains one detector per window and quality, as the variants do. The task itself keeps
+colours, as in scanned photographs, and draws window and quality. The whole photograph is filtered
+and compressed before a crop is cut; the paper does not specify this.
 """
 
 from __future__ import annotations
@@ -35,17 +35,18 @@ def median_filtering(
     *,
     in_grey: bool,
 ) -> Task:
-    """The task for some windows and qualities, of which each example is given one.
+    """Return the task for some windows and qualities; each example gets one of each.
 
     Args:
-        name: Of the task.
+        name: Name of the task.
         windows: Sides of the median's windows, in pixels.
-        qualities: Of the JPEG that both classes go through; None: through none.
-        in_grey: Whether photographs lose their colours first.
+        qualities: JPEG qualities applied to both classes; None means no compression.
+        in_grey: Whether photographs are converted to grey first.
     """
 
     def example(pixels: Pixels, label: int, random: np.random.Generator) -> Pixels:
-        # Both drawn for either class: the qualities of both are alike in distribution.
+        # Draw both for either class, so that the qualities of the classes have the same
+        # distribution.
         window = windows[int(random.integers(len(windows)))]
         quality = qualities[int(random.integers(len(qualities)))]
         plane = grey(pixels) if in_grey else pixels

@@ -1,4 +1,4 @@
-"""Planes of a photograph as the tasks take them: grey or green, before a filter or a JPEG."""
+"""Image operations shared by tasks: grey, green plane, median filter, JPEG."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ QUALITIES = (90, 70)
 
 
 def grey(pixels: Pixels) -> Pixels:
-    """The photograph in grey: Pillow's L, once for each colour."""
+    """Convert the photograph to grey (Pillow's mode L), repeated for each colour."""
     import numpy as np
     from PIL import Image
 
@@ -21,19 +21,19 @@ def grey(pixels: Pixels) -> Pixels:
 
 
 def green(pixels: Pixels) -> Pixels:
-    """The green plane, once for each colour."""
+    """Return the green plane, repeated for each colour."""
     return repeated(pixels[..., 1])
 
 
 def repeated(plane: Pixels) -> Pixels:
-    """A plane (h, w) as a picture (h, w, 3)."""
+    """Repeat a plane (h, w) as a picture (h, w, 3)."""
     import numpy as np
 
     return np.ascontiguousarray(np.broadcast_to(plane[..., None], (*plane.shape, 3)))
 
 
 def median_filtered(pixels: Pixels, window: int) -> Pixels:
-    """The median over windows of each colour; beyond the edge the edge is repeated."""
+    """Apply a median filter to each colour; edge pixels are repeated beyond the edge."""
     from scipy.ndimage import median_filter
 
     filtered: Pixels = median_filter(pixels, (window, window, 1), mode="nearest")
@@ -41,9 +41,9 @@ def median_filtered(pixels: Pixels, window: int) -> Pixels:
 
 
 def compressed(pixels: Pixels, quality: int | None) -> Pixels:
-    """Through a JPEG whose grid begins at the upper left; None: not compressed.
+    """Compress as JPEG, with the grid starting at the upper left; None leaves the pixels unchanged.
 
-    Of a picture in grey this is the JPEG of its plane: what it says of colour is nothing, exactly.
+    For a grey picture the result is exactly the JPEG of its plane: its chroma stays zero.
     """
     from trueshot.channels import Jpeg
 
@@ -51,5 +51,5 @@ def compressed(pixels: Pixels, quality: int | None) -> Pixels:
 
 
 def drawn(random: np.random.Generator, options: tuple[int, ...]) -> int:
-    """One of some numbers, each as likely."""
+    """Draw one of several numbers, each equally likely."""
     return options[int(random.integers(len(options)))]

@@ -1,4 +1,4 @@
-"""Recapture: a photograph of a scene, or one of a screen or a print."""
+"""Recapture: is this a photograph of a scene, or of a screen or a print?"""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ RECAPTURE = Task(
 
 
 def words_for(classes: tuple[str, ...]) -> Wording:
-    """The words of a task of which no more than the classes is known.
+    """Return the wording of a task of which only the classes are known.
 
-    Names that are none, as a file from a stranger may have, are numbered.
+    Names that are not valid, as in an untrusted file, become `class 0`, `class 1` and so on.
     """
     named = tuple(each if is_name(each) else f"class {n}" for n, each in enumerate(classes))
     return RECAPTURE.words if classes == RECAPTURE.classes else Wording.of(named)

@@ -1,4 +1,4 @@
-"""Was this photograph compressed as JPEG, of whatever quality?"""
+"""Was this photograph compressed as JPEG, at any quality?"""
 
 from __future__ import annotations
 

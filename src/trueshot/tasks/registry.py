@@ -1,4 +1,4 @@
-"""Tasks by name: those that come along, and those of a file of one's own."""
+"""Tasks by name: the built-in ones, and those in the user's own files."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ VARIANTS: dict[str, Task] = {
     for module in (median_filtering, double_jpeg, manipulation)
     for task in module.VARIANTS
 }
-"""Of these tasks in one published setting each."""
+"""Variants of the tasks above, each with one published setting."""
 
 _ALL = TASKS | VARIANTS
 
 
 def task_named(spec: str) -> Task:
-    """A task by its name, or out of a file: `path/to/file.py:NAME`, which is run.
+    """Return a built-in task, or load one from a file: `path/to/file.py:NAME`, which is run.
 
     Raises:
-        TaskError: No such task, or what the file defines is none.
-        PluginError: There is no such file, it fails, or it does not define that name.
+        TaskError: The task is unknown, or the file does not define a task.
+        PluginError: The file is missing, fails, or does not define the name.
     """
     if spec in _ALL:
         return _ALL[spec]

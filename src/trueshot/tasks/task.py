@@ -1,4 +1,4 @@
-"""What a detector decides: its classes, how examples are made, and the words for its verdicts."""
+"""A task: the classes that a detector decides between, how examples are made, and verdict words."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
     Examples = Callable[[Pixels, int, np.random.Generator], Pixels]
-else:  # words are wanted where no NumPy is
+else:  # a task's words must also be available without NumPy
     Pixels, Examples = Any, Callable
 DecisionRule = Literal["against-class-0", "top-class"]
 
-JPEG_BLOCK = 8  # pixels
+JPEG_BLOCK = 8  # in pixels
 
-UNDECIDED, FAILED = "undecided", "error"  # what a verdict may be for every task
+UNDECIDED, FAILED = "undecided", "error"  # verdicts that every task has
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,79}")
 _MOST_CLASSES = 100
 _LONGEST = 300
 
 
 def is_name(text: str) -> bool:
-    """Whether a class, a task or a verdict may be called so."""
+    """Whether the text is a valid name of a class, task or verdict."""
     return _NAME.fullmatch(text) is not None and text not in (UNDECIDED, FAILED)
 
 
@@ -37,13 +37,12 @@ class Wording:
     """The words of verdicts and findings.
 
     Args:
-        propositions: What is claimed of a photograph of each class, as it follows "that".
-        alternative: What is claimed of one of any class but 0: what a likelihood ratio weighs
-            against the proposition of class 0. With two classes, the proposition of class 1.
-        verdicts: What a photograph of class 0, and one of any other, is called.
-        plurals: Photographs of class 0, and of all others, in a sentence.
-        errors: Names of the rates at which photographs of class 0 are called otherwise, and
-            others are called class 0.
+        propositions: One statement about a photograph of each class, to follow "that".
+        alternative: The statement about a photograph of any class but 0, against which a likelihood
+            ratio weighs the proposition of class 0. With two classes, the proposition of class 1.
+        verdicts: The verdict words for class 0 and for any other class.
+        plurals: Names for photographs of class 0 and of all others, within a sentence.
+        errors: Names of the error rates: class 0 taken for another class, and the reverse.
     """
 
     propositions: tuple[str, ...]
@@ -53,7 +52,7 @@ class Wording:
     errors: tuple[str, str] = ("false alarm rate", "miss rate")
 
     def __post_init__(self) -> None:
-        """Words come out of bundles, too: they are short, and of one line."""
+        """Check that the words are short and on one line, since they may come from a bundle."""
         texts = (*self.propositions, self.alternative, *self.plurals, *self.errors)
         if not all(0 < len(text) <= _LONGEST and text.isprintable() for text in texts):
             raise TaskError("wording: texts of one line, up to 300 characters, wanted")
@@ -62,7 +61,7 @@ class Wording:
 
     @classmethod
     def of(cls, classes: tuple[str, ...]) -> Wording:
-        """Plain words made of the names of classes."""
+        """Build plain words from the names of classes."""
         first, *others = classes
         other = others[0] if len(others) == 1 else f"not {first}"
         propositions = tuple(f"the photograph is of the class “{name}”" for name in classes)
@@ -79,28 +78,31 @@ class Wording:
 class Task:
     """What a detector decides.
 
-    The score of a photograph is the logsumexp of the logits of all classes but 0, less the logit
-    of class 0: the log odds that it is not of class 0. With two classes that is their margin.
+    A photograph's score is the logsumexp of the logits of all classes but 0, minus the logit of
+    class 0: the log odds that it is not of class 0. With two classes it is the difference of the
+    logits.
 
     Args:
-        name: Short: `recapture`, `median-filtering`.
-        classes: Their names, in the order of labels and logits; 0 is the untouched image.
-        examples: Makes an example of a class out of a photograph: takes the whole photograph,
-            bytes (h, w, 3), the number of the class and a random generator, and returns bytes
-            (h, w, 3), of another size if the class is one of sizes. None: labels come with the
-            data.
-        decision: Whether a photograph is of class 0 or not, which thresholds decide; or which of
-            the classes it is, which the largest logit decides.
-        wording: Words of verdicts and findings; by default made of the names of the classes.
-        code: SHA-256 of the file that defines it, where that is a user's own; set on loading.
-        grid: Crops of a data set begin at multiples of so many pixels, counted from the upper left
-            of an example: 8 where blocks of a JPEG are evidence, as the crops of a scan do.
-        uncompressed: Whether examples are only made of what was never compressed with loss.
-            Photographs out of lossy files are scaled down first, to two fifths, so that the grid
-            of their blocks is gone; the data set says which.
+        name: A short name: `recapture`, `median-filtering`.
+        classes: Names of the classes, in the order of labels and logits; 0 is the untouched image.
+        examples: Function that makes an example of a class from a photograph. It takes the whole
+            photograph, bytes (h, w, 3), the number of the class and a random generator, and returns
+            bytes (h, w, 3), whose size may differ only if size is what the class is about. None:
+            labels come with the data.
+        decision: `against-class-0`: thresholds decide whether a photograph is of class 0;
+            `top-class`: the largest logit decides which class it is.
+        wording: Words of verdicts and findings; by default derived from the names of the classes.
+        code: SHA-256 of the user's file that defines the task, set on loading; else empty.
+        grid: Crops of a data set start at multiples of this many pixels from the upper left of an
+            example. Use 8 if JPEG blocks are evidence; the crops of a scan are aligned the same
+            way.
+        uncompressed: Whether examples must be made from photographs without lossy compression.
+            Those from lossy files are then scaled down to two fifths first, which removes the grid
+            of JPEG blocks; the data set records which.
 
     Raises:
-        TaskError: A name that cannot be one, too few classes, or wording for other classes.
+        TaskError: A name is not valid, there are too few classes or too many, or the wording is for
+            other classes.
     """
 
     name: str
@@ -126,16 +128,16 @@ class Task:
 
     @property
     def words(self) -> Wording:
-        """The wording, given or made of the names of the classes."""
+        """The wording, as given or derived from the names of the classes."""
         return self.wording or Wording.of(self.classes)
 
     @property
     def verdict_words(self) -> tuple[str, ...]:
-        """What a photograph may be called beside undecided; the first is that of class 0."""
+        """All verdict words except undecided; the first is that of class 0."""
         return self.classes if self.decision == "top-class" else self.words.verdicts
 
     def label(self, name: str) -> int:
-        """The number of a class.
+        """Return the number of a class.
 
         Raises:
             TaskError: The task has no such class.
@@ -145,16 +147,16 @@ class Task:
         return self.classes.index(name)
 
     def example(self, pixels: Pixels, label: int, seed: int, sha256: str) -> Pixels:
-        """An example made from a photograph; it depends on the arguments alone.
+        """Make an example from a photograph; the result depends on the arguments only.
 
         Args:
             pixels: The photograph, bytes (h, w, 3).
             label: Number of the class.
-            seed: Of the data set.
-            sha256: Of the photograph's file.
+            seed: Seed of the data set.
+            sha256: SHA-256 of the photograph's file.
 
         Raises:
-            TaskError: The task makes no examples, or what it made is no photograph.
+            TaskError: The task makes no examples, or the result is not a photograph.
         """
         if self.examples is None:
             raise TaskError(f"{self.name}: makes no examples; its photographs come with labels")
@@ -163,7 +165,7 @@ class Task:
         random = np.random.default_rng([seed, label, int(sha256[:16], 16)])
         try:
             made = self.examples(pixels.copy(), label, random)
-        except Exception as error:  # foreign code, perhaps: whatever it raises is its fault
+        except Exception as error:  # it may be foreign code, which may raise anything
             line = (str(error).strip().splitlines() or [""])[0][:300]
             raise TaskError(
                 f"{self.name}: no example of {self.classes[label]}: {type(error).__name__}: {line}"
@@ -175,7 +177,7 @@ class Task:
         return made
 
     def facts(self) -> dict[str, Any]:
-        """All but how examples are made, as JSON has it."""
+        """Return name, classes, decision, wording and code as JSON values."""
         return {
             "name": self.name,
             "classes": list(self.classes),
@@ -186,10 +188,10 @@ class Task:
 
     @classmethod
     def of_facts(cls, facts: dict[str, Any]) -> Task:
-        """The task, without its examples, that `facts` tells of.
+        """Build a task, without its examples, from the result of `facts`.
 
         Raises:
-            TaskError: They tell of none.
+            TaskError: The facts do not describe a task.
         """
         try:
             words: dict[str, Any] = {
