@@ -8,7 +8,7 @@
     python bench/shipped.py bundle lcnn NAME@SIDE           # contract, calibration, thresholds
     python bench/shipped.py measure lcnn --real MANIFEST.csv   # what the card says
     python bench/shipped.py install lcnn robust             # into the package, with their sums
-    python bench/shipped.py tables                          # of docs/detectors.md, from the cards
+    python bench/shipped.py tables                          # of docs/detectors.md, from both cards
 
 `photographs` makes whole photographs with the scenes, cameras and media of that simulation's
 validation part (for calibration) and test part (for tests), and checks that none of these are in
@@ -21,14 +21,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from shipping.bundling import bundle, install
+from shipping.bundling import TITLES, bundle, install
 from shipping.choosing import choose
 from shipping.measuring import measure_all
 from shipping.photographs import photographs
 from shipping.recipes import train_all
 from shipping.tables import print_tables
-
-from trueshot.detectors import NAMES
 
 
 def main() -> None:
@@ -49,15 +47,15 @@ def parse() -> argparse.Namespace:
     command.set_defaults(run=lambda a: train_all(a.names))
     command = commands.add_parser("choose")
     command.add_argument("names", nargs="+")
-    command.add_argument("--every", type=int, default=8, help="attack each so manieth pair")
+    command.add_argument("--every", type=int, default=8, help="attack every N-th pair")
     command.add_argument("--budget", type=float, action="append", default=[])
     command.set_defaults(run=lambda a: choose(a.names, a.every, a.budget))
     command = commands.add_parser("bundle")
-    command.add_argument("name", choices=NAMES)
+    command.add_argument("name", choices=TITLES)
     command.add_argument("chosen")
     command.set_defaults(run=lambda a: bundle(a.name, a.chosen))
     command = commands.add_parser("install")
-    command.add_argument("names", nargs="+", choices=NAMES)
+    command.add_argument("names", nargs="+", choices=TITLES)
     command.set_defaults(run=lambda a: install(a.names))
     command = commands.add_parser("tables")
     command.set_defaults(run=lambda a: print_tables())

@@ -1,16 +1,17 @@
-"""Print the tables of docs/detectors.md from the cards of the shipped detectors."""
+"""Print the tables of docs/detectors.md from the cards of `lcnn` and the earlier `robust`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shipping.bundling import TITLES
+from shipping.places import RUNS
 from trueshot.bundle import read_card
 from trueshot.card import Card, Measurement, Rate
-from trueshot.detectors import NAMES, shipped
 
 
 def print_tables() -> None:
-    cards = {name: read_card(shipped(name)) for name in NAMES}
+    cards = {name: read_card(RUNS / f"{name}.safetensors") for name in TITLES}
     for table in (clean(cards), attacked(cards), everyday(cards), real(cards)):
         print("\n".join(table), end="\n\n")
 
@@ -48,9 +49,9 @@ def attacked(cards: dict[str, Card]) -> Iterator[str]:
 
 
 def everyday(cards: dict[str, Card]) -> Iterator[str]:
-    first, second = NAMES
+    first, second = cards
     columns = "| {}: AUC | APCER | BPCER | undecided "
-    yield "| change " + "".join(columns.format(f"`{name}`") for name in NAMES) + "|"
+    yield "| change " + "".join(columns.format(f"`{name}`") for name in cards) + "|"
     yield "|---" * 9 + "|"
     rows = zip(of_kind(cards, "everyday", first), of_kind(cards, "everyday", second), strict=True)
     for (_, one), (_, other) in rows:

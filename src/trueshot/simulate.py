@@ -1,4 +1,4 @@
-"""Simulated photographs to a data set: scenes are divided, pairs made, crops cut."""
+"""Simulated data sets: split the scenes, make pairs of photographs, and cut crops."""
 
 from __future__ import annotations
 
@@ -38,29 +38,30 @@ from trueshot.tasks.recapture import RECAPTURE
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Handler
 
-DEVICES = 100  # cameras, and as many displays and prints, over all parts
+DEVICES = 100  # cameras, and as many media (displays and prints together), over all parts
 _LEAST_DEVICES = 2 * len(PARTS)
 SHOWN_PAIRS = 8
 _PHOTOS = "photos"
-_SECONDS = 600.0  # that a pair may take
-_MARGIN = 16  # photographs are so much larger than their largest crops, which lie at random in them
+_SECONDS = 600.0  # time limit of one pair
+_MARGIN = 16  # pixels by which photographs exceed their largest crops, for random positions
 
 
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """All that a simulated data set depends on beside the photographs of its scenes.
+    """Settings of a simulated data set: all it depends on except the photographs of its scenes.
 
     Args:
         sides: Sizes of the crops, in pixels.
         per_class: Crops of each class, over all parts, at each size.
-        crops_per_photo: At most so many of one photograph.
+        crops_per_photo: Largest number of crops from one photograph.
         fractions: Shares of train, validation and test, in crops, scenes, cameras and media.
-        procedural: Share of the scenes that are made by rule, not photographed.
-        conditions: How people recapture, and whether all parts share their devices.
-        devices: Cameras, and as many displays and prints, over all parts, unless they share them.
-        seed: Of everything that is drawn.
-        task: Recapture; or one that makes its examples of true shots, which then are files as
-            their cameras left them, and no recaptures are made.
+        procedural: Share of the scenes that are procedural, not photographed.
+        conditions: How recaptures are made, and whether all parts share their devices.
+        devices: Number of cameras, and of media (displays and prints together), over all parts;
+            must be left at its default if the conditions have shared devices.
+        seed: Seed of all random choices.
+        task: Recapture, or a task that makes its examples from true shots. For the latter, true
+            shots are files as their cameras wrote them, and no recaptures are made.
     """
 
     sides: tuple[int, ...] = (64,)
@@ -90,11 +91,11 @@ class Simulation:
 
     @property
     def recaptures(self) -> bool:
-        """Whether recaptures are made, or true shots alone."""
+        """Whether recaptures are made, not only true shots."""
         return self.task == RECAPTURE
 
     def settings(self) -> Settings:
-        """How crops are cut from the photographs."""
+        """Return the settings with which crops are cut from the photographs."""
         return Settings(
             sides=self.sides,
             per_class=self.per_class,
@@ -105,7 +106,7 @@ class Simulation:
         )
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them; a task and devices that were always so are left out."""
+        """Return the settings as JSON values; default `task` and `devices` are omitted."""
         facts = asdict(replace(self, task=RECAPTURE)) | {"conditions": self.conditions.facts()}
         del facts["task"]
         if self.devices == DEVICES:
@@ -114,17 +115,17 @@ class Simulation:
 
     @classmethod
     def of_facts(cls, facts: Mapping[str, Any]) -> Self:
-        """A simulation of recaptures from what `facts` gave, also by way of JSON."""
+        """Build a simulation of recaptures from the result of `facts`, also after JSON."""
         conditions = TypeAdapter(Conditions).validate_python(facts["conditions"])
         tuples = {name: tuple(facts[name]) for name in ("sides", "fractions")}
         return cls(**{**facts, **tuples, "conditions": conditions})
 
     def photo_side(self) -> int:
-        """Height and width of the photographs."""
+        """Return the height and width of the photographs, in pixels."""
         return max(256, *self.sides) + _MARGIN
 
     def pairs(self, part: str) -> int:
-        """Pairs of photographs that a part of the split needs."""
+        """Return the number of pairs that a part of the split needs."""
         held = min((self.photo_side() // side) ** 2 for side in self.sides)
         crops = self.per_class * self.fractions[PARTS.index(part)]
         return math.ceil(crops / min(self.crops_per_photo, held) - 1e-9)
@@ -139,25 +140,25 @@ def simulate(
     engine: str = "local",
     address: str | None = None,
 ) -> Dataset:
-    """Make originals and recaptures of scenes, or a task's examples, and a data set of them.
+    """Simulate true shots and recaptures, or a task's examples, and prepare a data set of them.
 
-    Scenes, cameras, displays and prints of one part of the split are in no other, unless the
-    conditions want a few devices that all parts share; then the data set says so. The result
-    depends on the photographs and the settings alone; a run that was stopped goes on.
+    Each scene, camera, display and print is in one part of the split only, unless the conditions
+    have devices that all parts share; the data set then says so. The result depends on the
+    photographs and the settings only. A run that was stopped continues when called again.
 
     Args:
-        photos: Folder of photographs to take as scenes; None: those inside scikit-image's and
-            scikit-learn's packages. A share of scenes made by rule comes to either.
-        out: Folder of the data set; photographs are kept in `photos` below it.
-        simulation: Settings.
-        workers: Processes; by default as many as there are processors.
-        engine: Where pairs are made: "local", or "ray" for the machines of a cluster, which read
-            photographs of scenes under the same path; files are written here.
-        address: Of the Ray cluster; see `RayEngine`.
+        photos: Folder of photographs to use as scenes; None uses those that ship with scikit-image
+            and scikit-learn. Procedural scenes are added to either.
+        out: Folder of the data set; the photographs are kept in its subfolder `photos`.
+        simulation: Settings of the simulation.
+        workers: Number of processes; by default one per processor.
+        engine: Where pairs are made: "local", or "ray" for the machines of a cluster, which must
+            find the scenes' photographs under the same path. Files are written on this machine.
+        address: Address of the Ray cluster; see `RayEngine`.
 
     Raises:
         SimulationError: There are too few scenes, or the folder holds another simulation.
-        DatasetError: As `prepare` raises it.
+        DatasetError: Raised by `prepare`.
     """
     root = Path(out)
     with claim(root / _PHOTOS):
@@ -180,10 +181,13 @@ def simulate(
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
-    """Make ready to make pairs, as a loader of `Pool`.
+    """Prepare a worker process for making pairs; a loader for `Pool`.
 
     Args:
-        settings: As `work_of` says them.
+        settings: The settings made by `work_of`.
+
+    Returns:
+        A handler for requests, and no facts.
     """
     photos = settings["photos"]
     known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
@@ -194,7 +198,7 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation) -> Work:
-    """What the workers of an engine do: pairs depend on this alone."""
+    """Return the work for an engine's worker processes; pairs depend on it only."""
     return Work(
         loader="trueshot.simulate:load",
         settings={
@@ -211,20 +215,20 @@ def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation
 
 
 def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
-    """Draw a sheet of pairs of the test part, with the stages between, as a PNG.
+    """Draw a sheet of pairs from the test part, with their intermediate stages, as a PNG.
 
     Args:
-        photos: As for `simulate`.
-        out: The file.
-        simulation: Settings.
-        pairs: Rows of the sheet.
+        photos: Folder of photographs, as for `simulate`.
+        out: The PNG file to write.
+        simulation: Settings of the simulation.
+        pairs: Number of pairs, one per row.
     """
     production = production_of(photos, simulation)
     write_png(out, draw_sheet([production.pair(PARTS[-1], i) for i in range(pairs)]))
 
 
 def production_of(photos: Path | None, simulation: Simulation) -> Production:
-    """The casts and numbers of pairs that a simulation stands for; arguments as for `simulate`."""
+    """Return the casts and numbers of pairs of a simulation; arguments as for `simulate`."""
     return _production(_readable(_scenes(photos))[0], simulation)
 
 
@@ -233,7 +237,10 @@ def _scenes(photos: Path | None) -> list[Scene]:
 
 
 def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
-    """Scenes whose photographs can be read, each picture once, and hashes of their files."""
+    """Return the scenes whose photographs can be read, without duplicates, and the files' hashes.
+
+    Each scene that is left out is reported on stderr.
+    """
     kept: dict[str, Scene] = {}
     with (
         progress("scenes", len(scenes)) as advance,
@@ -286,7 +293,7 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
 def _conditions(simulation: Simulation) -> Conditions:
     if simulation.recaptures:
         return simulation.conditions
-    # Class 0 is what the camera wrote, and nothing came after.
+    # Class 0 is the file as the camera wrote it, with no processing after that.
     return replace(simulation.conditions, kept=1.0, sent=0.0)
 
 
@@ -305,7 +312,7 @@ def _cast(scenes: Sequence[Scene], simulation: Simulation, part: int) -> Cast:
 
 
 def _divided(items: Sequence[Scene], fractions: Sequence[float]) -> list[Sequence[Scene]]:
-    """Runs of a list in these shares; each that is not 0 gets an item, if there are so many."""
+    """Cut a list into runs with these shares; each nonzero share gets an item, if enough exist."""
     counts = [max(int(share * len(items)), int(share > 0)) for share in fractions]
     largest = int(np.argmax(fractions))
     counts[largest] = max(0, counts[largest] + len(items) - sum(counts))
@@ -345,7 +352,7 @@ def _origins(pair: Pair, label: str) -> dict[str, str]:
 
 
 def _shown(production: Production) -> list[dict[str, Any]]:
-    """Pairs to look at: the first of the test part."""
+    """Return paths and descriptions of the first test pairs (train, if there is no test part)."""
     part = PARTS[-1] if production.counts[PARTS[-1]] else PARTS[0]
     shown = []
     for number in range(min(SHOWN_PAIRS, production.counts[part])):

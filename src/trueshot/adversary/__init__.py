@@ -1,6 +1,6 @@
-"""The adversary of whole photographs, who knows the detector: white-box, through all that it joins.
+"""White-box attacks on whole photographs, through every kind of evidence a detector combines.
 
-`photograph` is a detector of photographs with a gradient, `lattice_height` the part of it that
-looks at spectra; `suite` attacks a set of photographs, `outcomes` counts what became of them, and
-`tricks` are changes that need no gradient.
+`photograph` is a differentiable detector of whole photographs and `lattice_height` its spectral
+part; `suite` attacks a set of photographs, `outcomes` counts the results, and `tricks` holds
+changes that need no gradient.
 """

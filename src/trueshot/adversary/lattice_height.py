@@ -1,8 +1,8 @@
-"""The height of the highest lattice in a photograph, with a gradient to its pixels.
+"""The lattice height of a photograph, differentiable with respect to its pixels.
 
-The value is that of `inference.lattice`, from the same windows and the same peaks. The gradient is
-that of smooth maxima: of all peaks of a window, of all windows, and of both sides of windows, for
-an attack that lowers the highest alone meets the next highest a step later.
+The value is the one that `inference.lattice` computes, from the same windows and peaks. The
+gradient comes from smooth maxima over the peaks of a window, over all windows and over both window
+sizes, because an attack that lowers only the highest peak meets the next highest a step later.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from trueshot.inference.lattice import (
     window_corners,
 )
 
-_COUNTED = 3  # windows whose mean is the height of a photograph
-_SMOOTH = 0.5  # nats that maxima are smoothed over
+_COUNTED = 3  # highest windows, whose mean is the height of a photograph
+_SMOOTH = 0.5  # temperature of the smooth maxima, in nats
 
 
 def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
-    """The feature `luma 1/SCALE height` of a photograph, in nats.
+    """Compute the feature `luma 1/SCALE height` of a photograph, in nats.
 
     Args:
         photograph: Levels, float, shape (3, h, w).
-        scale: 1, 2 or 4: at full, half or quarter size.
+        scale: 1, 2 or 4, for full, half or quarter size.
 
     Returns:
-        A number; None of a photograph that no window fits in at full size.
+        A scalar; None if no window fits into the photograph at full size.
     """
     if min(photograph.shape[1:]) < min(SIDES):
         return None
@@ -53,7 +53,7 @@ def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
 
 
 def _height(luma: Tensor, side: int, scale: int) -> Tensor:
-    """Mean prominence of the three windows where it is highest."""
+    """Compute the mean prominence of the three most prominent windows."""
     ys, xs = window_corners(luma.shape[0], luma.shape[1], side)
     frequencies = frequencies_of(side, scale)
     tiles = squares(luma[None], tuple(product(ys, xs)), side)[:, 0]
@@ -64,7 +64,7 @@ def _height(luma: Tensor, side: int, scale: int) -> Tensor:
 
 
 def _prominence(tile: Tensor, frequencies: Frequencies) -> Tensor:
-    """Of the most prominent peak of a window."""
+    """Compute the prominence of the most prominent peak of a window."""
     side = frequencies.side
     hann = torch.from_numpy(frequencies.hann).to(tile)
     spectrum = torch.fft.rfft2((tile - tile.mean()) * hann)
@@ -83,14 +83,14 @@ def _prominence(tile: Tensor, frequencies: Frequencies) -> Tensor:
 
 
 def _like(frequencies: Frequencies, here: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Places of the frequencies that are as far from zero as this one, in the same direction."""
+    """Return the indices of all frequencies as far from zero as `here`, in the same direction."""
     group = int(np.searchsorted(frequencies.starts, frequencies.place[here], "right")) - 1
     first = int(frequencies.starts[group])
     return np.asarray(frequencies.order[first : first + int(frequencies.counts[group])])
 
 
 def smooth_maximum(values: Tensor) -> Tensor:
-    """The largest of values (n,), with the gradient of a soft one."""
+    """Return the maximum of `values`, shape (n,), with the gradient of log-sum-exp."""
     return _with_gradient_of(values.amax(), _SMOOTH * torch.logsumexp(values / _SMOOTH, 0))
 
 

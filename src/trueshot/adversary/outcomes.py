@@ -1,4 +1,4 @@
-"""What an adversary of photographs gets: three outcomes, both directions apart, with doubts."""
+"""Results of attacks on photographs: verdicts counted separately for each class, with doubts."""
 
 from __future__ import annotations
 
@@ -23,25 +23,28 @@ from trueshot.versions import versions
 KIND = "trueshot-photographs"
 FORMAT = 1
 NO_ATTACK = "clean"
-FEWEST = 30  # photographs of a class
-_LOST = 0.1  # share of attacks that rounding may undo
-_SAME = 0.02  # of the largest score: how far what is attacked may be from what judges
+FEWEST = 30  # photographs per class, below which there is a doubt
+_LOST = 0.1  # share of failing cases that `_lost` and `_rising` tolerate
+_SAME = 0.02  # tolerated difference between attacked and judging score, as share of the largest
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Photographs under one threat at one budget, as one channel leaves their files.
+    """Verdicts on photographs under one threat, at one budget, after one channel.
+
+    All counts are pairs: originals, recaptures.
 
     Args:
-        threat: `clean` for no attack, else as of `PhotographSettings`.
+        threat: `clean` for no attack, otherwise a threat of `PhotographSettings`.
         budget: In levels.
-        channel: `png` and others.
-        right: Called what they are: originals, recaptures.
-        undecided: Without a verdict, likewise.
-        wrong: Called the other, likewise.
-        proven: Right, and proven to stay so at this budget (`linf` and `region`), likewise.
-        auc: Of the scores.
-        auc_interval: Ends of its 95 % interval, over what the photographs come from.
+        channel: `png`, or another channel that the files passed.
+        right: Photographs with the right verdict.
+        undecided: Photographs without a verdict.
+        wrong: Photographs with the verdict of the other class.
+        proven: Photographs that are right without an attack and proven to stay so at this budget;
+            counted for `clean`, `linf` and `region` only.
+        auc: Area under the ROC curve of the scores; None if a class has no scores.
+        auc_interval: Ends of its 95 % interval, resampled over sources; None likewise.
     """
 
     threat: str
@@ -57,17 +60,17 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographResult:
-    """What attacks on a set of photographs have found out about one detector.
+    """Result of attacks on a set of photographs for one detector.
 
     Args:
-        detector: Its name.
-        bundle_sha256: Of its file.
+        detector: Name of the detector.
+        bundle_sha256: SHA-256 of the bundle file.
         data: Fingerprint of the photographs.
-        settings: Of the attacks, in full.
-        tallies: First without an attack.
-        doubts: Why these figures may be false.
-        cost: Means over attacks: `forward`, `backward` calls, `seconds`, `ssim` of the files.
-        outcomes: Of each photograph.
+        settings: All settings of the attacks.
+        tallies: One per threat, budget and channel; the first is without an attack.
+        doubts: Reasons why these figures may be false.
+        cost: Means over attacks: `forward` and `backward` calls, `seconds`, `ssim` of the files.
+        outcomes: One per photograph, threat and budget.
     """
 
     detector: str
@@ -80,11 +83,11 @@ class PhotographResult:
     outcomes: tuple[Outcome, ...]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, all or nothing."""
+        """Write the result atomically as JSON."""
         write_json(path, {"kind": KIND, "format": FORMAT, "versions": versions(), **asdict(self)})
 
     def table(self) -> str:
-        """In Markdown: shares in per cent with their 95 % intervals, both directions apart."""
+        """Return a Markdown table of shares in per cent with 95 % intervals, for each class."""
         head = (
             "| attack | budget | file | originals right | undecided | wrong "
             "| recaptures right | undecided | wrong | proven | AUC |\n" + "|---" * 11 + "|"
@@ -95,12 +98,12 @@ class PhotographResult:
 def result_of(
     outcomes: Sequence[Outcome], wording: Wording = RECAPTURE.words, **facts: Any
 ) -> PhotographResult:
-    """Count outcomes.
+    """Summarise outcomes as a result.
 
     Args:
-        outcomes: Of photographs that have a score.
+        outcomes: Outcomes of photographs that have a score.
         wording: Words of the verdicts.
-        facts: The other fields of a result.
+        facts: The remaining fields of the result.
     """
     groups: dict[tuple[str, float, str], list[Outcome]] = {}
     for each in outcomes:
@@ -169,7 +172,7 @@ def _area(
 
 
 def doubts_of(outcomes: Sequence[Outcome], wording: Wording = RECAPTURE.words) -> Iterator[Doubt]:
-    """Reasons why the figures may be false, from the outcomes alone."""
+    """Yield the reasons why the figures may be false that show in the outcomes alone."""
     attacked = [e for e in outcomes if e.clean != wording.verdicts[1 - e.label]]
     yield from _beaten(attacked)
     yield from _misled(attacked, outcomes)
@@ -222,7 +225,7 @@ def _misled(attacked: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Iterato
 
 
 def _lost(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
-    """Attacks that moved the score in memory, and whose file has half of that or less."""
+    """Yield a doubt if rounding undid most of the score change in over a tenth of the attacks."""
     moved = [e for e in attacked if abs(e.reached - e.modelled) > 0 and e.scores[PNG] is not None]
     lost = [
         e
@@ -239,7 +242,7 @@ def _lost(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
 
 
 def _rising(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
-    """Photographs that a smaller budget turned and a larger one of the same threat did not."""
+    """Yield a doubt if over a tenth of photographs turn at a budget but not at a larger one."""
     turned = {
         (e.threat, e.name, e.budget): e.verdicts[PNG] == wording.verdicts[1 - e.label]
         for e in attacked

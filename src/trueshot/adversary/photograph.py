@@ -1,10 +1,10 @@
-"""A detector of whole photographs as one function of their pixels, with a gradient.
+"""A detector of whole photographs as one differentiable function of their pixels.
 
-Values are those of `Predictor`, of which the forward pass does all that bears on the score: it
-chooses crops, looks at spectra, at the frame in small, and joins what they say. On the way back
-what has no gradient is passed over: the choice of crops and of peaks is taken as it is, a frame
-that was made small and rounded has the gradient of one that was made small alone, and maxima have
-that of smooth ones (BPDA, Athalye et al. 2018, arXiv:1802.00420).
+The forward pass computes the score of `Predictor` step by step: it selects crops, analyses spectra
+and the downscaled frame, and combines the results. The backward pass approximates steps that have
+no gradient (BPDA, Athalye et al. 2018, arXiv:1802.00420): the selected crops and peaks count as
+fixed, the downscaled and rounded frame gets the gradient of downscaling alone, and maxima get the
+gradient of smooth maxima.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
 from trueshot.networks.resnet import ResNet
 from trueshot.pixels import Bytes, to_bytes
 
-_AT_ONCE = 16  # crops whose activations are kept
-_LEAK = 0.1  # slope below zero of what counts above it alone
-_SPREAD = 0.01  # of the gradient of the mean, that crops without a part in the score have
+_AT_ONCE = 16  # crops per batch; activations are kept for one batch at a time
+_LEAK = 0.1  # gradient where a feature is clamped to zero
+_SPREAD = 0.01  # share of the mean's gradient that is added, so that every crop gets some
 
 
 class PhotographDetector(nn.Module):
-    """Levels of one photograph (1, 3, h, w) to logits (1, 2): 0, and its score above a threshold.
+    """Maps levels of photographs (n, 3, h, w) to logits (n, 2): 0, and the score minus a threshold.
 
     Args:
-        bundle: Judges whole photographs; a file, or the name of one that comes along.
-        threshold: Score of which the margin is taken.
+        bundle: Bundle file, or name of an included detector, that judges whole photographs.
+        threshold: Score that is subtracted.
 
     Raises:
-        BundleError: It cannot be read, has more than two classes, or joins features without a
-            gradient.
+        BundleError: The bundle cannot be read, has more than two classes, or combines features
+            that have no gradient.
     """
 
     def __init__(self, bundle: str, threshold: float = 0.0) -> None:
@@ -68,16 +68,16 @@ class PhotographDetector(nn.Module):
             _check_features(self.card, bundle)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels (n, 3, h, w) to logits (n, 2)."""
+        """Return logits (n, 2) for levels (n, 3, h, w)."""
         scores = torch.stack([self.score(image) for image in images])
         margins = (scores - self.threshold).to(images.dtype)
         return torch.stack([torch.zeros_like(margins), margins], 1)
 
     def score(self, photograph: Tensor) -> Tensor:
-        """Levels (3, h, w) to the score of the photograph.
+        """Compute the score of one photograph from its levels (3, h, w).
 
         Raises:
-            ValueError: There is no crop in it.
+            ValueError: No crop can be selected in the photograph.
         """
         side, pixels = self.contract.side, _bytes(photograph)
         corners = places_of(pixels, self.contract).corners
@@ -89,7 +89,7 @@ class PhotographDetector(nn.Module):
         return self._joined(photograph, pixels, corners, scores)
 
     def _scores(self, crops: Tensor) -> Tensor:
-        """Activations are computed again on the way back: a photograph has many crops."""
+        """Score crops; the backward pass recomputes activations, because crops are many."""
         parts = crops.split(_AT_ONCE)
         if not crops.requires_grad:
             logits = [self.crops(part) for part in parts]
@@ -130,7 +130,7 @@ class PhotographDetector(nn.Module):
                 "overall": scores.mean(),
                 "highest third": highest,
                 "highest": smooth_maximum(scores),
-                # Its gradient is that of the highest third: no better place is known before.
+                # Its gradient is that of the highest third: no better target is known in advance.
                 "region": highest + (local.score - highest).detach(),
             }
         }
@@ -160,10 +160,10 @@ class PhotographDetector(nn.Module):
 
 
 def context_of(bundle: Bundle, card: Card) -> Detector:
-    """The context network of a bundle that joins kinds of evidence, from its graph.
+    """Rebuild the context network of a bundle from its ONNX graph.
 
     Raises:
-        BundleError: It is of another kind than those that come along.
+        BundleError: The bundle has no context network, or one of an unknown architecture.
     """
     evidence, graph = card.evidence, bundle.context
     if evidence is None or graph is None:
@@ -180,7 +180,7 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
 
 
 def _weights_in(graph: Message) -> dict[str, Tensor]:
-    """By name, those that the exporter wrote once for two layers among them."""
+    """Return all weights by name, including those that the exporter stored once for two layers."""
     kept = {
         each["name"]: torch.from_numpy(np.array(values_of(each)))
         for each in graph["graph"]["initializer"]
@@ -215,7 +215,7 @@ def _check_features(card: Card, bundle: object) -> None:
 
 
 def _for_and_against(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """As `inference.evidence.joint_features`, with a slope where nothing counts."""
+    """Compute `inference.evidence.joint_features`, with a gradient where they are clamped to 0."""
     found = dict(values)
     for kind, value in values.items():
         for word, sign in (("for", 1.0), ("against", -1.0)):
@@ -226,7 +226,7 @@ def _for_and_against(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _linear(model: LinearModel, values: Mapping[str, Tensor]) -> Tensor:
-    """As `LinearModel.score`; what is missing adds nothing."""
+    """Compute `LinearModel.score`, with a gradient where it clips; missing features add nothing."""
     total: Any = model.intercept
     terms = zip(model.features, model.means, model.deviations, model.weights, strict=True)
     for name, mean, deviation, weight in terms:
@@ -238,5 +238,5 @@ def _linear(model: LinearModel, values: Mapping[str, Tensor]) -> Tensor:
 
 
 def _bytes(photograph: Tensor) -> Bytes:
-    """As a file holds it, shape (h, w, 3)."""
+    """Return the bytes that a file would hold, shape (h, w, 3)."""
     return np.asarray(to_bytes(photograph.detach()[None])[0])

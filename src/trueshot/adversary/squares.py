@@ -1,4 +1,4 @@
-"""Squares of an image, with a gradient that costs no more than they do."""
+"""Square crops of an image, with a gradient that needs little memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from trueshot.inference.pooling import Corners
 
 
 def squares(image: Tensor, corners: Corners, side: int) -> Tensor:
-    """Squares of an image of shape (c, h, w), at corners (top, left); shape (n, c, side, side).
+    """Cut squares out of an image of shape (c, h, w) at `corners` (top, left).
 
-    The gradient of a slice is as large as what it was cut out of: of many slices of a large image
-    PyTorch would add up as many images. Here there is one.
+    In PyTorch the gradient of a slice is as large as the whole image, so many slices of a large
+    image would need as many images to add up. Here all slices share one gradient.
+
+    Returns:
+        The squares, shape (n, c, side, side).
     """
     found: Tensor = _Squares.apply(image, corners, side)  # type: ignore[no-untyped-call]
     return found

@@ -1,4 +1,4 @@
-"""Whole photographs attacked: each away from what it is, filed, sent, and judged from the start."""
+"""Attacks on whole photographs: each is attacked, saved, sent through channels and judged anew."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ ThreatName = Literal["linf", "l2", "region", "patch"]
 THREATS: tuple[ThreatName, ...] = ("linf", "l2", "region", "patch")
 PNG = "png"
 
-_SLACK = 0.25  # of the gap between thresholds: how far beyond one an attack goes, for rounding
-_PATCH = 0.05  # share of the frame
+# An attack aims this far beyond a threshold, as a share of the gap between the thresholds, so that
+# rounding does not undo it.
+_SLACK = 0.25
+_PATCH = 0.05  # share of the frame that a patch covers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,12 @@ class Target:
     """A photograph of known class.
 
     Args:
-        name: For records.
-        path: Its file.
+        name: Name used in records.
+        path: The image file.
         label: 0 for an original, 1 for a recapture.
-        source: What it comes from, as a scene; empty if not known.
-        outline: Corners (x, y) of the medium in it, in pixels; empty if not known.
+        source: Where the photograph comes from, such as its scene; empty if unknown.
+        outline: Corners (x, y) of the recaptured medium in the photograph, in pixels; empty if
+            unknown.
     """
 
     name: str
@@ -56,17 +59,19 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotographSettings:
-    """How photographs are attacked.
+    """Settings of the attacks on photographs.
 
     Args:
-        budgets: Levels, L∞; of `l2` the root mean square over all values; a patch has no bound.
-        threats: `linf` in the whole frame, `l2`, `region`: L∞ inside of the medium alone, or
-            `patch`: anything within a square of a twentieth of the frame.
-        steps: Of APGD.
-        restarts: Of it; from the second on it starts at random.
-        seed: Of random starts.
-        channels: What a file goes through before it is judged once more.
-        through: Whether the attack looks through these channels, too (expectation over them).
+        budgets: In levels: L∞ norm, or root mean square over all values for `l2`. A patch is not
+            bounded.
+        threats: `linf` (L∞, whole frame), `l2`, `region` (L∞, only inside the outlined medium;
+            the whole frame if there is no outline) or `patch` (any change inside a central square
+            of a twentieth of the frame).
+        steps: Number of APGD steps.
+        restarts: Number of APGD starts; if more than one, all of them are random.
+        seed: Seed of the random starts.
+        channels: Channels that the attacked file passes before it is judged again.
+        through: Whether the attack optimises through these channels (expectation over them).
     """
 
     budgets: tuple[float, ...] = (1.0, 2.0, 5.0)
@@ -78,7 +83,7 @@ class PhotographSettings:
     through: bool = False
 
     def cases(self) -> Iterator[tuple[ThreatName, float]]:
-        """Threats with their budgets."""
+        """Yield each threat with each of its budgets."""
         for threat in self.threats:
             for budget in (LEVELS,) if threat == "patch" else self.budgets:
                 yield threat, budget
@@ -86,26 +91,27 @@ class PhotographSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one photograph under one threat at one budget.
+    """Result of the attack on one photograph under one threat at one budget.
 
     Args:
-        name: Of the photograph.
+        name: Name of the photograph.
         label: 0 for an original, 1 for a recapture.
-        source: What it comes from, as a scene; empty if not known.
+        source: Where the photograph comes from, such as its scene; empty if unknown.
         threat: See `PhotographSettings`.
         budget: In levels.
         clean: Verdict without an attack.
-        clean_score: Its score.
-        certified_radius: Levels up to which that verdict is proven; None where nothing is.
-        modelled: The score that the attacked function has there: the same, up to rounding.
-        reached: Score in memory, before rounding.
-        verdicts: By channel, `png` first: what is said of the file.
-        scores: Likewise.
-        forward: Calls of the detector.
-        backward: Calls of its gradient.
-        psnr: Of the file, in dB; None where nothing was changed.
-        ssim: Of the file.
-        seconds: Of the attack.
+        clean_score: Score without an attack.
+        certified_radius: Radius in levels within which the clean verdict is proven to hold; None
+            if nothing is proven.
+        modelled: Clean score of the differentiable detector; equals `clean_score` up to rounding.
+        reached: Score of the attacked image in memory, before rounding.
+        verdicts: Verdict on the attacked file by channel, `png` first.
+        scores: Score of the attacked file by channel.
+        forward: Number of forward passes.
+        backward: Number of backward passes.
+        psnr: PSNR of the file in dB; None if nothing was changed.
+        ssim: SSIM of the file.
+        seconds: Duration of the attack.
     """
 
     name: str
@@ -128,7 +134,7 @@ class Outcome:
 
 
 class _Masked(nn.Module):
-    """A function of an image of which only a part may be changed."""
+    """A network that sees changes of `image` only where `mask` is true."""
 
     def __init__(self, network: nn.Module, image: Tensor, mask: Tensor) -> None:
         super().__init__()
@@ -143,11 +149,11 @@ class PhotographAdversary:
     """Attacks photographs that one detector judges.
 
     Args:
-        bundle: A file, or the name of a detector that comes along.
-        settings: How.
+        bundle: Bundle file, or name of an included detector.
+        settings: Settings of the attacks.
 
     Raises:
-        BundleError: It has no gradient of whole photographs, see `PhotographDetector`.
+        BundleError: The detector has no gradient for whole photographs, see `PhotographDetector`.
     """
 
     def __init__(self, bundle: str, settings: PhotographSettings) -> None:
@@ -157,12 +163,12 @@ class PhotographAdversary:
 
     @property
     def key(self) -> dict[str, Any]:
-        """All that an outcome depends on, beside the photograph, its threat and its budget."""
+        """Everything an outcome depends on, except the photograph, the threat and the budget."""
         chosen = replace(self.settings, budgets=(), threats=())
         return {"bundle": bundle_sha256(self.bundle), "settings": repr(chosen)}
 
     def attack(self, target: Target, threat: ThreatName, budget: float) -> Outcome | None:
-        """Attack a photograph; None if the detector says nothing of it, whatever its levels are."""
+        """Attack a photograph; return None if the detector gives it no score."""
         pixels = read_image(target.path).pixels
         before = self.predictor.predict(pixels)
         if before.score is None:
@@ -197,9 +203,9 @@ class PhotographAdversary:
         )
 
     def changed(self, pixels: Bytes, label: int, budget: float) -> Bytes:
-        """A photograph, shape (h, w, 3), changed in L∞ against what it is, as a file holds it.
+        """Attack a photograph, shape (h, w, 3), in L∞ away from `label`; return bytes as in a file.
 
-        One that the detector says nothing of is left as it is.
+        A photograph that the detector gives no score is returned unchanged.
         """
         if self.predictor.predict(pixels).score is None:
             return pixels
@@ -211,7 +217,7 @@ class PhotographAdversary:
     def _changed(
         self, images: Tensor, label: int, threat: ThreatName, budget: float, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """In memory, and as a file holds it."""
+        """Return the attacked images in memory, and rounded as for a file."""
         self.detector.threshold = self._goal(label)
         attack: Any = self._attack(threat, budget, images)
         masked = _Masked(self.detector, images, mask)
@@ -220,7 +226,7 @@ class PhotographAdversary:
         return attacked, torch.where(mask, as_filed(attack, images, attacked), images)
 
     def run(self, targets: Sequence[Target], journal: Path | None = None) -> list[Outcome]:
-        """Attack photographs at all budgets; what the journal holds is not done anew."""
+        """Attack photographs under all threats and budgets, except cases already in `journal`."""
         kept = Journal(journal, self.key)
         known = {tuple(each["case"]): each["outcome"] for each in kept.records}
         found: list[Outcome | None] = []
@@ -240,7 +246,7 @@ class PhotographAdversary:
         return [each for each in found if each is not None]
 
     def _goal(self, label: int) -> float:
-        """A score that is surely called the other class."""
+        """Return the score to aim for: the threshold of the other class, plus some slack."""
         decision = self.predictor.card.decision
         low, high = (
             (0.0, 0.0) if decision is None else (decision.original_to, decision.recaptured_from)
@@ -269,7 +275,7 @@ class PhotographAdversary:
 
 
 def _mask(shape: tuple[int, ...], threat: ThreatName, target: Target) -> npt.NDArray[np.bool_]:
-    """What may be changed, shape (1, 1, h, w)."""
+    """Return a mask of the pixels that may be changed, shape (1, 1, h, w)."""
     height, width = shape[:2]
     if threat == "patch":
         side = int((_PATCH * height * width) ** 0.5)
@@ -288,6 +294,6 @@ def _mask(shape: tuple[int, ...], threat: ThreatName, target: Target) -> npt.NDA
 
 
 def fingerprint(targets: Sequence[Target]) -> str:
-    """SHA-256 over the hashes of the files with their classes, in no order."""
+    """Return the SHA-256 of all file hashes with their classes, whatever their order."""
     lines = sorted(f"{file_sha256(each.path)} {each.label}" for each in targets)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Photographs of known class to be attacked, and one command's work on them."""
+"""The choice of photographs of known class to attack, and a complete attack run on them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ Outline = tuple[tuple[float, float], ...]
 
 
 def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> list[Target]:
-    """Photographs of a manifest, of folders by class, or of a data set that keeps its photographs.
+    """List the photographs of a manifest, of one folder per class, or of a prepared data set.
 
     Args:
         dataset: As for `trueshot bundle --calibrate`.
-        part: That is taken, where there are parts.
-        most: Of each class, evenly over the list, so that it takes all of its kinds.
+        part: Part to use, where the data set has parts.
+        most: Maximum number per class, picked evenly over the list, so that every kind of
+            photograph in it is represented; None means all.
 
     Raises:
-        DatasetError: It cannot be read, or holds crops in place of photographs.
+        DatasetError: The data set cannot be read, or holds crops instead of photographs.
     """
     outlines = _outlines(dataset) if dataset.is_file() else {}
     found = []
@@ -47,7 +48,9 @@ def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> li
 def evaluate_photographs(
     bundle: Path, targets: Sequence[Target], settings: PhotographSettings, out: Path, name: str
 ) -> PhotographResult:
-    """Attack photographs, and write `photograph-NAME.json` and a table; a run that stopped goes on.
+    """Attack photographs and write `photograph-NAME.json` and a Markdown table.
+
+    An interrupted run continues from its journal, `photograph-NAME.jsonl`.
 
     Raises:
         BundleError: See `PhotographAdversary`.
@@ -75,7 +78,7 @@ def _evenly(targets: Sequence[Target], most: int | None) -> list[Target]:
 
 
 def _outlines(manifest: Path) -> dict[str, Outline]:
-    """The column `outline` of a staged manifest, by name of the photograph."""
+    """Read the column `outline` of a staged manifest, by name of the photograph."""
     found = {}
     for row in manifest_rows(manifest):
         try:

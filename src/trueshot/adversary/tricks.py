@@ -1,4 +1,4 @@
-"""What anybody with an editor can do to a recapture, without knowing the detector."""
+"""Edits that anybody can apply to a recapture without knowing the detector."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from trueshot.simulation.recapture import Ambience, View, look, see_display
 
 Floats = npt.NDArray[np.float64]
 
-_DARKEST = 0.01  # mean in linear light, for which an exposure is set
+_DARKEST = 0.01  # lowest mean in linear light that the exposure is set for
 
 
 @final
 @dataclass(frozen=True)
 class Denoised(Channel):
-    """The median of each value's neighbourhood, colour by colour.
+    """A median filter, applied to each colour channel separately.
 
     Args:
-        side: Of the neighbourhood in pixels, odd.
+        side: Side of the square neighbourhood in pixels, odd.
     """
 
     side: int = 3
@@ -46,12 +46,15 @@ class Denoised(Channel):
 @final
 @dataclass(frozen=True)
 class Notched(Channel):
-    """Moiré and grids removed: in spectra of overlapping windows, peaks are cut to what is around.
+    """A filter against moiré and grids: spectral peaks are lowered to the level around them.
+
+    It works on the spectra of overlapping windows.
 
     Args:
-        window: Side in pixels, even.
-        above: Nats of amplitude above the mean around from which on a frequency is a peak.
-        lowest: Frequency, cycles per pixel, below which nothing is touched.
+        window: Side of a window in pixels, even.
+        above: A frequency is a peak if its log amplitude exceeds the mean around it by more than
+            this, in nats.
+        lowest: Frequencies below this, in cycles per pixel, are left alone.
     """
 
     window: int = 256
@@ -70,7 +73,7 @@ class Notched(Channel):
             pixels, edge, "reflect" if min(height, width) > self.window else "symmetric"
         )
         sine = np.sin(np.pi * (np.arange(self.window) + 0.5) / self.window)
-        taper = np.outer(sine, sine)[..., None]  # whose squares, half overlapping, add up to one
+        taper = np.outer(sine, sine)[..., None]  # squares of half-overlapping tapers sum to one
         found = np.zeros(padded.shape)
         for y in range(0, padded.shape[0] - half, half):
             for x in range(0, padded.shape[1] - half, half):
@@ -92,17 +95,16 @@ class Notched(Channel):
 @final
 @dataclass(frozen=True)
 class Rephotographed(Channel):
-    """Shown on a display, and photographed once more: straight on, filling the frame.
+    """A photograph of the image on a display, taken straight on and filling the frame.
 
-    Out of focus by so much that the lens blurs the display's grid away, and from so near that the
-    picture, brought back to its size, is hardly blurred. Display and camera are simulated, always
-    the same.
+    The lens is out of focus just enough to blur away the display's pixel grid, and the camera is so
+    near that the picture, resized to its original size, is hardly blurred. Display and camera are
+    simulated and always the same.
 
     Args:
-        magnification: Pixels of the camera per pixel of the display, which shows one of the
-            picture.
-        defocus: Blur of the lens, standard deviation in pixels of the camera.
-        angle: Turn of the camera, in degrees.
+        magnification: Camera pixels per display pixel; a display pixel shows one image pixel.
+        defocus: Standard deviation of the lens blur, in camera pixels.
+        angle: Rotation between camera and display, in degrees.
     """
 
     magnification: float = 1.7
@@ -138,11 +140,11 @@ TRICKS: tuple[Channel, ...] = (
     Chain((Notched(), Resized(0.7, back=False), Jpeg(75)), title="notch+resize-0.7+jpeg-75"),
     Rephotographed(),
 )
-"""By rising effort."""
+"""All tricks, in order of increasing effort."""
 
 
 def similarity(before: Bytes, after: Bytes) -> float:
-    """SSIM of a photograph and what a trick made of it, brought back to its size."""
+    """Return the SSIM between a photograph and its changed version, resized back if needed."""
     if after.shape != before.shape:
         size = before.shape[1], before.shape[0]
         after = np.array(Image.fromarray(after).resize(size, Image.Resampling.BICUBIC))

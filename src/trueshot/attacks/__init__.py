@@ -1,4 +1,4 @@
-"""Attacks: levels and true labels in, levels out. `perturb` runs one and checks its promise."""
+"""Attacks: levels and true labels in, attacked levels out. `perturb` runs one and checks it."""
 
 from trueshot.attacks.apgd import APGD
 from trueshot.attacks.base import (

@@ -1,4 +1,4 @@
-"""Auto-PGD: projected gradient ascent that finds the length of its steps by itself."""
+"""Auto-PGD: projected gradient ascent that adapts its own step size."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from trueshot.attacks.losses import Loss, judge, margin, pull_back
 from trueshot.attacks.projection import steepest
 from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
 
-MOMENTUM = 0.75  # α: share of the new step, beside the one before
-ENOUGH = 0.75  # ρ: share of the steps that must have climbed, or the steps are too long
+MOMENTUM = 0.75  # α: weight of the new step; the previous step has the rest
+ENOUGH = 0.75  # ρ: share of steps that must raise the loss, or the step size is halved
 
 
 @dataclass(frozen=True, kw_only=True)
 class APGD:
-    """Auto-PGD: long steps at first, halved where they no longer climb, from the best point on.
+    """Auto-PGD: starts with long steps, and halves them at the best point when progress stops.
 
-    The strongest attack by gradient for its price, without a length of step to choose. Heights of
-    the loss are only ever compared, so in place of cross-entropy the logarithm of the odds against
-    the true class is taken, in float64: it rises and falls with cross-entropy and cannot saturate.
-    With two classes that is the margin: both losses give one attack, and the second of them finds
-    nothing new unless its `seed` is another.
+    The strongest gradient attack for its cost, without a step size to choose. The algorithm only
+    compares loss values, so instead of cross-entropy it uses the log odds against the true class,
+    in float64: they rise and fall with cross-entropy and cannot saturate. With two classes the log
+    odds are the margin, so both losses give the same attack, and running the second finds nothing
+    new unless its `seed` differs.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,).
-        steps: Gradients taken from each start.
+        budget: Largest change in levels; one number, or a tensor of shape (n,).
+        steps: Gradients computed from each start.
         loss: `cross_entropy` (APGD-CE) or `margin`.
-        norm: Of the budget and the steps: `linf` or `l2`.
-        restarts: Starts. All but the first are random in any case. Of each image the result that
-            is furthest on the wrong side in its file is kept; an image that is wrong in its file
-            is not attacked again.
-        random_start: Start at a random point within the budget instead of the image.
-        seed: Of the random starts.
-        early_exit: Let an image be once the detector is wrong about it, also when its levels are
-            rounded to those of a file (`as_filed`). Otherwise, and where that does not happen, the
-            result is the point of the highest loss, as it is in memory.
+        norm: Norm of the budget and the steps: `linf` or `l2`.
+        restarts: Number of starts; all but the first are always random. For each image the result
+            with the largest margin in its file is kept, and an image that is misclassified in its
+            file is not attacked again.
+        random_start: Whether the first start too is a random point within the budget, instead of
+            the image.
+        seed: Seed of the random starts.
+        early_exit: Stop on an image once it is misclassified, also after rounding to the levels of
+            a file (`as_filed`). Otherwise, and if that never happens, the result is the point of
+            the highest loss, not rounded.
 
     Raises:
-        ValueError: Fewer than one step or start, or an unknown norm.
+        ValueError: `steps` or `restarts` is below 1, or `norm` is unknown.
 
     Source: Croce and Hein 2020, arXiv:2003.01690, algorithm 1.
     """
@@ -64,7 +65,7 @@ class APGD:
         norm_of(self)
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Climb the loss inside the budget; levels in, levels out, not rounded to whole ones."""
+        """Maximise the loss within the budget; return levels, not rounded to whole ones."""
         return strongest(self, detector, images, labels, self._climb)
 
     def _climb(self, detector: nn.Module, targets: Targets, start: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class APGD:
             if not len(climbers.rows):
                 return result
             attacked, rows = climbers.attacked, climbers.rows
-            # The last point is judged, but nothing starts from it.
+            # The last point is judged, but no step is taken from it.
             logits = climbers.look(detector, self.loss, slope=number < self.steps)
             if self.early_exit:
                 wrong = wrong_in_file(self, detector, climbers.targets, attacked, logits)
@@ -91,10 +92,10 @@ class APGD:
 
 
 def windows(steps: int) -> dict[int, int]:
-    """Checkpoints, and for each the number of steps since the one before.
+    """Return the checkpoints, each with the number of steps since the previous one.
 
-    The first is at 22 % of the steps. Each window is 3 % of them shorter than the one before it,
-    and none shorter than 6 %.
+    The first is at 22 % of the steps. Each window is shorter than the previous one by 3 % of the
+    steps, down to 6 %.
 
     Source: Croce and Hein 2020, section 3.
     """
@@ -110,13 +111,13 @@ def windows(steps: int) -> dict[int, int]:
 
 
 def height(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
-    """What rises and falls with a loss and never saturates: float64, shape (n,).
+    """Return a value that rises and falls with a loss and never saturates: float64, shape (n,).
 
     Args:
         logits: Shape (n, classes).
         labels: True classes, shape (n,).
-        loss: `margin`, or `cross_entropy`, for which it is the logarithm of the odds against the
-            true class: cross-entropy is its softplus.
+        loss: `margin`, which is the value itself, or `cross_entropy`, for which the value is the
+            log odds against the true class: cross-entropy is their softplus.
     """
     exact = logits.double()
     if loss == "margin":
@@ -127,22 +128,22 @@ def height(logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
 
 @dataclass
 class _Climbers:
-    """The images that are still climbing, and what is remembered of each.
+    """The images still under attack, and the state of the search for each.
 
     Args:
-        targets: Of the attack.
-        rows: Their numbers among the targets that the climb began with.
-        attacked: Where they are.
-        before: Where they were a step ago.
-        gradient: Of the loss where they are.
-        best: Where the loss was highest.
-        best_gradient: Of the loss there.
-        step: Length of a step in levels, shape (n, 1, 1, 1).
-        height: Of the loss where they are.
-        best_height: Of the loss at best.
-        rises: Steps since the last checkpoint that have climbed.
-        checked_height: The best height at the last checkpoint.
-        halved: Whether the step was halved there.
+        targets: The images and their labels.
+        rows: Their indices among the targets that the run started with.
+        attacked: Current points.
+        before: Points one step earlier.
+        gradient: Gradient of the loss at the current points.
+        best: Points of the highest loss so far.
+        best_gradient: Gradient of the loss at `best`.
+        step: Step size in levels, shape (n, 1, 1, 1).
+        height: `height` of the loss at the current points.
+        best_height: `height` of the loss at `best`.
+        rises: Number of steps since the last checkpoint that raised the loss.
+        checked_height: `best_height` at the last checkpoint.
+        halved: Whether the step size was halved at the last checkpoint.
     """
 
     targets: Targets
@@ -172,7 +173,7 @@ class _Climbers:
             best=start.clone(),
             best_gradient=torch.zeros_like(start),
             step=2 * targets.ball.budget,
-            height=-lowest,  # so that to come to the start is no rise
+            height=-lowest,  # infinite: reaching the start does not count as a rise
             best_height=lowest,
             rises=torch.zeros_like(rows),
             checked_height=lowest,
@@ -183,7 +184,10 @@ class _Climbers:
         return _Climbers(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     def look(self, detector: nn.Module, loss: Loss, *, slope: bool) -> Tensor:
-        """Judge where they are, take the gradient if wanted, remember the best; the logits."""
+        """Return the logits at the current points; update the best ones and, if `slope`, gradients.
+
+        Gradients are not needed at the last point.
+        """
         labels = self.targets.labels
         leaves, logits = judge(detector, self.attacked)
         if slope:
@@ -199,7 +203,11 @@ class _Climbers:
         return logits.detach()
 
     def halve_where_stuck(self, window: int) -> None:
-        """Where too few steps have climbed, go on from the best point with half the step."""
+        """Halve the step and return to the best point, for images without enough progress.
+
+        That is where too few steps of the window raised the loss, or where the highest loss has not
+        grown since a checkpoint that did not halve the step.
+        """
         too_long = self.rises < ENOUGH * window
         no_gain = ~self.halved & (self.best_height <= self.checked_height)
         stuck = too_long | no_gain
@@ -212,7 +220,7 @@ class _Climbers:
         self.rises = torch.zeros_like(self.rises)
 
     def move(self, *, first: bool) -> None:
-        """Take a step up the gradient and, but for the first, some of the step before again."""
+        """Take a step along the gradient and, except at the first step, add momentum."""
         ball, here = self.targets.ball, self.attacked
         there = ball.project_(steepest(self.gradient, ball.norm).mul_(self.step).add_(here))
         if not first:

@@ -1,4 +1,4 @@
-"""What an attack is, what it must leave as it was, and what its caller checks."""
+"""The attack protocol, what attacks must leave unchanged, and checks of their results."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ _DISTANCES = {"linf": linf, "l2": l2}
 
 @runtime_checkable
 class Attack(Protocol):
-    """Settings and one call. An implementation is a frozen dataclass whose repr names the test.
+    """An attack: settings and one call. Implementations are frozen dataclasses.
 
-    `budget` is the largest change of a level: one number for all images, or a tensor of shape (n,)
-    with one for each. An attack whose budget is meant in another norm has a field `norm`.
+    Their repr identifies the attack in error messages and results. `budget` is the largest change
+    of a level: one number for all images, or a tensor of shape (n,) with one per image. An attack
+    with its budget in another norm than L∞ has a field `norm`.
     """
 
     @property
     def budget(self) -> Budget: ...
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Levels (n, 3, h, w) and true classes (n,) in, levels of the same shape out."""
+        """Attack levels (n, 3, h, w) with true classes (n,); return levels of the same shape."""
         ...
 
 
 def norm_of(attack: Attack) -> Norm:
-    """The norm in which an attack's budget is meant: its field `norm`, or L∞."""
+    """Return the norm of an attack's budget: its field `norm`, or L∞ if it has none."""
     norm: Norm = getattr(attack, "norm", "linf")
     if norm not in _DISTANCES:
         raise ValueError(f"norm {norm!r}: unknown; known: {', '.join(_DISTANCES)}")
@@ -46,15 +47,16 @@ def norm_of(attack: Attack) -> Norm:
 
 
 def distance(norm: Norm, first: Tensor, second: Tensor) -> Tensor:
-    """Distance of each image from the other in levels, shape (n,)."""
+    """Return the distance in levels between corresponding images, shape (n,)."""
     return _DISTANCES[norm](first, second)
 
 
 def per_image(budget: Budget, images: Tensor) -> Tensor:
-    """The budget as a tensor that broadcasts over images: shape (n, 1, 1, 1) or (1, 1, 1, 1).
+    """Return the budget as a tensor that broadcasts over images, (n, 1, 1, 1) or (1, 1, 1, 1).
 
     Raises:
-        ValueError: Negative, not finite, or not one number nor one for each image.
+        ValueError: The budget is negative or not finite, or is neither one number nor one per
+            image.
     """
     levels = torch.as_tensor(budget, dtype=images.dtype, device=images.device)
     if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(images)):
@@ -69,19 +71,19 @@ def per_image(budget: Budget, images: Tensor) -> Tensor:
 
 @contextmanager
 def undisturbed(detector: nn.Module, *, training: bool = False) -> Iterator[nn.Module]:
-    """Run an attack inside; leave the detector as it was found, also when the attack fails.
+    """Prepare a detector for an attack inside, and restore it afterwards, even after an error.
 
     Restored: the mode of every module, batch-normalisation statistics and every other buffer,
-    `grad` and `requires_grad` of every parameter, and the global random state. Parameters need no
-    gradient inside, so that backward passes stop at the images.
+    `grad` and `requires_grad` of every parameter, and the global random state. Inside, parameters
+    require no gradient, so backward passes compute gradients at the images only.
 
     Args:
-        detector: What is attacked: a `Detector`, or any module from levels to logits.
+        detector: Detector to attack: a `Detector`, or any module from levels to logits.
         training: Attack in train mode, with the statistics of the batch, instead of eval mode.
 
     Yields:
-        What is to be attacked: of a `Detector` in eval mode one whose batch normalisation is
-        folded, which is the same function with fewer steps; else itself.
+        The module to attack. For a `Detector` in eval mode it has folded batch normalisation: the
+        same function, up to rounding, in fewer steps. Otherwise it is the detector itself.
     """
     modes = [(module, module.training) for module in detector.modules()]
     parameters = [(p, p.requires_grad, p.grad) for p in detector.parameters()]
@@ -101,11 +103,12 @@ def undisturbed(detector: nn.Module, *, training: bool = False) -> Iterator[nn.M
 
 
 def classes_of(detector: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of the classes that a module tells apart; numbers, if it has no names for them.
+    """Return the names of a detector's classes; their numbers, if it has no names.
 
     Args:
         detector: A `Detector`, or any module from levels to logits.
-        images: Of which one is shown to a module that does not say how many there are.
+        images: The first one is run through a module that is not a `Detector`, to count its
+            classes; without images, two are assumed.
     """
     if isinstance(detector, Detector):
         return detector.classes
@@ -115,15 +118,15 @@ def classes_of(detector: nn.Module, images: Tensor) -> tuple[str, ...]:
 
 
 def check_labels(detector: nn.Module, images: Tensor, labels: Tensor) -> None:
-    """Refuse labels that are no classes of a detector.
+    """Check that labels are classes of a detector.
 
     Args:
         detector: A `Detector`, or any module from levels to logits.
-        images: Of which one is shown to a module that does not say how many classes there are.
+        images: Images that may be needed to count the classes, see `classes_of`.
         labels: True classes, shape (n,).
 
     Raises:
-        ValueError: It names the first label that is wrong.
+        ValueError: The labels are not integers, or one is not a class; the first such is named.
     """
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise ValueError(f"labels are numbers of classes, integers; got {labels.dtype}")
@@ -138,10 +141,10 @@ def check_labels(detector: nn.Module, images: Tensor, labels: Tensor) -> None:
 
 @contextmanager
 def statistics_kept(detector: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, batch statistics and other buffers are as they were afterwards.
+    """Restore batch statistics and all other buffers afterwards, whatever happens inside.
 
-    A buffer that did not change is not written to: PyTorch may have kept it for a gradient that is
-    taken later, which writing would forbid.
+    Unchanged buffers are not written to: PyTorch may have saved them for a later backward pass,
+    which would fail after a write.
     """
     buffers = [(buffer, buffer.detach().clone()) for buffer in detector.buffers()]
     try:
@@ -154,22 +157,23 @@ def statistics_kept(detector: nn.Module) -> Iterator[None]:
 
 
 def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Call an attack and check what it promised: the way to run every attack.
+    """Run an attack and check its result. All attacks should be run through this function.
 
     Args:
-        attack: The attack.
-        detector: What is attacked: a `Detector`, or any module from levels (n, 3, h, w) to logits
-            (n, classes); left as it was.
+        attack: Attack to run.
+        detector: Detector to attack: a `Detector`, or any module from levels (n, 3, h, w) to logits
+            (n, classes); left unchanged.
         images: Levels in [0, 255], float, shape (n, 3, h, w).
         labels: True classes, shape (n,).
 
     Returns:
-        Levels within the budget of `images`, same shape, detached.
+        Attacked levels within the budget around `images`, same shape, detached.
 
     Raises:
-        ValueError: Images or labels of the wrong shape, images outside [0, 255], or labels that
-            are no classes of the detector.
-        BrokenPromiseError: The attack left its budget or [0, 255], or returned no numbers.
+        ValueError: Images or labels have the wrong shape, images are outside [0, 255], or labels
+            are not classes of the detector.
+        BrokenPromiseError: The attack exceeded its budget, left [0, 255], returned NaN, or changed
+            the shape or dtype.
     """
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise ValueError(
@@ -186,16 +190,16 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
 
 
 def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
-    """Round attacked images to the levels that a file holds, without leaving the budget.
+    """Round attacked images to the whole levels of a file, without exceeding the budget.
 
     Args:
-        attack: What was done; its budget still holds afterwards.
-        images: The images before, levels as a file gave them: whole.
-        attacked: What `perturb` returned for them.
+        attack: The attack that was run; its budget still holds after rounding.
+        images: Original images, in whole levels, as read from a file.
+        attacked: Result of `perturb` for these images.
 
     Returns:
-        Whole levels, same shape. With a budget that is no whole number, only as many whole levels
-        as fit into it are changed: of half a level nothing is left in a file.
+        Whole levels, same shape. In L∞, a budget that is not a whole number is rounded down: a
+        change of half a level does not survive in a file. In L2, the change is scaled down to fit.
     """
     budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1)
     if norm_of(attack) == "linf":
@@ -205,7 +209,7 @@ def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
 
 
 def lost_in_file(budget: float) -> str:
-    """What becomes of a budget in L∞ in a file, as a sentence; empty if nothing is lost."""
+    """Return a sentence on what a file loses of an L∞ budget; empty if it loses nothing."""
     if budget == math.floor(budget):
         return ""
     left = f"no more than {math.floor(budget)}" if budget > 1 else "nothing"
@@ -213,7 +217,7 @@ def lost_in_file(budget: float) -> str:
 
 
 def _largest_share(images: Tensor, change: Tensor, budget: Tensor) -> Tensor:
-    """Images plus the largest share of a change that, rounded, is within the budget in L2."""
+    """Return images plus the largest share of a change that fits the L2 budget after rounding."""
     whole = (images + change).round().clamp(0, LEVELS)
     fits = (l2(images, whole) <= budget.flatten())[:, None, None, None]
     if bool(fits.all()):
@@ -223,18 +227,18 @@ def _largest_share(images: Tensor, change: Tensor, budget: Tensor) -> Tensor:
 
 
 def lengthened(images: Tensor, attacked: Tensor, budget: Tensor) -> Tensor:
-    """Images plus the largest share, 1 or more, of a change that, rounded, is within L2.
+    """Return images plus the largest multiple, at least 1, of a change that fits the L2 budget.
 
-    Where a change is spread over many values, rounding drops most of it. More of the same change
-    leaves in a file as much as the budget has room for.
+    The budget is checked after rounding. If a change is spread over many values, rounding drops
+    most of it. A multiple of the same change leaves as much in a file as the budget allows.
 
     Args:
-        images: The images before, whole levels.
-        attacked: The images now.
-        budget: Levels in L2, shape (n, 1, 1, 1).
+        images: Original images, in whole levels.
+        attacked: Attacked images.
+        budget: L2 budget in levels, shape (n, 1, 1, 1).
 
     Returns:
-        Whole levels, same shape; where the change as it is does not fit, the images before.
+        Whole levels, same shape; the original image where even the change itself does not fit.
     """
     change = attacked - images
     low, high, found = torch.zeros_like(budget), torch.ones_like(budget), images
@@ -252,7 +256,10 @@ def lengthened(images: Tensor, attacked: Tensor, budget: Tensor) -> Tensor:
 def _between(
     images: Tensor, change: Tensor, budget: Tensor, found: Tensor, low: Tensor, high: Tensor
 ) -> Tensor:
-    """As `found` at the share `low`, which fits; or at the largest below `high` that does."""
+    """Search by bisection for the largest share below `high` of a change that fits the budget.
+
+    `found` is the result at the share `low`, which fits.
+    """
     for _ in range(_HALVINGS):
         share = (low + high) / 2
         tried = (images + share * change).round().clamp(0, LEVELS)
@@ -277,5 +284,5 @@ def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
 
 
 def _are_levels(images: Tensor) -> bool:
-    # Where there is a nan, both are nan, and no comparison with it holds.
+    # With a NaN in it, amin and amax are NaN, and both comparisons are false.
     return bool(images.amin() >= 0) and bool(images.amax() <= LEVELS)

@@ -1,4 +1,4 @@
-"""What an attack costs: calls of the detector and of its gradient, for each image."""
+"""The cost of an attack: forward and backward passes of the detector, counted per image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Calls:
-    """Calls that attacks have made so far.
+    """Number of passes that attacks have made so far.
 
     Args:
-        forward: Times that the detector judged each image, shape (n,).
-        backward: Times that a gradient was pulled back to each image, shape (n,).
+        forward: Forward passes of each image through the detector, shape (n,).
+        backward: Backward passes to each image, shape (n,).
     """
 
     forward: Tensor
@@ -29,7 +29,7 @@ _COUNTING: ContextVar[Calls | None] = ContextVar("calls", default=None)
 
 @contextmanager
 def counted(images: int) -> Iterator[Calls]:
-    """Count the calls that attacks on one batch of so many images make inside."""
+    """Count the passes that attacks inside make on one batch of `images` images."""
     calls = Calls(torch.zeros(images, dtype=torch.long), torch.zeros(images, dtype=torch.long))
     token = _COUNTING.set(calls)
     try:
@@ -39,12 +39,12 @@ def counted(images: int) -> Iterator[Calls]:
 
 
 def spend(*, forward: int = 0, backward: int = 0, places: Tensor | None = None) -> None:
-    """Enter calls into the count that is being kept, if one is.
+    """Add passes to the active count, if there is one.
 
     Args:
-        forward: Calls of the detector on each image.
-        backward: Gradients at each image.
-        places: Numbers of the images in the batch, shape (k,); by default all of them.
+        forward: Forward passes of each image.
+        backward: Backward passes to each image.
+        places: Indices of the images in the batch, shape (k,); by default all of them.
     """
     calls = _COUNTING.get()
     if calls is None:

@@ -1,4 +1,4 @@
-"""The control of an experiment with attacks: noise of the same strength, without aim."""
+"""The control for attacks: random noise of the same strength."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from trueshot.pixels import LEVELS
 
 @dataclass(frozen=True, kw_only=True)
 class UniformNoise:
-    """Random noise of the length of the budget: what it breaks, no attack has to be found for.
+    """Random noise as large as the budget. Images that it breaks need no attack.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,).
-        norm: `linf`, or `l2`: uniform on the sphere, before what leaves [0, 255] is cut off.
-        signs: In L∞ the whole budget up or down at every level, which is the strongest and, with
-            a whole budget, what a file can hold; if not, uniform inside the budget.
-        draws: Of so many, that with the largest margin is kept; one needs no call of the detector.
-        seed: Of the noise; each image has its own.
+        budget: Size of the noise in levels; one number, or a tensor of shape (n,).
+        norm: `linf`, or `l2`, where the noise is uniform on the sphere before it is clipped to
+            [0, 255].
+        signs: In L∞, change every level by the whole budget, up or down. This noise is the
+            strongest, and a file can hold it if the budget is a whole number. If False, the noise
+            is uniform within the budget.
+        draws: Number of draws, of which the one with the largest margin is kept; a single draw
+            needs no call of the detector.
+        seed: Seed of the noise; each image has its own noise.
 
     Raises:
-        ValueError: Fewer than one draw, or an unknown norm.
+        ValueError: `draws` is below 1, or `norm` is unknown.
     """
 
     budget: Budget
@@ -41,7 +44,7 @@ class UniformNoise:
             raise ValueError(f"one draw or more wanted, got {self.draws}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Add noise; levels in, levels out."""
+        """Add noise to levels; return levels."""
         budget = per_image(self.budget, images)
         sources = generators(images, self.seed)
         best = self._noisy(sources, images, budget)

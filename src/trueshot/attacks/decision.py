@@ -1,4 +1,4 @@
-"""RayS: an attack that sees verdicts only, no logits and no gradient."""
+"""RayS: an attack that uses only the predicted class, no logits and no gradients."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from trueshot.pixels import LEVELS
 
 @dataclass(frozen=True, kw_only=True)
 class RayS:
-    """Ray searching in L∞: of the directions of signs, the one in which the boundary is nearest.
+    """Ray search in L∞: find the direction of signs in which the decision boundary is nearest.
 
-    Blocks of signs are turned over, of half the size in each round; a turn is kept if the detector
-    is wrong at a smaller distance. Of the detector nothing but the class that it names is used, so
-    neither rounded logits nor hidden gradients deceive it.
+    Blocks of signs are flipped, with half the block size in each round; a flip is kept if it brings
+    the detector to a wrong class at a smaller distance. Only the predicted class is used, so
+    neither rounded logits nor hidden gradients mislead the attack.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,). Where the closest image found is
-            farther, the image itself is returned.
-        queries: Calls of the detector on each image, at most.
-        tolerance: Levels up to which the distance in a direction is searched for.
-        early_exit: Let an image be once one within the budget is found, as published; otherwise
-            go on to closer ones.
+        budget: Largest change in levels; one number, or a tensor of shape (n,). If the closest
+            image found is farther away, the original image is returned.
+        queries: Maximum number of detector calls per image.
+        tolerance: Precision, in levels, of the distance to the boundary in a direction.
+        early_exit: Stop on an image once a misclassified one is found whose distance, rounded up to
+            whole levels, is within the budget, as published; otherwise go on to closer ones.
 
     Raises:
-        ValueError: Fewer than three queries, or no tolerance.
+        ValueError: `queries` is below 3, or `tolerance` is not positive.
 
     Source: Chen and Gu 2020, arXiv:2006.12792, algorithms 2 and 3. At the end the distance is
-    rounded up to whole levels, as a file has them, where the budget and the detector allow it.
+    rounded up to whole levels, as in a file, where the budget and the detector allow it.
     """
 
     budget: Budget
@@ -48,7 +48,7 @@ class RayS:
             )
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """A wrongly judged image within the budget, or the image itself; levels in, levels out."""
+        """Return a misclassified image within the budget, or the image itself, in levels."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1).flatten()
         result = images.clone()
         with undisturbed(detector) as target:
@@ -61,7 +61,7 @@ class RayS:
 
     def _search(self, detector: nn.Module, rays: _Rays, budget: Tensor) -> None:
         going = torch.arange(len(rays.images), device=rays.images.device)
-        # One query is spent on the image itself and one on the end.
+        # One query goes to the image itself and one to the rounding at the end.
         for _ in range(self.queries - 2):
             if self.early_exit:
                 going = going[rays.radius[going].ceil() > budget[going].floor()]
@@ -74,12 +74,13 @@ class RayS:
 
 
 class _Rays:
-    """Where the search stands, for each image by itself: all of them take a query at once.
+    """State of the search, separate for each image; one query is made for all images at once.
 
-    `direction` and `radius` are the best so far, infinite before there is one. The next direction
-    is `direction` with one block turned over: the block with number `block` of `blocks` equal ones;
-    of no blocks in the beginning, which is the direction itself. Its boundary is in (`low`, `high`]
-    if `searching`; if not, the next query asks whether it is nearer than `radius` at all.
+    `direction` and `radius` are the best found so far; `radius` is infinite before the first. The
+    next direction to try is `direction` with one block flipped: number `block` of `blocks` equal
+    blocks. At first `blocks` is 0, and `direction` itself is tried. If `searching`, the boundary in
+    that direction lies in (`low`, `high`]; if not, the next query asks whether it is nearer than
+    `radius` at all.
     """
 
     def __init__(self, images: Tensor, labels: Tensor, places: Tensor) -> None:
@@ -92,7 +93,7 @@ class _Rays:
         self.blocks, self.block = torch.zeros_like(labels), torch.zeros_like(labels)
 
     def trial(self, which: Tensor) -> tuple[Tensor, Tensor]:
-        """What to ask next of these images, and how far from the image that is: (k,)."""
+        """Return the next images to query, and their distances from the originals, shape (k,)."""
         middle = (self.low[which] + self.high[which]) / 2
         radius = torch.where(self.searching[which], middle, self.radius[which].clamp(max=LEVELS))
         change = radius[:, None] * self._turned(which)
@@ -100,7 +101,7 @@ class _Rays:
         return (images + change.view_as(images)).clamp(0, LEVELS), radius
 
     def learn(self, which: Tensor, radius: Tensor, wrong: Tensor, tolerance: float) -> None:
-        """Go on after the answers to what `trial` asked."""
+        """Update the search with the answers to the queries from `trial`."""
         searching = self.searching[which]
         self.low[which] = torch.where(searching & ~wrong, radius, self.low[which])
         self.high[which] = torch.where(wrong, radius, self.high[which])
@@ -113,7 +114,7 @@ class _Rays:
         self._advance(which[over])
 
     def fit_all(self) -> None:
-        """Take over what searches that were not ended have found."""
+        """Adopt the results of distance searches that were still running."""
         better = (self.searching & (self.high < self.radius)).nonzero().flatten()
         self.direction[better] = self._turned(better)
         self.radius[better] = self.high[better]
@@ -125,14 +126,14 @@ class _Rays:
         return torch.where(turned, -self.direction[which], self.direction[which])
 
     def _block_of(self, which: Tensor) -> tuple[Tensor, Tensor]:
-        """First value, and the one after the last, of the block that is turned over."""
+        """Return the index of the flipped block's first value, and of the one after its last."""
         blocks, count = self.blocks[which], self.direction.shape[1]
         size = -(-count // blocks.clamp(min=1)) * (blocks > 0)
         start = self.block[which] * size
         return start, (start + size).clamp(max=count)
 
     def _advance(self, which: Tensor) -> None:
-        """To the next block; after the last to the first of half the size, down to one value."""
+        """Go to the next block, and after the last one to blocks of half the size, at least 1."""
         count = self.direction.shape[1]
         _, end = self._block_of(which)
         last = (self.blocks[which] == 0) | (end == count)
@@ -144,7 +145,7 @@ class _Rays:
 
 
 def _ends(detector: nn.Module, rays: _Rays, budget: Tensor) -> Tensor:
-    """The closest images found, at whole distances where that is possible; else the images."""
+    """Return the closest images within the budget, at whole distances if possible, or originals."""
     exact = rays.radius
     within = exact <= budget
     whole = exact.ceil()
@@ -167,7 +168,7 @@ def _at(rays: _Rays, radius: Tensor) -> Tensor:
 def _wrong(
     detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor | None = None
 ) -> Tensor:
-    """Whether the detector names another class: all that this attack learns from it."""
+    """Whether the detector predicts another class: all that this attack learns from it."""
     with torch.no_grad():
         named: Tensor = detector(images).argmax(1)
     spend(forward=1, places=places)

@@ -1,7 +1,7 @@
-"""Stand-ins for channels that a gradient passes: what an attack sees in place of the real ones.
+"""Differentiable stand-ins for channels, which attacks use in place of the real ones.
 
-Values are those of the real channel as near as it is sensible: the JPEG does libjpeg's arithmetic,
-whole numbers and all. Where a value is rounded, the gradient passes as if it were not.
+Their values are as close to the real channel as is sensible: the JPEG follows libjpeg's integer
+arithmetic. How gradients pass rounding is a setting of `stand_in`.
 """
 
 from __future__ import annotations
@@ -23,34 +23,35 @@ StandIn = Callable[[Tensor], Tensor]
 
 _ROUNDINGS = ("straight", "soft", "none")
 _BLOCK = 8
-_ONE = 65536.0  # what stands for 1 in libjpeg's whole numbers
-# Of red, green and blue: libjpeg's weights, times 65536. Sums of products with levels stay below
-# 2**24, so that float32 has them exactly.
+_ONE = 65536.0  # the number 1 in libjpeg's fixed-point arithmetic
+# libjpeg's weights of red, green and blue, times 65536. Sums of their products with levels stay
+# below 2**24, so float32 represents them exactly.
 _TO_YCC = ((19595.0, 38470.0, 7471.0), (-11059.0, -21709.0, 32768.0), (32768.0, -27439.0, -5329.0))
-_FACTORS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # down, across
+_FACTORS = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # vertical, horizontal
 
 
 def stand_in(channel: Channel, rounding: Rounding = "soft") -> StandIn:
-    """What a gradient can pass, in place of a channel.
+    """Return a differentiable function that replaces a channel.
 
     Args:
-        channel: The real one. For what has no stand-in of its own (`Png`, and `Noisy`, whose noise
-            an attacker cannot foresee and which changes nothing on average) levels are rounded,
-            as they are before every channel.
-        rounding: How a gradient passes what is rounded. `straight`: as if it were not. `soft`: the
-            same, but at the coefficients of a JPEG by the slope 4 d² + 1/10, with d the distance
-            to the next whole number of steps. `none`: nothing is rounded at all, which is another,
-            smooth function.
+        channel: The real channel. A channel without a stand-in of its own only rounds levels, as is
+            done before every channel. This holds for `Png`, and for `Noisy`, whose noise an
+            attacker cannot predict and which changes nothing on average.
+        rounding: How gradients pass rounding. `straight`: as if nothing were rounded. `soft`: the
+            same, except for JPEG coefficients, where the slope is 4 d² + 1/10, with d the distance
+            to the nearest whole number of steps. `none`: nothing is rounded at all, which is
+            another, smooth function.
 
     Returns:
-        Levels in [0, 255], float, shape (n, 3, h, w), to levels.
+        A function from levels in [0, 255], float, shape (n, 3, h, w), to levels.
 
     Raises:
-        ValueError: An unknown `rounding`.
+        ValueError: `rounding` is unknown.
 
-    Source: the cubic of Shin & Song 2017 ("JPEG-resistant adversarial images") for `soft`, whose
-    slope is 3 d². Where that is zero an attack could never begin, hence the tenth. A `straight`
-    gradient asks for what the file then drops: most coefficients are zero and stay so.
+    Source: `soft` follows the cubic of Shin & Song 2017 ("JPEG-resistant adversarial images"),
+    whose slope is 3 d². Where that is zero an attack could never start, hence the added tenth. A
+    `straight` gradient asks for changes that the file drops: most coefficients are zero and stay
+    so.
     """
     if rounding not in _ROUNDINGS:
         raise ValueError(f"rounding: {', '.join(_ROUNDINGS)} known, got {rounding!r}")
@@ -59,7 +60,7 @@ def stand_in(channel: Channel, rounding: Rounding = "soft") -> StandIn:
 
 
 def _changes(channel: Channel, rounding: Rounding) -> list[StandIn]:
-    """What happens to the levels that a file holds; nothing where there is no stand-in."""
+    """Return the stand-ins for a channel's steps after rounding; none if it has no stand-in."""
     if isinstance(channel, Chain):
         return [change for step in channel.steps for change in _changes(step, rounding)]
     if isinstance(channel, Jpeg):
@@ -84,7 +85,7 @@ def _resized(channel: Resized, rounding: Rounding, images: Tensor) -> Tensor:
     sizes = [channel.size(height, width), (height, width)]
     resize = partial(functional.interpolate, mode=channel.resample, antialias=True)
     for rows, columns in sizes if channel.back else sizes[:1]:
-        # Pillow goes across first, and rounds before it goes down.
+        # Pillow resizes horizontally first, and rounds before it resizes vertically.
         images = _filed(resize(images, size=(images.shape[2], columns)), rounding)
         images = _filed(resize(images, size=(rows, columns)), rounding)
     return images
@@ -117,10 +118,10 @@ def _jpeg(channel: Jpeg, rounding: Rounding, images: Tensor) -> Tensor:
 
 
 def _to_ycc(images: Tensor, rounding: Rounding) -> tuple[Tensor, Tensor]:
-    """Brightness (n, 1, h, w) and colour (n, 2, h, w)."""
+    """Return luminance (n, 1, h, w) and chrominance (n, 2, h, w)."""
     weights = images.new_tensor(_TO_YCC) / _ONE
     planes = (weights @ images.flatten(2)).reshape(images.shape)
-    # A half of colour is rounded down, for else it would reach 256.
+    # Halves of chrominance are rounded down, because it could reach 256 otherwise.
     chroma = _rounded(planes[:, 1:] + 128, rounding, 0.5 - 1 / _ONE)
     return _rounded(planes[:, :1], rounding), chroma
 
@@ -132,24 +133,27 @@ def _to_rgb(luma: Tensor, chroma: Tensor, rounding: Rounding) -> Tensor:
 
 
 def _subsampled(chroma: Tensor, down: int, across: int, rounding: Rounding) -> Tensor:
-    """Means over `down` × `across` pixels; the picture's edges are repeated where they are odd."""
+    """Average chrominance over `down` × `across` pixels; edges of odd sides are repeated."""
     if across == 1:
         return chroma
     height, width = chroma.shape[-2:]
-    # Libjpeg repeats the last column before it takes means, and the last row after.
+    # libjpeg fills blocks up with the last column before it averages, with the last row after it.
     right = -width % (_BLOCK * across)
     padded = functional.pad(chroma, (0, right, 0, -height % down), mode="replicate")
     means = functional.avg_pool2d(padded, (down, across))
-    # Halves, and quarters, go up in every second column only, so that the mean stays.
+    # Halves are rounded up in every second column only, which keeps the mean.
     first = 0.25 if down == 2 else 0.0
     return _rounded(means, rounding, _alternating(means, first, 0.5))
 
 
 def _upsampled(chroma: Tensor, down: int, across: int, rounding: Rounding) -> Tensor:
-    """Libjpeg's triangles: three quarters of the nearest, one of the next, in each direction."""
+    """Apply libjpeg's triangle filter: 3/4 of the nearest value, 1/4 of the next, in each direction.
+
+    Only subsampled directions are enlarged.
+    """
     if across == 1:
         return chroma
-    if chroma.shape[-1] <= 2:  # too narrow for libjpeg's triangles
+    if chroma.shape[-1] <= 2:  # too narrow for libjpeg's triangle filter
         return chroma.repeat_interleave(across, 3).repeat_interleave(down, 2)
     if down == 2:
         chroma = _doubled(chroma.transpose(2, 3)).transpose(2, 3)
@@ -171,13 +175,13 @@ def _alternating(like: Tensor, even: float, odd: float) -> Tensor:
 
 
 def _coded(plane: Tensor, table: tuple[int, ...], rounding: Rounding) -> Tensor:
-    """Planes (n, c, h, w) through the coefficients of 8×8 blocks, rounded to steps of the table."""
+    """Return planes (n, c, h, w) with the DCT of 8×8 blocks rounded to the steps of the table."""
     height, width = plane.shape[-2:]
     padding = (0, -width % _BLOCK, 0, -height % _BLOCK)
     blocks = _blocks(functional.pad(plane, padding, mode="replicate") - 128)
     basis = _basis(plane.dtype, plane.device)
     steps = plane.new_tensor(table)
-    # Libjpeg keeps coefficients to an eighth before it divides them.
+    # libjpeg rounds coefficients to an eighth before it divides them.
     coefficients = _rounded(8 * (blocks @ basis.T), rounding) / (8 * steps)
     blocks = (_quantised(coefficients, rounding) * steps) @ basis
     decoded = _rounded(_joined(blocks) + 128, rounding).clamp(0, LEVELS)
@@ -185,7 +189,7 @@ def _coded(plane: Tensor, table: tuple[int, ...], rounding: Rounding) -> Tensor:
 
 
 def _blocks(planes: Tensor) -> Tensor:
-    """Planes (n, c, h, w) to blocks (n, c, h / 8, w / 8, 64)."""
+    """Cut planes (n, c, h, w) into blocks (n, c, h / 8, w / 8, 64)."""
     n, planes_each, height, width = planes.shape
     cut = planes.reshape(n, planes_each, height // _BLOCK, _BLOCK, width // _BLOCK, _BLOCK)
     return cut.transpose(3, 4).flatten(4)
@@ -198,9 +202,9 @@ def _joined(blocks: Tensor) -> Tensor:
 
 
 @cache
-@torch.inference_mode(False)  # it is kept, and gradients pass it later
+@torch.inference_mode(False)  # the result is cached, and backward passes use it later
 def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The discrete cosine transform of a block as one orthogonal matrix (64, 64)."""
+    """Return the discrete cosine transform of a block as one orthogonal matrix (64, 64)."""
     places = torch.arange(_BLOCK, dtype=torch.float64)
     waves = torch.cos(math.pi / 16 * (2 * places + 1) * places[:, None]) / 2
     waves[0] = math.sqrt(1 / 8)
@@ -208,7 +212,7 @@ def _basis(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _quantised(coefficients: Tensor, rounding: Rounding) -> Tensor:
-    """To whole numbers, halves away from zero."""
+    """Round to whole numbers, halves away from zero."""
     if rounding == "none":
         return coefficients
     held = coefficients.detach()
@@ -219,19 +223,19 @@ def _quantised(coefficients: Tensor, rounding: Rounding) -> Tensor:
 
 
 def _rounded(values: Tensor, rounding: Rounding, bias: float | Tensor = 0.5) -> Tensor:
-    """Whole numbers with the gradient of what was not rounded; a half goes up, by default."""
+    """Round to whole numbers, by default halves up; the gradient is that of `values`."""
     if rounding == "none":
         return values
     return (values.detach() + bias).floor() + _without_value(values)
 
 
 def _filed(images: Tensor, rounding: Rounding) -> Tensor:
-    """Levels as a file holds them; halves to the even level, as `to_bytes` does."""
+    """Round and clip to the levels of a file; halves go to the even level, as in `to_bytes`."""
     if rounding != "none":
         images = images.detach().round() + _without_value(images)
     return images.clamp(0, LEVELS)
 
 
 def _without_value(values: Tensor) -> Tensor:
-    """Zero, exactly, with the gradient of the values."""
+    """Return exactly zero, with the gradient of `values`."""
     return values - values.detach()

@@ -1,4 +1,4 @@
-"""An attack on the mean of what a random detector says."""
+"""An attack on the mean logits of a randomised detector."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from trueshot.attacks.wrapping import Wrapper, attack_network
 
 @dataclass(frozen=True)
 class Expectation(Wrapper):
-    """An attack on a detector that is random: noise at the input, resizing at random, and so on.
+    """An attack on a randomised detector, with input noise, random resizing and the like.
 
-    The attack inside meets a detector whose logits are the mean over `draws` evaluations: its
-    gradient is that of the mean, in which what is random has averaged out. It is a function of the
-    image: PyTorch's global random state is seeded, inside a fork of it, from the seed and the
-    image's levels, so the same image meets the same draws and the next step of an attack meets
-    others. For that, each image is judged by itself. Random numbers that a detector takes from
-    elsewhere (NumPy, its own generator) are averaged over just as well, but are not seeded.
+    The inner attack sees a detector whose logits are the mean over `draws` evaluations, so
+    randomness averages out of the gradient. This mean is a function of the image: PyTorch's global
+    random state is seeded, inside a fork of it, from `seed` and the image's levels. So the same
+    image always gets the same draws, and the next step of the attack gets others. For this reason
+    each image is judged by itself. Random numbers from elsewhere (NumPy, the detector's own
+    generator) are averaged over as well, but are not seeded.
 
     Args:
-        attack: Any; its budget and norm are this one's.
-        draws: Evaluations of each image for each of its logits.
-        seed: Of the draws.
-        name: By default of the attack and of the draws.
+        attack: Inner attack, of any kind; its budget and norm apply.
+        draws: Number of evaluations that are averaged for each image.
+        seed: Seed of the draws.
+        name: Name of the attack; by default that of the inner attack with the number of draws.
 
     Raises:
-        ValueError: Fewer than one draw, or a negative seed.
+        ValueError: `draws` is below 1, or `seed` is negative.
 
     Source: Athalye et al. 2018, arXiv:1802.00420, section 4.2.
     """
@@ -48,13 +48,13 @@ class Expectation(Wrapper):
         self._name_after_attack(f"mean-of-{self.draws}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Attack the mean; levels in, levels out, not rounded to whole ones."""
+        """Attack the mean logits; return levels, not rounded to whole ones."""
         network = _OnAverage(detector, self.draws, self.seed)
         return attack_network(self.attack, network, self.draws, detector, images, labels)
 
 
 class _OnAverage(nn.Module):
-    """Mean logits over draws, which depend on each image's levels and on a seed alone."""
+    """Mean logits over draws that depend only on each image's levels and a seed."""
 
     def __init__(self, detector: nn.Module, draws: int, seed: int) -> None:
         super().__init__()
@@ -73,6 +73,6 @@ class _OnAverage(nn.Module):
             return torch.cat([self._mean(image, source.initial_seed()) for image, source in pairs])
 
     def _mean(self, image: Tensor, seed: int) -> Tensor:
-        # The generator of a CPU keeps 32 bits of a seed: those have to depend on all of it.
+        # PyTorch's CPU generator keeps 32 bits of a seed, which must depend on the whole seed.
         torch.manual_seed(zlib.crc32(f"{seed} {self.seed}".encode()))
         return torch.stack([self.detector(image) for _ in range(self.draws)]).mean(0)

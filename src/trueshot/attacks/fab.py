@@ -1,4 +1,4 @@
-"""FAB: step by step onto the boundary as it would be if the detector were linear."""
+"""FAB: repeated projection onto the decision boundary of the linearised detector."""
 
 from __future__ import annotations
 
@@ -14,33 +14,35 @@ from trueshot.attacks.minimal import Closest, counting, margin_at, places_right
 from trueshot.attacks.randomness import drawn, generators
 from trueshot.pixels import LEVELS
 
-# As published: overshoot, step back towards the image, largest pull towards it, final search.
+# As published: overshoot, step back towards the image, largest pull towards it, final steps.
 _OVERSHOOT = 1.05
 _BACK = 0.9
 _MOST_PULL = 0.1
 _LAST_STEPS = 3
 
-_MOST_BITS = 126  # powers of two up to this are float32, and so are their inverses
+_MOST_BITS = 126  # up to this exponent, a power of two and its inverse are float32 numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class FAB:
-    """Fast adaptive boundary attack: the closest wrongly judged image, towards one class.
+    """Fast adaptive boundary attack: find the closest misclassified image, towards one class.
 
-    It needs neither the length of the gradient nor a step: where a defence has only made the
-    gradient small, it is not deceived.
+    It uses neither the length of the gradient nor a step size, so a defence that only makes the
+    gradient small does not mislead it.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,). Where the closest image found is
-            farther, the image itself is returned.
-        norm: `linf` or `l2`.
-        steps: Gradients taken, per restart.
-        restarts: Runs: the first from the image, further ones from random places around it.
-        seed: Of these places.
-        filed: As of `FMN`: on, for within a budget only what a file can hold counts.
+        budget: Largest change in levels; one number, or a tensor of shape (n,). If the closest
+            image found is farther away, the original image is returned.
+        norm: Norm of the budget and the distance: `linf` or `l2`.
+        steps: Gradients computed per restart.
+        restarts: Number of runs: the first starts at the image, the others at random points near
+            it.
+        seed: Seed of the random points.
+        filed: See `FMN`; on by default, because within a budget only images that a file can hold
+            count.
 
     Raises:
-        ValueError: Fewer than one step or restart, or an unknown norm.
+        ValueError: `steps` or `restarts` is below 1, or `norm` is unknown.
 
     Source: Croce and Hein 2020, arXiv:1907.02044, algorithm 1, towards the class that is second
     best at the image; with two classes, the other one.
@@ -61,7 +63,7 @@ class FAB:
             )
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The closest image found within the budget, or the image itself; levels in, levels out."""
+        """Return the closest image found within the budget, or the image itself, in levels."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
         with undisturbed(detector) as target:
             right = places_right(target, images, labels)
@@ -115,27 +117,27 @@ class FAB:
 
 
 def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -> Tensor:
-    """The shortest change, staying in [0, 255], after which a linear function is 0: exact.
+    """Compute the exact smallest change within [0, 255] that makes a linear function 0.
 
-    Every level moves with the gradient as far as its room allows, at a speed of 1 (L∞) or of the
-    gradient's component (L2), for a time that makes the function 0. As a function of the time
-    that is increasing, concave and in straight pieces: Newton's method, from below, ends on the
-    right piece after a few steps, without sorting anything.
+    Every level moves along the gradient until it reaches 0 or 255, at speed 1 (L∞) or at the speed
+    of its gradient component (L2), for the time that makes the function 0. The function's progress
+    is increasing, concave and piecewise linear in time, so Newton's method from below reaches the
+    right piece after a few steps, without sorting.
 
     Args:
         images: Levels in [0, 255], shape (n, 3, h, w).
-        gradient: Of the function, same shape.
-        value: Of the function at the images, shape (n,).
-        norm: In which the change is shortest.
+        gradient: Gradient of the function, same shape.
+        value: Value of the function at the images, shape (n,).
+        norm: Norm in which the change is smallest.
 
     Returns:
-        Changes, same shape as the images. Where the function is 0 nowhere in [0, 255], the change
-        that takes it as near to 0 as it gets.
+        Changes, same shape as the images. If the function is not 0 anywhere in [0, 255], the change
+        that brings it closest to 0.
 
-    Source: section 2.2 of the paper states the problem.
+    Source: the problem is stated in section 2.2 of the paper that `FAB` cites.
     """
     axes = (1, 2, 3)
-    # By a power of two to a largest component below 1: its square would be infinite, or nothing.
+    # Scale the largest component below 1, by a power of two: squares would over- or underflow.
     _, exponent = torch.frexp(gradient.abs().amax(axes))
     exponent = exponent.clamp(-_MOST_BITS, _MOST_BITS)
     gradient = torch.ldexp(gradient, -exponent[:, None, None, None])
@@ -152,11 +154,11 @@ def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -
         free = path < room
         slope = (weight * speed * free).sum(axes, keepdim=True)
         missing = wanted - (weight * path.minimum(room)).sum(axes, keepdim=True)
-        # Past the last room there is no slope, and no time is enough.
+        # Once no level can move any farther, the slope is zero, and no time is enough.
         later = torch.where(slope > 0, time + missing / slope, torch.inf)
         going = going & (later > time)
         time = torch.where(going, later, time)
-        # Where nothing new has come to its end the piece was the right one.
+        # Where no further level has reached 0 or 255, the piece was the right one.
         going = going & (free & (speed * time > room)).flatten(1).any(1)[:, None, None, None]
         if not bool(going.any()):
             break
@@ -167,7 +169,7 @@ def onto_boundary(images: Tensor, gradient: Tensor, value: Tensor, norm: Norm) -
 def _linearised(
     detector: nn.Module, attacked: Tensor, labels: Tensor, goals: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The goal's logit minus the true one, shape (n,), and its gradient."""
+    """Return the logit of the goal minus the true one, shape (n,), and its gradient."""
     leaves, logits = judge(detector, attacked)
     chosen = logits.gather(1, torch.stack([goals, labels], 1))
     value = chosen[:, 0] - chosen[:, 1]
@@ -184,7 +186,7 @@ def _second_best(detector: nn.Module, images: Tensor, labels: Tensor, places: Te
 
 
 def _pull(ahead: Tensor, aside: Tensor, norm: Norm) -> Tensor:
-    """Weight of the point beside the image itself, shape (n, 1, 1, 1): equation 9."""
+    """Weight of the point projected from the original image, shape (n, 1, 1, 1): equation 9."""
     nothing = torch.zeros_like(ahead)
     first, second = (distance(norm, change, nothing) for change in (ahead, aside))
     tiny = torch.finfo(first.dtype).tiny
@@ -193,7 +195,7 @@ def _pull(ahead: Tensor, aside: Tensor, norm: Norm) -> Tensor:
 
 
 def _unit(sources: list[torch.Generator], images: Tensor, norm: Norm) -> Tensor:
-    """Random changes of length 1, of each image by itself."""
+    """Draw a random change of length 1 for each image."""
     shape = images.shape[1:]
     if norm == "linf":
         change = drawn(sources, lambda source: 2 * torch.rand(shape, generator=source) - 1, images)
@@ -205,7 +207,7 @@ def _unit(sources: list[torch.Generator], images: Tensor, norm: Norm) -> Tensor:
 
 
 def _pull_in(detector: nn.Module, closest: Closest, labels: Tensor, places: Tensor) -> None:
-    """The final search of the paper, equation 14: where on the line does the margin change sign?"""
+    """Run the final search, equation 14: where the margin changes sign on the line to the image."""
     images, best = closest.images, closest.best
     low = torch.zeros_like(closest.distance)
     high = torch.ones_like(low)

@@ -1,4 +1,4 @@
-"""Attacks of many steps."""
+"""Projected gradient descent, an attack of many steps."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
 
 @dataclass(frozen=True, kw_only=True)
 class PGD:
-    """Projected gradient descent in L∞ or L2, from the image itself: FGSM in small steps.
+    """Projected gradient descent in L∞ or L2, by default from the image itself: FGSM in small steps.
 
-    What a detector loses under it beyond FGSM it only seemed to have: a defence that FGSM does not
-    get past because it has bent the gradient, and not because it has moved the boundary.
+    Accuracy that a detector has under FGSM but loses under PGD was only apparent: the defence had
+    bent the gradient, and not moved the decision boundary.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,).
-        steps: Gradients taken from each start.
-        relative_step: Length of a step, as a share of the budget.
-        loss: `margin`, or `cross_entropy`; with two classes both give one direction.
-        early_exit: Let an image be once the detector is wrong about it, also when its levels are
-            rounded to those of a file (`as_filed`), for when only that is asked. Such images keep
-            less distance to the boundary than the budget allows.
-        norm: Of the budget and the steps: `linf`, with steps along the sign of the gradient, or
-            `l2`, with steps along the gradient.
-        random_start: Start at a random point within the budget instead of the image.
-        restarts: Starts. All but the first are random in any case. Of each image the result that
-            is furthest on the wrong side in its file is kept; an image that is wrong in its file
-            is not attacked again.
-        seed: Of the random starts.
+        budget: Largest change in levels; one number, or a tensor of shape (n,).
+        steps: Gradients computed from each start.
+        relative_step: Step size as a share of the budget.
+        loss: `margin` or `cross_entropy`; with two classes both give the same direction.
+        early_exit: Stop on an image once it is misclassified, also after rounding to the levels of
+            a file (`as_filed`). For use where only success counts: such images end nearer to the
+            boundary than the budget allows.
+        norm: Norm of the budget and the steps: `linf`, with steps along the sign of the gradient,
+            or `l2`, with steps along the gradient.
+        random_start: Whether the first start too is a random point within the budget, instead of
+            the image.
+        restarts: Number of starts; all but the first are always random. For each image the result
+            with the largest margin in its file is kept, and an image that is misclassified in its
+            file is not attacked again.
+        seed: Seed of the random starts.
 
     Raises:
-        ValueError: Fewer than one step or start, a step of no length, or an unknown norm.
+        ValueError: `steps` or `restarts` is below 1, `relative_step` is not positive, or `norm` is
+            unknown.
 
-    Source: Madry et al. 2018, arXiv:1706.06083, whose start is random.
+    Source: Madry et al. 2018, arXiv:1706.06083, who start at a random point.
     """
 
     budget: Budget
@@ -63,7 +65,7 @@ class PGD:
         norm_of(self)
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Climb the loss inside the budget; levels in, levels out, not rounded to whole ones."""
+        """Maximise the loss within the budget; return levels, not rounded to whole ones."""
         climb = self._climb_while_right if self.early_exit else self._climb
         return strongest(self, detector, images, labels, climb)
 

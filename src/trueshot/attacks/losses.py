@@ -1,7 +1,7 @@
-"""What an attack climbs: losses of logits, and their gradients at the images.
+"""The losses that attacks maximise, and their gradients at the images.
 
-A detector that is very sure has a cross-entropy that float32 rounds to zero, with a gradient that
-is exactly zero: an attack would stand still and the detector look secure. So directions are
+If a detector is very confident, float32 rounds its cross-entropy to zero and the gradient is
+exactly zero: an attack would stand still, and the detector would look secure. So directions are
 computed from cotangents that cannot vanish (`cotangent`), not by differentiating the loss.
 """
 
@@ -16,27 +16,27 @@ from torch.nn import functional
 
 Loss = Literal["cross_entropy", "margin"]
 
-# Below this largest component, cross-entropy has lost half of its float32 digits.
+# If the gradient's largest component is smaller, cross-entropy has lost half its float32 digits.
 SATURATED = 1e-4
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Largest wrong logit minus the true one: shape (n,), positive where the detector is wrong."""
+    """Return the largest wrong logit minus the true one, shape (n,): positive if misclassified."""
     true = logits.gather(1, labels[:, None]).squeeze(1)
     others = logits.scatter(1, labels[:, None], float("-inf"))
     return others.amax(1) - true
 
 
 def cotangent(logits: Tensor, labels: Tensor, loss: Loss = "cross_entropy") -> Tensor:
-    """Gradient of a loss at the logits, scaled per image so that it can be pulled back safely.
+    """Compute the gradient of a loss at the logits, scaled per image for a safe backward pass.
 
-    Each row is scaled by a power of two, so that its largest component is in [0.5, 1): no
-    direction changes and no bit is rounded. Where cross-entropy is saturated its limit is taken,
-    which for two classes is the same direction: the margin's.
+    Each row is scaled by a power of two so that its largest component is in [0.5, 1), which changes
+    no direction and rounds no bit. Where cross-entropy is saturated, its limit is used, the
+    gradient of the margin; with two classes this has the same direction.
 
     Args:
-        logits: Shape (n, classes), finite.
-        labels: Classes whose loss is meant, shape (n,).
+        logits: Finite logits, shape (n, classes).
+        labels: Classes of which the loss is computed, shape (n,).
         loss: `cross_entropy` or `margin`.
 
     Returns:
@@ -55,7 +55,7 @@ def cotangent(logits: Tensor, labels: Tensor, loss: Loss = "cross_entropy") -> T
 
 
 def least_likely(logits: Tensor) -> Tensor:
-    """The class that the detector finds least likely (equation 3 of Zhao et al. 2018): (n,)."""
+    """Return the class with the smallest logit, shape (n,): equation 3 of Zhao et al. 2018."""
     return logits.argmin(1)
 
 
@@ -65,12 +65,13 @@ def image_gradient(
     labels: Tensor | Callable[[Tensor], Tensor],
     loss: Loss = "cross_entropy",
 ) -> Tensor:
-    """Direction of the gradient of a loss at the images; its length per image is arbitrary.
+    """Compute the direction of the gradient of a loss at the images; its length is arbitrary.
 
     Args:
-        detector: In the mode in which it is to be attacked.
+        detector: Detector, already in the mode in which to attack it.
         images: Levels, shape (n, 3, h, w).
-        labels: Classes whose loss is meant, shape (n,), or what gives them for logits.
+        labels: Classes of which the loss is computed, shape (n,), or a function that returns them
+            for logits.
         loss: `cross_entropy` or `margin`.
 
     Returns:
@@ -82,14 +83,14 @@ def image_gradient(
 
 
 def judge(detector: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, shape (n, classes), and the leaves to which `pull_back` takes a gradient."""
+    """Return the images as leaf tensors, for `pull_back`, and their logits, shape (n, classes)."""
     with torch.enable_grad():
         leaves = images.detach().requires_grad_(True)
         return leaves, detector(leaves)
 
 
 def pull_back(leaves: Tensor, logits: Tensor, labels: Tensor, loss: Loss) -> Tensor:
-    """As `image_gradient`, of images that were judged already."""
+    """Compute `image_gradient` for images that `judge` has already judged."""
     weights = cotangent(logits.detach(), labels, loss)
     (gradient,) = torch.autograd.grad(logits, leaves, grad_outputs=weights)
     return gradient

@@ -1,4 +1,4 @@
-"""The closest image that a detector is wrong about, and how far away it is."""
+"""Minimum-norm attacks: the closest misclassified image, and its distance."""
 
 from __future__ import annotations
 
@@ -26,46 +26,47 @@ from trueshot.attacks.losses import judge, margin, pull_back
 from trueshot.attacks.projection import steepest
 from trueshot.pixels import LEVELS
 
-# Farther than any two images of fewer than 10^9 values are from each other, in either norm.
+# More than the distance between any two images of fewer than 10^9 values, in either norm.
 NO_LIMIT = 1e7
 
-_GROWTH = (0.05, 0.001)  # of the radius in a step: at the first, and at the last
-_STEP = (1.0, 0.01)  # as a share of the radius: the same
-_STRETCHES = (0.25, 0.5, 1.0)  # of the way from the closest image to the end of the budget
+_GROWTH = (0.05, 0.001)  # relative change of the radius per step, at the first and the last step
+_STEP = (1.0, 0.01)  # step size as a share of the radius, at the first and the last step
+_STRETCHES = (0.25, 0.5, 1.0)  # shares of the way from the closest image to the end of the budget
 
-# The first-order distance to the boundary may be off by far, where a detector is flat at first,
-# and a ball too large shrinks slowly: so it is believed up to a factor only. Where steps are few it
-# is larger, so that the far end of the levels is within reach in a third of them.
+# The first-order estimate of the distance to the boundary can be far too large where a detector is
+# flat, and a ball that is too large shrinks slowly. So the radius grows by at most this factor per
+# step. With few steps the factor is larger, so that a third of them can reach the most distant
+# levels.
 _MOST_GROWTH = 2.0
-_FIRST_RADIUS = 0.25  # levels, of every value
-_OUTWARD = 1 / 3  # of the steps, later ones are short
+_FIRST_RADIUS = 0.25  # change of every value, in levels
+_OUTWARD = 1 / 3  # share of the steps; later steps are short
 
-# Beyond the closest image, as shares of the way: where rounding decides, the verdict is none.
+# Shares of the distance by which to move past the closest image, where rounding can decide.
 _HAIRS = (0.0, 1e-5, 1e-4, 1e-3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FMN:
-    """Fast minimum norm: the closest image, at any distance, that the detector is wrong about.
+    """Fast minimum norm: find the closest misclassified image, at any distance.
 
     A ball around the image shrinks while the detector is wrong at its edge and grows while it is
-    right, and the attack climbs the margin inside.
+    right; inside it, the attack maximises the margin.
 
     Args:
-        budget: Levels; by default no limit. What is farther does not count.
-        norm: `linf` or `l2`: what is to be small.
-        steps: Gradients taken.
-        filed: Where rounding to the levels of a file would undo the closest image, return one
-            farther out in the same direction that lasts, if there is one within the budget.
+        budget: Largest change in levels, by default unlimited; images farther away do not count.
+        norm: Norm to minimise, `linf` or `l2`.
+        steps: Gradients computed.
+        filed: If rounding to the levels of a file would undo the closest image, return one farther
+            out in the same direction that survives it, if there is one within the budget.
 
     Raises:
-        ValueError: Fewer than one step, or an unknown norm.
+        ValueError: `steps` is below 1, or `norm` is unknown.
 
-    Source: Pintor et al. 2021, arXiv:2102.12827, algorithm 1. Assumptions: steps are
-    shares of the radius, for the published length of 1 suits the unit cube only; the direction is
-    the steepest in the norm, in L∞ the sign of the gradient; and until an image is found, the
-    radius goes a little beyond the estimated distance and at most doubles in a step, or grows by
-    more where there are fewer than thirty steps.
+    Source: Pintor et al. 2021, arXiv:2102.12827, algorithm 1. Assumptions: steps are shares of the
+    radius, because the published length of 1 suits only images in [0, 1]; the direction is the
+    steepest in the norm, in L∞ the sign of the gradient; until a misclassified image is found, the
+    radius goes slightly beyond the estimated distance and at most doubles per step, or grows by
+    more if there are fewer than thirty steps.
     """
 
     budget: Budget = NO_LIMIT
@@ -79,7 +80,7 @@ class FMN:
             raise ValueError(f"one step or more wanted, got {self.steps}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The closest image found within the budget, or the image itself; levels in, levels out."""
+        """Return the closest image found within the budget, or the image itself, in levels."""
         with undisturbed(detector) as target:
             right = places_right(target, images, labels)
             closest = Closest(images[right], self.norm)
@@ -94,7 +95,7 @@ class FMN:
         attacked, radius = images, torch.zeros_like(closest.distance)
         for step in range(self.steps):
             leaves, logits = judge(detector, attacked)
-            # The cotangent of the margin has components of a half.
+            # The margin's cotangent has components of ±0.5 instead of ±1.
             gradient = 2 * pull_back(leaves, logits, labels, "margin")
             gap = margin(logits.detach(), labels)
             closest.offer(attacked, gap > 0)
@@ -117,7 +118,7 @@ class FMN:
     ) -> Tensor:
         images = closest.images
         slope = _dual(gradient, self.norm).clamp(min=torch.finfo(gap.dtype).tiny)
-        # A little farther than the boundary, which would otherwise be neared and never crossed.
+        # Slightly beyond the boundary, which would otherwise be approached but never crossed.
         to_boundary = (distance(self.norm, images, attacked) + gap.abs() / slope) * (1 + growth)
         first = distance(self.norm, images, images + _FIRST_RADIUS)
         most = max(_MOST_GROWTH, (LEVELS / _FIRST_RADIUS) ** (1 / (_OUTWARD * self.steps)))
@@ -129,7 +130,7 @@ class FMN:
 
 
 class Closest:
-    """Of each image the closest wrongly judged one that was offered so far."""
+    """The closest misclassified image offered so far, for each original image."""
 
     def __init__(self, images: Tensor, norm: Norm) -> None:
         self.images, self.norm = images, norm
@@ -138,21 +139,22 @@ class Closest:
 
     @property
     def found(self) -> Tensor:
-        """Images for which there is one: (n,)."""
+        """Whether there is a misclassified image for each original, shape (n,)."""
         return self.distance.isfinite()
 
     def offer(self, candidates: Tensor, wrong: Tensor) -> None:
-        """Keep those candidates that are judged wrongly, (n,), and closer than what there was."""
+        """Keep candidates that are misclassified (`wrong`, shape (n,)) and closer than before."""
         away = distance(self.norm, self.images, candidates)
         better = wrong & (away < self.distance)
         self.best = torch.where(better[:, None, None, None], candidates, self.best)
         self.distance = torch.where(better, away, self.distance)
 
     def confirm(self, detector: nn.Module, labels: Tensor, places: Tensor) -> None:
-        """Keep only images that the detector itself is wrong about.
+        """Keep only images that the original detector misclassifies.
 
-        The search asks one that is folded, which is equal up to rounding: at the boundary that may
-        be the whole difference. Such an image is moved a hair farther out, or given up.
+        The search uses the folded detector, which is equal up to rounding, and at the boundary
+        rounding can decide. An image on which they differ is moved slightly farther out, or
+        dropped.
         """
         nearest, unsure = self.best, self.found
         for hair in _HAIRS:
@@ -173,19 +175,19 @@ class Closest:
 def boundary_distance(
     detector: nn.Module, images: Tensor, labels: Tensor, attack: Attack
 ) -> Tensor:
-    """How far an attack has to change each image, in levels, until the detector is wrong.
+    """Compute how far an attack has to change each image, in levels, to have it misclassified.
 
     Args:
-        detector: What is attacked; left as it was.
+        detector: Detector to attack; left unchanged.
         images: Levels in [0, 255], shape (n, 3, h, w).
         labels: True classes, shape (n,).
-        attack: One that looks for the closest image: `FMN`, `FAB`, `RayS`. Its `filed` and
-            `early_exit`, which are content with less, are turned off.
+        attack: An attack that looks for the closest image: `FMN`, `FAB` or `RayS`. Its `filed` and
+            `early_exit` are turned off, because they accept images that are not the closest.
 
     Returns:
-        Shape (n,), in the norm of the attack: 0 where the detector is wrong already, infinite
-        where the attack found nothing. An upper bound of the true distance; what the attack
-        returns is judged again, and does not count unless the detector is wrong about it.
+        Distances in the norm of the attack, shape (n,): 0 where the image is misclassified already,
+        infinite where the attack found nothing. Each is an upper bound of the true distance. The
+        attack's results are judged again and count only if they are misclassified.
     """
     attacked = perturb(_to_the_end(attack), detector, images, labels)
     with undisturbed(detector):
@@ -204,7 +206,7 @@ def _to_the_end(attack: Any) -> Any:
 def margin_at(
     detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor | None = None
 ) -> Tensor:
-    """Margins, shape (n,), without a gradient; the call is counted, see `spend` for `places`."""
+    """Return margins, shape (n,), without gradients. The call is counted at `places`, see `spend`."""
     with torch.no_grad():
         logits = detector(images)
     spend(forward=1, places=places)
@@ -212,7 +214,7 @@ def margin_at(
 
 
 def places_right(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Numbers of the images that the detector judges rightly, shape (k,)."""
+    """Return the indices of the images that the detector classifies correctly, shape (k,)."""
     return (margin_at(detector, images, labels) <= 0).nonzero().flatten()
 
 
@@ -224,15 +226,15 @@ def counting(
     places: Tensor,
     closest: Closest,
 ) -> Tensor:
-    """The images, with the closest of some places where they are within an attack's budget.
+    """Return the images, each replaced by the closest one found if it is within the budget.
 
     Args:
-        attack: A frozen dataclass with `budget`, `norm` and `filed`.
-        detector: Itself, in evaluation mode, and not as it is folded.
-        images: All of them, shape (n, 3, h, w).
-        labels: Shape (n,).
-        places: Numbers of the images that were attacked, shape (k,).
-        closest: What was found for these.
+        attack: The attack, a frozen dataclass with `budget`, `norm` and `filed`.
+        detector: The original detector, not a folded one, in evaluation mode.
+        images: All images of the batch, shape (n, 3, h, w).
+        labels: True classes, shape (n,).
+        places: Indices of the images that were attacked, shape (k,).
+        closest: Results for these images.
     """
     budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1).flatten()
     if len(places):
@@ -254,7 +256,7 @@ def _stretch(
     result: Tensor,
     budget: Tensor,
 ) -> None:
-    """Move what rounding would undo farther out, in place."""
+    """Move results that rounding would undo farther out, in place."""
     nearest = result.clone()
     for stretch in (0.0, *_STRETCHES):
         if not len(places):
@@ -273,10 +275,10 @@ def _stretch(
 
 
 def _dual(gradient: Tensor, norm: Norm) -> Tensor:
-    """How fast a loss rises at most with the distance, shape (n,)."""
+    """Return the steepest slope of a loss over distance, the gradient's dual norm, shape (n,)."""
     if norm == "linf":
         return gradient.abs().sum((1, 2, 3))
-    # First to a largest component of 1: squares of large numbers would be infinite.
+    # Scale the largest component to 1 first: squares of large numbers would be infinite.
     largest = gradient.abs().amax((1, 2, 3))
     unit = gradient / torch.where(largest > 0, largest, 1)[:, None, None, None]
     return largest * unit.square().sum((1, 2, 3)).sqrt()

@@ -1,9 +1,9 @@
-"""Proofs that no small change turns a verdict.
+"""Proofs that no small change flips a verdict.
 
-`amplitude` knows by how much a change of a level moves the spectrum of a window, exactly; `bounds`
-leads such bounds through what is made of amplitudes; `radius` proves the verdicts of detectors
-whose score moves no farther than the image, `photograph` those of whole photographs, and `accuracy`
-counts them.
+`amplitude` computes exactly how far a change of one level moves the spectrum of a window. `bounds`
+propagates such bounds through functions of amplitudes. `radius` certifies verdicts on images, by
+detectors whose score moves no farther than the image; `photograph` certifies verdicts on whole
+photographs; `accuracy` counts the certified images of a data set.
 """
 
 from trueshot.certificates.accuracy import CertifiedAccuracy, certified_accuracy

@@ -1,4 +1,4 @@
-"""How many images are proven right, at each budget."""
+"""Certified accuracy: how many images are proven right at each budget."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trueshot.detector import Detector, evaluating
 
 @dataclass(frozen=True, kw_only=True)
 class CertifiedAccuracy:
-    """Counts of images that no change within a budget makes wrong, by their class.
+    """Number of images, by class, that are judged rightly under every change within a budget.
 
     Args:
-        budgets: In levels, L∞; 0 asks for a right verdict alone.
-        right: Per budget and class, shape (budgets, 2).
-        total: Images of each class.
-        radii: Of each image: L∞ levels up to which it is proven right; below 0 where it is wrong.
+        budgets: L∞ budgets in levels; a budget of 0 only requires a right verdict.
+        right: Number of certified images by budget and class, shape (budgets, 2).
+        total: Number of images of each class.
+        radii: Certified L∞ radius of each image in levels; -1 where the verdict is wrong.
     """
 
     budgets: tuple[float, ...]
@@ -31,7 +31,7 @@ class CertifiedAccuracy:
 
     @property
     def balanced(self) -> tuple[float, ...]:
-        """Mean of both classes' shares, at each budget."""
+        """Mean of the two classes' shares of certified images, at each budget."""
         original, recaptured = self.total
         return tuple((first / original + last / recaptured) / 2 for first, last in self.right)
 
@@ -39,17 +39,17 @@ class CertifiedAccuracy:
 def certified_accuracy(
     detector: Detector, part: Part, budgets: Sequence[float], batch: int = 64
 ) -> CertifiedAccuracy:
-    """Prove what can be proven of images whose class is known: no attack is run.
+    """Compute the certified accuracy on labelled images. No attack is run.
 
     Args:
-        detector: As of `certified_radius`; judged in evaluation mode.
-        part: Images of both classes.
-        budgets: Levels, L∞, 0 or more.
-        batch: Images at a time; it does not change a result.
+        detector: See `certified_radius`; used in evaluation mode.
+        part: Labelled images of both classes.
+        budgets: L∞ budgets in levels, 0 or more.
+        batch: Images per batch; it does not affect the result.
 
     Raises:
-        TypeError: Nothing can be proven of its network.
-        ValueError: A class without images.
+        TypeError: The detector's network has no certified radii.
+        ValueError: A class has no images.
     """
     labels = np.asarray(part.labels)
     total = (int((labels == 0).sum()), int((labels == 1).sum()))

@@ -1,14 +1,15 @@
-"""By how much a change of a level moves the amplitude of a windowed spectrum: exactly.
+"""Exact bounds on how far a change of one level moves the amplitudes of a windowed spectrum.
 
-The amplitude at a frequency is |Σ w(p) u(p) e^(-iωp)|, the sum being over the pixels p of a window
-with weights w ≥ 0. A change δ adds Σ w(p) δ(p) e^(-iωp) before the bars, so the amplitude moves by
-no more than the length of that. With |δ(p)| ≤ 1 those sums fill a zonotope: the sum of segments
-from -g(p) to g(p) with g(p) = w(p) e^(-iωp). Its farthest points are corners, and a corner is
-reached by the signs of cos(ωp - φ) for some φ. On the frequencies of a discrete transform ωp takes
-`side` directions only, so a zonotope has at most `side` corners, and all of them are looked at.
-For most frequencies the farthest is 0.637 of the weights' sum away: 2/π, that of a square wave.
+The amplitude at a frequency is |Σ w(p) u(p) e^(-iωp)|, summed over the pixels p of a window with
+weights w ≥ 0. A change δ adds Σ w(p) δ(p) e^(-iωp) inside the modulus, so the amplitude moves by
+at most the modulus of that sum. For |δ(p)| ≤ 1 these sums form a zonotope: the sum of the segments
+from -g(p) to g(p) with g(p) = w(p) e^(-iωp). Its farthest points are corners, and each corner is
+reached by the signs of cos(ωp - φ) for some φ. At the frequencies of a discrete transform, ωp takes
+only `side` directions, so the zonotope has at most `side` corners, and all of them are checked. At
+most frequencies the farthest corner lies at 2/π = 0.637 of the sum of the weights, as for a square
+wave.
 
-With ‖δ‖₂ ≤ 1 the sums fill an ellipse, whose longer half axis has a closed form.
+For ‖δ‖₂ ≤ 1 the sums form an ellipse, whose longer half axis has a closed form.
 
 A plane that mixes colours, Σ γ(c) u(c), changes by up to Σ |γ(c)| per level. Rounding to whole
 levels and clipping to 0 … 255 leave an adversary fewer changes, never more.
@@ -26,15 +27,15 @@ Floats = npt.NDArray[np.float64]
 
 
 def taper(name: str, side: int) -> Floats:
-    """Weights along one side of a window, at most 1, shape (side,).
+    """Return the weights of a taper along one side of a window, at most 1, shape (side,).
 
     Args:
-        name: `box`, `hann` (periodic: a constant shows at zero and one bin beside it only) or
-            `sine`.
-        side: In pixels, even.
+        name: `box`, `hann` (periodic: a constant appears only at frequency zero and one bin beside
+            it) or `sine`.
+        side: Side of the window in pixels, even.
 
     Raises:
-        ValueError: No taper of that name, or an odd side.
+        ValueError: The name is unknown, or `side` is odd or below 2.
     """
     if side < 2 or side % 2:
         raise ValueError(f"a window of an even side wanted, got {side}")
@@ -49,13 +50,14 @@ def taper(name: str, side: int) -> Floats:
 
 
 def linf_constants(weights: Floats) -> Floats:
-    """The most that the amplitude at each frequency changes per level of a change in L∞.
+    """Compute the largest change of the amplitude at each frequency, per level of change in L∞.
 
     Args:
-        weights: Along one side of a window, 0 or more, shape (side,); the window is their product.
+        weights: Taper along one side, 0 or more, shape (side,); the window is its outer product
+            with itself.
 
     Returns:
-        Shape (side, side // 2 + 1): frequencies as of `numpy.fft.rfft2`.
+        Shape (side, side // 2 + 1), frequencies in the order of `numpy.fft.rfft2`.
     """
     return _linf_constants(tuple(weights.tolist())).copy()
 
@@ -71,26 +73,30 @@ def _linf_constants(weights: tuple[float, ...]) -> Floats:
 
 
 def _directions(side: int) -> npt.NDArray[np.complex128]:
-    """Of e^(-iωp), without opposite ones: a segment has two ends. Shape (side // 2,)."""
+    """Return the directions e^(-iωp), one of each opposite pair, since a segment has two ends.
+
+    Shape (side // 2,).
+    """
     return np.asarray(np.exp(-2j * math.pi * np.arange(side // 2) / side))
 
 
 def _corner_signs(side: int) -> Floats:
-    """Which end of each segment adds up to a corner, shape (corners, directions).
+    """Return the sign with which each segment adds to a corner, shape (corners, directions).
 
-    Sorted by direction, the segments in front of a turning line count forwards, those behind it
-    backwards; the corners on the other side are the same with all signs turned.
+    With segments sorted by direction, those on one side of a rotating line count as positive, the
+    others as negative. The opposite corners have all signs flipped and are left out.
     """
     order = np.arange(side // 2)
     return np.where(order[None] <= order[:, None], 1.0, -1.0)
 
 
 def _weights_by_direction(weights: Floats, down: int) -> Floats:
-    """Sums of a window's weights over the pixels of one direction, for a row of frequencies.
+    """Sum a window's weights over the pixels of each direction, for a row of frequencies.
 
-    Directions are numbers k = (down·y + across·x) mod side. Their histogram over a window that is
-    a product is the circular convolution of those over its sides, and the transform of these is
-    the taper's own at multiples of the frequency.
+    A pixel's direction is k = (down·y + across·x) mod side. The weighted histogram of k over a
+    separable window is the circular convolution of the histograms along its two sides, and their
+    transforms are the taper's own transform at multiples of the frequency. Opposite directions are
+    added together.
     """
     side = len(weights)
     spectrum, turns = np.fft.fft(weights), np.arange(side)
@@ -101,10 +107,10 @@ def _weights_by_direction(weights: Floats, down: int) -> Floats:
 
 
 def l2_constants(weights: Floats) -> Floats:
-    """The most that the amplitude at each frequency changes per level of a change in L2.
+    """Compute the largest change of the amplitude at each frequency, per level of change in L2.
 
     Args:
-        weights: As of `linf_constants`.
+        weights: See `linf_constants`.
 
     Returns:
         Shape (side, side // 2 + 1).
@@ -117,15 +123,15 @@ def l2_constants(weights: Floats) -> Floats:
 
 
 def worst_change(weights: Floats, down: int, across: int) -> Floats:
-    """A change by one level, up or down, that moves an amplitude from 0 by its L∞ constant.
+    """Return a change of one level, up or down, that moves an amplitude from 0 by its L∞ constant.
 
     Args:
-        weights: As of `linf_constants`.
-        down: The frequency, in waves per window downwards.
-        across: Likewise to the right.
+        weights: See `linf_constants`.
+        down: Vertical frequency, in waves per window.
+        across: Horizontal frequency, in waves per window, 0 to side // 2.
 
     Returns:
-        -1 and 1, shape (side, side).
+        Values -1 and 1, shape (side, side).
     """
     side = len(weights)
     found = _weights_by_direction(weights, down % side)[across]

@@ -1,7 +1,7 @@
-"""Bounds that go through a function: what goes in lies between two values, so what comes out does.
+"""Bounds propagated through functions: an interval of inputs gives an interval of outputs.
 
-Interval bound propagation (Gowal et al. 2018, arXiv:1810.12715), for what is done with amplitudes.
-Each bound is the best that can be said from the bounds of its arguments alone, one by one.
+Interval bound propagation (Gowal et al. 2018, arXiv:1810.12715), for the operations on amplitudes.
+Each bound is the tightest that follows from the bounds of the arguments, taken one by one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """Everything from `lower` to `upper`, element by element.
+    """The interval from `lower` to `upper`, element by element.
 
     Args:
-        lower: Any shape.
-        upper: The same shape.
+        lower: Lower bounds, any shape.
+        upper: Upper bounds, same shape.
 
     Raises:
-        ValueError: Of different shapes, or the wrong way round.
+        ValueError: The shapes differ, or a lower bound exceeds its upper bound.
     """
 
     lower: Tensor
@@ -34,29 +34,29 @@ class Bounds:
 
     @classmethod
     def around(cls, values: Tensor, reach: Tensor | float, *, least: float = -torch.inf) -> Bounds:
-        """What is no farther than `reach`, and no less than `least`, as amplitudes are than 0."""
+        """Return bounds `reach` around `values`, clipped at `least` (for amplitudes, 0)."""
         return cls((values - reach).clamp(min=least), (values + reach).clamp(min=least))
 
     def monotone(self, function: Callable[[Tensor], Tensor]) -> Bounds:
-        """Through any function that no argument lets fall: mean, maximum, sorted values, ReLU."""
+        """Apply a non-decreasing function, such as a mean, a maximum, sorting or a ReLU."""
         return Bounds(function(self.lower), function(self.upper))
 
     def log_above(self, floor: float) -> Bounds:
-        """Through log(1 + (a / floor)²), for amplitudes a of 0 or more."""
+        """Apply log(1 + (a / floor)²) to amplitudes a of 0 or more."""
         return self.monotone(lambda a: (a / floor).square().log1p())
 
     def linear(self, weights: Tensor, bias: Tensor | float = 0.0) -> Bounds:
-        """Through a linear layer: weights (out, in) of any sign, over the last dimension."""
+        """Apply a linear layer to the last dimension; `weights` (out, in) may have any sign."""
         up, down = weights.clamp(min=0).T, weights.clamp(max=0).T
         return Bounds(
             self.lower @ up + self.upper @ down + bias, self.upper @ up + self.lower @ down + bias
         )
 
     def intersection(self, other: Bounds) -> Bounds:
-        """What two bounds of the same thing leave.
+        """Intersect these bounds with other bounds of the same values.
 
         Raises:
-            ValueError: Nothing: one of them is wrong.
+            ValueError: The intersection is empty, so one of the bounds is wrong.
         """
         lower = torch.maximum(self.lower, other.lower)
         return Bounds(lower, torch.minimum(self.upper, other.upper))

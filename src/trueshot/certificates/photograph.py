@@ -1,4 +1,4 @@
-"""A whole photograph's verdict and how far it is proven."""
+"""The verdict on a whole photograph, and the radius up to which it is certified."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _BATCH = 8
 
 @dataclass(frozen=True, kw_only=True)
 class CertifiedPhotograph:
-    """A verdict, and what is proven of it.
+    """The verdict on a photograph, with certified radii.
 
     Args:
         recaptured: Whether the score is 0 or more.
-        score: Levels above the threshold.
-        linf: Levels: no change of every value by up to so many turns the verdict.
-        l2: Likewise of the length of a change of the whole photograph.
-        places: Upper left corners (y, x) of the tiles that were judged.
+        score: Pooled score minus the threshold, in levels divided by the detector's `scale`.
+        linf: L∞ radius in levels: changing every value by up to this much keeps the verdict.
+        l2: L2 radius in levels, for the length of a change of the whole photograph.
+        places: Upper left corners (y, x) of the judged tiles.
     """
 
     recaptured: bool
@@ -48,23 +48,23 @@ def certify_photograph(
     pooling: Pooling = "mean",
     threshold: float = 0.0,
 ) -> CertifiedPhotograph:
-    """Judge tiles at places that the size of a photograph decides, and pool their scores.
+    """Judge tiles on a grid, pool their scores, and certify the verdict.
 
-    A mean or a maximum moves no farther than the tile that moves most. Where tiles lie may not
-    depend on what they show: an adversary would choose them.
+    A mean or maximum moves no farther than the tile score that moves most. The grid depends only on
+    the size of the photograph: if it depended on the content, an adversary could choose the tiles.
 
     Args:
-        detector: As of `certified_radius`; judged in evaluation mode.
+        detector: See `certified_radius`; used in evaluation mode.
         pixels: RGB bytes, shape (h, w, 3).
-        side: Of the tiles; less where the photograph is smaller.
-        most: Tiles, at most: of larger photographs they stand apart.
-        pooling: `maximum` for displays that fill a part of the frame; it wants a threshold of its
-            own, for the highest of many scores is high.
-        threshold: Score from which on a photograph counts as recaptured.
+        side: Side of the tiles in pixels; smaller if the photograph is smaller.
+        most: Maximum number of tiles; on larger photographs they have gaps between them.
+        pooling: `mean`, or `maximum` for displays that fill only part of the frame. `maximum`
+            needs its own threshold, because the highest of many scores is high.
+        threshold: Lowest score at which a photograph counts as recaptured.
 
     Raises:
-        TypeError: Nothing can be proven of the detector's network.
-        ValueError: A photograph that no window fits in.
+        TypeError: The detector's network has no certified radii.
+        ValueError: The photograph is smaller than the network's window.
     """
     height, width = pixels.shape[:2]
     side = min(side, height, width)

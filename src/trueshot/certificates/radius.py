@@ -1,4 +1,4 @@
-"""How far a verdict is proven: no change of up to so many levels turns it."""
+"""Certified radii: proofs that no change of up to so many levels flips a verdict."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from trueshot.pixels import LEVELS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CertifiedRadius:
-    """Of each image; the verdict is that of the sign of the score.
+    """Verdict and certified radii of each image; the sign of the score is the verdict.
 
     Args:
         recaptured: Whether the score is 0 or more, shape (n,).
-        score: Levels above the threshold, shape (n,).
-        linf: Levels: no change of every value by up to this many turns the verdict, shape (n,).
-        l2: Likewise of the square root of the sum of squares of all changes, shape (n,).
-        l2_per_level: Levels in L2 that move a score by as much as one level in L∞ does.
+        score: Score minus the threshold, in levels divided by the detector's `scale`, shape (n,).
+        linf: L∞ radius in levels, shape (n,): changing every value by up to this much keeps the
+            verdict.
+        l2: L2 radius in levels, shape (n,), for the square root of the summed squares of all
+            changes.
+        l2_per_level: Change in L2, in levels, that can move a score as far as one level in L∞ can.
     """
 
     recaptured: Tensor
@@ -33,33 +35,33 @@ class CertifiedRadius:
 
 
 def is_certifiable(detector: Detector) -> bool:
-    """Whether radii are known of a detector: of its network, and of nothing learned before it."""
+    """Whether a detector has certified radii: its network is a `LipschitzNetwork`."""
     return isinstance(detector.network, LipschitzNetwork)
 
 
 @torch.no_grad()
 def certified_radius(detector: Detector, images: Tensor, threshold: float = 0.0) -> CertifiedRadius:
-    """Prove verdicts.
+    """Certify the verdicts on images.
 
     Args:
-        detector: Of a network whose score moves no farther than the image.
+        detector: Detector with a `LipschitzNetwork`, whose score moves no farther than the image.
         images: Levels in [0, 255], float, shape (n, 3, h, w).
-        threshold: Score from which on an image counts as recaptured, where it is not 0.
+        threshold: Lowest score at which an image counts as recaptured.
 
     Returns:
-        Radii of 0 or more. Whole levels and levels within 0 and 255 are changes like all others,
-        so a radius holds for files, too.
+        Verdicts with radii of 0 or more. The radii hold for files too, because rounding to whole
+        levels and clipping to 0 … 255 leave fewer changes, never more.
 
     Raises:
-        TypeError: Nothing can be proven of its network.
-        ValueError: Images of another shape.
+        TypeError: The detector's network has no certified radii.
+        ValueError: The images are not float, of another shape, or smaller than a window.
     """
     network = detector.network
     if not isinstance(network, LipschitzNetwork):
         raise TypeError(f"{type(network).__name__}: nothing is proven of this network")
     logits = detector(images).double()
     score = logits[:, 1] - logits[:, 0] - threshold
-    levels = detector.scale  # a network that is given levels / scale moves by that much less
+    levels = detector.scale  # input is levels / scale: a level moves the score by up to 1 / scale
     radius = (score.abs() * levels - ROUNDING).clamp(min=0)
     height, width = images.shape[2:]
     per_level = network.amplitudes.l2_scale(height, width)

@@ -1,4 +1,4 @@
-"""Channels: what really happens to a picture on its way. Whole levels in, whole levels out."""
+"""Channels: real changes of an image in transit, such as JPEG. Whole levels in and out."""
 
 from trueshot.channels.base import Chain, Channel
 from trueshot.channels.disturbing import Blurred, Brightened, Noisy

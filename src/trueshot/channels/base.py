@@ -1,8 +1,8 @@
-"""What a channel is, and channels one after the other.
+"""The base class of channels, and chains of channels.
 
-Each picture is changed by itself, from the whole levels of a file to whole levels; the same
-picture is always changed in the same way, whatever batch it comes in. A kind of channel is a frozen
-dataclass: settings, a short name, and one call.
+A channel changes each image by itself, from the whole levels of a file to whole levels. The same
+image is always changed in the same way, whatever batch it is in. Each kind of channel is a frozen
+dataclass with settings, a short name and one call.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from trueshot.pixels import LEVELS, Bytes, Floats, to_bytes, to_levels
 
 
 class Channel(ABC):
-    """What happens to a picture on its way: a kind says how one picture is changed."""
+    """Base class of changes of an image in transit; a subclass defines how one image changes."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """Short, for tables and the names of files: `jpeg-75`."""
+        """Short name for tables and file names, such as `jpeg-75`."""
 
     @abstractmethod
     def changed(self, pixels: Bytes) -> Bytes:
-        """One picture, RGB bytes of shape (h, w, 3), as it arrives."""
+        """Return one image, RGB bytes of shape (h, w, 3), as it leaves the channel."""
 
     @final
     def __call__(self, images: Tensor) -> Tensor:
-        """Send pictures through, each by itself.
+        """Send images through the channel, each by itself.
 
         Args:
-            images: Levels in [0, 255], shape (n, 3, h, w); rounded first, as a file's are.
+            images: Levels in [0, 255], shape (n, 3, h, w); rounded first to the levels of a file.
 
         Returns:
-            Whole levels of the same type on the same device; shape (n, 3, h, w), unless the
-            channel is one that resizes and does not resize back.
+            Whole levels of the same dtype on the same device. The shape is (n, 3, h, w) too,
+            unless the channel resizes without resizing back.
         """
         if not len(images):
             return images
@@ -51,14 +51,14 @@ class Channel(ABC):
 @final
 @dataclass(frozen=True)
 class Chain(Channel):
-    """One channel after the other; between them a picture is a file, of whole levels.
+    """Several channels, one after the other, with an image of whole levels between them.
 
     Args:
-        steps: In order, one or more.
-        title: Name of the whole; by default the names of the steps joined by `+`.
+        steps: One or more channels, in order.
+        title: Name of the chain; by default the names of the steps joined by `+`.
 
     Raises:
-        ValueError: No step.
+        ValueError: There are no steps.
     """
 
     steps: Sequence[Channel]
@@ -81,11 +81,11 @@ class Chain(Channel):
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raises ValueError, with the name, for what is no positive number."""
+    """Raise a ValueError that names the parameter, unless `value` is positive and finite."""
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name}: a positive number wanted, got {value}")
 
 
 def filed(levels: Floats) -> Bytes:
-    """Levels as a file holds them."""
+    """Round and clip levels to the bytes of a file."""
     return np.rint(levels).clip(0, LEVELS).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What happens to a picture's light: blur, noise, brightness."""
+"""Channels that blur an image, add noise to it, or change its brightness."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from trueshot.pixels import Bytes
 @final
 @dataclass(frozen=True)
 class Blurred(Channel):
-    """Blurred by a Gaussian, cut off at four sigma; beyond the edge the edge is repeated.
+    """Gaussian blur, truncated at four sigma; pixels at the edge are repeated beyond it.
 
     Args:
-        sigma: Pixels.
+        sigma: Standard deviation in pixels.
 
     Raises:
-        ValueError: Not a positive number.
+        ValueError: `sigma` is not a positive number.
     """
 
     sigma: float
@@ -37,7 +37,7 @@ class Blurred(Channel):
 
     @property
     def radius(self) -> int:
-        """Pixels from the middle of the kernel to its end."""
+        """Pixels from the centre of the kernel to its end."""
         return int(4 * self.sigma + 0.5)
 
     def changed(self, pixels: Bytes) -> Bytes:
@@ -50,11 +50,11 @@ class Blurred(Channel):
 @final
 @dataclass(frozen=True)
 class Noisy(Channel):
-    """Noise of a normal distribution added to every level, independently.
+    """Normally distributed noise, added to every level independently.
 
     Args:
-        sigma: Levels.
-        seed: A picture's noise depends on this and on its own bytes alone.
+        sigma: Standard deviation in levels.
+        seed: Seed of the noise, which depends only on this and on the bytes of the image.
 
     Raises:
         ValueError: `sigma` is not a positive number, or `seed` is negative.
@@ -81,14 +81,15 @@ class Noisy(Channel):
 @final
 @dataclass(frozen=True)
 class Brightened(Channel):
-    """Every level times a factor plus an offset, cut off at black and white.
+    """Every level multiplied by a factor, plus an offset, clipped to 0 to 255.
 
     Args:
-        levels: Added; below 0 for darker.
-        factor: Multiplied with, before.
+        levels: Offset, added after the multiplication; below 0 darkens.
+        factor: Factor of every level.
 
     Raises:
-        ValueError: The factor is not positive, `levels` not finite, or they change nothing.
+        ValueError: `factor` is not a positive number, `levels` is not finite, or together they
+            change nothing.
     """
 
     levels: float = 0.0

@@ -1,4 +1,4 @@
-"""Which changes are everyday, and which files an attacked image is sent as."""
+"""The channels that count as everyday, and those through which an attacked image is sent."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from trueshot.channels.saving import Jpeg, Png, Resized
 
 
 def messenger() -> Chain:
-    """A stand-in for what messengers do: smaller by a quarter, and JPEG 75 with 4:2:0.
+    """Return a stand-in for messengers: three quarters of the size and back, then JPEG 75, 4:2:0.
 
-    No messenger says what it does, each does something else, and it depends on the size of the
-    picture: most shrink it below some number of pixels and save it at a quality of 70 to 85. Here
-    the size comes back before the JPEG, since detectors take crops of one size; so the detector
-    sees what is lost by resizing and by saving, and blocks of 8 pixels as a file has them.
+    Messengers do not document what they do to images; it differs between them and with the size of
+    the image. Most shrink it below some number of pixels and save it at a quality of 70 to 85. Here
+    the original size is restored before the JPEG, since detectors take crops of one size. So the
+    detector sees the losses of resizing and saving, and blocks of 8 pixels as in a file.
     """
     return Chain((Resized(0.75), Jpeg(75)), title="messenger")
 
@@ -34,7 +34,7 @@ EVERYDAY: tuple[Channel, ...] = (
     Brightened(-20.0),
     messenger(),
 )
-"""What happens to pictures without anybody's bad intent."""
+"""Changes that images undergo without bad intent."""
 
 FILES: tuple[Channel, ...] = (Png(), Jpeg(95), Jpeg(85), Jpeg(75), Resized(0.75), messenger())
-"""What an attacked image is sent as; the attack is told."""
+"""Channels through which an attacked image is sent; the attack knows which one."""

@@ -1,4 +1,4 @@
-"""JPEG as files hold it: libjpeg's tables for a quality, and a picture saved and read again."""
+"""JPEG: libjpeg's quantisation tables for a quality, and saving and reading back an image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Tables = tuple[Table, Table]
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
-# Tables K.1 and K.2 of ITU-T T.81, row by row: of brightness, of colour.
+# Tables K.1 (luminance) and K.2 (chrominance) of ITU-T T.81, row by row.
 _LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
@@ -39,16 +39,16 @@ _CHROMA = (
 
 
 def quantisation_tables(quality: int) -> Tables:
-    """libjpeg's tables for a quality.
+    """Return libjpeg's quantisation tables for a quality.
 
     Args:
         quality: 1 to 100.
 
     Returns:
-        Of brightness and of colour, each 64 steps from 1 to 255, row by row.
+        The luminance and the chrominance table, each 64 steps from 1 to 255, row by row.
 
     Raises:
-        ValueError: A quality that is none.
+        ValueError: `quality` is not a whole number from 1 to 100.
 
     Source: `jpeg_quality_scaling` and `jpeg_add_quant_table` of libjpeg 6b, baseline.
     """
@@ -62,10 +62,10 @@ def quantisation_tables(quality: int) -> Tables:
 
 
 def checked_quality(quality: SupportsIndex) -> int:
-    """A quality as libjpeg counts it.
+    """Return a JPEG quality as an `int`.
 
     Raises:
-        ValueError: It is no whole number from 1 to 100.
+        ValueError: `quality` is not a whole number from 1 to 100.
     """
     try:
         whole = int(operator.index(quality))
@@ -77,10 +77,10 @@ def checked_quality(quality: SupportsIndex) -> int:
 
 
 def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
-    """The two tables of a baseline JPEG.
+    """Return the two quantisation tables of a baseline JPEG as tuples of `int`.
 
     Raises:
-        ValueError: They are not two of 64 whole steps from 1 to 255.
+        ValueError: `tables` are not two tables of 64 steps from 1 to 255.
     """
     found = tuple(tuple(int(step) for step in table) for table in tables)
     if [len(table) for table in found] != [64, 64]:
@@ -91,18 +91,18 @@ def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
 
 
 def through_jpeg(pixels: Bytes, subsampling: str, how: int | Tables) -> Bytes:
-    """Save a picture as a baseline JPEG in memory, and read it again.
+    """Save an image as a baseline JPEG in memory, and read it back.
 
-    It is encoded by Pillow, as `imagefiles.write_jpeg` does, and decoded by the fast decoder that
-    `imagefiles.read_image` uses, which gives the bytes that Pillow would.
+    Pillow encodes it, as in `images.write_jpeg`. The fast decoder of `images.read_image` decodes
+    it, to the same bytes as Pillow would.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3).
-        subsampling: One of `SUBSAMPLINGS`.
-        how: A quality, or tables.
+        subsampling: Chroma subsampling, one of `SUBSAMPLINGS`.
+        how: A quality, or the two quantisation tables.
 
     Returns:
-        Bytes of the same shape.
+        RGB bytes of the same shape.
     """
     settings: dict[str, Any] = {"subsampling": subsampling}
     if isinstance(how, int):

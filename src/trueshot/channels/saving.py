@@ -1,4 +1,4 @@
-"""What a file, or what it is sent by, does to a picture: PNG, JPEG, resizing."""
+"""Channels that save or resize an image: PNG, JPEG, resizing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _RESAMPLES = {
 @final
 @dataclass(frozen=True)
 class Png(Channel):
-    """A file without loss: levels are rounded, and nothing else happens."""
+    """A lossless file: levels are rounded, and nothing else changes."""
 
     @property
     def name(self) -> str:
@@ -45,17 +45,19 @@ class Png(Channel):
 @final
 @dataclass(frozen=True)
 class Jpeg(Channel):
-    """Saved as a baseline JPEG and read again, by the codec that writes and reads files here.
+    """Saved as a baseline JPEG and read back, with the codec used for image files.
 
-    Blocks begin at the upper left of what is judged: a crop is saved as a picture of its own.
+    The blocks start at the upper left corner of the given image: a crop is saved as an image of its
+    own. Give either `quality` or `tables`.
 
     Args:
-        quality: 1 to 100, as libjpeg counts it; or else
-        tables: Two of 64 steps from 1 to 255, row by row, of brightness and of colour.
-        subsampling: Of colour: "4:4:4", "4:2:2" or "4:2:0".
+        quality: 1 to 100, on libjpeg's scale.
+        tables: Luminance and chrominance quantisation table, each 64 steps from 1 to 255, row by
+            row.
+        subsampling: Chroma subsampling: "4:4:4", "4:2:2" or "4:2:0".
 
     Raises:
-        ValueError: An argument is none of the above, or both or neither of the first two.
+        ValueError: An argument is invalid, or both or neither of `quality` and `tables` are given.
     """
 
     quality: int | None = None
@@ -76,7 +78,7 @@ class Jpeg(Channel):
 
     @property
     def steps(self) -> Tables:
-        """The tables in use, of brightness and of colour."""
+        """The luminance and chrominance quantisation tables in use."""
         if self.tables is not None:
             return self.tables
         assert self.quality is not None
@@ -97,19 +99,19 @@ class Jpeg(Channel):
 @final
 @dataclass(frozen=True)
 class Resized(Channel):
-    """Resized by Pillow, and by default back again to where it was.
+    """Resized by Pillow, and by default resized back to the original size.
 
-    A detector takes crops of one size and its evidence is of one scale. `back` keeps the size, so
-    that what is lost on the way is all that changes; without it the detector is given another
-    number of pixels, as from a picture that stays resized.
+    A detector takes crops of one size, and the traces it looks for have one scale. With `back` the
+    size stays, and the only change is the detail lost by resizing. Without it the detector gets
+    another number of pixels, as from an image that stays resized.
 
     Args:
-        factor: Of both sides: below 1 for smaller, above for larger.
+        factor: Scale of both sides: below 1 shrinks, above 1 enlarges.
         resample: "bilinear", "bicubic" or "lanczos".
-        back: Resize to the original size afterwards, in the same way.
+        back: Whether to resize back to the original size, with the same filter.
 
     Raises:
-        ValueError: A factor that is not positive, or an unknown `resample`.
+        ValueError: `factor` is not a positive number, or `resample` is unknown.
     """
 
     factor: float
@@ -128,7 +130,7 @@ class Resized(Channel):
         return f"resize-{self.factor:g}{resample}{'' if self.back else '-only'}"
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width on the way; each is one pixel at least."""
+        """Return height and width after the first resizing, each at least one pixel."""
         return max(1, round(height * self.factor)), max(1, round(width * self.factor))
 
     def changed(self, pixels: Bytes) -> Bytes:

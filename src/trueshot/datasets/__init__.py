@@ -1,6 +1,7 @@
-"""Data sets: photographs in, crops of known class and source out, split without a leak.
+"""Data sets: crops of known class and source, cut from photographs and split without leaks.
 
-Imported on first use: lists of photographs are read without what prepared data sets need.
+Names are imported on first use, so that reading lists of photographs does not load the
+dependencies of prepared data sets.
 """
 
 from importlib import import_module
@@ -65,5 +66,5 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f"trueshot.datasets.{_HOME[name]}"), name)
-    globals()[name] = found  # `prepare` is a module, too, which importing it has put here
+    globals()[name] = found  # so that this function is not called for it again
     return found

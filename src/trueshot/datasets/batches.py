@@ -1,4 +1,4 @@
-"""Crops to minibatches: which crops step number t takes depends on the seed and t alone."""
+"""Minibatches of crops: the crops of step t depend on the seed and on t only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from trueshot.errors import DatasetError
 from trueshot.pixels import Bytes, to_levels
 
-_DRAWN = 1  # seed by which some crops stand for all
+_DRAWN = 1  # seed of `Part.drawn`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class Part:
 
     Args:
         pixels: All crops of that size, bytes of shape (n, side, side, 3), memory-mapped.
-        rows: Which of them are in this part, shape (m,).
-        labels: Their classes, shape (m,).
+        rows: Indices of the crops in this part, shape (m,).
+        labels: Class numbers of these crops, shape (m,).
     """
 
     pixels: Bytes
@@ -34,13 +34,13 @@ class Part:
 
     @property
     def side(self) -> int:
-        """Height and width of the crops."""
+        """Height and width of the crops, in pixels."""
         return int(self.pixels.shape[1])
 
     def crops(self, places: npt.NDArray[np.int64] | slice) -> Bytes:
-        """The crops at `places` as they are stored, shape (k, side, side, 3)."""
+        """Return the crops at `places`, counted within the part, as bytes (k, side, side, 3)."""
         rows = self.rows[places]
-        order = np.argsort(rows, kind="stable")  # a memory map likes to be read forwards
+        order = np.argsort(rows, kind="stable")  # a memory map is read fastest in forward order
         pixels = np.empty((len(rows), *self.pixels.shape[1:]), np.uint8)
         pixels[order] = self.pixels[rows[order]]
         return pixels
@@ -48,14 +48,15 @@ class Part:
     def batch(
         self, places: npt.NDArray[np.int64] | slice, device: torch.device | str = "cpu"
     ) -> tuple[Tensor, Tensor]:
-        """Levels (k, 3, side, side), channels last, and labels (k,) of the crops at `places`."""
+        """Return levels (k, 3, side, side), channels last, and labels (k,) of crops at `places`."""
         labels = torch.from_numpy(self.labels[places].copy())
         return to_levels(self.crops(places), device=device), labels.to(device)
 
     def drawn(self, count: int) -> Part:
-        """`count` crops of each class, or fewer if there are not so many: always the same ones.
+        """Return a part with `count` crops of each class, or all if there are fewer.
 
-        They are drawn, as the first ones would be those of few photographs and one camera.
+        They are chosen at random, because the first ones may come from few photographs and one
+        camera. The choice is always the same.
         """
         random = np.random.default_rng(_DRAWN)
         places = [
@@ -71,12 +72,12 @@ class Batches:
     """Shuffled passes over a part, cut into minibatches of equal size.
 
     Args:
-        part: Where crops come from.
-        batch: Crops in a minibatch.
-        seed: Together with the number of a pass it gives the order of that pass.
+        part: The crops to draw from.
+        batch: Number of crops in a minibatch.
+        seed: Determines, together with the number of a pass, the order of that pass.
 
     Raises:
-        DatasetError: The part holds no crop.
+        DatasetError: The part holds no crops.
     """
 
     part: Part
@@ -90,7 +91,10 @@ class Batches:
             raise DatasetError("a training part without crops: prepare it from more photographs")
 
     def places(self, step: int) -> npt.NDArray[np.int64]:
-        """Places in the part that step number `step` takes, shape (batch,); no state matters."""
+        """Return the places in the part of step `step`'s crops, shape (batch,).
+
+        They do not depend on earlier calls.
+        """
         positions = np.arange(step * self.batch, (step + 1) * self.batch)
         passes, offsets = np.divmod(positions, len(self.part))
         return np.concatenate(

@@ -1,9 +1,9 @@
 """Photographs of known camera models: labels from EXIF, and a split by device and by scene.
 
-Source: the split of Bondi, Baroffio et al. 2017, arXiv:1603.01068: what is tested are devices and
-scenes that training never saw. Of each model one device is kept for the test, if it has several;
-validation has other scenes than training, and its devices. Photographs of a device of one part that
-show a scene of another are left out.
+Source: the split of Bondi, Baroffio et al. 2017, arXiv:1603.01068: the test part has devices and
+scenes that training never saw. If a model has several devices, one is kept for the test part.
+Validation has other scenes than training but the same devices. A photograph is left out if its
+device belongs to one part and its scene to another.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _DEVICE_STREAM = 4
 def labelled(
     photos: Sequence[Photo], pixel_limit: int = DEFAULT_PIXEL_LIMIT
 ) -> tuple[list[Photo], list[Path]]:
-    """Photographs with the camera model that their EXIF names, as label.
+    """Label photographs with the camera model named in their EXIF.
 
     Args:
-        photos: Those that have a label keep it.
-        pixel_limit: Files of more pixels are not looked into.
+        photos: Photographs; existing labels are kept.
+        pixel_limit: Files with more pixels are refused, so their model remains unknown.
 
     Returns:
-        Those of known model; files of which it is not known.
+        The photographs of known model, and the paths of all others.
     """
     found, unknown = [], []
     for photo in photos:
@@ -52,7 +52,7 @@ def labelled(
 
 
 def model_of(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> str:
-    """Make and model by a file's EXIF, in signs that names of classes have; empty if not known."""
+    """Return make and model from a file's EXIF as a valid class name, or "" if not known."""
     try:
         with opened(read_bytes(path, pixel_limit), str(path), pixel_limit) as picture:
             exif = exif_of(picture) or Image.Exif()
@@ -66,10 +66,10 @@ def model_of(path: Path, pixel_limit: int = DEFAULT_PIXEL_LIMIT) -> str:
 
 
 def task_of(photos: Sequence[Photo]) -> Task:
-    """The task of telling the models of these photographs apart.
+    """Return the task of distinguishing the camera models of these photographs.
 
     Raises:
-        DatasetError: They are of fewer than two models.
+        DatasetError: There are fewer than two models.
     """
     models = tuple(sorted({photo.label for photo in photos}))
     if len(models) < 2:
@@ -83,17 +83,19 @@ def task_of(photos: Sequence[Photo]) -> Task:
 def split_by_device_and_scene(
     photos: Sequence[Photo], task: Task, fractions: Sequence[float], seed: int
 ) -> list[Photo]:
-    """Photographs with their parts; see above for those that are left out.
+    """Assign photographs to parts by device and scene; some are left out, see this module.
+
+    If any photograph already has a part, the list is returned unchanged.
 
     Args:
-        photos: With the origins `camera`, the device, and `scene`, where they are known; without a
-            scene, each photograph, or all of a source, is one of its own.
-        task: Whose classes they are of.
+        photos: Photographs, with the origins `camera` (the device) and `scene` where known. Without
+            a scene, the photograph's source, or else the photograph itself, counts as one.
+        task: Task whose classes are the labels.
         fractions: Shares of the scenes for train, validation and test.
-        seed: Of the choice of devices and scenes.
+        seed: Seed of the choice of devices and scenes.
 
     Raises:
-        DatasetError: The scenes cannot be divided with every model in each part.
+        DatasetError: The scenes cannot be split with every model in each part.
     """
     if any(photo.part for photo in photos):
         return list(photos)
@@ -109,14 +111,14 @@ def split_by_device_and_scene(
         part, device = part_of[numbers[scene]], photo.origins.get("camera", "")
         if photo.label in tested and (device == tested[photo.label]) != (part == PARTS[2]):
             continue
-        # Training and validation share devices, which a split of origins does not allow.
+        # Drop the camera: training and validation share devices, which `check_origins` refuses.
         origins = {k: v for k, v in photo.origins.items() if k != "camera"}
         kept.append(replace(photo, part=part, origins={**origins, "scene": scene}))
     return kept
 
 
 def _tested_devices(photos: Sequence[Photo], seed: int) -> dict[str, str]:
-    """The device that is kept for the test, of each model that has several."""
+    """Choose the test device of each model that has several devices."""
     devices: dict[str, set[str]] = defaultdict(set)
     for photo in photos:
         devices[photo.label].add(photo.origins.get("camera", ""))

@@ -1,4 +1,4 @@
-"""Where crops lie in a photograph: native resolution, apart from each other, spread over it."""
+"""Positions of crops in a photograph: at native resolution, not overlapping, spread out."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Corners = npt.NDArray[np.int64]
 def grid_corners(
     height: int, width: int, side: int, random: np.random.Generator, multiple: int = 1
 ) -> Corners:
-    """Corners of a grid of crops that do not overlap, in an order that spreads them.
+    """Return the corners of a grid of crops that do not overlap, in an order that spreads them.
 
-    The grid is as large as the photo allows, and shifted at random within what is left over. In
-    the order, each crop is the one farthest from all before it; the first is chosen at random.
+    The grid is as large as the photo allows, and shifted at random within the remaining margin.
+    The first crop is chosen at random; each further one is the one farthest from all before it.
 
     Args:
-        height: Of the photo.
-        width: Of the photo.
-        side: Of the crops.
-        random: Shifts the grid and chooses the first crop.
-        multiple: Corners are multiples of so many pixels, if the side is one.
+        height: Height of the photo, in pixels.
+        width: Width of the photo, in pixels.
+        side: Side of the crops, in pixels.
+        random: Generator that shifts the grid and chooses the first crop.
+        multiple: Corners are multiples of this many pixels, provided that `side` is one.
 
     Returns:
-        Rows (y, x), shape (n, 2) with n at most 1024; 0 if the photo is smaller than a crop.
+        Rows (y, x), shape (n, 2) with n at most 1024; n is 0 if the photo is smaller than a crop.
     """
     rows, columns = height // side, width // side
     if rows == 0 or columns == 0:
@@ -56,29 +56,32 @@ def _spread(corners: Corners, first: int) -> list[int]:
 
 
 def cut(pixels: Bytes, corner: Sequence[int] | Corners, side: int) -> Bytes:
-    """The crop at a corner (y, x): a view of shape (side, side, 3)."""
+    """Return the crop at a corner (y, x): a view of shape (side, side, 3)."""
     y, x = int(corner[0]), int(corner[1])
     return pixels[y : y + side, x : x + side]
 
 
 def is_flat(crop: Bytes) -> bool:
-    """Whether a crop shows next to nothing: its luma deviates by less than 3 levels.
+    """Whether a crop is nearly flat: the standard deviation of its luma is below 3 levels.
 
-    Clear sky, a white wall, a black border: such crops are taken only when a photo has no others
-    left, and are counted.
+    Examples are clear sky, a white wall or a black border. Such crops are used only when a photo
+    has no others left, and they are counted.
     """
     return float((crop.astype(np.float32) @ _LUMA).std()) < FLAT_DEVIATION
 
 
 def shares(available: Sequence[int], wanted: int) -> list[int]:
-    """Divide a number of crops over photos as evenly as what they hold allows.
+    """Distribute a number of crops over photos, as evenly as the photos allow.
 
     Args:
-        available: Crops that each photo holds.
-        wanted: Crops to take in all, at most the sum of `available`.
+        available: Number of crops that each photo holds.
+        wanted: Total number of crops to take, at most the sum of `available`.
 
     Returns:
-        Crops to take of each photo; those that come first get one more where it does not divide.
+        Number of crops to take from each photo; a remainder goes to the first photos.
+
+    Raises:
+        ValueError: More crops are wanted than available.
     """
     if wanted > sum(available):
         raise ValueError(f"{wanted} crops wanted of {sum(available)}")
@@ -86,7 +89,7 @@ def shares(available: Sequence[int], wanted: int) -> list[int]:
     while wanted > 0:
         open_photos = [i for i, held in enumerate(available) if held > taken[i]]
         each = wanted // len(open_photos)
-        # A last round of one more each, for the first of those that hold one more.
+        # The last round gives one more crop each to the first photos that have one left.
         for i in open_photos if each else open_photos[:wanted]:
             more = min(each or 1, available[i] - taken[i])
             taken[i] += more

@@ -1,4 +1,4 @@
-"""Whole examples of a task as files: photographs to calibrate a detector on, or to try it."""
+"""Whole examples of a task as files: photographs for calibrating or trying a detector."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MANIFEST = "manifest.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class ExampleFiles:
-    """What `write_examples` wrote.
+    """The result of `write_examples`.
 
     Args:
-        manifest: Path, label and source, the photograph that it was made of, of each example.
-        photographs: How many examples were made of.
-        trained_on: How many were left out, for a detector learned from them.
-        unread: Reasons why no examples were made of others, by their names.
+        manifest: Manifest with path, label and source (the original photograph) of each example.
+        photographs: Number of photographs that examples were made of.
+        trained_on: Number of photographs left out because the detector was trained on them.
+        unread: Reasons why other photographs gave no examples, by name.
     """
 
     manifest: Path
@@ -48,21 +48,22 @@ def write_examples(
     unseen_by: Dataset | None = None,
     pixel_limit: int = DEFAULT_PIXEL_LIMIT,
 ) -> ExampleFiles:
-    """Write an example of each class of each photograph, whole, as PNG, and a manifest of them.
+    """Write one whole PNG example per class and photograph, and a manifest of them.
 
-    Stopped and called again it goes on: files that are there are not made anew.
+    A run that was stopped continues when called again: existing files are kept.
 
     Args:
-        photos: Without classes.
-        task: Makes the examples, see `Task.example`.
-        out: Folder: a folder for each class, and the manifest.
-        seed: Of the examples.
-        unseen_by: Photographs of the part `train` of this data set are left out, by their bytes.
-        pixel_limit: Photographs of more pixels are refused.
+        photos: Photographs without classes.
+        task: Task that makes the examples; see `Task.example`.
+        out: Folder for the manifest and a subfolder per class.
+        seed: Seed of the examples.
+        unseen_by: Data set; photographs whose files are in its part `train` are left out.
+        pixel_limit: Photographs with more pixels are refused.
 
     Raises:
-        DatasetError: The task makes no examples, or there is nothing to make them of.
-        RunError: The folder holds other examples, or another run is at work in it.
+        DatasetError: The task makes no examples, no photograph gave any, or the folder holds other
+            content.
+        RunError: Another run is using the folder.
     """
     if task.examples is None:
         raise DatasetError(f"{task.name}: makes no examples; its photographs come with labels")
@@ -101,7 +102,7 @@ def write_examples(
 
 
 def _of(photo: Photo, settings: Settings, out: Path, seen: set[str]) -> list[tuple[str, str, str]]:
-    """Rows of the manifest; none of a photograph that was seen."""
+    """Write a photograph's examples; return their manifest rows, none if it is in `seen`."""
     image = read_image(photo.path, pixel_limit=settings.pixel_limit)
     if image.facts.sha256 in seen:
         return []
@@ -115,5 +116,5 @@ def _of(photo: Photo, settings: Settings, out: Path, seen: set[str]) -> list[tup
 
 
 def _trained_on(dataset: Dataset) -> set[str]:
-    """Hashes of the files that a detector of this data set learned from."""
+    """Return the hashes of the files in the data set's training part."""
     return {row["sha256"] for row in dataset.photos.to_pylist() if row["part"] == "train"}

@@ -1,4 +1,4 @@
-"""What was seen of each photograph before, and which of them are others now."""
+"""The journal of a survey: what is known of each photograph, and which have changed since."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ _NAME = "survey.jsonl"
 
 
 def survey_journal(root: Path) -> Path:
-    """Where records of `survey` are kept, one a line; of one name the last counts."""
+    """Return the path of the records of `survey`, one per line; the last of a name counts."""
     return root / _NAME
 
 
 def known_records(root: Path, photos: Sequence[Photo]) -> list[Record | None]:
-    """What is known of each photograph and still true of its file; None of those to look at again.
+    """Return each photograph's record, or None if the photograph has to be surveyed again.
 
-    To be looked at again is what could not be read, or has changed: of other bytes, if its size,
-    inode or times leave a doubt.
+    That is the case if it is new, could not be read before, or has changed. Size, inode and times
+    show whether a file is unchanged; where they leave a doubt, its hash decides.
     """
     known = {record.get("name"): record for record in read_lines(survey_journal(root))}
     return [_if_current(known.get(photo.name), photo) for photo in photos]
 
 
 def check_finished(root: Path, photos: Sequence[Photo], settings: Settings) -> bool:
-    """Whether a finished data set is still that of its photographs.
+    """Whether a finished data set still matches its photographs.
 
-    Photographs that are gone since do not matter to it: their crops are there.
+    Photographs that have been deleted do not matter, because their crops are stored.
 
     Raises:
-        DatasetError: It would have to be made again, and cannot be, since others are gone.
+        DatasetError: A photograph has changed or become readable, so the data set would have to be
+            made again, but another one is gone.
     """
     known = {record.get("name"): record for record in read_lines(survey_journal(root))}
     changed: list[Photo] = []
@@ -72,7 +73,7 @@ def _if_current(record: Record | None, photo: Photo) -> Record | None:
 
 
 def state_of(path: Path) -> list[int] | None:
-    """By what a file is known again, as JSON holds it; None if it cannot be looked at."""
+    """Return the file's size, inode and times as JSON values, or None if it cannot be accessed."""
     with contextlib.suppress(OSError, ValueError):
         return list(FileState.of(path.stat()))
     return None

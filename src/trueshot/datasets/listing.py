@@ -1,4 +1,4 @@
-"""Reading the rows of a manifest, however a spreadsheet or another system has written it."""
+"""Reading the rows of a manifest, as written by spreadsheets and various systems."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueshot.errors import DatasetError
 Row = Mapping[str, str]
 
 _DELIMITERS = ",;\t|"
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # as Excel writes and reads it
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # an Excel convention
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _OTHERS = {
@@ -29,17 +29,18 @@ _OTHERS = {
 
 
 def manifest_rows(manifest: Path) -> list[Row]:
-    """The rows of a CSV or Parquet file, known by its content.
+    """Read the rows of a CSV or Parquet file; the content decides which it is.
 
-    Names of columns are in small letters and without blanks around them. In CSV the delimiter is
-    a comma, semicolon, tab or bar, whichever divides the header so that it has a column path, or
-    what a first line `sep=;` says; the text is UTF-8, UTF-16 or Windows' Latin-1. Rows without
-    any content are left out, as are lines that begin with # and are no rows.
+    Column names are returned in lower case, without surrounding blanks. In CSV the delimiter is
+    given by a first line such as `sep=;`; otherwise it is the comma, semicolon, tab or bar for
+    which the header has a column `path`. The text is UTF-8, UTF-16 or Windows-1252. Empty rows are
+    left out, and so are comment lines: they begin with # and do not have the header's columns.
 
-    Paths are written with slashes; `file://` is read as the path that it is.
+    Backslashes in paths become slashes, and `file://` addresses become paths.
 
     Raises:
-        DatasetError: It cannot be read so, or a path is of another machine; it is named.
+        DatasetError: The file cannot be read, or a path is on another machine; the message says
+            which.
     """
     try:
         if not manifest.is_file():
@@ -62,7 +63,7 @@ def _of_parquet(data: bytes) -> list[dict[str, str]]:
 
 
 def _cell(value: object) -> str:
-    """What a cell says: nothing where it is None or NaN; a 0 is a name like any other."""
+    """Return the text of a cell; None and NaN give "", but 0 is a name like any other."""
     if isinstance(value, bytes):
         value = _decoded(value)
     missing = value is None or value != value
@@ -104,7 +105,7 @@ def _rows(
         raise DatasetError(f"{manifest}: has the column {sorted(twice)[0]} twice")
     for number, cells in enumerate(table, start=1):
         cells = [cell.strip() for cell in cells]
-        # A photograph may be called #1.jpg: what has the columns of a row is a row.
+        # A photograph may be called #1.jpg, so a line with the right number of columns is a row.
         is_comment = bool(cells) and cells[0].startswith("#") and len(cells) != len(columns)
         if not any(cells) or is_comment:
             continue
@@ -122,14 +123,14 @@ def _column(name: object) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    """Text in the first encoding that fits; the last, Latin-1 with Windows' signs, fits nearly all.
+    """Decode text in the first encoding that fits; the last, Windows-1252, fits nearly anything.
 
     Raises:
-        UnicodeDecodeError: It is no text.
+        UnicodeDecodeError: The data is not text.
     """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16")
-    if b"\0" in data[:200]:  # UTF-16 without its mark: of Latin letters, each other byte is zero
+    if b"\0" in data[:200]:  # UTF-16 without a BOM: every other byte of Latin text is zero
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be")
     try:
         return data.decode("utf-8-sig")
@@ -138,10 +139,10 @@ def _decoded(data: bytes) -> str:
 
 
 def _with_path(manifest: Path, number: int, row: dict[str, str]) -> Row:
-    """The row, its path as this system writes it.
+    """Return the row with its path in this system's notation.
 
     Raises:
-        DatasetError: It leads to another machine.
+        DatasetError: The path is on another machine.
     """
     path = row.get("path", "")
     wanted = "give paths that are relative to the manifest"

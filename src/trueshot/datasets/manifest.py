@@ -1,4 +1,4 @@
-"""A prepared data set on disk: a card, Parquet tables, and crops as memory-mapped bytes."""
+"""Prepared data sets on disk: a card, Parquet tables, and crops as memory-mapped bytes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _PHOTOS = "photos.parquet"
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A prepared data set, open for reading. Pixels stay on disk until a batch asks for them.
+    """A prepared data set, open for reading; pixels stay on disk until a batch needs them.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the data set.
         card: Content of dataset.json.
-        photos: One row per photograph; see docs/datasets.md.
-        crops: Per side, one row per crop, in the order of the pixels.
+        photos: Table with one row per photograph; see docs/datasets.md.
+        crops: For each side, a table with one row per crop, in the order of the stored pixels.
     """
 
     folder: Path
@@ -44,12 +44,12 @@ class Dataset:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Dataset:
-        """Open a data set and check that it is whole and that no part leaks into another.
+        """Open a data set and check that it is complete and that no part leaks into another.
 
         Raises:
             DatasetError: It is missing, unfinished or damaged.
-            LeakError: A photo or a source stands in more than one part; or, where the manifest
-                decided the split, another origin.
+            LeakError: A photo or a source is in more than one part; or, if the manifest gave the
+                split, an origin is.
         """
         root = Path(folder)
         card = _read_card(root)
@@ -77,19 +77,19 @@ class Dataset:
 
     @property
     def task(self) -> Task:
-        """What its classes are; recapture, where it was prepared before there were other tasks."""
+        """The task; recapture for data sets prepared before there were other tasks."""
         return Task.of_facts(self.card["task"]) if "task" in self.card else RECAPTURE
 
     @property
     def sides(self) -> list[int]:
-        """Sizes that it has, in pixels."""
+        """The available crop sizes, in pixels, sorted."""
         return sorted(self.crops)
 
     def only_side(self) -> int:
-        """Its size, if there is one.
+        """Return the crop size, in pixels, of a data set with a single one.
 
         Raises:
-            DatasetError: It has several.
+            DatasetError: The data set has several sizes.
         """
         if len(self.sides) != 1:
             raise DatasetError(f"{self.folder}: has the sizes {self.sides}; name one")
@@ -97,11 +97,11 @@ class Dataset:
 
     @property
     def shared(self) -> list[str]:
-        """Kinds of origins that its parts share on purpose, such as `camera`; none as a rule."""
+        """Kinds of origins that the parts share on purpose, such as `camera`; usually none."""
         return list(self.card.get("shared", ()))
 
     def leak(self) -> str:
-        """What its parts share, as a sentence; empty if they share nothing."""
+        """Return a note on what the parts share on purpose; empty if they share nothing."""
         if not self.shared:
             return ""
         names = " and ".join({"medium": "media"}.get(kind, f"{kind}s") for kind in self.shared)
@@ -111,15 +111,19 @@ class Dataset:
         )
 
     def fingerprint(self, side: int) -> str:
-        """SHA-256 of which photographs, crops, labels and parts it holds at that size."""
+        """Return the SHA-256 of the photographs, crops, labels and parts at a crop size.
+
+        Raises:
+            DatasetError: The data set does not have that size.
+        """
         self._require(side)
         return str(self.card["sides"][str(side)]["fingerprint"])
 
     def part(self, side: int, name: str) -> Part:
-        """The crops of a part: `train`, `validation` or `test`.
+        """Return the crops of a part: `train`, `validation` or `test`.
 
         Raises:
-            DatasetError: No such size or part.
+            DatasetError: There is no such size or part.
         """
         self._require(side)
         if name not in PARTS:
@@ -141,7 +145,7 @@ class Dataset:
         read = [row for row in self.photos.to_pylist() if row["part"]]
         kinds = ["path", "sha256", "pixels_sha256"]
         kinds += ["source"] if self.card["split_by"] == "source" else []
-        # A source that is not known is no source in common.
+        # Photographs of unknown source do not share a source.
         keys = {k: [row[k] or f"(none: {row['path']})" for row in read] for k in kinds}
         parts = [row["part"] for row in read]
         check_disjoint(keys, parts)
@@ -161,19 +165,22 @@ class Dataset:
 
 
 def crops_file(root: Path, side: int) -> Path:
-    """Pixels of the crops of one size: NumPy bytes of shape (n, side, side, 3)."""
+    """Return the path of the pixels of one crop size: NumPy bytes of shape (n, side, side, 3)."""
     return root / f"{side}px" / "crops.npy"
 
 
 def crops_table(root: Path, side: int) -> Path:
-    """What is known of the crops of one size, in the order of their pixels."""
+    """Return the path of the table of one crop size, in the order of the pixels."""
     return root / f"{side}px" / "crops.parquet"
 
 
 def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
-    """SHA-256 over the bytes' hashes, labels, sources, origins and parts, and the crops' places."""
+    """Return the SHA-256 of a data set's content: the crops' table and parts of the photographs'.
+
+    These are path, label, source, part, hash of the file and, if there are any, origins.
+    """
     columns = ["path", "label", "source", "part", "sha256"]
-    # Only where there are any: data sets from before origins keep their fingerprints.
+    # Only if there are any, so that data sets made before origins existed keep their fingerprints.
     if "origins" in photos.column_names and set(photos["origins"].to_pylist()) != {"{}"}:
         columns.append("origins")
     digest = hashlib.sha256()
@@ -183,14 +190,14 @@ def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
 
 
 def write_tables(root: Path, photos: pa.Table, crops: Mapping[int, pa.Table]) -> None:
-    """Write the tables of a data set, each all or nothing."""
+    """Write the tables of a data set, each atomically."""
     _write_parquet(root / _PHOTOS, photos)
     for side, table in crops.items():
         _write_parquet(crops_table(root, side), table)
 
 
 def write_card(root: Path, card: Mapping[str, Any]) -> None:
-    """Write the card: the last thing that is written, so a data set that has one is whole."""
+    """Write the card. It has to be written last, so that a data set with a card is complete."""
     write_json(root / _CARD, {"format": FORMAT, **card})
 
 
@@ -200,7 +207,7 @@ def has_card(root: Path) -> bool:
 
 
 def remove_card(root: Path) -> None:
-    """Make a data set an unfinished one, if it is there at all."""
+    """Mark a data set as unfinished by deleting its card, if there is one."""
     (root / _CARD).unlink(missing_ok=True)
 
 

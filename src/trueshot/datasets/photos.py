@@ -1,4 +1,4 @@
-"""Lists of photographs: a folder for each class, a manifest that somebody wrote, or examples."""
+"""Lists of photographs: from a folder for each class, from a manifest, or as a task's examples."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ ORIGINS = ("scene", "first_camera", "camera", "medium", "photograph")
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """One photograph to take crops from.
+    """A photograph to take crops from.
 
     Args:
-        name: Path as manifests tell it, relative, with forward slashes.
-        path: Where the file is.
-        label: Name of its class; empty for one that examples are made of.
-        source: What a split keeps whole beside the photo itself; empty if not known.
-        part: The part of the split that it was given to; empty if that is not decided.
-        origins: More that it came from, kind to name, such as its `camera`; see `ORIGINS`. An
-            empty name means none. An example of a task has the `photograph` that it is made of,
-            which is in the file at `path`.
+        name: Name, unique in a list: a path as in a manifest, with forward slashes.
+        path: Path of the file.
+        label: Name of its class; empty if examples are made from it.
+        source: Source that a split keeps in one part, such as a session; empty if not known.
+        part: Part of the split that it was assigned to; empty if not yet decided.
+        origins: Further origins by kind, such as its `camera`; see `ORIGINS`. An empty name means
+            none. An example of a task has the origin `photograph`: the name of the photograph it
+            is made from, whose file is at `path`.
     """
 
     name: str
@@ -44,14 +44,14 @@ class Photo:
 def photos_in_folders(
     folders: Mapping[str, Path], passed_over: list[Path] | None = None
 ) -> list[Photo]:
-    """All photographs under one folder for each class.
+    """List all photographs below one folder per class.
 
     Args:
-        folders: By the name of the class.
-        passed_over: Gets the files that hold no image; see `find_images`.
+        folders: Folders by class name.
+        passed_over: List to which files without an image are appended; see `find_images`.
 
     Raises:
-        DatasetError: A folder is missing, holds no image, or lies within another.
+        DatasetError: A folder is missing, holds no image, or lies inside another.
     """
     for one, other in permutations(folders.values(), 2):
         if one.resolve() == other.resolve() or one.resolve() in other.resolve().parents:
@@ -64,14 +64,15 @@ def photos_in_folders(
 
 
 def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> list[Photo]:
-    """Photographs without a class, for a task that makes examples of them.
+    """List photographs without a class, for a task that makes examples from them.
 
     Args:
-        paths: Files, and folders that are searched.
-        passed_over: Gets the files in folders that hold no image; see `find_images`.
+        paths: Files, and folders to search.
+        passed_over: List to which files without an image are appended; see `find_images`.
 
     Raises:
-        DatasetError: One is missing, a folder holds no image, or two photographs have one name.
+        DatasetError: A path is missing, a folder holds no image, or two photographs have the same
+            name.
     """
     photos: list[Photo] = []
     for path in paths:
@@ -86,7 +87,7 @@ def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> l
 
 
 def examples_of(photos: Sequence[Photo], task: Task) -> list[Photo]:
-    """An example of each class of a task for each photograph; see `Task.example`."""
+    """Return an example of each class of a task for each photograph; see `Task.example`."""
     return [
         replace(
             photo,
@@ -116,15 +117,15 @@ def _in_folder(root: Path, label: str, prefix: str, passed_over: list[Path] | No
 
 
 def photos_in_manifest(manifest: Path, task: Task | None = RECAPTURE) -> list[Photo]:
-    """Photographs that a CSV or Parquet file lists in the columns path and label.
+    """List the photographs of a CSV or Parquet file with the columns path and label.
 
     Paths are relative to the manifest's folder. The columns source, part and those of `ORIGINS`
-    are read where they are there; others are passed over. A task that makes its examples wants
-    no column label; without a task, labels are taken as they are.
+    are optional; others are ignored. With a task that makes its own examples the column label is
+    ignored; without a task, labels are not checked.
 
     Raises:
-        DatasetError: The file cannot be read, lacks a column, or a row is wrong; it is named.
-            See `manifest_rows` for what can be read.
+        DatasetError: The file cannot be read, lacks a column, or has a wrong row; the message says
+            which. See `manifest_rows` for the formats.
     """
     rows = manifest_rows(manifest)
     if not rows:
@@ -139,14 +140,14 @@ def photos_in_manifest(manifest: Path, task: Task | None = RECAPTURE) -> list[Ph
 
 
 def check_parts(photos: Sequence[Photo], listed: str = "photo") -> None:
-    """Refuse parts that no split has, and parts for some photographs only.
+    """Check that either all photographs have a valid part, or none has a part.
 
     Args:
         photos: All photographs of a data set.
-        listed: What to call a place in that list, before its number from 1.
+        listed: Word that precedes a photograph's number, counted from 1, in the error message.
 
     Raises:
-        DatasetError: It names the first photograph whose part is wrong or missing.
+        DatasetError: A part is wrong or missing; the message names the first such photograph.
     """
     given = any(photo.part for photo in photos)
     for number, photo in enumerate(photos, start=1):
@@ -159,10 +160,10 @@ def check_parts(photos: Sequence[Photo], listed: str = "photo") -> None:
 
 
 def check_labels(photos: Sequence[Photo], task: Task) -> None:
-    """Refuse photographs of classes that a task does not have.
+    """Check that each photograph's label is a class of the task.
 
     Raises:
-        DatasetError: It names the first such photograph.
+        DatasetError: One is not; the message names the first such photograph.
     """
     for photo in photos:
         if photo.label not in task.classes:
@@ -195,10 +196,10 @@ def _photo(manifest: Path, number: int, row: Row, task: Task | None) -> Photo:
 
 
 def refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> None:
-    """Refuse a manifest that lists no photograph of some class.
+    """Check that a manifest lists photographs of every class, unless the task makes its examples.
 
     Raises:
-        DatasetError: It says which classes were found.
+        DatasetError: A class has none; the message says which classes were found.
     """
     lacking = [name for name in task.classes if all(photo.label != name for photo in photos)]
     if task.examples is None and lacking:

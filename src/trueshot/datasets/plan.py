@@ -1,4 +1,4 @@
-"""Plans, made from the survey alone: which photo goes to which part, which crops are cut."""
+"""The plan of a data set, made from the survey only: parts of the photos, and crops to cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueshot.errors import DatasetError
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """One crop to cut: the number of its photo, its corner (y, x), whether it is near-flat."""
+    """A crop to cut: the index of its photo, its corner (y, x), and whether it is nearly flat."""
 
     photo: int
     corner: tuple[int, int]
@@ -28,7 +28,7 @@ class Crop:
 
 
 def pass_over_twins(records: list[Record]) -> None:
-    """Keep one of equal pictures; keep none if they are said to be of different classes."""
+    """Mark duplicates as errors: all but the first of equal pictures, or all if labels differ."""
     same: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         if not record["error"]:
@@ -43,14 +43,17 @@ def pass_over_twins(records: list[Record]) -> None:
 
 
 def split_is_given(records: Sequence[Record]) -> bool:
-    """Whether the manifest decides the split; `check_parts` saw to it that it does so for all."""
+    """Whether the manifest gives the split; `check_parts` ensures that all photos have a part."""
     return any(record["part"] for record in records)
 
 
 def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[str], list[int]]:
-    """The part, or nothing, and the group, or -1, of each photograph.
+    """Return the part and the group of each photograph; "" and -1 for those with an error.
 
-    Parts that the manifest gives are kept; otherwise a split is drawn that divides no group.
+    Parts given by the manifest are kept. Otherwise a split is drawn that keeps each group whole.
+
+    Raises:
+        DatasetError: No photograph is usable, or the groups cannot be split.
     """
     usable = [i for i, record in enumerate(records) if not record["error"]]
     if not usable:
@@ -67,7 +70,7 @@ def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[st
 
 
 def _group_keys(number: int, record: Record, kinds: Sequence[str]) -> list[Hashable]:
-    """The photo itself, that which it is made of, and the first of these kinds that is known."""
+    """Return a photo's group keys: itself, its original, and the first known kind of `kinds`."""
     known = {**record["origins"], "source": record["source"]}
     shared = [(kind, known[kind]) for kind in kinds if known.get(kind)]
     made_of = [("photograph", known["photograph"])] if "photograph" in known else []
@@ -84,10 +87,13 @@ def _draw(groups: Sequence[int], labels: Sequence[int], settings: Settings) -> d
 def plan_crops(
     records: Sequence[Record], parts: Sequence[str], side: int, settings: Settings
 ) -> list[Crop]:
-    """Which crops to take: equal numbers of each class in each part; see `_quotas`.
+    """Choose the crops: equally many of each class in each part; see `_quotas` for the numbers.
 
-    In the order of the result each photo of a class and part gives its first crop before any
-    gives its second; so the first crops of a part are of as many photos as possible.
+    Within a class and part, the first crops of all photos come before any second crop, so that the
+    first crops come from as many photos as possible.
+
+    Raises:
+        DatasetError: A part with a nonzero share gets no crops.
     """
     held: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, record in enumerate(records):
@@ -111,10 +117,10 @@ def plan_crops(
 
 
 def _quotas(available: Sequence[int], settings: Settings, given: bool) -> list[int]:
-    """Crops of each class to take for each part, of those available in it.
+    """Return the number of crops per class to take for each part.
 
-    A split that was drawn gets its exact shares, so its scarcest part bounds the others. Where
-    the manifest gave the parts, each is filled on its own, and its share of `per_class` is a bound.
+    A split that was drawn keeps its exact shares, so the scarcest part limits the others. If the
+    manifest gave the parts, each is filled on its own, up to its share of `per_class`.
     """
     if given:
         bounds = [int(settings.per_class * fraction + 1e-6) for fraction in settings.fractions]
@@ -133,7 +139,7 @@ def _take(
     for i, count in zip(photos, shares(available, quota), strict=True):
         flat = np.array([flag == "1" for flag in records[i]["flat"][str(side)]])
         corners = crop_corners(records[i]["facts"], side, seed, grid)
-        # The spread order, with the flat ones behind all others.
+        # In the order that spreads them, but flat crops last.
         for rank, place in enumerate(np.argsort(flat, kind="stable")[:count]):
             y, x = corners[place].tolist()
             ranked.append((rank, Crop(photo=i, corner=(y, x), flat=bool(flat[place]))))
@@ -141,7 +147,7 @@ def _take(
 
 
 def photos_table_of(records: Sequence[Record], parts: Sequence[str], groups: Sequence[int]) -> Any:
-    """The table of photographs: a row each, in the order of the list."""
+    """Return the table of photographs, one row each, in the order of `records`."""
     rows = [
         {
             "path": record["name"],
@@ -162,7 +168,7 @@ def photos_table_of(records: Sequence[Record], parts: Sequence[str], groups: Seq
 
 
 def crops_table_of(records: Sequence[Record], parts: Sequence[str], plan: Sequence[Crop]) -> Any:
-    """The table of crops of one size: a row each, in the order of the plan."""
+    """Return the table of crops of one size, one row each, in the order of the plan."""
     rows = [
         {
             "path": records[crop.photo]["name"],

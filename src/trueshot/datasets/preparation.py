@@ -1,4 +1,4 @@
-"""Photographs to a data set: survey, split, plan, cut. Each step goes on where it was stopped."""
+"""Preparing a data set: survey, split, plan and cut, each resuming where it was interrupted."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ from trueshot.images import read_image
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 
-# What a run leaves that is killed in its very first write, and what a simulation lays down first.
+# What the folder may hold before: the lock of a killed run, and the files of a simulation.
 _OURS = (".lock", "photos", "simulation.json", "pairs.json")
 
 
@@ -70,23 +70,22 @@ def prepare(
     workers: int | None = None,
     no_image: int = 0,
 ) -> Dataset:
-    """Cut crops out of photographs and lay them down as a data set.
+    """Cut crops from photographs and store them as a data set.
 
-    The result depends on the photographs and the settings alone. A photograph that cannot be read,
-    or whose picture is there already, is passed over by name; those smaller than a crop are
-    counted.
+    The result depends on the photographs and the settings only. Unreadable photographs and
+    duplicates are left out and listed in the card; photographs smaller than a crop are counted.
 
     Args:
-        photos: What to cut; see `photos_in_folders`, `photos_in_manifest` and `examples_of`.
-        out: Folder of the data set; a run that was stopped goes on there.
+        photos: Photographs; see `photos_in_folders`, `photos_in_manifest` and `examples_of`.
+        out: Folder of the data set; a run that was stopped resumes there.
         settings: Sizes, numbers, split, seed.
-        workers: Threads; by default as many as there are processors.
-        no_image: How many files were passed over beside the photographs; for the record.
+        workers: Number of threads; by default one per processor.
+        no_image: Number of files that were skipped because they hold no image, for the card.
 
     Raises:
-        DatasetError: The folder holds something else, the photographs cannot be split, are too few
-            or too small, the disk is too small, or a photograph changed meanwhile.
-        LeakError: The photographs have parts, and a source or an origin stands in two of them.
+        DatasetError: The folder holds something else; the photographs cannot be split, are too few
+            or too small; the disk is too small; or a photograph changed meanwhile.
+        LeakError: The photographs have parts, and a source or an origin is in two of them.
     """
     root = Path(out)
     workers = workers or os.cpu_count() or 1
@@ -121,7 +120,7 @@ def _is_finished(root: Path) -> bool:
     except LeakError:
         raise
     except DatasetError:
-        return False  # damaged: what is wrong is made again
+        return False  # damaged: make it again
     return True
 
 
@@ -144,14 +143,14 @@ def _prepare(
 def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     listed = [_listed(photo) for photo in photos]
     facts = settings.facts()
-    if settings.task == RECAPTURE:  # a claim of before there were other tasks goes on as well
+    if settings.task == RECAPTURE:  # so that folders from before other tasks existed can resume
         del facts["task"]
     content = {"settings": facts, "photos": listed}
     hold(root / "prepare.json", content, "data set", DatasetError, _OURS)
 
 
 def _listed(photo: Photo) -> list[Any]:
-    """What a claim says of a photo; parts and origins only if given, as claims did before them."""
+    """Return a photo's entry in prepare.json; part and origins only if given, as in old files."""
     more = {"part": photo.part, "origins": _known_origins(photo)}
     given = {key: value for key, value in more.items() if value}
     return [photo.name, photo.label, photo.source, *([given] if given else [])]
@@ -170,7 +169,7 @@ def _survey_all(
     left = [place for place, record in enumerate(known) if record is None]
 
     def look(photo: Photo) -> Record:
-        state = state_of(photo.path)  # before it is read: a change in between is seen later
+        state = state_of(photo.path)  # before reading, so that a change in between is noticed
         return survey(photo, settings) | {"state": state}
 
     with (
@@ -182,7 +181,7 @@ def _survey_all(
             known[place] = record
             advance(1, "")
     records = [record for record in known if record is not None]
-    # Not in the journal: it holds what was seen, and one of an older version goes on as well.
+    # Not in the journal, which holds only the survey, so that older journals can resume.
     for record, photo in zip(records, photos, strict=True):
         record.update(part=photo.part, origins=_known_origins(photo))
     pass_over_twins(records)
@@ -216,7 +215,7 @@ def _cut_all(
     if plan_of not in read_lines(journal)[:1] or not all(
         _is_whole(root, side, len(plan)) for side, plan in plans.items()
     ):
-        journal.unlink(missing_ok=True)  # before a file is made: it would hold nothing yet
+        journal.unlink(missing_ok=True)  # before new files, which would not hold its crops
     targets = {side: _open_pixels(root, side, len(plan)) for side, plan in plans.items()}
     wanted: dict[int, list[tuple[int, int, tuple[int, int]]]] = defaultdict(list)
     for side, plan in plans.items():
@@ -255,7 +254,7 @@ def _cut_all(
 
 
 def _digest(records: Sequence[Record], plans: dict[int, list[Crop]]) -> str:
-    """SHA-256 of which crops of which bytes are cut: of another plan none is kept."""
+    """Return the SHA-256 of the plan and the files' hashes; crops of another plan are discarded."""
     found = hashlib.sha256(json.dumps([r.get("facts", {}).get("sha256") for r in records]).encode())
     for side, plan in sorted(plans.items()):
         found.update(json.dumps([side, [[crop.photo, *crop.corner] for crop in plan]]).encode())
@@ -263,7 +262,7 @@ def _digest(records: Sequence[Record], plans: dict[int, list[Crop]]) -> str:
 
 
 def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:
-    """The crops on disk: made once, under another name until it has its full size."""
+    """Open the crops on disk; a new file has a temporary name until it has its full size."""
     path = crops_file(root, side)
     if not _is_whole(root, side, count):
         path.parent.mkdir(exist_ok=True)
@@ -284,7 +283,11 @@ def _is_whole(root: Path, side: int, count: int) -> bool:
 
 
 def _reserve(path: Path) -> None:
-    """Take the disk space of a sparse file now: writing to a map of a full disk is a crash."""
+    """Allocate a sparse file's disk space now; writing to a memory map on a full disk crashes.
+
+    Raises:
+        DatasetError: The disk is too small.
+    """
     if not hasattr(os, "posix_fallocate"):
         return
     with path.open("r+b") as file:
@@ -323,7 +326,7 @@ def _card(
             "flat": sum(flat),
             "too_small": sum(not r["error"] and not r["flat"][str(side)] for r in records),
         }
-    # Where no source is known, a split by source is one by photo.
+    # If no source is known, a split by source is a split by photo.
     drawn_by = settings.split_by if any(r["source"] for r in records) else "photo"
     return {
         **settings.facts(),

@@ -1,4 +1,4 @@
-"""All that a data set depends on beside its photographs."""
+"""The settings of a data set."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that a data set depends on beside its photographs.
+    """The settings of a data set: all it depends on except its photographs.
 
     Args:
-        sides: Sizes of the crops, in pixels.
-        per_class: At most so many crops of each class, over all parts, at each size.
-        fractions: Shares of train, validation and test, in crops; where the photographs have
-            parts, shares of `per_class` that bound these.
-        split_by: What a split keeps whole: the `source` of each photo, or the `photo` alone. Of no
-            effect where the photographs have parts.
-        seed: Of the split and of the places of the crops.
-        pixel_limit: Photographs of more pixels are refused.
-        task: Which classes there are, and how examples are made where photographs have none.
-        shared: Kinds of origins, such as `camera`, that parts may share: a leak that is wanted,
-            and told wherever the data set is.
+        sides: Sizes of the crops, in pixels, from 16 to 4096.
+        per_class: Largest number of crops of each class, over all parts, at each size.
+        fractions: Shares of train, validation and test, in crops. If the photographs have parts,
+            each part gets at most its share of `per_class`.
+        split_by: Unit that a split keeps in one part: the `source` of each photo, or only the
+            `photo`. Without effect if the photographs have parts.
+        seed: Seed of the split, the positions of crops, the examples and the audit.
+        pixel_limit: Photographs with more pixels are refused.
+        task: Task that defines the classes and, for photographs without labels, the examples.
+        shared: Kinds of origins, such as `camera`, that parts may share. This is a deliberate
+            leak, which is recorded in the card and reported with every result.
+
+    Raises:
+        DatasetError: A setting is out of range.
     """
 
     sides: tuple[int, ...]
@@ -57,8 +60,8 @@ class Settings:
             raise DatasetError(f"split by {self.split_by!r}: known: source, photo")
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them."""
+        """Return the settings as JSON values; `shared` only if not empty."""
         facts = {**asdict(replace(self, task=RECAPTURE)), "task": self.task.facts()}
-        if not self.shared:  # as before there was such a setting
+        if not self.shared:  # as in versions without this setting
             del facts["shared"]
         return facts

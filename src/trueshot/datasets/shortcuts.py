@@ -1,7 +1,7 @@
-"""The shortcut audit: can the classes be told apart without looking at a single pixel?
+"""The shortcut audit: can the classes be separated without looking at a single pixel?
 
-If they can, a detector may learn file formats instead of photographs, and its accuracy means
-nothing elsewhere.
+If so, a detector may learn file formats instead of image content, and its accuracy means nothing
+on other data.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1")
 _MODES = ("RGB", "L", "P", "RGBA", "CMYK", "I;16", "1")
 _FEWEST_PER_CLASS = 10
 _FOLDS = 5
-TREES = 200  # of the classifier
+TREES = 200  # in the random forest
 
 Features = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShortcutAudit:
-    """What format facts alone give away.
+    """How well format facts alone separate the classes.
 
     Args:
         auc: Area under the ROC curve of a classifier of format facts, cross-validated so that no
-            group of a split is in training and in testing; of several classes, that of the class
-            which is best told from all others. None if there are too few photos.
-        photos: Photos audited.
-        strongest: The facts that weigh most in the classifier, most first.
+            group is in both training and testing. With more than two classes, the AUC of the
+            class best separated from all others. None if there are too few photos.
+        photos: Number of photos audited.
+        strongest: Names of the most important facts in the classifier, most important first.
     """
 
     auc: float | None
@@ -42,7 +42,7 @@ class ShortcutAudit:
 
     @property
     def warning(self) -> str:
-        """What to say if the classes can be told apart by format; empty if they cannot."""
+        """A warning if the format separates the classes (AUC above 0.6); otherwise empty."""
         if self.auc is None or self.auc <= WARNING_AUC:
             return ""
         return (
@@ -54,13 +54,13 @@ class ShortcutAudit:
 def audit_shortcuts(
     facts: Sequence[dict[str, Any]], labels: Sequence[int], groups: Sequence[int], seed: int = 0
 ) -> ShortcutAudit:
-    """Train a classifier on format facts and measure how well it does on groups it has not seen.
+    """Train a classifier on format facts and measure its AUC on groups it has not seen.
 
     Args:
-        facts: Of each photo, as `ImageFacts` has them.
-        labels: Number of the class of each photo.
-        groups: The group of each photo, which a split keeps whole.
-        seed: Of the classifier and the folds.
+        facts: Format facts of each photo, as in `ImageFacts`.
+        labels: Class number of each photo.
+        groups: Group of each photo, which a split keeps in one part.
+        seed: Seed of the classifier and the folds.
     """
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.metrics import roc_auc_score
@@ -89,14 +89,14 @@ def audit_shortcuts(
 
 
 def format_features(facts: Sequence[dict[str, Any]]) -> tuple[list[str], Features]:
-    """Turn format facts into numbers: names of the columns, and a table (photos, columns)."""
+    """Convert format facts to column names and a table of numbers, shape (photos, columns)."""
     rows = [_features(fact) for fact in facts]
     names = list(rows[0]) if rows else []
     return names, np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
 
 
 def _features(fact: dict[str, Any]) -> dict[str, float]:
-    # Not the size of the file: how well pixels compress is what they show, and no shortcut.
+    # Without the file size: it depends on the content of the picture, so it is no shortcut.
     width, height = fact["width"], fact["height"]
     numbers = {
         "width": width,

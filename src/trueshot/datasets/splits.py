@@ -1,4 +1,4 @@
-"""Splits that never divide a source."""
+"""Splits into train, validation and test that never divide a source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueshot.errors import DatasetError, LeakError
 PARTS = ("train", "validation", "test")
 PAPER_FRACTIONS = (0.4, 0.1, 0.5)
 _AGAIN = "prepare the data set again"
-# A camera is one camera, whether it took the scene or the picture of the picture.
+# It is the same camera, whether it took the original picture or the recapture.
 _NAMED_AS = {"first_camera": "camera"}
 _SEARCHED_GROUPS = 8
 
@@ -22,14 +22,14 @@ Counts = npt.NDArray[np.float64]
 
 
 def groups_of(keys: Sequence[Iterable[Hashable]]) -> list[int]:
-    """Number the groups of photos that share any key, directly or through others.
+    """Group the photos that share a key, directly or through other photos.
 
     Args:
-        keys: For each photo all that it must not share with another part: its bytes, its pixels,
-            its source.
+        keys: For each photo, the keys that it must not share with another part, such as its bytes,
+            its pixels or its source.
 
     Returns:
-        For each photo the number of its group, counted from 0 in order of first appearance.
+        For each photo, the number of its group, counted from 0 in order of first appearance.
     """
     parents = list(range(len(keys)))
 
@@ -52,19 +52,19 @@ def groups_of(keys: Sequence[Iterable[Hashable]]) -> list[int]:
 def split_groups(
     counts: Mapping[int, Sequence[int]], fractions: Sequence[float], seed: int
 ) -> dict[int, str]:
-    """Give each group, whole, to a part.
+    """Assign each group, as a whole, to a part.
 
     Args:
-        counts: Per group the number of its photos of each class.
-        fractions: Shares of train, validation and test; they add up to 1.
-        seed: Decides among equals.
+        counts: For each group, its number of photos of each class.
+        fractions: Shares of train, validation and test; they sum to 1.
+        seed: Seed that breaks ties.
 
     Returns:
-        Per group the name of its part. Up to eight groups: the best of all assignments. More:
-        largest first, each to the part that lacks most.
+        For each group, the name of its part. Up to eight groups get the best of all assignments;
+        more are assigned greedily, largest first, each to the part that lacks most.
 
     Raises:
-        DatasetError: No assignment gives every part photos of every class.
+        DatasetError: The assignment leaves a part with a nonzero share without photos of a class.
     """
     groups = sorted(counts)
     order = [groups[i] for i in np.random.default_rng([seed, 2]).permutation(len(groups))]
@@ -112,15 +112,15 @@ def _greedy(sizes: Counts, wanted: Counts) -> list[int]:
 def check_disjoint(
     keys: Mapping[str, Sequence[Hashable]], parts: Sequence[str], advice: str = _AGAIN
 ) -> None:
-    """Refuse a split in which a photo or a source stands in two parts.
+    """Check that no photo, source or other key is in two parts.
 
     Args:
-        keys: Name of each kind of key (such as `source`) with the key of each photo.
-        parts: The part of each photo.
-        advice: What to do about a leak.
+        keys: For each kind of key, such as `source`, the key of each photo.
+        parts: Part of each photo.
+        advice: What to do about a leak, for the error message.
 
     Raises:
-        LeakError: It names the first key that leaks, and the parts.
+        LeakError: A key is in two parts; the message names the first such key and the parts.
     """
     for kind, values in keys.items():
         seen: dict[Hashable, str] = {}
@@ -137,17 +137,18 @@ def check_origins(
     advice: str = _AGAIN,
     shared: Sequence[str] = (),
 ) -> None:
-    """Refuse a split in which something that photos came from stands in two parts.
+    """Check that no origin of photos is in two parts.
 
     Args:
-        origins: For each photo kinds and names of what it came from; an empty name means none.
-            A `first_camera` is a camera: as a `camera` it may not stand in another part.
-        parts: The part of each photo.
-        advice: What to do about a leak.
-        shared: Kinds that parts may share.
+        origins: For each photo, the names of its origins by kind; an empty name means none. A
+            `first_camera` counts as a `camera`.
+        parts: Part of each photo.
+        advice: What to do about a leak, for the error message.
+        shared: Kinds of origins that parts may share.
 
     Raises:
-        LeakError: It names the first origin that leaks, its kind, and the parts.
+        LeakError: An origin is in two parts; the message names the first one, its kind and the
+            parts.
     """
     held: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for own, part in zip(origins, parts, strict=True):

@@ -1,4 +1,4 @@
-"""The first look at each photograph: can it be read, what is it, where can crops be taken."""
+"""The survey of photographs: whether each can be read, its facts, and its possible crops."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ _Out = TypeVar("_Out")
 
 
 def survey(photo: Photo, settings: Settings) -> Record:
-    """Read a photograph once and note all that planning needs, without keeping a pixel.
+    """Read a photograph once and record everything that planning needs, but no pixels.
 
     Returns:
-        A record for the journal: name, label, source, and either `error`, or facts, hashes, notes
-        and `flat`: for each side one flag per crop of its grid, in their order.
+        A record for the journal: name, label, source and `error`. If `error` is empty, also facts,
+        hashes, notes and `flat`: for each side, a string with a flag per crop of its grid, in grid
+        order.
     """
     record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
     try:
@@ -59,10 +60,10 @@ def survey(photo: Photo, settings: Settings) -> Record:
 
 
 def example_of(image: ImageFile, photo: Photo, settings: Settings) -> Pixels:
-    """The photograph as it is, or the example that the task makes of it.
+    """Return the photograph's pixels, or the example that the task makes from them.
 
     Raises:
-        TaskError: The task fails on it.
+        TaskError: The task fails on this photograph.
     """
     task = settings.task
     if task.examples is None:
@@ -78,24 +79,27 @@ def _is_scaled(image: ImageFile, settings: Settings) -> bool:
 
 
 def scaled_down(pixels: Pixels) -> Pixels:
-    """A photograph of two fifths of its size: blocks of 8 pixels become 3.2, and lie on no grid."""
+    """Scale a photograph to two fifths of its size.
+
+    JPEG blocks of 8 pixels become 3.2 pixels wide, so they no longer lie on a pixel grid.
+    """
     height, width = (max(1, round(size * _SCALE)) for size in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def pixels_sha256(pixels: Pixels) -> str:
-    """SHA-256 of a picture: its shape and its bytes."""
+    """Return the SHA-256 of a picture's shape and bytes."""
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corners:
-    """Corners of the grid of a photo: they depend on its bytes and these numbers alone.
+    """Return the corners of a photo's grid of crops; they depend on the arguments only.
 
     Args:
-        facts: Height and width of the photo or the example, and the hash of its file.
-        side: Of the crops.
-        seed: Of the data set.
-        multiple: Corners are multiples of so many pixels.
+        facts: Facts with the height and width of the photo or example, and its file's SHA-256.
+        side: Side of the crops, in pixels.
+        seed: Seed of the data set.
+        multiple: Corners are multiples of this many pixels; see `grid_corners`.
     """
     entropy = [seed, side, int(facts["sha256"][:16], 16)]
     random = np.random.default_rng(entropy)
@@ -106,7 +110,7 @@ def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corn
 def in_threads(
     function: Callable[[_In], _Out], items: Iterable[_In], workers: int
 ) -> Iterator[Iterator[_Out]]:
-    """`map` on threads, in order; when the block is left early, what has not begun never begins."""
+    """Map a function over items in threads, in order; leaving early cancels pending calls."""
     pool = ThreadPoolExecutor(workers)
     try:
         yield pool.map(function, items)

@@ -1,4 +1,4 @@
-"""The detectors that come with trueshot, as files: docs/detectors.md."""
+"""The detectors shipped with trueshot, as files; see docs/detectors.md."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from trueshot.errors import BundleError
 
 NAMES = ("accurate", "robust", "certified", "lcnn")
-"""`accurate`: the most accurate one, which an attacker fools easily; `robust`: the one that resists
-small changes of pixels; `certified`: the one whose verdicts come with a proof that they do."""
+"""`accurate`: the most accurate, but attackers fool it easily; `robust`: resists small changes of
+pixels; `certified`: gives a proven radius for its verdicts; `lcnn`: the paper's LCNN, for crops."""
 
 SUMS = "SHA256SUMS"  # as sha256sum writes and checks it
 
@@ -18,13 +18,13 @@ _FOLDER = Path(__file__).parent
 
 
 def shipped(name: str) -> Path:
-    """The bundle of a detector that comes with trueshot, if its file is as it was shipped.
+    """Return the path of a shipped detector's bundle, after checking its SHA-256.
 
     Args:
         name: One of `NAMES`.
 
     Raises:
-        BundleError: No detector of that name, or its file is missing or has changed.
+        BundleError: No detector has this name, or its file is missing or has changed.
     """
     if name not in NAMES:
         raise BundleError(f"{name}: no such detector; those that come along: {', '.join(NAMES)}")
@@ -42,16 +42,16 @@ def shipped(name: str) -> Path:
 
 
 def located(bundle: str | os.PathLike[str]) -> Path:
-    """The file of a bundle: that of its name, if it comes along, or the file itself.
+    """Return the path of a bundle, given the name of a shipped detector or the path itself.
 
     Raises:
-        BundleError: As `shipped`.
+        BundleError: As in `shipped`.
     """
     name = os.fspath(bundle)
     return shipped(name) if name in NAMES else Path(name)
 
 
 def _sums() -> dict[str, str]:
-    """File names to sums."""
+    """Return the SHA-256 sums by file name."""
     lines = (_FOLDER / SUMS).read_text("utf-8").splitlines()
     return {name: wanted for wanted, name in (line.split("  ", 1) for line in lines)}

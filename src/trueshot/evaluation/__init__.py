@@ -1,4 +1,4 @@
-"""Evaluation: how often a detector is right, clean and attacked, and what that figure is worth."""
+"""Evaluation of detectors: accuracy without and under attack, and reasons to doubt the figures."""
 
 from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.evaluate import (

@@ -1,4 +1,4 @@
-"""Attack photographs, write them, read them back, and judge what the file holds."""
+"""Attacks on photograph files: attack, write a PNG, read it back and judge the file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, ssim, to_bytes, to_levels
 
 JOURNAL = "attacks.jsonl"
-_OF_PROFILED = ("RGB", "RGBA", "RGBX", "P", "PA")  # whose colour profile is of RGB, too
+_OF_PROFILED = ("RGB", "RGBA", "RGBX", "P", "PA")  # Pillow modes whose ICC profile is for RGB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What a detector says of one image: a class, and the probability that it gives it."""
+    """The class that a detector assigns to an image, and its probability."""
 
     label: str
     probability: float
@@ -34,18 +34,18 @@ class AttackedFile:
     """One photograph before and after an attack.
 
     Args:
-        path: The photograph.
-        sha256: Of its bytes.
-        error: Why it could not be attacked; empty if it could. What follows is then None.
-        out: The PNG that was written.
+        path: Path of the photograph.
+        sha256: SHA-256 of its bytes.
+        error: Why it could not be attacked; empty if it could. All fields below are then empty.
+        out: Path of the PNG that was written.
         before: Verdict on the photograph.
-        in_memory: Verdict on the attacked levels, before they are rounded and written.
+        in_memory: Verdict on the attacked image before rounding and writing.
         after_file: Verdict on the file, read back.
-        largest_change: Levels, between the photograph and the file.
-        share_changed: Of the pixels.
-        psnr: dB, between the photograph and the file; None if they are equal.
-        ssim: Between the photograph and the file.
-        notes: What of the photograph is otherwise in the file, or not in it.
+        largest_change: Largest change between photograph and file, in levels.
+        share_changed: Share of the pixels that differ between photograph and file.
+        psnr: PSNR between photograph and file, in dB; None if they are equal.
+        ssim: SSIM between photograph and file.
+        notes: Metadata of the photograph that the file lacks or stores differently.
     """
 
     path: str
@@ -76,20 +76,21 @@ def attack_files(
 ) -> Iterator[AttackedFile]:
     """Attack each photograph as a whole and judge it again from its file.
 
-    A photograph is judged by the mean logits of all its crops (`CropAggregator`), and that is what
-    is attacked. A file that cannot be judged is reported, and the others go on; photographs that a
-    run before this one has done in the same folder with the same `name` are not done again.
+    A photograph is judged by the mean logits of all its crops (`CropAggregator`), and the attack
+    works on this mean. A file that cannot be processed yields an error and the run continues.
+    Photographs that an earlier run with the same `out` and `name` has finished are not attacked
+    again; their records come from the journal.
 
     Args:
-        detector: Of crops.
-        side: Height and width of those crops.
-        attack: What to do.
+        detector: Detector of crops.
+        side: Height and width of the crops.
+        attack: Attack to run.
         paths: Files, and folders to search.
-        out: Folder for the PNGs and attacks.jsonl.
-        name: Of detector, attack and budget together, for file names and the journal.
-        label: True class of all photographs; by default what the detector says before.
-        device: Where to compute.
-        pixel_limit: Larger photographs are refused.
+        out: Folder for the PNGs and the journal `attacks.jsonl`.
+        name: Name of detector, attack and budget together, used in file names and the journal.
+        label: True class of all photographs; None means the class predicted before the attack.
+        device: Device to compute on.
+        pixel_limit: Photographs with more pixels are refused.
 
     Yields:
         One record per photograph, in order.
@@ -139,14 +140,14 @@ def _attack_all(
             yield AttackedFile(path=utf8_safe(str(path)), error=error.reason)
             continue
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            # Too small for a crop, too large for the memory, a full disk: the others go on.
+            # Too small for a crop, too large for memory, disk full: continue with the others.
             yield AttackedFile(path=utf8_safe(str(path)), error=utf8_safe(str(error)))
             continue
         yield record
 
 
 def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path | ImageFileError]:
-    """Files, and those in folders but for what this command has written itself."""
+    """Yield the files and the images in folders, except files in the output folder."""
     for path in map(Path, paths):
         if not path.is_dir():
             yield path
@@ -207,7 +208,7 @@ def _attack_file(
 
 
 def _lost(image: ImageFile, kept: bytes) -> tuple[str, ...]:
-    """What a PNG of the pixels alone, with the colour profile that is kept, does not tell."""
+    """List what the PNG loses; it holds the pixels and the `kept` colour profile only."""
     told = []
     if image.facts.orientation > 1:
         turned = f"EXIF orientation {image.facts.orientation} was applied"

@@ -1,6 +1,7 @@
-"""Results of format 1, which had a kind of its own for the paper's suite, as they are now.
+"""Conversion of results of format 1, which had a separate layout for the paper's suite.
 
-`python -m trueshot.evaluation.conversion RESULT…` rewrites files, and those in folders, in place.
+`python -m trueshot.evaluation.conversion RESULT…` converts files, and all files in folders, in
+place.
 """
 
 from __future__ import annotations
@@ -20,10 +21,13 @@ _WRITTEN_OUT = ("accuracy", "interval95")
 
 
 def converted(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a file of format 1 as one of the present format.
+    """Convert the content of a file of format 1 to the current format.
 
-    What such a file does not hold stays unknown: which images each attack broke, beyond the first
-    that did, and of what source they were.
+    Facts that format 1 does not record stay unknown: all attacks that broke an image except the
+    first, and the source of each image.
+
+    Raises:
+        ValueError: The content is not a result of format 1.
     """
     head = {
         "kind": KIND,
@@ -60,7 +64,7 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _trial(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell, which counted what was right: all images were tried."""
+    """Convert a cell to a trial; a cell counted images classified correctly, and all were tried."""
     fields = {
         name: value
         for name, value in cell.items()
@@ -75,7 +79,7 @@ def _trial(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def convert_file(path: Path) -> bool:
-    """Rewrite a file in place if it holds results of format 1; whether it did."""
+    """Rewrite a file in place if it holds results of format 1; return whether it did."""
     text = read_text(path)
     try:
         content = json.loads(text)
@@ -100,7 +104,7 @@ def _rewritten(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def main(paths: Sequence[str]) -> None:
-    """Convert files, and those in folders; say which."""
+    """Convert files, and all JSON files in folders; print the names of the converted ones."""
     for path in map(Path, paths):
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             if convert_file(file):

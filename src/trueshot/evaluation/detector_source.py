@@ -1,4 +1,4 @@
-"""Where detectors come from that are judged: bundles, and networks from elsewhere."""
+"""Sources of the detectors to evaluate: bundles, and networks from outside trueshot."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from trueshot.networks.crop_aggregation import Aggregation, CropAggregator
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorSource:
-    """Where a detector comes from.
+    """Where to load a detector from.
 
     Args:
-        path: A bundle; or, with a contract, whatever `load_outside` takes.
-        name: For the result and its file; by default the folder in which a bundle lies.
-        contract: Of a detector from elsewhere; None for a bundle.
-        crop_aggregation: Judge larger images by all crops of the detector's own size, whose logits
-            become one like this; None to judge images as they are.
+        path: A bundle file; with a contract, any source that `load_outside` accepts.
+        name: Name for the result and its file; by default the name of the bundle's folder.
+        contract: Input specification of an outside detector; None for a bundle.
+        crop_aggregation: How to combine the logits of all crops of the detector's own size, to
+            judge larger images; None to judge images as they are.
     """
 
     path: str
@@ -46,10 +46,11 @@ def sources_of(
     contract: InputSpec,
     crop_aggregation: str | None = None,
 ) -> list[DetectorSource]:
-    """Where the detectors come from, bundles first; names go to them in this order.
+    """Build the list of detector sources, bundles first; names are assigned in this order.
 
     Raises:
-        RunError: No detector at all, more names than detectors, or many crops without bundles.
+        RunError: There is no detector, there are more names than detectors, the crop aggregation
+            is unknown, or it is set for outside detectors.
     """
     if crop_aggregation and outside:
         raise RunError("many crops: only bundles say of what size their own are")
@@ -69,7 +70,7 @@ def sources_of(
 
 
 def uniquely_named(sources: Sequence[DetectorSource]) -> Iterator[DetectorSource]:
-    """Each source once, under a name that no other one has."""
+    """Yield each source once, with a unique name."""
     unique = list(dict.fromkeys(sources))
     for depth in range(1, 9):
         named = [replace(source, name=name_of(source, depth)) for source in unique]
@@ -84,7 +85,7 @@ def uniquely_named(sources: Sequence[DetectorSource]) -> Iterator[DetectorSource
 
 
 def name_of(source: DetectorSource, depth: int = 1) -> str:
-    """A name fit for a file: as given, or made of the last parts of the way to the detector."""
+    """Return a name that is safe in file names: the given one, or one made from the path."""
     name = source.name or source.path
     if not source.name and (source.contract is None or source.path.endswith(".onnx")):
         path = Path(source.path).resolve()
@@ -94,10 +95,10 @@ def name_of(source: DetectorSource, depth: int = 1) -> str:
 
 
 def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) -> DetectorUnderTest:
-    """The detector of a source, for images of one size of a data set.
+    """Load the detector of a source, for images of one size of a data set.
 
     Raises:
-        TrueshotError: It cannot be read, or judges other images.
+        TrueshotError: The detector cannot be read, or does not suit images of this size.
     """
     if source.contract is not None:
         side = side or dataset.only_side()
@@ -130,7 +131,7 @@ def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) ->
 def _of_many_crops(
     path: Path, detector: Detector, card: Card, side: int | None, how: Aggregation
 ) -> Detector:
-    """A detector of crops as one of images of many crops."""
+    """Turn a detector of crops into one of larger images, judged by all their crops."""
     if card.side is None or side is None or side < 2 * card.side:
         raise RunError(
             f"{path}: many crops of {card.side} px want images of twice that or more; "
@@ -146,10 +147,10 @@ def _of_many_crops(
 
 
 def training_cost(bundle: Path, recipe: Mapping[str, Any] | None) -> dict[str, float]:
-    """What a training run took, from the log beside its bundle; empty if there is none.
+    """Read the cost of a training run from the log beside its bundle.
 
     Returns:
-        `iterations`, `images_per_second` (the mean), and `seconds`.
+        `iterations`, `images_per_second` (mean) and `seconds`; empty without a usable log.
     """
     lines = read_lines(bundle.parent / "log.jsonl")
     batch = ((recipe or {}).get("schedule") or {}).get("batch")

@@ -1,4 +1,4 @@
-"""Evaluation on many processes, here or on a cluster: each loads the detectors that it attacks."""
+"""Evaluation in many processes, here or on a cluster; each loads the detectors it attacks."""
 
 from __future__ import annotations
 
@@ -36,19 +36,23 @@ def engine_for(
     workers: int | None = None,
     address: str | None = None,
 ) -> Iterator[Engine | None]:
-    """Processes that answer for `Plan.answer`; None if this one is to do it all.
+    """Open the engine whose processes answer requests by `Plan.answer`.
+
+    Yields None if this process is to do all the work.
 
     Args:
-        engine: Its name, see `open_engine`. "local" without `workers` is this process.
-        sources: The detectors. Bundles are sent; what else is named lies under the same path.
-        dataset: As `prepare` made it; under the same path on all machines.
-        settings: Which suite, and how.
-        transfer: Detector from which attacks are transferred.
-        workers: Processes of this machine.
-        address: Of the Ray cluster.
+        engine: Name of the engine, see `open_engine`. "local" without `workers` means this process.
+        sources: The detectors. Bundles are sent to other machines; all other files must lie under
+            the same path there.
+        dataset: Data set made by `prepare`, under the same path on all machines.
+        settings: The suite and how to run it.
+        transfer: Bundle of the detector from which attacks are transferred.
+        workers: Number of worker processes on this machine.
+        address: Address of the Ray cluster.
 
     Raises:
-        RunError: There is no such engine, or a suite or an attack is of no file or name.
+        RunError: The engine is unknown, or a suite or an attack cannot be loaded by name or file
+            in another process.
     """
     if engine == "local" and workers is None:
         yield None
@@ -64,7 +68,7 @@ def work_of(
     settings: EvaluationSettings,
     transfer: Path | None,
 ) -> Work:
-    """What the workers of an engine load, as data; arguments as of `engine_for`."""
+    """Describe what the workers of an engine have to load; for arguments see `engine_for`."""
     suite = settings.suite
     if isinstance(suite, Suite) and suite.file is None:
         raise RunError(f"suite {suite.name}: out of no file, which other processes could read")
@@ -93,14 +97,14 @@ def work_of(
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
-    """Make ready to attack detectors, as a loader of `Pool`.
+    """Prepare a process to attack detectors; a loader for `Pool`.
 
     Args:
-        settings: As `work_of` says them.
+        settings: The settings that `work_of` returns.
     """
     with contextlib.suppress(OSError):
-        os.chdir(settings["folder"])  # files of the user's may be named from there
-    import_module("torch._dynamo")  # loading a bundle does, and each worker would for itself
+        os.chdir(settings["folder"])  # the user's files may be named relative to it
+    import_module("torch._dynamo")  # or each worker would import it to load a bundle
     for spec in settings["networks"]:
         own.give(spec)
     dataset = Dataset.open(Path(settings["dataset"]))

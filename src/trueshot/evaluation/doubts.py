@@ -1,8 +1,8 @@
 """Named reasons why a good robustness figure may be false; each has a page under docs/doubts.
 
-A doubt proves nothing against a detector. It says that the attacks did not do what attacks do on
-an honest one, so that the figure may measure the attacks' failure and not the detector's strength.
-Differences count only where chance does not explain them (`sanity_checks.significance`).
+A doubt proves nothing against a detector. It says that attacks did not behave as they do on an
+honest detector, so the figure may measure their failure instead of the detector's strength.
+Differences count only if chance does not explain them (`sanity_checks.significance`).
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ NAMES = {
     "proof, or its code, is false.",
     "too-few-images": "The interval is too wide for the figure, or for any doubt to show.",
 }
-"""What each doubt means, in a sentence; the same as on its page."""
+"""Meaning of each doubt in a sentence; the same text as on its page."""
 
 FEWEST = 30
-"""Scenes or photographs judged rightly that a panel needs: of fewer, even a third lost can be
-chance."""
+"""Minimum number of scenes or photographs with correctly classified images for a panel; with fewer,
+losing even a third of them can be chance."""
 _MOST_BUDGETS = 3
 
 
@@ -93,28 +93,30 @@ def investigate(
     unusual: Sequence[Make] = (),
     groups: Sequence[int] = (),
 ) -> tuple[Doubt, ...]:
-    """Probe a detector for signs that attacks fail on it for other reasons than its strength.
+    """Probe a detector for signs that attacks fail on it for other reasons than its robustness.
 
-    Some 400 gradients and 650 calls for each image: under a minute for 100 crops of 64 px on one
-    core.
+    This takes about 400 gradients and 650 calls per image: under a minute for 100 crops of 64 px on
+    one core.
 
     Args:
-        detector: Prediction in evaluation mode; left as it was.
-        images: Whole levels as files gave them, shape (n, 3, h, w); some 50 to 200, which need not
-            be judged rightly.
+        detector: The detector; it predicts in evaluation mode and is left unchanged.
+        images: Whole levels as read from files, shape (n, 3, h, w); about 50 to 200 images, which
+            need not be classified correctly.
         labels: True classes, shape (n,).
-        budgets: Levels in L∞. Of more than three the first, the middle and the last are taken.
-        seed: Of everything random.
-        unusual: More attacks that do not follow the detector's gradient, such as transfer from
-            another, each as what makes it of a budget:
+        budgets: L∞ budgets in levels. Of more than three, the smallest, the middle and the largest
+            are used.
+        seed: Seed of all random numbers.
+        unusual: Factories of further attacks that do not follow the detector's gradient, such as
+            transfer from another detector; each takes a budget:
             `lambda budget: Transfer(attack=PGD(budget=budget), source=other, name="other")`.
-        groups: Number of each image's scene or photograph; by default each is one of its own.
+        groups: Number of the scene or photograph of each image; by default each image has its own.
 
     Returns:
         Doubts in a fixed order; none for an honest detector.
 
     Raises:
-        ValueError: No images, no budget above 0, or labels that are no classes of the detector.
+        ValueError: There are no images or no budgets, a budget is not above 0, or a label is not a
+            class of the detector.
     """
     if not len(images) or not budgets or min(budgets) <= 0:
         raise ValueError(f"images and budgets above 0 wanted, got {len(images)} and {budgets}")
@@ -145,14 +147,14 @@ def investigate(
 
 
 def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
-    """Doubts that can be read from the figures of a result, without the detector.
+    """Find the doubts that the figures of a result raise, without the detector.
 
     Args:
-        result: Of any suite.
+        result: Result of any suite.
 
     Returns:
-        Doubts in a fixed order. Attacks are compared where both were tried on the same images; of
-        which images each broke only the counts are known, and the least certain case is assumed.
+        Doubts in a fixed order. Attacks are compared only if they were tried on the same images.
+        Where only counts of broken images are known, the least significant case is assumed.
     """
     found = [*compared(outcomes_of_result(result)), *noticed_in_figures(result)]
     found += beaten_certificates(result)

@@ -1,4 +1,4 @@
-"""One suite on one detector: worst cases, changes, doubts, examples, all in one result."""
+"""Evaluation of one detector with one suite: worst cases, changes, doubts and examples."""
 
 from __future__ import annotations
 
@@ -53,23 +53,23 @@ from trueshot.versions import versions
 PAPER_BUDGETS = BUDGETS
 PAPER_ATTACKS = ("fgsm", "llcm")
 UNCHANGED = "none"
-_FEW = 50  # of each class: for the distance to the boundary, and for doubts
+_FEW = 50  # images per class for the distance to the boundary and for doubts
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorUnderTest:
-    """A detector to be judged, and what is known of it.
+    """A detector to evaluate, with facts about it.
 
     Args:
-        detector: In evaluation mode.
-        name: For the result.
+        detector: The detector, in evaluation mode.
+        name: Name for the result.
         side: Height and width of the images; None for the only size of the data set.
-        bundle_sha256: Of its weights, and of whatever else its answers depend on.
+        bundle_sha256: SHA-256 of the weights and of everything else the outputs depend on.
         recipe: Settings of its training.
-        crop_side: Of the crops by whose mean logits the detector judges an image, if it does; its
-            network is then a `CropAggregator`.
-        differentiable: Whether gradients lead through it.
-        cost: Of its training, as of `EvaluationResult`.
+        crop_side: Side of the crops whose logits are combined to judge an image, if the network is
+            a `CropAggregator`; otherwise None.
+        differentiable: Whether the detector has gradients with respect to its images.
+        cost: Cost of its training, see `EvaluationResult`.
     """
 
     detector: Detector
@@ -84,22 +84,22 @@ class DetectorUnderTest:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """How a suite is to be run.
+    """Settings of a run of a suite.
 
     Args:
-        suite: `paper`, `strong`, `file` or `everyday`, or one that `load_suite` read.
-        budgets: ε in levels, L∞, upwards.
+        suite: `paper`, `strong`, `file` or `everyday`, or a suite read by `load_suite`.
+        budgets: L∞ budgets ε in levels, in increasing order.
         part: Part of the split.
-        crops: At most so many of each class; all of them by default.
-        seed: Of the attacks.
-        effort: How long each attack goes on.
-        attacks: Of the paper's suite in place of its own; of another one beside its own.
-        threats: Names of the threat models to try; all of the suite's by default.
+        crops: Maximum number of crops per class; None means all.
+        seed: Seed of the attacks.
+        effort: Number of steps and queries of each attack.
+        attacks: Further attacks; in the paper's suite they replace the suite's own.
+        threats: Names of the threat models to try; empty means all of the suite.
         doubts: Whether to look for reasons why the figures may be false.
         transfer: Another detector, from which attacks are transferred.
-        opinions: Whether pyautoattack and foolbox are asked for second opinions.
-        device: Where to compute.
-        batch: Crops at a time; it does not change the result.
+        opinions: Whether to run attacks of pyautoattack and foolbox as second opinions.
+        device: Device to compute on.
+        batch: Number of crops per batch; does not change the result.
     """
 
     suite: str | Suite = "strong"
@@ -118,30 +118,31 @@ class EvaluationSettings:
 
     @property
     def name(self) -> str:
-        """Of the suite."""
+        """Name of the suite."""
         return self.suite if isinstance(self.suite, str) else self.suite.name
 
 
 Follow = Callable[[Course[Any]], Any]
-"""Goes through a course where its requests are answered: see `Plan.answer`."""
+"""Runs a course to its end by having its requests answered somewhere: see `Plan.answer`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is tried on a detector, and the images; the same wherever its requests are answered."""
+    """The attacks on a detector and the images; the same in every process that answers requests."""
 
     evaluator: Evaluator
     adversary: AdversaryCapabilities
     threats: tuple[Threat, ...]
     budgets: tuple[float, ...]
-    groups: tuple[int, ...]  # of the few images that are looked at for doubts
+    groups: tuple[int, ...]  # of the few images used to look for doubts
 
     def answer(self, asked: Mapping[str, Any]) -> Answer:
-        """What an attack, a change or a look at the detector finds.
+        """Answer a request: run an attack or a change, or examine the detector.
 
         Args:
-            asked: `threat` and what `attack_group` wants; `channel`, its number in `EVERYDAY` or
-                None, and `places`; `boundary`, steps; or `doubts`.
+            asked: One of these contents: `threat`, with the keys of `attack_group`; `channel`
+                (index in `EVERYDAY`, or None) and `places`; `boundary`, a number of steps; or
+                `doubts`.
         """
         if "threat" in asked:
             (threat,) = (each for each in self.threats if each.name == asked["threat"])
@@ -176,16 +177,16 @@ def plan_of(
     settings: EvaluationSettings,
     threats: tuple[Threat, ...] | None = None,
 ) -> Plan:
-    """What a suite tries on a detector.
+    """Build the plan of a suite for a detector.
 
     Args:
         tested: The detector.
-        dataset: As `prepare` made it.
-        settings: Which suite, and how.
-        threats: In place of those of the suite.
+        dataset: Data set made by `prepare`.
+        settings: The suite and how to run it.
+        threats: Threat models that replace those of the suite.
 
     Raises:
-        RunError: As `evaluate_suite`.
+        RunError: See `evaluate_suite`.
     """
     evaluator = Evaluator(
         detector=tested.detector.to(settings.device),
@@ -209,10 +210,10 @@ def plan_of(
 def paper_attacks(
     names: tuple[str, ...] = PAPER_ATTACKS, budgets: tuple[float, ...] = PAPER_BUDGETS
 ) -> dict[tuple[str, float], Attack]:
-    """The attacks of tables 2 and 3, by short name and budget in levels.
+    """Return the attacks of tables 2 and 3 of the paper, by short name and budget in levels.
 
     Raises:
-        RunError: No attack of that name.
+        RunError: There is no attack of that name.
     """
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
@@ -232,25 +233,25 @@ def evaluate(
     device: str | torch.device = "cpu",
     batch: int = 128,
 ) -> EvaluationResult:
-    """Count the crops that a detector judges rightly, clean and under each attack by itself.
+    """Count the crops that a detector classifies correctly, clean and under each attack alone.
 
-    Every attacked crop is rounded to the bytes that a file would hold, and judged again: those
-    verdicts are the ones that count.
+    Every attacked crop is rounded to the bytes that a file would hold and judged again; these
+    verdicts count.
 
     Args:
-        detector: Prediction in evaluation mode, and left as it was.
-        dataset: As `prepare` made it.
-        attacks: By short name and budget; by default the paper's.
-        side: Which of the data set's sizes; may be left out if there is one.
+        detector: The detector; it predicts in evaluation mode, and its own mode is restored.
+        dataset: Data set made by `prepare`.
+        attacks: Attacks by short name and budget; by default those of the paper.
+        side: Size of the crops; may be omitted if the data set has only one.
         part: Part of the split.
-        crops: At most so many of each class; all of them by default.
-        journal: File of finished trials; with it an interrupted evaluation goes on.
-        device: Where to compute.
-        batch: Crops at a time; it does not change the result.
+        crops: Maximum number of crops per class; None means all.
+        journal: File of finished trials; with it an interrupted evaluation can be resumed.
+        device: Device to compute on.
+        batch: Number of crops per batch; does not change the result.
 
     Raises:
-        RunError: That part holds no crop of one of the classes, the detector says no numbers, or
-            a journal is wanted for weights without a hash.
+        RunError: The part lacks a class, the detector returns logits that are not finite, or
+            `journal` is given but the SHA-256 of the weights is unknown.
     """
     given = paper_attacks() if attacks is None else dict(attacks)
     tested = detector if isinstance(detector, DetectorUnderTest) else None
@@ -263,7 +264,7 @@ def evaluate(
 
 
 def _one_by_one(attacks: Mapping[tuple[str, float], Attack]) -> Threat:
-    """A threat whose attacks are all tried on all images."""
+    """Build a threat model whose attacks are all tried on all images."""
     names = dict.fromkeys(name for name, _ in attacks)
     steps = [
         Step(
@@ -290,15 +291,16 @@ def evaluate_suite(
 
     Args:
         tested: The detector.
-        dataset: As `prepare` made it.
-        settings: Which suite, and how.
-        root: Folder for the journal and for examples; with it a run that was stopped goes on.
-        stem: Begins the names of what is written there.
-        follow: Goes through courses on other processes; by default this one does it all.
+        dataset: Data set made by `prepare`.
+        settings: The suite and how to run it.
+        root: Folder for the journal and the examples; with it an interrupted run can be resumed.
+        stem: Prefix of the names of all files written there.
+        follow: Runs courses on other processes; by default this process does all the work.
 
     Raises:
-        RunError: No such suite or budgets, the part lacks a class, the detector has other classes
-            or says no numbers, or a journal is wanted for weights without a hash.
+        RunError: The suite is unknown or needs a gradient that the detector lacks, the budgets are
+            invalid, the part lacks a class, the detector has other classes or returns logits that
+            are not finite, or `root` is given but the SHA-256 of the weights is unknown.
     """
     _check(tested, settings)
     journal = root / f"{stem}.jsonl" if root else None
@@ -341,7 +343,7 @@ def _run(
         shown = panels(evaluator, first, found[first.name], tested.name, root, folder)
         result = replace(result, examples=shown)
     if settings.name == PAPER:
-        # Without times it is the same again, byte by byte, however often it was stopped.
+        # Without times the result is the same byte for byte, however often the run was stopped.
         timeless = tuple(replace(trial, seconds=0.0) for trial in result.trials)
         result = replace(result, trials=timeless, cost={})
     return _doubted(result, doubts, settings)
@@ -350,7 +352,7 @@ def _run(
 def _found(
     plan: Plan, settings: EvaluationSettings, journal: Journal, title: str, follow: Follow
 ) -> tuple[dict[str, ThreatResult], dict[str, float | None] | None, list[dict[str, Any]] | None]:
-    """What attacks did by threat, the distances to the boundary, and doubts, where wanted."""
+    """Return results by threat model, and, where wanted, the boundary distances and doubts."""
     evaluator, strong = plan.evaluator, settings.name == "strong"
     wanted = {"boundary": strong and plan.adversary.differentiable}
     wanted["doubts"] = settings.doubts and (strong or not isinstance(settings.suite, str))
@@ -373,7 +375,7 @@ def _found(
 
 
 def _noted(journal: Journal, note: str, request: Request) -> Course[dict[str, Any]]:
-    """The answer to a request, from the journal if it is there."""
+    """Get the answer to a request, from the journal if it is recorded there."""
     for record in journal.records:
         if record.get("note") == note:
             return dict(record["content"])
@@ -397,10 +399,10 @@ def _check(tested: DetectorUnderTest, settings: EvaluationSettings) -> None:
 
 
 def chosen_part(tested: DetectorUnderTest, dataset: Dataset, name: str, crops: int | None) -> Part:
-    """The crops that are judged.
+    """Return the crops to judge.
 
     Raises:
-        RunError: That part lacks a class of the detector, or holds one that it does not know.
+        RunError: The part lacks a class of the detector, or holds one that it does not know.
     """
     side, classes = tested.side or dataset.only_side(), tested.detector.classes
     part = dataset.part(side, name)
@@ -420,7 +422,7 @@ def chosen_part(tested: DetectorUnderTest, dataset: Dataset, name: str, crops: i
 def _key(
     tested: DetectorUnderTest, dataset: Dataset, settings: EvaluationSettings, images: int
 ) -> dict[str, Any]:
-    """All that a trial depends on beside the attack and the images that it was tried on."""
+    """Return all that a trial depends on, except the attack and the choice of images."""
     assert tested.side is not None
     return {
         "weights": tested.bundle_sha256,
@@ -465,7 +467,7 @@ def _blank(
 
 
 def _certified_radii(evaluator: Evaluator) -> tuple[float, ...]:
-    """As of `EvaluationResult`, rounded down to hundredths."""
+    """Compute `EvaluationResult.certified_radii`, rounded down to hundredths."""
     from trueshot.certificates import certified_accuracy, is_certifiable
 
     if not is_certifiable(evaluator.detector):
@@ -475,7 +477,7 @@ def _certified_radii(evaluator: Evaluator) -> tuple[float, ...]:
 
 
 def _files(settings: EvaluationSettings) -> dict[str, str]:
-    """What of a run lies in files of the user's, without their folders."""
+    """Return the names of the user's own files that a run uses, without folders."""
     found = {each.name: Path(each.spec).name for each in settings.attacks if each.origin}
     if isinstance(settings.suite, Suite) and settings.suite.file is not None:
         found["suite"] = settings.suite.file.name
@@ -483,12 +485,12 @@ def _files(settings: EvaluationSettings) -> dict[str, str]:
 
 
 def groups_of_crops(dataset: Dataset, part: Part) -> tuple[int, ...]:
-    """The number of each crop's scene, else of its photograph, in order of appearance."""
+    """Number the scene of each crop, or its photograph if unknown, in order of appearance."""
     photos = dataset.photos
     known = photos["origins"].to_pylist() if "origins" in photos.column_names else []
     group = {path: ("photograph", path) for path in photos["path"].to_pylist()}
     for path, origins in zip(group, map(json.loads, known), strict=False):
-        for kind in ("photograph", "scene"):  # the last that is known counts
+        for kind in ("photograph", "scene"):  # the last one that is known counts
             group[path] = (kind, origins[kind]) if origins.get(kind) else group[path]
     paths = dataset.crops[part.side]["path"].to_pylist()
     names = [group[paths[row]] for row in part.rows.tolist()]
@@ -538,7 +540,7 @@ def _notes(settings: EvaluationSettings, plan: Plan) -> tuple[str, ...]:
 
 
 def _notes_on_budgets(threats: Sequence[Threat]) -> Iterator[str]:
-    """A file holds whole levels: what a fraction of one adds is lost in it."""
+    """Yield a note for each fractional budget, because a file holds whole levels only."""
     found = {budget for threat in threats if threat.norm == "linf" for budget in threat.budgets}
     for budget in sorted(found):
         if note := lost_in_file(budget):
@@ -554,7 +556,7 @@ def _note_on_seed(settings: EvaluationSettings, plan: Plan) -> Iterator[str]:
 
 
 def draws(attack: Attack) -> bool:
-    """Whether what an attack does depends on a seed."""
+    """Whether the result of an attack depends on a seed."""
     if isinstance(attack, PGD):
         return attack.random_start or attack.restarts > 1
     inner = getattr(attack, "attack", None)
@@ -610,7 +612,7 @@ def _change(evaluator: Evaluator, number: int | None, logits: Tensor) -> Change:
 
 
 def _boundary(evaluator: Evaluator, steps: int) -> dict[str, float | None]:
-    """Median distance to the boundary of the first images that are judged rightly, by norm."""
+    """Compute the median distance to the boundary by norm, over a few correct images."""
     images, labels = evaluator.part.drawn(_FEW).batch(slice(None), evaluator.device)
     right = torch.from_numpy(~evaluator.wrong(images, labels)).to(labels.device)
     if not bool(right.any()):
@@ -628,7 +630,7 @@ def _doubted(
     of_detector: list[dict[str, Any]] | None,
     settings: EvaluationSettings,
 ) -> EvaluationResult:
-    """The result with reasons why it may be false: of the detector itself, and of the figures."""
+    """Add the doubts about the detector and the doubts about the figures to the result."""
     from trueshot.evaluation import doubts
 
     if not settings.doubts:

@@ -1,4 +1,4 @@
-"""A few test crops as files, clean and attacked, with what the detectors say of those files."""
+"""Example images: a few test crops as files, clean and attacked, with verdicts on the files."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ FIGURE_2_BUDGET = 1.0
 FIGURE_5_BUDGETS = (0.0, 5.0, 10.0, 15.0)
 GALLERY_CROPS = 8
 TRIPLE_BUDGET = 1.0
-MAGNIFIED = 100.0  # noise of one level becomes a colour that can be seen
-_COMPARED = 24  # of each class, among which the crops of the triples are chosen
+MAGNIFIED = 100.0  # factor that makes noise of one level visible
+_COMPARED = 24  # candidate crops of each class for the triples
 
 
 def make_examples(
@@ -36,14 +36,19 @@ def make_examples(
     attacks: Mapping[tuple[str, float], Attack],
     root: Path,
 ) -> dict[str, Any]:
-    """Attack a few test crops for figures and page; keep the files, and the verdicts on them.
+    """Attack a few test crops for the figures and the page; write files and collect verdicts.
 
     Args:
-        dataset: As `prepare` made it.
-        side: Which of its sizes.
-        detectors: By name, the plain one first; all on one device.
-        attacks: Those of the experiments: one that the paper did not try is shown beside FGSM.
-        root: Folder of the experiments; the files' names are relative to it.
+        dataset: Data set made by `prepare`.
+        side: Size of the crops.
+        detectors: Detectors by name, the plain one first; all on one device.
+        attacks: Attacks of the experiments by name and budget; those that are not in the paper are
+            shown beside FGSM.
+        root: Folder of the experiments; file names are relative to it.
+
+    Returns:
+        The examples as JSON values: `figure_2`, `figure_5`, `data`, `gallery`, `triples`, and the
+        pairs of `copy_pairs`.
     """
     part = dataset.part(side, "test")
     folder = f"{side}px/examples"
@@ -69,7 +74,7 @@ def make_examples(
 
 
 def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
-    """What the card says of a data set, as far as a reader of results wants to know it."""
+    """Return the facts about a data set that readers of results need."""
     card, labels = dataset.card, dataset.photos["label"].to_pylist()
     return {
         "folder": utf8_safe(str(dataset.folder)),
@@ -85,7 +90,7 @@ def data_facts(dataset: Dataset, side: int) -> dict[str, Any]:
 
 
 def _gallery(part: Part, classes: Sequence[str], root: Path, folder: str) -> list[dict[str, Any]]:
-    """Clean crops of both classes, from all over the test part."""
+    """Write clean crops of both classes, spread over the test part."""
     places = np.concatenate([_spread(part, label, GALLERY_CROPS // 2) for label in (0, 1)])
     images, labels = part.batch(places)
     files = _write(root, f"{folder}/gallery", images)
@@ -102,7 +107,10 @@ def _triples(
     root: Path,
     folder: str,
 ) -> list[dict[str, Any]]:
-    """Clean, noise and attacked: for each detector, attack and class, of the same two crops."""
+    """Write clean crop, noise and attacked crop for each detector, attack and class.
+
+    All triples show the same two crops, one of each class.
+    """
     judges = list(detectors.values())
     images, labels = part.batch(_clearest(part, judges), _device(judges[0]))
     clean = _write(root, f"{folder}/clean", images)
@@ -135,9 +143,9 @@ def _triples(
 
 
 def _clearest(part: Part, detectors: Sequence[Detector]) -> npt.NDArray[np.int64]:
-    """The place of one crop of each class: with much to see, and judged rightly by all if any is.
+    """Choose one crop per class that most detectors classify correctly; of equals, by contrast.
 
-    An attack shows nothing on a crop that was judged wrongly before it.
+    An attack shows nothing on a crop that was misclassified before it.
     """
     chosen = []
     for label in (0, 1):
@@ -150,7 +158,7 @@ def _clearest(part: Part, detectors: Sequence[Detector]) -> npt.NDArray[np.int64
 
 
 def _spread(part: Part, label: int, count: int) -> npt.NDArray[np.int64]:
-    """Places of at most so many crops of a class, at equal distances."""
+    """Return the indices of at most `count` crops of a class, evenly spaced."""
     places = np.flatnonzero(part.labels == label)
     steps = np.linspace(0, len(places) - 1, min(count, len(places)))
     return np.asarray(places[steps.astype(np.int64)])
@@ -183,7 +191,7 @@ def _figure_5_panel(
 
 
 def _verdicts(detector: Detector, root: Path, files: Sequence[str]) -> list[dict[str, Any]]:
-    """What a detector says of files: they are read back, for what was written is what counts."""
+    """Judge files: they are read back, because the written file is what counts."""
     filed = to_levels(np.stack([read_image(root / file).pixels for file in files]))
     return [
         {

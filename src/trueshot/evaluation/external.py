@@ -1,7 +1,7 @@
-"""Detectors from elsewhere: a PyTorch module by its import path, or an ONNX file.
+"""Detectors from outside trueshot: a PyTorch module by its import path, or an ONNX file.
 
-An import path runs the code that it names, as `python -m` would: give only code that you trust. An
-ONNX file is data; it is run by onnxruntime, and has no gradient that an attack could follow.
+Loading an import path runs its code, as `python -m` would: use only code that you trust. An ONNX
+file is data; onnxruntime runs it, and it has no gradient that an attack could follow.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from trueshot.graph import run
 from trueshot.plugins import is_plugin, load_plugin, split_spec
 from trueshot.tasks.recapture import RECAPTURE
 
-_SECONDS, _SECONDS_AN_IMAGE = 60.0, 10.0  # a network that takes longer does not end
+_SECONDS, _SECONDS_AN_IMAGE = 60.0, 10.0  # time limit of an ONNX run: fixed, and per image
 
 
 class OutsideDetectorError(TrueshotError):
-    """A detector from elsewhere that cannot be loaded, or does not keep the contract given."""
+    """An outside detector that cannot be loaded, or violates its contract."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputSpec:
-    """How a network from elsewhere wants its images and what its logits mean.
+    """The contract of an outside network: how it expects images, and what its logits mean.
 
-    It sees `((levels - offset) / scale - mean) / std`, in float32, channels red, green, blue. One
-    logit z becomes the two logits 0 and z: the same verdict at the threshold 0, and the same
-    gradients.
+    The network gets `((levels - offset) / scale - mean) / std` in float32, channels red, green,
+    blue. A single logit z is replaced by the two logits 0 and z, which give the same verdict at
+    threshold 0 and the same gradients.
 
     Args:
-        offset: Level that becomes 0.
-        scale: Levels that become 1: 255 for a network that wants values from 0 to 1.
-        mean: Per channel, taken away after that.
-        std: Per channel, by which it is divided then.
-        positive_class: Which of its classes is `recaptured`: 1, or 0 for the other order. Of one
-            logit, 1 says that a positive one means recaptured.
-        classes: Names of its classes, in the order of its logits; 0 is the untouched image. Of
-            more than two the order is that of the data set.
+        offset: Level that is mapped to 0.
+        scale: Divisor after that: 255 for a network that expects values from 0 to 1.
+        mean: Per channel, subtracted after scaling.
+        std: Per channel, divisor after that.
+        positive_class: Index of the network's class `recaptured`: 1, or 0 for the reverse order.
+            For a single logit, 1 means that a positive logit says recaptured.
+        classes: Class names in the order of the logits; class 0 is the untouched image. With more
+            than two classes the order must be that of the data set.
 
     Raises:
-        OutsideDetectorError: Numbers that make no contract.
+        OutsideDetectorError: A value is invalid.
     """
 
     offset: float = 0.0
@@ -74,14 +74,15 @@ class InputSpec:
 
 
 class AdaptedNetwork(nn.Module):
-    """A network from elsewhere as one of ours: a logit for each class.
+    """Adapts an outside network to return one logit per class.
 
     Args:
         network: Takes images (n, 3, h, w); returns (n, classes); for two classes also (n, 1), (n,).
-        contract: See `InputSpec`; `offset` and `scale` are left to `Detector`.
+        contract: See `InputSpec`; `offset` and `scale` are applied by `Detector`, not here.
 
     Raises:
-        OutsideDetectorError: In `forward`, if anything else comes back.
+        OutsideDetectorError: In `forward`, if the network fails, changes its input in place, or
+            returns anything else.
     """
 
     mean: Tensor
@@ -98,7 +99,7 @@ class AdaptedNetwork(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def _asked(self, seen: Tensor) -> Any:
-        """What the network gives; foreign code, which may do anything."""
+        """Call the network, guarding against whatever foreign code may do."""
         version = None if seen.is_inference() else seen._version
         try:
             logits = self.network(seen)
@@ -117,7 +118,7 @@ class AdaptedNetwork(nn.Module):
         return logits
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, h, w) to logits (n, classes)."""
+        """Return logits (n, classes) for images (n, 3, h, w)."""
         seen = images if self.plain else (images - self.mean) / self.std
         logits = self._asked(seen)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
@@ -137,14 +138,14 @@ class AdaptedNetwork(nn.Module):
 
 
 class OnnxNetwork(nn.Module):
-    """An ONNX file as a network on the CPU: its output can be asked for, its gradient cannot.
+    """An ONNX file as a network on the CPU, without gradients.
 
     Args:
-        path: The file; one input (n, 3, h, w) of float32, the first output counts.
+        path: The file; it has one float32 input (n, 3, h, w), and its first output is used.
 
     Raises:
-        OutsideDetectorError: onnxruntime is not installed, or the file is no such network; in
-            `forward`, if it refuses the images, or takes longer than any network.
+        OutsideDetectorError: onnxruntime is not installed, or the file is not such a network; in
+            `forward`, if it fails on the images or exceeds the time limit.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -158,22 +159,22 @@ class OnnxNetwork(nn.Module):
                 f"{path}: one input of float32, shape (n, 3, h, w), wanted; it has {found}"
             )
         self.input = inputs[0].name
-        self.batch = inputs[0].shape[0]  # a number if it was fixed, else a name or None
+        self.batch = inputs[0].shape[0]  # a number if the file fixes it, else a name or None
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, h, w) to the file's first output; no gradient leads back."""
+        """Return the first output for images (n, 3, h, w), without a gradient."""
         values = images.detach().cpu().float().contiguous()
         size = self.batch if isinstance(self.batch, int) else max(1, len(values))
         try:
             outputs = [self._run(chunk, size) for chunk in values.split(size)]
-        except Exception as error:  # onnxruntime's own exceptions have no common base of their own
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             raise OutsideDetectorError(
                 f"{self.path}: fails on images of shape {tuple(values.shape)}: {_line(error)}"
             ) from error
         return torch.cat(outputs).to(images.device)
 
     def _run(self, chunk: Tensor, size: int) -> Tensor:
-        # A file made for batches of one size gets the last one filled up.
+        # If the file fixes the batch size, pad the last batch with zeros.
         filled = torch.cat([chunk, chunk.new_zeros(size - len(chunk), *chunk.shape[1:])])
         seconds = _SECONDS + _SECONDS_AN_IMAGE * size
         output = run(self.session, None, {self.input: filled.numpy()}, seconds)[0]
@@ -183,21 +184,21 @@ class OnnxNetwork(nn.Module):
 def load_outside(
     source: str, contract: InputSpec | None = None, side: int = 64
 ) -> tuple[Detector, bool]:
-    """Load a detector from elsewhere and try it once.
+    """Load an outside detector and try it on two images.
 
     Args:
         source: `module:attribute`, `path/to/file.py:attribute`, or a file that ends in `.onnx`.
-            The attribute is an nn.Module, or something to be called without arguments that
-            returns one; a `Detector` is taken with its own contract.
-        contract: What it wants and says.
-        side: Height and width of the images on which it is tried.
+            The attribute is an nn.Module, or a callable without arguments that returns one; a
+            `Detector` is used as it is, without the contract.
+        contract: Contract of the network; by default `InputSpec()`.
+        side: Height and width of the images used to try the detector.
 
     Returns:
-        The detector, in evaluation mode, and whether gradients lead through it.
+        The detector, in evaluation mode, and whether it has gradients.
 
     Raises:
-        OutsideDetectorError: The path leads nowhere, what is there is no network, or it does not
-            keep the contract: the message says which.
+        OutsideDetectorError: The source does not exist or is not a network, or the network
+            violates the contract; the message says which.
     """
     contract = contract or InputSpec()
     differentiable = not source.endswith(".onnx")
@@ -212,7 +213,7 @@ def load_outside(
 
 
 def wrapped(network: nn.Module, contract: InputSpec) -> Detector:
-    """A network from elsewhere as a detector."""
+    """Wrap an outside network as a detector."""
     return Detector(
         AdaptedNetwork(network, contract),
         offset=contract.offset,
@@ -222,11 +223,11 @@ def wrapped(network: nn.Module, contract: InputSpec) -> Detector:
 
 
 def fingerprint(detector: Detector, source: str, contract: InputSpec | None = None) -> str:
-    """SHA-256 of what is known of a detector from elsewhere: its weights, and its file.
+    """Compute a SHA-256 over the source, contract, weights and files of an outside detector.
 
-    Of a file of code the file itself is hashed, of an ONNX file also those that it names, such as
-    weights beside it. Of a module with an import path no code is hashed: whoever changes that
-    without its weights takes another folder for the results.
+    For `path/to/file.py:attribute` the Python file is hashed; for an ONNX file also the files it
+    refers to, such as external weights. For `module:attribute` no code is hashed: if the code
+    changes but the weights do not, use another folder for the results.
     """
     found = hashlib.sha256(f"{source} {contract!r}".encode())
     for file in _files_of(source):
@@ -238,7 +239,7 @@ def fingerprint(detector: Detector, source: str, contract: InputSpec | None = No
 
 
 def _files_of(source: str) -> list[Path]:
-    """The files that say what a detector does, as far as that can be told."""
+    """Return the files that define a detector, as far as they can be found."""
     if source.endswith(".onnx"):
         path = Path(source)
         content = path.read_bytes()
@@ -265,7 +266,7 @@ def _imported(source: str) -> nn.Module:
 
 
 def _attribute(source: str, place: str, attribute: str) -> Any:
-    """What a file, or a module, calls by that name."""
+    """Load an attribute by name from a Python file or a module."""
     if place.endswith(".py"):
         try:
             return load_plugin(source).value
@@ -274,7 +275,7 @@ def _attribute(source: str, place: str, attribute: str) -> Any:
     try:
         with _found_in(Path.cwd()):
             found: Any = importlib.import_module(place)
-    except Exception as error:  # the module's code is foreign: whatever it raises is its fault
+    except Exception as error:  # foreign code may raise anything
         raise OutsideDetectorError(
             f"{source}: cannot import {place}: {type(error).__name__}: {_line(error)}"
         ) from error
@@ -318,7 +319,7 @@ def _session(path: Path) -> Any:
 
 @torch.no_grad()
 def _try(detector: Detector, side: int) -> None:
-    """Two images, so that a network that mixes up images and classes is noticed."""
+    """Try the detector on two images and on one, to notice outputs of the wrong shape."""
     images = torch.stack([torch.full((3, side, side), 64.0), torch.full((3, side, side), 192.0)])
     try:
         with evaluating(detector):
@@ -340,7 +341,7 @@ def _try(detector: Detector, side: int) -> None:
 
 
 def _has_gradient(detector: Detector, side: int) -> bool:
-    """Whether a gradient leads from the logits to the images, be it zero."""
+    """Whether the logits have a gradient with respect to the images, even if it is zero."""
     images = torch.full((1, 3, side, side), 128.0, requires_grad=True)
     with torch.enable_grad(), evaluating(detector):
         logits: Tensor = detector(images)
@@ -360,6 +361,6 @@ def _found_in(folder: Path) -> Iterator[None]:
 
 
 def _line(error: BaseException) -> str:
-    """The first line of a foreign message."""
+    """Return the first line of a foreign error message, at most 300 characters."""
     lines: Sequence[str] = str(error).strip().splitlines() or [""]
     return utf8_safe(lines[0][:300])

@@ -1,4 +1,4 @@
-"""A few images of a suite to show: before, residual, noise, after, and what survives each file."""
+"""Example images of a suite: clean, residual, noise, attacked, and verdicts after each channel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueshot.pixels import to_bytes, to_levels
 BROKEN, SURVIVED = "broken", "survived"
 BROKEN_SHOWN = 2  # of each class
 RESIDUAL_MAGNIFIED = 4.0
-_MOST_NOISE = 100.0  # levels that the strongest noise shown has around mid-grey
+_MOST_NOISE = 100.0  # the largest noise of an image is shown this many levels from mid-grey
 
 
 def panels(
@@ -32,20 +32,20 @@ def panels(
     folder: str,
     channels: Sequence[Channel] = FILES,
 ) -> tuple[dict[str, Any], ...]:
-    """Write a few images, clean and attacked, and say what the detector says of the files.
+    """Write a few images, clean and attacked, and judge the files.
 
-    Of each class: crops that were right and that the suite broke, at the smallest budget at which
-    it broke any, by the attack that broke them; and one that it never broke, under the attack
-    that broke most. Those with the most to see are taken.
+    For each class: up to two crops that were right and that the suite broke, at the smallest budget
+    at which it broke any, with the attack that broke them; and one crop that it never broke, under
+    the attack that broke most. Crops with high contrast are preferred.
 
     Args:
         evaluator: Detector and images.
-        threat: That was tried.
-        finding: What came of it.
-        detector_name: For the record.
-        root: Folder of the result; names of files are relative to it.
-        folder: Where to write below `root`.
-        channels: Files to send the attacked image as.
+        threat: Threat model that was tried.
+        finding: Result of the threat model.
+        detector_name: Name used in the records.
+        root: Folder of the result; file names are relative to it.
+        folder: Folder below `root` to write to.
+        channels: Channels to send the attacked image through.
 
     Returns:
         Per image: `detector`, `threat`, `attack`, `budget`, `true`, `fate` (`broken` or
@@ -77,7 +77,7 @@ def panels(
 def _chosen(
     evaluator: Evaluator, threat: Threat, finding: ThreatResult, label: int
 ) -> list[tuple[str, int, float, str]]:
-    """Fate, place, budget and attack of the images of a class that are shown."""
+    """Choose the images of a class to show; return fate, index, budget and attack of each."""
     mine = evaluator.part.labels == label
     cases = [case for case in finding.worst if case.budget in (0.0, *threat.budgets)]
     chosen = []
@@ -97,14 +97,17 @@ def _chosen(
 
 
 def _strongest(finding: ThreatResult, last: WorstCase) -> str:
-    """The attack that broke most images at the last budget, or the last one tried there."""
+    """Return the attack that broke most images at the last budget; of equals, the last one tried.
+
+    Empty if no attack was tried there.
+    """
     tried = [trial for trial in finding.trials if trial.budget == last.budget]
     ranked = sorted(tried, key=lambda trial: sum(trial.broken))  # stable
     return ranked[-1].attack if ranked else ""
 
 
 def _most_to_see(evaluator: Evaluator, places: Any, count: int) -> list[int]:
-    """Those of the first few places whose brightness varies most, in order of place."""
+    """Return the `count` images with the highest contrast among the first 32, in index order."""
     few = places[:32]
     images, _ = evaluator.part.batch(few)
     contrast = images.mean(1).flatten(1).std(1).numpy()
@@ -144,7 +147,7 @@ def _panel(
 
 
 def residual(images: Tensor) -> Tensor:
-    """What a detector with a Laplacian looks at: its absolute value in levels, same shape."""
+    """Compute the absolute Laplacian, the input of a Laplacian detector: levels, same shape."""
     edge = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
     across = edge[:, :, 1:-1, :-2] + edge[:, :, 1:-1, 2:]
     down = edge[:, :, :-2, 1:-1] + edge[:, :, 2:, 1:-1]
@@ -152,7 +155,7 @@ def residual(images: Tensor) -> Tensor:
 
 
 def _judged(evaluator: Evaluator, root: Path, name: str, image: Tensor) -> dict[str, Any]:
-    """A file, and the verdict on what it holds."""
+    """Write an image to a file, and judge the file."""
     file = _write(root, name, image)
     held = to_levels(read_image(root / file).pixels).to(evaluator.device)
     return {"file": file, **_verdict(evaluator, held)}

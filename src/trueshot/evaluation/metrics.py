@@ -1,4 +1,4 @@
-"""How well scores tell classes apart."""
+"""Metrics of how well scores separate classes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import numpy.typing as npt
 
 
 def area_under_curve(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
-    """Share of pairs, one of class 0 and one of another, that scores rank rightly; ties count half.
+    """Compute the area under the ROC curve for class 0 against all other classes.
+
+    This is the share of pairs, one image of class 0 and one of another class, that the scores rank
+    correctly; ties count half.
 
     Args:
-        scores: Higher means rather not of class 0, shape (n,).
-        labels: Classes, shape (n,); class 0 and another must occur.
+        scores: Scores, shape (n,); higher means more likely not class 0.
+        labels: Classes, shape (n,); class 0 and another class must occur.
     """
     from sklearn.metrics import roc_auc_score
 

@@ -1,4 +1,4 @@
-"""Pairs of a true shot and a recapture of one scene, as a data set may bring them, made to show."""
+"""Pairs of an original and a recapture of one scene, copied from a data set for display."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _KINDS = ("original", "recaptured")
 
 
 def copy_pairs(source: Path, root: Path, folder: str, side: int) -> dict[str, Any]:
-    """Copy the pairs that `pairs.json` in a data set's folder names, small enough to show.
+    """Copy the pairs listed in the `pairs.json` of a data set, reduced for display.
 
     The file reads `{"pairs": [{"original": PATH, "recaptured": PATH, "note": TEXT}, …]}`; the paths
-    are relative to it and may not lead out of its folder. A pair that cannot be shown is passed
-    over by name, for a gallery is not worth a run.
+    are relative to it and must stay inside its folder. At most eight pairs are copied. A pair that
+    cannot be shown is skipped and reported, because a gallery should not stop a run.
 
     Args:
         source: Folder of the data set.
-        root: Folder of the experiments; names of files are relative to it.
-        folder: Where to write below `root`.
-        side: Pixels of the detail that is shown beside each picture, as the detector would see it.
+        root: Folder of the experiments; file names are relative to it.
+        folder: Folder below `root` to write to.
+        side: Side in pixels of the full-resolution detail shown beside each picture.
 
     Returns:
-        `pairs`: per pair its note, and of each picture the `file`, and the `detail` if it is large
-        enough to have one; `pairs_passed_over`: reasons. Nothing if there is no pairs.json.
+        `pairs`: for each pair its `note` and, for each picture, its `file` and, if it is large
+        enough, its `detail`. `pairs_passed_over`: reasons. Empty if there is no pairs.json.
     """
     listing = source / "pairs.json"
     if not listing.is_file():
@@ -81,7 +81,7 @@ def _show(pixels: Bytes, root: Path, stem: str, side: int) -> dict[str, str]:
 
 
 def _reduced(pixels: Bytes) -> Bytes:
-    """A picture for people: no detector is ever shown a resized one."""
+    """Return a reduced picture for display only; detectors never see it."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
     return np.asarray(picture)

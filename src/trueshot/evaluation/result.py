@@ -1,8 +1,8 @@
-"""What an evaluation has found out about a detector: frozen, JSON in and out.
+"""Results of an evaluation as frozen dataclasses that are read from and written to JSON.
 
-The worst case counts each image once: it is right only if it was judged rightly without any attack
-and no attack of the suite within the budget has broken it. An image that is broken at a budget is
-broken at every larger one.
+The worst case counts each image once: an image is right only if it was classified correctly without
+any attack and no attack of the suite within the budget has broken it. An image that is broken at a
+budget counts as broken at every larger one.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from trueshot.files import read_text, write_json
 from trueshot.proportion import Groups, Proportion
 
 KIND = "trueshot-evaluation"
-FORMAT = 2  # 1 had a kind of its own for the paper's suite: see `conversion`
-CLEAN = "clean"  # no attack; of an image, that it was wrong before any
+FORMAT = 2  # format 1 had a separate layout for the paper's suite: see `conversion`
+CLEAN = "clean"  # no attack; in `broken_by`: wrong without an attack
 UNBROKEN = ""
 NOT_TRIED = "-"
 PAPER = "paper"
 
 Counts = tuple[int, ...]
-"""Images of each class, in the order of the classes."""
+"""Number of images of each class, in the order of the classes."""
 
 GroupCounts = tuple[tuple[Counts, Counts], ...]
-"""Images judged rightly, and all of them, per class, of each group of images."""
+"""For each group of images: those classified correctly and all, both per class."""
 
 Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """Images judged rightly, and all of them, per class.
+    """Counts of images classified correctly, and of all images, per class.
 
     Args:
-        right: Judged rightly, per class.
-        total: All, per class.
-        by_group: The same of each group of images, which intervals draw as a whole; empty where
-            the groups are not known. An `EvaluationResult` fills it in; files do not hold it.
+        right: Images classified correctly, per class.
+        total: All images, per class.
+        by_group: The same counts for each group of images; intervals resample whole groups. Empty
+            if the groups are unknown. Filled in by `EvaluationResult`, not stored in files.
     """
 
     right: Counts
@@ -53,26 +53,26 @@ class Tally:
 
     @property
     def proportion(self) -> Proportion:
-        """All classes together."""
+        """Proportion of images classified correctly, all classes together."""
         return self._of(slice(None))
 
     @property
     def accuracy(self) -> float:
-        """Share right, all classes together."""
+        """Share of images classified correctly, all classes together."""
         return self.proportion.share
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Interval of the accuracy at 95 %, over groups where they are known."""
+        """The 95 % interval of the accuracy, over groups if they are known."""
         return self.proportion.interval()
 
     @property
     def others(self) -> Proportion | None:
-        """All classes but 0 together; None if they have no image."""
+        """The proportion of all classes except 0 together; None if they have no image."""
         return self._of(slice(1, None)) if sum(self.total[1:]) else None
 
     def of_class(self, label: int) -> Proportion | None:
-        """One class; None if it has no image."""
+        """Return the proportion of one class; None if it has no image."""
         return self._of(slice(label, label + 1)) if self.total[label] else None
 
     def _of(self, classes: slice) -> Proportion:
@@ -83,27 +83,28 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One attack at one budget.
+    """The result of one attack at one budget.
 
     Args:
         attack: Short name.
-        threat: Threat model: `linf` and `l2` (levels rounded to a PNG's), or what the file goes
-            through: `jpeg-75`, `messenger`, ….
-        budget: Levels, in L∞ unless the threat is in another norm.
-        settings: The attack in full, as its repr.
-        tried: Images attacked, per class: all of them, those that were right without an attack, or
-            those that were still right when its turn came; see `Step.on`.
-        broken: Of those judged wrongly afterwards, from the file, per class.
-        broken_before_file: Of those judged wrongly in memory, before rounding and saving.
-        psnr: Mean over the images tried, in dB, between image and file; None if none was tried.
-        ssim: The same, of the first 16 of them.
-        calls: Times that the attack asked the detector, and its gradient, about an image: means;
-            None in results of before they were counted.
-        seconds: All of it took.
-        flags: A character for each image of the part: "-" if it was not tried, else a number, of
-            which bit 0 says that it was broken, bit 1 that it was so before it was filed, and bit
-            2 that the file was called the target. Empty in results of format 1.
-        target: Class that the attack wants its images to be called; None if any other will do.
+        threat: Threat model: `linf` or `l2` (rounded and saved as PNG), or the channel that the
+            file passes, such as `jpeg-75` or `messenger`.
+        budget: Budget in levels, in L∞ unless the threat has another norm.
+        settings: All settings of the attack, as its repr.
+        tried: Images attacked, per class: all, those that were right without an attack, or those
+            that no attack had broken before; see `Step.on`.
+        broken: Images tried that are misclassified after the file, per class.
+        broken_before_file: Images tried that are misclassified in memory, before rounding and
+            saving, per class.
+        psnr: Mean PSNR over the images tried, in dB, between the clean image and the image after
+            file and channel (before the channel, if that changes the size); None if none was tried.
+        ssim: Mean SSIM over the first 16 of them.
+        calls: Mean number of forward and of backward passes per image; None in older results.
+        seconds: Time of the whole trial.
+        flags: One character per image of the part: "-" if it was not tried, otherwise a number
+            with bit 0 for broken, bit 1 for broken before the file, and bit 2 for called the target
+            class. Empty in results of format 1.
+        target: Class that the attack aims for; None if any wrong class will do.
     """
 
     attack: str
@@ -127,17 +128,17 @@ class Trial:
 
     @property
     def was_broken(self) -> Flags:
-        """Which were judged wrongly after their file, shape (n,)."""
+        """Which images were misclassified after their file, shape (n,)."""
         return self._those(1)
 
     @property
     def was_broken_before_file(self) -> Flags:
-        """Which were judged wrongly in memory, shape (n,)."""
+        """Which images were misclassified in memory, shape (n,)."""
         return self._those(2)
 
     @property
     def was_called_target(self) -> Flags:
-        """Which were called the target's class after their file, shape (n,)."""
+        """Which images were called the target class after their file, shape (n,)."""
         return self._those(4)
 
     def _those(self, bit: int) -> Flags:
@@ -145,7 +146,7 @@ class Trial:
 
 
 def flags_of(tried: Flags, broken: Flags, broken_before_file: Flags, reached: Flags) -> str:
-    """What became of each image, as `Trial.flags` has it."""
+    """Encode the outcome of each image as in `Trial.flags`."""
     bits = broken + 2 * broken_before_file + 4 * reached
     pairs = zip(tried.tolist(), bits.tolist(), strict=True)
     return "".join(str(bit) if one else NOT_TRIED for one, bit in pairs)
@@ -153,7 +154,7 @@ def flags_of(tried: Flags, broken: Flags, broken_before_file: Flags, reached: Fl
 
 @dataclass(frozen=True, kw_only=True)
 class SingleAttack(Tally):
-    """Images judged rightly under one attack alone, or under none."""
+    """Counts of images classified correctly under one attack alone, or without an attack."""
 
     attack: str
     threat: str
@@ -162,20 +163,20 @@ class SingleAttack(Tally):
 
 @dataclass(frozen=True, kw_only=True)
 class WorstCase(Tally):
-    """Images that nothing in the suite has broken at a budget.
+    """Counts of images that no attack of the suite has broken at a budget.
 
     Args:
-        right: Right and unbroken, per class. Of class 0 those are false alarms avoided; the others
-            are the direction that matters, such as a recapture made to look original.
-        total: Images, per class.
-        threat: As of `Trial`.
-        budget: Levels; 0 for no attack.
-        right_before_file: As `right`, judged in memory before rounding and saving.
-        broken_by: Per image, in the order of the data set's part: name of the attack that broke
-            it first, "" if none has, "clean" if it was wrong without one.
-        flags_before_file: A character for each image: "1" if it is counted in
-            `right_before_file`, else "0". Empty in results of before there were groups.
-        before_file_by_group: As `by_group`, of `right_before_file`.
+        right: Images right and unbroken, per class. For class 0 these are false alarms avoided; the
+            other classes matter most, such as a recapture made to look original.
+        total: All images, per class.
+        threat: See `Trial`.
+        budget: Budget in levels; 0 for no attack.
+        right_before_file: As `right`, but judged in memory before rounding and saving.
+        broken_by: For each image, in the order of the data set's part: the attack that broke it
+            first, "" if none has, "clean" if it was wrong without an attack.
+        flags_before_file: One character per image: "1" if it counts in `right_before_file`, else
+            "0". Empty in results from before groups were recorded.
+        before_file_by_group: As `by_group`, for `right_before_file`.
     """
 
     threat: str
@@ -187,23 +188,23 @@ class WorstCase(Tally):
 
     @property
     def before_file(self) -> Tally:
-        """Judged rightly in memory, before rounding and saving."""
+        """Counts of images classified correctly in memory, before rounding and saving."""
         by_group = self.before_file_by_group
         return Tally(right=self.right_before_file, total=self.total, by_group=by_group)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change(Tally):
-    """What an everyday change, nobody's attack, does to verdicts at the frozen threshold.
+    """Accuracy after an everyday change, which is no attack, at the frozen threshold.
 
     Args:
-        right: Images judged rightly after it, per class.
-        total: Images, per class.
+        right: Images classified correctly after the change, per class.
+        total: All images, per class.
         name: `jpeg-75`, `resize-0.5`, `blur-1`, `messenger`, …; `none` for no change.
-        settings: In full.
-        auc: Of the scores after it.
-        flags: A character for each image: "1" if it was judged rightly, else "0". Empty in results
-            of before there were groups.
+        settings: All settings of the change.
+        auc: Area under the ROC curve after the change.
+        flags: One character per image: "1" if classified correctly, else "0". Empty in results from
+            before groups were recorded.
     """
 
     name: str
@@ -217,8 +218,8 @@ class Doubt:
     """A reason why a good figure may be false.
 
     Args:
-        name: Of the page docs/doubts/NAME.md.
-        finding: One sentence with the figures that raise it.
+        name: Name of the doubt; its page is docs/doubts/NAME.md.
+        finding: One sentence with the figures that raise the doubt.
         evidence: Those figures by name.
     """
 
@@ -229,44 +230,44 @@ class Doubt:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """Everything that one suite has found out about one detector on one part of a data set.
+    """All results of one suite for one detector on one part of a data set.
 
     Args:
-        suite: `paper`, `strong`, `file`, `everyday`, or the name of one from a file.
-        detector: Its name.
-        classes: Names in the order of all counts; 0 is the untouched image.
-        bundle_sha256: Of the weights that were judged; "" if they are not known.
+        suite: `paper`, `strong`, `file`, `everyday`, or the name of a suite from a file.
+        detector: Name of the detector.
+        classes: Class names in the order of all counts; class 0 is the untouched image.
+        bundle_sha256: SHA-256 of the evaluated weights; "" if unknown.
         side: Height and width of the images in pixels.
         part: Part of the split.
         data: Fingerprint of the data set at that size.
-        split_by: What the split kept whole.
-        auc: Area under the ROC curve of the score, class 0 against the others, clean.
-        seed: Of the attacks.
-        threshold: Score, logsumexp of the other logits minus that of class 0, above which an image
-            counts as not of class 0: frozen for the whole suite.
+        split_by: Unit that the split kept together.
+        auc: Area under the ROC curve of the score without attack, class 0 against the others.
+        seed: Seed of the attacks.
+        threshold: Score above which an image counts as not of class 0, the same for the whole
+            suite. The score is the logsumexp of the other logits minus the logit of class 0.
         labels: True class of each image, in the order of flags and of `WorstCase.broken_by`.
-        groups: Number of each image's group, from 0 in order of appearance: its scene, else its
-            photograph. Images of one group are right or wrong together, so intervals draw groups.
-            Empty in results of before they were known: their intervals take images as independent.
-        worst: Worst cases: per threat model, in order of budget, the first at budget 0.
-        trials: What each attack did, in the order in which they were run.
-        changes: Of the everyday suite.
-        doubts: Why these figures may be false.
-        boundary: Median distance to the decision boundary in levels, by norm, over the images
-            judged rightly; None where the attack did not find it for half of them.
+        groups: Group of each image, numbered from 0 in order of appearance: its scene if known,
+            otherwise its photograph. Verdicts are correlated within a group, so intervals resample
+            groups. Empty in older results, whose intervals take images as independent.
+        worst: Worst cases of each threat model in order of budget, the first at budget 0.
+        trials: Results of all attacks, in the order in which they were run.
+        changes: Results of the everyday suite.
+        doubts: Reasons why these figures may be false.
+        boundary: Median distance to the decision boundary in levels, by norm, over correctly
+            classified images; None if the attack did not find the boundary for half of them.
         examples: Images to show: see docs/evaluation.md.
         recipe: Settings of the training run, if known.
-        cost: Of training, if known: `seconds`, `iterations`, `images_per_second`.
-        versions: Of the libraries that computed.
-        per_epsilon: By threat model, the budget that goes with an ε of one level in L∞: 1 but for
-            threats in another norm.
-        notes: What a reader has to know of how this was obtained: attacks left out, and why.
-        crop_side: Of the crops by whose mean logits each image was judged, and attacked, as a
-            whole; None if the images were judged as they are.
-        certified_radii: Of each image, levels in L∞ up to which no change makes its verdict wrong,
-            proven; below 0 where it is wrong. Empty for detectors of which nothing is proven.
-        files: Of the user's: the file of the `suite`, and by its name that of each own attack, as
-            `file.py:NAME`.
+        cost: Cost of training, if known: `seconds`, `iterations`, `images_per_second`.
+        versions: Versions of the libraries used.
+        per_epsilon: For each threat model, the budget that corresponds to an ε of one level in L∞:
+            1 unless the threat has another norm.
+        notes: How the figures were obtained: attacks left out, and why.
+        crop_side: Side of the crops whose logits were combined to judge, and attack, whole
+            images; None if the images were judged as they are.
+        certified_radii: For each image the L∞ radius, in levels, within which the right verdict is
+            proven to hold; below 0 if the verdict is wrong. Empty if nothing can be proven.
+        files: The user's own files: under `suite` the suite's file, and under the name of each own
+            attack its `file.py:NAME`.
     """
 
     suite: str
@@ -326,7 +327,7 @@ class EvaluationResult:
         object.__setattr__(self, "changes", changes)
 
     def _by_group(self, right: Sequence[bool] | Flags) -> GroupCounts:
-        """Counts per group and class; none where it is not known which images were right."""
+        """Count images per group and class; empty if it is unknown which images were right."""
         if not self.groups or len(right) != len(self.groups):
             return ()
         number = np.unique(self.groups, return_inverse=True)[1].reshape(-1)
@@ -341,12 +342,12 @@ class EvaluationResult:
 
     @property
     def group_count(self) -> int | None:
-        """Groups that intervals draw; None if they are not known."""
+        """Number of groups that intervals resample; None if they are unknown."""
         return len(set(self.groups)) or None
 
     @property
     def images_in_words(self) -> str:
-        """How many images were judged, and in how many groups."""
+        """The number of images judged, and of their groups, as text."""
         images = f"{sum(self.total):,} images"
         if self.group_count is None:
             return images
@@ -354,25 +355,25 @@ class EvaluationResult:
 
     @property
     def threats(self) -> list[str]:
-        """Threat models, in order."""
+        """Names of the threat models, in order."""
         return list(dict.fromkeys(case.threat for case in self.worst))
 
     @property
     def total(self) -> Counts:
-        """Images per class; of none if nothing was counted."""
+        """Number of images per class; zeros if nothing was counted."""
         counted: list[Tally] = [*self.worst, *self.changes]
         return counted[0].total if counted else (0,) * len(self.classes)
 
     def curve(self, threat: str) -> list[WorstCase]:
-        """Worst cases of a threat model in order of budget, the first at 0."""
+        """Return the worst cases of a threat model in order of budget, the first at 0."""
         cases = [case for case in self.worst if case.threat == threat]
         return sorted(cases, key=lambda case: case.budget)
 
     def worst_case(self, threat: str, budget: float) -> WorstCase:
-        """The worst case at a budget.
+        """Return the worst case of a threat model at a budget.
 
         Raises:
-            KeyError: It was not asked for.
+            KeyError: The result does not contain it.
         """
         for case in self.worst:
             if case.threat == threat and case.budget == budget:
@@ -380,7 +381,7 @@ class EvaluationResult:
         raise KeyError(f"{self.detector} at {self.side} px: no result of {threat} at {budget:g}")
 
     def certified(self, budget: float) -> Tally | None:
-        """Images that are proven right at a budget in L∞; None where nothing is proven."""
+        """Count the images proven right at an L∞ budget; None if nothing can be proven."""
         if not self.certified_radii:
             return None
         proven = np.array(self.certified_radii) >= budget
@@ -392,17 +393,17 @@ class EvaluationResult:
         )
 
     def singles(self, threat: str = "linf") -> list[SingleAttack]:
-        """What each attack alone leaves, first none: of those whose own figure is known.
+        """Return the accuracy under each attack alone, the first without an attack.
 
-        That is so where an attack was tried on all images, or on all that were right without an
-        attack: then the others count as wrong.
+        Only attacks that were tried on all images, or on all that were right without an attack, are
+        included; in the latter case the remaining images count as wrong.
         """
         clean = next((case for case in self.curve(threat) if case.budget == 0), None)
         if clean is None:
             return []
         found = [_single(CLEAN, threat, 0.0, clean.right, clean.total, clean.by_group)]
         for trial in self.trials:
-            # In the paper's suite all images were tried, were it fewer than without an attack.
+            # In the paper's suite all images were tried, even if fewer than in the clean counts.
             total = trial.tried if self.suite == PAPER else clean.total
             if trial.threat == threat and trial.tried in (total, clean.right):
                 pairs = zip(trial.tried, trial.broken, strict=True)
@@ -412,10 +413,10 @@ class EvaluationResult:
         return found
 
     def single(self, attack: str, budget: float = 0.0, threat: str = "linf") -> SingleAttack:
-        """What one attack alone leaves at a budget; `clean` for none.
+        """Return the accuracy under one attack alone at a budget; `clean` means no attack.
 
         Raises:
-            KeyError: It was not tried alone.
+            KeyError: The figure of the attack alone is not known.
         """
         for single in self.singles(threat):
             if (single.attack, single.budget) == (attack, budget):
@@ -423,10 +424,10 @@ class EvaluationResult:
         raise KeyError(f"{self.detector} at {self.side} px: no result of {attack} at {budget:g}")
 
     def trial(self, attack: str, budget: float, threat: str = "linf") -> Trial:
-        """What an attack did at a budget.
+        """Return the trial of an attack at a budget.
 
         Raises:
-            KeyError: It was not tried.
+            KeyError: The attack was not tried.
         """
         for trial in self.trials:
             if (trial.attack, trial.budget, trial.threat) == (attack, budget, threat):
@@ -434,9 +435,9 @@ class EvaluationResult:
         raise KeyError(f"{self.detector} at {self.side} px: no trial of {attack} at {budget:g}")
 
     def called_target(self, trial: Trial) -> Proportion | None:
-        """Images of other classes that a trial made the target's, of all such that it tried.
+        """Return the share of images of other classes that were called the trial's target class.
 
-        None if it has no target, or tried none of another class than that.
+        None if the trial has no target, or tried no image of another class.
         """
         others = trial.was_tried & (np.array(self.labels) != trial.target)
         if trial.target is None or not others.any():
@@ -449,7 +450,7 @@ class EvaluationResult:
         return Proportion(int(reached.sum()), int(others.sum()), groups)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, with rates and intervals written out for readers of the file."""
+        """Return the result as JSON values, with rates and intervals added for readers."""
         content = {"kind": KIND, "format": FORMAT, **asdict(self)}
         content |= {"labels": _packed(self.labels), "groups": _packed(self.groups)}
         rated: list[Tally] = [*self.worst, *self.changes]
@@ -465,10 +466,10 @@ class EvaluationResult:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EvaluationResult:
-        """Read back what `to_json` wrote, or a result of format 1.
+        """Build a result from the output of `to_json`, or from a result of format 1.
 
         Raises:
-            ValueError: It is of another kind or format, or incomplete.
+            ValueError: The content is of another kind or format, or incomplete.
         """
         from trueshot.evaluation.conversion import converted
 
@@ -479,7 +480,7 @@ class EvaluationResult:
             found = fields.pop("kind", None), fields.pop("format", None)
             if found != (KIND, FORMAT):
                 raise ValueError(f"result {found}, this version reads {(KIND, FORMAT)} and 1")
-            # For a time a file held the sources of its images in the place of groups.
+            # Some older files hold `sources` instead of `groups`.
             fields.setdefault("groups", fields.pop("sources", ""))
             for name in ("labels", "groups"):
                 fields[name] = _unpacked(fields.get(name, ""))
@@ -501,7 +502,7 @@ def _single(
 
 
 def ones_of(flags: Flags) -> str:
-    """A character for each image: "1" where a flag is set, else "0"."""
+    """Encode flags as one character per image: "1" if set, otherwise "0"."""
     return "".join("1" if flag else "0" for flag in flags.tolist())
 
 
@@ -517,7 +518,7 @@ def _read(kind: type[Any], content: Mapping[str, Any]) -> Any:
 
 
 def _packed(numbers: Sequence[int]) -> str:
-    """Small numbers as one short text, for a list of them would be a page."""
+    """Join numbers in one string, because indented JSON puts each number of a list on a line."""
     return " ".join(map(str, numbers))
 
 
@@ -526,15 +527,15 @@ def _unpacked(text: str) -> tuple[int, ...]:
 
 
 def save_result(path: Path, result: EvaluationResult) -> None:
-    """Write a result, all or nothing."""
+    """Write a result atomically as JSON."""
     write_json(path, result.to_json())
 
 
 def load_result(path: Path) -> EvaluationResult:
-    """Read a result.
+    """Read a result from a JSON file.
 
     Raises:
-        RunError: The file is missing, damaged, or no result.
+        RunError: The file is missing, damaged, or not a result.
     """
     try:
         return EvaluationResult.from_json(json.loads(read_text(path)))
@@ -543,7 +544,7 @@ def load_result(path: Path) -> EvaluationResult:
 
 
 def load_experiments(path: Path) -> tuple[list[EvaluationResult], dict[str, Any]]:
-    """Read the results.json of `reproduce`: a result per size and recipe, and examples by size.
+    """Read the results.json of `reproduce`: one result per size and recipe, and examples by size.
 
     Raises:
         RunError: The file is missing or damaged.

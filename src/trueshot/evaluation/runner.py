@@ -1,4 +1,4 @@
-"""Many detectors, one after the other: load, run a suite, write the result; faults end only one."""
+"""Evaluation of several detectors in sequence; an error in one does not stop the others."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from trueshot.files import claim, remove_leftovers, utf8_safe
 
 @dataclass(frozen=True, kw_only=True)
 class RunOutcome:
-    """What came of one detector at one size.
+    """The outcome for one detector at one size.
 
     Args:
-        name: Of the detector.
-        side: Of the crops; None if it never came to that.
-        path: The file that was written.
-        result: What it holds.
-        error: Why there is none; empty if there is one.
+        name: Name of the detector.
+        side: Side of the crops in pixels; None if the detector failed before it was known.
+        path: The result file; None if there is no result.
+        result: The result; None if the evaluation failed.
+        error: Why there is no result; empty if there is one.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RunOutcome:
     error: str = ""
 
     def lines(self) -> list[str]:
-        """What to print of it."""
+        """Return the lines to print."""
         if self.result is None:
             return [f"{self.name}: {self.error}"]
         shown = [*_result_lines(self.result), f"clean AUC {self.result.auc:.4f}"]
@@ -58,25 +58,26 @@ def evaluate_detectors(
     workers: int | None = None,
     address: str | None = None,
 ) -> Iterator[RunOutcome]:
-    """Judge detectors and write a result for each; one that fails does not end the others.
+    """Evaluate detectors and write a result for each; one that fails does not stop the others.
 
     Args:
-        sources: Where the detectors come from.
-        dataset: As `prepare` made it.
-        out: Folder of the results: SUITE-NAME-SIDEpx.json.
-        settings: Which suite, and how.
+        sources: Where to load the detectors from.
+        dataset: Data set made by `prepare`.
+        out: Folder for the results, SUITE-NAME-SIDEpx.json.
+        settings: The suite and how to run it.
         sides: Sizes of crops; by default each detector's own.
-        transfer: Detector from which attacks are transferred.
-        engine: Where images are attacked, in groups of the settings' `batch`: "local", or "ray"
-            for the machines of a cluster, on their processors. Results are equal but for seconds.
-        workers: Processes of this machine; by default this one does it all.
-        address: Of the Ray cluster; see `RayEngine`.
+        transfer: Bundle of the detector from which attacks are transferred.
+        engine: Where images are attacked, in batches of `settings.batch`: "local", or "ray" for
+            the CPUs of a cluster. Apart from `seconds` the results are the same.
+        workers: Number of worker processes on this machine; None means this process does it all.
+        address: Address of the Ray cluster; see `RayEngine`.
 
     Yields:
-        What came of each detector and size, in order.
+        The outcome for each detector and size, in order.
 
     Raises:
-        TrueshotError: There is one detector only, and it cannot be judged.
+        TrueshotError: The engine or the transfer detector cannot be loaded, or there is only one
+            detector and one size, and its evaluation failed.
     """
     named = list(uniquely_named(sources))
     alone = len(named) == 1 and len(sides) < 2
@@ -101,7 +102,7 @@ def evaluate_detectors(
                     result = evaluate_suite(tested, dataset, settings, out, path.stem, follow)
                     save_result(path, result)
                     yield RunOutcome(name=source.name, side=tested.side, path=path, result=result)
-                except Exception as error:  # whatever is wrong with one, the others go on
+                except Exception as error:  # any error concerns this detector only
                     if alone:
                         raise
                     yield RunOutcome(name=source.name, side=side, error=_reason(error))
@@ -119,7 +120,7 @@ def _rate(item: Tally) -> str:
 
 
 def _target_lines(result: EvaluationResult) -> list[str]:
-    """How many images attacks that want one class made of it."""
+    """Return a line per targeted attack: how many images were called its target class."""
     found = [(trial, result.called_target(trial)) for trial in result.trials]
     return [
         f"{trial.threat:10} ε = {trial.budget / result.per_epsilon.get(trial.threat, 1.0):g}  "

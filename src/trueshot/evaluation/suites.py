@@ -1,7 +1,7 @@
 """Suites as data: which attacks, in which order, with how much effort, at which budgets.
 
-Cheap and strong attacks come first, so that few images are left for the dear ones. The first of
-them are tried on every image that was right, so that what each does by itself is known.
+Cheap and strong attacks come first, so that few images are left for the expensive ones. The first
+attacks are tried on every image that was right, so that the effect of each alone is known.
 """
 
 from __future__ import annotations
@@ -45,32 +45,32 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = {
     "square": Square,
     "rays": RayS,
 }
-"""By the name that the command line and suites in files give them."""
+"""Attacks by their name on the command line and in suite files."""
 
-_ASKING = ("noise", "square", "rays")  # those that need no gradient
+_ASKING = ("noise", "square", "rays")  # attacks that need no gradient
 
 
 @dataclass(frozen=True, kw_only=True)
 class Effort:
-    """How long each attack goes on. The defaults are for a slow machine; see `THOROUGH`.
+    """Number of steps and queries of each attack. The defaults suit a slow machine.
 
     Args:
-        noise: Draws of noise without aim.
-        pgd: Steps of the first PGD, from the image itself.
-        apgd: Steps of APGD.
-        again: Steps of APGD on the second loss, with a seed of its own.
-        restarts: Random starts of the second PGD; 0 leaves it out.
-        restarted: Its steps from each.
-        fab: Steps of FAB in L∞; 0 leaves it out.
-        fab_l2: Its steps in L2.
+        noise: Draws of random noise.
+        pgd: Steps of the first PGD, which starts at the image itself.
+        apgd: Steps of APGD on the margin.
+        again: Steps of APGD on cross-entropy, with another seed.
+        restarts: Random starts of the second PGD; 0 omits this attack.
+        restarted: Steps from each of these starts.
+        fab: Steps of FAB in L∞; 0 omits this attack.
+        fab_l2: Steps of FAB in L2.
         square: Queries of Square.
         rays: Queries of RayS.
-        always_ask: Try Square and RayS on a detector with a gradient, too.
+        always_ask: Whether to try Square and RayS also on a detector with a gradient.
         through: Steps of PGD through a channel.
-        any_channel: Whether to try, beside the attack that knows the channel, the one that only
-            knows that it is one of them.
-        draws: Of a random detector, for each logit.
-        boundary: Steps of FMN, for the distance to the boundary.
+        any_channel: Whether to try, besides the attack that knows the channel, one that optimises
+            for all lossy channels together.
+        draws: Draws of a random detector that are averaged for each logit.
+        boundary: Steps of FMN for the distance to the boundary.
     """
 
     noise: int = 5
@@ -91,7 +91,7 @@ class Effort:
 
 
 QUICK = Effort()
-"""Without what broke next to nothing in measurements, see docs/evaluation.md."""
+"""Without the attacks that broke almost nothing in measurements, see docs/evaluation.md."""
 
 THOROUGH = Effort(
     noise=20,
@@ -110,7 +110,7 @@ THOROUGH = Effort(
     draws=20,
     boundary=200,
 )
-"""All attacks, with steps and queries as published: by one to two orders of magnitude slower."""
+"""All attacks, with steps and queries as published; one to two orders of magnitude slower."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +119,13 @@ class PlannedAttack:
 
     Args:
         name: Short name, for tables.
-        kind: Makes it of a budget and settings.
-        settings: Others than the defaults; a `seed` is added to that of the run.
+        kind: Factory of the attack; takes `budget` and the settings.
+        settings: Settings that differ from the defaults; a `seed` is added to that of the run.
         on: See `Step`.
         far: See `Step`.
         wants_gradient: See `Step`.
-        origin: Where its code comes from, if it is the user's.
-        spec: What `planned` made it of; empty if it was made otherwise.
+        origin: Where the code comes from, if it is the user's.
+        spec: The string given to `planned`; empty if the attack was made otherwise.
         target: See `Step`.
     """
 
@@ -140,7 +140,7 @@ class PlannedAttack:
     target: int | None = None
 
     def step(self, seed: int = 0) -> Step:
-        """The attack as a step of a cascade, with the seed of a run."""
+        """Return the attack as a step of a suite, with the seed of a run."""
         settings = dict(self.settings)
         if "seed" in {each.name for each in _fields(self.kind)}:
             settings["seed"] = seed + int(settings.get("seed", 0))
@@ -156,16 +156,17 @@ class PlannedAttack:
 
 
 def planned(attack: str, **more: Any) -> PlannedAttack:
-    """An attack by its name, or out of a file: `path/to/file.py:NAME`, which is run.
+    """Look up an attack by name, or load it from a file: `path/to/file.py:NAME` runs the file.
 
     Args:
-        attack: A key of `ATTACKS`, or a frozen dataclass in a file that has a field `budget`.
-        more: Fields of `PlannedAttack`; by default its name is that of the attack in the file.
+        attack: A key of `ATTACKS`, or a file and the name in it of a frozen dataclass that has a
+            field `budget`.
+        more: Fields of `PlannedAttack`; the default name is `attack`, or NAME for a file.
 
     Raises:
-        RunError: No attack of that name, what the file defines is none, or it does not take the
-            settings.
-        PluginError: There is no such file, it fails, or it does not define that name.
+        RunError: The attack is unknown, the file does not define an attack, or the attack does not
+            accept the settings.
+        PluginError: The file is missing, fails, or does not define the name.
     """
     origin, gradient = "", attack not in _ASKING
     if is_plugin(attack):
@@ -200,19 +201,19 @@ def _fields(kind: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class AdversaryCapabilities:
-    """What attackers have.
+    """The means of the attacker.
 
     Args:
-        budgets: ε in levels, L∞, upwards.
-        effort: How long they go on.
-        seed: Of their random numbers.
+        budgets: L∞ budgets ε in levels, in increasing order.
+        effort: Number of steps and queries of each attack.
+        seed: Seed of the attacks.
         side: Height and width of the images, for budgets in L2.
-        differentiable: Whether gradients lead through the detector: without them the attacks that
-            follow one are left out.
-        random: Whether the detector draws random numbers: then its mean is attacked as well.
+        differentiable: Whether the detector has gradients; if not, attacks that need one are left
+            out.
+        random: Whether the detector draws random numbers; if so, its mean is attacked as well.
         other: Name and detector from which attacks are transferred.
-        opinions: Whether attacks of other libraries are asked for second opinions.
-        attacks: More attacks, in place of the paper's or beside those of another suite.
+        opinions: Whether to run attacks of other libraries as second opinions.
+        attacks: Further attacks; in the paper's suite they replace the suite's own.
     """
 
     budgets: tuple[float, ...] = BUDGETS
@@ -227,24 +228,24 @@ class AdversaryCapabilities:
 
     @property
     def far(self) -> tuple[float, ...]:
-        """Budgets beyond their own, on which the curve goes on."""
+        """Budgets above `budgets` at which the curve continues."""
         return tuple(budget for budget in FAR_BUDGETS if budget > max(self.budgets))
 
     def usable(self, steps: Iterable[Step]) -> tuple[Step, ...]:
-        """Those attacks that work on this detector."""
+        """Return the steps that work on this detector."""
         return tuple(step for step in steps if self.differentiable or not step.wants_gradient)
 
     def steps(self, norm: Norm) -> list[Step]:
-        """Those of `attacks` whose budget is meant in a norm."""
+        """Return the steps of those `attacks` whose budget is meant in `norm`."""
         steps = [attack.step(self.seed) for attack in self.attacks]
         return [step for step in steps if getattr(step.make(1.0), "norm", "linf") == norm]
 
 
 def l2_per_level(side: int) -> float:
-    """Length in L2 that goes with an ε of one level in L∞: √(3·side²)/4.
+    """Return the L2 budget that corresponds to an ε of one level in L∞: √(3·side²)/4.
 
-    A quarter of the longest change that ε allows in L∞: a change of every value by ε/4, or of one
-    value in sixteen by ε.
+    This is a quarter of the largest L2 norm that ε allows in L∞: a change of every value by ε/4, or
+    of one value in sixteen by ε.
     """
     return float((3 * side * side) ** 0.5 / 4)
 
@@ -254,16 +255,16 @@ class _Entry(BaseModel):
 
 
 class AttackEntry(_Entry):
-    """An attack in a suite's file.
+    """An attack in a suite file.
 
     Args:
         attack: A name of `ATTACKS`, or `path/to/file.py:NAME`.
-        name: For tables; by default its own.
-        images: On which it is tried: `survivors`, `right` or `all`; see `Step.on`.
-        far: Whether it goes on at `far_budgets`.
-        target: Class to reach, by its number; by default any but the true one will do.
-        through: Attack through a differentiable stand-in of the channel.
-        settings: Of the attack, other than its budget.
+        name: Name for tables; by default the name of the attack.
+        images: Images on which it is tried: `survivors`, `right` or `all`; see `Step.on`.
+        far: Whether it is also tried at `far_budgets`.
+        target: Index of the class to reach; by default any wrong class will do.
+        through: Whether to attack through a differentiable stand-in of the channel.
+        settings: Settings of the attack, except its budget.
     """
 
     attack: str = Field(max_length=1000)
@@ -276,15 +277,15 @@ class AttackEntry(_Entry):
 
 
 class ThreatEntry(_Entry):
-    """A threat model in a suite's file.
+    """A threat model in a suite file.
 
     Args:
-        name: For tables; by default that of the channel, or the norm.
-        norm: Of the budgets, and of those attacks that have one.
-        channel: What the file goes through, by its name, such as `jpeg-75`; `png` changes nothing.
-        budgets: In levels of the norm; by default those of the run, as ε.
-        far_budgets: As of `Threat`.
-        attacks: In the order in which they are tried.
+        name: Name for tables; by default the name of the channel, or of the norm for `png`.
+        norm: Norm of the budgets, and of all attacks that have a norm.
+        channel: Name of the channel that the file passes, such as `jpeg-75`; `png` changes nothing.
+        budgets: In levels of the norm; by default those of the run, converted from ε.
+        far_budgets: See `Threat`.
+        attacks: The attacks, in the order in which they are tried.
     """
 
     name: str = Field(default="", max_length=60)
@@ -296,12 +297,12 @@ class ThreatEntry(_Entry):
 
 
 class Suite(_Entry):
-    """A suite of one's own.
+    """A suite defined by the user.
 
     Args:
-        name: For results and their files.
-        threats: What attackers may do.
-        file: Where it was read from: paths of attacks are relative to its folder.
+        name: Name for results and their files.
+        threats: The threat models.
+        file: File it was read from; paths of attacks are relative to its folder.
     """
 
     name: str = Field(pattern=r"^[\w.-]{1,60}$")
@@ -309,7 +310,7 @@ class Suite(_Entry):
     file: Path | None = Field(default=None, exclude=True)
 
     def built(self, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
-        """Its threat models."""
+        """Return the threat models of the suite."""
         return tuple(self._threat(entry, adversary) for entry in self.threats)
 
     def _threat(self, entry: ThreatEntry, adversary: AdversaryCapabilities) -> Threat:
@@ -360,10 +361,10 @@ def _through(kind: Callable[..., Attack], channels: tuple[Channel, ...], **given
 
 
 def load_suite(path: Path) -> Suite:
-    """Read a suite from YAML; see docs/evaluation.md.
+    """Read a suite from a YAML file; see docs/evaluation.md.
 
     Raises:
-        RunError: It cannot be read, or does not say a suite: the setting is named.
+        RunError: The file cannot be read, or is not a valid suite; the message names the setting.
     """
     try:
         content = parse_yaml(read_text(path))
@@ -382,10 +383,10 @@ def load_suite(path: Path) -> Suite:
 
 
 def suite_named(name: str) -> str | Suite:
-    """A suite of ours by its name, or one from a YAML file.
+    """Return the name of a built-in suite, or load a suite from a YAML file.
 
     Raises:
-        RunError: No such suite, or the file does not say one.
+        RunError: The suite is unknown, or the file is not a valid suite.
     """
     if name in SUITES:
         return name
@@ -395,10 +396,10 @@ def suite_named(name: str) -> str | Suite:
 
 
 def threats_of(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
-    """The threat models of a suite.
+    """Return the threat models of a suite.
 
     Raises:
-        KeyError: No such suite; `everyday` has none.
+        KeyError: The suite is unknown, or has no threat models (`everyday`).
     """
     if isinstance(suite, Suite):
         return suite.built(adversary)
@@ -407,16 +408,16 @@ def threats_of(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[Th
 
 
 def paper_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
-    """FGSM and LLCM, or other attacks, each by itself on all images."""
+    """Return a threat model with FGSM and LLCM, or the given attacks, each on all images."""
     attacks = adversary.attacks or (planned("fgsm"), planned("llcm"))
     steps = [replace(attack, on="all").step(adversary.seed) for attack in attacks]
     return (Threat(name="linf", steps=tuple(steps), budgets=adversary.budgets),)
 
 
 def strong_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
-    """`linf`, on to where accuracy reaches 5 %, and `l2`, if gradients lead through the detector.
+    """Return the threat model `linf` and, for a detector with gradients, `l2`; both save as PNG.
 
-    Both are written as PNG.
+    `linf` continues at larger budgets until accuracy is at most 5 %.
     """
     steps = [*_linf_steps(adversary), *_dear_linf_steps(adversary), *_second_opinions(adversary)]
     linf = Threat(
@@ -426,7 +427,7 @@ def strong_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
         far_budgets=adversary.far,
     )
     if not adversary.differentiable:
-        return (linf,)  # in L2 there would be nothing but noise without aim
+        return (linf,)  # in L2 only random noise would be left
     scale = l2_per_level(adversary.side)
     return linf, Threat(
         name="l2",
@@ -439,7 +440,7 @@ def strong_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
 def file_threats(
     adversary: AdversaryCapabilities, channels: Sequence[Channel] = FILES
 ) -> tuple[Threat, ...]:
-    """`png`, and every other file that an attacked image is sent as, which the attacker knows."""
+    """Return a threat model for each channel, `png` among them; the attacker knows the channel."""
     more = adversary.steps("linf")
     return tuple(
         Threat(
@@ -453,7 +454,7 @@ def file_threats(
 
 
 def without_gradient(suite: str | Suite, adversary: AdversaryCapabilities) -> list[str]:
-    """Attacks that a detector without gradients cannot be tried with, by name."""
+    """Return the names of the attacks left out because the detector has no gradient."""
     if adversary.differentiable or suite == "everyday":
         return []
     with_gradient = replace(adversary, differentiable=True)
@@ -538,7 +539,7 @@ def _l2_steps(adversary: AdversaryCapabilities) -> list[Step]:
 
 
 def transferred(adversary: AdversaryCapabilities) -> list[Step]:
-    """The attack that is lent by another detector, if there is one."""
+    """Return the step of the attack transferred from another detector, if there is one."""
     if adversary.other is None:
         return []
     name, source = adversary.other
@@ -550,7 +551,7 @@ def transferred(adversary: AdversaryCapabilities) -> list[Step]:
             loss="margin",
             random_start=False,
             seed=adversary.seed,
-            early_exit=False,  # as far to the wrong side as it gets: it has to last elsewhere
+            early_exit=False,  # go far beyond the boundary, so that the attack transfers
         )
         return Transfer(attack=attack, source=source, name=name)
 
@@ -571,7 +572,7 @@ def _averaged(adversary: AdversaryCapabilities) -> list[Step]:
 def _file_steps(
     adversary: AdversaryCapabilities, channel: Channel, channels: Sequence[Channel]
 ) -> list[Step]:
-    """Attacks in memory, then those that know the channel, or only that there will be one."""
+    """Return attacks in memory, then attacks through the channel, or through any channel."""
     effort = adversary.effort
     plain = [step for step in _linf_steps(adversary) if step.name in ("fgsm", "pgd", "apgd-margin")]
     last = [] if adversary.differentiable else _asking(adversary)[:1]
@@ -582,7 +583,7 @@ def _file_steps(
     unsure = _step("pgd-through-any", partial(through, lossy), steps=effort.through)
     return [
         plain[0],
-        # Levels that have to last get as far to the wrong side as the budget allows.
+        # No early exit: go far beyond the boundary, so that the attack survives the channel.
         _step("pgd", PGD, on="right", far=True, steps=effort.pgd),
         _step("pgd-through", partial(through, (channel,)), steps=effort.through),
         *([unsure] if effort.any_channel else []),

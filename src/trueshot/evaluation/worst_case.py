@@ -1,7 +1,7 @@
-"""The worst case of each image over many attacks: the cheap and strong first, only survivors go on.
+"""The worst case of each image over many attacks, in a cascade of cheap and strong attacks first.
 
-An image that an attack has broken at a budget counts as broken at every larger one, for its
-attacked image lies within that budget too. So budgets go upwards, and no image is broken twice.
+An image that an attack has broken at a budget counts as broken at every larger one, because its
+attacked version lies within that budget too. So budgets increase, and no image is broken twice.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from trueshot.files import Journal
 from trueshot.pixels import psnr, ssim
 from trueshot.progress import Advance
 
-LOW_ENOUGH = 0.05  # of accuracy: beyond it there is nothing more to learn from larger budgets
-_MOST_PSNR = 100.0  # of an image that was not changed, so that a mean is a number
-_SSIM_IMAGES = 16  # of a trial: SSIM takes longer than many attacks
+LOW_ENOUGH = 0.05  # accuracy at which larger budgets are not tried any more
+_MOST_PSNR = 100.0  # PSNR of an unchanged image, so that the mean is finite
+_SSIM_IMAGES = 16  # images per trial, because SSIM is slower than many attacks
 
 Channel = Callable[[Tensor], Tensor]
-"""Levels as they were filed, to levels as they arrive; a function of each image alone."""
+"""Maps the levels in a file to the levels that arrive; acts on each image by itself."""
 
 On = Literal["survivors", "right", "all"]
 
@@ -53,14 +53,14 @@ class Step:
 
     Args:
         name: Short name, for tables.
-        make: The attack at a budget.
-        wants_gradient: Of the detector that is judged; without it the attack only asks it.
-        on: Tried on the images that no attack has broken yet; on all that were right without an
-            attack, or on all: what it breaks is then a figure of its own.
-        far: Goes on at the budgets beyond the suite's own, where only the curve is wanted.
-        budgets: The only ones at which it is tried; None for all of the threat's.
-        origin: Where its code comes from, if it is the user's: what it does depends on it.
-        target: Class that it wants its images to be called, and how many are is counted.
+        make: Factory that returns the attack at a budget.
+        wants_gradient: Whether the attack needs the gradient of the evaluated detector.
+        on: Images to try: `survivors` (not broken by an earlier attack), `right` (right without an
+            attack) or `all`. With the last two, the accuracy under this attack alone is known.
+        far: Whether it is also tried at the far budgets, where only the curve is of interest.
+        budgets: The only budgets at which it is tried; None means all of the threat model.
+        origin: Where the code comes from, if it is the user's; `settings` includes it.
+        target: Class that the attack aims for; images called so are counted.
     """
 
     name: str
@@ -73,24 +73,24 @@ class Step:
     target: int | None = None
 
     def settings(self, attack: Attack) -> str:
-        """An attack of this step in full."""
+        """Return all settings of an attack of this step as text."""
         return f"{attack!r} of {self.origin}" if self.origin else repr(attack)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Threat:
-    """What an attacker may do: how much, with what, and what the image goes through afterwards.
+    """A threat model: the attacks, their budgets, and the channel that attacked images pass.
 
     Args:
-        name: As of `Trial.threat`.
+        name: See `Trial.threat`.
         steps: The attacks, in the order in which they are tried.
-        budgets: In levels of the threat's norm, upwards.
-        far_budgets: Beyond those, until accuracy is at most 5 %: with the `far` steps only.
-        channel: What the filed image goes through; None for a PNG, which keeps it as it is.
-        norm: Of the budgets.
+        budgets: In levels of `norm`, increasing.
+        far_budgets: Larger budgets, tried with the `far` steps only until accuracy is at most 5 %.
+        channel: Channel that the saved image passes; None for a PNG, which changes nothing.
+        norm: Norm of the budgets.
 
     Raises:
-        ValueError: Budgets that do not rise from above 0.
+        ValueError: The budgets are not positive and increasing.
     """
 
     name: str
@@ -107,7 +107,7 @@ class Threat:
 
     @property
     def plan(self) -> list[tuple[float, tuple[Step, ...]]]:
-        """Budgets upwards, each with its attacks."""
+        """Budgets in increasing order, each with its attacks."""
         far = tuple(step for step in self.steps if step.far)
         beyond = [(budget, far) for budget in self.far_budgets if far]
         near = [
@@ -119,7 +119,7 @@ class Threat:
 
 @dataclass(frozen=True, kw_only=True)
 class ThreatResult:
-    """What came of one threat: worst cases in order of budget, and the trials on the way."""
+    """The result of one threat model: worst cases in order of budget, and all trials."""
 
     worst: tuple[WorstCase, ...]
     trials: tuple[Trial, ...]
@@ -127,14 +127,14 @@ class ThreatResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluator:
-    """A detector, and the images that it is judged on.
+    """A detector and the images that it is evaluated on.
 
     Args:
-        detector: Prediction in evaluation mode, and left as it was.
+        detector: The detector; it predicts in evaluation mode, and its own mode is restored.
         part: The images.
-        device: Where to compute.
-        batch: Images at a time; it does not change a result.
-        seed: Of the detector's own random numbers, should it draw any.
+        device: Device to compute on.
+        batch: Number of images per batch; does not change the result.
+        seed: Seed of the detector's own random numbers, if it draws any.
     """
 
     detector: Detector
@@ -144,20 +144,20 @@ class Evaluator:
     seed: int = 0
 
     def batches(self, places: npt.NDArray[np.int64]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Levels and labels of the images at these places."""
+        """Yield levels and labels of the images at the indices `places`, in batches."""
         for start in range(0, len(places), self.batch):
             yield self.part.batch(places[start : start + self.batch], self.device)
 
     def everything(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Levels and labels of all images."""
+        """Yield levels and labels of all images, in batches."""
         return self.batches(np.arange(len(self.part)))
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
-        """What the detector says, shape (n, classes).
+        """Compute the logits of the detector, shape (n, classes).
 
         Raises:
-            RunError: It says no numbers.
+            RunError: A logit is not finite.
         """
         with evaluating(self.detector), random_numbers_from(self.seed, images.device):
             logits: Tensor = self.detector(images)
@@ -166,36 +166,36 @@ class Evaluator:
         return logits
 
     def is_random(self) -> bool:
-        """Whether the detector says two things of one image, with other random numbers."""
+        """Whether repeated calls give different logits, with the same seed or with another one."""
         images, _ = self.part.batch(slice(0, 4), self.device)
         again = replace(self, seed=self.seed + 1)
         said = [self.logits(images), self.logits(images), again.logits(images)]
         return not all(torch.equal(said[0], other) for other in said[1:])
 
     def wrong(self, images: Tensor, labels: Tensor) -> Flags:
-        """Which of the images it judges wrongly, shape (n,)."""
+        """Return which images the detector misclassifies, shape (n,)."""
         found: Flags = (self.logits(images).argmax(1) != labels).cpu().numpy()
         return found
 
     def per_class(self, flags: Flags) -> Counts:
-        """How many of the flagged images are of each class."""
+        """Count the flagged images of each class."""
         classes = len(self.detector.classes)
         return tuple(np.bincount(self.part.labels[flags], minlength=classes).tolist())
 
     @property
     def total(self) -> Counts:
-        """How many of the images are of each class."""
+        """Number of images of each class."""
         return self.per_class(np.ones(len(self.part), bool))
 
 
 def score(logits: Tensor) -> Tensor:
-    """Log odds that an image is not of class 0, the untouched one: float64, shape (n,)."""
+    """Compute the log odds that an image is not of class 0 (untouched): float64, shape (n,)."""
     exact = logits.double()
     return exact[:, 1:].logsumexp(1) - exact[:, 0]
 
 
 def work(evaluator: Evaluator, threat: Threat) -> int:
-    """Images to advance by in `worst_cases`."""
+    """Return the number of images that `worst_cases` reports to `advance` in total."""
     return len(evaluator.part) * (1 + sum(len(steps) for _, steps in threat.plan))
 
 
@@ -205,19 +205,19 @@ def worst_cases(
     journal: Journal | None = None,
     advance: Advance = lambda steps, note: None,
 ) -> ThreatResult:
-    """Try to break every image at every budget, upwards.
+    """Try to break every image at every budget, in increasing order.
 
     Args:
         evaluator: Detector and images.
-        threat: What the attacker may do.
-        journal: Where finished trials are kept. One is taken from there if all that it depends on
-            is the same: the journal's key, the threat, the attack with its settings, the images.
-        advance: Told of images that are done; in all `work(evaluator, threat)`.
+        threat: The threat model.
+        journal: Journal of finished trials. A trial is reused if everything it depends on is the
+            same: the journal's key, the threat model, the attack with its settings, the images.
+        advance: Called with the number of images done; in total `work(evaluator, threat)`.
 
     Returns:
-        The worst case at budget 0 and at each budget, and the trials. Before the file, an image
-        counts as broken if any attack that was tried on it broke it there; if nothing but a PNG
-        comes in between, what breaks it in the file could be done in memory, and counts there too.
+        The worst cases at budget 0 and at each budget, and the trials. Before the file, an image
+        counts as broken if any attack tried on it broke it in memory. If the file is a plain PNG,
+        a break in the file counts there too, because the same levels could be set in memory.
     """
     course = course_of_worst_cases(evaluator, threat, journal or Journal(), advance)
     return follow_here(course, lambda request: attack_group(evaluator, threat, request.content))
@@ -226,7 +226,7 @@ def worst_cases(
 def course_of_worst_cases(
     evaluator: Evaluator, threat: Threat, journal: Journal, advance: Advance
 ) -> Course[ThreatResult]:
-    """As `worst_cases`; `attack_group` answers its requests, here or elsewhere."""
+    """Run `worst_cases` as a course, whose requests `attack_group` answers, in any process."""
     names, in_memory = _clean(evaluator, threat.channel)
     advance(len(evaluator.part), f"{threat.name} clean")
     right = names == UNBROKEN
@@ -256,7 +256,7 @@ def course_of_worst_cases(
 
 
 def _clean(evaluator: Evaluator, channel: Channel | None) -> tuple[npt.NDArray[np.str_], Flags]:
-    """Per image what has broken it before any attack, and whether it is wrong in memory."""
+    """Judge the clean images; return CLEAN or UNBROKEN for each, and which are wrong in memory."""
     in_memory, arrived = [], []
     for images, labels in evaluator.everything():
         in_memory.append(evaluator.wrong(images, labels))
@@ -294,7 +294,7 @@ def _trial(
     journal: Journal,
     advance: Advance,
 ) -> Course[Trial | None]:
-    """What an attack does: from the journal, or tried now; None if there is nobody to attack."""
+    """Take a trial from the journal, or run it; None if there is no image to attack."""
     if not tried.any():
         advance(len(evaluator.part), "")
         return None
@@ -329,7 +329,7 @@ def _attack(
     tried: Flags,
     advance: Advance,
 ) -> Course[Trial]:
-    """Attack images in groups, and put together what came of each."""
+    """Attack images in batches, and combine the answers into a trial."""
     places = np.flatnonzero(tried)
     shared = {"threat": threat.name, "step": threat.steps.index(step), "budget": budget}
     requests = [
@@ -367,18 +367,18 @@ def _joined(answers: Sequence[Answer], name: str) -> list[Any]:
 
 
 def attack_group(evaluator: Evaluator, threat: Threat, asked: Mapping[str, Any]) -> Answer:
-    """Attack a group of images, file them, send them, and judge what arrives.
+    """Attack a batch of images, round them, send them through the channel and judge the result.
 
     Args:
         evaluator: Detector and images.
-        threat: To which the attack belongs.
-        asked: `step`, its number in the threat; `budget`; `places` of the images, of all that are
-            attacked those from number `first` on.
+        threat: Threat model of the attack.
+        asked: `step`, the index of the attack in the threat model; `budget`; `places`, the indices
+            of the images; `first`, how many images of the trial precede this batch.
 
     Returns:
         Per image `broken`, `broken_before_file`, `reached` (whether it is called the attack's
-        target, if that has one), `psnr`, and of the first few `ssim`; the sums of
-        `calls`, forward and backward, and `seconds`.
+        target class, if it has one) and `psnr`; `ssim` of the first images of the trial; the sums
+        of `calls`, forward and backward; and `seconds`.
     """
     started = time.monotonic()
     step = threat.steps[asked["step"]]

@@ -1,4 +1,4 @@
-"""From the pixels of a photograph to a verdict: crops, scores, likelihood ratio, reasons."""
+"""Judges photographs: from pixels to crops, scores, likelihood ratio, verdict and reasons."""
 
 from trueshot.inference.predictor import Prediction, Predictor, load
 

@@ -1,4 +1,4 @@
-"""What is no photograph of 24-bit colour, for which alone thresholds are known to hold."""
+"""Recognises reduced colours, because thresholds are known to hold for 24-bit colour only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Bytes = npt.NDArray[np.uint8]
 
 MOST_OF_PALETTE = 256
 _MOST_GREYS = 32
-_MOST_LEVELS, _SPREAD = 64, 192  # levels of a channel, and how far they reach: six bits or fewer
+_MOST_LEVELS, _SPREAD = 64, 192  # at most 64 levels that span at least 192: six bits or fewer
 _SPARSE_ROWS, _SPARSE = 16, 4
 
 _MODES = {
@@ -22,24 +22,25 @@ _WANTED = "what was calibrated is photographs of 24-bit colour"
 
 
 def colour_reasons(mode: str, crops: Bytes) -> list[str]:
-    """Why the colours of a photograph are none that a calibration speaks about.
+    """Return why a photograph's colours are outside what any calibration covers.
 
-    Reducing colours to a few adds noise and patterns of dots, in which a detector sees a display.
-    They are known by the file and, where it was saved again in 24 bits, by their number.
+    Reducing the number of colours adds noise and dot patterns, which a detector takes for a
+    display. Reduced colours are recognised by the mode of the file and, if the file was saved again
+    in 24 bits, by the number of different colours.
 
     Args:
-        mode: Pillow's name for the pixels of the file; empty if there is no file.
-        crops: That are judged, RGB bytes, shape (n, side, side, 3).
+        mode: Pillow's mode of the file's pixels; empty if there is no file.
+        crops: The crops that are judged, RGB bytes, shape (n, side, side, 3).
 
     Returns:
-        One sentence, or none.
+        A list of one sentence, or an empty list.
     """
     if mode in _MODES:
         return [f"its colours are {_MODES[mode]}: {_WANTED}"]
-    if crops[..., 0].size <= MOST_OF_PALETTE:  # a palette holds the colours of any so few pixels
+    if crops[..., 0].size <= MOST_OF_PALETTE:  # so few pixels always fit a palette
         return []
     sparse = np.ascontiguousarray(crops[:, ::_SPARSE_ROWS, ::_SPARSE])
-    # A few pixels show of most photographs that there are many; only then are all looked at.
+    # In most photographs a few pixels already show many colours; else all pixels are counted.
     if _fewest_colours(sparse) <= MOST_OF_PALETTE and (few := _few_colours(crops)):
         return [f"only {few} different colours, as of a palette: {_WANTED}"]
     for number, name in enumerate(("red", "green", "blue")):
@@ -49,12 +50,12 @@ def colour_reasons(mode: str, crops: Bytes) -> list[str]:
 
 
 def is_colour_reason(sentence: str) -> bool:
-    """Whether it is one of `colour_reasons`."""
+    """Whether a sentence is one that `colour_reasons` returns."""
     return sentence.endswith(_WANTED)
 
 
 def _fewest_colours(crops: Bytes) -> int:
-    """No more than the number of different colours: that of their hashes of 16 bits."""
+    """Return a lower bound on the number of different colours: that of their 16-bit hashes."""
     wide = crops.astype(np.uint16)
     seen = np.zeros(2**16, dtype=np.bool_)
     seen[wide[..., 0] * np.uint16(31321) + wide[..., 1] * np.uint16(6029) + wide[..., 2]] = True
@@ -62,7 +63,7 @@ def _fewest_colours(crops: Bytes) -> int:
 
 
 def _few_colours(crops: Bytes) -> int:
-    """Number of different colours, if they are so few that a palette holds them, or 0."""
+    """Return the number of different colours if it is at most 256 (32 if all are grey), else 0."""
     if _fewest_colours(crops) > MOST_OF_PALETTE:
         return 0
     wide = crops.astype(np.uint32)
@@ -72,6 +73,6 @@ def _few_colours(crops: Bytes) -> int:
 
 
 def _few_levels(channel: Bytes) -> int:
-    """Number of different levels, if there are few of many, or 0."""
+    """Return the number of different levels if few levels span a wide range, else 0."""
     used = np.flatnonzero(np.bincount(channel.ravel(), minlength=256))
     return len(used) if len(used) <= _MOST_LEVELS and used[-1] - used[0] >= _SPREAD else 0

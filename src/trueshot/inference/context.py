@@ -1,4 +1,4 @@
-"""The whole frame at reduced size: what is in the picture, not how it was recorded."""
+"""The whole frame at reduced size: it shows what is in the picture, not how it was recorded."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SIDE = 256
 
 
 def context_frame(pixels: Bytes, side: int = SIDE) -> Bytes:
-    """A photograph as the context network sees it: squeezed to a square.
+    """Squeeze a photograph to a square, the input of the context network.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3), upright.
-        side: Of the square, in pixels.
+        side: Height and width of the square, in pixels.
 
     Returns:
         RGB bytes, shape (side, side, 3).
@@ -27,6 +27,6 @@ def context_frame(pixels: Bytes, side: int = SIDE) -> Bytes:
 def squeezed(
     image: Image.Image, side: int = SIDE, box: tuple[float, float, float, float] | None = None
 ) -> Bytes:
-    """A part of an image, (left, upper, right, lower) in pixels, or all of it, as a square."""
+    """Resize an image, or its part `box` (left, upper, right, lower) in pixels, to a square."""
     small = image.resize((side, side), Image.Resampling.BILINEAR, box=box, reducing_gap=3)
     return np.asarray(small)

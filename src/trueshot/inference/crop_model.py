@@ -1,4 +1,4 @@
-"""The network of a detector as onnxruntime runs it: crops to scores, and to what explains them."""
+"""Runs the network of a detector in onnxruntime: from crops to scores and what explains them."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from trueshot.inference.explanation import Kind
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-_SECONDS_TO_TRY = 30.0  # a crop takes milliseconds; where files are judged, they have their limit
+_SECONDS_TO_TRY = 30.0  # for the trial run; a crop takes milliseconds, and scans have a limit
 _MAPS = "evidence"
-_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # what stays in a processor's cache is the fastest
+_VALUES_AT_ONCE = 3 * 128 * 128 * 16  # batches that fit a processor's cache are fastest
 
 
 class CropModel:
-    """A graph with its weights, on one thread: called with crops it gives what they are judged by.
+    """A graph with its weights, run on one thread; calling it with crops returns their scores.
 
     Args:
-        graph: Whole, from crops to scores and what explains them.
-        name: What errors name.
+        graph: The complete graph, from crops to scores and what explains them.
+        name: Name of the detector in error messages.
 
     Raises:
-        BundleError: onnxruntime does not take the graph, or it fails on crops.
+        BundleError: onnxruntime does not accept the graph, or the graph fails on crops.
     """
 
     def __init__(self, graph: Message, name: object) -> None:
         self._graph, self._name = graph, name
         self.side = side_of(graph)
         has_logits = "logits" in outputs_of(graph)
-        self._judged = {"logits": 2} if has_logits else {"scores": 1}  # and their dimensions
+        self._judged = {"logits": 2} if has_logits else {"scores": 1}  # and dimensions
         self._mapped = {_MAPS: 3} if _MAPS in outputs_of(graph) else {}
         self._judging = session(graph, [*self._judged, *self._mapped], name)
         crops = np.zeros((2, self.side, self.side, 3), np.uint8)
@@ -54,25 +54,26 @@ class CropModel:
 
     @classmethod
     def of(cls, bundle: Bundle, name: object) -> CropModel:
-        """The network of a bundle.
+        """Load the network of a bundle.
 
         Raises:
-            BundleError: As `with_graph`.
-            ValueError: Its card does not say the size of a crop.
+            BundleError: The bundle has no usable graph and cannot get one, or as above.
+            ValueError: Its card does not give the size of a crop.
         """
         graph = with_graph(bundle, name).graph
         assert graph is not None
         return cls(with_weights(graph, bundle.weights), name)
 
     def __call__(self, crops: Bytes) -> Floats:
-        """Of crops, shape (n, side, side, 3): scores (n,), or logits (n, classes) of over two."""
+        """Compute scores (n,), or logits (n, classes) if over two, of crops (n, side, side, 3)."""
         return self.judged(crops)[0]
 
     def judged(self, crops: Bytes) -> tuple[Floats, Floats | None]:
-        """What calling gives, and scores by place, shape (n, rows, columns), at no further cost.
+        """Compute scores or logits, and maps of scores by position, shape (n, rows, columns).
 
-        The mean of a crop's places is its score. They are None without crops, and for a network
-        that knows nothing of places, such as one that sums frequencies over the whole crop first.
+        The maps cost nothing extra; the mean of a crop's map is its score. They are None without
+        crops, and for a network without positions, such as one that first sums frequencies over
+        the whole crop.
         """
         wanted = self._judged | self._mapped
         parts = [self._run(self._judging, wanted, part) for part in self._parts(crops)]
@@ -82,11 +83,11 @@ class CropModel:
         return scores, maps[0] if maps else None
 
     def outputs(self, crops: Bytes) -> dict[str, Floats]:
-        """All that the graph gives of crops, by name."""
+        """Compute all outputs of the graph for crops, by name."""
         names = outputs_of(self._graph)
         try:
             found = self._explaining.run(list(names), {INPUT: crops})
-        except Exception as error:  # as in `session`
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             line = first_line(error)
             raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
         return {
@@ -94,7 +95,7 @@ class CropModel:
         }
 
     def first_layer(self, crop: Bytes) -> tuple[Kind, npt.NDArray[np.float32]] | None:
-        """What the first layer makes of a crop: see `Explained`; None if it has none."""
+        """Return kind and output of the first layer for a crop, see `Explained`, or None."""
         for kind in get_args(Kind):
             if kind in outputs_of(self._graph):
                 dimensions = {kind: 4 if kind == "filtered" else 3}
@@ -104,7 +105,7 @@ class CropModel:
 
     @functools.cached_property
     def _explaining(self) -> Any:
-        """Made when it is first asked for: most scans explain nothing."""
+        """Session with all outputs, created on first use because most scans explain nothing."""
         return session(self._graph, outputs_of(self._graph), self._name)
 
     def _parts(self, crops: Bytes) -> list[Bytes]:
@@ -118,10 +119,10 @@ class CropModel:
         crops: Bytes,
         seconds: float | None = None,
     ) -> list[Floats]:
-        """Outputs of these names, each of so many dimensions."""
+        """Run a session; check that each wanted output has the given number of dimensions."""
         try:
             found = run(running, list(wanted), {INPUT: crops}, seconds)
-        except Exception as error:  # as in `session`
+        except Exception as error:  # as in `outputs`
             line = first_line(error)
             raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
         arrays = [np.asarray(each, np.float64) for each in found]

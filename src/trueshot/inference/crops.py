@@ -1,4 +1,4 @@
-"""Which crops of a photograph are judged: spread over all of it, those with some texture."""
+"""Chooses the crops of a photograph to judge: spread over all of it, by default with texture."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from trueshot.images.orientation import upright_corner
 
 Bytes = npt.NDArray[np.uint8]
 
-BLOCK = 8  # crops lie on the grid of JPEG blocks, so that what a grid looks like is always the same
-FLAT_DEVIATION = 3.0  # as in data sets: clear sky, a white wall, a black border
-_SPARSE = 4  # texture is measured on each so manieth pixel, unless that would call a crop flat
+BLOCK = 8  # crops are aligned to JPEG blocks, so that the block grid always looks the same
+FLAT_DEVIATION = 3.0  # levels, as in data sets; below: clear sky, a white wall, a black border
+_SPARSE = 4  # texture is measured on every fourth pixel, unless the crop then looks flat
 
 
 @dataclass(frozen=True, kw_only=True)
 class CropSelection:
-    """Where crops lie.
+    """The positions of the chosen crops.
 
     Args:
         corners: Upper left corners (y, x), by rows.
-        flat: Share of the places in question, in [0, 1], that show next to nothing.
+        flat: Share, in [0, 1], of the cells of the photograph that show next to nothing.
     """
 
     corners: tuple[tuple[int, int], ...]
@@ -34,17 +34,17 @@ class CropSelection:
 def select_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
     """Choose crops that do not overlap, at native resolution.
 
-    The photograph is divided into at most `most` cells of whole crops, as even as can be; of each
-    cell, that crop is taken which shows the most, of five that lie in its middle and corners. Flat
-    ones are left out. The choice depends on the pixels alone.
+    The photograph is divided evenly into at most `most` cells, each at least as large as a crop. Of
+    five crops in the middle and the corners of a cell, the one with the most texture is taken; if
+    it is flat, it is left out. The choice depends only on the pixels.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3).
-        side: Of the crops.
-        most: Of the crops.
+        side: Height and width of the crops, in pixels.
+        most: Maximum number of crops.
 
     Returns:
-        The places: none if the photograph is smaller than a crop, or flat all over.
+        The positions; none if the photograph is smaller than a crop, or flat all over.
     """
     height, width = pixels.shape[:2]
     rows, columns = _cells(height // side, width // side, most)
@@ -62,25 +62,25 @@ def select_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
 
 
 def places_of(pixels: Bytes, contract: InputContract) -> CropSelection:
-    """Choose crops as the card of a detector says.
+    """Choose crops as the input contract of a detector specifies.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3).
-        contract: How many, of which size, and where.
+        contract: Number, size and placement of the crops.
     """
     choose = grid_crops if contract.places == "grid" else select_crops
     return choose(pixels, contract.side, contract.crops)
 
 
 def grid_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
-    """Crops that do not overlap, in the middles of the cells of `select_crops`, flat or not.
+    """Choose the crops in the middles of the cells of `select_crops`, flat or not.
 
-    The choice depends on the size of the photograph alone: no change of its levels moves a crop.
+    The choice depends only on the size of the photograph: no change of its levels moves a crop.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3).
-        side: Of the crops.
-        most: Of the crops.
+        side: Height and width of the crops, in pixels.
+        most: Maximum number of crops.
     """
     corners = grid_corners(pixels.shape[0], pixels.shape[1], side, most)
     flat = sum(_texture(pixels, y, x, side) < FLAT_DEVIATION for y, x in corners)
@@ -88,7 +88,7 @@ def grid_crops(pixels: Bytes, side: int, most: int) -> CropSelection:
 
 
 def grid_corners(height: int, width: int, side: int, most: int) -> tuple[tuple[int, int], ...]:
-    """Upper left corners (y, x) of the crops of `grid_crops`."""
+    """Return the upper left corners (y, x) of the crops of `grid_crops`."""
     rows, columns = _cells(height // side, width // side, most)
     ys = [_candidates(_span(height, rows, row), side)[1] for row in range(rows)]
     xs = [_candidates(_span(width, columns, column), side)[1] for column in range(columns)]
@@ -98,7 +98,7 @@ def grid_corners(height: int, width: int, side: int, most: int) -> tuple[tuple[i
 def upright_corners(
     corners: tuple[tuple[int, int], ...], side: int, size: tuple[int, ...], orientation: int
 ) -> tuple[tuple[int, int], ...]:
-    """Corners in the stored picture as corners in the upright one; `size` is of the stored one."""
+    """Convert corners in the stored picture, of shape `size`, to corners in the upright one."""
     if orientation == 1:
         return corners
     height, width = size[:2]
@@ -106,14 +106,14 @@ def upright_corners(
 
 
 def cut(pixels: Bytes, corners: tuple[tuple[int, int], ...], side: int) -> Bytes:
-    """The crops at these corners, shape (n, side, side, 3)."""
+    """Cut out the crops at these corners, shape (n, side, side, 3)."""
     if not corners:
         return np.zeros((0, side, side, 3), np.uint8)
     return np.stack([pixels[y : y + side, x : x + side] for y, x in corners])
 
 
 def _cells(rows: int, columns: int, most: int) -> tuple[int, int]:
-    """Rows and columns of cells: as many as allowed, then as nearly square as can be."""
+    """Return the numbers of rows and columns of cells: many cells, weighed against square ones."""
     if rows * columns <= most:
         return rows, columns
     options = [(down, min(columns, most // down)) for down in range(1, min(rows, most) + 1)]
@@ -127,12 +127,12 @@ def _cells(rows: int, columns: int, most: int) -> tuple[int, int]:
 
 
 def _span(size: int, cells: int, number: int) -> tuple[int, int]:
-    """First pixel, on the grid of blocks, and the one after the last."""
+    """Return the first pixel of a cell, on the block grid, and the one after its last."""
     return size * number // cells // BLOCK * BLOCK, size * (number + 1) // cells
 
 
 def _candidates(span: tuple[int, int], side: int) -> tuple[int, ...]:
-    """Beginning, middle and end of where a crop may begin in a span."""
+    """Return the first, middle and last pixel at which a crop may start in a span."""
     first, last = span[0], max(span[0], (span[1] - side) // BLOCK * BLOCK)
     return first, (first + last) // 2 // BLOCK * BLOCK, last
 
@@ -143,10 +143,10 @@ def _five(ys: tuple[int, ...], xs: tuple[int, ...]) -> set[tuple[int, int]]:
 
 
 def _texture(pixels: Bytes, y: int, x: int, side: int) -> float:
-    """Standard deviation of green, in levels.
+    """Return the standard deviation of green, in levels.
 
-    A grid whose period divides the sparse step looks flat on it, and grids are what is looked for:
-    what looks flat is measured again on all pixels.
+    A grid whose period divides the sampling step looks flat when sampled, and grids are what the
+    detector looks for; so a crop that looks flat is measured again on all pixels.
     """
     green = pixels[y : y + side, x : x + side, 1]
     sparse = _deviation(green[::_SPARSE, ::_SPARSE])
@@ -154,7 +154,7 @@ def _texture(pixels: Bytes, y: int, x: int, side: int) -> float:
 
 
 def _deviation(green: Bytes) -> float:
-    """As `std`, in a third of the time: sums of so many squares of bytes are exact."""
+    """Compute the same as `std` in a third of the time; the sums of squared bytes are exact."""
     values = green.astype(np.float64).ravel()
     mean = float(values.sum()) / values.size
     return math.sqrt(max(0.0, float(values @ values) / values.size - mean**2))

@@ -1,9 +1,9 @@
-"""Three kinds of evidence about one photograph, joined: texture, lattice, context.
+"""Combines three kinds of evidence about one photograph: texture, lattice and context.
 
-Texture is what a network sees in crops at native size, lattice the grid of a display in long
-spectra, context what the whole frame shows. Linear models of the card bring each to one scale and
-add them. What is smaller than phones and messengers write is a piece of a photograph: the frame is
-not there to be seen, so context is not asked.
+Texture is a network's judgement of crops at native size, lattice the grid of a display in spectra
+of large windows, context the content of the whole frame. Linear models in the card bring them to
+one scale and add them. A picture smaller than those that phones and messengers write is a piece of
+a photograph: its whole frame is not visible, so context is left out.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from trueshot.inference.regions import Region, most_convincing_place
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-WHOLE = 400_000  # pixels, below which it is no whole photograph
+WHOLE = 400_000  # pixels; a smaller picture is a piece of a photograph
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evidence:
-    """What speaks for and against a recapture in one photograph.
+    """The evidence for and against a recapture in one photograph.
 
     Args:
-        features: Of each kind, by name: what its head adds up. A kind that has nothing to go by
-            (no crop, no window, no whole frame) is missing.
-        values: What each kind says, on one scale; empty as long as nothing was joined.
-        contributions: What each kind adds to the score; positive speaks for a recapture. Empty as
-            long as nothing was joined.
-        looks_like: The kind of medium that the frame looks like most; empty of a piece.
-        texture: Where crops look most like those of a recapture; None without crops.
-        lattice: What the spectra hold.
-        context_map: What each place of the frame adds to the context's log odds, shape (8, 8); 0
-            of a piece.
-        region: What speaks for a recapture most, outlined; None if nothing does.
+        features: Inputs of each kind's linear model, by kind and name. A kind without data (no
+            crop, no window, no whole frame) is missing.
+        values: Output of each kind's linear model, on one scale; empty if the card has no models.
+        contributions: What each kind adds to the score, positive for a recapture; empty if the
+            card has no models.
+        looks_like: Kind of medium that the frame looks most like; empty for a piece.
+        texture: Region whose crops look most like a recapture; None without crops.
+        lattice: Result of the search for a display grid in the spectra.
+        context_map: What each position of the frame adds to the context's log odds, shape (8, 8);
+            a single 0 for a piece.
+        region: Outline of the strongest evidence for a recapture; None if there is none.
     """
 
     features: Mapping[str, Mapping[str, float]]
@@ -57,14 +57,14 @@ class Evidence:
 
 
 class EvidenceJudge:
-    """Gathers evidence and joins it.
+    """Gathers the evidence about photographs and combines it.
 
     Args:
-        model: How.
-        context: The network that sees whole frames.
+        model: Linear models that combine the evidence.
+        context: Network that judges whole frames.
 
     Raises:
-        BundleError: The network does not say of a frame what is needed.
+        BundleError: The context network lacks a needed output, or has other classes than `model`.
     """
 
     def __init__(self, model: EvidenceModel, context: CropModel) -> None:
@@ -79,13 +79,13 @@ class EvidenceJudge:
             raise BundleError("a context network that does not say where it sees what")
 
     def gather(self, pixels: Bytes, corners: Corners, scores: Floats, side: int) -> Evidence:
-        """Look at a photograph in all three ways.
+        """Gather all three kinds of evidence about a photograph.
 
         Args:
             pixels: RGB bytes, shape (h, w, 3).
-            corners: Of the crops that were judged.
-            scores: Of these crops, shape (n,).
-            side: Of these crops.
+            corners: Upper left corners (y, x) of the crops that were judged.
+            scores: Scores of these crops, shape (n,).
+            side: Height and width of these crops, in pixels.
         """
         texture = most_convincing_region(corners, scores, side) if len(scores) else None
         lattice = find_lattice(pixels, LUMA)
@@ -123,14 +123,14 @@ class EvidenceJudge:
         return self.context.outputs(context_frame(pixels, self.context.side)[None])
 
     def score(self, evidence: Evidence) -> float | None:
-        """Of the photograph; without a joint model, of its texture."""
+        """Return the score of the photograph; without a joint model, of its texture or None."""
         joint = self.model.joint
         if joint is None:
             return None if evidence.texture is None else evidence.texture.score
         return joint.score(joint_features(evidence.values))
 
     def _contributions(self, values: Mapping[str, float]) -> dict[str, float]:
-        """By kind; how often a kind is asked in one way or another is no matter here."""
+        """Return what each kind adds to the score, summed over all its terms in the joint model."""
         if self.model.joint is None:
             return {}
         parts = self.model.joint.contributions(joint_features(values))
@@ -140,14 +140,14 @@ class EvidenceJudge:
         }
 
     def _looks_like(self, seen: Mapping[str, Floats]) -> str:
-        """The likeliest kind of medium, whether there is one or not."""
+        """Return the likeliest kind of medium, even if there is probably none."""
         if "logits" not in seen:
             return self.model.media[1]
         return self.model.media[1 + int(np.argmax(seen["logits"][0][1:]))]
 
 
 def joint_features(values: Mapping[str, float]) -> dict[str, float]:
-    """What a joint model may add up: what each kind says, and that for and against apart."""
+    """Return the inputs of a joint model: each kind's value, its positive and its negative part."""
     found: dict[str, float] = {}
     for kind, value in values.items():
         found |= {kind: value, f"{kind} for": max(value, 0.0), f"{kind} against": min(value, 0.0)}

@@ -1,4 +1,4 @@
-"""Why a photograph was judged as it was: the evidence over it, and what the detector sees."""
+"""Explains a judgement: the evidence over the photograph, and what the detector sees in it."""
 
 from __future__ import annotations
 
@@ -35,30 +35,30 @@ Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 Corners = tuple[tuple[int, int], ...]
 
-MOST_CROPS = 192  # on the heat map, spread over the photograph
+MOST_CROPS = 192  # extra crops on the heat map, spread over the photograph
 THUMBNAIL = 480  # pixels along the long side
-_MANY = 48  # crops that cover a photograph well enough
-_SMALLEST_MAP = 4  # places across, below which a border would be most of it
+_MANY = 48  # judged crops that cover a photograph well enough
+_SMALLEST_MAP = 4  # rows or columns; in smaller maps most would be border
 _SPECTRUM_SHOWN = (0.02, 0.9999)  # quantiles that are drawn black and white
-_SPAN = 4.0  # where no calibration says how far scores reach
+_SPAN = 4.0  # used if no calibration gives the range of scores
 _SCORES = np.linspace(-200.0, 200.0, 80_001)
 
 
 def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Explanation:
-    """Explain a judgement, right after it, from the same pixels.
+    """Explain a prediction from the pixels it was made of.
 
-    The heat map shows at most 192 crops, chosen as those that are judged are: spread over the
-    whole photograph, flat ones left out; and those judged over them. Where 48 or more were judged,
-    it shows these alone. Inside a crop of an LCNN it
-    shows the detector's own map before it pools globally, whose mean is the score of the crop.
+    The heat map shows at most 192 crops, spread over the whole photograph without flat ones, and
+    the judged crops on top of them; if 48 or more crops were judged, it shows only those. For a
+    network that scores positions, such as the LCNN, each crop shows the map before global pooling,
+    whose mean is the score of the crop.
 
     Args:
-        predictor: That has judged it.
+        predictor: The predictor that made the prediction.
         pixels: RGB bytes, shape (h, w, 3), upright.
-        prediction: What came of it.
+        prediction: Its prediction for these pixels.
 
     Returns:
-        The explanation; the same for the same arguments. Without crops it is a thumbnail.
+        The explanation; the same arguments give the same one. Without crops it is only a thumbnail.
     """
     neutral, span = scale_of(predictor.card)
     height, width = pixels.shape[:2]
@@ -80,13 +80,13 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
 
 
 def without_border(maps: Floats) -> Floats:
-    """Maps of crops without what the padding of the network's layers makes of their edges.
+    """Remove the effect of the layers' padding from the edges of crop maps.
 
-    The outermost places are given what those next to them have, and each map is shifted so that
-    its mean stays the score of its crop.
+    The outermost positions take the values of their inner neighbours, and each map is shifted so
+    that its mean stays the score of its crop. Maps with fewer than 4 rows or columns are unchanged.
 
     Args:
-        maps: Scores by place, shape (n, rows, columns).
+        maps: Scores by position, shape (n, rows, columns).
     """
     if min(maps.shape[1:]) < _SMALLEST_MAP:
         return maps
@@ -131,14 +131,14 @@ def _lattice_shown(region: LatticeRegion | None, pixels: Bytes) -> LatticeShown 
 
 
 def scale_of(card: Card) -> tuple[float, float]:
-    """What colours mean, the same on all photographs of one detector.
+    """Return the colour scale of heat maps, the same for all photographs of one detector.
 
     Returns:
-        The score that speaks for neither, at which the likelihood ratio is 1; and how far from it
-        the farther of the two scores lies, from which on the ratio is as extreme as the
-        calibration supports. Without calibration, 0 and 4. Of a detector that joins kinds of
-        evidence, whose crops are on another scale than its photographs: the mean of crops over
-        staged photographs, and two standard deviations.
+        The neutral score, at which the likelihood ratio is 1, and the distance to the farther of
+        the two scores beyond which the ratio is as extreme as the calibration supports. Without
+        calibration, 0 and 4. For a detector that combines kinds of evidence, whose crops are on
+        another scale than its photographs: the mean texture score of staged photographs, and two
+        standard deviations.
     """
     if card.evidence is not None and card.evidence.heads:
         texture = card.evidence.heads["texture"]
@@ -146,7 +146,7 @@ def scale_of(card: Card) -> tuple[float, float]:
     return (0.0, _SPAN) if card.calibration is None else _scale(card.calibration)
 
 
-@functools.lru_cache(maxsize=8)  # once for a detector, not for each of its photographs
+@functools.lru_cache(maxsize=8)  # computed once per detector, not per photograph
 def _scale(calibration: Calibration) -> tuple[float, float]:
     ratios = calibration.log10_lr(_SCORES)
     neutral = _middle(ratios)
@@ -156,7 +156,7 @@ def _scale(calibration: Calibration) -> tuple[float, float]:
 
 
 def thumbnail(pixels: Bytes) -> bytes:
-    """A JPEG of at most 480 px on the long side."""
+    """Return a JPEG of at most 480 px on the long side."""
     picture = Image.fromarray(pixels)
     picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS, reducing_gap=1.5)
     return _written(picture, "JPEG", quality=78)
@@ -166,7 +166,7 @@ def _with_evidence(
     explanation: Explanation, predictor: Predictor, pixels: Bytes, prediction: Prediction
 ) -> Explanation:
     others = _others(pixels, prediction)
-    corners = (*others, *prediction.corners)  # those judged are painted over the others
+    corners = (*others, *prediction.corners)  # judged crops are painted over the others
     maps, within = _maps(predictor, cut(pixels, others, prediction.side), prediction)
     cells = assemble(maps, corners, prediction.side, pixels.shape[:2])
     return replace(
@@ -182,7 +182,7 @@ def _with_evidence(
 
 
 def _maps(predictor: Predictor, others: Bytes, prediction: Prediction) -> tuple[Floats, bool]:
-    """Scores of others and of what was judged, by place; whether a crop has several places."""
+    """Return scores by position of other and judged crops, and whether crops have several."""
     if prediction.maps is None or not isinstance(predictor.scores, CropModel):
         scores = np.concatenate([predictor.crop_scores(others), prediction.scores])
         return scores[:, None, None], False
@@ -192,7 +192,7 @@ def _maps(predictor: Predictor, others: Bytes, prediction: Prediction) -> tuple[
 
 
 def _others(pixels: Bytes, prediction: Prediction) -> Corners:
-    """Crops that were not judged but are to be shown; none where those that were are many."""
+    """Return crops to show that were not judged; none if enough crops were judged."""
     if len(prediction.corners) >= _MANY:
         return ()
     side, orientation = prediction.side, prediction.orientation
@@ -205,7 +205,7 @@ def _others(pixels: Bytes, prediction: Prediction) -> Corners:
 def _key_crop(
     predictor: Predictor, pixels: Bytes, prediction: Prediction, neutral: float
 ) -> KeyCrop | None:
-    """The crop that weighs most for the side on which the score of the photograph is."""
+    """Return the crop that supports most strongly the side of the photograph's score."""
     model = predictor.scores
     if not isinstance(model, CropModel) or prediction.score is None:
         return None
@@ -228,7 +228,7 @@ def _key_crop(
 
 
 def _middle(ratios: Floats) -> float:
-    """The score at which the log10 ratio crosses 0; of several the one in their middle."""
+    """Return the score at which the log10 ratio crosses 0, or the middle of a range at 0."""
     if not ratios[0] < 0 < ratios[-1]:
         return 0.0  # it never crosses
     before = int(np.searchsorted(ratios, 0.0, side="left")) - 1

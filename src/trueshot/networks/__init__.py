@@ -1,4 +1,4 @@
-"""Networks, one a file, known by their names: see `register`."""
+"""Neural networks, one per file, registered by name: see `register`."""
 
 from trueshot.networks.barni import BarniHistograms, BarniNoise, BarniPixels
 from trueshot.networks.bondi import Bondi

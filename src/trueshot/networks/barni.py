@@ -1,12 +1,12 @@
-"""Three CNNs for double JPEG: of pixels, of noise residuals, of histograms of DCT coefficients.
+"""Three CNNs for double JPEG: on pixels, on noise residuals, on histograms of DCT coefficients.
 
 Source: Barni, Bondi, Bonettini, Bestagini, Costanzo, Maggini, Tondi, Tubaro 2017, "Aligned and
-non-aligned double JPEG detection using convolutional neural networks", arXiv:1708.00930, of which
-the abstract and a reader's notes were read, not the full text. What stands in neither is a choice
-of ours: no padding, 128 in the place of the training mean, no activation between convolutions and
-maxima; of the histograms the bins (whole numbers from -50 to 50, each half a step wide to both
-sides), and convolutions of 64 filters of 5 × 5 with batch normalisation after them, as a later
-network with the same layer has them.
+non-aligned double JPEG detection using convolutional neural networks", arXiv:1708.00930. Only
+the abstract and a reader's notes were read, not the full text. Choices of ours, where neither says
+anything: no padding; 128 instead of the training mean; no activation between convolutions and max
+pooling; for the histograms, bins of width 1 centred on the whole numbers from -50 to 50, and
+convolutions with 64 filters of 5 × 5 followed by batch normalisation, as in a later network with
+the same histogram layer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trueshot.networks.wavelets import NoiseResidual
 
 _MIDDLE = 128.0
 _BLOCK = 8
-_LARGEST = 50  # bins go from its opposite to it
+_LARGEST = 50  # bins are centred on the whole numbers from -50 to 50
 _SIDE_OF_FILTERS = 5
 
 
@@ -42,7 +42,7 @@ class PixelCNNSettings(NetworkSettings):
 
 
 class _ConvolutionsAndMaxima(FilterFirst):
-    """Convolutions 5 × 5 with maxima of 2 × 2 after each, then two fully connected layers."""
+    """5 × 5 convolutions, each followed by 2 × 2 max pooling, then two fully connected layers."""
 
     Settings = PixelCNNSettings
 
@@ -75,10 +75,10 @@ class BarniPixels(_ConvolutionsAndMaxima):
 
     Args:
         side: Height and width of the images.
-        filters: Of each convolution.
-        blocks: Convolutions.
-        units: Of the fully connected layer.
-        dropout: After it.
+        filters: Number of filters of each convolution.
+        blocks: Number of convolutions.
+        units: Width of the hidden fully connected layer.
+        dropout: Dropout probability after that layer.
         classes: Number of logits.
 
     Raises:
@@ -86,16 +86,16 @@ class BarniPixels(_ConvolutionsAndMaxima):
     """
 
     def filtered(self, images: Tensor) -> Tensor:
-        """Luma about 0."""
+        """Return luma minus 128."""
         planes: Tensor = self.luma(images)
         return planes - _MIDDLE
 
 
 @register("barni-noise")
 class BarniNoise(_ConvolutionsAndMaxima):
-    """Barni's network of noise residuals: what a wavelet filter takes away as noise.
+    """Barni's network of noise residuals: the noise that a wavelet filter removes.
 
-    Args: as of `BarniPixels`.
+    Its arguments are those of `BarniPixels`.
     """
 
     def __init__(self, side: int = 64, **more: float) -> None:
@@ -103,7 +103,7 @@ class BarniNoise(_ConvolutionsAndMaxima):
         self.residual = NoiseResidual(side)
 
     def filtered(self, images: Tensor) -> Tensor:
-        """The noise residual of luma."""
+        """Return the noise residual of luma."""
         residual: Tensor = self.residual(self.luma(images))
         return residual
 
@@ -124,17 +124,17 @@ class HistogramCNNSettings(NetworkSettings):
 
 
 class CoefficientHistograms(nn.Module):
-    """Histograms of each of the 63 AC coefficients of the blocks of an image.
+    """Histograms of each of the 63 AC coefficients over the 8 × 8 blocks of an image.
 
-    The count below an edge is a sum of sigmoids of steepness γ; differences of neighbouring edges
-    are the histogram, divided by the number of blocks. With the published γ = 1e6 its gradient is
-    zero nearly everywhere, and an attack would stand still: a gradient passes bins of a softer
-    steepness instead, whose values are not used (backward pass differentiable approximation,
-    Athalye et al. 2018, arXiv:1802.00420, section 4.1.2).
+    The share of blocks above a bin edge is a mean of sigmoids of steepness γ; a bin is the
+    difference between its two edges. With the published γ = 1e6 the gradient is zero nearly
+    everywhere, and an attack would make no progress. The gradient is therefore that of bins with a
+    lower steepness, whose values are not used (backward pass differentiable approximation, Athalye
+    et al. 2018, arXiv:1802.00420, section 4.1.2).
 
     Args:
-        gamma: Per level of a coefficient.
-        soft_gamma: The same of the gradient.
+        gamma: Steepness of the sigmoids, per level of a coefficient.
+        soft_gamma: Steepness used for the gradient, in the same unit.
     """
 
     basis: Tensor
@@ -149,12 +149,12 @@ class CoefficientHistograms(nn.Module):
         self.register_buffer("edges", edges, persistent=False)
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Grey levels (n, 1, h, w), the grid beginning at the upper left, to (n, 1, 63, 101)."""
+        """Map grey levels (n, 1, h, w) to (n, 1, 63, 101); blocks start at the upper left."""
         coefficients = functional.conv2d(planes - _MIDDLE, self.basis, stride=_BLOCK).flatten(2)
         with torch.no_grad():
             counted = self._histogram(coefficients, self.gamma)
         if not (torch.is_grad_enabled() and planes.requires_grad):
-            return counted  # nothing before it is learned: training needs no gradient here
+            return counted  # no layer before this one learns, so training needs no gradient
         soft = self._histogram(coefficients, self.soft_gamma)
         return counted + (soft - soft.detach())
 
@@ -165,20 +165,20 @@ class CoefficientHistograms(nn.Module):
 
 @register("barni-histograms")
 class BarniHistograms(Network):
-    """Barni's network of histograms, for a grid of blocks that begins at the upper left.
+    """Barni's network of histograms, for JPEG blocks that start at the upper left corner.
 
-    Any image of at least 16 × 16 px is taken; what is over at the right and below is not looked at.
+    It takes any image of at least 16 × 16 px and ignores incomplete blocks at the right and bottom.
 
     Args:
-        gamma: Steepness of the bins; see `CoefficientHistograms`.
-        soft_gamma: Steepness of those that a gradient passes.
-        filters: Of the convolutions.
-        units: Of the fully connected layer.
-        dropout: After it.
+        gamma: Steepness of the bin edges; see `CoefficientHistograms`.
+        soft_gamma: Steepness of the bin edges in the gradient.
+        filters: Number of filters of each convolution.
+        units: Width of the hidden fully connected layer.
+        dropout: Dropout probability after that layer.
         classes: Number of logits.
 
     Raises:
-        ValueError: Fewer than two classes, or a steepness that is none.
+        ValueError: Fewer than two classes, or a steepness that is not positive and finite.
     """
 
     Settings = HistogramCNNSettings
@@ -209,7 +209,7 @@ class BarniHistograms(Network):
         self.classifier = connected(filters * rows * columns, (units,), classes, dropout=dropout)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w)."""
         height, width = (int(size) for size in images.shape[2:])
         if min(height, width) < 2 * _BLOCK:
             raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
@@ -218,7 +218,7 @@ class BarniHistograms(Network):
 
 
 def _cosines() -> Tensor:
-    """Filters of the 63 AC coefficients of a block, by rows, shape (63, 1, 8, 8); orthonormal."""
+    """Return orthonormal DCT filters of a block's 63 AC coefficients, by rows, (63, 1, 8, 8)."""
     places = torch.arange(_BLOCK, dtype=torch.float64)
     waves = torch.cos(math.pi / (2 * _BLOCK) * (2 * places + 1) * places[:, None]) / 2
     waves[0] = math.sqrt(1 / _BLOCK)

@@ -1,13 +1,13 @@
-"""The camera model CNN of Bondi et al.: 64 × 64 px in colour, and hardly a non-linearity.
+"""The camera model CNN of Bondi et al., for 64 × 64 px in colour, with few non-linearities.
 
 Source: Bondi, Baroffio, Güera, Bestagini, Delp, Tubaro 2017, "First steps toward camera model
-identification with convolutional neural networks", IEEE SPL 24(3), arXiv:1603.01068 (begun as
-Baroffio et al. 2016), and the sizes of its authors' layer file. Their second stage, linear support
-vector machines on the 128 features and a vote of 32 patches, is not built: scans take the mean
-over crops.
+identification with convolutional neural networks", IEEE SPL 24(3), arXiv:1603.01068 (first
+version: Baroffio et al. 2016); the sizes are those of its authors' layer file. Their second stage,
+linear support vector machines on the 128 features and a vote of 32 patches, is not implemented:
+scans take the mean over crops.
 
-Choice of ours: 128 in the place of the mean image of the training patches; the factor of 0.0125 is
-theirs. Both are the input contract of the recipe.
+Choice of ours: 128 instead of the mean image of the training patches; the factor of 0.0125 is
+theirs. The recipe sets both as the offset and scale of its input.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class BondiSettings(NetworkSettings):
 
 @register("bondi")
 class Bondi(Network):
-    """Four convolutions, three maxima, and two fully connected layers.
+    """Four convolutions with max pooling between them, and two fully connected layers.
 
     Args:
-        side: Height and width of the images: 64.
+        side: Height and width of the images; has to be 64.
         classes: Number of logits.
 
     Raises:
-        ValueError: Another side, or fewer than two classes.
+        ValueError: `side` is not 64, or there are fewer than two classes.
     """
 
     Settings = BondiSettings
@@ -66,7 +66,7 @@ class Bondi(Network):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images of shape (n, 3, 64, 64) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from normalised images (n, 3, 64, 64)."""
         check_side(images, SIDE)
         logits: Tensor = self.classifier(self.units(images))
         return logits

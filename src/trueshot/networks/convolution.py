@@ -1,9 +1,9 @@
-"""Convolutions of which gradients of gradients cost what their arithmetic asks for.
+"""Convolutions with efficient second derivatives.
 
-The penalty of equation 5 differentiates a gradient. PyTorch's own convolution takes many times as
-long there as for its first gradient, and computes gradients that nobody asked for; its average
-pooling is slow on a CPU with few channels. These give the same values. Images are meant to lie
-channels last in memory; any other layout is right too, and slower.
+The penalty of equation 5 differentiates a gradient. PyTorch's own convolution then takes many times
+as long as for the first gradient and computes gradients that are not needed; its average pooling is
+slow on a CPU with few channels. The versions here give the same values. They are fastest on images
+stored channels last; other layouts work too.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _FIRST: ContextVar[int] = ContextVar("first image whose gradient is wanted", def
 
 @contextmanager
 def gradient_wanted_from(first: int) -> Iterator[None]:
-    """Say of a batch that gradients at its images are wanted from number `first` on only.
+    """Declare that gradients with respect to images are needed only from number `first` on.
 
-    For batches judged inside, those at the images before may be anything. The dearest convolution
-    of all is the one that leads back to the images: half of it is saved with half of the batch.
+    It applies to batches that a network judges inside the block; gradients of earlier images are
+    undefined. The backward convolution to the images is the most expensive one: leaving out half
+    of the batch saves half of it.
     """
     token = _FIRST.set(first)
     try:
@@ -47,8 +48,8 @@ class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d` without bias, equal strides and equal zero padding along both axes.
 
     Attributes:
-        leads_to_images: That no image's features meet another's before this layer, so that it need
-            not lead back where `gradient_wanted_from` says that nobody wants it.
+        leads_to_images: Whether features of different images have not been mixed before this layer,
+            so that it can skip the images whose gradients `gradient_wanted_from` excludes.
     """
 
     leads_to_images = False
@@ -59,7 +60,7 @@ class Conv2d(nn.Conv2d):
         if not torch.is_grad_enabled():
             return super().forward(images)
         geometry = (self.stride[0], self.padding[0], self.dilation[0], self.groups)
-        # The view is a node of its own, which can be asked whether its gradient is wanted.
+        # The view is a separate graph node, which can tell whether its gradient is needed.
         weight = self.weight.view_as(self.weight)
         first = _FIRST.get() if self.leads_to_images else 0
         features: Tensor = _Convolution.apply(images, weight, geometry, first)
@@ -67,12 +68,12 @@ class Conv2d(nn.Conv2d):
 
 
 def convolve(images: Tensor, weight: Tensor, *, groups: int = 1) -> Tensor:
-    """Convolution without padding by a weight that may be computed; it leads to the images.
+    """Convolve without padding, skipping the images that `gradient_wanted_from` excludes.
 
     Args:
-        images: Shape (n, c, h, w), no image's features having met another's.
-        weight: Shape (filters, c / groups, side, side).
-        groups: Of channels.
+        images: Shape (n, c, h, w); features of different images have not been mixed before.
+        weight: Shape (filters, c / groups, side, side); it may be a computed tensor.
+        groups: Number of groups of channels.
     """
     if not torch.is_grad_enabled():
         return functional.conv2d(images, weight, groups=groups)
@@ -83,7 +84,7 @@ def convolve(images: Tensor, weight: Tensor, *, groups: int = 1) -> Tensor:
 
 
 class AveragePool(nn.Module):
-    """`torch.nn.AvgPool2d` that counts the zeros of its padding, as a fixed filter."""
+    """`torch.nn.AvgPool2d` that counts the zeros of its padding, computed as a fixed filter."""
 
     def __init__(self, side: int, *, stride: int, padding: int) -> None:
         super().__init__()
@@ -92,7 +93,7 @@ class AveragePool(nn.Module):
         self.padding = padding
 
     def forward(self, features: Tensor) -> Tensor:
-        # On a GPU a convolution may round its inputs; other runtimes pool fast.
+        # On a GPU a convolution may round its inputs, and pooling is fast in other runtimes.
         if features.is_cuda or torch.onnx.is_in_onnx_export():
             return functional.avg_pool2d(features, self.side, self.stride, self.padding)
         kernel = features.new_full((1, 1, self.side, self.side), 1 / self.side**2)
@@ -100,16 +101,16 @@ class AveragePool(nn.Module):
 
 
 def fixed_filter(images: Tensor, kernel: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """Filter each channel by itself with one kernel that is not learned.
+    """Filter each channel separately with one kernel that is not learned.
 
     Args:
         images: Shape (n, c, h, w).
-        kernel: Shape (1, 1, side, side), or (c, 1, side, side) with the same for each channel.
-        stride: Of both axes.
+        kernel: Shape (1, 1, side, side), or (c, 1, side, side) with the same kernel per channel.
+        stride: Stride along both axes.
         padding: Zeros on each side.
 
     Returns:
-        Shape (n, c, …, …), differentiable at the images as often as wanted.
+        Shape (n, c, …, …), differentiable any number of times with respect to the images.
     """
     if not torch.is_grad_enabled() and len(kernel) > 1:
         return functional.conv2d(images, kernel, None, stride, padding, groups=len(kernel))
@@ -133,7 +134,7 @@ class _Filter(Function):
 
 
 class _FilterBack(Function):
-    """The transpose of `_Filter`, whose own gradient is `_Filter` again."""
+    """The transpose of `_Filter`; its own gradient is `_Filter` again."""
 
     @staticmethod
     def forward(
@@ -171,7 +172,7 @@ class _Convolution(Function):
 
 
 class _ConvolutionBack(Function):
-    """Gradients of a convolution at images, from number `first` on, and weight."""
+    """Gradients of a convolution with respect to weight and images, from image `first` on."""
 
     @staticmethod
     def forward(
@@ -220,7 +221,7 @@ class _ConvolutionBack(Function):
 
 
 def _from(first: int, rest: Tensor | None) -> Tensor | None:
-    """A batch of zeros up to number `first`, of `rest` from there on."""
+    """Return a batch of `first` zero images followed by `rest`."""
     if not first or rest is None:
         return rest
     shape = (first + len(rest), *rest.shape[1:])
@@ -231,11 +232,11 @@ def _from(first: int, rest: Tensor | None) -> Tensor | None:
 
 
 def _is_wanted(ctx: Any, number: int) -> bool:
-    """Whether this backward pass leads through the input of that number to where it ends.
+    """Whether this backward pass needs the gradient of input `number`.
 
-    `needs_input_grad` tells only whether some pass may, so both gradients would be computed
-    whichever is wanted. What PyTorch uses itself to find out has no public name; without it, or
-    where it does not know, nothing but time is lost.
+    `needs_input_grad` only says whether some pass may need it, so both gradients would always be
+    computed. The function PyTorch itself uses is not public; if it is missing or fails, both
+    gradients are computed, which only costs time.
     """
     node = ctx.next_functions[number][0]
     if node is None:

@@ -1,4 +1,4 @@
-"""A photograph judged by all crops of a grid: what a detector of crops says of a whole image."""
+"""Combines a network's logits over a grid of crops into logits of the whole photograph."""
 
 from __future__ import annotations
 
@@ -12,41 +12,42 @@ from torch.utils.checkpoint import checkpoint
 Aggregation = Literal["mean", "median", "trimmed", "max"]
 
 _VALUES_AT_ONCE = 3 * 64 * 64 * 256
-_TRIMMED = 0.2  # of the crops, at either end
+_TRIMMED = 0.2  # share of the crops left out at either end
 
 
 class CropAggregator(nn.Module):
-    """A network's logits over the crops of a grid at native resolution, made one.
+    """Aggregates a network's logits over a grid of crops at native resolution.
 
-    The grid begins at the upper left; what is left over on the right and below is not judged. A
-    gradient through it is that of the whole photograph's logits; memory does not grow with the
-    number of crops, since activations are computed again on the way back.
+    The grid starts at the upper left; a remainder at the right and bottom is ignored. The module is
+    differentiable with respect to the whole photograph; memory does not grow with the number of
+    crops, because activations are recomputed in the backward pass.
 
     Crops are ranked by their evidence of recapture: the largest logit of another class minus that
-    of class 0, the untouched image. The photograph's logits are those of
+    of class 0, the untouched image. The photograph's logits are
 
-    - `mean`: all crops, their mean;
-    - `median`: the crop in the middle, or the mean of the two there;
-    - `trimmed`: the mean of the crops that are left when a fifth of them, rounded down, has been
-      left out at either end;
+    - `mean`: the mean of all crops;
+    - `median`: the middle crop, or the mean of the two middle ones;
+    - `trimmed`: the mean of the crops that remain after leaving out a fifth, rounded down, at
+      either end of the ranking;
     - `max`: the crop that looks most recaptured.
 
-    The gradient of all but the mean is helped by `spread`. Crops that have no part in the
-    photograph's logits have none in their gradient either, and an attack that followed it alone
-    would come to most crops late or never: the detector would look more robust than it is. More
-    evidence in any crop is never less in the photograph, so all crops may be pushed at once.
+    For all but `mean`, `spread` adds to the gradient. Crops that do not enter the photograph's
+    logits have no gradient either, so an attack that followed the exact gradient would reach most
+    crops late or never, and the detector would look more robust than it is. More evidence in one
+    crop never lowers that of the photograph, so all crops may be pushed at once.
 
     Args:
         network: Takes crops (n, 3, side, side), returns logits (n, classes).
         side: Height and width of the crops.
-        aggregation: How the crops' logits become one, as above.
-        stride: Pixels from one crop to the next; by default `side`. With less, crops overlap.
-        spread: The logits' gradient, but not their value, is their own plus so many times that of
-            the mean over all crops. A little makes a step by the sign of the gradient, as in L∞,
-            move every crop, and hardly turns a step in L2; with 0 the gradient is the exact one.
+        aggregation: How the crops' logits are combined, as above.
+        stride: Pixels from one crop to the next, by default `side`; crops overlap if it is smaller.
+        spread: Share of the gradient of the mean over all crops that is added to the gradient, but
+            not to the value, of the logits. A small share lets a step along the sign of the
+            gradient, as in L∞, move every crop, and hardly changes the direction of an L2 step.
+            With 0 the gradient is exact.
 
     Raises:
-        ValueError: An unknown aggregation, or a side, stride or spread that is none.
+        ValueError: An unknown aggregation, a side or stride below 1, or a negative spread.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class CropAggregator(nn.Module):
         self.spread = spread
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (n, 3, h, w) to logits (n, classes).
+        """Compute the logits (n, classes) of images (n, 3, h, w).
 
         Raises:
             ValueError: The images are smaller than a crop.
@@ -82,7 +83,7 @@ class CropAggregator(nn.Module):
         return self._aggregated(self.judge_crops(images).flatten(1, 2))
 
     def judge_crops(self, images: Tensor) -> Tensor:
-        """Images (n, 3, h, w) to the logits of their crops, (n, rows, columns, classes).
+        """Compute the logits of the crops of images (n, 3, h, w), (n, rows, columns, classes).
 
         Raises:
             ValueError: The images are smaller than a crop.
@@ -115,7 +116,7 @@ class CropAggregator(nn.Module):
         return logits
 
     def _patches(self, image: Tensor, rows: int, columns: int) -> Iterator[Tensor]:
-        """Cut an image (3, h, w) so that each piece holds a part of a row of crops, or rows."""
+        """Cut an image (3, h, w) into pieces that hold part of a row of crops, or whole rows."""
         most = max(1, _VALUES_AT_ONCE // (len(image) * self.side**2))
         across = min(columns, most)
         down = most // across if across == columns else 1
@@ -124,7 +125,7 @@ class CropAggregator(nn.Module):
                 yield image[:, top:bottom, left:right]
 
     def _spans(self, crops: int, at_once: int) -> Iterator[tuple[int, int]]:
-        """First pixel and the one after the last of groups of crops along one direction."""
+        """Yield the first pixel, and the one after the last, of groups of crops along an axis."""
         for first in range(0, crops, at_once):
             last = min(first + at_once, crops) - 1
             yield first * self.stride, last * self.stride + self.side
@@ -136,7 +137,7 @@ class CropAggregator(nn.Module):
         return logits
 
     def _aggregated(self, logits: Tensor) -> Tensor:
-        """Logits of crops (n, crops, classes) to those of photographs (n, classes)."""
+        """Combine logits of crops (n, crops, classes) into those of photographs (n, classes)."""
         mean = logits.mean(1)
         if self.aggregation == "mean":
             return mean
@@ -149,7 +150,7 @@ class CropAggregator(nn.Module):
         return picked
 
     def _chosen(self, crops: int) -> slice:
-        """Which ranks count, of crops ranked from least to most recaptured."""
+        """Return the ranks that count, from least (0) to most recaptured."""
         if self.aggregation == "max":
             return slice(crops - 1, crops)
         cut = (crops - 1) // 2 if self.aggregation == "median" else int(crops * _TRIMMED)

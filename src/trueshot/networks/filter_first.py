@@ -1,4 +1,4 @@
-"""What networks of forensic papers have in common: a filter, convolutions, connected layers."""
+"""Base class of networks from forensic papers: filter, convolutions, fully connected layers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from trueshot.networks.registry import Explained, Network
 
 
 class FilterFirst(Network):
-    """Squares of one side are filtered; convolutions follow, then connected layers.
+    """A filter, convolutions and fully connected layers, for square images of one size.
 
-    A subclass says what `filtered` is, and sets `units` and `classifier`; where its `picture` is
-    "filtered", what the filter gives is shown.
+    A subclass implements `filtered` and sets `units` and `classifier`. If its `picture` is
+    "filtered", explanations show the output of the filter.
 
     Args:
         side: Height and width of the images.
@@ -31,15 +31,15 @@ class FilterFirst(Network):
         self.classes = check_classes(classes)
 
     def filtered(self, images: Tensor) -> Tensor:
-        """What convolutions are given of images (n, 3, side, side)."""
+        """Return the input of the convolutions for images (n, 3, side, side)."""
         raise NotImplementedError
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, side, side) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, side, side)."""
         return self.explained(images).logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and the filtered image; no evidence by place, for places are connected fully."""
+        """Return logits and filtered images; connected layers leave no evidence by position."""
         check_side(images, self.side)
         filtered = self.filtered(images)
         logits: Tensor = self.classifier(self.units(filtered))
@@ -55,14 +55,14 @@ def connected(
     dropout: float | None = None,
     activation: type[nn.Module] = nn.ReLU,
 ) -> nn.Sequential:
-    """Fully connected layers over all places of feature maps, each but the last with an activation.
+    """Return fully connected layers over flattened feature maps.
 
     Args:
-        inputs: Filters times places.
-        units: Of the layers before the last.
+        inputs: Number of flattened features: filters times positions.
+        units: Widths of the hidden layers.
         classes: Number of logits.
-        dropout: After each of those; None: there is none, also no layer of it.
-        activation: Of each of those.
+        dropout: Dropout probability after each hidden layer; None adds no dropout layers.
+        activation: Class of the activation after each hidden layer.
     """
     layers: list[nn.Module] = [nn.Flatten()]
     for count in units:

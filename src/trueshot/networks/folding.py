@@ -1,4 +1,4 @@
-"""Batch normalisation in evaluation mode is a factor and an offset: folded into the convolution."""
+"""Folds batch normalisation into the preceding convolution, for evaluation mode."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 def folded(module: AnyModule) -> AnyModule:
-    """The same function with fewer steps, for a module that stays in evaluation mode.
+    """Return the same function with fewer steps, for a module that stays in evaluation mode.
 
-    Convolutions that are followed by batch normalisation within an `nn.Sequential` become one
-    convolution. Everything else is shared with `module`, which is left as it was; a change of its
-    weights is not felt by what is folded. Values agree up to rounding.
+    In an `nn.Sequential`, a convolution followed by batch normalisation becomes one convolution.
+    Everything else is shared with `module`, which is not changed; later changes of its weights do
+    not reach the folded convolutions. Values agree up to rounding.
 
     Args:
-        module: In evaluation mode; modules in train mode, with hooks, or of kinds derived from
-            those two, are left whole.
+        module: A module in evaluation mode. Layers in train mode, with hooks, or of other
+            subclasses of the two layer types are not folded.
     """
     if not module._modules:
         return module
     twin = copy.copy(module)
-    # Not `named_children`, which passes over a module that stands in a second place.
+    # Not `named_children`, which skips a module that occurs a second time.
     children = {name: child and folded(child) for name, child in module._modules.items()}
     if type(module) is nn.Sequential:
         children = _joined(children)
@@ -48,7 +48,7 @@ def _joined(children: dict[str, nn.Module | None]) -> dict[str, nn.Module | None
             continue
         if _may_be_joined(first) and _may_be_joined(second):
             children[name] = _join(first, second)
-            children[following] = nn.Identity()  # the places of the others stay theirs
+            children[following] = nn.Identity()  # the other layers keep their positions
     return children
 
 

@@ -1,6 +1,6 @@
-"""What stands before a network's first unit: fixed, learned, constrained and smoothed filters.
+"""Front ends, the layers before a network's first unit: fixed, learned and constrained filters.
 
-Each takes levels of shape (n, 3, h, w) and filters every colour channel by itself, without padding:
+Each takes levels of shape (n, 3, h, w) and filters each colour channel separately, without padding:
 a padded border would be an edge that the photograph does not have.
 """
 
@@ -16,12 +16,12 @@ from torch.nn import functional
 from trueshot.networks.convolution import convolve, fixed_filter
 
 LAPLACIAN = ((0.0, -1.0, 0.0), (-1.0, 4.0, -1.0), (0.0, -1.0, 0.0))
-_SIDE = 5  # of learned filters
-_MIDDLE, _DEVIATION = 128.0, 64.0  # about those of the levels of photographs
+_SIDE = 5  # side of learned filters
+_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class Laplacian(nn.Module):
-    """The fixed high-pass filter of equation 1 of Zhao et al. 2018: h × w to (h - 2) × (w - 2)."""
+    """The fixed high-pass filter of Zhao et al. 2018, equation 1: h × w to (h - 2) × (w - 2)."""
 
     kernel: Tensor
 
@@ -34,10 +34,10 @@ class Laplacian(nn.Module):
 
 
 class Smoothed(nn.Module):
-    """The Laplacian of a Gaussian: what is finer than the Gaussian, noise first of all, is damped.
+    """The Laplacian of a Gaussian, which damps detail finer than the Gaussian, above all noise.
 
     Args:
-        deviation: Of the Gaussian, in pixels.
+        deviation: Standard deviation of the Gaussian, in pixels.
 
     Source: Marr, Hildreth 1980.
     """
@@ -58,14 +58,14 @@ class Smoothed(nn.Module):
 
 
 class Levels(nn.Module):
-    """No filter: the levels themselves, brought near zero."""
+    """No filter: the levels, shifted and scaled to be around zero."""
 
     def forward(self, images: Tensor) -> Tensor:
         return (images - _MIDDLE) / _DEVIATION
 
 
 class Learned(nn.Module):
-    """A 5×5 filter for each colour, learned; it begins as the Laplacian."""
+    """A learned 5×5 filter for each colour, initialised with the Laplacian."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,14 +77,14 @@ class Learned(nn.Module):
 
 
 class Constrained(nn.Module):
-    """A 5×5 filter for each colour that predicts a pixel from its neighbours: its error is kept.
+    """A 5×5 filter for each colour: the error of predicting a pixel from its neighbours.
 
-    The neighbours' weights add up to 1 and the pixel's own is -1, whatever is learned; so what is
-    flat gives zero. It begins as the mean of the neighbours.
+    Whatever is learned, the neighbours' weights sum to 1 and the pixel's own weight is -1, so flat
+    areas give zero. The initial prediction is the mean of the neighbours.
 
     Source: Bayar, Stamm 2016, "A deep learning approach to universal image manipulation detection
-    using a new convolutional layer", equation 3; the sum is kept by projection, not by division,
-    which may divide by zero.
+    using a new convolutional layer", equation 3; the sum is enforced by projection instead of
+    division, which may divide by zero.
     """
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Constrained(nn.Module):
     own: Tensor
 
     def filters(self) -> Tensor:
-        """The filters that the weights stand for, shape (3, 1, 5, 5)."""
+        """Return the weights with the constraint applied, shape (3, 1, 5, 5)."""
         others = 1.0 - self.own
         count = _SIDE * _SIDE - 1
         excess = (self.weight * others).sum((2, 3), keepdim=True) - 1.0
@@ -108,7 +108,7 @@ class Constrained(nn.Module):
 
 
 def _by_colour(kernel: Tensor) -> Tensor:
-    """A kernel for each of three colours, shape (3, 1, side, side)."""
+    """Repeat a kernel for the three colours, shape (3, 1, side, side)."""
     return kernel.expand(3, 1, -1, -1).contiguous()
 
 

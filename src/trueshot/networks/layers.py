@@ -1,4 +1,4 @@
-"""Layers that networks of several papers have in common."""
+"""Layers shared by the networks of several papers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class Luma(nn.Module):
-    """Levels (n, 3, h, w) in grey, shape (n, 1, h, w): of a grey picture its levels."""
+    """Luma of levels (n, 3, h, w), shape (n, 1, h, w); a grey picture keeps its levels."""
 
     weights: Tensor
 
@@ -42,15 +42,17 @@ def normalised(
     padding: int | None = None,
     activation: type[nn.Module] = nn.ReLU,
 ) -> list[nn.Module]:
-    """Convolution, batch normalisation, activation; no bias, which the second would take away.
+    """Return a convolution, batch normalisation and an activation.
+
+    The convolution has no bias because batch normalisation would remove it.
 
     Args:
-        before: Channels before.
-        after: Filters.
-        side: Of the filters.
-        stride: Of both axes.
-        padding: By default as much as keeps the size at a stride of 1.
-        activation: What follows.
+        before: Number of input channels.
+        after: Number of filters.
+        side: Height and width of the filters.
+        stride: Stride along both axes.
+        padding: Zeros on each side; by default as many as keep the size at a stride of 1.
+        activation: Class of the activation.
     """
     padding = side // 2 if padding is None else padding
     convolution = Conv2d(before, after, side, stride=stride, padding=padding, bias=False)
@@ -58,37 +60,37 @@ def normalised(
 
 
 def of_places(maps: Tensor, classifier: nn.Linear) -> Explained:
-    """Logits of the mean over all places, and those of each place.
+    """Apply a linear classifier to the mean of feature maps, and to each of their positions.
 
     Source: Zhou et al. 2016, "Learning deep features for discriminative localization".
 
     Args:
-        maps: What is seen where, shape (n, features, rows, columns).
-        classifier: The last layer.
+        maps: Feature maps, shape (n, features, rows, columns).
+        classifier: The last layer of the network.
     """
     evidence = functional.conv2d(maps, classifier.weight[:, :, None, None], classifier.bias)
     return Explained(logits=classifier(maps.mean((2, 3))), evidence=evidence)
 
 
 def max_pool(side: int = 3) -> nn.MaxPool2d:
-    """Maxima at a stride of 2, of sizes rounded up, as Caffe rounds them."""
+    """Return max pooling with a stride of 2 that rounds sizes up, as Caffe does."""
     return nn.MaxPool2d(side, 2, ceil_mode=True)
 
 
 def pooled(size: int, side: int = 3) -> int:
-    """Places along an axis that `max_pool` leaves of so many."""
+    """Return the size that `max_pool` leaves of an axis of length `size`."""
     return -(-(size - side) // 2) + 1
 
 
 def check_classes(classes: int) -> int:
-    """Raises ValueError unless there are two classes or more."""
+    """Return `classes`; raise ValueError if there are fewer than two."""
     if classes < 2:
         raise ValueError(f"two classes or more wanted, got {classes}")
     return classes
 
 
 def check_side(images: Tensor, side: int) -> None:
-    """Raises ValueError unless images are squares of the side that a network was built for."""
+    """Raise ValueError unless images are squares of the side that a network was built for."""
     height, width = (int(size) for size in images.shape[2:])
     if (height, width) != (side, side):
         raise ValueError(f"{width}×{height} px: this network takes {side}×{side} px alone")

@@ -1,4 +1,4 @@
-"""How a tensor of images lies in memory."""
+"""Memory layout of image tensors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from torch import Tensor
 
 
 def layout(images: Tensor) -> torch.memory_format:
-    """Channels last if that is how images (n, c, h, w) lie; else contiguous, whatever they are."""
+    """Return channels last if images (n, c, h, w) are stored so, contiguous in all other cases."""
     last = images.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format

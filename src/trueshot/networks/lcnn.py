@@ -1,7 +1,7 @@
 """The Laplacian convolutional neural network (LCNN).
 
 Source: Yang, Ni, Zhao 2016, "Recapture image forensics based on Laplacian convolutional neural
-networks", as retold in section 2 of Zhao et al. 2018. docs/paper.md lists what they leave open.
+networks", as described in section 2 of Zhao et al. 2018. docs/paper.md lists what both leave open.
 """
 
 from __future__ import annotations
@@ -52,17 +52,18 @@ class GlobalAveragePool(nn.Module):
 class LCNN(Network):
     """Laplacian layer, five units, one fully connected layer.
 
-    A unit is a 3×3 convolution (stride 1), batch normalisation, ReLU and a 5×5 average pooling
-    with stride 2; the fifth unit pools globally, so any image of at least 16×16 is taken.
+    A unit is a 3×3 convolution (stride 1), batch normalisation, ReLU and 5×5 average pooling with
+    stride 2; the fifth unit pools globally, so images of any size from 16×16 px are accepted.
 
     Args:
-        filters: Filters of the five convolutions. The paper does not give them: the default is
-            our assumption, chosen by validation (docs/paper.md).
+        filters: Numbers of filters of the five convolutions. The paper does not give them: the
+            default is our assumption, chosen by validation (docs/paper.md).
         classes: Number of logits.
-        front: What stands in the place of the Laplacian layer: see `FRONT_ENDS`.
+        front: Name of the first layer, by default the Laplacian: see `FRONT_ENDS`.
 
     Raises:
-        ValueError: Not five positive filter counts, fewer than two classes, or no such front end.
+        ValueError: Not five positive numbers of filters, fewer than two classes, or an unknown
+            front end.
     """
 
     Settings = LCNNSettings
@@ -86,22 +87,22 @@ class LCNN(Network):
         self.enhancement = FRONT_ENDS[front]()
         channels = (3, *filters)
         self.units = nn.Sequential(*(_unit(channels, number) for number in range(UNITS)))
-        # A front end that learns needs the gradients of all images, and passes on what is wanted.
+        # A front end that learns needs the gradients of all images, and skips unwanted ones itself.
         learns = any(True for _ in self.enhancement.parameters())
         self.units[0][0].leads_to_images = not learns  # type: ignore[index]
         self.classifier = nn.Linear(filters[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w)."""
         features = self.units(self.enhancement(images))
         logits: Tensor = self.classifier(features.flatten(1))
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits of levels (n, 3, h, w), and where they come from.
+        """Compute the logits of levels (n, 3, h, w), and where they come from.
 
-        Since pooling and classifier are linear, they may change places: the classifier's logits of
-        each place of the last features have the network's logits as their mean.
+        Pooling and classifier are linear and can be swapped: the mean of the classifier's logits
+        at all positions of the last feature maps is the network's logits.
 
         Source: Zhou et al. 2016, "Learning deep features for discriminative localization",
         equation 2, with the bias added.
@@ -122,7 +123,7 @@ class LCNN(Network):
 
 def _unit(channels: Sequence[int], number: int) -> nn.Sequential:
     last = number == UNITS - 1
-    # No bias: batch normalisation would take it away again.
+    # No bias: batch normalisation would remove it.
     convolution = Conv2d(channels[number], channels[number + 1], 3, padding=1, bias=False)
     return nn.Sequential(
         convolution,

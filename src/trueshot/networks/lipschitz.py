@@ -1,18 +1,19 @@
-"""A network whose score never moves farther than the image: its verdicts can be proven.
+"""A 1-Lipschitz network: its score changes no more than the image, so verdicts can be proven.
 
-If every level of an image is changed by up to ε, the score changes by up to ε, whatever the
-weights; so a score of 3 above the threshold is a proof that no change of fewer than 3 levels turns
-the verdict. That holds because each step moves, in L2, no farther than what it is given:
+If every level of an image changes by up to ε, the score changes by up to ε, whatever the weights.
+A score of 3 above the threshold therefore proves that no change of fewer than 3 levels flips the
+verdict. This holds because the first step moves by at most ε in L2, and no later step increases an
+L2 distance:
 
-- The spectrum of a window is a rotation of its weighed pixels (Parseval): a change of ε levels
-  everywhere moves all of its amplitudes together by a root mean square of ε. A grid adds up at few
-  frequencies; an adversary's budget has to serve all of them.
-- Colours are turned into their mean and two differences, another rotation; amplitudes do not see
-  phases; windows are averaged; amplitudes are sorted within groups of frequencies; lengths of parts
-  are taken. None of these moves two things farther apart.
-- The layers are residual ones that are scaled so that they do not either (Araujo et al. 2023,
-  "A unified algebraic perspective on Lipschitz neural networks", arXiv:2303.03169), and the last
-  weights have length 1.
+- By Parseval's theorem, the spectrum of a window is, up to its scale, a rotation of its tapered
+  pixels: a change of ε levels everywhere moves the vector of its amplitudes by at most ε. A grid
+  adds up at few frequencies, whereas an adversary's budget is spread over all of them.
+- Colours are rotated into their mean and two differences, phases are dropped, windows are averaged,
+  amplitudes are sorted within groups of frequencies, and L2 norms of parts are taken. None of these
+  increases the distance between two inputs.
+- The residual layers are scaled so that they do not increase it either (Araujo et al. 2023, "A
+  unified algebraic perspective on Lipschitz neural networks", arXiv:2303.03169), and the last
+  weight vector has norm 1.
 """
 
 from __future__ import annotations
@@ -30,26 +31,27 @@ from torch import Tensor, nn
 from trueshot.networks.registry import MOST_SIDE, Network, NetworkSettings, register
 
 HIGHEST_FREQUENCY = 0.5
-_GREY = 127.5  # taken away before the transform: what is left rounds finer, and no change notices
-_LEAST = 1e-3  # of a length, so that its gradient is finite
+_GREY = 127.5  # subtracted before the transform to reduce rounding; distances stay the same
+_LEAST = 1e-3  # smallest L2 norm, so that its gradient is finite
 _TINY = 1e-12
-_ON_AXIS = 0.06  # radians from an axis that count as on it
-# Mean of the colours and two differences: a rotation of red, green and blue.
+_ON_AXIS = 0.06  # angle in radians up to which a frequency is on an axis
+# Rotates red, green and blue to their mean and two differences.
 _ROTATION = ((3**-0.5,) * 3, (2**-0.5, 0.0, -(2**-0.5)), (6**-0.5, -2 * 6**-0.5, 6**-0.5))
 
 
 class Amplitudes(nn.Module):
-    """Amplitudes of windowed spectra, averaged: (n, 3, h, w) to (n, 2, window, window / 2).
+    """Mean amplitudes of windowed spectra: (n, 3, h, w) to (n, 2, window, window / 2).
 
     Windows with a periodic Hann taper overlap by half; a last strip narrower than half a window is
-    left out. The first of the two is the amplitude of the mean of the colours, the second the
-    length of their differences. All together move by no more than the root mean square of a
-    change, and no more than its L2 length over `l2_scale`. Rows begin at frequency zero and go
-    round; columns go from zero up to half the sampling rate, which is left out; the mirror images
-    in the first column, and what is its own mirror image, are zero.
+    left out. The first channel is the amplitude of the mean colour, the second the L2 norm of the
+    amplitudes of the two colour differences. In L2, the output moves by at most the largest change
+    of a level, and by at most the L2 norm of the change divided by `l2_scale`. Rows start at
+    frequency zero and wrap around; columns go from zero to half the sampling rate, which is left
+    out. Zero frequency, mirror images in the first column, and the row at half the sampling rate
+    are set to zero.
 
     Args:
-        window: Side in pixels, even.
+        window: Side of the windows in pixels, even.
     """
 
     rows: Tensor
@@ -62,14 +64,14 @@ class Amplitudes(nn.Module):
         self.window = window
         steps = np.arange(window)
         hann = 0.5 - 0.5 * np.cos(2 * math.pi * steps / window)
-        # |sum| squared over all frequencies is window² × sum of squares; half of it is looked at.
+        # Parseval: |spectrum|² sums to window² × the sum of squared tapered pixels; half is used.
         self.energy = float((hann**2).sum()) ** 2
         scale = math.sqrt(2 / (3 * window**2 * self.energy))
         angles = -2 * math.pi * np.outer(steps, steps) / window
         waves = np.stack([np.cos(angles), np.sin(angles)]) * hann[:, None]
         once = np.ones((window, window // 2))
         once[window // 2 :, 0] = once[0, 0] = 0
-        once[window // 2] = 0  # in part its own mirror image; no ring reaches it
+        once[window // 2] = 0  # partly its own mirror image; outside all rings
         buffers = {
             "rows": waves.transpose(0, 2, 1) * scale,
             "columns": waves[:, :, : window // 2],
@@ -85,7 +87,7 @@ class Amplitudes(nn.Module):
         return colours.mean(1)
 
     def parts(self, images: Tensor) -> Tensor:
-        """Of each window and rotated colour, shape (n, windows, 3, window, window / 2)."""
+        """Return amplitudes by window and rotated colour, (n, windows, 3, window, window / 2)."""
         windows = self._windows(images)
         real, imaginary = windows @ self.columns[0], windows @ self.columns[1]
         cosines, sines = self.rows[0], self.rows[1]
@@ -94,7 +96,7 @@ class Amplitudes(nn.Module):
         return _length(torch.stack([in_phase, out_of_phase]), 0) * self.once
 
     def _windows(self, images: Tensor) -> Tensor:
-        height, width = (int(size) for size in images.shape[2:])  # as an exported graph keeps them
+        height, width = (int(size) for size in images.shape[2:])  # constants in an exported graph
         if min(height, width) < self.window:
             raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
         half = self.window // 2
@@ -108,11 +110,11 @@ class Amplitudes(nn.Module):
         return cells.reshape(-1, count, 3, self.window, self.window)
 
     def l2_scale(self, height: int, width: int) -> float:
-        """Levels in L2, over an image of that size, that may move the amplitudes by 1.
+        """Return a lower bound on the L2 norm, in levels, of a change that moves the output by 1.
 
-        Windows share the length of a change: the squares of the taper, summed over all windows
-        that hold a pixel, are at most 1, so m windows move together by at most √m times what one
-        window could be moved by.
+        The change is one of a whole image of this size. Windows share its norm: the squared tapers
+        of all windows that contain a pixel sum to at most 1, so the movements of m windows add up
+        to at most √m times what one window could be moved by.
         """
         half = self.window // 2
         count = (height // half - 1) * (width // half - 1)
@@ -120,19 +122,19 @@ class Amplitudes(nn.Module):
 
 
 class Groups(nn.Module):
-    """Amplitudes by ring and direction: of each group the highest, and the length of the rest.
+    """Groups amplitudes by ring and direction: the highest of each, and the L2 norm of the rest.
 
-    A lattice turned by a quarter is the same lattice, and one mirrored is as likely: directions
-    are those on an axis, nearer to the horizontal one, and nearer to the vertical one.
+    A lattice rotated by 90° is the same lattice, and its mirror image is as likely. So there are
+    three directions: on an axis, nearer to the horizontal axis, and nearer to the vertical axis.
 
     Args:
-        window: Side of the windows.
-        lowest: Frequency at which rings begin, cycles per pixel; they end at a half.
-        rings: Their number.
-        highest: Amplitudes of a group that are looked at one by one.
+        window: Side of the windows in pixels.
+        lowest: Frequency at which the rings start, in cycles per pixel; they end at 0.5.
+        rings: Number of rings.
+        highest: Number of highest amplitudes that each group returns one by one.
 
     Raises:
-        ValueError: So many rings that one holds too few frequencies.
+        ValueError: A group has too few frequencies because there are too many rings.
     """
 
     order: Tensor
@@ -148,7 +150,7 @@ class Groups(nn.Module):
         self.features = 2 * len(places) * (highest + 1)
 
     def forward(self, amplitudes: Tensor) -> Tensor:
-        """Amplitudes (n, 2, window, window / 2) to features (n, features)."""
+        """Compute features (n, features) from amplitudes (n, 2, window, window / 2)."""
         flat = amplitudes.flatten(2)[:, :, self.order]
         found = []
         for group in flat.split(self.counts, 2):
@@ -159,7 +161,7 @@ class Groups(nn.Module):
 
 
 def _places(window: int, lowest: float, rings: int) -> list[npt.NDArray[np.int64]]:
-    """Where the frequencies of each group are in a flat half spectrum."""
+    """Return, for each group, the indices of its frequencies in a flattened half spectrum."""
     down = np.abs(np.fft.fftfreq(window))[:, None]
     across = (np.arange(window // 2) / window)[None]
     radius, angle = np.hypot(down, across), np.arctan2(down, across)
@@ -173,13 +175,13 @@ def _places(window: int, lowest: float, rings: int) -> list[npt.NDArray[np.int64
 
 
 class Residual(nn.Module):
-    """x - 2 W T⁻¹ ReLU(Wᵀ x + b): moves no two points apart, whatever W, b and q are.
+    """x - 2 W T⁻¹ ReLU(Wᵀ x + b), which increases no distance, whatever W, b and q are.
 
-    T is diagonal: the sums of |WᵀW|·q² over q², which shares a row's length among units.
+    T is diagonal, with the entries Σⱼ |WᵀW|ᵢⱼ qⱼ² / qᵢ²; the learned q balances the units.
 
     Args:
-        features: In and out.
-        units: Hidden.
+        features: Number of inputs and of outputs.
+        units: Number of hidden units.
 
     Source: Araujo et al. 2023, arXiv:2303.03169, theorem 3.
     """
@@ -213,18 +215,18 @@ class LipschitzSettings(NetworkSettings):
 
 @register("lipschitz")
 class LipschitzNetwork(Network):
-    """Amplitudes in groups, residual layers, and a score in levels: logits are 0 and the score.
+    """Grouped amplitudes, residual layers, and a score in levels; the logits are 0 and the score.
 
     Args:
-        window: Side of the windows in pixels; any image of at least that size is taken.
-        lowest: Frequency at which rings begin, in cycles per pixel.
-        rings: Of frequencies.
-        highest: Amplitudes of a group that are looked at one by one.
-        units: Of the hidden layers; none for a sum of features with weights.
-        classes: Two.
+        window: Side of the windows in pixels; images have to be at least as large.
+        lowest: Frequency at which the rings start, in cycles per pixel.
+        rings: Number of rings of frequencies.
+        highest: Number of highest amplitudes of each group that are used one by one.
+        units: Widths of the hidden layers; if empty, the score is a weighted sum of the features.
+        classes: Has to be 2.
 
     Raises:
-        ValueError: More classes than two, or rings too narrow for the windows.
+        ValueError: `classes` is not 2, or the rings are too narrow for the windows.
     """
 
     Settings = LipschitzSettings
@@ -250,21 +252,21 @@ class LipschitzNetwork(Network):
         self.threshold = nn.Parameter(torch.tensor(10.0))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w) to logits of shape (n, 2)."""
+        """Compute logits (n, 2) from levels (n, 3, h, w)."""
         score = self.score(self.features(images))
         return torch.stack([torch.zeros_like(score), score], 1)
 
     def features(self, images: Tensor) -> Tensor:
-        """What the layers are given, shape (n, features)."""
+        """Compute the input of the residual layers, shape (n, features)."""
         features: Tensor = self.groups(self.amplitudes(images))
         return features
 
     def score(self, features: Tensor) -> Tensor:
-        """Levels above the threshold, shape (n,)."""
+        """Compute the scores from features: levels above the threshold, shape (n,)."""
         score: Tensor = self.layers(features) @ (self.weight / self.weight.norm()) - self.threshold
         return score
 
 
 def _length(parts: Tensor, dim: int, *, keepdim: bool = False) -> Tensor:
-    """In L2, and no less than a thousandth of a level, where it would have no gradient."""
+    """Return the L2 norm along `dim`, at least 0.001, because at 0 it has no gradient."""
     return parts.square().sum(dim, keepdim=keepdim).clamp(min=_LEAST**2).sqrt()

@@ -1,12 +1,12 @@
-"""The CNN of median filter residuals: what is left of an image when its median is taken away.
+"""The CNN of median filter residuals: the median-filtered image minus the image.
 
 Source: Chen, Kang, Liu, Wang 2015, "Median filtering forensics based on convolutional neural
 networks", IEEE Signal Processing Letters 22(11), and its authors' layer file.
 
-Choices of ours: the edge is repeated where the window of the median leaves the image; the residual
-stays a signed number (their data file has it modulo 256); `normalisation: batch`, `places: mean`,
-narrower layers and the optimiser Adam of the short recipes. The fully connected layers have 5120
-units in the paper's text and 4096 in its layer file, which is what stands here by default.
+Choices of ours: edge pixels are repeated where the median's window leaves the image; the residual
+is a signed number (their data file stores it modulo 256); and, in the short recipes,
+`normalisation: batch`, `places: mean`, narrower layers and Adam. The fully connected layers have
+5120 units in the paper's text and 4096, the default here, in its layer file.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from trueshot.networks.layers import Luma, max_pool, normalised, pooled
 from trueshot.networks.registry import Filters, NetworkSettings, Units, register
 
 DEFAULT_FILTERS = (128, 256, 384, 384, 256)
-_SIDES = (5, 3, 3, 3, 3)  # of the filters
-_POOLED = (0, 1, 4)  # convolutions that a pooling follows
-_SMALL = 64  # below this side the first pooling is left out
+_SIDES = (5, 3, 3, 3, 3)  # sides of the filters
+_POOLED = (0, 1, 4)  # convolutions followed by max pooling
+_SMALL = 64  # below this image side the first pooling is left out
 
-# Exchanges that bring the median of nine to the middle; source: Smith 1996, as in Devillard 1998,
-# "Fast median search".
+# Exchanges that move the median of nine values to the middle; source: Smith 1996, as in
+# Devillard 1998, "Fast median search".
 _EXCHANGES = (
     *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3), (5, 8)),
     *((4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
@@ -58,7 +58,7 @@ class MedianResidualSettings(NetworkSettings):
 
 
 class MedianResidual(nn.Module):
-    """Median of 3 × 3 pixels minus the pixel, of grey levels (n, 1, h, w)."""
+    """Median of 3 × 3 pixels minus the centre pixel, for grey levels (n, 1, h, w)."""
 
     def forward(self, planes: Tensor) -> Tensor:
         padded = functional.pad(planes, (1, 1, 1, 1), mode="replicate")
@@ -72,7 +72,7 @@ class MedianResidual(nn.Module):
 
 
 class LocalResponse(nn.Module):
-    """x / (1 + α · mean of x² over 5 × 5 places of the same channel)^β, as Caffe's WITHIN_CHANNEL.
+    """x / (1 + α · mean of x² over 5 × 5 pixels of the channel)^β, as Caffe's WITHIN_CHANNEL.
 
     Source: Jia et al. 2014, arXiv:1408.5093; α = 1e-4, β = 0.75, as in the authors' layer file.
     """
@@ -87,17 +87,19 @@ class MedianResidualCNN(FilterFirst):
     """Median filter residual, five convolutions, three of them pooled, three connected layers.
 
     Args:
-        side: Height and width of the images. Below 64 px nothing is pooled after the first
-            convolution, as published for 32 px.
-        filters: Of the five convolutions.
-        units: Of the two fully connected layers before the last.
-        dropout: After each of them.
-        normalisation: `local-response`, as published, after pooling 1 and 2; or `batch`.
-        places: `connected`, as published; or `mean`, over places, to the last layer alone.
+        side: Height and width of the images. Below 64 px the first convolution is not pooled, as
+            published for 32 px.
+        filters: Numbers of filters of the five convolutions.
+        units: Widths of the two fully connected layers before the last.
+        dropout: Dropout probability after each of them.
+        normalisation: `local-response`, as published, in the first two convolutions after their
+            pooling; or `batch`, in all of them.
+        places: `connected`: all positions go to the fully connected layers, as published; `mean`:
+            the mean over positions goes directly to the last layer.
         classes: Number of logits.
 
     Raises:
-        ValueError: Fewer than two classes, or an unknown normalisation or way of places.
+        ValueError: Fewer than two classes, or an unknown value of `normalisation` or `places`.
     """
 
     Settings = MedianResidualSettings
@@ -141,13 +143,13 @@ class MedianResidualCNN(FilterFirst):
             self._begin_as_published()
 
     def filtered(self, images: Tensor) -> Tensor:
-        """The residual of luma."""
+        """Return the median filter residual of luma."""
         filtered: Tensor = self.residual(self.luma(images))
         return filtered
 
     @torch.no_grad()
     def _begin_as_published(self) -> None:
-        """Gaussian weights; offsets 0 in the first and third convolution and the last layer."""
+        """Set Gaussian weights; biases of 0 in convolutions 1 and 3 and the last layer, else 1."""
         convolutions = [m for m in self.units if isinstance(m, nn.Conv2d)]
         connected = [m for m in self.classifier if isinstance(m, nn.Linear)]
         zero = (convolutions[0].bias, convolutions[2].bias, connected[-1].bias)

@@ -1,11 +1,11 @@
-"""MFNet: median filtering found in images as small as 16 px.
+"""MFNet: detects median filtering in images as small as 16 px.
 
 Source: Tang, Ni, Zhao, Li 2018, "Median filtering detection of small-size image based on CNN",
-Journal of Visual Communication and Image Representation 51. Read of it: its abstract. So from the
-paper are up-sampling by the nearest neighbour, two layers of multilayer perceptrons (Lin et al.
-2014, arXiv:1312.4400) and three plain convolutions. Choices of ours: the factor of 2, grey levels
-about 128, all numbers of filters, batch normalisation, where maxima are taken, and the mean over
-all places at the end, so that it takes images of any size of at least 16 px.
+Journal of Visual Communication and Image Representation 51. Only its abstract was read. From it
+come nearest-neighbour up-sampling, two multilayer perceptron layers (Lin et al. 2014,
+arXiv:1312.4400) and three plain convolutions. Choices of ours: the factor of 2, grey levels centred
+at 128, all numbers of filters, batch normalisation, where max pooling takes place, and the mean
+over all positions at the end, so that it takes images of any size from 16 px.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trueshot.networks.registry import Explained, Filters, Network, NetworkSetti
 
 DEFAULT_FILTERS = (64, 96, 128, 128, 256)
 _SMALLEST = 16
-_MIDDLE, _DEVIATION = 128.0, 64.0  # about those of the levels of photographs
+_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class MFNetSettings(NetworkSettings):
@@ -35,10 +35,10 @@ class MFNetSettings(NetworkSettings):
 
 @register("mfnet")
 class MFNet(Network):
-    """Up-sampling, two perceptron layers, three convolutions, the mean over places, one layer.
+    """Up-sampling, two perceptron layers, three convolutions, global mean, one linear layer.
 
     Args:
-        filters: Of the two perceptron layers and the three convolutions.
+        filters: Numbers of filters of the two perceptron layers and the three convolutions.
         classes: Number of logits.
 
     Raises:
@@ -61,12 +61,12 @@ class MFNet(Network):
         self.classifier = nn.Linear(before, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w), of 16 px or more, to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w); h and w are at least 16."""
         logits: Tensor = self.classifier(self._features(images).mean((2, 3)))
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean over all."""
+        """Return the logits, and those of each position before the mean over all."""
         return of_places(self._features(images), self.classifier)
 
     def _features(self, images: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class MFNet(Network):
 
 
 def _perceptron(before: int, after: int, side: int) -> list[nn.Module]:
-    """A convolution, and two of 1 × 1 over what it found at each place."""
+    """Return one perceptron layer: a convolution followed by two 1 × 1 convolutions."""
     return [
         *normalised(before, after, side),
         *normalised(after, after, 1),

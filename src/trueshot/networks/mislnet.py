@@ -3,11 +3,11 @@
 Source: Bayar, Stamm 2018, "Constrained convolutional neural networks: a new approach towards
 general purpose image manipulation detection", IEEE TIFS 13(11), and its authors' layer, solver and
 training files, for 256 px. Their second stage, extremely randomised trees on the last features, is
-not built.
+not implemented.
 
-Choices of ours: crops of other sizes than 256 px; convolutions before a batch normalisation have no
-bias, which that would take away; the constraint holds in the detector that is kept, too, where
-theirs is left one step behind it.
+Choices of ours: crop sizes other than 256 px; convolutions before a batch normalisation have no
+bias, because it would be removed there; the constraint also holds in the final detector, whose
+weights their training leaves one step away from it.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class MISLnetSettings(NetworkSettings):
 
 
 class ConstrainedConvolution(nn.Module):
-    """Filters of 5 × 5 values of which the middle one is -1 and the others add up to 1.
+    """5 × 5 filters with -1 in the centre and other weights that sum to 1.
 
-    That is so after `project`, which training calls before every step; in a step the weights are
-    free.
+    This holds after `project`, which training calls before every step and at the end; during a step
+    the weights are free.
 
     Source: equation 6 and algorithm 1 of Bayar, Stamm 2018, by division, as published.
     """
@@ -55,9 +55,9 @@ class ConstrainedConvolution(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Divide the neighbours' weights by their sum, and make the pixel's own -1.
+        """Divide the neighbours' weights by their sum, and set the pixel's own weight to -1.
 
-        The published program multiplies by 10,000 first, which cancels.
+        The published program multiplies by 10,000 first, which cancels out.
         """
         middle = _WINDOW // 2
         self.weight[:, :, middle, middle] = 0
@@ -74,8 +74,8 @@ class MISLnet(FilterFirst):
 
     Args:
         side: Height and width of the images.
-        filters: Of the four convolutions.
-        units: Of the first two fully connected layers.
+        filters: Numbers of filters of the four convolutions.
+        units: Width of the first two fully connected layers.
         classes: Number of logits.
 
     Raises:
@@ -103,23 +103,23 @@ class MISLnet(FilterFirst):
             *normalised(third, last, 1, activation=nn.Tanh),
             nn.AvgPool2d(3, 2, ceil_mode=True),
         )
-        size = (side - _WINDOW) // 2 + 1  # the window takes four pixels, the padding gives six
+        size = (side - _WINDOW) // 2 + 1  # the filter removes four pixels, padding adds six
         for _ in range(4):
             size = pooled(size)
         self.classifier = connected(last * size**2, (units, units), classes, activation=nn.Tanh)
         self._begin_as_published()
 
     def filtered(self, images: Tensor) -> Tensor:
-        """The errors of prediction of all three filters."""
+        """Return the prediction errors of the three constrained filters."""
         filtered: Tensor = self.constrained(self.green(images))
         return filtered
 
     def project(self) -> None:
-        """Put the constraint back, as `ConstrainedConvolution.project` does."""
+        """Restore the constraint, see `ConstrainedConvolution.project`."""
         self.constrained.project()
 
     def _begin_as_published(self) -> None:
-        """Xavier's weights; offsets 1 in the first two connected layers, 0 in the last."""
+        """Set Xavier weights; biases of 1 in the first two connected layers, of 0 in the last."""
         for module in (*self.units, *self.classifier):
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)

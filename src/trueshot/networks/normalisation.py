@@ -1,9 +1,10 @@
-"""Batch normalisation of which gradients of gradients cost what their arithmetic asks for.
+"""Batch normalisation with efficient second derivatives.
 
-PyTorch's own takes half the time of an exact penalty for its second gradient, on a CPU. This one
-gives the same values, in train mode, from a few sums by channel and one combination of images each
-way; where a channel's mean is many times its deviation, which a Laplacian prevents, float32 loses
-more digits than PyTorch's own. Those sums may go over the images of several processes.
+On a CPU, the second derivative of PyTorch's own takes half the time of an exact penalty. In train
+mode this version computes the same values from a few sums per channel and one linear combination of
+tensors in each direction. Where a channel's mean is many times its standard deviation, which a
+Laplacian prevents, float32 loses more digits than with PyTorch's. The sums may run over the images
+of several processes.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ Reduction = Callable[[Tensor], Tensor]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d`, twice differentiable at the price of arithmetic in train mode.
+    """`torch.nn.BatchNorm2d` with efficient second derivatives in train mode.
 
     Attributes:
-        total: How a sum over the images of this process, shape (k,), becomes the sum over those
-            of all processes; None if this one has them all. With it, statistics and all gradients
-            are those of one process with all images.
+        total: Function that turns a sum over the images of this process, shape (k,), into the sum
+            over those of all processes; None if this process has all images. With it, statistics
+            and all gradients are those of a single process with all images.
     """
 
     total: Reduction | None = None
@@ -50,7 +51,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class _BatchNormalisation(Function):
-    """y = scale · (x - mean) / σ + shift, with mean and σ of the batch; s = 1/σ below."""
+    """y = scale · (x - mean) / σ + shift, with the batch's mean and σ; s below is 1/σ."""
 
     @staticmethod
     def forward(
@@ -81,7 +82,7 @@ class _BatchNormalisation(Function):
 
 
 class _BatchNormalisationBack(Function):
-    """With ⟨·⟩ the mean over a channel, x̂ = s(x - mean), and y' the gradient at y:
+    """Backward pass. With ⟨·⟩ the mean over a channel, x̂ = s(x - mean), y' the gradient at y:
 
     x' = scale · s · (y' - ⟨y'⟩ - x̂⟨x̂ y'⟩), scale' = Σ x̂ y', shift' = Σ y'.
     """
@@ -141,7 +142,7 @@ def _moments(
     total: Reduction,
     *others: Tensor,
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Σ g, Σ x̂ g, and Σ other · g for each other, of this process and of all."""
+    """Return Σ g, Σ x̂ g, and Σ other · g for each other, over this process and over all."""
     plain, product = _channel_sums(gradient), _channel_sums(gradient * images)
     more = [_channel_sums(gradient * other) for other in others]
     own = plain, inverse * (product - mean * plain), *more
@@ -157,7 +158,7 @@ def _projected(
     count: Tensor,
     moments: tuple[Tensor, ...],
 ) -> Tensor:
-    """The Jacobian of batch normalisation, which is symmetric, times a gradient."""
+    """Multiply a gradient by the Jacobian of batch normalisation, which is symmetric."""
     by_gradient = scale * inverse
     by_images = -by_gradient * inverse * moments[1] / count
     constant = -by_gradient * moments[0] / count - by_images * mean
@@ -165,10 +166,10 @@ def _projected(
 
 
 def _combine(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
-    """constant + Σ term · factor, factors and constant by channel, each shape (c,).
+    """Return constant + Σ term · factor; constant and factors are per channel, shape (c,).
 
-    Channels last, this is done on rows of all values of a line, with the factors repeated along
-    it: a loop over such a row is fast, one over the few channels of a pixel is not.
+    With channels last, each image row is one long row of values, along which the factors are
+    repeated: a loop over such a row is fast, one over the few channels of a pixel is not.
     """
     images = [term for term, _ in terms]
     factors = torch.stack([constant, *(factor for _, factor in terms)])
@@ -183,7 +184,7 @@ def _combine(constant: Tensor, *terms: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def _squared_distances(images: Tensor, mean: Tensor) -> Tensor:
-    """Σ (x - mean)² by channel, shape (c,)."""
+    """Return Σ (x - mean)² per channel, shape (c,)."""
     distances = _combine(-mean, (images, torch.ones_like(mean)))
     return _channel_sums(distances.square_())
 
@@ -193,7 +194,7 @@ def _channel_sums(features: Tensor) -> Tensor:
 
 
 def _wide(features: Tensor, rows: bool) -> Tensor:
-    """Channels last as shape (n · h, w · c), or as it is."""
+    """Reshape channels-last features to (n · h, w · c) if `rows`, else return them unchanged."""
     if not rows:
         return features
     n, channels, height, width = features.shape

@@ -1,7 +1,7 @@
-"""Networks of the user's own: built where the user gave their file, and nowhere else.
+"""Networks defined in the user's own files, built only if the user gave the file.
 
 A recipe names `path/to/file.py:Name`; a bundle keeps the file's name and its SHA-256, never its
-code. A bundle is data: loading one runs only a file that was given in the same process.
+code. A bundle is data: loading it runs no code except from files given in the same process.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ _SPECS: dict[str, None] = {}
 
 
 def give(spec: str) -> dict[str, str]:
-    """Run a file that the user named, and let its network be built in this process.
+    """Run a file that the user named, and allow its network to be built in this process.
 
     Args:
-        spec: `path/to/file.py:Name`, Name being an `nn.Module` that takes `classes` and whatever
-            else a recipe says under `network`.
+        spec: `path/to/file.py:Name`, where Name is a subclass of `nn.Module` that takes `classes`
+            and the other arguments that a recipe gives under `network`.
 
     Returns:
         `name` and `sha256` as recipes and bundles keep them.
 
     Raises:
-        PluginError: There is no such file, it fails, or what it defines is no network.
+        PluginError: The file is missing or fails, or Name is not a subclass of `nn.Module`.
     """
     plugin = load_plugin(spec)
     if not (isinstance(plugin.value, type) and issubclass(plugin.value, nn.Module)):
@@ -37,24 +37,24 @@ def give(spec: str) -> dict[str, str]:
 
 
 def given() -> list[str]:
-    """What was given, for other processes to give in turn."""
+    """Return the specs given so far, so that other processes can give them too."""
     return [*_SPECS]
 
 
 def is_given(name: str, sha256: str) -> bool:
-    """Whether the file of that content was given."""
+    """Whether the class of this name was given, from a file with this SHA-256."""
     return (split_spec(name)[1], sha256) in _GIVEN
 
 
 def own_network(name: str, sha256: str) -> type[nn.Module]:
-    """The network that a recipe or a bundle names.
+    """Return the class of the network that a recipe or a bundle names.
 
     Args:
         name: `file.py:Name`.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
 
     Raises:
-        PluginError: The user did not give that file, or gave one of another content.
+        PluginError: The user did not give that file, or gave one with different content.
     """
     if is_given(name, sha256):
         return _GIVEN[split_spec(name)[1], sha256]

@@ -1,4 +1,4 @@
-"""The networks by name: a class with a decorator, its settings, and what it shows of an image."""
+"""The registry of networks by name, and the base classes of networks and their settings."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from trueshot.networks.own import own_network
 
 Picture = Literal["filtered", "spectrum"]
 
-MOST_SIDE = 1024  # of the crops of a bundle's contract
+MOST_SIDE = 1024  # largest crop side in a bundle's input contract, in pixels
 Filters = Annotated[int, Field(ge=1, le=4096)]
-Units = Annotated[int, Field(ge=1, le=8192)]  # of a fully connected layer
+Units = Annotated[int, Field(ge=1, le=8192)]  # width of a fully connected layer
 
 
 class NetworkSettings(BaseModel):
     """The arguments of a network, as recipes and bundles write them.
 
-    A bundle may come from anybody: each number has a bound, so that a card of a few bytes builds
-    nothing that no weights of its file could fill.
+    A bundle may come from an untrusted source, so numbers that set a size have upper bounds: a card
+    of a few bytes must not build a network far larger than the weights in its file.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Explained(NamedTuple):
-    """Logits, and where they come from.
+    """Logits of a batch of images, and where they come from.
 
     Attributes:
         logits: Shape (n, classes).
-        evidence: Logits of each place, shape (n, classes, rows, columns), of which the mean over
-            all places is `logits`; None for a network that knows nothing of places.
-        first_layer: What the first layer makes of the images: filtered images (n, 3, h, w), or
-            spectra of luma (n, window, window / 2 + 1); None where it is not worth a look.
+        evidence: Logits of each position, shape (n, classes, rows, columns); their mean over all
+            positions is `logits`. None for a network without logits by position.
+        first_layer: Output of the first layer: filtered images (n, 3, h, w), or logarithmic power
+            spectra of luma (n, window, window / 2 + 1). None if it is not worth showing.
     """
 
     logits: Tensor
@@ -45,22 +45,22 @@ class Explained(NamedTuple):
 
 
 class Network(nn.Module):
-    """A network that says more than its logits. Any other `nn.Module` serves as well.
+    """Base class of networks that can explain their logits. Any other `nn.Module` works as well.
 
     Attributes:
-        Settings: Its arguments, for recipes.
-        picture: What its first layer gives: `filtered` images, a `spectrum`, or None.
+        Settings: The class that validates the network's arguments.
+        picture: What its first layer outputs for display: `filtered` images, a `spectrum`, or None.
     """
 
     Settings: ClassVar[type[NetworkSettings]] = NetworkSettings
     picture: Picture | None = None
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits of images (n, 3, h, w), and where they come from."""
+        """Compute the logits of images (n, 3, h, w), and the evidence behind them if available."""
         return Explained(self(images))
 
     def project(self) -> None:
-        """Put weights back to where they have to be: called before each step, and at the end."""
+        """Restore constraints on the weights; called before each training step and at the end."""
 
 
 AnyNetwork = TypeVar("AnyNetwork", bound=type[nn.Module])
@@ -69,10 +69,10 @@ NETWORKS: dict[str, type[nn.Module]] = {}
 
 
 def register(name: str) -> Callable[[AnyNetwork], AnyNetwork]:
-    """Give a network the name that recipes and bundles know it by.
+    """Register a network under the name that recipes and bundles use.
 
     Raises:
-        ValueError: Another network has that name.
+        ValueError: Another network has this name.
     """
 
     def entered(network: AnyNetwork) -> AnyNetwork:
@@ -85,10 +85,10 @@ def register(name: str) -> Callable[[AnyNetwork], AnyNetwork]:
 
 
 def load(name: str) -> type[nn.Module]:
-    """The network of a name.
+    """Return the class of the network with this name.
 
     Raises:
-        RecipeError: No network has it.
+        RecipeError: No network has this name.
     """
     if name not in NETWORKS:
         raise RecipeError(f"network {name!r}: unknown; known: {', '.join(sorted(NETWORKS))}")
@@ -96,12 +96,12 @@ def load(name: str) -> type[nn.Module]:
 
 
 def build_network(settings: Mapping[str, Any]) -> nn.Module:
-    """Build a network from `{"name": "lcnn", ...}`, the other keys being its arguments.
+    """Build a network from `{"name": "lcnn", ...}`; the other keys are its arguments.
 
-    With a `sha256` the name is `file.py:Name`: of a file that the user gave, see `own`.
+    With `sha256`, the name is `file.py:Name`: a class in a file that the user gave, see `own`.
 
     Raises:
-        RecipeError: No network of that name, or arguments that it does not take.
+        RecipeError: No network has this name, or it does not take these arguments.
     """
     arguments = dict(settings)
     name = arguments.pop("name", None)
@@ -118,7 +118,7 @@ def build_network(settings: Mapping[str, Any]) -> nn.Module:
 
 
 def _bounded(network: type[nn.Module], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of a network, once its settings, where it has any, were found to allow them."""
+    """Validate the arguments with the network's own settings class, if any, and return them."""
     settings = getattr(network, "Settings", NetworkSettings)
     if settings is not NetworkSettings:
         given = {key: value for key, value in arguments.items() if key != "classes"}

@@ -1,8 +1,8 @@
 """A small residual network for whole frames at reduced size.
 
-Source: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385. From the
-paper are its basic blocks and the doubling of filters where places are halved; a stem of stride 4
-without a maximum, three stages and their few filters are choices of ours, for a CPU.
+Source: He et al. 2016, "Deep residual learning for image recognition", arXiv:1512.03385. The basic
+blocks, and the doubling of filters where the size is halved, are from the paper; a stem of stride 4
+without max pooling, three stages and few filters are choices of ours, to suit a CPU.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class ResNetSettings(NetworkSettings):
 
 @register("resnet")
 class ResNet(Network):
-    """A stem, three stages of two basic blocks, the mean over all places, one linear layer.
+    """A stem, three stages of two basic blocks, the mean over all positions, one linear layer.
 
     Args:
         classes: Number of logits.
-        width: Filters of the first stage; each stage after it has twice as many.
+        width: Number of filters of the first stage; it doubles from stage to stage.
 
     Raises:
         ValueError: Fewer than two classes.
@@ -55,12 +55,12 @@ class ResNet(Network):
         self.classifier = nn.Linear(before, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from normalised images (n, 3, h, w)."""
         logits: Tensor = self.classifier(self._maps(images).mean((2, 3)))
         return logits
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and those of each place before the mean over all."""
+        """Return the logits, and those of each position before the mean over all."""
         return of_places(self._maps(images), self.classifier)
 
     def _maps(self, images: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ class ResNet(Network):
 
 
 class BasicBlock(nn.Module):
-    """Two layers of 3×3 filters, and what they were given added to what they say."""
+    """Two 3×3 convolutions whose input is added to their output."""
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()

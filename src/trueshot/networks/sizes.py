@@ -1,4 +1,4 @@
-"""How much memory a network would take, found without taking any."""
+"""Checks how large the tensors of a network would be, without allocating them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 MOST_BYTES = 2**29
-"""Of one tensor; the shipped networks stay below a tenth of it on the largest crops."""
+"""Limit for one tensor; shipped networks stay below a tenth of it on the largest crops."""
 
 
 class _Bounded(TorchDispatchMode):
-    """Refuse an operation whose result would be larger than `MOST_BYTES`."""
+    """Raise ValueError if the result of an operation would be larger than `MOST_BYTES`."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -29,18 +29,18 @@ class _Bounded(TorchDispatchMode):
 
 
 def sketch(build: Callable[[], nn.Module], side: int | None) -> nn.Module:
-    """Build a network of shapes without numbers, and try it on a crop of such.
+    """Build a network on the device `meta`, as shapes without values, and run it on one crop.
 
     Args:
-        build: Makes the network.
-        side: Height and width of the crop; None to try nothing.
+        build: Function that returns the network.
+        side: Height and width of the crop; None to skip the run.
 
     Returns:
         The network, on the device `meta`, in evaluation mode.
 
     Raises:
-        ValueError: It, or what it makes of a crop, is larger than `MOST_BYTES`; or it takes no
-            crop of that side.
+        ValueError: One of its tensors, or of those it computes from the crop, is larger than
+            `MOST_BYTES`; or it does not take crops of that side.
     """
     with torch.device("meta"), torch.no_grad(), _Bounded():  # type: ignore[no-untyped-call]
         network = build().eval()

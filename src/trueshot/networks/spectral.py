@@ -1,11 +1,11 @@
-"""A network that sees how much of each frequency there is, above what a small change can write.
+"""A network of local power spectra that ignores patterns weak enough for a small change to make.
 
-A display's grid, and the moiré that it makes with a camera's, are periodic over many pixels. The
-evidence of a single pixel is what a few levels of noise can rewrite; that of a periodic pattern
-adds up over a window, while the strongest pattern that a change of ε levels can write or wipe out
-at any one frequency has an amplitude of 4ε/π, that of a square wave. So logarithms of power are
-taken above a floor of about that size: weaker patterns, which an adversary could have made, hardly
-move the detector, and stronger ones do.
+The grid of a display, and the moiré it forms with the grid of a camera, are periodic over many
+pixels. A few levels of noise can overwrite the evidence in a single pixel. The evidence of a
+periodic pattern adds up over a window, while a change of ε levels can create or erase, at any one
+frequency, at most an amplitude of 4ε/π, that of a square wave. The logarithm of the power is
+therefore taken above a floor of about that size: weaker patterns, which an adversary could have
+made, hardly affect the detector, and stronger ones do.
 """
 
 from __future__ import annotations
@@ -31,22 +31,23 @@ from trueshot.networks.registry import (
 
 DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
 
-# Luma, and the two differences of colours that subpixels make.
+# Luma, and the two colour differences that the subpixels of a display cause.
 _COLOURS = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
 
 
 class Spectra(nn.Module):
     """Logarithms of local power spectra: (n, 3, h, w) to (n, 3, window, window / 2 + 1).
 
-    Windows overlap by half; each is freed of its mean and weighed by a Hann window, and the powers
-    of all windows are averaged (Welch 1967, "The use of fast Fourier transform for the estimation
-    of power spectra"). A pattern of amplitude a at one frequency gives log(1 + (a / floor)²).
-    Zero frequency is in the middle of the first axis and at the beginning of the second. The
-    transform is a product with matrices: small ones, of which every device and format knows how.
+    Windows overlap by half. The mean of each window is subtracted, a Hann taper is applied, and the
+    powers of all windows are averaged (Welch 1967, "The use of fast Fourier transform for the
+    estimation of power spectra"). A pattern of amplitude a at one frequency gives
+    log(1 + (a / floor)²). Zero frequency is in the middle of the first axis and at the start of the
+    second. The transform is a product with small matrices, which every device and export format
+    supports.
 
     Args:
         window: Side of a window in pixels, even.
-        floor: Amplitude in levels that counts as nothing.
+        floor: Amplitude in levels up to which a pattern hardly counts.
     """
 
     colours: Tensor
@@ -58,7 +59,7 @@ class Spectra(nn.Module):
         self.window = window
         self.floor = floor
         self.register_buffer("colours", torch.tensor(_COLOURS), persistent=False)
-        # By row any frequency, the middle one zero; by column those of half a real spectrum.
+        # Rows hold all frequencies, zero in the middle; columns half of them, as the input is real.
         rows = _transform(window, torch.arange(-window // 2, window // 2))
         columns = _transform(window, torch.arange(window // 2 + 1))
         self.register_buffer("rows", rows, persistent=False)
@@ -69,15 +70,15 @@ class Spectra(nn.Module):
         return (power.mean(1) * (2 / self.floor) ** 2).log1p()
 
     def _windows(self, images: Tensor) -> Tensor:
-        """Windows without their means, shape (n, windows, 3, window, window)."""
-        height, width = (int(size) for size in images.shape[2:])  # as an exported graph keeps them
+        """Cut out the windows and subtract their means, (n, windows, 3, window, window)."""
+        height, width = (int(size) for size in images.shape[2:])  # constants in an exported graph
         if min(height, width) < self.window:
             raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
         half = self.window // 2
         down, across = height // half, width // half
         images = images[:, :, : down * half, : across * half]
         colours = self.colours @ images.reshape(-1, 3, down * across * half * half)
-        # Windows that overlap by half, put together of blocks of half a window.
+        # Assemble windows that overlap by half from blocks of half a window.
         cells = colours.reshape(-1, 3, down, half, across, half).permute(0, 2, 4, 1, 3, 5)
         cells = torch.cat([cells[:, :, :-1], cells[:, :, 1:]], 5)
         cells = torch.cat([cells[:, :-1], cells[:, 1:]], 4)
@@ -115,17 +116,17 @@ class SpectralSettings(NetworkSettings):
 class SpectralNetwork(Network):
     """Convolutions over the frequencies of local power spectra, then one fully connected layer.
 
-    Where a peak lies tells the pitch of a grid, so frequencies are not averaged away.
+    The position of a peak gives the pitch of a grid, so frequencies are not averaged.
 
     Args:
-        window: Side of the windows in pixels; any image of at least that size is taken.
-        floor: Amplitude in levels that counts as nothing.
-        filters: Of the convolutions; after each but the last, maxima of 2×2 frequencies are taken.
+        window: Side of the windows in pixels; images have to be at least as large.
+        floor: Amplitude in levels up to which a pattern hardly counts.
+        filters: Number of filters of each convolution; 2×2 max pooling follows all but the last.
         classes: Number of logits.
 
     Raises:
-        ValueError: A window that cannot be halved so often, no positive floor, no positive filter
-            counts, or fewer than two classes.
+        ValueError: `window` cannot be halved as often as the pooling needs, `floor` or a number of
+            filters is not positive, or there are fewer than two classes.
     """
 
     Settings = SpectralSettings
@@ -160,11 +161,11 @@ class SpectralNetwork(Network):
         self.classifier = nn.Linear(filters[-1] * frequencies, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w) to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w)."""
         return self._logits(self.spectra(images))
 
     def explained(self, images: Tensor) -> Explained:
-        """Logits, and the spectra of luma; no evidence by place, for windows are averaged."""
+        """Return logits and spectra of luma; averaging windows leaves no evidence by position."""
         spectra = self.spectra(images)
         return Explained(self._logits(spectra), first_layer=spectra[:, 0])
 
@@ -175,7 +176,7 @@ class SpectralNetwork(Network):
 
 
 def _transform(window: int, frequencies: Tensor) -> Tensor:
-    """Cosines and sines weighed by a Hann window of sum 1, shape (2, window, frequencies)."""
+    """Return cosines and sines times a Hann window of sum 1, shape (2, window, frequencies)."""
     hann = torch.hann_window(window, periodic=False, dtype=torch.float64)
     angles = -2 * math.pi * torch.arange(window).double()[:, None] * frequencies / window
     waves = torch.stack([angles.cos(), angles.sin()])

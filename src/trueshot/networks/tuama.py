@@ -1,9 +1,9 @@
 """The camera model CNN of Tuama et al.: a fixed high-pass filter, then three convolutions.
 
 Source: Tuama, Comby, Chaumont 2016, "Camera model identification with the use of deep
-convolutional neural networks", IEEE WIFS. Read of it: its abstract, which has the high-pass filter.
-The filter (Kodovský and Fridrich's 5 × 5), all sizes and the dropout are from memory, not seen; so
-treat them as a choice of ours.
+convolutional neural networks", IEEE WIFS. Only its abstract was read, which mentions the high-pass
+filter. The filter (Kodovský and Fridrich's 5 × 5), all sizes and the dropout are from memory and
+were not verified; treat them as choices of ours.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class TuamaSettings(NetworkSettings):
 
 @register("tuama")
 class Tuama(FilterFirst):
-    """High-pass filter of luma, three convolutions with maxima, three fully connected layers.
+    """High-pass filter of luma, three convolutions with max pooling, three connected layers.
 
     Args:
         side: Height and width of the images.
-        units: Of the first two fully connected layers.
-        dropout: After each of them.
+        units: Widths of the first two fully connected layers.
+        dropout: Dropout probability after each of them.
         classes: Number of logits.
 
     Raises:
@@ -70,7 +70,7 @@ class Tuama(FilterFirst):
         kernel = torch.tensor(_HIGH_PASS)[None, None] / 12
         self.register_buffer("kernel", kernel, persistent=False)
         layers: list[nn.Module] = []
-        size = (side - 4 - 1) // 2 + 1  # filtered, then a stride of 2 with one pixel of padding
+        size = (side - 4 - 1) // 2 + 1  # filtered, then stride 2 with padding 1
         for number, (before, after) in enumerate(zip((1, *_FILTERS), _FILTERS, strict=False)):
             stride = 1 if number else 2
             layers.append(nn.Conv2d(before, after, 3, stride=stride, padding=1))
@@ -80,5 +80,5 @@ class Tuama(FilterFirst):
         self.classifier = connected(_FILTERS[-1] * size**2, units, classes, dropout=dropout)
 
     def filtered(self, images: Tensor) -> Tensor:
-        """High frequencies of luma."""
+        """Return the high frequencies of luma."""
         return convolve(self.luma(images), self.kernel)

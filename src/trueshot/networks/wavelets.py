@@ -1,9 +1,10 @@
-"""The noise of an image by wavelets: what camera and compression have left, without the scene.
+"""Wavelet noise residuals: the noise that camera and compression leave, without the scene.
 
 Source: Mihçak, Kozintsev, Ramchandran, Moulin 1999, "Low-complexity image denoising based on
 statistical modeling of wavelet coefficients", as image forensics uses it (Lukáš, Fridrich, Goljan
-2006): four levels of the 8-tap Daubechies wavelet, variances of the coefficients from windows of 3
-to 9, the smallest counts, and Wiener's shrinkage. The image is continued periodically (a choice).
+2006): four levels of the 8-tap Daubechies wavelet; the variance of a coefficient, the smallest of
+those estimated in windows of side 3 to 9; and Wiener shrinkage. The image is continued periodically
+(a choice of ours).
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ _LEVELS = 4
 
 
 class NoiseResidual(nn.Module):
-    """Grey levels (n, 1, side, side) minus what a wavelet filter leaves of them.
+    """Grey levels (n, 1, side, side) minus their denoised version.
 
     Args:
-        side: Height and width of the images; as often as it can be halved to no less than the
-            filter's 8 values, up to four times, so many levels there are.
-        deviation: Of the noise that is looked for, in levels.
+        side: Height and width of the images. Each wavelet level halves it, up to four times, as
+            long as it is even and no less than the 8 taps of the filter.
+        deviation: Standard deviation of the noise to extract, in levels.
 
     Raises:
-        ValueError: A side that cannot be halved once.
+        ValueError: `side` is odd or below 8.
     """
 
     def __init__(self, side: int, deviation: float = 5.0) -> None:
@@ -48,7 +49,7 @@ class NoiseResidual(nn.Module):
         return self._noise(planes, 0)
 
     def _noise(self, planes: Tensor, level: int) -> Tensor:
-        """Of the coefficients only the noise is kept, and put back into pixels."""
+        """Keep only the noise in the wavelet coefficients, and transform it back to pixels."""
         if level == self.levels:
             return torch.zeros_like(planes)
         transform: Tensor = getattr(self, f"transform{level}")
@@ -63,7 +64,7 @@ class NoiseResidual(nn.Module):
         return transform.T @ torch.cat(rows, 2) @ transform
 
     def _taken_away(self, details: Tensor) -> Tensor:
-        """What Wiener's filter takes away: details · σ₀² / (σ² + σ₀²)."""
+        """Return the part that a Wiener filter removes: details · σ₀² / (σ² + σ₀²)."""
         squares = details.square()
         means = [
             functional.avg_pool2d(squares, window, 1, window // 2, count_include_pad=False)
@@ -77,7 +78,7 @@ class NoiseResidual(nn.Module):
 
 
 def _transform(side: int) -> Tensor:
-    """One level of the transform as an orthogonal matrix: smooth coefficients, then details."""
+    """Return one wavelet level as an orthogonal matrix: smooth coefficients, then details."""
     matrix = torch.zeros(side, side, dtype=torch.float64)
     taps = len(_SCALING)
     for row in range(side // 2):

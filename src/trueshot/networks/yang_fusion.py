@@ -1,11 +1,11 @@
 """Fusion of three residual networks that differ in the size of one learned filter.
 
 Source: Yang, Zhao, Ni, Zhao 2017, "Source camera identification based on content-adaptive fusion
-residual networks", arXiv:1703.04856, of which the abstracts of both versions were read: three
-parallel networks (CA3, CA5, CA7) whose preprocessing convolutions have 3, 5 and 7 pixels, of three
-residual blocks each, their last features concatenated before the softmax. Their sorting of images
-into saturated, smooth and others, with a network trained on for each, is not built. All numbers of
-filters, batch normalisation and strides are a choice of ours.
+residual networks", arXiv:1703.04856. Only the abstracts of both versions were read. They describe
+three parallel networks (CA3, CA5, CA7) with preprocessing convolutions of 3, 5 and 7 pixels and
+three residual blocks each; their last features are concatenated before the softmax. The paper also
+sorts images into saturated, smooth and others and fine-tunes a network for each; this is not
+implemented. Numbers of filters, batch normalisation and strides are choices of ours.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from trueshot.networks.registry import Filters, Network, NetworkSettings, regist
 
 DEFAULT_FILTERS = (32, 64, 128)
 _WINDOWS = (3, 5, 7)
-_PREPARED = 8  # filters of the preprocessing convolution
+_PREPARED = 8  # number of filters of the preprocessing convolution
 _SMALLEST = 16
-_MIDDLE, _DEVIATION = 128.0, 64.0  # about those of the levels of photographs
+_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class YangFusionSettings(NetworkSettings):
@@ -36,10 +36,11 @@ class YangFusionSettings(NetworkSettings):
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions at a stride of 2, and the input brought to their size by one of 1 × 1.
+    """Two 3 × 3 convolutions that halve the size, and a 1 × 1 convolution as the shortcut.
 
-    That one is given every second pixel, which is the same as a stride of 2: in gradients of some
-    1 × 1 convolutions at a stride oneDNN, as in PyTorch 2.13, writes beyond its memory.
+    The shortcut takes every second pixel instead of using a stride of 2, which is equivalent:
+    oneDNN, as in PyTorch 2.13, writes out of bounds in gradients of some strided 1 × 1
+    convolutions.
 
     Source: He et al. 2016, arXiv:1512.03385.
     """
@@ -56,10 +57,10 @@ class ResidualBlock(nn.Module):
 
 @register("yang-fusion")
 class YangFusion(Network):
-    """Three branches with preprocessing filters of 3, 5 and 7 pixels, and one linear layer.
+    """Three branches with preprocessing filters of 3, 5 and 7 pixels, then one linear layer.
 
     Args:
-        filters: Of the three residual blocks of each branch.
+        filters: Numbers of filters of the three residual blocks of each branch.
         classes: Number of logits.
 
     Raises:
@@ -75,7 +76,7 @@ class YangFusion(Network):
         self.classifier = nn.Linear(len(_WINDOWS) * filters[-1], classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Levels of shape (n, 3, h, w), of 16 px or more, to logits of shape (n, classes)."""
+        """Compute logits (n, classes) from levels (n, 3, h, w); h and w are at least 16."""
         height, width = (int(size) for size in images.shape[2:])
         if min(height, width) < _SMALLEST:
             raise ValueError(f"{width}×{height} px: 16×16 or more wanted")

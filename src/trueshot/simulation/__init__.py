@@ -1,1 +1,1 @@
-"""Physics of true shots and recaptures: scenes, cameras, displays, prints. No learning."""
+"""Physical simulation of true shots and recaptures: scenes, cameras, displays and prints."""

@@ -1,4 +1,4 @@
-"""A camera: lens, sensor, development. From light on the sensor to a picture in bytes."""
+"""A camera: lens, sensor and development, from light on the sensor to a picture in bytes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ from trueshot.simulation.mosaic import IDEAL, METHODS, PATTERNS, demosaic, mosai
 
 @dataclass(frozen=True, kw_only=True)
 class Lens:
-    """A lens.
+    """Properties of a lens.
 
     Args:
-        sigma: Its blur where it is sharp: standard deviation of a Gaussian, in pixels.
-        vignetting: Light lost in the corners of the frame, as a share.
-        distortion: Radial: places move by this share of their radius at the corners.
+        sigma: Blur in focus: standard deviation of a Gaussian, in pixels.
+        vignetting: Share of the light lost in the corners of the frame.
+        distortion: Radial distortion: in the corners of the frame, a point moves by this share of
+            its radius.
     """
 
     sigma: float = 0.6
@@ -49,14 +50,14 @@ class Lens:
 
 @dataclass(frozen=True, kw_only=True)
 class Sensor:
-    """A sensor.
+    """Properties of a sensor.
 
     Args:
-        pattern: Of its colour filter array.
-        demosaicing: How the camera fills it in.
-        aperture: Side of the square that gathers light, in pixels.
-        full_well: Electrons of white at the lowest gain.
-        read_noise: Standard deviation, in electrons, at the lowest gain.
+        pattern: Pattern of the colour filter array; one of `mosaic.PATTERNS`.
+        demosaicing: Demosaicing method; one of `mosaic.METHODS`.
+        aperture: Side of a photosite's light-sensitive square, in pixels.
+        full_well: Number of electrons at saturation (white), at the lowest gain.
+        read_noise: Standard deviation of the read noise at the lowest gain, in electrons.
     """
 
     pattern: str = "RGGB"
@@ -68,7 +69,7 @@ class Sensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """A camera, as one model in one mode: what does not change from shot to shot."""
+    """A camera model in one mode: the settings that stay the same from shot to shot."""
 
     name: str
     lens: Lens = field(default_factory=Lens)
@@ -79,13 +80,13 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """What changes from shot to shot.
+    """The settings that change from shot to shot.
 
     Args:
-        brightness: Mean lightness that the exposure is set for, in linear light.
-        gain: Of the sensor (ISO over its base): so much less light was there to count.
-        defocus: Blur added to the lens's, standard deviation in pixels.
-        cast: Factors on red and blue that the white balance leaves.
+        brightness: Mean lightness that the exposure aims at, in linear light.
+        gain: Sensor gain (ISO over the base ISO); white has 1 / `gain` times as many electrons.
+        defocus: Blur added to that of the lens: standard deviation in pixels.
+        cast: Factors on red and blue that the white balance leaves uncorrected.
         place: Centre of the window in the frame: (y, x) in [-1, 1], corners at (±1, ±1).
         frame: Half the frame's diagonal, in pixels.
     """
@@ -99,12 +100,15 @@ class Shot:
 
 
 def blur_of(camera: Camera, shot: Shot) -> float:
-    """Standard deviation of the blur of the lens and of defocus together, in pixels."""
+    """Return the standard deviation of lens blur and defocus combined, in pixels."""
     return float(np.hypot(camera.lens.sigma, shot.defocus))
 
 
 def vignette(lens: Lens, shot: Shot, height: int, width: int) -> Plane:
-    """Share of light that reaches each pixel, shape (h, w): 1 − v r², r = 1 in the corners."""
+    """Return the share of light that reaches each pixel, shape (h, w).
+
+    It is 1 − v r², where v is the lens's vignetting and r = 1 in the corners of the frame.
+    """
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     centre_y, centre_x = (np.float32(p * shot.frame / np.sqrt(2)) for p in shot.place)
@@ -113,17 +117,21 @@ def vignette(lens: Lens, shot: Shot, height: int, width: int) -> Plane:
 
 
 def exposure_for(light: Linear, brightness: float) -> float:
-    """Factor that brings the mean lightness to `brightness`, clipping a tenth of it at most."""
-    mean = float(lightness(light).mean()) + 1e-6  # all: sparse samples beat with a display
+    """Return the factor that brings the mean lightness to `brightness`.
+
+    It is limited so that at most a tenth of the pixels clip.
+    """
+    mean = float(lightness(light).mean()) + 1e-6  # all pixels: a subset would alias with a display
     brightest = np.maximum(np.maximum(light[..., 0], light[..., 1]), light[..., 2])
     bright = float(np.quantile(brightest, 0.9)) + 1e-6
     return min(brightness / mean, 1.0 / bright)
 
 
 def add_noise(electrons: Plane, read_noise: float, random: Random) -> Plane:
-    """Photon noise and read noise: variance = electrons + read_noise², in electrons².
+    """Add photon noise and read noise: variance = electrons + read_noise², in electrons².
 
-    Poisson's law by a normal one of the same variance, which it nears beyond ten electrons.
+    The Poisson distribution is approximated by a normal distribution of the same variance; the
+    two are close above ten electrons.
     Source: EMVA Standard 1288, release 4.0, equation 8.
     """
     deviation: Plane = np.sqrt(np.maximum(electrons, 0) + np.float32(read_noise**2))
@@ -134,14 +142,14 @@ def add_noise(electrons: Plane, read_noise: float, random: Random) -> Plane:
 def record(
     light: Linear, sensor: Sensor, gain: float, random: Random, filters: npt.ArrayLike = IDEAL
 ) -> Plane:
-    """What a sensor gives out for light in which 1 is white: its raw values, 1 is saturation.
+    """Return the raw values, shape (h, w), that a sensor records; 1 is saturation.
 
     Args:
-        light: Shape (h, w, 3).
+        light: Linear light, 1 is white; shape (h, w, 3).
         sensor: The sensor.
-        gain: ISO over its base.
-        random: Noise.
-        filters: As for `mosaic`.
+        gain: ISO over the base ISO.
+        random: Generator for the noise.
+        filters: Colour filters, as for `mosaic`.
     """
     well = sensor.full_well / gain
     electrons = mosaic(light, sensor.pattern, filters) * np.float32(well)
@@ -151,7 +159,7 @@ def record(
 
 
 def develop(raw: Plane, camera: Camera, cast: tuple[float, float]) -> Bytes:
-    """Raw values to a picture: demosaicing, colour, denoising, tone, sharpening, bytes."""
+    """Develop raw values to bytes: demosaicing, colour, denoising, tone and sharpening."""
     settings = camera.development
     light = demosaic(raw, camera.sensor.pattern, camera.sensor.demosaicing)
     light = correct_colour(light, settings.crosstalk, settings.saturation, cast)
@@ -164,13 +172,13 @@ def develop(raw: Plane, camera: Camera, cast: tuple[float, float]) -> Bytes:
 
 
 def photograph(light: Linear, camera: Camera, shot: Shot, random: Random) -> Bytes:
-    """Take a picture of light that has passed the lens.
+    """Take a picture of light that has already passed through the lens.
 
     Args:
-        light: On the sensor, linear, shape (h, w, 3), in any unit: the exposure is set for it.
+        light: Linear light on the sensor, shape (h, w, 3), in any unit: the exposure adapts to it.
         camera: The camera.
-        shot: What is special about this shot.
-        random: Noise.
+        shot: Settings of this shot.
+        random: Generator for the noise.
 
     Returns:
         Bytes, shape (h, w, 3).
@@ -183,17 +191,17 @@ def photograph(light: Linear, camera: Camera, shot: Shot, random: Random) -> Byt
 
 
 def through_lens(light: Linear, camera: Camera, shot: Shot) -> Linear:
-    """A scene in pixels of the sensor, as the lens lays it there."""
+    """Blur a scene, given in sensor pixels, as the lens and defocus do."""
     return blur(light, blur_of(camera, shot))
 
 
 def draw_camera(random: Random, name: str) -> Camera:
-    """A camera from the range of phones and compact cameras.
+    """Draw a random camera from the range of phones and compact cameras.
 
-    Source of the ranges: full wells of 4 to 16 thousand electrons and read noise of 1.5 to 4 of
-    pixels from 1 to 2.4 µm, binned or not, as makers publish them; blur from the diffraction at
-    f/1.6 to f/2.4 of such pixels; development after the stages that Karaimer and Brown 2016 and
-    Delbracio et al. 2021 ("Mobile computational photography: a tour") name.
+    Source of the ranges: full wells of 4,000 to 16,000 electrons and read noise of 1.5 to 4
+    electrons, as makers publish them for pixels of 1 to 2.4 µm, binned or not; blur from
+    diffraction at f/1.6 to f/2.4 on such pixels; development stages as listed by Karaimer and
+    Brown 2016 and Delbracio et al. 2021 ("Mobile computational photography: a tour").
     """
     denoiser = str(random.choice(["none", "chroma", "guided", "median"], p=[0.05, 0.15, 0.7, 0.1]))
     return Camera(
@@ -227,7 +235,7 @@ def draw_camera(random: Random, name: str) -> Camera:
 
 
 def draw_shot(random: Random, sharp: float = 0.75) -> Shot:
-    """A shot from the range of those that people take by hand, a share of them in focus."""
+    """Draw a random hand-held shot; it is in focus with probability `sharp`."""
     in_focus = random.random() < sharp
     defocus = random.uniform(0, 0.4) if in_focus else between(random, 0.4, 2.0)
     return Shot(

@@ -1,4 +1,4 @@
-"""Linear light, the sRGB curve, and the transfer function of a lens over a photosite.
+"""Linear light, the sRGB curve, blurs, and the transfer function of lens and photosite.
 
 Linear light is relative: 0 is black, 1 is diffuse white. Arrays are float32 of shape (h, w, 3).
 """
@@ -23,7 +23,7 @@ _DECODED = np.where(
     _ENCODED <= 0.04045, _ENCODED / 12.92, ((_ENCODED + 0.055) / 1.055) ** 2.4
 ).astype(np.float32)
 _STEPS = 4096
-_STRIP = 16  # rows that are mixed at a time: what they need stays in the cache
+_STRIP = 16  # rows interpolated at a time, so that their data stays in the CPU cache
 _LIGHT = np.linspace(0, 1, _STEPS + 1) ** 2  # finer in the shadows, where the curve is steep
 _CURVE = np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.4) - 0.055).astype(
     np.float32
@@ -31,20 +31,21 @@ _CURVE = np.where(_LIGHT <= 0.0031308, 12.92 * _LIGHT, 1.055 * _LIGHT ** (1 / 2.
 
 
 def decode_srgb(pixels: Bytes) -> Linear:
-    """sRGB bytes to linear light in [0, 1]. Source: IEC 61966-2-1."""
+    """Convert sRGB bytes to linear light in [0, 1]. Source: IEC 61966-2-1."""
     return np.take(_DECODED, pixels)
 
 
 def encode_srgb(light: Linear) -> Linear:
-    """Linear light to sRGB values in [0, 1], within 0.0003; light beyond [0, 1] is clipped."""
+    """Convert linear light, clipped to [0, 1], to sRGB values in [0, 1], to within 0.0003."""
     place = np.sqrt(np.clip(light, 0.0, 1.0)) * np.float32(_STEPS)
     return np.take(_CURVE, (place + np.float32(0.5)).astype(np.intp))
 
 
 def recolour(light: Linear, matrix: npt.ArrayLike) -> Linear:
-    """Apply a (3, 3) matrix to the channels: the same bits wherever the arrays lie in memory.
+    """Apply a (3, 3) matrix to the channels, with bit-identical results at any memory address.
 
-    (A matrix product is faster for some shapes, but rounds according to address and threads.)
+    A matrix product would be faster for some shapes, but its rounding depends on memory address
+    and number of threads.
     """
     rows = np.asarray(matrix, light.dtype)
     red, green, blue = light[..., 0], light[..., 1], light[..., 2]
@@ -55,15 +56,15 @@ def recolour(light: Linear, matrix: npt.ArrayLike) -> Linear:
 
 
 def lightness(light: Linear) -> Plane:
-    """The shares of `LUMA` of the channels, added up: shape (h, w)."""
+    """Return the sum of the channels weighted by `LUMA`, shape (h, w)."""
     result: Plane = LUMA[0] * light[..., 0] + LUMA[1] * light[..., 1] + LUMA[2] * light[..., 2]
     return result
 
 
 def channelwise(operation: np.ufunc, light: Linear, plane: Plane) -> Linear:
-    """`operation` of each channel and a plane that broadcasts to (h, w): a new array.
+    """Apply `operation` to each channel and a plane that broadcasts to (h, w); return a new array.
 
-    numpy does the same along a last axis of three, two and a half times as slowly.
+    NumPy's own broadcasting over a last axis of three takes two and a half times as long.
     """
     result = np.empty_like(light)
     for channel in range(light.shape[2]):
@@ -72,21 +73,21 @@ def channelwise(operation: np.ufunc, light: Linear, plane: Plane) -> Linear:
 
 
 def to_bytes(values: Linear) -> Bytes:
-    """Values in [0, 1] to bytes, rounded; values beyond are clipped."""
+    """Convert values, clipped to [0, 1], to bytes by rounding."""
     return (np.clip(values, 0.0, 1.0) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def blur(light: Linear, sigma: float) -> Linear:
-    """Gaussian blur of each channel; `sigma` in pixels. The sum of light is kept but at edges.
+    """Blur each channel with a Gaussian; `sigma` is in pixels.
 
-    The discrete Gaussian, which has the variance asked for even where a sampled one would be far
-    too narrow: below half a pixel.
+    The total light is preserved except at the image border. The kernel is the discrete Gaussian,
+    whose variance is right even below half a pixel, where a sampled Gaussian is far too narrow.
 
     Source: Lindeberg 1990, "Scale-space for discrete signals", doi:10.1109/34.49051, equation 12.
     """
     if sigma < 0.05:
         return light
-    radius = int(3.5 * sigma + 2)  # less, and the variance falls short by more than 0.4 %
+    radius = int(3.5 * sigma + 2)  # a smaller radius would lose more than 0.4 % of the variance
     weights = special.ive(np.arange(radius + 1), sigma**2)
     weights = (weights / (2 * weights.sum() - weights[0])).astype(np.float32)
     down = _weighted_sums(light, weights)
@@ -94,7 +95,7 @@ def blur(light: Linear, sigma: float) -> Linear:
 
 
 def _weighted_sums(rows: Linear, weights: npt.NDArray[np.float32]) -> Linear:
-    """Each row with its neighbours, `weights` by distance; the first and last are repeated."""
+    """Sum each row and its neighbours, weighted by distance; the end rows are repeated."""
     reach = len(weights) - 1
     padded = np.pad(rows, [(reach, reach)] + [(0, 0)] * (rows.ndim - 1), mode="edge")
     end = reach + len(rows)
@@ -112,7 +113,7 @@ def _weighted_sums(rows: Linear, weights: npt.NDArray[np.float32]) -> Linear:
 
 
 def box_mean(plane: Plane, radius: int) -> Plane:
-    """Mean over squares of 2 · radius + 1 pixels; the plane, shape (h, w), is mirrored at edges."""
+    """Average a plane (h, w) over squares of 2 · radius + 1 pixels; it is mirrored at its edges."""
     count = 2 * radius + 1
     padded = np.pad(plane, radius, mode="symmetric")
     total = _running_sums(_running_sums(padded, count).T, count).T
@@ -120,7 +121,7 @@ def box_mean(plane: Plane, radius: int) -> Plane:
 
 
 def _running_sums(rows: Plane, count: int) -> Plane:
-    """Sums of so many rows that follow each other, from sums of half as many."""
+    """Return the sums of every `count` consecutive rows, computed by halving `count`."""
     if count == 1:
         return rows
     if count % 2:
@@ -130,16 +131,17 @@ def _running_sums(rows: Plane, count: int) -> Plane:
 
 
 def transfer(y: Any, x: Any, sigma: float, aperture: float) -> npt.NDArray[np.float64]:
-    """How much of a sine wave a lens and a photosite leave.
+    """Return the transfer function of a lens and a photosite: the factor on a sine wave.
 
     Args:
-        y: Its frequency down the image, in cycles per pixel.
-        x: Its frequency across the image.
-        sigma: Blur of the lens, the standard deviation of a Gaussian, in pixels.
-        aperture: Side of the square that a photosite gathers light from, in pixels.
+        y: Frequency of the wave down the image, in cycles per pixel.
+        x: Frequency across the image, in cycles per pixel.
+        sigma: Lens blur: standard deviation of a Gaussian, in pixels.
+        aperture: Side of a photosite's light-sensitive square, in pixels.
 
     Returns:
-        Factors in [-0.22, 1]: the Gaussian's times the square's, sinc(aperture · frequency).
+        Factors in [-0.22, 1]: the Gaussian's transfer function times that of the square,
+        sinc(aperture · frequency) in each direction.
 
     Source: Goodman, Introduction to Fourier Optics, chapter 6.
     """
@@ -148,12 +150,12 @@ def transfer(y: Any, x: Any, sigma: float, aperture: float) -> npt.NDArray[np.fl
 
 
 def mix(light: Linear, rows: Plane, columns: Plane) -> Linear:
-    """Light between pixels, bilinear; the first pixel is (0, 0), the last is never reached.
+    """Interpolate light bilinearly between pixels; the centre of the first pixel is (0, 0).
 
     Args:
-        light: Shape (height, width, 3).
-        rows: Places in [0, height - 1), shape (h, w).
-        columns: Places in [0, width - 1), shape (h, w).
+        light: Linear light, shape (height, width, 3).
+        rows: Row coordinates in [0, height - 1), shape (h, w).
+        columns: Column coordinates in [0, width - 1), shape (h, w).
     """
     width = light.shape[1]
     top, left = rows.astype(np.intp), columns.astype(np.intp)
@@ -175,12 +177,12 @@ def _mix_two(flat: Linear, first: npt.NDArray[np.intp], share: Plane) -> Linear:
 
 
 def between(random: Random, low: float, high: float) -> float:
-    """A number drawn so that its logarithm is uniform."""
+    """Draw a number from `low` to `high` whose logarithm is uniformly distributed."""
     return float(np.exp(random.uniform(np.log(low), np.log(high))))
 
 
 def smooth_field(random: Random, height: int, width: int, cells: int = 3) -> Plane:
-    """A smooth random field of standard deviation about 0.75 around 0, shape (h, w)."""
+    """Draw a smooth random field of mean 0 and standard deviation about 0.75, shape (h, w)."""
     grid = random.standard_normal((cells + 1, cells + 1)).astype(np.float32)
     rows = np.linspace(0, cells, height, dtype=np.float32)
     columns = np.linspace(0, cells, width, dtype=np.float32)
@@ -188,7 +190,7 @@ def smooth_field(random: Random, height: int, width: int, cells: int = 3) -> Pla
 
 
 def _interpolate(grid: Plane, places: Plane) -> Plane:
-    """Rows of a grid between its rows, by the smooth step; shape (len(places), columns)."""
+    """Interpolate between a grid's rows with the smoothstep; shape (len(places), columns)."""
     first = np.minimum(places.astype(np.intp), len(grid) - 2)
     share = (places - first)[:, None]
     share = share * share * (3 - 2 * share)

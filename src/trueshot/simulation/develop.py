@@ -1,4 +1,4 @@
-"""From raw light to a picture, as cameras develop it: colour, denoising, tone, sharpening."""
+"""Development of raw light to a picture, as in cameras: colour, denoising, tone, sharpening."""
 
 from __future__ import annotations
 
@@ -24,19 +24,20 @@ DENOISERS = ("none", "chroma", "guided", "median")
 
 @dataclass(frozen=True, kw_only=True)
 class Development:
-    """How a camera turns raw light into a picture.
+    """How a camera develops raw light to a picture.
 
     Args:
-        crosstalk: How far a filter lets the other colours through, as a share.
-        saturation: Of colours: 1 keeps them.
-        denoiser: One of `DENOISERS`.
-        denoise_radius: In pixels.
-        denoise_strength: For `guided` the noise that is taken away, in encoded values; for others
-            the share of the smoothed picture.
-        contrast: Strength of the S-curve: 0 is none.
-        local_contrast: Share of detail larger than ten pixels that is added.
-        sharpen_amount: Share of the detail that is added.
-        sharpen_radius: Its size, in pixels.
+        crosstalk: Share of a colour filter's response that comes from the other two colours.
+        saturation: Factor on the colour saturation; 1 leaves it unchanged.
+        denoiser: Denoising method; one of `DENOISERS`.
+        denoise_radius: Radius of the denoiser, in pixels.
+        denoise_strength: For `guided`, the standard deviation below which variation is removed as
+            noise, in encoded values. For `median`, the lightness is mixed with its median in a
+            share of 20 times this, at most 1. Not used by `chroma`.
+        contrast: Strength of the S-curve; 0 is none.
+        local_contrast: Strength of an unsharp mask with a standard deviation of 16 pixels.
+        sharpen_amount: Factor on the detail that sharpening adds.
+        sharpen_radius: Standard deviation of the sharpening's blur, in pixels.
         halo: Largest overshoot of sharpening, in encoded values.
     """
 
@@ -53,7 +54,7 @@ class Development:
 
 
 def crosstalk_matrix(share: float) -> Linear:
-    """What red, green and blue filters take of red, green and blue light; rows add up to 1."""
+    """Return the response of each colour filter (row) to red, green and blue; rows sum to 1."""
     neighbours = np.array([[0, 0.8, 0.2], [0.5, 0, 0.5], [0.2, 0.8, 0]])
     return ((1 - share) * np.eye(3) + share * neighbours).astype(np.float32)
 
@@ -61,9 +62,9 @@ def crosstalk_matrix(share: float) -> Linear:
 def correct_colour(
     raw: Linear, crosstalk: float, saturation: float, cast: tuple[float, float] = (1.0, 1.0)
 ) -> Linear:
-    """Undo the crosstalk, set the saturation and leave a cast, by one matrix.
+    """Undo the crosstalk, set the saturation and apply a colour cast, with a single matrix.
 
-    Without a cast, factors on red and blue, grey stays grey.
+    `cast` holds the factors on red and blue. With (1, 1), grey stays grey.
     """
     to_grey = np.tile(LUMA, (3, 1))
     matrix = (saturation * np.eye(3) + (1 - saturation) * to_grey) @ np.linalg.inv(
@@ -73,7 +74,10 @@ def correct_colour(
 
 
 def s_curve(values: Linear, strength: float) -> Linear:
-    """Encoded values with more contrast in the middle; 0, 0.5 and 1 stay; monotone up to 1."""
+    """Raise the mid-tone contrast of encoded values; 0, 0.5 and 1 stay fixed.
+
+    The curve is monotone for a `strength` of up to 1.
+    """
     bent = values * values * (3 - 2 * values)
     return values + np.float32(strength) * (bent - values)
 
@@ -81,15 +85,15 @@ def s_curve(values: Linear, strength: float) -> Linear:
 def guided_smooth(
     planes: Sequence[Plane], guide: Plane, radius: int, strength: float
 ) -> list[Plane]:
-    """Smooth where the guide is flat, keep where it has edges.
+    """Smooth planes where the guide is flat, and keep them where it has edges.
 
     Source: He, Sun, Tang 2013, "Guided image filtering", equations 5 and 6.
 
     Args:
-        planes: What to smooth, each of shape (h, w).
-        guide: Its edges are kept, shape (h, w).
-        radius: Of the windows, in pixels.
-        strength: Deviations of the guide below this are noise.
+        planes: Planes to smooth, each of shape (h, w).
+        guide: Plane whose edges are kept, shape (h, w).
+        radius: Radius of the windows, in pixels.
+        strength: Standard deviation of the guide below which its variation counts as noise.
     """
     mean_guide = box_mean(guide, radius)
     squares: Plane = box_mean(np.square(guide), radius)
@@ -108,10 +112,10 @@ def guided_smooth(
 
 
 def median_of_nine(plane: Plane) -> Plane:
-    """The median of each pixel and its eight neighbours; the plane is mirrored at its edges.
+    """Return the median of each pixel and its eight neighbours; the plane is mirrored at its edges.
 
-    With the columns sorted, it is the median of three: the largest of the least, the median of
-    the middle ones, the least of the largest.
+    Each column of three is sorted. The result is the median of three values: the largest of the
+    three minima, the median of the medians, and the smallest of the maxima.
     """
     padded = np.pad(plane, 1, mode="symmetric")
     first, second, third = padded[:-2], padded[1:-1], padded[2:]
@@ -130,7 +134,7 @@ def _median(a: Plane, b: Plane, c: Plane) -> Plane:
 
 
 def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
-    """Take noise away from encoded values, shape (h, w, 3), lightness and colours apart."""
+    """Denoise encoded values, shape (h, w, 3), separately in lightness and in colour."""
     if kind == "none":
         return values
     if kind not in DENOISERS:
@@ -152,7 +156,7 @@ def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
 
 
 def sharpen(values: Linear, amount: float, radius: float, halo: float) -> Linear:
-    """Add detail of the lightness to all channels (unsharp mask), within `halo` of what was."""
+    """Add lightness detail to all channels (unsharp mask), changing values by at most `halo`."""
     if amount <= 0:
         return values
     light = lightness(values)
@@ -161,12 +165,12 @@ def sharpen(values: Linear, amount: float, radius: float, halo: float) -> Linear
 
 
 def add_local_contrast(values: Linear, share: float) -> Linear:
-    """Lift detail larger than ten pixels, as phones do when they merge exposures."""
+    """Raise local contrast with a wide unsharp mask, as phones do when they merge exposures."""
     if share <= 0:
         return values
     light = lightness(values)
     picture = Image.fromarray(light)
-    small = picture.reduce(4)  # means of four by four, or a display's grid would alias here
+    small = picture.reduce(4)  # means of 4 by 4 pixels, so that a display's grid does not alias
     base = Image.fromarray(blur(np.asarray(small), 4.0))
     box = (0, 0, picture.width / 4, picture.height / 4)
     base = base.resize(picture.size, Image.Resampling.BILINEAR, box)

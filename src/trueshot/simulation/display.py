@@ -1,8 +1,8 @@
-"""Displays: subpixels, their light, and what a picture becomes on a panel.
+"""Displays: subpixels, their light, and the appearance of a picture on a panel.
 
-A panel is a picture times a grid that repeats. The grid is given by rectangles that shine, so its
-spectrum is known in closed form, and a camera sees it through its own transfer function: whatever
-moiré there is comes from sampling that, and none is painted.
+A panel is modelled as a picture times a periodic grid. The grid consists of luminous rectangles,
+so its spectrum is known in closed form. The camera's optics filter it by their transfer function.
+Any moiré arises from sampling the result; none is painted.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from trueshot.simulation.colour import (
     transfer,
 )
 
-# Subpixels as (channel, centre y, centre x, height, width) in display pixels, per cell.
+# (channel, centre y, centre x, height, width), in display pixels within a cell.
 Subpixel = tuple[int, float, float, float, float]
 _HARMONICS = 12
-_TABLE = 64  # places per display pixel at which the grid is tabulated
+_TABLE = 64  # samples of the tabulated grid per display pixel, along a side
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Which rectangles of a cell shine in which colour.
+    """The subpixel layout: which rectangles of a cell emit which colour.
 
     Args:
-        cell: Height and width of what repeats, in display pixels.
+        cell: Height and width of the repeating cell, in display pixels.
         subpixels: (channel, centre y, centre x, height, width) of each, in display pixels.
     """
 
@@ -43,17 +43,17 @@ class Layout:
     subpixels: tuple[Subpixel, ...]
 
     def orders(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Periods per cell, down and across, of the waves that `spectrum` is made of.
+        """Return the harmonics of `spectrum`: periods per cell, down and across.
 
-        Up to 12 per display pixel: finer ones no camera resolves.
+        They go up to 12 periods per display pixel, because no camera resolves finer ones.
         """
         most_y, most_x = _HARMONICS * self.cell[0], _HARMONICS * self.cell[1]
         return np.arange(-most_y, most_y + 1), np.arange(-most_x, most_x + 1)
 
     def spectrum(self, channel: int) -> npt.NDArray[np.complex128]:
-        """Fourier coefficients of a channel's grid, of mean 1; a row and a column per order.
+        """Return the Fourier coefficients of a channel's grid, scaled to a mean of 1.
 
-        A rectangle's are those of two sinc functions.
+        There is a row and a column per order. A rectangle contributes a product of two sincs.
         """
         rows, columns = self.orders()
         down, across = rows[:, None] / self.cell[0], columns[None, :] / self.cell[1]
@@ -66,7 +66,7 @@ class Layout:
 
 
 def stripes(fill: float = 0.8, order: str = "RGB", vertical: bool = False) -> Layout:
-    """Three stripes in each pixel, as LCDs have them; `vertical`: a panel that is turned."""
+    """Return a layout of three stripes per pixel, as in LCDs; `vertical` turns it by 90 degrees."""
     subpixels = []
     for place, name in enumerate(order):
         centre, width = (place + 0.5) / 3, fill / 3
@@ -76,7 +76,7 @@ def stripes(fill: float = 0.8, order: str = "RGB", vertical: bool = False) -> La
 
 
 def chevrons(fill: float = 0.8, order: str = "RGB") -> Layout:
-    """Stripes that lean one way in the upper half and the other way in the lower (IPS)."""
+    """Return a layout of stripes that lean one way above and the other way below (IPS)."""
     subpixels: list[Subpixel] = []
     for place, name in enumerate(order):
         for half, lean in ((0, -1), (1, 1)):
@@ -88,7 +88,7 @@ def chevrons(fill: float = 0.8, order: str = "RGB") -> Layout:
 
 
 def white_subpixel(fill: float = 0.8) -> Layout:
-    """Red, green, blue and white quarters, the white one shining in all three colours (RGBW)."""
+    """Return an RGBW layout: red, green, blue and white quarters; white emits all three colours."""
     width = fill / 4
     own = [(channel, 0.5, (channel + 0.5) / 4, fill, width) for channel in range(3)]
     white = [(channel, 0.5, 3.5 / 4, fill, 0.5 * width) for channel in range(3)]
@@ -96,7 +96,7 @@ def white_subpixel(fill: float = 0.8) -> Layout:
 
 
 def pentile(fill: float = 0.6) -> Layout:
-    """OLED diamonds: a green in each pixel; red and blue in turns, as in a draughtboard."""
+    """Return a PenTile OLED layout: green in every pixel, red and blue in a checkerboard."""
     side, large = 0.45 * fill / 0.6, 0.6 * fill / 0.6
     subpixels: list[Subpixel] = []
     for y in range(2):
@@ -111,20 +111,20 @@ EVEN = Layout(cell=(1, 1), subpixels=tuple((channel, 0.5, 0.5, 1, 1) for channel
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """A screen.
+    """Properties of a display.
 
     Args:
-        name: Of the source.
-        layout: Its subpixels.
-        gamma: Its curve: light = value ** gamma.
+        name: Name of this display; data sets record it as the origin `medium`.
+        layout: Subpixel layout.
+        gamma: Exponent of the tone curve: light = value ** gamma.
         black: Light of black, as a share of white.
-        white: Colour of white, relative light of red, green, blue.
-        unevenness: Standard deviation of the backlight over the panel, as a share.
+        white: Colour of white: relative light of red, green and blue.
+        unevenness: Relative variation of the backlight over the panel: scale of a `smooth_field`.
         sparkle: Standard deviation of a matte surface's grain, as a share.
-        flicker: Depth of the modulation that a rolling shutter sees, as a share.
-        reflectance: Of the surface, for ambient light.
-        contrast: Of the grid: 1 as its subpixels are, 0 none. Less than 1 is a grid that a diffuser
-            or a fine panel leaves.
+        flicker: Modulation depth that a rolling shutter sees, as a share.
+        reflectance: Share of the ambient light that the surface reflects.
+        contrast: Contrast of the subpixel grid: 1 as the layout gives it, 0 none. Values below 1
+            model a diffuser or a fine panel.
     """
 
     name: str
@@ -140,7 +140,7 @@ class Display:
 
 
 def shine(picture: Bytes, display: Display) -> Linear:
-    """Mean light of each display pixel, shape (h, w, 3); white is 1 times the display's white."""
+    """Return the mean light of each display pixel, shape (h, w, 3); white is `display.white`."""
     curve = (np.arange(256) / 255.0) ** display.gamma
     light = display.black + (1 - display.black) * curve
     table = (light[:, None] * np.array(display.white)).astype(np.float32)
@@ -148,12 +148,12 @@ def shine(picture: Bytes, display: Display) -> Linear:
 
 
 def fit_to_panel(picture: Bytes, height: int, width: int, method: str = "bilinear") -> Bytes:
-    """Scale a picture to so many display pixels, as a viewer does: on encoded values.
+    """Scale a picture to (height, width) display pixels, on encoded values, as viewers do.
 
     Args:
         picture: Bytes, shape (h, w, 3).
-        height: Display pixels down.
-        width: Display pixels across.
+        height: Number of display pixels down.
+        width: Number of display pixels across.
         method: `nearest`, `bilinear`, `bicubic` or `lanczos`.
     """
     if picture.shape[:2] == (height, width):
@@ -165,12 +165,12 @@ def fit_to_panel(picture: Bytes, height: int, width: int, method: str = "bilinea
 def grid_table(
     layout: Layout, jacobian: npt.NDArray[np.float64], sigma: float, aperture: float
 ) -> Linear:
-    """The grid as a camera's optics leave it, tabulated over one cell.
+    """Tabulate the subpixel grid over one cell, as blurred by a camera's optics.
 
     Args:
-        layout: Subpixels.
+        layout: Subpixel layout.
         jacobian: Display pixels (y, x) per camera pixel (y, x), shape (2, 2).
-        sigma: Blur of the lens in camera pixels.
+        sigma: Lens blur in camera pixels: standard deviation of a Gaussian.
         aperture: Side of a photosite in camera pixels.
 
     Returns:
@@ -191,7 +191,7 @@ def grid_table(
 
 
 def look_up(table: Linear, cell: tuple[int, int], y: Plane, x: Plane) -> Linear:
-    """The grid's factors at places in display pixels: shape of `y`, and three channels."""
+    """Interpolate the grid's factors at (y, x) in display pixels: shape of `y`, and 3 channels."""
     around = np.pad(table, ((0, 2), (0, 2), (0, 0)), mode="wrap")
     rows, columns = (
         (place - np.float32(period) * np.floor(place / np.float32(period))) * np.float32(_TABLE)
@@ -201,17 +201,17 @@ def look_up(table: Linear, cell: tuple[int, int], y: Plane, x: Plane) -> Linear:
 
 
 def uneven_light(display: Display, random: Random, height: int, width: int) -> Plane:
-    """Backlight and viewing angle over the part that the camera sees: factors, shape (h, w)."""
+    """Draw the variation of backlight and viewing angle over the view: factors, shape (h, w)."""
     field = smooth_field(random, height, width, 2)
     factors: Plane = np.maximum(1 + np.float32(display.unevenness) * field, np.float32(0.1))
     return factors
 
 
 def scan_flicker(random: Random, depth: float, height: int) -> Plane:
-    """What a rolling shutter makes of a light that is switched: factors per row, shape (h, 1).
+    """Draw the flicker that a rolling shutter records: one factor per row, shape (h, 1).
 
-    A pulse-width modulated light seen through an exposure of many of its periods is a mean with a
-    small wave on it; a scan line is the same wave with a longer period.
+    An exposure over many periods of a pulse-width modulated light shows its mean with a small wave
+    on top; a scan line is the same wave with a longer period.
     """
     period = between(random, 40, 2000)
     phase = random.uniform(0, 2 * np.pi)
@@ -224,10 +224,10 @@ LAYOUTS = ("stripes", "bgr", "turned", "chevrons", "white", "pentile")
 
 
 def draw_display(random: Random, name: str) -> Display:
-    """A display from the range of those that people have.
+    """Draw a random display from the range of common ones.
 
     Source of the ranges: panel microphotographs and black levels as display reviewers publish them
-    (contrast 700 to 5000 for LCD, none for OLED; gamma 2.0 to 2.4; white from 5500 to 9000 K).
+    (LCD contrast 700 to 5000, OLED without a black level; gamma 2.0 to 2.4; white 5500 to 9000 K).
     """
     kind = random.choice(LAYOUTS, p=[0.4, 0.06, 0.1, 0.22, 0.06, 0.16])
     fill = float(random.uniform(0.6, 0.92))

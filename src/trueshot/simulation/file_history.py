@@ -1,4 +1,4 @@
-"""What happens to a picture after the camera: JPEG, resizing, messengers."""
+"""The processing of a picture after the camera: JPEG compression and resizing."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Jpeg:
     """Settings of one JPEG compression.
 
     Args:
-        quality: 1 to 100, as libjpeg scales its tables.
-        subsampling: Of chroma; one of `SUBSAMPLINGS`.
-        slope: Exponent on the shape of the tables: 1 is the standard's, below 1 flatter ones, as
-            makers of cameras use.
+        quality: Quality from 1 to 100, on libjpeg's scale.
+        subsampling: Chroma subsampling; one of `SUBSAMPLINGS`.
+        slope: Exponent on the shape of the quantisation tables: 1 gives the standard's tables,
+            below 1 flatter ones, as camera makers use.
     """
 
     quality: int = 92
@@ -47,27 +47,27 @@ class Jpeg:
     slope: float = 1.0
 
     def tables(self) -> list[list[int]]:
-        """Quantisation tables of luma and chroma, row by row, from 1 to 255."""
+        """Return the quantisation tables of luma and chroma, row by row; entries are 1 to 255."""
         quality = self.quality
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
         made = []
         for table in (_LUMA.ravel(), _CHROMA.ravel()):
             shaped = table.mean() * (table / table.mean()) ** self.slope
-            scaled = (shaped * scale + 50.001) // 100  # whole numbers, but for rounding errors
+            scaled = (shaped * scale + 50.001) // 100  # .001 absorbs rounding errors
             made.append(np.clip(scaled, 1, 255).astype(int).tolist())
         return made
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What a picture goes through, in order; what is None is left out.
+    """The processing of a picture: first compression, resizing, last compression.
 
     Args:
-        first: Compression in the camera.
-        reduction: Pixels before per pixel after the resizing, 1 or more; 1 resizes nothing.
-        method: One of `FILTERS`; `points` takes bilinear samples without smoothing first, as fast
-            resizers do.
-        last: Compression of the file that remains.
+        first: Compression in the camera; None skips it.
+        reduction: Reduction factor of the resizing, 1 or more; 1 means no resizing.
+        method: Resizing filter, one of `FILTERS`; `points` takes bilinear samples without
+            smoothing first, as fast resizers do.
+        last: Compression of the final file.
     """
 
     first: Jpeg | None = None
@@ -77,7 +77,7 @@ class History:
 
 
 def compress(picture: Bytes, settings: Jpeg) -> bytes:
-    """A picture as a JPEG file."""
+    """Return a picture as a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(
         file,
@@ -89,15 +89,15 @@ def compress(picture: Bytes, settings: Jpeg) -> bytes:
 
 
 def decompress(file: bytes) -> Bytes:
-    """Pixels of a JPEG file that `compress` made."""
+    """Return the pixels of a JPEG file made by `compress`."""
     return np.asarray(JpegImagePlugin.JpegImageFile(io.BytesIO(file)).convert("RGB"))
 
 
 def resize(picture: Bytes, height: int, width: int, method: str) -> Bytes:
-    """Resize encoded values to (height, width) by one of `FILTERS`.
+    """Resize encoded values to (height, width) with one of `FILTERS`.
 
     Raises:
-        ValueError: An unknown filter.
+        ValueError: The filter is unknown.
     """
     if method not in FILTERS:
         raise ValueError(f"resizing {method!r}: known: {', '.join(FILTERS)}")
@@ -111,7 +111,7 @@ def resize(picture: Bytes, height: int, width: int, method: str) -> Bytes:
 
 
 def file_of(picture: Bytes, history: History, height: int, width: int) -> bytes:
-    """Send a picture through its history; the JPEG file that comes out is (height, width)."""
+    """Apply a history to a picture and return a JPEG file of (height, width) pixels."""
     if history.first is not None:
         picture = decompress(compress(picture, history.first))
     if picture.shape[:2] != (height, width):
@@ -120,7 +120,7 @@ def file_of(picture: Bytes, history: History, height: int, width: int) -> bytes:
 
 
 def draw_jpeg(random: Random, lowest: int, highest: int) -> Jpeg:
-    """A compression from a range of qualities."""
+    """Draw random JPEG settings with a quality from `lowest` to `highest`, both included."""
     return Jpeg(
         quality=int(random.integers(lowest, highest + 1)),
         subsampling=str(random.choice(SUBSAMPLINGS, p=[0.3, 0.15, 0.55])),

@@ -1,4 +1,4 @@
-"""The colour filter array, and ways to guess what it did not measure (demosaicing)."""
+"""The colour filter array, and demosaicing: interpolating the colours that it did not measure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueshot.simulation.colour import Linear, Plane
 PATTERNS = ("RGGB", "BGGR", "GRBG", "GBRG")
 
 # Source: Malvar, He, Cutler 2004, "High-quality linear interpolation for demosaicing of
-# Bayer-patterned color images", figure 2; eighths.
+# Bayer-patterned color images", figure 2; coefficients in eighths.
 _GREEN = np.array(
     [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]]
 )
@@ -29,22 +29,22 @@ _ACROSS = np.array(
     ]
 )
 
-IDEAL = np.eye(3)  # filters that each let their own colour through, and nothing else
+IDEAL = np.eye(3)  # each filter passes its own colour only
 
 
 def mosaic(light: Linear, pattern: str = "RGGB", filters: npt.ArrayLike = IDEAL) -> Plane:
-    """What a sensor under a colour filter array sees: one filter's light per photosite.
+    """Sample light through a colour filter array: one colour filter per photosite.
 
     Source: Bayer, US patent 3971065.
 
     Args:
         light: Shape (h, w, 3).
         pattern: The four filters from the top left, row by row; one of `PATTERNS`.
-        filters: Shares of red, green and blue light that each filter lets through, a row per
-            filter: shape (3, 3).
+        filters: Shares of red, green and blue light that each filter passes, one row per filter:
+            shape (3, 3).
 
     Returns:
-        Shape (h, w).
+        Raw values, shape (h, w).
     """
     shares = np.asarray(filters, np.float32)
     raw = np.empty(light.shape[:2], np.float32)
@@ -58,18 +58,18 @@ def mosaic(light: Linear, pattern: str = "RGGB", filters: npt.ArrayLike = IDEAL)
 
 
 def demosaic(raw: Plane, pattern: str = "RGGB", method: str = "malvar") -> Linear:
-    """All three channels of what a sensor saw.
+    """Interpolate all three channels from raw values.
 
     Args:
-        raw: Shape (h, w).
+        raw: Raw values, shape (h, w).
         pattern: The four filters from the top left, row by row; one of `PATTERNS`.
-        method: `bilinear`, `malvar`, or `edges` (along edges, never across).
+        method: `bilinear`, `malvar`, or `edges` (interpolates along edges, not across them).
 
     Returns:
-        Shape (h, w, 3); what was measured is kept as it is.
+        Light, shape (h, w, 3); measured values are kept unchanged.
 
     Raises:
-        ValueError: An unknown pattern or method.
+        ValueError: The pattern or the method is unknown.
     """
     if method not in METHODS:
         raise ValueError(f"demosaicing {method!r}: known: {', '.join(METHODS)}")
@@ -83,7 +83,7 @@ def _places(pattern: str) -> list[tuple[tuple[int, int], int]]:
 
 
 def spread(raw: Plane, pattern: str) -> Linear:
-    """Raw values in the channels that they were measured in, 0 in the others: (h, w, 3)."""
+    """Put each raw value in its own channel, with 0 in the other two: shape (h, w, 3)."""
     planes = np.zeros((*raw.shape, 3), np.float32)
     for (y, x), channel in _places(pattern):
         planes[y::2, x::2, channel] = raw[y::2, x::2]
@@ -101,7 +101,7 @@ def _bilinear(raw: Plane, pattern: str) -> Linear:
 
 
 def _mean_of_colour(plane: Plane) -> Plane:
-    """Fill in a plane of which every second value of every second row was measured, others 0."""
+    """Interpolate a plane measured at every second pixel of every second row, 0 elsewhere."""
     padded = np.pad(plane, 1, mode="reflect")
     rows = padded[1:-1] + np.float32(0.5) * (padded[:-2] + padded[2:])
     return np.asarray(rows[:, 1:-1] + np.float32(0.5) * (rows[:, :-2] + rows[:, 2:]))
@@ -113,7 +113,7 @@ def _malvar(raw: Plane, pattern: str) -> Linear:
     places = dict(_places(pattern))
     for y, x in places:
         if places[y, x] == 1:
-            row_colour = places[y, 1 - x]  # the colour of the neighbours left and right
+            row_colour = places[y, 1 - x]  # colour of the left and right neighbours
             image[y::2, x::2, row_colour] = _at(padded, _ALONG, y, x, raw.shape)
             image[y::2, x::2, 2 - row_colour] = _at(padded, _ALONG.T, y, x, raw.shape)
         else:
@@ -125,7 +125,7 @@ def _malvar(raw: Plane, pattern: str) -> Linear:
 def _at(
     padded: Plane, kernel: npt.NDArray[np.float64], y: int, x: int, shape: tuple[int, ...]
 ) -> Plane:
-    """A kernel of eighths, applied to every second pixel from (y, x) only."""
+    """Apply a kernel, given in eighths, at every second pixel from (y, x)."""
     height, width = shape[0] - y, shape[1] - x
     total = np.zeros(((height + 1) // 2, (width + 1) // 2), np.float32)
     for i, j in np.argwhere(kernel):
@@ -135,7 +135,7 @@ def _at(
 
 
 def _edges(raw: Plane, pattern: str) -> Linear:
-    """Green along the weaker gradient, then colours by their difference to green.
+    """Interpolate green along the weaker gradient, then red and blue as differences from green.
 
     Source: Hamilton and Adams, US patent 5629734.
     """

@@ -1,4 +1,4 @@
-"""Pairs: one scene as a true shot and as a recapture, by the same camera, with the same history."""
+"""Pairs: a scene as a true shot and as a recapture, by the same camera, with the same history."""
 
 from __future__ import annotations
 
@@ -33,31 +33,32 @@ from trueshot.simulation.print import Print, draw_print
 from trueshot.simulation.recapture import Ambience, Places, View, look, see_display, see_print
 from trueshot.simulation.scenes import Scene
 
-_BORDER = 8  # pixels of the sensor around the window: no stage sees the edge of the world
+_BORDER = 8  # extra sensor pixels around the window, so that no filter reaches the image border
 _PRINTS = 0.15
-_LARGEST = 400  # pixels along a side of a picture shown: what is finer no camera sees there
-_ZOOM = (0.4, 1.1)  # pixels of the file per pixel of a photograph: real scenes are finer than both
+_LARGEST = 400  # largest side of the picture shown, in pixels; the camera resolves no more
+_ZOOM = (0.4, 1.1)  # file pixels per photograph pixel; real scenes have finer detail than either
 _SCALINGS = {"nearest": 0.05, "bilinear": 0.4, "bicubic": 0.35, "lanczos": 0.2}
-_UNSHOT = ("interface", "text")  # what a display shows without a camera having seen it
+_UNSHOT = ("interface", "text")  # kinds that a display shows directly, without a first camera
 
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """How people recapture, and what of the physics is at work.
+    """How recaptures are made, and which physical effects are simulated.
 
     Args:
-        magnification: Pixels of the file per pixel of a display, least and most.
+        magnification: File pixels per display pixel: lower and upper limit.
         print_magnification: The same for prints.
-        prints: Share of prints among the media.
+        prints: Share of recaptures that show a print rather than a display.
         sharp: Share of shots in focus.
-        kept: Share of files that are as the camera left them.
-        sent: Share of files that were compressed again at their size; all others were resized.
-        quality: Of the last compression, least and most.
-        grid: Contrast of the grid of subpixels: 1 as it is, 0 for displays that shine evenly.
-        processing: Cameras denoise, bend tones and sharpen.
-        shared_devices: Cameras, and as many displays and prints, that all parts of a split share;
-            0: a hundred of each, and none in two parts.
-        fixed_views: A camera stands still before each display: one magnification, angle and tilt.
+        kept: Share of files left as the camera wrote them.
+        sent: Share of files recompressed at the same size; the rest are resized as well.
+        quality: Quality of the last JPEG compression: lower and upper limit.
+        grid: Contrast of the subpixel grid: 1 as it is, 0 for displays without a grid.
+        processing: Whether cameras denoise, apply a tone curve and local contrast, and sharpen.
+        shared_devices: Number of cameras, and of media (displays and prints together), shared by
+            all parts of a split; 0: each part has its own.
+        fixed_views: Whether each camera sees each medium at one magnification, angle and tilt, as
+            if on a stand.
     """
 
     magnification: tuple[float, float] = (0.4, 6.0)
@@ -79,7 +80,7 @@ class Conditions:
             raise SimulationError(f"two shared devices or more wanted, got {self.shared_devices}")
 
     def facts(self) -> dict[str, Any]:
-        """The settings as JSON has them; without those that leave all as it was before them."""
+        """Return the settings as JSON values; `shared_devices` and `fixed_views` only if set."""
         facts = asdict(self)
         for name in ("shared_devices", "fixed_views"):
             if not facts[name]:
@@ -91,7 +92,7 @@ EVERYDAY = Conditions()
 CLOSE = Conditions(
     magnification=(3.0, 6.0), prints=0.05, sharp=1.0, kept=0.6, sent=0.2, quality=(85, 97)
 )
-# As the data of papers were made: few devices, at all parts of the split; faint traces.
+# Like the data sets of papers: few devices, shared by all parts of the split; faint traces.
 PAPER = Conditions(
     magnification=(3.0, 6.0),
     prints=0.0,
@@ -106,14 +107,14 @@ CONDITIONS = {"everyday": EVERYDAY, "close": CLOSE, "paper": PAPER}
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """All that may take part in the pairs of one part of a split, and in no other part.
+    """The scenes and devices from which the pairs of one part of a split are drawn.
 
     Args:
-        scenes: What is photographed.
-        cameras: Who photographs, first and last.
+        scenes: Scenes to photograph.
+        cameras: Cameras, for both the picture shown and the final photographs.
         media: Displays and prints.
-        conditions: How they meet.
-        views: By the names of a camera and a medium, where a camera stands still before it.
+        conditions: How recaptures are made.
+        views: Fixed views by (camera name, medium name); empty without `fixed_views`.
     """
 
     scenes: Sequence[Scene]
@@ -125,24 +126,24 @@ class Cast:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Everything that decides a pair, but for the random numbers of its noise and textures.
+    """All settings of a pair; its window, noise and textures follow from `seed`.
 
     Args:
-        seed: Of those.
-        scene: In both photographs.
+        seed: Seed of the pair's random numbers.
+        scene: The scene in both photographs.
         zoom: Camera pixels per pixel of the scene in the true shot.
-        camera: Takes both.
-        shot: Of both.
-        history: Of both files.
-        first_camera: Took the picture that the display shows; None: it shows the scene itself.
-        first_shot: Of that picture.
-        first_file: What that picture was compressed with.
-        shown: Pixels of the display per pixel of the picture it shows: pictures from the web are
-            often smaller than the window that they fill.
-        scaling: How it is scaled.
-        medium: Display or print.
-        view: How the camera looks at it; its magnification is in camera pixels.
-        ambience: Light around it.
+        camera: Camera of both photographs.
+        shot: Settings of both photographs.
+        history: Processing of both files.
+        first_camera: Camera of the picture that the medium shows; None: it shows the scene itself.
+        first_shot: Shot settings of that picture.
+        first_file: JPEG settings of that picture.
+        shown: Pixels of the medium per pixel of the picture it shows: pictures from the web are
+            often smaller than the window they fill.
+        scaling: Interpolation for that enlargement, as in `fit_to_panel`.
+        medium: The display or print.
+        view: Geometry of camera and medium; its magnification counts camera pixels.
+        ambience: Ambient light.
     """
 
     seed: tuple[int, ...]
@@ -169,7 +170,7 @@ def draw_cast(
     media: int,
     conditions: Conditions = EVERYDAY,
 ) -> Cast:
-    """Draw cameras and media for a part; those of different parts are different."""
+    """Draw the cameras and media of a part; different parts get different ones."""
     prints = max(1, round(_PRINTS * media))
     random = [np.random.default_rng([seed, 11, part, kind]) for kind in range(3)]
     made: list[Display | Print] = [
@@ -203,7 +204,7 @@ def _plain(development: Development) -> Development:
 
 
 def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
-    """Draw a pair from a cast; it depends on the cast and the seed alone."""
+    """Draw a random pair from a cast; it depends on the cast and the seed only."""
     random = np.random.default_rng([*seed, 0])
     scene = cast.scenes[int(random.integers(len(cast.scenes)))]
     first, last = (cast.cameras[i] for i in random.integers(len(cast.cameras), size=2))
@@ -233,7 +234,7 @@ def draw_pair(cast: Cast, seed: Sequence[int]) -> Pair:
 
 
 def draw_history(random: Random, camera: Camera, conditions: Conditions) -> History:
-    """What becomes of a shot: kept as it is, made smaller, sent by a messenger."""
+    """Draw the processing of a shot: kept as it is, recompressed, or resized and recompressed."""
     draw = random.random()
     if draw < conditions.kept:
         return History(last=camera.jpeg)
@@ -250,7 +251,7 @@ def draw_history(random: Random, camera: Camera, conditions: Conditions) -> Hist
 def _view(
     random: Random, cast: Cast, camera: Camera, medium: Display | Print, reduction: float
 ) -> View:
-    """A view as any; where the camera stands still, another place and phase of the one it has."""
+    """Draw a view; where camera and medium have a fixed view, vary only its place and phase."""
     drawn = draw_view(random, camera, medium, reduction, cast.conditions)
     standing = cast.views.get((camera.name, medium.name))
     if standing is None:
@@ -266,10 +267,10 @@ def draw_view(
     reduction: float,
     conditions: Conditions,
 ) -> View:
-    """A hand-held camera before a flat picture: often nearly straight, never quite."""
+    """Draw the view of a hand-held camera: often nearly straight on, never exactly."""
     display = isinstance(medium, Display)
     low, high = conditions.magnification if display else conditions.print_magnification
-    right = 90.0 * (random.random() < 0.3)  # the camera or the display held upright
+    right = 90.0 * (random.random() < 0.3)  # the camera or the display turned to portrait
     turn = random.normal(0, 3) if random.random() < 0.7 else random.uniform(-45, 45)
     tilt = random.normal(0, 0.12, 2) / 2500
     return View(
@@ -283,7 +284,7 @@ def draw_view(
 
 
 def draw_ambience(random: Random, medium: Display | Print) -> Ambience:
-    """A room from dark to bright: 0.03 to 1 times the white of the display."""
+    """Draw the ambient light of a room, from 0.03 to 1 times the white of the picture."""
     room = between(random, 0.03, 1.0)
     shine = medium.reflectance if isinstance(medium, Display) else 0.02
     return Ambience(
@@ -295,7 +296,7 @@ def draw_ambience(random: Random, medium: Display | Print) -> Ambience:
 
 
 def original(pair: Pair, side: int) -> bytes:
-    """The true shot of a pair: a JPEG file of (side, side) pixels."""
+    """Return the true shot of a pair as a JPEG file of (side, side) pixels."""
     random = np.random.default_rng([*pair.seed, 1])
     size = _sensor_side(pair, side)
     light = pair.scene.light(_window(pair), size, size, pair.zoom)
@@ -303,18 +304,18 @@ def original(pair: Pair, side: int) -> bytes:
 
 
 def recaptured(pair: Pair, side: int) -> bytes:
-    """The recapture of a pair: a JPEG file of (side, side) pixels."""
+    """Return the recapture of a pair as a JPEG file of (side, side) pixels."""
     return recapture(pair, side).file
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recapture:
-    """A recapture and what came before it.
+    """A recapture with its intermediate stages.
 
     Args:
-        picture: What the medium holds where the camera looks, bytes (h, w, 3).
-        light: On the sensor, linear, (h, w, 3).
-        file: What came of it.
+        picture: The part of the medium's picture that the camera sees, bytes (h, w, 3).
+        light: Linear light on the sensor, (h, w, 3).
+        file: The final JPEG file.
     """
 
     picture: Bytes
@@ -323,7 +324,7 @@ class Recapture:
 
 
 def recapture(pair: Pair, side: int) -> Recapture:
-    """The recapture of a pair, with the stages before it; the file has (side, side) pixels."""
+    """Make the recapture of a pair and keep its stages; the file has (side, side) pixels."""
     random = np.random.default_rng([*pair.seed, 2])
     size = _sensor_side(pair, side)
     places = look(pair.view, size, size)
@@ -333,7 +334,10 @@ def recapture(pair: Pair, side: int) -> Recapture:
 
 
 def _window(pair: Pair) -> Random:
-    """The same for both of a pair: they show the same place of the scene, as far as it fits."""
+    """Return the generator that places the window in the scene.
+
+    It is the same for both photographs of a pair, so they show the same place as far as it fits.
+    """
     return np.random.default_rng([*pair.seed, 3])
 
 

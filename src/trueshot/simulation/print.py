@@ -1,4 +1,4 @@
-"""Prints: inks in dots on paper, as a map of reflected light."""
+"""Prints: the light reflected by halftone dots of ink on paper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueshot.simulation.colour import (
     smooth_field,
 )
 
-_ANGLES = (15.0, 75.0, 0.0, 45.0)  # cyan, magenta, yellow, black: the usual ones of offset printing
+_ANGLES = (15.0, 75.0, 0.0, 45.0)  # of cyan, magenta, yellow, black, as usual in offset printing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,13 +25,13 @@ class Print:
     """A printer and its paper.
 
     Args:
-        name: Of the source.
-        dots: Ink places per picture pixel, along a side.
-        cell: Ink places per halftone cell; 0: stochastic dots, as inkjets spray them.
-        ink: Light that a solid ink leaves in the channels that it takes, as a share.
-        spread: Blur of light within the paper, standard deviation in ink places.
-        paper: Reflected light of bare paper in red, green, blue.
-        texture: Standard deviation of the paper's grain, as a share.
+        name: Name of this print; data sets record it as the origin `medium`.
+        dots: Printer dots per picture pixel, along a side.
+        cell: Period of the halftone grid in printer dots; 0: stochastic dots, as from inkjets.
+        ink: Share of the light that a solid ink leaves in the channel it absorbs.
+        spread: Blur of light within the paper: standard deviation in printer dots.
+        paper: Reflectance of bare paper in red, green and blue.
+        texture: Standard deviation of the paper's fine grain, as a share.
     """
 
     name: str
@@ -44,9 +44,10 @@ class Print:
 
 
 def separate(picture: Bytes) -> Linear:
-    """Shares of the paper that cyan, magenta, yellow and black cover, shape (h, w, 4).
+    """Return the shares of paper covered by cyan, magenta, yellow and black, shape (h, w, 4).
 
-    Black takes half of what the three have in common (grey component replacement).
+    Black covers the square of the smallest share among the three colours and replaces part of
+    them (grey component replacement).
     Source: Neugebauer 1937, with the inks' shares as their coverage.
     """
     cover = 1 - decode_srgb(picture)
@@ -56,10 +57,10 @@ def separate(picture: Bytes) -> Linear:
 
 
 def halftone(cover: Plane, cell: float, angle: float, random: Random) -> Plane:
-    """Turn a share of ink into dots: 1 where ink lies, 0 where not; shape of `cover`.
+    """Turn ink coverage into dots: 1 where there is ink, 0 elsewhere; shape of `cover`.
 
-    Clustered dots on a turned grid for `cell` > 0, dots at random places for 0. In the mean the
-    share stays what it is.
+    For `cell` > 0 the dots are clustered on a rotated grid; for 0 they lie at random positions.
+    On average the coverage is preserved.
     """
     height, width = cover.shape
     if cell > 0:
@@ -70,7 +71,7 @@ def halftone(cover: Plane, cell: float, angle: float, random: Random) -> Plane:
         pitch = np.float32(2 * np.pi / cell)
         first = np.cos(pitch * (np.cos(turn) * x + np.sin(turn) * y) + shift[0])
         second = np.cos(pitch * (np.cos(turn) * y - np.sin(turn) * x) + shift[1])
-        # The sum of two cosines to a threshold that is uniform, so that the mean is kept.
+        # Map the sum of two cosines to a uniform threshold, so that the mean is preserved.
         threshold = 0.5 + 0.25 * (first + second)
         uniform = threshold_share(threshold)
     else:
@@ -85,7 +86,7 @@ _SPREAD = np.sort(0.5 + 0.25 * (_PLACES[:, None] + _PLACES[None, :]), axis=None)
 
 
 def threshold_share(threshold: Plane) -> Plane:
-    """Where 0.5 + (cos a + cos b) / 4 stands among its values over all a, b: uniform in [0, 1]."""
+    """Map values of 0.5 + (cos a + cos b) / 4 to their quantiles: uniform in [0, 1]."""
     table = np.searchsorted(_SPREAD, np.linspace(0, 1, 1025)) / len(_SPREAD)
     place = np.clip(threshold * 1024, 0, 1024).astype(np.int16)
     result: Plane = table.astype(np.float32)[place]
@@ -93,12 +94,12 @@ def threshold_share(threshold: Plane) -> Plane:
 
 
 def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
-    """Light that a print gives back, `dots` times as many places along a side as the picture.
+    """Return the light that a print reflects, with one value per printer dot.
 
     Args:
         picture: Bytes, shape (h, w, 3).
         medium: Printer and paper.
-        random: Places of stochastic dots, grain of the paper.
+        random: Generator for the dot positions and the paper's grain.
 
     Returns:
         Linear light, shape (dots · h, dots · w, 3).
@@ -113,7 +114,7 @@ def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
         taken = 1 - (1 - np.float32(medium.ink)) * dots
         if ink < 3:
             light[..., ink] *= taken
-            light[..., (ink + 1) % 3] *= 1 - 0.12 * dots  # inks are not pure
+            light[..., (ink + 1) % 3] *= 1 - 0.12 * dots  # real inks absorb other colours, too
         else:
             light = channelwise(np.multiply, light, taken)
     paper = grain(light.shape[0], light.shape[1], medium.texture, random)
@@ -121,7 +122,7 @@ def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
 
 
 def grain(height: int, width: int, depth: float, random: Random) -> Plane:
-    """A paper's texture and its waves: factors around 1, shape (h, w)."""
+    """Draw a paper's grain and waves as factors around 1, shape (h, w)."""
     fine = box_mean(random.standard_normal((height, width), dtype=np.float32), 1)
     waves = smooth_field(random, height, width, 3)
     factors: Plane = 1 + np.float32(depth) * (3 * fine + waves)
@@ -129,7 +130,7 @@ def grain(height: int, width: int, depth: float, random: Random) -> Plane:
 
 
 def draw_print(random: Random, name: str) -> Print:
-    """A print from the range of those at home and in an office.
+    """Draw a random print from the range of home and office printers.
 
     Source of the ranges: halftones of 75 to 175 lines per inch at 600 to 1200 dots per inch; solid
     densities 1.0 to 1.6; papers of 80 to 93 % reflectance.

@@ -1,4 +1,4 @@
-"""Photographs, on all cores, as files: the same bytes whatever the number of processes."""
+"""Making photographs on all cores, as files: the same bytes for any number of processes."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from trueshot.simulation.pairs import Cast, Pair, draw_pair, original, recapture
 if TYPE_CHECKING:
     from trueshot.engines.fork_server import Attached, Handler
 
-VERSION = 1  # of the pictures that a seed stands for: raised when they change
+VERSION = 1  # raised whenever the photographs made from a seed change
 
 Place = tuple[str, int]
-"""Part, and number in it."""
+"""Part of the split, and number within that part."""
 
 
 class Photographs(Protocol):
     """Photographs that can be made one by one, in any process."""
 
     def places(self) -> Sequence[Place]:
-        """Part and number of all."""
+        """Return every place: a part and a number."""
 
     def names(self, part: str, number: int) -> Sequence[str]:
-        """Paths of the files of a place, below the folder of the production."""
+        """Return the paths of a place's files, relative to the production's folder."""
 
     def made(self, part: str, number: int) -> Mapping[str, bytes]:
-        """Those files, by name."""
+        """Make the files of a place; return their bytes by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Production:
-    """Pairs to make.
+    """The pairs of photographs to make.
 
     Args:
-        casts: Who takes part, per part of the split.
-        counts: Pairs, per part of the split.
+        casts: Scenes and devices of each part of the split.
+        counts: Number of pairs in each part of the split.
         side: Height and width of the photographs, in pixels.
-        seed: Of everything that is drawn.
-        recaptures: Whether the recapture of each pair is made, or its true shot alone.
+        seed: Seed of all random choices.
+        recaptures: Whether to make the recapture of each pair too, or only its true shot.
     """
 
     casts: Mapping[str, Cast]
@@ -55,45 +55,46 @@ class Production:
     recaptures: bool = True
 
     def pair(self, part: str, number: int) -> Pair:
-        """Pair `number` of a part: it depends on these settings alone."""
+        """Return pair `number` of a part; it depends on these settings only."""
         return draw_pair(self.casts[part], [self.seed, list(self.casts).index(part), number])
 
     def places(self) -> list[Place]:
-        """Part and number of every pair."""
+        """Return the part and number of every pair."""
         return [(part, number) for part, count in self.counts.items() for number in range(count)]
 
     def files(self, part: str, number: int) -> Mapping[str, Callable[[Pair, int], bytes]]:
-        """What is made of a pair, by its path below the folder of the production."""
+        """Return the functions that make a pair's files, by path below the production's folder."""
         true_shot, recapture = names(part, number)
         return {true_shot: original} | ({recapture: recaptured} if self.recaptures else {})
 
     def names(self, part: str, number: int) -> tuple[str, ...]:
-        """Paths of the files of a pair."""
+        """Return the paths of a pair's files."""
         return tuple(self.files(part, number))
 
     def made(self, part: str, number: int) -> dict[str, bytes]:
-        """The files of a pair, by name."""
+        """Make the files of a pair; return their bytes by name."""
         pair = self.pair(part, number)
         return {name: take(pair, self.side) for name, take in self.files(part, number).items()}
 
 
 def names(part: str, number: int) -> tuple[str, str]:
-    """Paths of the true shot and the recapture of a pair, below the folder of a production."""
+    """Return the paths of a pair's true shot and recapture, below the production's folder."""
     stem = f"{part}/{number:06d}"
     return f"{stem}-original.jpg", f"{stem}-recaptured.jpg"
 
 
 def produce(production: Photographs, folder: Path, engine: Engine | None = None) -> None:
-    """Write all files; those that are there already are left as they are.
+    """Write all files; existing ones are kept as they are.
 
     Args:
-        production: What to make.
-        folder: Where.
-        engine: Its workers answer as `maker` does; None: this process makes one after another.
+        production: The photographs to make.
+        folder: Folder to write to.
+        engine: Engine whose workers answer with the handler of `maker`; None makes the photographs
+            one after another in this process.
 
     Raises:
         SimulationError: A worker failed or died.
-        ImageFileError: A photograph of a scene cannot be read any more.
+        ImageFileError: A scene's photograph can no longer be read.
     """
     places = production.places()
     for part in {part for part, _ in places}:
@@ -131,7 +132,7 @@ def produce(production: Photographs, folder: Path, engine: Engine | None = None)
 
 
 def maker(production: Photographs) -> Handler:
-    """What answers requests for places, with the bytes of their files by name."""
+    """Return a handler that answers requests for places with their files' bytes by name."""
 
     def handle(request: dict[str, Any], _: Attached) -> tuple[dict[str, Any], Attached]:
         return {}, dict(production.made(request["part"], request["number"]))

@@ -1,4 +1,4 @@
-"""Recapture: a display or a print in front of a camera."""
+"""Recapture: the light that a display or a print sends to a camera's sensor."""
 
 from __future__ import annotations
 
@@ -28,22 +28,23 @@ from trueshot.simulation.display import (
 )
 from trueshot.simulation.print import Print, reflect
 
-MARGIN = 4  # pixels of the picture beyond what the camera sees
+MARGIN = 4  # extra pixels of the picture around the camera's view
 
 _Exact = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How a camera looks at a flat picture.
+    """Geometry of a camera in front of a flat picture.
 
     Args:
         magnification: Camera pixels per pixel of the picture, at the centre.
-        angle: Turn of the picture, in degrees.
-        tilt: Perspective (y, x): change of magnification per camera pixel, as a share.
-        phase: Place (y, x) of the centre within a pixel of the picture.
-        distortion: Of the lens: places move by this share at `frame` pixels from its centre.
-        place: Of the window in the frame, in camera pixels from the centre of the lens.
+        angle: Rotation of the picture, in degrees.
+        tilt: Perspective (y, x): relative change of magnification per camera pixel.
+        phase: Position (y, x) of the centre within a pixel of the picture.
+        distortion: Lens distortion: a point `frame` pixels from the lens's centre moves by this
+            share of that distance.
+        place: Position (y, x) of the window in the frame, in camera pixels from the lens's centre.
         frame: Half the frame's diagonal, in camera pixels.
     """
 
@@ -58,13 +59,13 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Ambience:
-    """Light in the room, relative to the white of the picture.
+    """Ambient light, relative to the white of the picture.
 
     Args:
-        veil: Mean light thrown back by the surface.
-        mirror: Deviation of what is mirrored in it, smooth over the window.
-        shading: Deviation of the light that falls on a print, as a share.
-        seed: Of its random fields.
+        veil: Uniform light reflected by the surface.
+        mirror: Scale of the smooth reflections that are added to the veil.
+        shading: Relative variation of the light that falls on a print: scale of a `smooth_field`.
+        seed: Seed of the random fields and of a medium's random textures.
     """
 
     veil: float = 0.01
@@ -75,12 +76,13 @@ class Ambience:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where each camera pixel looks at the picture.
+    """The point of the picture that each camera pixel sees.
 
     Args:
-        y, x: In pixels of the picture, 0 at the upper left corner of its first; shape (h, w).
-        jacobian: Pixels of the picture (y, x) per camera pixel (y, x), at the centre.
-        height, width: Pixels of the picture that are wanted.
+        y, x: Coordinates in pixels of the picture, shape (h, w); 0 is the upper left corner of
+            the first pixel.
+        jacobian: Pixels of the picture (y, x) per camera pixel (y, x), at the centre; shape (2, 2).
+        height, width: Size that the picture must have, in pixels, to fill the view and `MARGIN`.
     """
 
     y: Plane
@@ -91,12 +93,12 @@ class Places:
 
 
 def look(view: View, height: int, width: int) -> Places:
-    """Follow the rays of a camera's pixels to a flat picture.
+    """Project a camera's pixels onto a flat picture.
 
     Args:
-        view: Geometry.
-        height: Camera pixels down.
-        width: Camera pixels across.
+        view: Geometry of camera and picture.
+        height: Number of camera pixels down.
+        width: Number of camera pixels across.
     """
 
     def project(down: _Exact, across: _Exact) -> tuple[_Exact, _Exact]:
@@ -121,7 +123,7 @@ def look(view: View, height: int, width: int) -> Places:
 
 
 def sample(light: Linear, y: Plane, x: Plane) -> Linear:
-    """Light between the pixels of a picture, bilinear; the centre of its first is (0.5, 0.5)."""
+    """Interpolate a picture's light bilinearly; the centre of its first pixel is (0.5, 0.5)."""
     height, width = light.shape[:2]
     rows: Plane = np.clip(y - np.float32(0.5), 0, np.float32(height - 1.001))
     columns: Plane = np.clip(x - np.float32(0.5), 0, np.float32(width - 1.001))
@@ -129,7 +131,7 @@ def sample(light: Linear, y: Plane, x: Plane) -> Linear:
 
 
 def smooth_for_camera(light: Linear, places: Places, sigma: float, aperture: float) -> Linear:
-    """A picture as blurred as lens and photosites will make it, in its own pixels."""
+    """Blur a picture, at its own resolution, by as much as the lens and photosites will."""
     scale = float(np.sqrt(abs(np.linalg.det(places.jacobian))))
     return blur(light, scale * float(np.sqrt(sigma**2 + aperture**2 / 12)))
 
@@ -142,21 +144,21 @@ def see_display(
     shot: Shot,
     ambience: Ambience,
 ) -> Linear:
-    """Light that a display lays on a camera's sensor.
+    """Return the light that reaches a camera's sensor from a display.
 
-    The picture and the grid of subpixels pass the optics apart, each exactly; their product is
+    The picture and the subpixel grid pass the optics separately, each exactly. Their product is
     exact where the picture changes slowly from one display pixel to the next.
 
     Args:
         picture: Bytes of each display pixel, shape (places.height, places.width, 3).
-        display: The screen.
-        places: Where the camera's pixels look, as `look` finds them.
-        camera: Its lens and photosites blur.
-        shot: Its defocus blurs.
-        ambience: Reflections; its seed gives the fields.
+        display: The display.
+        places: The points that the camera's pixels see, as returned by `look`.
+        camera: The camera, for the blur of its lens and photosites.
+        shot: The shot, for its defocus.
+        ambience: Reflections, and the seed of the random fields.
 
     Returns:
-        Linear light, shape of the camera's window, and three channels.
+        Linear light, shape (h, w, 3) for a camera window of (h, w) pixels.
     """
     random = np.random.default_rng(ambience.seed)
     sigma, aperture = blur_of(camera, shot), camera.sensor.aperture
@@ -183,7 +185,7 @@ def see_print(
     shot: Shot,
     ambience: Ambience,
 ) -> Linear:
-    """Light that a print lays on a camera's sensor; arguments as for `see_display`."""
+    """Return the light that reaches a camera's sensor from a print; see `see_display`."""
     random = np.random.default_rng(ambience.seed)
     light = reflect(picture, medium, random)
     dots = np.float32(medium.dots)
@@ -198,6 +200,6 @@ def see_print(
 
 
 def mirrored(ambience: Ambience, random: Random, height: int, width: int) -> Plane:
-    """Light that the surface throws back, shape (h, w): a veil, and smooth reflections on it."""
+    """Return the light that a surface reflects: a veil plus smooth reflections, shape (h, w)."""
     field = np.maximum(smooth_field(random, height, width, 3), 0)
     return np.asarray(ambience.veil + ambience.mirror * field, np.float32)

@@ -1,4 +1,4 @@
-"""Scenes: what stands before a camera, as linear light. Photographs, and kinds made by rule."""
+"""Scenes in front of a camera, as linear light: photographs and procedural scenes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from trueshot.simulation.procedural import KINDS, MIXTURE
 PHOTO = "photo"
 
 _CACHE_BYTES = 256 * 2**20  # per process: seven photographs of 12 megapixels, 340 of 512 by 512
-_GAP = 3.0  # six times smaller and more: means of whole pixels come first, which is far faster
+_GAP = 3.0  # Pillow's reducing_gap: from 6 times smaller, average whole pixels first (far faster)
 
-# Photographs inside packages that the project needs anyway. Of the two of the motorcycle, which
-# are of one scene, one; no drawings, no medical pictures, none smaller than 300 pixels.
+# Photographs inside packages that the project needs anyway: one of the two of the motorcycle,
+# which show one scene; no drawings, no medical pictures, none smaller than 300 pixels.
 _EMBEDDED = {
     "skimage": (
         "data",
@@ -36,13 +36,13 @@ _EMBEDDED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """What can be photographed, named so that a split can keep it whole.
+    """A scene to photograph, with a name by which a split keeps it in one part.
 
     Args:
-        name: Unique and stable, such as "photo:garden/17.webp", "skimage:coffee", "text:4".
+        name: Unique and stable name, such as "photo:garden/17.webp", "skimage:coffee", "text:4".
         kind: "photo", or a kind of `procedural.KINDS`.
-        path: The file of a photograph.
-        seed: What distinguishes procedural scenes of one kind.
+        path: File of a photograph; None for a procedural scene.
+        seed: Seed that distinguishes procedural scenes of one kind.
     """
 
     name: str
@@ -51,15 +51,16 @@ class Scene:
     seed: int = 0
 
     def light(self, random: Random, height: int, width: int, magnification: float = 1.0) -> Linear:
-        """Look at a random part of the scene; the same random numbers give the same bytes.
+        """Return a random window of the scene; the same random numbers give the same bytes.
 
         Args:
-            random: Decides the part, a mirror image, and of a procedural scene everything else.
-            height: Of the window, in pixels.
-            width: Of the window.
-            magnification: Pixels of the window per pixel of a photograph. At 1 its own pixels are
-                taken; where it is too small for the window, the smallest magnification at which
-                it fits. A procedural scene has no pixels: it is as sharp at any magnification.
+            random: Chooses a photograph's window and whether it is mirrored; generates, together
+                with `seed`, a procedural scene.
+            height: Height of the window, in pixels.
+            width: Width of the window, in pixels.
+            magnification: Window pixels per photograph pixel. At 1 the photograph's own pixels are
+                used. If the photograph is too small for the window, the smallest magnification
+                that fits is used instead. Procedural scenes ignore it: they have no pixels.
 
         Returns:
             Linear light, 0 black, 1 diffuse white, highlights of procedural scenes up to 2;
@@ -76,10 +77,10 @@ class Scene:
 
 
 def photo_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
-    """All photographs below a folder; they are read when they are looked at, not before.
+    """Return a scene for each photograph below a folder; files are read only when needed.
 
     Raises:
-        DatasetError: There is none.
+        DatasetError: There is no photograph.
         ImageFileError: The folder is missing or cannot be listed.
     """
     root = Path(folder)
@@ -93,12 +94,13 @@ def photo_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
 
 
 def embedded_scenes() -> list[Scene]:
-    """The photographs that lie inside the packages of scikit-image and scikit-learn.
+    """Return the photographs that ship with scikit-image and scikit-learn.
 
-    Seven in colour, six grey. Nothing is downloaded, and neither package is imported.
+    There are seven in colour and six in grey. Nothing is downloaded, and neither package is
+    imported.
 
     Raises:
-        DatasetError: These versions of the packages hold none.
+        DatasetError: The installed versions of the packages hold none.
     """
     scenes = []
     for package, (folder, names) in _EMBEDDED.items():
@@ -116,11 +118,14 @@ def embedded_scenes() -> list[Scene]:
 
 
 def procedural_scenes(count: int, seed: int = 0) -> list[Scene]:
-    """Scenes made by rule: three in ten textures, two dead leaves, two objects, others one each.
+    """Return procedural scenes.
+
+    Of ten, three are textures, two dead leaves, two objects, and one each interface, text and
+    gradient.
 
     Args:
-        count: How many, less than a million. The first of a longer list are the same.
-        seed: Lists of different seeds share no scene.
+        count: Number of scenes, below a million. A longer list begins with the same scenes.
+        seed: Seed; lists with different seeds share no scene.
     """
     first = 1_000_000 * seed
     kinds = [MIXTURE[number % len(MIXTURE)] for number in range(count)]
@@ -131,7 +136,7 @@ def procedural_scenes(count: int, seed: int = 0) -> list[Scene]:
 
 
 def _window(random: Random, pixels: Bytes, height: int, width: int, magnification: float) -> Linear:
-    """A random window of a photograph, resampled in linear light if need be."""
+    """Cut a random window from a photograph, resampled in linear light if necessary."""
     tall, wide = pixels.shape[:2]
     magnification = max(magnification, height / tall, width / wide)
     high, broad = min(tall, height / magnification), min(wide, width / magnification)
@@ -144,10 +149,10 @@ def _window(random: Random, pixels: Bytes, height: int, width: int, magnificatio
 def _resampled(
     pixels: Bytes, box: tuple[float, float, float, float], height: int, width: int
 ) -> Linear:
-    """The part of a photograph inside a box (left, top, right, bottom), at another size.
+    """Resample the box (left, top, right, bottom) of a photograph to (height, width).
 
-    Smaller by Hamming's filter, which passes hardly anything that is too fine and rings nowhere;
-    larger by a cubic. Only that part is turned to light, and as much around it as filters reach.
+    A Hamming filter reduces, because it hardly aliases and does not ring; a cubic one enlarges.
+    Only the box and the filter's reach around it are converted to linear light.
     """
     scale = max((box[2] - box[0]) / width, (box[3] - box[1]) / height)
     kernel = Image.Resampling.HAMMING if scale > 1 else Image.Resampling.BICUBIC
@@ -163,7 +168,7 @@ def _resampled(
 
 
 class _Cache:
-    """The last decoded photographs of this process, up to a number of bytes."""
+    """Cache of the most recently used decoded photographs, limited in bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -171,11 +176,11 @@ class _Cache:
         self.lock = threading.Lock()
 
     def pixels(self, path: Path) -> Bytes:
-        """RGB bytes of a file, shape (h, w, 3); a file that was written again is read again."""
+        """Return a file's RGB bytes, shape (h, w, 3); a file that has changed is read again."""
         try:
             status = path.stat()
         except OSError:
-            return read_image(path).pixels  # says what is wrong
+            return read_image(path).pixels  # raises an error that names the cause
         key = (path, status.st_mtime_ns, status.st_size)
         with self.lock:
             if key in self.kept:

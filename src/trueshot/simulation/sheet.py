@@ -1,4 +1,4 @@
-"""A sheet to look at: pairs, with the stages between."""
+"""Contact sheets: pairs with their intermediate stages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ENLARGED = 8
 
 
 def stages(pair: Pair, side: int) -> list[Bytes]:
-    """Pictures of (side, side) pixels, one per name in `STAGES`, as they were on the way."""
+    """Return one picture per name in `STAGES`, each at most (side, side) pixels."""
     made = recapture(pair, side)
     return [
         decompress(original(pair, side)),
@@ -32,7 +32,7 @@ def stages(pair: Pair, side: int) -> list[Bytes]:
 
 
 def draw_sheet(pairs: Sequence[Pair], side: int = 256) -> Bytes:
-    """A row for each pair, a column for each stage, and what each is; bytes (h, w, 3)."""
+    """Draw a captioned row per pair and a titled column per stage; return bytes (h, w, 3)."""
     width = (side + 4) * len(STAGES)
     sheet = Image.new("RGB", (width, _BAR + (side + _BAR) * len(pairs)), "white")
     draw = ImageDraw.Draw(sheet)
@@ -48,7 +48,7 @@ def draw_sheet(pairs: Sequence[Pair], side: int = 256) -> Bytes:
 
 
 def describe(pair: Pair) -> str:
-    """A pair in a line of words."""
+    """Return a one-line description of a pair."""
     kind = "print" if isinstance(pair.medium, Print) else "display"
     size = pair.view.magnification / pair.history.reduction
     sent = f"{pair.history.reduction:.1f} times smaller, " if pair.history.reduction > 1 else ""
@@ -74,7 +74,7 @@ def _visible(light: Linear) -> Bytes:
 
 
 def _mosaic(pair: Pair, light: Linear, side: int) -> Bytes:
-    """The middle of what the colour filters let through, each photosite in its colour."""
+    """Draw the middle of the raw mosaic, enlarged, each photosite in its filter's colour."""
     pattern = pair.camera.sensor.pattern
     size = side // _ENLARGED
     start = (len(light) // 2 - size // 2) // 2 * 2

@@ -1,4 +1,4 @@
-"""Probes: small experiments on a detector whose outcome tells what a good figure is worth."""
+"""Probes: small experiments on a detector that tell whether a good figure can be trusted."""
 
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of
 from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, slopes_of

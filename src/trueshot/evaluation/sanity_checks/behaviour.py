@@ -1,4 +1,4 @@
-"""How a detector behaves when nobody attacks: twice the same, in company, at other sizes."""
+"""Behaviour of a detector without attacks: on repeated calls, in other batches, at other sizes."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from trueshot.detector import Detector, evaluating
 from trueshot.evaluation.sanity_checks.random_numbers import chunk_of, margins, random_numbers_from
 from trueshot.pixels import LEVELS
 
-# Shares of the typical margin. A repeated call gives the same bits, or nearly, on a GPU; another
-# batch, or autograd, may take another way through the arithmetic.
+# Tolerances as shares of the typical margin. A repeated call gives the same bits, or nearly so on a
+# GPU; in another batch, or under autograd, the order of operations may differ.
 _AGAIN, _ANOTHER_WAY = 1e-5, 1e-3
-_FEW = 32  # images for what is seen on any of them
-_SAME_AT_TWICE_THE_SIZE = 0.1  # of the spread of the scores
+_FEW = 32  # images for the checks that do not need all of them
+_SAME_AT_TWICE_THE_SIZE = 0.1  # share of the spread of the scores
 
 
 @dataclass(frozen=True, kw_only=True)
 class Behaviour:
-    """Shares are of the images tried.
+    """Observations on a detector; all shares are of the images tried.
 
     Args:
-        random: Margin differs between two calls, one after the other.
-        random_from_one_seed: It differs even if the global random state is the same before both.
-        flips: Verdict differs between two calls.
-        company: Margin depends on the other images of the batch, or on the place in it.
-        stays_in_train_mode: Modules in train mode after `eval()`.
-        changing_statistics: Buffers that inference changes.
-        differs_under_gradient: Margin differs while autograd records.
+        random: Share whose margin differs between two calls in a row.
+        random_from_one_seed: Share whose margin differs even if both calls start from the same
+            global random state.
+        flips: Share whose verdict differs between two calls in a row.
+        company: Share whose margin depends on the other images of the batch, or on the position
+            in it.
+        stays_in_train_mode: Number of modules in train mode after `eval()`.
+        changing_statistics: Number of buffers that inference changes.
+        differs_under_gradient: Share whose margin differs while autograd records.
         same_at_twice_the_size: Median change of the score when images are enlarged to twice the
-            size, as a share of the spread of scores; None if only one size is taken.
-        within_unit: No output for any image, or its negative, leaves 0 to 1.
-        one_verdict: All images get the same verdict, though they are of more than one class.
+            size, as a share of the spread of scores; None if the detector is random, refuses that
+            size, or gives all images the same score.
+        within_unit: Whether all outputs, for the images and their negatives, lie in [0, 1].
+        one_verdict: Whether all images get the same verdict, though their classes differ.
     """
 
     random: float
@@ -52,19 +55,19 @@ class Behaviour:
 
     @property
     def resizes(self) -> bool:
-        """Whether an enlarged image is judged as if it had not been enlarged."""
+        """Whether enlarged images get nearly the same scores as before."""
         change = self.same_at_twice_the_size
         return change is not None and change < _SAME_AT_TWICE_THE_SIZE
 
 
 def behaviour_of(detector: Detector, images: Tensor, labels: Tensor, seed: int = 0) -> Behaviour:
-    """Ask the detector, in evaluation mode, what it should answer the same each time.
+    """Observe a detector in evaluation mode, mostly on calls whose answers should be equal.
 
     Args:
-        detector: Left as it was.
+        detector: The detector; left unchanged.
         images: Levels, shape (n, 3, h, w).
         labels: True classes, shape (n,).
-        seed: Of the detector's own random numbers, should it draw any.
+        seed: Seed of the detector's own random numbers, if it draws any.
     """
     few, of_few = images[:_FEW], labels[:_FEW]
 
@@ -114,7 +117,7 @@ def _one_verdict(detector: Detector, images: Tensor, labels: Tensor) -> bool:
 
 
 def reads(detector: Detector, images: Tensor, labels: Tensor, pixels: Tensor) -> bool:
-    """Whether any verdict, or any margin, changes when the pixels, shape (h, w), are inverted."""
+    """Whether any margin changes when the pixels in the mask `pixels`, (h, w), are inverted."""
     few, of_few = images[:_FEW], labels[:_FEW]
     without = torch.where(pixels.to(few.device), LEVELS - few, few)
     with evaluating(detector), statistics_kept(detector), random_numbers_from(0, images.device):
@@ -123,7 +126,7 @@ def reads(detector: Detector, images: Tensor, labels: Tensor, pixels: Tensor) ->
 
 
 def _changing_statistics(detector: Detector, ask: Callable[[], Tensor]) -> tuple[int, Tensor]:
-    """How many buffers one call changes, and what it says."""
+    """Return the number of buffers that one call changes, and its margins."""
     before = [buffer.detach().clone() for buffer in detector.buffers()]
     said = ask()
     after = list(detector.buffers())
@@ -136,7 +139,7 @@ def _from(seed: int, device: torch.device, ask: Callable[[], Tensor]) -> Tensor:
 
 
 def _in_company(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
-    """Margins when each image comes in a batch after others: pale negatives of all of them."""
+    """Compute margins with each image in a batch after others: negatives at half brightness."""
     size = max(1, chunk_of(images) // 2)
     found = []
     with torch.no_grad():
@@ -156,7 +159,10 @@ def _recorded(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def _at_twice_the_size(detector: Detector, images: Tensor) -> float | None:
-    """Median change of the score, over the way of enlarging that changes it least."""
+    """Compute the median change of the score by the interpolation that changes it least.
+
+    The change is a share of the spread of scores; None as for `same_at_twice_the_size`.
+    """
     labels = torch.zeros(len(images), dtype=torch.long, device=images.device)
     before = margins(detector, images, labels)
     changes = []
@@ -164,13 +170,13 @@ def _at_twice_the_size(detector: Detector, images: Tensor) -> float | None:
         large = functional.interpolate(images, scale_factor=2, mode=way).clamp(0, LEVELS)
         try:
             changes.append(float((margins(detector, large, labels) - before).abs().median()))
-        except Exception:  # a network that takes one size only may refuse others as it likes
+        except Exception:  # a network of one size may raise anything
             return None
     spread = float((before - before.median()).abs().median())
-    # Where all scores are the same there is nothing to compare.
+    # If all scores are the same, there is nothing to compare with.
     return min(changes) / spread if spread > 0 else None
 
 
 def _differs(first: Tensor, second: Tensor, tolerance: float) -> float:
-    """Share of images whose margins differ by more; no number differs from everything."""
+    """Return the share of images whose margins differ by more than `tolerance`, or are NaN."""
     return float((~((first - second).abs() <= tolerance)).double().mean())

@@ -1,4 +1,4 @@
-"""Doubts from how a detector behaves and from its gradients, without an attack."""
+"""Doubts raised by the behaviour and the gradients of a detector, without an attack."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from trueshot.evaluation.sanity_checks.behaviour import Behaviour
 from trueshot.evaluation.sanity_checks.gradients import FAR, NEAR, TURNED, Slopes
 from trueshot.evaluation.sanity_checks.significance import Flags, more_than
 
-HARDLY_ANY = 0.01  # of images: what is rare on an honest detector, too
-SOME = 0.1  # of images: for what rounded corners of an honest one can bring about here and there
-IGNORED = 0.2  # of pixels: strides and crops leave out less of an honest one's borders
+HARDLY_ANY = 0.01  # share of images, for findings that are rare on an honest detector
+SOME = 0.1  # share of images, for findings that occur here and there on an honest detector
+IGNORED = 0.2  # share of pixels; strides and crops of an honest detector ignore fewer at borders
 
 
 def noticed_in_behaviour(behaviour: Behaviour) -> Iterator[Doubt]:
-    """Doubts about a detector that does not say the same thing each time."""
+    """Yield doubts about outputs that vary between calls, batches or modes, or lie in [0, 1]."""
     if behaviour.random > 0:
         yield _random(behaviour)
     elif behaviour.differs_under_gradient > 0:
@@ -31,7 +31,7 @@ def noticed_in_behaviour(behaviour: Behaviour) -> Iterator[Doubt]:
             finding="No output for any image, or for its negative, leaves 0 to 1.",
             evidence={"least": 0.0, "most": 1.0},
         )
-    # Whoever draws random numbers says something else in company anyway.
+    # A random detector gives other outputs in another batch anyway.
     company = behaviour.company if behaviour.random == 0 else 0.0
     if company or behaviour.stays_in_train_mode or behaviour.changing_statistics:
         yield Doubt(
@@ -46,7 +46,7 @@ def noticed_in_behaviour(behaviour: Behaviour) -> Iterator[Doubt]:
 
 
 def noticed_in_slopes(slopes: Slopes) -> Iterator[Doubt]:
-    """Doubts about gradients, over the images that are judged rightly."""
+    """Yield doubts about gradients, mostly over the images that are classified correctly."""
     right = slopes.right
     if _many(~slopes.finite, HARDLY_ANY):
         yield Doubt(
@@ -74,7 +74,7 @@ def noticed_in_slopes(slopes: Slopes) -> Iterator[Doubt]:
 
 
 def _noticed_along(slopes: Slopes, where: Flags) -> Iterator[Doubt]:
-    """Of images that have a gradient: whether it says anything about the loss."""
+    """Yield doubts if gradients that are not zero say nothing about the loss."""
     turned = (slopes.cosine.numpy() < TURNED)[where]
     if _many(turned, SOME):
         yield Doubt(
@@ -99,12 +99,12 @@ def _noticed_along(slopes: Slopes, where: Flags) -> Iterator[Doubt]:
 
 
 def noticed_in_sizes(behaviour: Behaviour, ignored: float, read_after_all: bool) -> Iterator[Doubt]:
-    """Doubts about a detector that does not look at the images that it is given.
+    """Yield a doubt if a detector resizes its images or ignores many of their pixels.
 
     Args:
-        behaviour: Of the detector.
-        ignored: Share of pixels without a gradient on any image.
-        read_after_all: Whether changing just these changes a margin.
+        behaviour: Behaviour of the detector.
+        ignored: Share of the pixels that have no gradient on any image.
+        read_after_all: Whether changing only these pixels changes a margin.
     """
     unread = IGNORED <= ignored < 1 and not read_after_all
     if not (behaviour.resizes or unread):

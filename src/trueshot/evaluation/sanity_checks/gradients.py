@@ -1,4 +1,4 @@
-"""Gradients at the images and beside them: are they there, and do they say where the loss rises?"""
+"""Gradients at images and at their neighbours: whether they exist and show where the loss rises."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from trueshot.evaluation.sanity_checks.significance import Flags
 from trueshot.pixels import LEVELS
 
 NEIGHBOURS = 2
-BESIDE = 1.0  # levels, up or down, at most: from an image to its neighbour
-NEAR, FAR = 0.25, 1.0  # levels along the gradient, at most, to either side
-TURNED = 0.1  # a cosine below it: the neighbour's gradient says nothing about the image's
+BESIDE = 1.0  # largest change from an image to its neighbour, in levels
+NEAR, FAR = 0.25, 1.0  # largest step along the gradient, to either side, in levels
+TURNED = 0.1  # cosine below which the neighbour's gradient says nothing about the image's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Per image, each of shape (n,), unless said otherwise.
+    """Properties of the gradients; per image, shape (n,), except `ignored`.
 
     Args:
-        right: The image is judged rightly.
-        zero: The gradient of the margin is exactly zero, or denormal.
-        zero_usual: That of cross-entropy, computed as everybody computes it, is.
-        flat: The margin of every neighbour is exactly the image's own.
-        cosine: Mean cosine of the margin's gradient with that of its neighbours; 0 where one of
-            them is zero.
-        rises_near: Up to a quarter of a level along the sign of the gradient the margin is larger
-            than as far against it.
-        rises_far: The same with one level.
-        ignored: Pixels at which no gradient differed from zero, shape (h, w).
-        finite: Logits and gradients are finite numbers.
+        right: Whether the image is classified correctly.
+        zero: Whether the gradient of the margin is exactly zero, or denormal.
+        zero_usual: The same for the gradient of plain cross-entropy.
+        flat: Whether the margins of all neighbours are exactly the image's own.
+        cosine: Mean cosine between the margin's gradients at the image and at its neighbours; a
+            zero gradient counts as cosine 0.
+        rises_near: Whether the margin is larger after a step of up to a quarter of a level along
+            the sign of the gradient than after the same step against it.
+        rises_far: The same for steps of up to one level.
+        ignored: Pixels at which every gradient was zero, shape (h, w).
+        finite: Whether logits and gradients are finite.
     """
 
     right: Flags
@@ -53,7 +53,7 @@ class Slopes:
 
 
 def gives_gradient(detector: Detector, images: Tensor) -> bool:
-    """Whether a gradient, be it zero, leads from the logits back to the images."""
+    """Whether the logits have a gradient with respect to the images, even if it is zero."""
     with undisturbed(detector) as target:
         leaves, logits = judge(target, images[:2])
         if not logits.requires_grad:
@@ -63,13 +63,13 @@ def gives_gradient(detector: Detector, images: Tensor) -> bool:
 
 
 def slopes_of(detector: Detector, images: Tensor, labels: Tensor, seed: int = 0) -> Slopes:
-    """Take gradients at the images and at random neighbours, and steps along them.
+    """Compute gradients at the images and at random neighbours, and take steps along them.
 
     Args:
-        detector: One that `gives_gradient`; left as it was.
+        detector: A detector for which `gives_gradient` is true; left unchanged.
         images: Levels, shape (n, 3, h, w).
         labels: True classes, shape (n,).
-        seed: Of the neighbours; each image has its own.
+        seed: Seed of the neighbours, which are drawn separately for each image.
     """
     ignored = torch.ones(images.shape[2:], dtype=torch.bool, device=images.device)
     with undisturbed(detector) as target:
@@ -96,7 +96,7 @@ def slopes_of(detector: Detector, images: Tensor, labels: Tensor, seed: int = 0)
 def _measure(
     detector: nn.Module, images: Tensor, labels: Tensor, seed: int, ignored: Tensor
 ) -> Tensor:
-    """The fields of `Slopes` as columns, shape (n, 8); strikes pixels off those ignored."""
+    """Return the per-image fields of `Slopes` as columns, shape (n, 8); update `ignored`."""
     here = _margin(detector, images, labels)
     gradient = image_gradient(detector, images, labels, "margin")
     usual = _usual_gradient(detector, images, labels)
@@ -125,7 +125,7 @@ def _measure(
 
 
 def _usual_gradient(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Of the sum of cross-entropies, with nothing done against its saturation."""
+    """Compute the plain gradient of the summed cross-entropy, which vanishes when it saturates."""
     leaves, logits = judge(detector, images)
     with torch.enable_grad():
         loss = functional.cross_entropy(logits, labels, reduction="sum")
@@ -134,17 +134,17 @@ def _usual_gradient(detector: nn.Module, images: Tensor, labels: Tensor) -> Tens
 
 
 def _neighbours(sources: list[torch.Generator], images: Tensor) -> Iterator[Tensor]:
-    """Images that differ at every value, by half a level to one, up or down."""
+    """Yield images in which every value is changed by half a level to one level, up or down."""
     for _ in range(NEIGHBOURS):
         up = _uniform(sources, images) < 0.5
         step = torch.where(up, 1.0, -1.0) * BESIDE * _lengths(sources, images)
-        # Where a level has no room on one side, it goes to the other.
+        # A change that would leave 0 to 255 is made in the opposite direction.
         outside = (images + step < 0) | (images + step > LEVELS)
         yield images + torch.where(outside, -step, step)
 
 
 def _lengths(sources: list[torch.Generator], images: Tensor) -> Tensor:
-    """From a half to one, at random: equal lengths would hide what repeats after a length."""
+    """Draw lengths from 0.5 to 1; equal lengths would miss patterns with that period."""
     return 0.5 + 0.5 * _uniform(sources, images)
 
 
@@ -165,7 +165,7 @@ def _margin(detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 
 def _is_zero(gradient: Tensor) -> Tensor:
-    """Exactly zero or denormal, which many processors take for zero."""
+    """Whether each gradient is exactly zero or denormal, which many processors treat as zero."""
     return gradient.abs().amax((1, 2, 3)) < torch.finfo(gradient.dtype).tiny
 
 
@@ -174,7 +174,7 @@ def _finite(values: Tensor) -> Tensor:
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Each is scaled to a largest component of 1 beforehand, so that no square vanishes."""
+    """Compute the cosine after scaling each gradient to a maximum of 1, so no square underflows."""
     scaled = [
         g.flatten(1) / g.abs().amax((1, 2, 3)).clamp(min=1e-38)[:, None] for g in (first, second)
     ]

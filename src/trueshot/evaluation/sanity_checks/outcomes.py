@@ -1,7 +1,7 @@
-"""What attacks did to the same images, and the doubts that comparing them raises.
+"""Outcomes of attacks on the same images, and the doubts that comparing them raises.
 
-A panel of attacks, run for that, and a result of a suite are both read as `Outcomes`, so that each
-rule stands here once.
+Both a panel of attacks and the result of a suite are converted to `Outcomes`, so that each rule is
+written only once.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from trueshot.evaluation.sanity_checks.significance import (
 )
 
 LOST = 0.2
-"""Share of an attack's success that rounding has to undo before it is called lost."""
+"""Share of an attack's success that rounding must undo for the attack to count as lost."""
 WIDEST = 0.1
-"""Width of a 95 % interval up to which a rate is worth being given to the percent."""
-_LEFT_BY_GRADIENTS = 0.05  # of survivors: what a blind attack may find that the others missed
-# Elsewhere a file changes more than rounding does, and which attack survives it is no sign.
+"""Widest 95 % interval of a rate that raises no doubt."""
+_LEFT_BY_GRADIENTS = 0.05  # share of the survivors that a blind attack may break without a doubt
+# Other channels change more than rounding does; which attack survives them says nothing.
 _EXACT_FILES = frozenset({"linf", "l2", "png"})
 
 Kind = Literal[
@@ -69,16 +69,16 @@ _OF_PANEL: Mapping[str, Kind] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Outcome:
-    """What one attack, or many together, did at one budget.
+    """The outcome of one attack, or of several together, at one budget.
 
     Args:
-        attack: For people.
-        kind: What it stands for.
-        threat: Only outcomes of one threat are compared.
-        budget: Levels.
-        tried: Images, and which of them if that is known.
-        broken: Of those judged wrongly in the end, and which.
-        broken_in_memory: The same before the file; None where it says nothing.
+        attack: Name to show.
+        kind: Kind of attack.
+        threat: Threat model; only outcomes of the same one are compared.
+        budget: In levels.
+        tried: Images tried: flags if known, otherwise their number.
+        broken: Images misclassified after the file, likewise.
+        broken_in_memory: Images misclassified before the file, likewise; None if not used.
     """
 
     attack: str
@@ -90,7 +90,10 @@ class Outcome:
     broken_in_memory: int | Flags | None = None
 
     def meets_the_same(self, other: Outcome) -> bool:
-        """Whether both were tried on the same images: survivors only get fewer."""
+        """Whether both were tried on the same images.
+
+        If only numbers are known, equal numbers suffice, because survivors only get fewer.
+        """
         if isinstance(self.tried, int) or isinstance(other.tried, int):
             same = _count(self.tried) == _count(other.tried)
         else:
@@ -98,12 +101,12 @@ class Outcome:
         return self.threat == other.threat and same
 
     def beats(self, other: Outcome) -> Difference:
-        """Images that this one broke and the other one did not, and the other way round."""
+        """Count the images that only this attack broke, and those that only `other` broke."""
         return _difference(self.broken, other.broken, _count(self.tried))
 
     @property
     def accuracy(self) -> float:
-        """Share of the images tried that are right afterwards."""
+        """Share of the images tried that are classified correctly afterwards."""
         return 1 - _count(self.broken) / _count(self.tried)
 
 
@@ -112,13 +115,14 @@ Case = tuple[Outcome, Outcome]
 
 @dataclass(frozen=True, kw_only=True)
 class Outcomes:
-    """Outcomes in the order in which attacks were tried.
+    """All outcomes that are compared.
 
     Args:
-        every: All of them.
-        wrong: Images that were wrong without an attack, per threat; which ones, if known.
-        far: Of what is left where every image can be made the same grey: right, of so many, and
-            the share of the largest class.
+        every: The outcomes in the order in which the attacks were tried.
+        wrong: Images wrong without an attack, by threat model: flags if known, otherwise their
+            number.
+        far: Results at budgets where every image can be turned into the same grey: images right,
+            all images, and the share of the largest class.
     """
 
     every: tuple[Outcome, ...]
@@ -126,11 +130,11 @@ class Outcomes:
     far: tuple[tuple[int, int, float], ...] = ()
 
     def of(self, *kinds: Kind) -> list[Outcome]:
-        """Those of some kinds."""
+        """Return the outcomes of the given kinds."""
         return [each for each in self.every if each.kind in kinds]
 
     def pairs(self, first: Kind, second: Kind) -> list[Case]:
-        """Two kinds of attack on the same images, within the same budget, before exact files."""
+        """Pair outcomes of two kinds with the same images, the same budget and lossless files."""
         return [
             (one, other)
             for one, other in product(self.of(first), self.of(second))
@@ -140,7 +144,7 @@ class Outcomes:
 
 
 def outcomes_of_panel(panel: Panel) -> Outcomes:
-    """All attacks of a panel met all images."""
+    """Convert the outcomes of a panel, in which all attacks were tried on all images."""
     everything = np.ones_like(panel.wrong)
 
     def outcome(name: str, kind: Kind, budget: float, broken: Flags, **more: Flags) -> Outcome:
@@ -157,7 +161,7 @@ def outcomes_of_panel(panel: Panel) -> Outcomes:
         for budget in panel.budgets:
             white = panel.white_box(budget)
             every.append(outcome("what follows the gradient", "all-gradient", budget, white))
-            # Within a smaller budget is within this one.
+            # A change within a smaller budget is also within this one.
             broken |= white & (budget <= FAR_BUDGET)
         majority = float(np.bincount(panel.labels).max() / len(panel.labels))
         far = ((int((~broken).sum()), len(broken), majority),)
@@ -165,7 +169,7 @@ def outcomes_of_panel(panel: Panel) -> Outcomes:
 
 
 def outcomes_of_result(result: EvaluationResult) -> Outcomes:
-    """Trials and worst cases; of results of format 1 only the counts are known."""
+    """Convert the trials and worst cases of a result; those of format 1 give only counts."""
     every = [_of_trial(trial) for trial in result.trials]
     cases = [case for threat in result.threats for case in result.curve(threat)]
     clean = {case.threat: sum(case.total) - sum(case.right) for case in cases if case.budget == 0}
@@ -206,7 +210,7 @@ def _of_case(case: WorstCase) -> Outcome:
 
 
 def compared(outcomes: Outcomes) -> Iterator[Doubt]:
-    """Doubts from comparing attacks with each other, on the same images."""
+    """Yield the doubts raised by comparing attacks on the same images."""
     stronger = [
         ("one-step-beats-iterative", outcomes.pairs("one-step", "iterative")),
         ("more-iterations-still-help", outcomes.pairs("longer", "iterative")),
@@ -219,7 +223,7 @@ def compared(outcomes: Outcomes) -> Iterator[Doubt]:
 
 
 def beaten_certificates(result: EvaluationResult) -> list[Doubt]:
-    """A doubt if any attack made a verdict wrong that was proven right: one image is enough."""
+    """Return a doubt if any attack broke an image that was proven right; one image is enough."""
     radii = np.array(result.certified_radii)
     for trial in result.trials if len(radii) else ():
         if trial.threat != "linf" or len(trial.flags) != len(radii):
@@ -238,9 +242,9 @@ def beaten_certificates(result: EvaluationResult) -> list[Doubt]:
 
 
 def significant(differences: Sequence[Difference]) -> int | None:
-    """The place of the least likely of several differences, if chance does not explain it.
+    """Return the index of the most significant difference; None if chance may explain it.
 
-    The more are looked at, the less likely it has to be (Bonferroni).
+    The significance level is divided by the number of differences (Bonferroni).
     """
     if not differences:
         return None
@@ -249,7 +253,7 @@ def significant(differences: Sequence[Difference]) -> int | None:
 
 
 def _stronger(name: str, cases: Sequence[Case]) -> Doubt | None:
-    """One attack breaks more images than another, and chance does not explain it."""
+    """Return a doubt if the first attack of a pair breaks significantly more than the second."""
     place = significant([first.beats(second) for first, second in cases])
     if place is None:
         return None
@@ -285,7 +289,7 @@ def _rising(outcomes: Outcomes) -> Doubt | None:
 
 def _far_from_chance(outcomes: Outcomes) -> Doubt | None:
     for right, total, majority in outcomes.far:
-        # One verdict for the same grey is right for one class only: at most the largest one.
+        # All greys get the same verdict, which is right for one class only: at most the largest.
         share = max(0.5, majority)
         chance = at_least(right, total, share)
         if chance < LEVEL:
@@ -300,7 +304,7 @@ def _far_from_chance(outcomes: Outcomes) -> Doubt | None:
 
 
 def _blind(outcomes: Outcomes) -> Doubt | None:
-    """A blind attack breaks more than those along the gradient, or much of what they left."""
+    """Return a doubt if a blind attack beats gradient attacks, or breaks much of what they left."""
     beside: Kind = "all-gradient" if outcomes.of("all-gradient") else "iterative"
     found = _stronger("black-box-beats-white-box", outcomes.pairs("blind", beside))
     if found or beside == "all-gradient":
@@ -314,7 +318,7 @@ def _blind(outcomes: Outcomes) -> Doubt | None:
             if (other.threat, other.budget) == (one.threat, one.budget) and other.kind != "blind"
         ]
         left, broken = _count(one.tried), _count(one.broken)
-        # It was tried on survivors if the attacks before it left no more than that.
+        # The attack was tried on survivors if an earlier attack left at least as many images.
         survivors = any(_count(o.tried) - _count(o.broken) >= left for o in before)
         if survivors and more_than(_LEFT_BY_GRADIENTS, broken, left):
             return Doubt(
@@ -353,7 +357,7 @@ def _lost(outcomes: Outcomes) -> Doubt | None:
 
 
 def _above_clean(outcomes: Outcomes) -> Doubt | None:
-    """More is right under attack than without one; known where an attack met all images."""
+    """Return a doubt if more images are right under an attack of the panel than without one."""
     attempts = [each for each in outcomes.every if each.attack in GRADIENT]
     wrong = outcomes.wrong.get("linf", 0)
     differences = [_difference(wrong, each.broken, _count(each.tried)) for each in attempts]
@@ -370,7 +374,7 @@ def _above_clean(outcomes: Outcomes) -> Doubt | None:
 
 
 def noticed_in_figures(result: EvaluationResult) -> Iterator[Doubt]:
-    """Doubts that need no comparison of attacks."""
+    """Yield the doubts that need no comparison of attacks."""
     kinds = {_KINDS.get(trial.settings.partition("(")[0], "other") for trial in result.trials}
     if kinds == {"blind"}:
         names = sorted({trial.attack for trial in result.trials})
@@ -401,7 +405,7 @@ def _counted(result: EvaluationResult) -> dict[str, float]:
 
 
 def one_verdict(images: int) -> Doubt:
-    """The doubt that a detector says the same of everything."""
+    """Build the doubt that a detector gives all images the same verdict."""
     return Doubt(
         name="one-verdict-for-all",
         finding=f"All {images} images, of more than one class, get the same verdict.",

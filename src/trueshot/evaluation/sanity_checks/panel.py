@@ -1,4 +1,4 @@
-"""A small panel of attacks, each run in full on the same images, so that they can be compared."""
+"""A small panel of attacks, each run on all of the same images, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ Make = Callable[[float], Attack]
 STEPS, MORE_STEPS = 20, 80
 QUERIES = 200
 FAR_BUDGET = 128.0
-"""Half the range of levels: within it every image can be made the same grey."""
+"""Half the range of levels: within this budget every image can be turned into the same grey."""
 
 ONE_STEP, ITERATIVE, MORE, ELSEWHERE = "FGSM", f"PGD-{STEPS}", f"PGD-{MORE_STEPS}", "random start"
 GRADIENT = (ONE_STEP, ITERATIVE, MORE, ELSEWHERE)
-_LENGTH = 2.5  # budgets that the steps of PGD would go together in one direction
+_LENGTH = 2.5  # total length of the steps of PGD, in budgets
 
 
 class Broken(NamedTuple):
-    """Images judged wrongly after an attack, each of shape (n,)."""
+    """Images misclassified after an attack, each of shape (n,)."""
 
     in_file: Flags
     in_memory: Flags
@@ -39,14 +39,15 @@ class Broken(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """What became of each image under each attack.
+    """The outcome of each attack on each image.
 
     Args:
-        wrong: Without an attack, shape (n,).
-        budgets: Levels, upwards.
-        outcomes: By name of the attack and budget.
+        wrong: Images misclassified without an attack, shape (n,).
+        budgets: In levels, increasing.
+        outcomes: Outcomes by name of the attack and budget.
         blind: Names of the attacks that do not follow the detector's gradient.
-        far: Under PGD at `FAR_BUDGET`; None if there is no gradient to follow.
+        far: Images misclassified after PGD at `FAR_BUDGET`, shape (n,); None if the detector has
+            no gradient.
         labels: True classes, shape (n,).
     """
 
@@ -58,11 +59,11 @@ class Panel:
     labels: npt.NDArray[np.int64]
 
     def broken(self, name: str, budget: float) -> Flags:
-        """Judged wrongly from the file."""
+        """Return the images misclassified from the file, shape (n,)."""
         return self.outcomes[name, budget].in_file
 
     def white_box(self, budget: float) -> Flags:
-        """Broken by any attack that follows the gradient; an image counts once."""
+        """Return the images broken by any attack that follows the gradient, shape (n,)."""
         found = [self.broken(name, budget) for name in GRADIENT]
         return np.asarray(np.logical_or.reduce(found), bool)
 
@@ -80,13 +81,13 @@ def run_panel(
     """Run every attack of the panel on every image.
 
     Args:
-        detector: Left as it was.
-        images: Levels as a file gave them, shape (n, 3, h, w).
+        detector: The detector; left unchanged.
+        images: Levels as read from a file, shape (n, 3, h, w).
         labels: True classes, shape (n,).
-        budgets: Levels.
-        seed: Of the attacks, and of the detector's own random numbers, should it draw any.
-        gradient: Whether the detector has one.
-        unusual: More attacks that do not follow the gradient, each as what makes it of a budget.
+        budgets: Budgets in levels.
+        seed: Seed of the attacks, and of the detector's own random numbers, if it draws any.
+        gradient: Whether the detector has a gradient.
+        unusual: Factories of further attacks that do not follow the gradient; each takes a budget.
     """
 
     def run(attack: Attack) -> Broken:
@@ -146,7 +147,10 @@ def _blind_attacks(
 
 
 def _run(attack: Attack, detector: Detector, images: Tensor, labels: Tensor, seed: int) -> Broken:
-    """An attack that comes back with no numbers has broken nothing: its images stay as they are."""
+    """Run an attack and judge its results; if it breaks its promise, the images stay unchanged.
+
+    A promise is broken, for instance, by images that are NaN.
+    """
 
     def attacked(some: Tensor, of_them: Tensor) -> Tensor:
         try:
@@ -154,7 +158,7 @@ def _run(attack: Attack, detector: Detector, images: Tensor, labels: Tensor, see
         except BrokenPromiseError:
             return some
 
-    # The detector's own random numbers are others for the attack than for the verdict.
+    # A random detector draws other numbers during the attack than for the verdict.
     with random_numbers_from(seed + 1, images.device):
         in_memory = in_chunks(images, labels, attacked)
     in_file = as_filed(attack, images, in_memory)

@@ -1,4 +1,4 @@
-"""Margins as the probes see them: in chunks, from a fixed random state."""
+"""Helpers of the probes: margins and verdicts in chunks, and a fixed random state."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from trueshot.attacks import margin
 from trueshot.detector import Detector
 
-_VALUES = 3 << 19  # in a chunk: 128 crops of 64 px, 8 of 256 px
+_VALUES = 3 << 19  # values per chunk: 128 crops of 64 px, 8 of 256 px
 
 
 def chunk_of(images: Tensor) -> int:
-    """How many such images go through a detector at a time."""
+    """Return how many images of this size a detector gets at a time."""
     return max(2, min(128, _VALUES // max(1, images[0].numel())))
 
 
 @contextmanager
 def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random state begins at `seed` inside, and is afterwards as it was."""
+    """Seed the global random state inside the context, and restore it afterwards."""
     devices = [device.index or 0] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -30,7 +30,10 @@ def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def margins(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
-    """Wrong logit minus right one, float64, shape (n,); in the mode that the detector is in."""
+    """Compute the largest wrong logit minus the true one, float64, shape (n,).
+
+    The detector's mode is not changed.
+    """
     size = chunk_of(images)
     parts = zip(images.split(size), labels.split(size), strict=True)
     return torch.cat([margin(detector(some), of_them).double() for some, of_them in parts])
@@ -38,7 +41,7 @@ def margins(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def wrong(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
-    """Which images are judged wrongly, shape (n,); no logits count as wrong, ties as argmax."""
+    """Return which images are misclassified, shape (n,); ties and NaN are left to argmax."""
     size = chunk_of(images)
     said = torch.cat([detector(some).argmax(1) for some in images.split(size)])
     return said != labels
@@ -47,7 +50,7 @@ def wrong(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
 def in_chunks(
     images: Tensor, labels: Tensor, compute: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """What `compute` makes of each chunk, one after the other."""
+    """Apply `compute` to one chunk after the other, and concatenate the results."""
     size = chunk_of(images)
     parts = zip(images.split(size), labels.split(size), strict=True)
     return torch.cat([compute(some, of_them) for some, of_them in parts])

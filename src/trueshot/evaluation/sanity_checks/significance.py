@@ -1,4 +1,4 @@
-"""What chance explains: exact tests, so that no doubt is raised over a difference that is luck."""
+"""Exact significance tests, so that no doubt is raised over a difference that chance explains."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy.typing as npt
 Flags = npt.NDArray[np.bool_]
 
 LEVEL = 0.01
-"""Of every doubt: how often it may be raised where there is nothing but chance."""
+"""Significance level: how often each doubt may be raised by chance alone."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two verdicts on each of the same images.
+    """Difference between two sets of flags on the same images.
 
     Args:
-        gained: Images for which only the first holds.
-        lost: Images for which only the second holds.
+        gained: Number of images for which only the first flag is set.
+        lost: Number of images for which only the second flag is set.
     """
 
     gained: int
@@ -28,33 +28,34 @@ class Difference:
 
     @classmethod
     def of(cls, first: Flags, second: Flags) -> Difference:
-        """Of flags of the same images, each of shape (n,)."""
+        """Build the difference from two sets of flags of the same images, each of shape (n,)."""
         return cls(int((first & ~second).sum()), int((second & ~first).sum()))
 
     @classmethod
     def at_most(cls, first: int, second: int, total: int) -> Difference:
-        """Of counts alone: which images they were is unknown, so as many as possible differ.
+        """Build the least significant difference from the counts of set flags alone.
 
-        More images that differ, with the same difference, make chance more likely: what this
-        finds significant is so for any images that give these counts.
+        It is unknown which images the counts refer to, so as many as possible are taken to differ.
+        With the same net difference, more differing images make chance more likely; so a result
+        that is significant here is significant for any images with these counts.
         """
         overlap = max(0, first + second - total)
         return cls(first - overlap, second - overlap)
 
     @property
     def chance(self) -> float:
-        """One-sided p-value of McNemar's exact test: that the first holds no more often."""
+        """One-sided p-value of McNemar's exact test; null: the first is set no more often."""
         return at_least(self.gained, self.gained + self.lost, 0.5)
 
 
 @lru_cache(maxsize=4096)
 def at_least(count: int, total: int, share: float) -> float:
-    """Probability of so many successes or more in so many trials."""
+    """Return the probability of `count` or more successes in `total` trials of rate `share`."""
     from scipy.stats import binom
 
     return 1.0 if count <= 0 else float(binom.sf(count - 1, total, share))
 
 
 def more_than(share: float, count: int, total: int, level: float = LEVEL) -> bool:
-    """Whether `count` of `total` is more than chance makes of a share of at most `share`."""
+    """Whether `count` of `total` is significantly more than a rate of `share` explains."""
     return total > 0 and at_least(count, total, share) < level

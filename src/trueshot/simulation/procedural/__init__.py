@@ -1,8 +1,8 @@
-"""Scenes made by rule, without a photograph: each kind a function of random numbers and a size.
+"""Procedural scenes: each kind is a function of random numbers and a size.
 
-None is drawn from a file, so none is bound by a licence or a person's rights. Their use beside
-photographs is to hold what photographs of nature seldom do, text and screen pages, and what could
-be taken for a screen and is none: cloth, blinds, tiles, printed dots.
+No scene uses a file, so none is subject to a licence or to a person's rights. They complement
+photographs by showing what photographs of nature rarely contain: text and screen pages, and
+patterns that could be mistaken for a screen, such as cloth, blinds, tiles and printed dots.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
     }
 )
 
-# Ten in a row, so that the beginning of a list is mixed as the whole is.
+# A list repeats these ten in order, so that its beginning is mixed like the whole.
 MIXTURE = (
     "dead leaves",
     "texture",

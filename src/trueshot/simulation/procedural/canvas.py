@@ -1,6 +1,6 @@
-"""A canvas for screen pages: colours, boxes, icons, pictures.
+"""A canvas for screen pages: colours, boxes, icons and pictures.
 
-Drawing is at twice the size of the result, so that corners and letters come out smooth.
+Pages are drawn at twice the final size, so that corners and letters become smooth.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from trueshot.simulation.procedural.lettering import Ink
 from trueshot.simulation.procedural.objects import objects
 from trueshot.simulation.procedural.textures import texture
 
-_LARGEST = 250  # pixels along a picture inside a page; larger ones are stretched, as pages do
+_LARGEST = 250  # largest side of a generated picture, in pixels; pages stretch it if needed
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page: ground, raised surface, lines, text, fainter text, accent."""
+    """Colours of a page: background, raised surface, lines, text, fainter text and accent."""
 
     ground: Ink
     surface: Ink
@@ -33,7 +33,7 @@ class Theme:
 
 @dataclass(frozen=True)
 class Page:
-    """A canvas, its pen, its theme, and the size of its text in pixels of the canvas."""
+    """A canvas with its drawing pen, its theme and its text size in canvas pixels."""
 
     canvas: Image.Image
     pen: ImageDraw.ImageDraw
@@ -43,20 +43,20 @@ class Page:
     def box(
         self, left: float, top: float, right: float, bottom: float, fill: Ink, r: float
     ) -> None:
-        """A filled rectangle with corners of radius r; nothing if it is empty."""
+        """Fill a rectangle with corners of radius `r`; do nothing if a side is 2 pixels or less."""
         if right - left > 2 and bottom - top > 2:
             r = min(r, (right - left) / 2, (bottom - top) / 2)
             self.pen.rounded_rectangle((left, top, right, bottom), r, fill=fill)
 
 
 def mixed(random: Random) -> Ink:
-    """Any colour that is neither black nor white."""
+    """Draw a random colour that is neither black nor white."""
     red, green, blue = (int(level) for level in random.integers(40, 225, 3))
     return red, green, blue
 
 
 def icon(random: Random, page: Page, x: float, y: float, half: float, ink: Ink) -> None:
-    """A small sign around a place: ring, cross, bars, triangle, square, dots or glass."""
+    """Draw an icon centred at (x, y): ring, cross, bars, triangle, window, dots or magnifier."""
     pen, line = page.pen, max(2, int(half / 3.5))
     box = (x - half, y - half, x + half, y + half)
     kind = random.integers(7)
@@ -84,7 +84,7 @@ def icon(random: Random, page: Page, x: float, y: float, half: float, ink: Ink) 
 
 
 def picture(random: Random, wide: float, tall: float) -> Image.Image:
-    """A small procedural photograph for a place of this size."""
+    """Make a procedural picture of `wide` by `tall` pixels."""
     share = min(0.5, _LARGEST / max(wide, tall))
     height, width = max(8, int(share * tall)), max(8, int(share * wide))
     scene = (dead_leaves, objects, texture, sky, bokeh)[random.integers(5)]
@@ -93,7 +93,7 @@ def picture(random: Random, wide: float, tall: float) -> Image.Image:
 
 
 def paste(page: Page, image: Image.Image, x: float, y: float, r: float) -> None:
-    """Lay an image over the canvas, with corners of radius r."""
+    """Paste an image onto the canvas at (x, y), with corners of radius `r`."""
     corners = Image.new("L", image.size)
     outline = (0, 0, image.width - 1, image.height - 1)
     ImageDraw.Draw(corners).rounded_rectangle(outline, r, fill=255)

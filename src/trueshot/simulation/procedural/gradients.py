@@ -1,4 +1,4 @@
-"""Smooth scenes: walls, skies, and lights and things far out of focus."""
+"""Smooth scenes: walls, skies, and lights far out of focus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueshot.simulation.procedural.noise import field, stretched
 
 
 def gradient(random: Random, height: int, width: int) -> Linear:
-    """A wall, a sky, or a background out of focus, in equal parts.
+    """Draw a wall, a sky, or an out-of-focus background, with equal probability.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
@@ -22,7 +22,7 @@ def gradient(random: Random, height: int, width: int) -> Linear:
 
 
 def wall(random: Random, height: int, width: int) -> Linear:
-    """One or two smooth surfaces that meet, faintly rough, under uneven light."""
+    """Draw one smooth surface, or two that meet, slightly rough and unevenly lit."""
     first, second = palette(random, 2, clusters=2)
     paint = first
     if random.random() < 0.5:
@@ -34,7 +34,7 @@ def wall(random: Random, height: int, width: int) -> Linear:
 
 
 def sky(random: Random, height: int, width: int) -> Linear:
-    """From deep above to pale at the horizon, with clouds drawn out along it, or none.
+    """Draw a sky, deep blue above and pale at the horizon, clear or with stretched clouds.
 
     Source: clouds as 1/f^a noise, a about 1.5: Voss 1985, Random Fractal Forgeries.
     """
@@ -54,7 +54,7 @@ def sky(random: Random, height: int, width: int) -> Linear:
 
 
 def bokeh(random: Random, height: int, width: int) -> Linear:
-    """Soft ground with discs of light: what a lens makes of bright points far from focus."""
+    """Draw a soft background with discs of light, the image of bright points far out of focus."""
     first, second, third = palette(random, 3, clusters=3)
     soft = (smooth_field(random, height, width, int(random.integers(2, 7))) for _ in range(2))
     light = blend(first, second, np.clip(0.5 + 0.4 * next(soft), 0, 1))
@@ -71,7 +71,10 @@ def bokeh(random: Random, height: int, width: int) -> Linear:
 
 
 def edge(random: Random, height: int, width: int, soft: float) -> Linear:
-    """0 on one side of a straight line, 1 on the other, shape (h, w); `soft` is in pixels."""
+    """Draw a straight edge: 0 on one side, 1 on the other, shape (h, w).
+
+    `soft` is the width of the transition, in pixels.
+    """
     angle = random.choice([0, np.pi / 2, random.uniform(0, 2 * np.pi)]) + random.normal(0, 0.03)
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(random.random() * height)
     x = np.arange(width, dtype=np.float32) - np.float32(random.random() * width)
@@ -82,7 +85,7 @@ def edge(random: Random, height: int, width: int, soft: float) -> Linear:
 def _add_disc(
     light: Linear, centre: npt.NDArray[Any], radius: float, colour: Linear, soft: float
 ) -> None:
-    """Add a disc of light with a slightly brighter rim, as spherical aberration makes it."""
+    """Add a disc of light with a slightly brighter rim, as caused by spherical aberration."""
     reach = int(radius) + 2
     top, left = (max(0, int(place) - reach) for place in centre)
     part = light[top : int(centre[0]) + reach + 1, left : int(centre[1]) + reach + 1]

@@ -1,4 +1,4 @@
-"""What screens show: pages of programs and sites, windows on a desktop, a phone's home."""
+"""Screen contents: application and web pages, desktops with windows, phone home screens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ARROW = ((0, 0), (0, 17), (4, 13.2), (6.8, 19.4), (9.4, 18.2), (6.6, 12.2), (12
 
 
 def interface(random: Random, height: int, width: int) -> Linear:
-    """A part of a screen at its own pixels: text of 10 to 20 pixels, bars, lists, pictures.
+    """Draw part of a screen at native resolution: 10 to 20 pixel text, bars, lists, pictures.
 
     Returns:
         Linear light between 0 and 1, shape (h, w, 3).
@@ -59,7 +59,7 @@ def _colour(hue: float, saturation: float, value: float) -> Ink:
 
 
 def _around(random: Random, canvas: Image.Image) -> tuple[float, float, float, float]:
-    """A box that holds the canvas and begins some way outside it, as windows do."""
+    """Draw a window's box that covers the canvas and often begins above or left of it."""
     wide, tall = canvas.size
     left = -random.choice([0, random.uniform(0, 0.8)]) * wide
     top = -random.choice([0, random.uniform(0, 1)]) * tall
@@ -67,7 +67,7 @@ def _around(random: Random, canvas: Image.Image) -> tuple[float, float, float, f
 
 
 def _application(random: Random, page: Page, box: tuple[float, float, float, float]) -> None:
-    """A window's content: a bar on top, at times one at the side, and widgets one below another."""
+    """Draw a window's content: a top bar, sometimes a sidebar, and widgets in columns."""
     left, top, right, bottom = box
     size, theme = page.size, page.theme
     page.box(left, top, right, bottom, theme.ground, 0)
@@ -85,7 +85,7 @@ def _application(random: Random, page: Page, box: tuple[float, float, float, flo
 
 
 def _bar(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Icons, a title or a search field, tabs; returns where the bar ends."""
+    """Draw a bar of icons, sometimes a search field, and tabs; return its lower end."""
     size, theme = page.size, page.theme
     strong = random.random() < 0.3
     fill, ink = (theme.accent, (255, 255, 255)) if strong else (theme.surface, theme.text)
@@ -108,7 +108,7 @@ def _bar(random: Random, page: Page, left: float, top: float, right: float) -> f
 
 
 def _sidebar(random: Random, page: Page, left: float, top: float, bottom: float) -> float:
-    """Icons and words, one below another, one of them chosen; returns where the bar ends."""
+    """Draw a list of icons and words, one of them selected; return the sidebar's right end."""
     size, theme = page.size, page.theme
     right = left + size * random.uniform(9, 14)
     page.box(left, top, right, bottom, theme.surface, 0)
@@ -125,7 +125,7 @@ def _sidebar(random: Random, page: Page, left: float, top: float, bottom: float)
 
 
 def _desktop(random: Random, page: Page) -> None:
-    """A wallpaper, icons, one or two windows with shadows, a bar along an edge."""
+    """Draw a wallpaper, icons, one or two windows with shadows, and a bar at the bottom."""
     wide, tall = page.canvas.size
     size, theme = page.size, page.theme
     page.canvas.paste(picture(random, wide, tall))
@@ -153,7 +153,7 @@ def _desktop(random: Random, page: Page) -> None:
 
 
 def _home(random: Random, page: Page) -> None:
-    """A phone's home: rows of icons with names over a wallpaper, a clock."""
+    """Draw a phone's home screen: a clock and rows of named icons over a wallpaper."""
     wide, tall = page.canvas.size
     size = page.size
     page.canvas.paste(picture(random, wide, tall))
@@ -171,7 +171,7 @@ def _home(random: Random, page: Page) -> None:
 
 
 def _menu(random: Random, page: Page) -> None:
-    """A menu or a message above all the rest."""
+    """Draw a menu on top of everything else."""
     wide, tall = page.canvas.size
     size, theme = page.size, page.theme
     x, y = random.uniform(0, 0.7) * wide, random.uniform(0, 0.7) * tall
@@ -188,7 +188,7 @@ def _menu(random: Random, page: Page) -> None:
 
 
 def _raised(page: Page, box: tuple[float, ...], corner: float) -> None:
-    """The soft shadow of a window."""
+    """Draw the soft shadow of a window."""
     wide, tall = page.canvas.size
     shadow = Image.new("L", (wide // 4, tall // 4))
     outline = [place / 4 + (0, 1)[at % 2] for at, place in enumerate(box)]
@@ -200,7 +200,7 @@ def _raised(page: Page, box: tuple[float, ...], corner: float) -> None:
 
 
 def _pointer(random: Random, page: Page) -> None:
-    """The arrow of a mouse, dark on light or light on dark."""
+    """Draw a mouse pointer, black with a white rim or white with a black one."""
     x, y = (random.random() * side for side in page.canvas.size)
     scale = page.size / 14 * random.uniform(0.9, 1.6)
     points = [(x + scale * across, y + scale * down) for across, down in _ARROW]

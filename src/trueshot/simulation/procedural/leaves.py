@@ -1,4 +1,4 @@
-"""Dead leaves: shapes of every size that hide each other, the simplest model of natural scenes."""
+"""Dead leaves: overlapping shapes of every size, the simplest model of natural scenes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ from trueshot.simulation.colour import (
 from trueshot.simulation.procedural.colours import lit, palette
 from trueshot.simulation.procedural.noise import leaf_tile, power_law, tile
 
-_COLOURS = 256  # ids of one layer: its picture has one byte a pixel
+_COLOURS = 256  # number of ids in a layer, which has one byte per pixel
 _ANGLES = np.linspace(0, 2 * np.pi, 48, endpoint=False)
 
 
 def dead_leaves(random: Random, height: int, width: int) -> Linear:
-    """Discs, rectangles and blobs with natural colours, shading and texture, in two depths.
+    """Draw discs, rectangles and blobs with natural colours, shading and texture, in two layers.
 
-    The far layer covers everything and may be out of focus; the near one leaves gaps, and may
-    throw a shadow. Edges are as sharp as a pixel.
+    The far layer covers everything and may be out of focus. The near layer leaves gaps and may
+    cast a shadow. Edges that are in focus are one pixel wide.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
 
-    Source: Lee, Mumford and Huang 2001, doi:10.1023/A:1011109015675: radii fall as r^-3. Unlike
-        theirs, large leaves lie mostly below small ones; the power spectrum falls about as
-        1/f^2.6, that of the photographs in scikit-image and scikit-learn as 1/f^2.5.
+    Source: Lee, Mumford and Huang 2001, doi:10.1023/A:1011109015675: the density of radii falls
+        as r^-3. Unlike there, large leaves lie mostly below small ones. The power spectrum falls
+        about as 1/f^2.6, that of the photographs in scikit-image and scikit-learn as 1/f^2.5.
     """
     far = _draw(random, height, width, full=True)
     near = _draw(random, height, width, full=False)
     far_colours, near_colours = _bytes(palette(random, _COLOURS)), _bytes(palette(random, _COLOURS))
-    near_colours[0] = 0  # id 0 is a gap: black, so that edges can be laid over the far layer
+    near_colours[0] = 0  # id 0 is a gap: black, so that the near layer can be added to the far one
     defocus = float(
         random.choice((0, 0, 0, 1)) * random.uniform(0.5, 0.5 + 0.02 * max(height, width))
     )
@@ -55,7 +55,7 @@ def dead_leaves(random: Random, height: int, width: int) -> Linear:
 
 
 def _draw(random: Random, height: int, width: int, full: bool) -> Image.Image:
-    """Ids of the topmost leaves, at twice the size, as a palette picture."""
+    """Draw the ids of the topmost leaves as a palette picture, at twice the size."""
     size = max(height, width)
     if full:
         large = random.uniform(0.15, 0.5, 16) * size
@@ -65,7 +65,7 @@ def _draw(random: Random, height: int, width: int, full: bool) -> Image.Image:
     else:
         count = int(random.uniform(1e-4, 8e-4) * height * width) + 1
         radii = power_law(random, count, 6, max(7, 0.3 * size))
-    # Large leaves lie mostly below small ones, or a few hundred would show no small one.
+    # Large leaves are mostly drawn first; otherwise a few hundred would hide all small ones.
     radii = radii[np.argsort(0.7 * random.standard_normal(len(radii)) - np.log(radii))]
     places = _places(random, len(radii)) * (width, height)
     picture = Image.new("P", (2 * width, 2 * height))
@@ -79,7 +79,7 @@ def _draw(random: Random, height: int, width: int, full: bool) -> Image.Image:
 
 
 def _places(random: Random, count: int) -> npt.NDArray[Any]:
-    """Places in the unit square: half of the leaves in clumps, as foliage and gravel are."""
+    """Draw positions in the unit square; half of the leaves form clumps, like foliage or gravel."""
     places = random.uniform(-0.05, 1.05, (count, 2))
     clumps = random.random((8, 2))[random.integers(0, 8, count)]
     clumped = clumps + 0.07 * random.standard_normal((count, 2))
@@ -87,7 +87,7 @@ def _places(random: Random, count: int) -> npt.NDArray[Any]:
 
 
 def _ids(random: Random, places: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give neighbours colours of one family, mostly: like grows beside like."""
+    """Choose ids so that neighbouring leaves mostly have colours of one family."""
     seeds = random.random((9, 2))
     nearest = np.square(places[:, None] - seeds).sum(axis=2).argmin(axis=1)
     centre = random.integers(1, _COLOURS, len(seeds))[nearest]
@@ -97,7 +97,10 @@ def _ids(random: Random, places: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _outlines(random: Random, count: int) -> npt.NDArray[Any]:
-    """Closed curves of about radius 1: ellipses, rectangles, diamonds, lobed blobs; (n, 48, 2)."""
+    """Draw closed curves of radius about 1, shape (n, 48, 2).
+
+    They are ellipses, rectangles, diamonds and lobed blobs.
+    """
     power = random.choice((1.2, 2, 2, 2, 3, 30), (count, 1))
     cosine, sine = np.cos(_ANGLES), np.sin(_ANGLES)
     radius = (np.abs(cosine) ** power + np.abs(sine) ** power) ** (-1 / power)
@@ -125,7 +128,7 @@ def _coloured(ids: Image.Image, colours: Bytes) -> Image.Image:
 
 
 def _overlay(random: Random, ground: Image.Image, near: Image.Image, colours: Bytes) -> Image.Image:
-    """Lay the near leaves over the far ones, with a soft shadow under half of them."""
+    """Lay the near leaves over the far ones, in six of ten cases with a soft shadow."""
     gap = near.point([255, *[0] * 255], "L").reduce(2)
     if random.random() < 0.6:
         depth = random.uniform(1, 8)
@@ -139,7 +142,7 @@ def _overlay(random: Random, ground: Image.Image, near: Image.Image, colours: By
 
 
 def _texture(random: Random, far: Image.Image, near: Image.Image, sharp: bool) -> Plane:
-    """Roughness and shading of each leaf, cut from tiles at a place of its own, shape (h, w)."""
+    """Return factors (h, w) for roughness and shading, from a random tile part for each leaf."""
     below, above = np.asarray(far)[::2, ::2], np.asarray(near)[::2, ::2]
     ids = np.where(above > 0, above + np.int16(_COLOURS), below)
     rough = leaf_tile() if random.random() < 0.5 else tile(float(random.choice((0.5, 1.0))))
@@ -147,12 +150,12 @@ def _texture(random: Random, far: Image.Image, near: Image.Image, sharp: bool) -
     side = smooth.shape[0]
     strengths = np.exp(random.normal(-1.6, 0.6, 2 * _COLOURS)).astype(np.float32)
     shading = np.exp(random.normal(-1.3, 0.5, 2 * _COLOURS)).astype(np.float32)
-    if not sharp:  # texture ends at the outlines, which are sharp
+    if not sharp:  # no texture on a blurred layer, because it would end at sharp outlines
         strengths[:_COLOURS] = shading[:_COLOURS] = 0
     rows, columns = (np.arange(length, dtype=np.int32) for length in ids.shape)
     places = rows[:, None] * np.int32(side) + columns
     places += np.take(random.integers(0, side * side, 2 * _COLOURS, dtype=np.int32), ids)
-    places &= side * side - 1  # a row that leaves the tile goes on in the next: no seam is seen
+    places &= side * side - 1  # a row that leaves the tile continues in the next, without a seam
     relief = np.take(strengths, ids) * np.take(rough, places)
     relief += np.take(shading, ids) * np.take(smooth, places)
     return np.exp(relief)

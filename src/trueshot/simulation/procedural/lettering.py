@@ -1,4 +1,4 @@
-"""Writing with Pillow's own font: words, lines and paragraphs, drawn from masks kept per word."""
+"""Text in Pillow's built-in font: words, lines and paragraphs, drawn from cached word masks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LABELS = (
     "Window Inbox Sent Drafts Calendar Maps Camera Music Weather Notes Files Downloads "
     "Library History Bookmarks Terminal Mail Games Store Wallet Health Clock Contacts Updates"
 )
-_SIZES = np.unique((8 * 1.11 ** np.arange(32)).astype(int))  # few, so that masks are met again
+_SIZES = np.unique((8 * 1.11 ** np.arange(32)).astype(int))  # few, so that cached masks get reused
 _STARTS = "b br c ch cl d dr f fr g gl gr h j k l m n p pl pr qu r s sh sl sp st str t th tr v w z"
 _MIDDLES = "a ai au e ea ee i ia ie o oa oo ou u y"
 _ENDS = "b ck ct d g l ll m n nd ng nt p r rd rk rm rn rt s ss st t th x"
@@ -35,7 +35,7 @@ _ENDS = "b ck ct d g l ll m n nd ng nt p r rd rk rm rn rt s ss st t th x"
 
 @lru_cache(maxsize=1)
 def vocabulary() -> tuple[str, ...]:
-    """Common words first, then words that sound like some, then numbers; always the same."""
+    """Return common words, then invented ones, then numbers, dates and prices; always the same."""
     random = np.random.default_rng(5)
     parts = [part.split() for part in (_STARTS, _MIDDLES, _ENDS)]
     made = []
@@ -58,13 +58,13 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def size_near(size: float) -> int:
-    """The size of font nearest to this one, of those that are used, in pixels."""
+    """Return the available font size nearest to `size`, in pixels."""
     return int(_SIZES[np.abs(_SIZES - size).argmin()])
 
 
 @lru_cache(maxsize=12_000)
 def word_mask(word: str, size: int) -> Image.Image:
-    """A word as coverage, 0 to 255, one line high; `size` is the font's, in pixels."""
+    """Render a word as coverage, 0 to 255, one line high; `size` is the font size in pixels."""
     font = _font(size)
     wide = max(1, int(font.getlength(word)) + 2)
     mask = Image.new("L", (wide, int(1.3 * size) + 1))
@@ -73,19 +73,19 @@ def word_mask(word: str, size: int) -> Image.Image:
 
 
 def words(random: Random, count: int, numbers: float = 0.05) -> list[str]:
-    """Random words; `numbers` is the share of numbers, dates and prices."""
+    """Draw random words; `numbers` is the share of numbers, dates and prices."""
     known = vocabulary()
     first = len(known) - 110
     picks = np.where(
         random.random(count) < numbers,
         random.integers(first, len(known), count),
-        (first * random.random(count) ** 2.5).astype(int),  # common words are common
+        (first * random.random(count) ** 2.5).astype(int),  # common words, being first, are likely
     )
     return [known[pick] for pick in picks]
 
 
 def labels(random: Random, count: int) -> list[str]:
-    """Words as they stand on buttons and in menus."""
+    """Draw distinct words that are typical of buttons and menus."""
     known = _LABELS.split()
     return [known[pick] for pick in random.permutation(len(known))[:count]]
 
@@ -96,14 +96,14 @@ def write_line(
     """Write words side by side.
 
     Args:
-        canvas: RGB or L.
-        place: Left and top, in pixels; may lie outside.
-        text: Words.
-        size: Of the font, in pixels.
+        canvas: Image of mode RGB or L.
+        place: Left and top, in pixels; may lie outside the canvas.
+        text: The words.
+        size: Font size in pixels.
         ink: A colour, or a level for an L canvas.
 
     Returns:
-        Where the line ends, in pixels from the left.
+        The right end of the line, in pixels.
     """
     x, y = place
     for word in text:
@@ -121,7 +121,7 @@ def write_paragraph(
     size: int,
     ink: Ink | int,
 ) -> float:
-    """Fill a box with words, ragged on the right; returns where the text ends, from the top."""
+    """Fill a box with left-aligned random words; return the lower end of the text."""
     left, top, right, bottom = box
     right = max(right, left + size)
     leading = size * 1.4

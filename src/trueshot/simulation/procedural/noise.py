@@ -1,4 +1,4 @@
-"""Random fields with the spectra of natural scenes, cut from tiles that each process makes once."""
+"""Random fields with the spectra of natural scenes, cut from tiles made once per process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image, ImageDraw
 from trueshot.simulation.colour import Plane, Random
 
 _SIDE = 1024
-_SMALLEST, _LARGEST = 1.5, 60.0  # radii of the leaves of the tile, in pixels
+_SMALLEST, _LARGEST = 1.5, 60.0  # radii of the leaves in the tile, in pixels
 
 
 @lru_cache(maxsize=8)
 def tile(slope: float, side: int = _SIDE) -> Plane:
-    """A periodic field whose amplitude falls as 1/frequency^slope.
+    """Return a periodic random field whose amplitude falls as 1/frequency^slope.
 
     Returns:
-        Mean 0, standard deviation 1, shape (side, side), not to be written to.
+        Field of mean 0 and standard deviation 1, shape (side, side); read-only.
 
-    Source: Field 1987, doi:10.1364/JOSAA.4.002379: slopes of scenes scatter around 1.
+    Source: Field 1987, doi:10.1364/JOSAA.4.002379: the slopes of natural scenes scatter around 1.
     """
     random = np.random.default_rng(round(1000 * slope))
     frequency = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)).astype(np.float32)
@@ -34,12 +34,13 @@ def tile(slope: float, side: int = _SIDE) -> Plane:
 
 @lru_cache(maxsize=1)
 def leaf_tile() -> Plane:
-    """A periodic tile of small grey ellipses that hide each other: edges at every scale.
+    """Return a periodic tile of small overlapping grey ellipses, with edges at every scale.
 
     Returns:
-        Mean 0, standard deviation 1, shape (1024, 1024), not to be written to.
+        Field of mean 0 and standard deviation 1, shape (1024, 1024); read-only.
 
-    Source: Lee, Mumford and Huang 2001, doi:10.1023/A:1011109015675: radii fall as r^-3.
+    Source: Lee, Mumford and Huang 2001, doi:10.1023/A:1011109015675: the density of radii falls
+        as r^-3.
     """
     random = np.random.default_rng(3)
     side = 2 * _SIDE  # drawn at twice the size, for smooth edges
@@ -58,7 +59,7 @@ def leaf_tile() -> Plane:
 
 
 def power_law(random: Random, count: int, smallest: float, largest: float) -> Plane:
-    """Radii whose density falls as r^-3 between two limits: every octave covers as much area."""
+    """Draw radii with density r^-3 between two limits, so that each octave covers equal area."""
     share = random.random(count)
     return np.asarray(
         (smallest**-2 - share * (smallest**-2 - largest**-2)) ** -0.5, dtype=np.float32
@@ -66,11 +67,11 @@ def power_law(random: Random, count: int, smallest: float, largest: float) -> Pl
 
 
 def field(random: Random, height: int, width: int, slope: float) -> Plane:
-    """A field of mean 0 and standard deviation about 1, shape (h, w).
+    """Draw a random field of mean 0 and standard deviation about 1, shape (h, w).
 
     Args:
-        slope: How the amplitude falls with frequency, 0.5 to 2. A window of a steep field is
-            smooth, and its mean may lie off 0.
+        slope: Exponent with which the amplitude falls with frequency, 0.5 to 2. A window of a
+            steep field is smooth, and its mean may differ from 0.
     """
     side = _SIDE << max(0, (max(height, width) - 1).bit_length() - 10)
     below = min(1.5, max(0.5, math.floor(2 * slope) / 2))
@@ -83,13 +84,13 @@ def field(random: Random, height: int, width: int, slope: float) -> Plane:
 def stretched(
     random: Random, height: int, width: int, slope: float, down: float, across: float
 ) -> Plane:
-    """A field whose features are drawn out by these factors, shape (h, w): brushed, grown, worn."""
+    """Draw a field stretched by the factors `down` and `across`, shape (h, w)."""
     rows, columns = int(height / down) + 2, int(width / across) + 2
     return enlarged(field(random, rows, columns, slope), height, width, down, across)
 
 
 def grains(random: Random, height: int, width: int, size: float) -> Plane:
-    """Small things that hide each other, `size` times those of the tile, shape (h, w)."""
+    """Draw small overlapping grains, `size` times as large as those of the tile, shape (h, w)."""
     side = leaf_tile().shape[0]
     rows, columns = (min(side, int(n / size) + 2) for n in (height, width))
     size = max(size, height / (rows - 1), width / (columns - 1))
@@ -97,14 +98,14 @@ def grains(random: Random, height: int, width: int, size: float) -> Plane:
 
 
 def enlarged(plane: Plane, height: int, width: int, down: float, across: float) -> Plane:
-    """The upper left of a plane, enlarged by two factors, shape (h, w)."""
+    """Enlarge the upper left part of a plane by the factors `down` and `across`, shape (h, w)."""
     picture = Image.fromarray(np.ascontiguousarray(plane))
     box = (0, 0, width / across, height / down)
     return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
 def window(random: Random, plane: Plane, height: int, width: int) -> Plane:
-    """A random part of a tile, mirrored and turned at random; a view of shape (h, w)."""
+    """Return a random part of a tile, randomly mirrored and transposed: a view of shape (h, w)."""
     if random.random() < 0.5:
         plane = plane.T
     top = random.integers(plane.shape[0] - height + 1)

@@ -1,4 +1,4 @@
-"""Solid things on a table: light from one side, highlights, soft shadows, patterned sides."""
+"""Solid objects on a table: light from one side, highlights, soft shadows, patterned sides."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueshot.simulation.procedural.textures import clouds, pattern
 
 @dataclass(frozen=True)
 class _Patch:
-    """The part of the picture around a thing, and places relative to its foot, -y being up."""
+    """The part of the picture around an object; coordinates are relative to its foot, -y is up."""
 
     light: Linear
     y: Plane
@@ -23,7 +23,7 @@ class _Patch:
 
 
 def objects(random: Random, height: int, width: int) -> Linear:
-    """Spheres, tins and boxes on a table before a wall, under one lamp.
+    """Draw spheres, tins and boxes on a table in front of a wall, under one lamp.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
@@ -45,7 +45,7 @@ def objects(random: Random, height: int, width: int) -> Linear:
 
 
 def _room(random: Random, height: int, width: int) -> Linear:
-    """A wall and, below a soft line, a table top, one of them patterned at times."""
+    """Draw a wall and, below a soft line, a table top, which is sometimes patterned."""
     wall, top = palette(random, 2, clusters=2)
     line = random.uniform(0.1, 0.6) * height
     y = np.arange(height, dtype=np.float32)[:, None]
@@ -62,7 +62,7 @@ def _room(random: Random, height: int, width: int) -> Linear:
 
 
 def _patch(light: Linear, foot: float, across: float, reach: tuple[float, float, float]) -> _Patch:
-    """The part of a picture around a place; the reach is upwards, downwards and to each side."""
+    """Return the part of a picture around (foot, across); `reach` is (up, down, sideways)."""
     top, bottom = max(0, int(foot - reach[0])), max(0, int(foot + reach[1]) + 2)
     left, right = max(0, int(across - reach[2])), max(0, int(across + reach[2]) + 2)
     part = light[top:bottom, left:right]
@@ -72,7 +72,7 @@ def _patch(light: Linear, foot: float, across: float, reach: tuple[float, float,
 
 
 def _shadow(light: Linear, foot: float, across: float, scale: float, lamp: Linear) -> None:
-    """A soft dark ellipse that leads away from the lamp."""
+    """Draw a soft dark ellipse on the side away from the lamp."""
     across -= 0.6 * scale * float(lamp[0])
     patch = _patch(light, foot, across, (0.8 * scale, 0.8 * scale, 2.5 * scale))
     shade = np.exp(-np.square(patch.x / np.float32(1.1 * scale)))
@@ -81,7 +81,7 @@ def _shadow(light: Linear, foot: float, across: float, scale: float, lamp: Linea
 
 
 def _sphere(random: Random, patch: _Patch, radius: float, lamp: Linear) -> None:
-    """A ball, fruit or stone: smooth or rough."""
+    """Draw a sphere, such as a ball, fruit or stone."""
     y, x = (patch.y + np.float32(0.85 * radius)) / np.float32(radius), patch.x / np.float32(radius)
     squared = np.square(y) + np.square(x)
     z = np.sqrt(np.maximum(1 - squared, 0))
@@ -90,7 +90,7 @@ def _sphere(random: Random, patch: _Patch, radius: float, lamp: Linear) -> None:
 
 
 def _tin(random: Random, patch: _Patch, radius: float, lamp: Linear) -> None:
-    """An upright cylinder: a tin, cup or pot, its label in bands or patterned."""
+    """Draw an upright cylinder: a tin, cup or pot, often with a band as a label."""
     radius *= 0.7
     tall = radius * random.uniform(1.2, 3.0)
     x = patch.x / np.float32(radius)
@@ -115,10 +115,10 @@ def _tin(random: Random, patch: _Patch, radius: float, lamp: Linear) -> None:
 
 
 def _box(random: Random, patch: _Patch, size: float, lamp: Linear) -> None:
-    """A box with its corner towards the camera: three faces, one of them patterned at times."""
+    """Draw a box with its corner towards the camera: two sides, often patterned, and a top."""
     size *= 0.8
     tall, corner = size * random.uniform(0.6, 2.2), random.uniform(-0.5, 0.5) * size
-    rise = random.uniform(0.15, 0.4)  # how steeply the lower edges lead up to the back
+    rise = random.uniform(0.15, 0.4)  # slope of the lower edges towards the back
     colour = palette(random, 1)[0]
     y, x = patch.y, patch.x - np.float32(corner)
     for sign, end in ((-1, -size - corner), (1, size - corner)):
@@ -133,9 +133,9 @@ def _box(random: Random, patch: _Patch, size: float, lamp: Linear) -> None:
 
 
 def _roof(y: Plane, x: Plane, rise: float, ends: tuple[float, float]) -> Plane:
-    """The upper face: a parallelogram between the front corner and the two ends."""
+    """Return the mask of the top face: a parallelogram between the front corner and both ends."""
     left, right = -ends[0], ends[1]
-    # Along the two lower edges, from the front corner: 0 to 1 inside.
+    # Coordinates along the two lower edges, from the front corner: 0 to 1 inside.
     along_right = (x - y / np.float32(rise)) / np.float32(2 * right)
     along_left = (-x - y / np.float32(rise)) / np.float32(2 * left)
     shares = [
@@ -146,7 +146,7 @@ def _roof(y: Plane, x: Plane, rise: float, ends: tuple[float, float]) -> Plane:
 
 
 def _skin(random: Random, share: Plane) -> Linear:
-    """Paint for a thing of this shape: one colour, mottled, or patterned; (3,) or (h, w, 3)."""
+    """Draw the paint of an object: one colour (3,), or mottled or patterned (h, w, 3)."""
     kind = random.random()
     if kind < 0.35:
         return np.asarray(palette(random, 1)[0])
@@ -162,7 +162,7 @@ def _paint(
     lamp: Linear,
     paint: Linear,
 ) -> None:
-    """Light a round thing and lay it over the picture."""
+    """Light a round object by its surface normals and draw it over the picture."""
     y, x, z = normal
     facing = lamp[1] * y + lamp[0] * x + lamp[2] * z
     shade = np.float32(0.22) + np.float32(0.8) * np.maximum(facing, 0)

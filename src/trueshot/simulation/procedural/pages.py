@@ -1,4 +1,4 @@
-"""Pages of text: printed paper, posters and signs, and text as a screen shows it."""
+"""Pages of text: printed paper, posters, signs, and text on a screen."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _DARK: tuple[tuple[Ink, Ink, Ink], ...] = (
 
 
 def text(random: Random, height: int, width: int) -> Linear:
-    """Writing from 5 pixels high to a fifth of the picture; dark on light or light on dark.
+    """Draw text from 5 pixels high to a fifth of the picture, dark on light or light on dark.
 
-    Half of the pages are flat and straight, as a screen shows them; half are printed on paper or
-    painted on a sign, turned and unevenly lit.
+    Half of the pages are flat and straight, as on a screen. Half are printed on paper or painted
+    on a sign, turned and unevenly lit.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
@@ -44,7 +44,7 @@ def text(random: Random, height: int, width: int) -> Linear:
 
 
 def shown(random: Random, height: int, width: int) -> Linear:
-    """A document on a screen: sRGB colours, straight lines, no light of its own."""
+    """Draw a document on a screen: sRGB colours, straight lines, no lighting."""
     dark = random.random() < 0.35
     themes = _DARK if dark else _LIGHT
     paper, ink, heading = themes[random.integers(len(themes))]
@@ -59,8 +59,8 @@ def shown(random: Random, height: int, width: int) -> Linear:
 
 
 def printed(random: Random, height: int, width: int) -> Linear:
-    """Ink on paper or paint on a sign: turned, with the grain of the paper, under uneven light."""
-    side = int(1.42 * max(height, width)) + 4  # a turned window fits
+    """Draw ink on paper or paint on a sign: turned, with paper grain, under uneven light."""
+    side = int(1.42 * max(height, width)) + 4  # large enough for a turned window
     canvas = Image.new("L", (side, side))
     if random.random() < 0.7:
         _document(random, canvas, size_near(between(random, 8, 30)), 235, 255)
@@ -70,7 +70,7 @@ def printed(random: Random, height: int, width: int) -> Linear:
     shares = _turned(canvas, height, width, angle)
     paper, ink = _paper_and_ink(random)
     light = blend(paper, ink, np.multiply(shares, np.float32(random.uniform(0.75, 1) / 255)))
-    if random.random() < 0.4:  # the page ends on a table
+    if random.random() < 0.4:  # the edge of the page, with the table beyond
         table = palette(random, 1)[0]
         light = blend(light, table, edge(random, height, width, 1.5) * np.float32(1))
     grain = np.float32(random.uniform(0.005, 0.04)) * field(random, height, width, 0.6)
@@ -88,7 +88,7 @@ def _paper_and_ink(random: Random) -> tuple[Linear, Linear]:
 
 
 def _turned(page: Image.Image, height: int, width: int, angle: float) -> Bytes:
-    """The middle of a square page, turned by an angle in degrees, bytes of shape (h, w)."""
+    """Cut the middle of a square page, turned by an angle in degrees: bytes of shape (h, w)."""
     turn = np.deg2rad(angle)
     cosine, sine, middle = float(np.cos(turn)), float(np.sin(turn)), page.width / 2
     x, y = width / 2, height / 2
@@ -105,7 +105,7 @@ def _turned(page: Image.Image, height: int, width: int, angle: float) -> Bytes:
 def _document(
     random: Random, canvas: Image.Image, size: int, ink: Ink | int, heading: Ink | int
 ) -> None:
-    """Headings and paragraphs in one column or two, seen from a random line on."""
+    """Write headings and paragraphs in one or two columns, starting at a random line."""
     gap = int(random.integers(size, 4 * size))
     columns = 2 if size < canvas.width / 45 and random.random() < 0.4 else 1
     wide = (canvas.width - gap * (columns + 1)) / columns + random.uniform(0, 0.3) * canvas.width
@@ -123,7 +123,7 @@ def _document(
 
 
 def _poster(random: Random, canvas: Image.Image, size: int) -> None:
-    """A few large words, a smaller line under each."""
+    """Write a few large words, with a smaller line under each."""
     top = random.uniform(-0.5, 0.5) * size
     small = size_near(size * random.uniform(0.2, 0.5))
     while top < canvas.height:
@@ -135,7 +135,7 @@ def _poster(random: Random, canvas: Image.Image, size: int) -> None:
 
 
 def _code(random: Random, canvas: Image.Image, size: int, ink: Ink) -> None:
-    """A program in an editor: indented short lines, coloured words, line numbers."""
+    """Write a program in an editor: indented short lines, coloured words, line numbers."""
     colours = [ink, ink, (206, 145, 120), (86, 156, 214), (78, 201, 176), (106, 153, 85)]
     indent, number = 0, int(random.integers(1, 400))
     top = -random.random() * size

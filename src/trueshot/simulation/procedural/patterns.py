@@ -1,7 +1,7 @@
-"""Periodic surfaces that are no screens: cloth, brick, blinds, print. Real scenes are full of them.
+"""Periodic surfaces that are not screens, common in real scenes: cloth, brick, blinds, print.
 
-A pattern takes places (u, v) on a surface in pixels, each of shape (h, w), and gives its paint:
-linear light under even white light, shape (h, w, 3). No edge is sharper than about a pixel.
+A pattern takes coordinates (u, v) on a surface, in pixels, each of shape (h, w). It returns the
+paint: linear light under even white light, shape (h, w, 3). No edge is sharper than about a pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pattern = Callable[[Random, Plane, Plane], Linear]
 
 
 def places(random: Random, height: int, width: int) -> tuple[Plane, Plane]:
-    """Places on a plane surface that is turned, seen at a slant and a little uneven, in pixels."""
+    """Draw coordinates (u, v), in pixels, on a turned, slanted and slightly uneven plane."""
     y = np.arange(height, dtype=np.float32)[:, None] - np.float32(height / 2)
     x = np.arange(width, dtype=np.float32) - np.float32(width / 2)
     angle = random.normal(0, 0.05) if random.random() < 0.5 else random.uniform(-np.pi, np.pi)
@@ -38,11 +38,11 @@ def places(random: Random, height: int, width: int) -> tuple[Plane, Plane]:
 
 
 def weave(random: Random, u: Plane, v: Plane) -> Linear:
-    """Warp over weft: plain weave, basket or twill, from fine cotton to coarse canvas."""
+    """Paint warp over weft: plain weave, basket or twill, from fine cotton to coarse canvas."""
     warp = between(random, 4.5, 22)
     weft = warp * between(random, 0.75, 1.3)
     a, b = u / np.float32(warp), v / np.float32(weft)
-    twill = random.random() < 0.35  # each thread passes over two, one step beside its neighbour
+    twill = random.random() < 0.35  # each thread passes over two, shifted by one per row
     over = _cosine((a + b) / 2) if twill else _cosine(a / 2) * _cosine(b / 2)
     over = np.clip(0.5 + over * np.float32(warp / 6), 0, 1)
     threads = [0.55 + 0.45 * (0.5 - 0.5 * _cosine(phase)) for phase in (a, b)]
@@ -51,7 +51,7 @@ def weave(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def knit(random: Random, u: Plane, v: Plane) -> Linear:
-    """Rows of stitches, each a V of two strands."""
+    """Paint knitting: rows of stitches, each a V of two strands."""
     wide = between(random, 9, 40)
     a, b = u / np.float32(wide), v / np.float32(wide * random.uniform(0.6, 0.9))
     side = np.abs(_part(a) - np.float32(0.5))
@@ -63,7 +63,7 @@ def knit(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def masonry(random: Random, u: Plane, v: Plane) -> Linear:
-    """Bricks, tiles, paving, windows of a facade: rectangles of differing shade between joints."""
+    """Paint bricks, tiles, paving or a facade's windows: rectangles of varied shade with joints."""
     tall = between(random, 9, 90)
     wide = tall * random.choice([1.0, 1.0, random.uniform(1.5, 3.5)])
     b = v / np.float32(tall)
@@ -80,7 +80,7 @@ def masonry(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def slats(random: Random, u: Plane, v: Plane) -> Linear:
-    """Blinds, shutters, corrugated sheet, stairs, combed plaster: one profile, repeated."""
+    """Paint one repeated profile: blinds, shutters, corrugated sheet, stairs, combed plaster."""
     period = between(random, 5, 70)
     phase = v / np.float32(period)
     ramp, wave = _part(phase), 0.5 - 0.5 * _cosine(phase)
@@ -91,7 +91,7 @@ def slats(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def stripes(random: Random, u: Plane, v: Plane) -> Linear:
-    """Striped and checked cloth or paper: bands of random width, in one direction or in two."""
+    """Paint striped or checked cloth or paper: bands of random width, in one or two directions."""
     colours = palette(random, 4)
     paint = np.broadcast_to(colours[0], (*u.shape, 3))
     repeat = between(random, 16, 160)
@@ -107,7 +107,7 @@ def stripes(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def dots(random: Random, u: Plane, v: Plane) -> Linear:
-    """Printed dots, a halftone, a perforated sheet: on a square or a staggered grid."""
+    """Paint printed dots, a halftone or a perforated sheet, on a square or staggered grid."""
     period = between(random, 5, 60)
     b = v / np.float32(period)
     stagger = np.float32(random.choice([0, 0.5])) * (np.floor(b) % 2)
@@ -121,7 +121,7 @@ def dots(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def mesh(random: Random, u: Plane, v: Plane) -> Linear:
-    """Wire netting, a fly screen, a grille before something far away and out of focus."""
+    """Paint wire netting, a fly screen or a grille in front of an out-of-focus background."""
     period = between(random, 6, 70)
     half = max(0.7, period * random.uniform(0.05, 0.15))
     if random.random() < 0.5:
@@ -135,7 +135,7 @@ def mesh(random: Random, u: Plane, v: Plane) -> Linear:
 
 
 def wood(random: Random, u: Plane, v: Plane) -> Linear:
-    """Boards: rings of a trunk cut lengthwise, with pores along the grain."""
+    """Paint wooden boards: annual rings cut lengthwise."""
     board = between(random, 60, 400)
     number = np.floor(v / np.float32(board))
     bend = _field(random, u, 2.0) * np.float32(random.uniform(5, 25))
@@ -154,35 +154,35 @@ PATTERNS: tuple[Pattern, ...] = (weave, knit, masonry, slats, stripes, dots, mes
 
 
 def _part(phase: Plane) -> Plane:
-    """The part after the point."""
+    """Return the fractional part."""
     return np.asarray(phase - np.floor(phase), np.float32)
 
 
 def _cosine(phase: npt.NDArray[Any]) -> Plane:
-    """A cosine wave of period 1."""
+    """Return a cosine wave of period 1."""
     return np.asarray(np.cos(np.float32(2 * np.pi) * phase), np.float32)
 
 
 def _band(part: Plane, gap: float, period: float) -> Plane:
-    """1 inside a cell, 0 in the gap between cells, an edge of a pixel; `gap` is in periods."""
+    """Return 1 inside a cell and 0 in the gap, with an edge of one pixel; `gap` is in periods."""
     edge = np.minimum(part, 1 - part) - np.float32(gap / 2)
     return np.asarray(np.clip(edge * np.float32(period) + np.float32(0.5), 0, 1), np.float32)
 
 
 def _field(random: Random, like: Plane, slope: float) -> Plane:
-    """A field of the shape of another."""
+    """Draw a random field with the shape of `like`."""
     height, width = like.shape
     return field(random, height, width, slope)
 
 
 def _steps(random: Random, numbers: Plane, count: int) -> Plane:
-    """A random value in [0, 1] for each whole number, again after `count` of them."""
+    """Draw a random value in [0, 1) for each whole number, repeating after `count` of them."""
     values = random.random(count).astype(np.float32)
     return np.asarray(np.take(values, numbers.astype(np.intp) % count), np.float32)
 
 
 def _two_colours(random: Random, share: npt.NDArray[Any], alike: float) -> Linear:
-    """Mix two colours of a palette; with probability `alike` they are nearly the same."""
+    """Mix two palette colours by `share`; with probability `alike` they are nearly the same."""
     colours = palette(random, 2, clusters=2)
     if random.random() < alike:
         colours[1] = colours[0] * np.float32(random.uniform(0.8, 1.25))
@@ -190,6 +190,6 @@ def _two_colours(random: Random, share: npt.NDArray[Any], alike: float) -> Linea
 
 
 def _relief(random: Random, height: npt.NDArray[Any]) -> Linear:
-    """Shade of a relief in [0, 1], deep or shallow, as a factor of shape (h, w, 1)."""
+    """Return the shading of a relief with heights in [0, 1], as a factor of shape (h, w, 1)."""
     depth = np.float32(random.uniform(0.2, 0.9))
     return np.asarray(1 - depth + depth * height, np.float32)[..., None]

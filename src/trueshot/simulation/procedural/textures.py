@@ -1,4 +1,4 @@
-"""Textures: periodic surfaces and those without a period, worn, grainy and unevenly lit."""
+"""Textures: periodic and aperiodic surfaces, worn, grainy and unevenly lit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trueshot.simulation.procedural.patterns import PATTERNS, places
 
 
 def texture(random: Random, height: int, width: int) -> Linear:
-    """A close look at a surface; three in five have a period, from four pixels to a hundred.
+    """Draw a close-up of a surface; three in five are periodic, mostly with 4 to 100 pixels.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
 
-    Source: Field 1987, doi:10.1364/JOSAA.4.002379, for the spectra of what has no period.
+    Source: Field 1987, doi:10.1364/JOSAA.4.002379, for the spectra of aperiodic surfaces.
     """
     if random.random() < 0.6:
         paint = pattern(random, height, width)
@@ -28,14 +28,14 @@ def texture(random: Random, height: int, width: int) -> Linear:
 
 
 def pattern(random: Random, height: int, width: int) -> Linear:
-    """A periodic surface with grain and wear, not yet lit, shape (h, w, 3)."""
+    """Draw a periodic surface with grain and wear, not yet lit, shape (h, w, 3)."""
     which = PATTERNS[random.integers(len(PATTERNS))]
     paint = which(random, *places(random, height, width))
     return _worn(random, paint)
 
 
 def clouds(random: Random, height: int, width: int) -> Linear:
-    """Stone, rust, plaster, marble: colours that drift as 1/f^a noise does."""
+    """Draw stone, rust, plaster or marble: colours that vary as 1/f^a noise."""
     colours = palette(random, 3, clusters=2)
     slope = random.uniform(0.7, 1.6)
     contrast = np.float32(random.uniform(0.15, 0.45))
@@ -46,7 +46,7 @@ def clouds(random: Random, height: int, width: int) -> Linear:
 
 
 def grain(random: Random, height: int, width: int) -> Linear:
-    """Gravel, bark, terrazzo: small grains that hide each other."""
+    """Draw gravel, bark or terrazzo: small grains that overlap."""
     colours = palette(random, 2)
     share = grains(random, height, width, between(random, 0.7, 4))
     paint = blend(colours[0], colours[1], np.clip(0.5 + 0.25 * share, 0, 1))
@@ -54,7 +54,7 @@ def grain(random: Random, height: int, width: int) -> Linear:
 
 
 def brushed(random: Random, height: int, width: int) -> Linear:
-    """Hair, grass, brushed metal, bark: noise drawn out along one direction."""
+    """Draw hair, grass, brushed metal or bark: noise stretched in one direction."""
     colours = palette(random, 2)
     long = between(random, 4, 40)
     drawn = (1.0, long) if random.random() < 0.5 else (long, 1.0)
@@ -64,7 +64,7 @@ def brushed(random: Random, height: int, width: int) -> Linear:
 
 
 def _worn(random: Random, paint: Linear) -> Linear:
-    """Grain, dirt and wear over a surface."""
+    """Add grain, dirt and wear to a surface."""
     height, width = paint.shape[:2]
     strength = np.float32(random.uniform(0.02, 0.18))
     wear = np.exp(strength * field(random, height, width, random.uniform(0.5, 1.6)))

@@ -1,4 +1,4 @@
-"""Parts of screen pages: each draws itself below a place and says where it ends."""
+"""Widgets of screen pages: each function draws below `top` and returns where it ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Widget = Callable[[Random, Page, float, float, float], float]  # left, top, righ
 
 
 def heading(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """A title, at times with a button at its right."""
+    """Draw a title, sometimes with a button on its right."""
     large = int(page.size * random.choice([1.3, 1.6, 2.2]))
     write_line(
         page.canvas, (left, top), words(random, int(random.integers(1, 5))), large, page.theme.text
@@ -25,14 +25,14 @@ def heading(random: Random, page: Page, left: float, top: float, right: float) -
 
 
 def paragraph(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Running text."""
+    """Draw a paragraph of text."""
     box = (left, top, right, top + 1.4 * page.size * random.integers(2, 7) + 1)
     ink = page.theme.text if random.random() < 0.7 else page.theme.faint
     return write_paragraph(random, page.canvas, box, page.size, ink) + 0.6 * page.size
 
 
 def button(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """One or two words on a rounded box of the accent or of the surface."""
+    """Draw a button: a word on a rounded box in the accent or the line colour."""
     size, theme = page.size, page.theme
     strong = random.random() < 0.6
     right = min(right, left + random.uniform(5, 9) * size)
@@ -44,7 +44,7 @@ def button(random: Random, page: Page, left: float, top: float, right: float) ->
 
 
 def form(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Labels and fields, a switch or a check box, a button."""
+    """Draw a form: labelled text fields, a switch and a button."""
     size, theme = page.size, page.theme
     for _ in range(random.integers(1, 4)):
         write_line(page.canvas, (left, top), labels(random, 2), size, theme.faint)
@@ -65,7 +65,7 @@ def form(random: Random, page: Page, left: float, top: float, right: float) -> f
 
 
 def table(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Rows of words and numbers: ruled, striped, or both."""
+    """Draw a table of words and numbers, ruled, striped, both or neither."""
     size, theme = page.size, page.theme
     columns, rows = int(random.integers(2, 7)), int(random.integers(4, 14))
     striped, ruled = random.random() < 0.5, random.random() < 0.6
@@ -90,7 +90,7 @@ def table(random: Random, page: Page, left: float, top: float, right: float) -> 
 
 
 def entries(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """A list: a round or square picture or icon, a name, a line below it, a time at the right."""
+    """Draw a list; entries have a round or square icon, a name, a line of text and a number."""
     size, theme = page.size, page.theme
     around = random.random() < 0.5
     for _ in range(random.integers(3, 8)):
@@ -109,14 +109,14 @@ def entries(random: Random, page: Page, left: float, top: float, right: float) -
 
 
 def cards(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """A grid of cards, each a picture and a caption, two of the pictures alike at times."""
+    """Draw a grid of cards, each with a caption and one of two pictures."""
     size, theme = page.size, page.theme
     columns = int(random.integers(2, 5))
     gap = size * random.uniform(0.3, 1.2)
     wide = (right - left - gap * (columns - 1)) / columns
     tall = wide * random.uniform(0.6, 1.0)
     rows = int(random.integers(1, 3))
-    if top + rows * (tall + 3.3 * size + gap) < 0:  # nobody sees them
+    if top + rows * (tall + 3.3 * size + gap) < 0:  # above the canvas
         return top + rows * (tall + 3.3 * size + gap)
     shown = [picture(random, wide, tall) for _ in range(2)]
     for _ in range(rows):
@@ -136,11 +136,11 @@ def cards(random: Random, page: Page, left: float, top: float, right: float) -> 
 
 
 def photo(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """A large picture, at times with a film's bar and button over it."""
+    """Draw a large picture, sometimes with a video player's progress bar and knob on it."""
     size = page.size
     wide = right - left
     tall = wide * random.uniform(0.5, 0.8)
-    if top + tall < 0:  # nobody sees it
+    if top + tall < 0:  # above the canvas
         return top + tall + size
     paste(page, picture(random, wide, tall), left, top, random.choice([0, 1]) * size)
     if random.random() < 0.5:
@@ -154,7 +154,7 @@ def photo(random: Random, page: Page, left: float, top: float, right: float) -> 
 
 
 def chart(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Bars or lines over a faint grid, with numbers at the side."""
+    """Draw a chart: bars or lines over a faint grid, with numbers at the left."""
     size, theme = page.size, page.theme
     tall, start = 11.0 * size, left + 3 * size
     for step in range(5):
@@ -179,7 +179,7 @@ def chart(random: Random, page: Page, left: float, top: float, right: float) -> 
 
 
 def chat(random: Random, page: Page, left: float, top: float, right: float) -> float:
-    """Messages in bubbles, from left and right."""
+    """Draw a chat: messages in bubbles, on the left and on the right."""
     size, theme = page.size, page.theme
     for _ in range(random.integers(2, 6)):
         mine = random.random() < 0.5
