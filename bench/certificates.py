@@ -413,8 +413,8 @@ def smoothed(detector: Detector, crops: Crops, deviation: float, draws: int) -> 
 
     After `draws` // 10 other draws have chosen the class, its share is bounded from below by
     Clopper and Pearson at 99.9 %. A radius r in L2 proves one of r / √(3·side²) in L∞. Scores are
-    radii in levels in L∞, negative for class 0; without a proof the score is 0, which counts as
-    wrong at every budget above 0.
+    radii in levels in L∞, negative for class 0; without a proof the score is NaN, which counts
+    as wrong at every budget.
 
     Source: Cohen et al. 2019, arXiv:1902.02918, algorithm 1.
     """
@@ -430,7 +430,7 @@ def smoothed(detector: Detector, crops: Crops, deviation: float, draws: int) -> 
         leading = int(votes[0].double().mean() > 0.5)
         count = int((votes[1] == leading).sum())
         share = Proportion(count, draws).interval(0.998, "exact")[0]  # one end of it: 99.9 %
-        radius = deviation * NormalDist().inv_cdf(share) if share > 0.5 else 0.0
+        radius = deviation * NormalDist().inv_cdf(share) if share > 0.5 else math.nan
         radii.append((2 * leading - 1) * radius / math.sqrt(image[0].numel()))
     return shifted(np.array(radii))
 

@@ -107,6 +107,13 @@ def test_the_curves_begin_at_the_clean_accuracy_and_have_a_panel_for_each_size(
         assert (np.abs(narrow.astype(int) - colour).sum(-1) < 12).sum() > 100
 
 
+def test_every_detector_is_drawn_however_many_they_are(tmp_path: Path) -> None:
+    five = [replace(RESULTS[0], detector=f"number {n}") for n in range(5)]
+    four = read_image(draw_curves(five[:4], tmp_path / "four.png")).pixels
+    drawn = read_image(draw_curves(five, tmp_path / "five.png")).pixels
+    assert drawn.shape != four.shape or (drawn != four).any()
+
+
 PAPER = Path(__file__).parent / "paper_tables.txt"
 
 

@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +99,14 @@ def timeless(path: Path) -> list[dict[str, Any]]:
 def verdict_of(number: int, **fields: Any) -> Verdict:
     word = WORDS[number % 4]
     return Verdict(file=f"{number}.jpg", verdict=word, **fields)
+
+
+def test_a_course_that_stops_asking_without_an_outcome_is_an_error(judges: LocalEngine) -> None:
+    def course() -> Generator[list[Request], tuple[Request, Reply], None]:
+        yield []
+
+    with pytest.raises(RunError, match="asks for nothing"):
+        judges.follow(course(), {})
 
 
 def test_verdicts_say_what_the_judge_said_and_of_which_bytes(

@@ -303,6 +303,13 @@ def test_parts_may_be_larger_than_their_share_of_the_scenes(photos: Path, tmp_pa
     assert (tmp_path / same).read_bytes() == (tmp_path / "shared" / same).read_bytes()
 
 
+def test_a_staging_made_by_rule_alone_shows_no_photograph(photos: Path, tmp_path: Path) -> None:
+    settings = Staging(per_class=6, side=48, seed=1, fractions=(0.5, 0.25, 0.25), procedural=1)
+    listed = photos_in_manifest(stage([photos], tmp_path, settings, workers=1))
+    assert listed
+    assert not [p for p in listed if p.origins["scene"].startswith("photo:")]
+
+
 def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in (
         {"per_class": 0},

@@ -252,7 +252,7 @@ class Engine(Closing):
         self.begin()
         try:
             ask(next(course))
-            while reply := self.collect(wait=True):
+            while under_way and (reply := self.collect(wait=True)):
                 ask(enter(*reply))
             raise RunError("the course asks for nothing, and has no outcome")
         except StopIteration as end:

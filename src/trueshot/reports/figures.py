@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -76,16 +77,19 @@ def draw_curves(results: Sequence[EvaluationResult], out: Path) -> Path:
     figure, axes = _panels(len(sides))
     for side, axis in zip(sides, axes, strict=True):
         detectors = [result for result in results if result.side == side]
-        for colour, result in zip(_COLOURS, detectors, strict=False):
-            for style, attack in zip(_STYLES, _attacks(result), strict=False):
+        for result, colour in zip(detectors, cycle(_COLOURS), strict=False):
+            for attack, style in zip(_attacks(result), cycle(_STYLES), strict=False):
                 cells = [c for c in result.singles() if c.attack in (CLEAN, attack)]
                 label = f"{result.detector}, {attack.upper()}"
                 _plot(axis, cells, color=colour, linestyle=style, marker="o", label=label)
         axis.axhline(50, color="#999999", linewidth=0.8)
         axis.set(title=f"{side} × {side}", xlabel="ε in levels", ylim=(-2, 102))
     axes[0].set_ylabel("judged rightly, %")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", fontsize="small")
+    named: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        named |= zip(labels, handles, strict=True)
+    figure.legend(named.values(), named.keys(), loc="outside right center", fontsize="small")
     return _save(figure, out)
 
 

@@ -146,6 +146,7 @@ def scan_report(
     Raises:
         RunError: A record has no file or no valid verdict.
     """
+    made = made or datetime.now(UTC)
     summary = summarise(records, histogram_for(card), most_rows, card.decides)
     folder = common_folder([row.file for row in summary.rows])
     summary = replace(summary, rows=tuple(_below(row, folder) for row in summary.rows))
@@ -174,7 +175,7 @@ def scan_report(
         results=sanitize(results) if results else "",
         exit_status=exit_status,
         exit_words=_EXIT.get(-1 if exit_status is None else exit_status, ""),
-        made=(made or datetime.now(UTC)).isoformat(" ", "seconds"),
+        made=made.isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
         rows_at_once=ROWS_AT_ONCE,
@@ -202,7 +203,7 @@ def _small(explanation: Explanation | None) -> bytes:
         return b""
 
 
-def _identity(summary: Summary, bundle_sha256: str, made: datetime | None) -> str:
+def _identity(summary: Summary, bundle_sha256: str, made: datetime) -> str:
     """Return a key for this report under which the browser stores the reader's notes."""
     told = [str(made), bundle_sha256, *(f"{row.number} {row.sha256}" for row in summary.rows)]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]

@@ -211,12 +211,10 @@ def _scenes(folders: Sequence[Path]) -> list[Scene]:
 
 def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
     share = staging.procedural
-    count = (
-        round(len(photographed) * share / max(1e-6, 1 - share)) if share < 1 else len(photographed)
-    )
+    count = round(len(photographed) * share / (1 - share)) if share < 1 else len(photographed)
     made = procedural_scenes(2 * count, staging.seed)
     made = [scene for scene in made if scene.kind != _SCREEN][:count]
-    kinds = [list(photographed), made]
+    kinds = [list(photographed) if share < 1 else [], made]
     parts: dict[str, list[Scene]] = {part: [] for part in PARTS}
     for number, scenes in enumerate(kinds):
         random = np.random.default_rng([staging.seed, 19, number])
