@@ -83,7 +83,7 @@ def task_of(photos: Sequence[Photo]) -> Task:
 def split_by_device_and_scene(
     photos: Sequence[Photo], task: Task, fractions: Sequence[float], seed: int
 ) -> list[Photo]:
-    """Assign photographs to parts by device and scene; some are left out, see this module.
+    """Assign photographs to parts by device and scene; see the module for those left out.
 
     If any photograph already has a part, the list is returned unchanged.
 

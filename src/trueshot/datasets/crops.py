@@ -22,7 +22,7 @@ def grid_corners(
     """Return the corners of a grid of crops that do not overlap, in an order that spreads them.
 
     The grid is as large as the photo allows, and shifted at random within the remaining margin.
-    The first crop is chosen at random; each further one is the one farthest from all before it.
+    The first crop is chosen at random; each further one is the farthest from all before it.
 
     Args:
         height: Height of the photo, in pixels.

@@ -175,9 +175,9 @@ def crops_table(root: Path, side: int) -> Path:
 
 
 def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
-    """Return the SHA-256 of a data set's content: the crops' table and parts of the photographs'.
+    """Return the SHA-256 of paths, labels, sources, parts, file hashes and crop positions.
 
-    These are path, label, source, part, hash of the file and, if there are any, origins.
+    Origins are included if there are any.
     """
     columns = ["path", "label", "source", "part", "sha256"]
     # Only if there are any, so that data sets made before origins existed keep their fingerprints.

@@ -13,7 +13,9 @@ from trueshot.simulation.procedural.patterns import PATTERNS, places
 
 
 def texture(random: Random, height: int, width: int) -> Linear:
-    """Draw a close-up of a surface; three in five are periodic, mostly with 4 to 100 pixels.
+    """Draw a close-up of a surface.
+
+    Three in five surfaces are periodic, mostly with periods of 4 to 100 pixels.
 
     Returns:
         Linear light between 0 and 2, shape (h, w, 3).
