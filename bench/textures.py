@@ -49,14 +49,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundles", nargs="+", help="of crops of one size, or folders of runs")
     parser.add_argument("--folder", type=Path, action="append", required=True)
-    parser.add_argument("--part", default="")
+    parser.add_argument("--part", default="", help="of a staged manifest; all by default")
     given = parser.parse_args()
     threadpool_limits(1)
     rows = [
         (folder / row["path"], row["label"] == "recaptured", row.get("source") or folder.name)
         for folder in given.folder
         for row in csv.DictReader((folder / "manifest.csv").open(encoding="utf-8"))
-        if row.get("part", "") in ("", given.part)
+        if not given.part or row.get("part", "") in ("", given.part)
     ]
     if given.part:
         rows = [(path, label, "staged") for path, label, _ in rows]

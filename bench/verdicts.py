@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundle")
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--part", default="")
+    parser.add_argument("--part", default="", help="of a staged manifest; all by default")
     parser.add_argument("--cache", type=Path, default=Path("/tmp/trueshot-verdicts"))
     parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
@@ -51,7 +51,7 @@ def main() -> None:
         rows = [
             row
             for row in csv.DictReader((folder / "manifest.csv").open(encoding="utf-8"))
-            if row.get("part", "") in ("", given.part)
+            if not given.part or row.get("part", "") in ("", given.part)
         ]
         said = predicted(given.bundle, folder, rows, given.cache, given.workers)
         labels = np.array([row["label"] == "recaptured" for row in rows])
