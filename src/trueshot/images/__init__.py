@@ -1,7 +1,7 @@
-"""The only door for image files: safe reading with limits, facts and hashes, writing, finding.
+"""All access to image files: reading with limits, facts and hashes; writing; searching.
 
-A file is data from a stranger. It is read once, known by its content and never by its suffix,
-refused before decoding if it declares too many pixels, and any damage becomes an error with a name.
+Files are untrusted. Each is read once, recognised by its content and never by its suffix, and
+refused before decoding if it declares too many pixels; any damage raises an error naming the file.
 """
 
 from trueshot.images.facts import ImageFacts

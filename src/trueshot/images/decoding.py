@@ -1,4 +1,4 @@
-"""Decoding: an opened image in, RGB pixels out, by the fast decoder where it is as good."""
+"""Decodes an opened image to RGB pixels, with the fast decoder where it gives the same bytes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from trueshot.images.facts import ImageFacts, bits_of, orientation_of
 
 Pixels = npt.NDArray[np.uint8]
 
-# Every scan of a progressive JPEG costs a pass over all pixels: thousands of empty ones cost hours.
+# Each scan of a progressive JPEG costs a pass over all pixels: thousands of empty ones take hours.
 MOST_SCANS = 500
-_MOST_PARTS = 100_000  # segments of a JPEG
-_BYTES_PER_CHUNK = 128  # of a PNG at least, on average: programs write 8 KiB at a time
-_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # those that have a length, and the end
+_MOST_PARTS = 100_000  # most segments of a JPEG
+_BYTES_PER_CHUNK = 128  # lowest average accepted in a PNG; programs write 8 KiB
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # markers with a length, and the end
 
-# Where both decoders were seen to agree to the last bit; they do not on CMYK.
+# Those for which both decoders were found to agree bit for bit; on CMYK they do not.
 _FAST_COLOURS = ("YCbCr", "RGB", "Gray")
 _FAST_SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0", "4:4:0", "4:1:1", "4:0:0")
 
-# What undoes the turn that each EXIF orientation asks for.
+# Undoes the transposition that each EXIF orientation asks for.
 _TURNS_BACK = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -39,7 +39,7 @@ _TURNS_BACK = {
 
 
 def decode(picture: Image.Image, data: bytes, facts: ImageFacts, notes: list[str]) -> Pixels:
-    """Decode the pixels that the header promises; what had to be done is added to the notes."""
+    """Decode the pixels of an image; append to `notes` if the fast decoder failed."""
     if facts.format == "JPEG" and facts.subsampling in _FAST_SUBSAMPLINGS:
         try:
             pixels = _decode_fast(data, facts)
@@ -49,19 +49,19 @@ def decode(picture: Image.Image, data: bytes, facts: ImageFacts, notes: list[str
             if pixels is not None:
                 return pixels
     if facts.format == "PNG":
-        # Pillow decodes without a look at checksums, and does not miss what follows the pixels.
+        # Pillow decodes without checking checksums, and does not notice if the end is missing.
         Image.open(io.BytesIO(data), formats=("PNG",)).verify()
     return _decode_reference(picture, bits_of(picture, data))
 
 
 def _decode_fast(data: bytes, facts: ImageFacts) -> Pixels | None:
-    """Decode a JPEG to the same bytes as the reference, or not at all.
+    """Decode a JPEG to the same bytes as the reference decoder, or return None.
 
     Raises:
-        ValueError: The data is damaged, were it ever so slightly.
+        ValueError: The data is damaged, even slightly.
     """
     height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
-    # A file can be made that says one size to Pillow, which was checked, and another to others.
+    # A crafted file can show one size to Pillow, which was checked, and another to this decoder.
     if (height, width) != (facts.height, facts.width) or colours not in _FAST_COLOURS:
         return None
     pixels: Pixels = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
@@ -69,10 +69,10 @@ def _decode_fast(data: bytes, facts: ImageFacts) -> Pixels | None:
 
 
 def _decode_reference(picture: Image.Image, bits: int = 8) -> Pixels:
-    """Decode with Pillow, which says what is right wherever two decoders could differ."""
+    """Decode with Pillow, the reference wherever two decoders could differ."""
     orientation = orientation_of(picture)
     picture.load()
-    if orientation_of(picture) != orientation:  # Pillow turns a TIFF as it loads it
+    if orientation_of(picture) != orientation:  # Pillow turns a TIFF upright on loading
         stored = picture.transpose(_TURNS_BACK[orientation])
     else:
         stored = picture
@@ -90,13 +90,13 @@ def _reduce_grey(grey: npt.NDArray[np.uint16], bits: int, *, inverted: bool) -> 
 
 
 def _white_is_zero(picture: Image.Image) -> bool:
-    # Pillow inverts such a TIFF when it has 8 bits, and forgets to when it has 16.
+    # Pillow inverts such a TIFF if it has 8 bits, but not if it has 16.
     photometric = ExifTags.Base.PhotometricInterpretation
     return isinstance(picture, TiffImageFile) and picture.tag_v2.get(photometric) == 0
 
 
 def count_scans(data: bytes) -> int:
-    """Number of scans of the first picture of a JPEG, counted up to the limit and one more."""
+    """Count the scans of a JPEG's first picture up to `MOST_SCANS` + 1; 0 if surely not more."""
     if _pairs(data) <= MOST_SCANS:  # a quick upper bound
         return 0
     at, scans, parts = 2, 0, 0
@@ -112,7 +112,7 @@ def count_scans(data: bytes) -> int:
 
 
 def has_sensible_chunks(png: bytes) -> bool:
-    """Whether a PNG has no more chunks than programs write: Pillow goes through each in Python."""
+    """Whether a PNG has no more chunks than programs write; Pillow parses each in slow Python."""
     at, left = 8, 1000 + len(png) // _BYTES_PER_CHUNK
     while left and at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
         at += 12 + int.from_bytes(png[at : at + 4], "big")
@@ -121,6 +121,6 @@ def has_sensible_chunks(png: bytes) -> bool:
 
 
 def _pairs(data: bytes) -> int:
-    """How often the bytes that begin a scan stand side by side: five times as fast as `count`."""
+    """Count the byte pairs that start a scan (FF DA); five times as fast as `bytes.count`."""
     starts = (np.frombuffer(data, "<u2", (len(data) - at) // 2, at) for at in (0, 1))
     return sum(int(np.count_nonzero(pairs == 0xDAFF)) for pairs in starts)

@@ -1,4 +1,4 @@
-"""What a file says of itself: everything that is known before a pixel is decoded."""
+"""The facts in the header of an image file, all known before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ _SUBSAMPLINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
-    """The header of an image file.
+    """Facts from the header of an image file.
 
     Args:
         format: "JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF" or "AVIF", by content.
-        width: Pixels across, as stored: before it is turned upright.
-        height: Pixels down, as stored.
-        mode: Pillow's name for the kind of pixels, such as "RGB", "L", "P", "CMYK", "I;16".
-        file_bytes: Size of the file.
+        width: Width in pixels as stored, before turning the image upright.
+        height: Height in pixels as stored.
+        mode: Pillow's mode of the pixels, such as "RGB", "L", "P", "CMYK", "I;16".
+        file_bytes: Size of the file in bytes.
         sha256: SHA-256 of the file, 64 hexadecimal digits.
-        frames: Pictures inside: animation frames, TIFF pages, pictures of an MPO or HEIF.
-        quantization: JPEG tables in the order of their numbers, each 64 steps, row by row.
-        subsampling: JPEG chroma subsampling, "4:2:0" and the like, "4:0:0" for grey; sampling
-            factors such as "2x2,1x2,1x1" where there is no such name; "" for other formats.
-        progressive: Whether a JPEG comes in progressive scans.
-        exif_tags: Tags in the main, Exif and GPS directories (of a TIFF, its own tags too).
-        icc_bytes: Size of the colour profile.
-        metadata_bytes: Size of all application segments and comments of a JPEG; of EXIF, XMP,
-            colour profile and texts before the pixels in other formats.
-        dpi: Dots per inch across, if the file says.
-        orientation: How the picture is to be turned to be upright, as EXIF numbers it, 1 to 8; 1
-            for HEIF, whose decoder has turned it.
+        frames: Number of pictures: animation frames, TIFF pages, pictures of an MPO or HEIF.
+        quantization: JPEG quantisation tables in the order of their numbers, 64 steps by rows.
+        subsampling: JPEG chroma subsampling such as "4:2:0", "4:0:0" for grey; sampling factors
+            such as "2x2,1x2,1x1" if there is no such name; "" for other formats.
+        progressive: Whether a JPEG is progressive.
+        exif_tags: Number of tags in the main, Exif and GPS directories (including a TIFF's own
+            tags).
+        icc_bytes: Size of the ICC profile in bytes.
+        metadata_bytes: Size in bytes of all application segments and comments of a JPEG; of EXIF,
+            XMP, ICC profile and texts before the pixels in other formats.
+        dpi: Horizontal dots per inch, or None if the file does not give it.
+        orientation: EXIF orientation, 1 to 8; 1 for HEIF, whose decoder has applied it.
     """
 
     format: str
@@ -65,7 +65,7 @@ class ImageFacts:
 
 
 def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
-    """Gather the facts of an opened image, without decoding it."""
+    """Collect the facts of an opened image without decoding it."""
     jpeg = picture if isinstance(picture, JpegImageFile) else None
     tables = jpeg.quantization if jpeg else {}
     width, height = stored_size(picture)
@@ -89,25 +89,25 @@ def facts_of(picture: Image.Image, data: bytes) -> ImageFacts:
 
 
 def stored_size(picture: Image.Image) -> tuple[int, int]:
-    """Width and height of the stored grid; Pillow swaps those of a TIFF that wants turning."""
+    """Return stored width and height; Pillow swaps them for a TIFF that has to be rotated."""
     if isinstance(picture, TiffImageFile):
         return picture.tag_v2[ExifTags.Base.ImageWidth], picture.tag_v2[ExifTags.Base.ImageLength]
     return picture.size
 
 
 def exif_of(picture: Image.Image) -> Image.Exif | None:
-    """EXIF; none if it is damaged, which spoils no pixel."""
+    """Return the EXIF data, or None if it is damaged; this does not affect the pixels."""
     try:
-        # Of a PNG without EXIF, its own method decodes the pixels, in case some comes after them.
+        # For a PNG without EXIF, its own method decodes the pixels to find EXIF after them.
         return Image.Image.getexif(picture)
-    except Exception:  # EXIF is a format of its own, and as easily broken
+    except Exception:  # EXIF is a format of its own that can be damaged in any way
         return None
 
 
 def orientation_of(picture: Image.Image) -> int:
-    """EXIF orientation, 1 (as stored) to 8; also 1 where nothing sensible is said.
+    """Return the EXIF orientation, 1 (as stored) to 8; 1 if it is missing or invalid.
 
-    That of XMP, which Pillow takes for want of another, no browser follows.
+    The orientation in XMP, which Pillow falls back to, is ignored, as browsers do.
     """
     exif = exif_of(picture) if isinstance(picture, TiffImageFile) else _exif_alone(picture)
     value = exif.get(ExifTags.Base.Orientation) if exif else 1
@@ -118,13 +118,13 @@ def _exif_alone(picture: Image.Image) -> Image.Exif | None:
     found = Image.Exif()
     try:
         found.load(picture.info.get("exif") or b"")
-    except Exception:  # as above
+    except Exception:  # as in `exif_of`
         return None
     return found
 
 
 def bits_of(picture: Image.Image, data: bytes) -> int:
-    """Bits per channel in the file, of which Pillow may already keep only eight."""
+    """Return the bits per channel in the file; Pillow may keep only eight of them."""
     if picture.format == "PNG":
         return data[24]
     if isinstance(picture, TiffImageFile):
@@ -134,12 +134,12 @@ def bits_of(picture: Image.Image, data: bytes) -> int:
 
 def _count_tags(exif: Image.Exif | None) -> int:
     try:
-        # Two directories hang on tags of the first.
+        # Tags of the main directory point to two others.
         folders = (
             [exif, *map(exif.get_ifd, (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo))] if exif else []
         )
         return sum(len(folder) for folder in folders)
-    except Exception:  # as above
+    except Exception:  # as in `exif_of`
         return 0
 
 
@@ -167,8 +167,8 @@ def _frames(picture: Image.Image, data: bytes) -> int:
 def _tiff_pages(data: bytes) -> int:
     """Count the directories of a TIFF, up to a limit.
 
-    Pillow's own count parses every page, and looks each up in a list of those before: a file of a
-    few megabytes keeps it busy for hours.
+    Pillow's own count parses every page and searches a list of all pages before it: a file of a few
+    megabytes can take hours.
     """
     order = "<" if data.startswith(b"II") else ">"
     big = 43 in data[2:4]
@@ -183,13 +183,13 @@ def _tiff_pages(data: bytes) -> int:
             (count,) = struct.unpack_from(order + entries, data, page)
             seen.add(page)
             at = page + struct.calcsize(order + entries) + count * entry_bytes
-    except struct.error:  # the chain leads out of the file
+    except struct.error:  # the chain of directories leaves the file
         pass
     return max(1, len(seen))
 
 
 def _gif_frames(data: bytes) -> int:
-    """Count the pictures of a GIF, up to a limit; Pillow's own count parses every one of them."""
+    """Count the pictures of a GIF, up to a limit; Pillow's own count parses each of them."""
     at, frames = 13 + _colour_table(data[10:11]), 0
     while frames < _MOST_FRAMES and data[at : at + 1] in (b"!", b","):
         if data[at : at + 1] == b",":
@@ -197,14 +197,14 @@ def _gif_frames(data: bytes) -> int:
             at += 11 + _colour_table(data[at + 9 : at + 10])
         else:
             at += 2
-        while length := int.from_bytes(data[at : at + 1], "little"):  # of a block; 0 ends them
+        while length := int.from_bytes(data[at : at + 1], "little"):  # of a sub-block; 0 ends them
             at += 1 + length
         at += 1
     return max(1, frames)
 
 
 def _colour_table(flags: bytes) -> int:
-    """Bytes of the table of colours that follows these flags of a GIF."""
+    """Return the size in bytes of the colour table that follows these GIF flags."""
     value = int.from_bytes(flags, "little")
     return 3 * 2 ** ((value & 7) + 1) if value & 0x80 else 0
 
@@ -224,9 +224,9 @@ def _dpi(picture: Image.Image) -> float | None:
     if isinstance(picture, JpegImageFile) and info.get("jfif_unit") not in (1, 2):
         exif = exif_of(picture)
         if not exif or ExifTags.Base.XResolution not in exif:
-            return None  # Pillow says 72 here, which the file does not
+            return None  # Pillow reports 72 here, although the file does not
     try:
         value = float(info["dpi"][0])
-    except Exception:  # not there, or not a number
+    except Exception:  # missing, or not a number
         return None
     return value if math.isfinite(value) and value > 0 else None

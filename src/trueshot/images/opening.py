@@ -1,4 +1,4 @@
-"""From a path to an opened header: every check that comes before a pixel is decoded."""
+"""Opens image files: from a path to a checked header, before any pixel is decoded."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from trueshot.images.recognition import READ, START, recognise
 
 DEFAULT_PIXEL_LIMIT = 200_000_000
 
-# Room for four channels of two bytes stored raw, and for metadata.
+# Enough for four uncompressed channels of two bytes, and for metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
 
-_MOST_READS = 100_000  # in a header; one with thousands of tags takes a tenth
+_MOST_READS = 100_000  # of a header; one with thousands of tags needs a tenth of it
 
 _lock = threading.Lock()
 _inside = 0
@@ -35,7 +35,7 @@ _undo = ExitStack()
 
 
 def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
-    """Read a regular file whole, from one opening; anything else is refused without waiting."""
+    """Read a whole regular file, opened once; refuse anything else without blocking."""
     try:
         with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
             status = os.fstat(file.fileno())
@@ -48,7 +48,7 @@ def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
         raise ImageFileError(path, "there is no such file; check the path") from None
     except IsADirectoryError:
         raise ImageFileError(path, "is a folder; give the images in it") from None
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or error
         raise ImageFileError(path, f"cannot be read ({reason}); check its permissions") from error
     if len(data) > status.st_size:
@@ -57,7 +57,7 @@ def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
 
 
 def read_start(path: str | os.PathLike[str]) -> bytes | None:
-    """The first bytes of a file: none of what is no regular file; None if it cannot be read."""
+    """Return a file's first bytes; b"" if it is no regular file, None if it cannot be read."""
     try:
         with io.FileIO(path, opener=_open_without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
@@ -70,14 +70,14 @@ def read_start(path: str | os.PathLike[str]) -> bytes | None:
 
 @contextmanager
 def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
-    """Open the header of an image; what a decoder raises in the block becomes an error with a name.
+    """Open an image and check its header; exceptions raised in the block become the errors below.
 
     Raises:
-        EmptyFileError: There are no bytes.
-        NotAnImageError: They begin as no format that is read here.
-        ImageTooLargeError: They declare more than `pixel_limit` pixels.
-        TruncatedImageError: They are cut or damaged.
-        ImageFileError: HEIC without its decoder, or too little memory.
+        EmptyFileError: The data is empty.
+        NotAnImageError: The data does not start like any format that is read here.
+        ImageTooLargeError: The header declares more than `pixel_limit` pixels.
+        TruncatedImageError: The data is truncated or damaged.
+        ImageFileError: The decoder for HEIC is missing, or memory ran out.
     """
     if not data:
         raise EmptyFileError(name, "is empty; fetch it again from where it came")
@@ -87,7 +87,7 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
         what = "is no image" if kind is None else f"is a {kind}, which is not read here"
         raise NotAnImageError(name, f"{what}; convert it to one of {known}")
     with _strict_pillow(), _errors_with_a_name(name, kind):
-        if kind == "WEBP":  # its decoder allocates the whole canvas as soon as it is opened
+        if kind == "WEBP":  # opening it allocates the whole canvas
             _check_size(name, _webp_size(data), pixel_limit)
         content = _Header(data)
         with _open(content, name, kind) as picture:
@@ -97,21 +97,21 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
 
 
 def too_large(path: object, what: str, pixel_limit: int) -> ImageTooLargeError:
-    """An error that says how large a file is and what to do about it."""
+    """Return an error that says how large a file is and what to do about it."""
     advice = "if you trust it, give a higher pixel_limit, else leave it out"
     return ImageTooLargeError(path, f"{what} the limit of {pixel_limit:,} pixels allows; {advice}")
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    # Opened in the ordinary way, a FIFO waits for a writer that may never come.
+    # Opened normally, a FIFO would block until a writer opens it, perhaps forever.
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _Header(io.BytesIO):
-    """Bytes whose header ends: Pillow goes through junk in Python, a byte or a segment at a time.
+    """Bytes with a limit on reads of the header, as Pillow parses junk slowly, in Python.
 
     Attributes:
-        is_read: Whether it has been: pixels take as many reads as they take.
+        is_read: Whether the header has been read; reads of pixels are not limited.
     """
 
     is_read = False
@@ -132,7 +132,7 @@ def _open(content: io.BytesIO, name: str, kind: str) -> Image.Image:
     except ImportError:
         advice = "install it with: pip install pillow-heif"
         raise ImageFileError(name, f"HEIC needs a decoder of its own; {advice}") from None
-    # Used as a class, and not registered with Pillow, which would change Pillow for everybody.
+    # The class is used directly, because registering it would change Pillow for the whole process.
     decoder: Callable[..., Image.Image] = HeifImageFile
     return decoder(content)
 
@@ -143,7 +143,7 @@ def _check_size(name: str, size: tuple[int, int], pixel_limit: int) -> None:
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height of a WebP canvas; (0, 0) where the decoder will refuse the header anyway."""
+    """Return the size of a WebP canvas; (0, 0) if the decoder will refuse the header anyway."""
     number = int.from_bytes
     if data[12:16] == b"VP8X":
         return number(data[24:27], "little") + 1, number(data[27:30], "little") + 1
@@ -163,17 +163,17 @@ def _errors_with_a_name(name: str, kind: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageFileError(name, "needs more memory than there is; make it smaller") from error
-    except Exception as error:  # on hostile bytes decoders raise whatever comes to hand
+    except Exception as error:  # on hostile bytes decoders may raise anything
         reason = f"is a damaged or cut {kind} ({type(error).__name__}: {error})"
         raise TruncatedImageError(name, f"{reason}; fetch it again from where it came") from error
 
 
 @contextmanager
 def _strict_pillow() -> Iterator[None]:
-    """Have Pillow quiet, strict and without a pixel limit of its own (ours is checked before it).
+    """Make Pillow quiet, strict and free of its own pixel limit (ours is checked first).
 
-    Pillow and `warnings` keep these settings in globals. Threads that are inside at the same time
-    share one change, which the last of them undoes: otherwise one would restore another's change.
+    Pillow and `warnings` keep these settings in globals. Concurrent threads share one change, which
+    the last to leave undoes: otherwise a thread would restore settings changed by another.
     """
     global _inside
     with _lock:

@@ -1,4 +1,4 @@
-"""The eight ways in which a camera may have been held, and how to turn its picture upright."""
+"""The eight EXIF orientations, and how to turn a picture upright."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 Pixels = npt.NDArray[np.uint8]
 Corner = tuple[int, int]
 
-# By EXIF orientation: rows turned round, columns turned round, and then rows made columns.
+# By EXIF orientation: whether to reverse rows, to reverse columns, and then to transpose.
 _TURNS = {
     1: (False, False, False),
     2: (False, True, False),
@@ -21,15 +21,15 @@ _TURNS = {
     7: (True, True, True),
     8: (False, True, True),
 }
-_BACK = {6: 8, 8: 6}  # the others undo themselves
+_BACK = {6: 8, 8: 6}  # all others are their own inverse
 
 
 def upright(stored: Pixels, orientation: int) -> Pixels:
-    """A view of stored pixels as a viewer shows them.
+    """Return stored pixels as a viewer shows them, without copying.
 
     Args:
         stored: Shape (…, h, w, 3).
-        orientation: As EXIF numbers them, 1 to 8.
+        orientation: EXIF orientation, 1 to 8.
     """
     rows, columns, swapped = _TURNS[orientation]
     turned: npt.NDArray[Any] = stored[..., :: -1 if rows else 1, :: -1 if columns else 1, :]
@@ -37,16 +37,16 @@ def upright(stored: Pixels, orientation: int) -> Pixels:
 
 
 def lying(pixels: Pixels, orientation: int) -> Pixels:
-    """A view of upright pixels as they are stored: what undoes `upright`."""
+    """Return upright pixels as they are stored, without copying: the inverse of `upright`."""
     return upright(pixels, _BACK.get(orientation, orientation))
 
 
 def upright_corner(corner: Corner, side: int, size: tuple[int, int], orientation: int) -> Corner:
-    """Upper left corner (y, x) of a square once its picture is upright.
+    """Return the upper left corner (y, x) of a square after its picture is turned upright.
 
     Args:
-        corner: Where it is in the stored picture.
-        side: Of the square.
+        corner: Its upper left corner (y, x) in the stored picture.
+        side: Height and width of the square.
         size: Height and width of the stored picture.
         orientation: As in `upright`.
     """

@@ -1,7 +1,7 @@
-"""What a file says of the width of its colours; nothing is converted by it.
+"""Detects a wide colour gamut declared by a file; no colours are converted.
 
-It says it by a profile (ICC), or by a number of ITU-T H.273 for its primaries: in the chunk cICP of
-a PNG, in the box `colr` (`nclx`) of HEIF and AVIF.
+A file declares its gamut by an ICC profile, or by the number of its primaries in ITU-T H.273: in
+the chunk cICP of a PNG, in the box `colr` (`nclx`) of HEIF and AVIF.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-_SRGB_AREA = 0.109  # of the triangle of its primaries in the CIE chart (x, y), adapted to D50
-_WIDE = 1.1  # times that; Display P3 has 1.3 of it, Adobe RGB 1.4
+_SRGB_AREA = 0.109  # area of its primaries' triangle in CIE (x, y), adapted to D50
+_WIDE = 1.1  # times that area; Display P3 has 1.3, Adobe RGB 1.4
 _MOST_TAGS = 200
 
 _WIDE_PRIMARIES = {4, 8, 9, 10, 11, 12}  # NTSC of 1953, film, BT.2020, XYZ, DCI-P3, Display P3
-_MOST_BOXES, _MOST_ASSOCIATIONS = 1000, 10_000  # of which files of cameras have some hundred
+_MOST_BOXES, _MOST_ASSOCIATIONS = 1000, 10_000  # camera files have some hundred
 
 
 def has_wide_gamut(data: bytes, icc_profile: bytes) -> bool:
-    """Whether a file says that its colours span clearly more than those of sRGB.
+    """Whether a file declares a gamut clearly larger than sRGB.
 
     Args:
-        data: The file.
-        icc_profile: Its profile, empty for none. Of a PNG, numbers for its primaries go before.
+        data: The whole file.
+        icc_profile: Its ICC profile, empty for none. In a PNG, cICP takes precedence over it.
     """
     try:
         if data.startswith(b"\x89PNG"):
@@ -30,22 +30,22 @@ def has_wide_gamut(data: bytes, icc_profile: bytes) -> bool:
             return is_wide(icc_profile) if primaries is None else primaries in _WIDE_PRIMARIES
         of_boxes = data[4:8] == b"ftyp" and _of_boxes(data) in _WIDE_PRIMARIES
     except (struct.error, LookupError):
-        of_boxes = False  # a part is missing or damaged, and no pixel depends on it
+        of_boxes = False  # a part is missing or damaged; no pixel depends on it
     return of_boxes or is_wide(icc_profile)
 
 
 def is_wide(icc_profile: bytes) -> bool:
-    """Whether the primaries of an RGB profile span clearly more than those of sRGB."""
+    """Whether the primaries of an RGB profile span a clearly larger gamut than sRGB."""
     try:
         corners = [_chromaticity(icc_profile, name) for name in (b"rXYZ", b"gXYZ", b"bXYZ")]
     except (struct.error, ValueError, ZeroDivisionError):
-        return False  # grey, CMYK, made of tables, or damaged
+        return False  # a grey, CMYK or table-based profile, or a damaged one
     (ax, ay), (bx, by), (cx, cy) = corners
     return abs((bx - ax) * (cy - ay) - (cx - ax) * (by - ay)) / 2 > _WIDE * _SRGB_AREA
 
 
 def _chromaticity(icc_profile: bytes, name: bytes) -> tuple[float, float]:
-    """x and y of the colour that a tag holds."""
+    """Return the CIE x and y of the colour in a tag."""
     (count,) = struct.unpack_from(">I", icc_profile, 128)
     for number in range(min(count, _MOST_TAGS)):
         tag, at, _ = struct.unpack_from(">4sII", icc_profile, 132 + 12 * number)
@@ -57,7 +57,7 @@ def _chromaticity(icc_profile: bytes, name: bytes) -> tuple[float, float]:
 
 
 def _of_png(data: bytes) -> int | None:
-    """The number of the primaries in the chunk cICP, which stands before the pixels."""
+    """Return the number of the primaries in the chunk cICP, which precedes the pixels, or None."""
     at = 8
     for _ in range(_MOST_BOXES):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -68,7 +68,7 @@ def _of_png(data: bytes) -> int | None:
 
 
 def _of_boxes(data: bytes) -> int | None:
-    """The number of the primaries of the main picture of an HEIF or AVIF.
+    """Return the number of the primaries of the main picture of a HEIF or AVIF file, or None.
 
     Source: ISO/IEC 14496-12, 8.11 (meta, pitm) and 12.1.5 (colr); ISO/IEC 23008-12, 9.3 (ipma).
     """
@@ -86,7 +86,7 @@ def _of_boxes(data: bytes) -> int | None:
 
 
 def _associated(data: bytes, at: int, item: int) -> Iterator[int]:
-    """Numbers from 1 of the properties of an item, by the table (ipma) that lies there."""
+    """Yield the numbers, from 1, of an item's properties in the ipma table at `at`."""
     flags, count = struct.unpack_from(">II", data, at)
     names, numbers = ">IB" if flags >> 24 else ">HB", "H" if flags & 1 else "B"
     at += 8
@@ -101,12 +101,12 @@ def _associated(data: bytes, at: int, item: int) -> Iterator[int]:
 
 
 def _places(data: bytes, at: int, end: int) -> dict[bytes, tuple[int, int]]:
-    """Where the contents of boxes begin and end, by their names."""
+    """Return start and end of the contents of boxes, by name."""
     return {kind: (start, stop) for kind, start, stop in _boxes(data, at, end)}
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Names of the boxes that lie there, and where their contents begin and end."""
+    """Yield the name of each box between `at` and `end`, with start and end of its contents."""
     for _ in range(_MOST_BOXES):
         if at + 8 > end:
             return

@@ -1,7 +1,7 @@
-"""What a file claims of where it comes from: camera, software, tables, Content Credentials.
+"""Reads what a file claims about its origin: camera, software, JPEG tables, Content Credentials.
 
-Whoever can write a file can write all of this into it. It is read for people who compare it with
-what else they know; nothing that judges photographs ever sees it.
+Anybody who can write a file can forge all of this. It is shown to people, who can compare it with
+what else they know; no detector ever uses it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from trueshot.files import sanitize
 from trueshot.images.facts import ImageFacts, exif_of
 from trueshot.images.opening import opened
 
-_LONGEST = 120  # characters of a claim
-_MOST_PARTS = 10_000  # segments, chunks or boxes that are walked through
+_LONGEST = 120  # most characters of a claim
+_MOST_PARTS = 10_000  # most chunks or boxes that are searched
 _C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _PRESENT, _ABSENT = "present; its signature was not checked", "none found"
 
 Claims = tuple[tuple[str, str], ...]
 
-# The JPEG standard's example tables (ITU-T T.81, K.1 and K.2), which libjpeg scales by a quality.
+# The JPEG standard's example tables (ITU-T T.81, K.1 and K.2), which libjpeg scales by quality.
 _LUMA = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
     14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
@@ -38,15 +38,15 @@ _CHROMA = (
 
 
 def claims_of(data: bytes, facts: ImageFacts) -> Claims:
-    """What a file says of itself, as pairs of a name and a text that is safe to show.
+    """Return what a file says about its origin, as pairs of a name and a text safe to display.
 
     Args:
         data: The whole file.
-        facts: Of the same bytes.
+        facts: Facts of the same file.
 
     Returns:
-        Camera, software and time as EXIF has them; tables and sampling of a JPEG; whether there is
-        a C2PA manifest. None of it is checked.
+        Camera, software and time from EXIF; quantisation tables and chroma subsampling of a JPEG;
+        whether there is a C2PA manifest. None of it is verified.
     """
     claims = [*_of_exif(data, facts)]
     if facts.format == "JPEG":
@@ -57,7 +57,7 @@ def claims_of(data: bytes, facts: ImageFacts) -> Claims:
 
 
 def tables_text(tables: tuple[tuple[int, ...], ...]) -> str:
-    """Whether quantization tables are those that most programs write, and at which quality."""
+    """Describe quantisation tables: whether they are libjpeg's, and of which quality."""
     if not tables:
         return "none"
     found = [quality for quality in range(1, 101) if set(tables) <= set(standard_tables(quality))]
@@ -68,7 +68,7 @@ def tables_text(tables: tuple[tuple[int, ...], ...]) -> str:
 
 @cache
 def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Tables of luma and chroma as libjpeg makes them, row by row, for a quality from 1 to 100."""
+    """Return libjpeg's tables of luma and chroma, row by row, for a quality from 1 to 100."""
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
     luma, chroma = (
         tuple(min(max((step * scale + 50) // 100, 1), 255) for step in table)
@@ -78,7 +78,7 @@ def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def has_c2pa(data: bytes) -> bool:
-    """Whether there is a C2PA manifest where the standard wants one; what it says is not read.
+    """Whether there is a C2PA manifest where the standard puts it; its content is not read.
 
     Source: C2PA Technical Specification 2.1, appendix A, "Embedding manifests into assets".
     """
@@ -98,7 +98,7 @@ def _of_exif(data: bytes, facts: ImageFacts) -> Iterator[tuple[str, str]]:
         with opened(data, "", facts.width * facts.height) as picture:
             exif = exif_of(picture)
             inner = exif.get_ifd(ExifTags.IFD.Exif) if exif else {}
-    except (ImageFileError, ValueError):  # it was decoded before; its EXIF alone may be broken
+    except (ImageFileError, ValueError):  # decoded before, so only its EXIF may be damaged
         exif, inner = None, {}
     if not exif:
         yield "EXIF", "none"
@@ -115,7 +115,7 @@ def _text(tags: Image.Exif | dict[int, object], tag: int) -> str:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Marker and content of the segments of a JPEG before its first scan."""
+    """Yield marker and content of the segments of a JPEG before its first scan."""
     place = 2
     while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != 0xDA:
         length = int.from_bytes(data[place + 2 : place + 4], "big")
@@ -128,7 +128,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, bytes]]:
 def _kinds(
     data: bytes, place: int, part: Callable[[bytes, int], tuple[bytes, int]]
 ) -> Iterator[bytes]:
-    """Kinds of the parts of a file, one after another."""
+    """Yield the kinds of consecutive parts of a file; `part` gives kind and length of one."""
     for _ in range(_MOST_PARTS):
         if place + 8 > len(data):
             return

@@ -1,4 +1,4 @@
-"""Reading: a path or bytes in, RGB pixels as viewers show them out, with facts and honest notes."""
+"""Reads image files: from a path or bytes to RGB pixels as viewers show them, facts and notes."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class ImageFile:
     """A decoded image file.
 
     Args:
-        path: The file, as the caller named it.
-        stored: RGB bytes on the grid on which they were compressed, nothing turned.
-        facts: The header of the same bytes.
-        notes: What was done to the pixels on the way, and what was left undone; often empty.
-        icc_profile: Its colour profile, often empty.
+        path: Path or name of the file, as the caller gave it.
+        stored: RGB bytes on the grid on which they were compressed, not yet turned upright.
+        facts: Facts from the header of the same bytes.
+        notes: What was converted or ignored while decoding; often empty.
+        icc_profile: Its ICC profile, often empty.
     """
 
     path: str
@@ -58,27 +58,27 @@ class ImageFile:
 
     @cached_property
     def pixels(self) -> Pixels:
-        """RGB bytes as a viewer shows them, shape (height, width, 3): upright, as EXIF asks."""
+        """RGB bytes as a viewer shows them, shape (h, w, 3), turned upright according to EXIF."""
         return np.ascontiguousarray(upright(self.stored, self.facts.orientation))
 
 
 def read_image(
     path: str | os.PathLike[str], *, pixel_limit: int = DEFAULT_PIXEL_LIMIT
 ) -> ImageFile:
-    """Read an image file: once, so that hash and pixels are of the same bytes.
+    """Read an image file, only once, so that hash and pixels are of the same bytes.
 
     Args:
-        path: A regular file; its suffix does not matter.
-        pixel_limit: Most pixels (width times height) that are decoded.
+        path: Path of a regular file; its suffix does not matter.
+        pixel_limit: Maximum number of pixels (width times height) to decode.
 
     Raises:
         EmptyFileError: The file has no bytes.
-        NotAnImageError: It is of no format that is read here.
-        ImageTooLargeError: It declares more than `pixel_limit` pixels, or is larger than so many
-            pixels can be; it was not decoded.
-        TruncatedImageError: It is cut or damaged.
-        ImageFileError: It is missing, not readable, no regular file, of a kind of pixels that is
-            not read, or HEIC without pillow-heif. All of the above are kinds of this error.
+        NotAnImageError: The file is in no format that is read here.
+        ImageTooLargeError: The file declares more than `pixel_limit` pixels, or has more bytes than
+            so many pixels can need; it was not decoded.
+        TruncatedImageError: The file is truncated or damaged.
+        ImageFileError: The file is missing, not readable or not a regular file, its kind of pixels
+            is not supported, or it is HEIC and pillow-heif is missing. Base class of the above.
     """
     return read_image_bytes(
         read_bytes(path, pixel_limit), os.fsdecode(path), pixel_limit=pixel_limit
@@ -92,7 +92,7 @@ def read_image_bytes(
 
     Args:
         data: The whole file.
-        name: What errors and the result call it.
+        name: Name of the file in errors and in the result.
         pixel_limit: As in `read_image`.
 
     Raises:
@@ -112,7 +112,7 @@ def read_image_bytes(
 
 
 def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
-    """Read what a file says of itself; no pixel is decoded, so damaged pixels go unseen.
+    """Read the facts in a file's header; pixels are not decoded, so damage there is not noticed.
 
     Raises:
         ImageFileError: As in `read_image`, with the default limit.
@@ -123,7 +123,7 @@ def inspect_image(path: str | os.PathLike[str]) -> ImageFacts:
 
 
 def _refuse_or_note(picture: Image.Image, data: bytes, name: str, facts: ImageFacts) -> list[str]:
-    """Say what decoding will do to the pixels, or why it cannot be done faithfully."""
+    """Return notes on what decoding will change; raise if the file should not be decoded."""
     if facts.mode not in _READ_MODES:
         reason = f"has pixels that are not read here (Pillow calls them {facts.mode})"
         raise ImageFileError(name, f"{reason}; save it with 8 or 16 whole bits per channel")
@@ -153,7 +153,7 @@ def _depth_note(picture: Image.Image, data: bytes) -> str | None:
     bits = bits_of(picture, data)
     if bits <= 8:
         return None
-    # Pillow and libheif keep the upper byte of colours; of greys we get all bits, and round them.
+    # Pillow and libheif keep the upper byte of colours; greys keep all bits, and we round them.
     how = "rounded" if picture.mode.startswith("I;16") else "lower bits cut off"
     return f"{bits}-bit reduced to 8-bit: {how}"
 

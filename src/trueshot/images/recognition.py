@@ -1,9 +1,9 @@
-"""What a file holds, by its first bytes: names deceive, and phones, chats and cameras differ."""
+"""Recognises the format of an image file by its first bytes, because suffixes can be wrong."""
 
 from __future__ import annotations
 
 START = 64
-"""So many bytes tell one kind of file from another."""
+"""Number of first bytes that are needed to recognise a format."""
 
 SUFFIXES = frozenset(
     (
@@ -14,16 +14,16 @@ SUFFIXES = frozenset(
         *(".ppm", ".pgm", ".pbm", ".pnm"),
     )
 )
-"""Of names that say "an image": such a file gets its line, whatever is in it."""
+"""Suffixes of image files; a file with one of them is always listed, whatever it contains."""
 
 READ = frozenset({"JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "HEIF", "AVIF"})
-"""Kinds that are decoded here; the others are known, and refused by name."""
+"""Formats that can be decoded; others are recognised only to be refused by name."""
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _HEIF_BRANDS = frozenset(b"heic heix heim heis hevc hevx hevm hevs".split())
 _AVIF_BRANDS = frozenset(b"avif avis".split())
-_EITHER_BRANDS = frozenset(b"mif1 msf1 miaf".split())  # of both, if nothing else is said
+_EITHER_BRANDS = frozenset(b"mif1 msf1 miaf".split())  # used by both formats
 _RAW = "camera raw file"
 _STARTS = {
     b"\xff\xd8\xff": "JPEG",
@@ -52,17 +52,17 @@ _ICON_SIZES = range(1, 257)
 
 
 def recognise(start: bytes) -> str | None:
-    """The kind of image that begins so.
+    """Recognise the format of an image.
 
     Args:
-        start: The first `START` bytes of a file, or all of it.
+        start: The first `START` bytes of a file, or the whole file if it is shorter.
 
     Returns:
-        One of `READ`, or in words what is known and not read; None for what is no image.
+        One of `READ`, or a description of a known format that is not read; None if it is no image.
     """
     if start.startswith(b"RIFF"):
         return "WEBP" if start[8:12] == b"WEBP" else None
-    # Two letters alone would make a BMP of every text that begins with "BM".
+    # By these two letters alone, every text that starts with "BM" would be a BMP.
     if start.startswith(b"BM"):
         return "BMP" if int.from_bytes(start[14:18], "little") in _BMP_HEADERS else None
     if start[4:8] == b"ftyp":
@@ -74,7 +74,7 @@ def recognise(start: bytes) -> str | None:
 
 
 def _by_brands(start: bytes) -> str | None:
-    """Of the family of ISO media files, to which films belong, too."""
+    """Recognise images among ISO base media files, which include videos, by their brands."""
     end = min(int.from_bytes(start[:4], "big"), START)
     brands = [start[8:12], *(start[at : at + 4] for at in range(16, end, 4))]
     if brands[0] == b"crx ":
@@ -88,14 +88,14 @@ def _by_brands(start: bytes) -> str | None:
 
 
 def _is_icon(start: bytes) -> bool:
-    """Whether a count and a first entry follow; zeros stand at the start of many other files."""
+    """Whether a valid count and first entry follow; many other files start with zeros, too."""
     if start.startswith(b"icns"):
         return True
     return int.from_bytes(start[4:6], "little") in _ICON_SIZES and start[9:10] == b"\0"
 
 
 def _without_magic(start: bytes) -> str | None:
-    """Kinds that begin with few fixed bits, told by several together."""
+    """Recognise formats with few fixed bits at the start, by checking several fields."""
     if start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in (b"\n", b" ", b"\r", b"\t"):
         rest = start[3:].lstrip()
         return "PNM image" if rest[:1].isdigit() or rest[:1] == b"#" else None

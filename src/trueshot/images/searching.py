@@ -1,4 +1,4 @@
-"""Finding the image files in a folder: by content where the name does not say it."""
+"""Finds the image files in a folder, by suffix or else by content."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from trueshot.images.recognition import SUFFIXES, recognise
 def find_images(
     folder: str | os.PathLike[str], passed_over: list[Path] | None = None
 ) -> list[Path]:
-    """List the files below a folder that bear the name of an image, or hold one.
+    """List the files below a folder that have the suffix of an image, or contain one.
 
-    Hidden files and folders are left out, and links to folders are not followed. Whatever else
-    bears a suffix of `SUFFIXES`, in either case, is listed, a broken link too: reading it says
-    what is wrong. Of other names, the first bytes decide; see `recognise`.
+    Hidden files and folders are left out, and links to folders are not followed. All other files
+    with one of `SUFFIXES`, in upper or lower case, are listed, even broken links: reading them
+    reports what is wrong. For other names, the first bytes decide, see `recognise`; files that
+    cannot be read are listed.
 
     Args:
-        folder: Where to search.
-        passed_over: Gets the files that were found not to be images.
+        folder: Folder to search.
+        passed_over: List to which files that are not images are added.
 
     Returns:
-        Paths that begin with `folder`, sorted by their path below it, written with slashes.
+        Paths that start with `folder`, sorted by their relative path with forward slashes.
 
     Raises:
-        ImageFileError: The folder, or one in it, is missing or cannot be listed.
+        ImageFileError: The folder, or a folder in it, is missing or cannot be listed.
     """
     root = Path(folder)
     found: list[Path] = []
@@ -48,7 +49,7 @@ def find_images(
 
 
 def may_be_image(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is called an image, begins as one, or cannot be looked into."""
+    """Whether a file has the suffix of an image, starts like one, or cannot be read."""
     if has_image_suffix(path):
         return True
     start = read_start(path)
@@ -56,7 +57,7 @@ def may_be_image(path: str | os.PathLike[str]) -> bool:
 
 
 def has_image_suffix(path: str | os.PathLike[str]) -> bool:
-    """Whether a name ends as those of images do; this opens nothing."""
+    """Whether a path has one of `SUFFIXES`, in upper or lower case; opens no file."""
     return os.path.splitext(os.fspath(path))[1].lower() in SUFFIXES  # noqa: PTH122
 
 

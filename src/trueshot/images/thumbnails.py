@@ -1,4 +1,4 @@
-"""Small pictures of photographs, for lists of many."""
+"""Small thumbnails of photographs, for long lists."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ ROW = 88  # pixels along the long side
 
 
 def row_thumbnail(picture: npt.NDArray[np.uint8] | bytes) -> bytes:
-    """A WebP of at most 88 px on the long side, some 1.3 kB: for a row of a table.
+    """Return a thumbnail for a row of a table: a WebP of at most 88 px, about 1.3 kB.
 
     Args:
-        picture: RGB levels, shape (h, w, 3), or the bytes of a larger thumbnail of our own.
+        picture: RGB levels, uint8, shape (h, w, 3), or the bytes of a larger JPEG thumbnail.
 
     Raises:
-        ValueError: The bytes are no picture.
+        ValueError: The bytes are not a JPEG, or a damaged one.
     """
     try:
         opened = (

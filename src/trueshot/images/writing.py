@@ -1,4 +1,4 @@
-"""Writing, all or nothing."""
+"""Writes image files atomically."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 def write_png(
     path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8], icc_profile: bytes = b""
 ) -> None:
-    """Write a PNG without loss; the name holds, at any moment, the old file or the whole new one.
+    """Write a PNG atomically: at any moment, the path holds the old file or the whole new one.
 
     Args:
-        path: The file; folders on the way are made.
+        path: Path of the file; missing folders are created.
         pixels: RGB bytes, shape (h, w, 3).
-        icc_profile: What their colours mean; empty for none.
+        icc_profile: ICC profile of the colours; empty for none.
 
     Raises:
-        ValueError: The pixels are of another type or shape.
+        ValueError: The pixels have another dtype or shape.
         ImageFileError: The file cannot be written.
     """
     _write(path, pixels, format="PNG", icc_profile=icc_profile or None)
@@ -40,16 +40,16 @@ def write_jpeg(
     quality: int,
     subsampling: str = "4:2:0",
 ) -> None:
-    """Write a baseline JPEG; the name holds, at any moment, the old file or the whole new one.
+    """Write a baseline JPEG atomically: the path always holds the old file or the whole new one.
 
     Args:
-        path: The file; folders on the way are made.
+        path: Path of the file; missing folders are created.
         pixels: RGB bytes, shape (h, w, 3).
-        quality: 1 to 100, as libjpeg counts it.
-        subsampling: Of chroma: "4:4:4", "4:2:2" or "4:2:0".
+        quality: JPEG quality, 1 to 100, as libjpeg defines it.
+        subsampling: Chroma subsampling: "4:4:4", "4:2:2" or "4:2:0".
 
     Raises:
-        ValueError: An argument is none of the above.
+        ValueError: An argument is outside the values above.
         ImageFileError: The file cannot be written.
     """
     if not 1 <= quality <= 100:

@@ -46,7 +46,7 @@ class CropModel:
         self._graph, self._name = graph, name
         self.side = side_of(graph)
         has_logits = "logits" in outputs_of(graph)
-        self._judged = {"logits": 2} if has_logits else {"scores": 1}  # and dimensions
+        self._judged = {"logits": 2} if has_logits else {"scores": 1}  # name: dimensions
         self._mapped = {_MAPS: 3} if _MAPS in outputs_of(graph) else {}
         self._judging = session(graph, [*self._judged, *self._mapped], name)
         crops = np.zeros((2, self.side, self.side, 3), np.uint8)
@@ -57,7 +57,7 @@ class CropModel:
         """Load the network of a bundle.
 
         Raises:
-            BundleError: The bundle has no usable graph and cannot get one, or as above.
+            BundleError: It has no usable graph and cannot get one, or its graph fails.
             ValueError: Its card does not give the size of a crop.
         """
         graph = with_graph(bundle, name).graph

@@ -15,7 +15,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BLOCK = 8  # crops are aligned to JPEG blocks, so that the block grid always looks the same
 FLAT_DEVIATION = 3.0  # levels, as in data sets; below: clear sky, a white wall, a black border
-_SPARSE = 4  # texture is measured on every fourth pixel, unless the crop then looks flat
+_SPARSE = 4  # texture is measured on every fourth row and column, unless flat there
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ class EvidenceJudge:
         return self.context.outputs(context_frame(pixels, self.context.side)[None])
 
     def score(self, evidence: Evidence) -> float | None:
-        """Return the score of the photograph; without a joint model, of its texture or None."""
+        """Return the joint score; without a joint model, the texture score or None."""
         joint = self.model.joint
         if joint is None:
             return None if evidence.texture is None else evidence.texture.score

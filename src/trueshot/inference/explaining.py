@@ -137,8 +137,8 @@ def scale_of(card: Card) -> tuple[float, float]:
         The neutral score, at which the likelihood ratio is 1, and the distance to the farther of
         the two scores beyond which the ratio is as extreme as the calibration supports. Without
         calibration, 0 and 4. For a detector that combines kinds of evidence, whose crops are on
-        another scale than its photographs: the mean texture score of staged photographs, and two
-        standard deviations.
+        another scale than its photographs: the mean and twice the standard deviation of the first
+        texture feature over staged photographs.
     """
     if card.evidence is not None and card.evidence.heads:
         texture = card.evidence.heads["texture"]
@@ -182,7 +182,7 @@ def _with_evidence(
 
 
 def _maps(predictor: Predictor, others: Bytes, prediction: Prediction) -> tuple[Floats, bool]:
-    """Return scores by position of other and judged crops, and whether crops have several."""
+    """Return scores by position of other and judged crops, and whether they have positions."""
     if prediction.maps is None or not isinstance(predictor.scores, CropModel):
         scores = np.concatenate([predictor.crop_scores(others), prediction.scores])
         return scores[:, None, None], False

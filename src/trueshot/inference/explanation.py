@@ -1,4 +1,4 @@
-"""What is kept of why a photograph was judged as it was: pictures and figures, as bytes."""
+"""Explanations of judgements: their pictures and figures, and their format as bytes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trueshot.files import sanitize
 Kind = Literal["filtered", "spectrum"]
 
 _MAGIC = b"trueshot explanation 1\n"
-_LENGTH = 4  # bytes that tell how long the part after them is
+_LENGTH = 4  # bytes that hold the length of the part after them
 _MOST_HEADER = 2**20
 _MOST_BLOB = 8 * 2**20
-_MOST_SIDE = 10**6  # pixels of a photograph
+_MOST_SIDE = 10**6  # largest height or width of a photograph, in pixels
 _MOST_KINDS, _MOST_CORNERS = 10, 1000
 _MOST_CLAIMS, _LONGEST_CLAIM = 20, 1000
 _WORD = re.compile("[A-Za-z][A-Za-z -]{0,59}")
@@ -26,11 +26,11 @@ _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
 
 @dataclass(frozen=True, kw_only=True)
 class CropScore:
-    """A crop that the detector looked at, and what it said of it.
+    """A crop and the score that the detector gave it.
 
     Args:
-        y: Of the upper left corner, in pixels of the photograph.
-        x: Likewise.
+        y: Row of its upper left corner, in pixels of the photograph.
+        x: Column of its upper left corner, likewise.
         score: Logit of recaptured minus logit of original.
     """
 
@@ -41,17 +41,17 @@ class CropScore:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyCrop:
-    """The judged crop that weighs most for what the score of the photograph says.
+    """The judged crop that supports most strongly the side of the photograph's score.
 
     Args:
-        spot: Where it lies, and its score.
+        spot: Its position and score.
         crop: The crop at native resolution: WebP, lossless.
-        seen: What the first layer of the detector makes of it: WebP, lossless.
-        kind: What `seen` is: `filtered`, the image after the first filter, mid grey where the
+        seen: The output of the detector's first layer for the crop: WebP, lossless.
+        kind: Kind of `seen`: `filtered`, the image after the first filter, mid grey where the
             filter gives 0; or `spectrum`, the logarithm of the power at each frequency, zero
             frequency in the middle, black where there is nothing above the detector's floor.
-        gain: `filtered`: levels of grey per unit of the filter's output; `spectrum`: the value
-            of log(1 + power / floor²) that is drawn white.
+        gain: `filtered`: grey levels per unit of the filter's output; `spectrum`: the value of
+            log(1 + power / floor²) that is drawn white.
     """
 
     spot: CropScore
@@ -66,16 +66,16 @@ class LatticeShown:
     """The window in which the grid of a display stands out most, and its spectrum.
 
     Args:
-        y: Of the upper left corner of the window, in pixels of the photograph.
-        x: Likewise.
-        side: Of the window, in pixels of the photograph.
-        window: What is seen there, at the size at which it was looked at: WebP, lossless.
+        y: Row of the window's upper left corner, in pixels of the photograph.
+        x: Column of the window's upper left corner, likewise.
+        side: Height and width of the window, in pixels of the photograph.
+        window: The picture in the window, at the scale of the analysis: WebP, lossless.
         spectrum: Logarithm of the power at each frequency, zero frequency in the middle: WebP,
             lossless, as many pixels as `window`.
-        peak: Row and column of the peak in `spectrum`; its mirror image through the middle is as
+        peak: Row and column of the peak in `spectrum`; its mirror image about the middle is as
             high.
-        period: Of the wave, in pixels of the photograph.
-        prominence: Of the peak above frequencies like it, in nats.
+        period: Period of the wave, in pixels of the photograph.
+        prominence: Prominence of the peak in nats, see `Peak.prominence`.
     """
 
     y: int
@@ -90,18 +90,18 @@ class LatticeShown:
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceShown:
-    """What kinds of evidence say of a photograph, for detectors that join several.
+    """The evidence about a photograph by kind, for detectors that combine several kinds.
 
     Args:
         contributions: What each kind (texture, lattice, context) adds to the score, by name;
-            positive speaks for a recapture.
-        looks_like: The kind of medium that the frame looks like most, such as "laptop"; whether
-            there is one at all is for the contribution of context to say. Empty where no whole
-            frame was seen.
-        outline: Of the region that looks most like a recapture: corners (y, x) in pixels,
-            clockwise; empty if nothing speaks for one.
-        share: Of the photograph that it takes, in [0, 1].
-        lattice: The clearest grid; None in photographs that are too small for one.
+            positive values support a recapture.
+        looks_like: Kind of medium that the frame looks most like, such as "laptop"; whether there
+            is a medium at all is told by the contribution of context. Empty if there was no whole
+            frame.
+        outline: Outline of the region that looks most like a recapture: corners (y, x) in pixels,
+            clockwise; empty if no evidence supports a recapture.
+        share: Share of the photograph that the region covers, in [0, 1].
+        lattice: The clearest grid; None if the photograph is too small for a window.
     """
 
     contributions: Mapping[str, float]
@@ -112,7 +112,7 @@ class EvidenceShown:
 
     @property
     def decisive(self) -> str | None:
-        """The kind that weighs most."""
+        """Kind with the largest absolute contribution; None without contributions."""
         found = self.contributions
         return max(found, key=lambda kind: abs(found[kind])) if found else None
 
@@ -122,24 +122,23 @@ class Explanation:
     """Why a photograph was judged as it was, for pages and reports.
 
     Args:
-        width: Of the photograph in pixels, as stored.
-        height: Likewise.
-        thumbnail: JPEG of at most 480 px on the long side, upright as all of this.
-        heat: The evidence over the whole photograph as PNG with alpha, to be laid over the
-            thumbnail and stretched to it; blue speaks for an original, orange for a recapture,
-            transparent where nothing was looked at. None if no crop was.
-        neutral: Score that speaks for neither, and is drawn white.
-        span: So far from `neutral`, and beyond, colours are full.
-        side: Of the crops in pixels.
-        judged: The crops that the score is made of.
-        looked_at: All crops on the heat map, those judged among them.
-        within_crops: Whether the heat map shows where in a crop the evidence lies; else a crop is
-            of one colour, that of its score.
-        key_crop: The crop that weighs most; None without crops, or if there is no first layer
-            that could be shown.
-        evidence: What else was looked at; None for detectors that judge crops alone.
-        claims: What the file says of where it comes from, as pairs of name and text; none of it
-            was checked, and none of it had a part in the judgement.
+        width: Width of the upright photograph, in pixels.
+        height: Height of the upright photograph, in pixels.
+        thumbnail: JPEG of at most 480 px on the long side, upright.
+        heat: Heat map of the whole photograph as a PNG with alpha, to be stretched over the
+            thumbnail: blue supports an original, orange a recapture; transparent where there is no
+            crop. None without crops.
+        neutral: Score that supports neither side; it is drawn white.
+        span: Distance from `neutral` at which colours reach full strength.
+        side: Height and width of the crops, in pixels.
+        judged: The crops on which the score is based.
+        looked_at: All crops on the heat map, including the judged ones.
+        within_crops: Whether the heat map shows where in a crop the evidence lies; otherwise a crop
+            has a single colour, that of its score.
+        key_crop: See `KeyCrop`; None without crops, or if the first layer cannot be shown.
+        evidence: The evidence by kind; None for detectors that judge only crops.
+        claims: What the file says about its origin, as pairs of name and text; none of it was
+            checked or used in the judgement.
     """
 
     width: int
@@ -157,7 +156,7 @@ class Explanation:
     claims: tuple[tuple[str, str], ...] = ()
 
     def to_bytes(self) -> bytes:
-        """Figures as JSON, and the pictures behind them; equal explanations give equal bytes."""
+        """Serialise: a JSON header, then the pictures; equal explanations give equal bytes."""
         key_crop = self.key_crop
         pictures = [self.thumbnail, self.heat or b""]
         pictures += [key_crop.crop, key_crop.seen] if key_crop else []
@@ -182,10 +181,10 @@ class Explanation:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """Read what `to_bytes` wrote.
+        """Read an explanation that `to_bytes` wrote.
 
         Raises:
-            ValueError: The bytes are damaged, or of another kind.
+            ValueError: The bytes are damaged, or no explanation.
         """
         try:
             first, *pictures = _parts(data)
@@ -196,7 +195,7 @@ class Explanation:
 
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
-        # Ledgers of scans that were stopped before it had this name are gone on with.
+        # Ledgers of scans that were interrupted before this key was renamed can still be resumed.
         key_crop = header["key_crop"] if "key_crop" in header else header["telling"]
         evidence = header.get("evidence")
         thumbnail, heat, *others = pictures
@@ -286,7 +285,7 @@ def _lattice(said: Sequence[Any], pictures: Sequence[bytes]) -> LatticeShown:
 
 
 def _claims(said: Sequence[Any]) -> tuple[tuple[str, str], ...]:
-    """Texts of a stranger's file, shown to people: printable, and not without end."""
+    """Return the claims of an untrusted file, limited in length and safe to display."""
     if len(said) > _MOST_CLAIMS:
         raise ValueError("more claims than a file makes")
     return tuple((_claim(name), _claim(text)) for name, text in said)

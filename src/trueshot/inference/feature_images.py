@@ -1,4 +1,4 @@
-"""What the first layer of a detector makes of a crop, as a picture."""
+"""Turns the output of a detector's first layer for a crop into a picture."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Floats = npt.NDArray[np.float32]
 
 _GREY = 128
 _GAINS = tuple(2.0**power for power in range(-4, 9))
-_REACHED = 0.97  # of values that the amplified image shows unclipped
+_REACHED = 0.97  # share of values that the amplified image shows unclipped
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureImage:
-    """What a first layer makes of a crop: see `KeyCrop`, whose `seen` these pixels become."""
+    """A drawn first-layer output: the source of `seen`, `kind` and `gain` of `KeyCrop`."""
 
     pixels: Bytes
     kind: Kind
@@ -27,18 +27,18 @@ class FeatureImage:
 
 
 def feature_image(kind: Kind, values: Floats) -> FeatureImage:
-    """The output of a first layer as a picture.
+    """Draw the output of a first layer.
 
     Args:
-        kind: What it is.
+        kind: `filtered` or `spectrum`.
         values: A filtered crop, shape (3, h, w); or half a spectrum of luma, shape (window,
-            window / 2 + 1), zero frequency in the middle of the first axis.
+            window / 2 + 1), with zero frequency in the middle of the first axis.
     """
     return _amplified(values) if kind == "filtered" else _whole_plane(values)
 
 
 def _amplified(values: Floats) -> FeatureImage:
-    """Mid grey where the filter gives 0, amplified by a power of two so that most can be seen."""
+    """Draw 0 as mid grey, amplified by a power of two so that few values are clipped."""
     reached = float(np.quantile(np.abs(values), _REACHED))
     fitting = [gain for gain in _GAINS if gain * reached <= _GREY - 1]
     gain = max(fitting, default=_GAINS[0])
@@ -48,7 +48,7 @@ def _amplified(values: Floats) -> FeatureImage:
 
 
 def _whole_plane(half: Floats) -> FeatureImage:
-    """The spectrum of luma with zero frequency in the middle; the other half mirrors this one."""
+    """Draw the whole spectrum, zero frequency in the middle; the halves are mirror images."""
     window = len(half)
     rows = np.concatenate([half, half[:1]])  # -window/2 … window/2
     plane = np.concatenate([rows[::-1, ::-1][:, :-1], rows], 1)

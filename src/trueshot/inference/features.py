@@ -1,4 +1,4 @@
-"""Plain properties of a photograph, by which it is like those calibrated or is not."""
+"""Simple properties of a photograph that show whether it resembles those calibrated on."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from trueshot.inference.crops import BLOCK
 
 Bytes = npt.NDArray[np.uint8]
 
-_CLIPPED = (2, 253)  # levels at and beyond these are as good as black and white
+_CLIPPED = (2, 253)  # levels at and beyond these count as black and white
 
 
 def features_of(crops: Bytes, flat: float) -> dict[str, float]:
-    """Properties of the crops that are judged; green stands for luma.
+    """Compute simple properties of the judged crops; green stands for luma.
 
     Args:
         crops: RGB bytes, shape (n, side, side, 3), on the grid of JPEG blocks.
         flat: Share of the photograph that shows next to nothing.
 
     Returns:
-        By name; all but the shares in levels, and blockiness, which is a ratio:
+        Values by name; shares are in [0, 1], blockiness is a ratio, all others are in levels:
 
-        - `brightness`: mean green;
-        - `contrast`: deviation of green within a crop, the median over crops;
-        - `sharpness`: mean step from one pixel to the next, median over crops;
-        - `noise`: deviation of noise by a second difference both ways, of which edges make the
-          least (Immerkær 1996, "Fast noise variance estimation"), lowest quarter of crops;
+        - `brightness`: mean of green;
+        - `contrast`: standard deviation of green within a crop, median over crops;
+        - `sharpness`: mean step from a pixel to its right neighbour, median over crops;
+        - `noise`: standard deviation of the noise, from second differences in both directions,
+          which edges affect least (Immerkær 1996, "Fast noise variance estimation"), lower
+          quartile over crops;
         - `saturation`: mean distance of red and blue from green;
-        - `clipped share`: of values that are black or white in green;
+        - `clipped share`: share of green values that are black or white;
         - `flat share`: as given;
-        - `blockiness`: steps over the edges of JPEG blocks beside steps elsewhere.
+        - `blockiness`: mean step across the edges of JPEG blocks over the mean step elsewhere.
 
         Empty if there is no crop.
     """
@@ -59,13 +60,13 @@ def features_of(crops: Bytes, flat: float) -> dict[str, float]:
 
 
 def _saturation(crops: Bytes, green: npt.NDArray[np.int16]) -> float:
-    """Colour by colour: a step of two through memory costs five times as much."""
+    """Process one colour at a time: reading every second byte takes five times as long."""
     distances = (np.abs(crops[..., colour].astype(np.int16) - green) for colour in (0, 2))
     return float(sum(int(each.sum(dtype=np.int64)) for each in distances) / (2 * green.size))
 
 
 def _blockiness(steps: npt.NDArray[np.float64]) -> float:
-    """Mean step at the edges of blocks over that elsewhere; 1 where there is no grid."""
+    """Return the mean step at block edges over that elsewhere; 1 if the latter is 0."""
     edges = np.arange(len(steps)) % BLOCK == BLOCK - 1
     elsewhere = float(steps[~edges].mean())
     return float(steps[edges].mean()) / elsewhere if elsewhere > 0 else 1.0

@@ -1,4 +1,4 @@
-"""Evidence as colours over a photograph: blue for an original, orange for a recapture."""
+"""Heat maps of the evidence in a photograph: blue for an original, orange for a recapture."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from trueshot.inference.crops import BLOCK
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
 
-# Told apart with every kind of colour blindness; as far from each other in lightness from white.
+# Distinguishable with every kind of colour blindness, and both clearly darker than white.
 ORIGINAL = (33, 102, 172)
 NEUTRAL = (247, 247, 247)
 RECAPTURED = (213, 94, 0)
-_ALPHA = (0.25, 0.75)  # at neutral, and at full colour: the photograph stays in sight
-_STEPS = 127  # of colour, either way
-_LONGEST = 512  # cells of the heat map along a photograph
+_ALPHA = (0.25, 0.75)  # at neutral and at full colour: the photograph stays visible
+_STEPS = 127  # colour steps on either side of neutral
+_LONGEST = 512  # most cells along the longer side of a photograph
 
 
 def assemble(
@@ -29,15 +29,15 @@ def assemble(
     """Put the maps of crops where the crops lie.
 
     Args:
-        maps: Shape (n, rows, columns): each covers its crop evenly.
-        corners: Of the crops (y, x), on the grid of JPEG blocks, or, of a photograph that was
-            turned, up to a block beside it; where crops overlap, the later one is seen.
-        side: Of the crops in pixels.
+        maps: Scores by position, shape (n, rows, columns); each map covers its crop evenly.
+        corners: Upper left corners (y, x) of the crops, on the grid of JPEG blocks or, in a rotated
+            photograph, less than a block off it; later crops cover earlier ones.
+        side: Height and width of the crops, in pixels.
         size: Height and width of the photograph.
 
     Returns:
-        Cells of 8 pixels, or of a multiple where the photograph is large: scores, means over the
-        pixels of a cell, and NaN where nothing was looked at.
+        Mean scores of cells of 8 × 8 pixels, or a multiple of 8 if the photograph is large; NaN
+        where there is no crop.
     """
     height, width = (-(-pixels // BLOCK) for pixels in size)
     found = np.full((height, width), np.nan)
@@ -49,15 +49,15 @@ def assemble(
 
 
 def paint(scores: Floats, neutral: float, span: float) -> Bytes:
-    """Scores as colours.
+    """Convert scores to colours.
 
     Args:
-        scores: Shape (h, w); NaN where nothing is known.
+        scores: Shape (h, w); NaN where unknown.
         neutral: Score that becomes white.
-        span: So far from it, and beyond, colours are full.
+        span: Distance from `neutral` at which colours reach full strength.
 
     Returns:
-        RGBA, shape (h, w, 4), transparent where nothing is known.
+        RGBA bytes, shape (h, w, 4), transparent where the score is unknown.
     """
     known = np.isfinite(scores)
     strength = np.clip((np.where(known, scores, neutral) - neutral) / span, -1, 1)
@@ -72,7 +72,7 @@ def paint(scores: Floats, neutral: float, span: float) -> Bytes:
 
 
 def heat_png(scores: Floats, neutral: float, span: float) -> bytes:
-    """What `paint` paints, in 255 steps, as a PNG with a palette: the smallest file."""
+    """Draw the colours of `paint` in 255 steps as a PNG with a palette, the smallest file."""
     known = np.isfinite(scores)
     strength = np.clip((np.where(known, scores, neutral) - neutral) / span, -1, 1)
     steps = np.where(known, np.rint(strength * _STEPS) + _STEPS + 1, 0).astype(np.uint8)
@@ -86,7 +86,7 @@ def heat_png(scores: Floats, neutral: float, span: float) -> bytes:
 
 
 def _spread(values: Floats, shape: tuple[int, ...]) -> Floats:
-    """A map over so many cells: the nearest of its own."""
+    """Resize a map to `shape` by nearest neighbour."""
     rows, columns = (
         (np.arange(cells) * 2 + 1) * own // (2 * cells)
         for cells, own in zip(shape, values.shape, strict=True)
@@ -95,7 +95,7 @@ def _spread(values: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _joined(cells: Floats, factor: int) -> Floats:
-    """Means over `factor` × `factor` cells, of those that are known."""
+    """Average blocks of `factor` × `factor` cells, ignoring unknown ones."""
     if factor == 1:
         return cells
     height, width = (-(-length // factor) for length in cells.shape)

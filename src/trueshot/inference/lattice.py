@@ -1,14 +1,14 @@
-"""The grid of a display in a photograph: peaks in the spectra of long windows.
+"""Finds the grid of a display in a photograph, as peaks in the spectra of large windows.
 
-A display's pixels are periodic over its whole width, and so is the moiré that they make with a
-camera's. Such a pattern, faint as it may be, stands out of the spectrum of a long window as a sharp
-peak, in neighbouring windows at nearly the same frequency, and often with another phase in each
-colour, for subpixels lie side by side. Cloth, blinds and bricks have peaks too: broader ones, with
-all colours in phase. What tells them apart is measured here and weighed elsewhere.
+A display's pixels are periodic over its whole width, and so is the moiré that they form with a
+camera's. Even a faint pattern of this kind is a sharp peak in the spectrum of a large window, at
+nearly the same frequency in neighbouring windows, and often with a different phase in each colour,
+because subpixels lie side by side. Cloth, blinds and bricks cause peaks too, but broader ones, with
+all colours in phase. This module measures these differences; other modules weigh them.
 
-Heights are in nats: logarithms of the power at a frequency beside the mean power of frequencies
-like it (as far from zero, in the same direction). Noise and texture without a period reach about
-2.5 in a window, whatever their strength.
+Heights are in nats: the logarithm of the power at a frequency relative to the mean power of
+frequencies like it (equally far from zero, in the same direction). Noise and texture without a
+period reach about 2.5 in a window, whatever their strength.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 Channel = Literal["luma", "red-green", "blue-yellow"]
 
-NOISE = 2.5  # nats that the highest of some 10⁵ frequencies of noise reaches
-SIDES = (512, 256)  # of windows, in pixels of the scaled photograph
-LONGEST = 8  # pixels of a period
-# Photographs at full, half and quarter size. Files hold colours at half size, mostly.
+NOISE = 2.5  # height in nats of the highest of about 10⁵ frequencies of noise
+SIDES = (512, 256)  # of the windows, in pixels of the scaled photograph
+LONGEST = 8  # longest period, in pixels of the scaled photograph
+# Full, half and quarter size. Colours start at half size, at which most files store them.
 PLANES: tuple[tuple[int, Channel], ...] = (
     (1, "luma"),
     (2, "luma"),
@@ -43,18 +43,18 @@ PLANES: tuple[tuple[int, Channel], ...] = (
 )
 
 LUMA = tuple((scale, channel) for scale, channel in PLANES if channel == "luma")
-"""Without differences of colours, which take a third of the time."""
+"""`PLANES` without colour differences, which take a third of the time."""
 
-_WINDOWS = 48  # of a grid, at most: larger photographs are sampled
-_PEAKS = 3  # of a window
-_CANDIDATES = 32  # frequencies that are looked through for them
-_APART = 4  # bins between peaks: the lobe of a Hann window is two wide
-_ON_AXIS = 3  # bins from an axis that count as on it
-_ANNULUS = (3.5, 8.5)  # bins around a peak that are its surroundings
-_AGREE = 0.016  # cycles per pixel that a frequency may drift from one window to the next
-_LINKED = 3.5  # nats above which peaks that agree make windows one region
-ROUNDING = 1 / 12  # variance of bytes
-EULER = 0.5772  # mean of -log of an exponential variate of mean one
+_WINDOWS = 48  # most windows of a grid; larger photographs are sampled
+_PEAKS = 3  # most peaks of a window
+_CANDIDATES = 32  # most frequencies, by height, from which peaks are chosen
+_APART = 4  # peaks are more bins apart than this; the lobe of a Hann window is two wide
+_ON_AXIS = 3  # frequencies fewer bins than this from an axis count as on it
+_ANNULUS = (3.5, 8.5)  # inner and outer radius of a peak's surroundings, in bins
+_AGREE = 0.016  # cycles per pixel by which a frequency may differ between neighbouring windows
+_LINKED = 3.5  # nats above which frequencies are peaks, and agreeing peaks link windows
+ROUNDING = 1 / 12  # variance of the rounding to bytes
+EULER = 0.5772  # mean of -log(x) for exponential x of mean 1
 WEIGHTS: dict[Channel, tuple[float, float, float]] = {
     "luma": (0.299, 0.587, 0.114),
     "red-green": (0.5, -0.5, 0.0),
@@ -67,12 +67,12 @@ class Peak:
     """A frequency that stands out.
 
     Args:
-        fy: Cycles per pixel of the photograph, downwards; negative where a wave rises.
-        fx: Likewise to the right, 0 or more.
+        fy: Vertical frequency in cycles per pixel of the photograph, positive downwards.
+        fx: Horizontal frequency in cycles per pixel of the photograph, 0 or more.
         height: Nats above frequencies like it.
-        sharpness: Nats above the frequencies right around it.
-        harmonic: Height at twice the frequency or at half of it, whichever is more; 0 at least,
-            and of the first peak of a window only.
+        sharpness: Nats above the frequencies around it.
+        harmonic: Height at twice or at half the frequency, whichever is larger, but at least 0;
+            always 0 except for the first peak of a window.
     """
 
     fy: float
@@ -83,12 +83,12 @@ class Peak:
 
     @property
     def period(self) -> float:
-        """In pixels of the photograph."""
+        """Period in pixels of the photograph."""
         return 1 / math.hypot(self.fy, self.fx)
 
     @property
     def prominence(self) -> float:
-        """Nats above both: what is broad, as of cloth, is no more prominent than it is sharp."""
+        """Lesser of height and sharpness, in nats; low for broad peaks, as those of cloth."""
         return min(self.height, self.sharpness)
 
 
@@ -97,9 +97,9 @@ class Window:
     """A square of the photograph and its peaks.
 
     Args:
-        y: Of the upper left corner, in pixels of the photograph.
-        x: Likewise.
-        side: In pixels of the photograph.
+        y: Row of the upper left corner, in pixels of the photograph.
+        x: Column of the upper left corner, in pixels of the photograph.
+        side: Height and width, in pixels of the photograph.
         peaks: Up to three, the most prominent first.
     """
 
@@ -114,18 +114,17 @@ class LatticeRegion:
     """Neighbouring windows that have a peak in common.
 
     Args:
-        windows: All of them, the one where the peak stands out most first; their squares are the
-            outline.
-        peak: The one that stands out most.
-        strength: Mean of the three most prominent of them above noise, in nats; fewer than three
-            count as noise.
-        share: Of the photograph that the windows cover.
-        scale: 1, 2 or 4: at full, half or quarter size.
-        channel: What of the colours shows it.
-        chroma: Power at the peak that is in differences of red, green and blue, share of all:
-            0 where the colours are in phase.
-        surrounding_chroma: The same of frequencies around the peak.
-        phases: Of red and of blue against green at the peak, radians.
+        windows: The windows, by falling prominence of the peak; their squares are the outline.
+        peak: The most prominent peak.
+        strength: Mean prominence above noise of the peaks in the three best windows, in nats;
+            missing windows count as noise, 0.
+        share: Share of all windows of that size and scale that belong to the region.
+        scale: 1, 2 or 4, for full, half or quarter size.
+        channel: The colour channel in which the peak was found.
+        chroma: Share of the power at the peak that lies in differences of red, green and blue; 0
+            if the three are equal.
+        surrounding_chroma: The same share at the frequencies around the peak.
+        phases: Phases of red and of blue relative to green at the peak, in radians.
     """
 
     windows: tuple[Window, ...]
@@ -140,17 +139,17 @@ class LatticeRegion:
 
     @property
     def period(self) -> float:
-        """Of the peak, in pixels of the photograph."""
+        """Period of the peak in pixels of the photograph."""
         return self.peak.period
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lattice:
-    """What the spectra of a photograph hold.
+    """Result of the search for a grid in the spectra of a photograph.
 
     Args:
-        region: The most convincing one; None of a photograph that no window fits in.
-        features: By name, the same names for every photograph; heights in nats.
+        region: The strongest region; None if the photograph is too small for a window.
+        features: Features by name, with the same names for every photograph; heights in nats.
     """
 
     region: LatticeRegion | None
@@ -158,13 +157,13 @@ class Lattice:
 
     @property
     def score(self) -> float:
-        """Untrained: nats above noise of the most convincing region."""
+        """Untrained score: strength of the region in nats, 0 without one."""
         return self.region.strength if self.region else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """Windows of one side over one plane, row by row."""
+    """Windows of one size over one plane, row by row."""
 
     scale: int
     channel: Channel
@@ -175,12 +174,11 @@ def find_lattice(pixels: Bytes, planes: Sequence[tuple[int, Channel]] = PLANES) 
     """Look for the grid of a display.
 
     Args:
-        pixels: RGB bytes, shape (h, w, 3). Of a photograph that is smaller than 256 px both ways
-            nothing is known.
-        planes: Some of `PLANES`; the features of others are those of noise.
+        pixels: RGB bytes, shape (h, w, 3). Nothing can be found if one side is below 256 px.
+        planes: Those of `PLANES` to search; the features of the others are set to those of noise.
 
     Returns:
-        The most convincing region and the features of the whole photograph.
+        The strongest region and the features of the whole photograph.
     """
     grids = list(_grids(pixels, planes))
     regions = [max(_regions(grid), key=_strength) for grid in grids]
@@ -192,15 +190,15 @@ def find_lattice(pixels: Bytes, planes: Sequence[tuple[int, Channel]] = PLANES) 
 
 
 def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int, int]]:
-    """The spectrum in which a region's peak stands out most, to be shown.
+    """Compute the spectrum in which a region's peak stands out most, for display.
 
     Args:
-        region: What was found.
+        region: A region that `find_lattice` found.
         pixels: The photograph that it was found in, RGB bytes, shape (h, w, 3).
 
     Returns:
-        Logarithms of power in nats, shape (side, side), zero frequency in the middle; and row and
-        column of the peak, whose mirror image through the middle is as high.
+        The logarithm of the power in nats, shape (side, side), with zero frequency in the middle;
+        and row and column of the peak, whose mirror image about the middle is as high.
     """
     window, scale = region.windows[0], region.scale
     side = window.side // scale
@@ -218,13 +216,13 @@ def _grids(pixels: Bytes, planes: Sequence[tuple[int, Channel]]) -> Iterator[_Gr
     for scale, channel in planes:
         plane = pixels if scale == 1 else mixed[scale][..., [*WEIGHTS].index(channel)]
         fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
-        # Colours take twice the time of luma, and find what is large.
+        # Colours take twice the time of luma and find large patterns: the larger windows suffice.
         for side in fitting if channel == "luma" else fitting[:1]:
             yield _grid(plane, scale, channel, side)
 
 
 def _halved(plane: Floats | Bytes) -> Floats:
-    """Means of 2×2 pixels, shape (h // 2, w // 2, 3); an odd last row or column is left out."""
+    """Average 2×2 pixels: shape (h // 2, w // 2, 3); an odd last row or column is left out."""
     height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
     kind = np.uint16 if plane.dtype == np.uint8 else np.float32
     rows = np.add(plane[0:height:2, :width], plane[1:height:2, :width], dtype=kind)
@@ -240,7 +238,7 @@ def _grid(plane: Floats | Bytes, scale: int, channel: Channel, side: int) -> _Gr
 
 
 def window_corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
-    """Of windows evenly over the plane, side by side or overlapping, or apart if it is large."""
+    """Return tops and lefts of evenly spaced windows, with gaps if the plane is large."""
     down, across = math.ceil(height / side), math.ceil(width / side)
     thinned = max(1.0, math.sqrt(down * across / _WINDOWS))
     counts = (max(1, int(down / thinned)), max(1, int(across / thinned)))
@@ -271,7 +269,7 @@ def _log_power(values: Floats, frequencies: Frequencies) -> Floats:
 
 
 class Frequencies:
-    """Which frequencies of a window are looked at, and which are like each other."""
+    """The frequencies of a window that are searched, in groups of similar ones."""
 
     def __init__(self, side: int, scale: int) -> None:
         self.side = side
@@ -294,7 +292,7 @@ class Frequencies:
         self.annulus = dy[ring], dx[ring]
 
     def peaks(self, power: Floats, scale: int) -> list[Peak]:
-        """The most prominent peaks of a logarithmic power spectrum, a few bins apart."""
+        """Return the most prominent peaks of a logarithmic power spectrum, a few bins apart."""
         flat = power.ravel()
         ranked = flat[self.order]
         means = np.add.reduceat(ranked, self.starts) / self.counts
@@ -336,7 +334,7 @@ class Frequencies:
         return max(float(heights[places].max()), 0.0) if places.size else 0.0
 
     def index(self, ky: npt.ArrayLike, kx: npt.ArrayLike) -> Integers:
-        """Of any frequency, in bins, in the flat half spectrum."""
+        """Return the index of any frequency, given in bins, in the flattened half spectrum."""
         ky, kx = np.broadcast_arrays(np.asarray(ky), np.asarray(kx) % self.side)
         mirrored = kx > self.side // 2
         ky = np.where(mirrored, -ky, ky) % self.side
@@ -345,7 +343,7 @@ class Frequencies:
         return flat
 
     def _are_near(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Also round the edges of the spectrum, where a frequency is its own mirror image's."""
+        """Whether two frequencies are close, also as mirror images or across the edges."""
         half = self.side // 2
         for sign in (1, -1):
             dy = (one[0] - sign * other[0] + half) % self.side - half
@@ -356,7 +354,7 @@ class Frequencies:
 
 
 def _highest(heights: Floats) -> Integers:
-    """Places of those that stand out, or of the highest one."""
+    """Return the indices of heights that stand out, at most 32, or of the highest one."""
     places = np.flatnonzero(heights >= min(heights.max(), _LINKED))
     if len(places) > _CANDIDATES:
         places = places[np.argpartition(heights[places], -_CANDIDATES)[-_CANDIDATES:]]
@@ -365,15 +363,15 @@ def _highest(heights: Floats) -> Integers:
 
 @lru_cache(maxsize=len(SIDES) * 3)
 def frequencies_of(side: int, scale: int) -> Frequencies:
-    """Those of windows of a side in pixels, at full (1), half (2) or quarter (4) size."""
+    """Return the frequencies of windows by side in pixels and scale: 1, 2 (half), 4 (quarter)."""
     return Frequencies(side, scale)
 
 
 def _usable(
     fy: npt.NDArray[np.float64], fx: Integers, side: int, scale: int
 ) -> npt.NDArray[np.bool_]:
-    """Periods of 2 to 8 px, without those of JPEG blocks and without mirror images."""
-    block = side * scale / 8  # bins from one harmonic of the blocks to the next
+    """Mark frequencies to search: periods below 8 px, no JPEG harmonics, no mirror images."""
+    block = side * scale / 8  # bins between harmonics of the block grid
     off = [np.abs((f + block / 2) % block - block / 2) for f in (fy, fx)]
     blocks = (off[0] <= 2) & (off[1] <= 2)
     twice = ((fx == 0) | (fx == side // 2)) & (fy < 0)
@@ -382,10 +380,10 @@ def _usable(
 
 
 def _group(fy: npt.NDArray[np.float64], fx: Integers, side: int) -> Integers:
-    """Number of the frequencies that are as far from zero, in the same direction.
+    """Return a group number for each frequency, by its distance from zero and its direction.
 
-    What lies on an axis is beside what lies there only: edges that are upright or level are more
-    common than others.
+    Frequencies on an axis are compared only with each other, because vertical and horizontal edges
+    are more common than others.
     """
     ring = (np.hypot(fy, fx) / side * 64).astype(int)
     sector = ((np.arctan2(fy, fx) / math.pi + 0.5) * 6).astype(int) % 6
@@ -401,7 +399,7 @@ def _strength(region: LatticeRegion) -> float:
 
 
 def _regions(grid: _Grid) -> Iterator[LatticeRegion]:
-    """Windows that are linked to neighbours by peaks in common, and single ones."""
+    """Yield regions: windows linked to neighbours by common peaks, and single windows."""
     windows = {
         (row, column): window
         for row, line in enumerate(grid.rows)
@@ -425,7 +423,7 @@ def _regions(grid: _Grid) -> Iterator[LatticeRegion]:
 
 
 def _shared(ours: Sequence[Peak], theirs: Sequence[Peak], scale: int) -> tuple[Peak, Peak] | None:
-    """The most prominent pair of peaks at nearly the same frequency, taken as its lesser one."""
+    """Return the pair of peaks at nearly the same frequency with the highest lesser prominence."""
     pairs = [
         (one, other)
         for one in ours
@@ -437,7 +435,7 @@ def _shared(ours: Sequence[Peak], theirs: Sequence[Peak], scale: int) -> tuple[P
 
 
 def _distance(one: Peak, other: Peak) -> float:
-    """In cycles per pixel; a wave and its mirror image are the same."""
+    """Return the distance in cycles per pixel; a wave and its mirror image are the same."""
     return min(math.hypot(one.fy - sign * other.fy, one.fx - sign * other.fx) for sign in (1, -1))
 
 
@@ -478,7 +476,7 @@ def _region(grid: _Grid, windows: list[Window], peaks: list[Peak]) -> LatticeReg
 
 
 def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
-    """Look at its peak in red, green and blue, in the window where it is highest."""
+    """Add chroma and phases of the peak, measured in the window where it is most prominent."""
     window, scale = region.windows[0], region.scale
     side = window.side // scale
     colours = _colours(window, scale, pixels)
@@ -504,7 +502,7 @@ def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
 
 
 def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
-    """A window at the size at which it was looked at, shape (side, side, 3)."""
+    """Return the pixels of a window at the scale of the region, shape (side, side, 3)."""
     colours: Floats | Bytes = pixels[
         window.y : window.y + window.side, window.x : window.x + window.side
     ]
@@ -514,7 +512,7 @@ def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
 
 
 def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
-    """Share of the power that is gone once the colours are added."""
+    """Return the share of the power that cancels out when the colours are added."""
     power = float(sum((np.abs(spectrum) ** 2).sum() for spectrum in spectra))
     together = float((np.abs(sum(spectra[1:], spectra[0])) ** 2).sum())
     return 1 - together / (3 * power) if power > 0 else 0.0
@@ -523,7 +521,7 @@ def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
 def _features_of_planes(
     grids: Iterable[_Grid], regions: Iterable[LatticeRegion]
 ) -> dict[str, float]:
-    """Of each plane the higher one of its two sides of windows; of one too small, noise."""
+    """Return the features by plane, the maximum over window sizes; without windows, of noise."""
     nothing = {
         "strength": 0.0,
         "share": 0.0,

@@ -1,4 +1,4 @@
-"""The likeliest of several classes, or none of them: an answer for tasks without an untouched."""
+"""Names the likeliest of several classes, or none, for tasks without an untouched class."""
 
 from __future__ import annotations
 
@@ -8,25 +8,24 @@ import numpy.typing as npt
 from trueshot.card import Likeliest
 
 CLASS_LOGIT = "logit of class "
-"""Begins the names of what a photograph's probabilities are made of, as long as nothing is
-calibrated."""
+"""Prefix of the names under which an uncalibrated detector reports a photograph's logits."""
 
 Floats = npt.NDArray[np.float64]
 
 
 def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
-    """Softmax of the logits of one photograph, shape (classes,), over a temperature."""
+    """Compute the softmax of one photograph's logits, (classes,), divided by a temperature."""
     scaled = logits / temperature
     return np.asarray(np.exp(scaled - np.logaddexp.reduce(scaled)), np.float64)
 
 
 def raw(logits: Floats) -> dict[str, float]:
-    """What a calibration is made of, by name."""
+    """Return the logits by name, as features from which a calibration is fitted."""
     return {f"{CLASS_LOGIT}{number:02}": float(value) for number, value in enumerate(logits)}
 
 
 def reasons_of_none(logits: Floats, classes: tuple[str, ...], how: Likeliest) -> list[str]:
-    """Why no class is named, or nothing."""
+    """Return why no class is named, or an empty list if the likeliest is probable enough."""
     found = probabilities(logits, how.temperature)
     best = int(found.argmax())
     if found[best] >= how.least:

@@ -1,4 +1,4 @@
-"""Scores of crops made one by region: a display may fill a tenth of the photograph."""
+"""Pools crop scores by region, because a display may fill only a tenth of the photograph."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Corners = tuple[tuple[int, int], ...]
 
-_REACH = 1.6  # distances from a crop to its nearest neighbour that are still its surroundings
-_FEWEST = 3  # crops that a region is to rest on; what is missing counts as the mean of all
+_REACH = 1.6  # radius of a crop's surroundings, in usual distances between neighbours
+_FEWEST = 3  # crops wanted in a region; missing ones count as the mean of all crops
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextureRegion:
-    """Where in a photograph the scores of crops are highest.
+    """The region of a photograph where the scores of crops are highest.
 
     Args:
-        score: Mean of the scores of the crops there.
-        overall: Mean of all crops.
-        highest_third: Mean of the third of the crops that score highest, wherever they lie.
-        highest: Of all crops.
-        local: Of each crop, the mean of its surroundings, shape (n,).
-        box: Top, left, bottom and right of the crops of the region, in pixels.
+        score: Mean score of the crops in the region.
+        overall: Mean score of all crops.
+        highest_third: Mean score of the highest-scoring third of the crops, wherever they lie.
+        highest: Highest score of all crops.
+        local: For each crop, the mean score of its surroundings, shape (n,).
+        box: Top, left, bottom and right of the region's crops, in pixels.
     """
 
     score: float
@@ -36,16 +36,17 @@ class TextureRegion:
 
 
 def most_convincing_region(corners: Corners, scores: Floats, side: int) -> TextureRegion:
-    """Find the crop whose surroundings have the highest mean.
+    """Find the crop whose surroundings have the highest mean score.
 
-    One high score among low ones is chance; neighbours that agree are a surface. Surroundings are
-    the crops within 1.6 times the usual distance from one crop to the next. Where they are fewer
-    than three (at a corner, beside flat parts), the mean of all crops stands for those missing.
+    One high score among low ones may be chance; neighbours that agree are a surface. The
+    surroundings of a crop are all crops, itself included, within 1.6 times the usual distance from
+    one crop to the next. Where they are fewer than three (at a corner, beside flat parts), the mean
+    of all crops stands in for the missing ones.
 
     Args:
         corners: Upper left corners (y, x) of the crops, at least one.
-        scores: Of the crops, shape (n,).
-        side: Of the crops, in pixels.
+        scores: Scores of the crops, shape (n,).
+        side: Height and width of the crops, in pixels.
     """
     places = np.array(corners, np.float64)
     apart = np.hypot(*np.moveaxis(places[:, None] - places[None], -1, 0))
@@ -70,7 +71,7 @@ def most_convincing_region(corners: Corners, scores: Floats, side: int) -> Textu
 
 
 def _usual_distance(apart: Floats, side: int) -> float:
-    """From a crop to the next: the median of the nearest ones."""
+    """Return the median distance from a crop to its nearest neighbour, at least `side`."""
     if len(apart) < 2:
         return float(side)
     others = apart + np.diag(np.full(len(apart), np.inf))

@@ -1,4 +1,4 @@
-"""A photograph's pixels to a verdict, as the card of a bundle says."""
+"""Judges a photograph as the card of a bundle specifies: from pixels to a verdict."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Bytes = npt.NDArray[np.uint8]
 
 ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
-"""Crops as RGB bytes, shape (n, side, side, 3), to scores, shape (n,), or logits (n, classes)."""
+"""Maps crops, RGB bytes (n, side, side, 3), to scores (n,) or logits (n, classes)."""
 
 UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
 LIKELIEST = "the likeliest class is named; error rates are not known"
@@ -40,30 +40,32 @@ LIKELIEST = "the likeliest class is named; error rates are not known"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
-    """What came of one photograph.
+    """The judgement of one photograph.
 
     Args:
         verdict: A word of the task, such as original or recaptured; or undecided.
-        score: Of the photograph: log odds that it is not of class 0; None without crops.
-        log10_lr: Bounded likelihood ratio, not of class 0 against class 0; None without
-            calibration or score. It stands, with its reasons beside it, on undecided
-            photographs too.
+        score: Log odds that the photograph is not of class 0; None without crops, or if a score of
+            a crop is not finite.
+        log10_lr: Bounded log10 likelihood ratio of not class 0 against class 0; None without
+            calibration or score. It is given for undecided photographs too, next to the reasons.
         log10_lr_interval: Ends of its 95 % interval over other calibration sources; None likewise,
-            or if the calibration does not know it.
-        side: Of the crops, in pixels.
-        corners: Of the crops (y, x), in the upright photograph.
-        scores: Of the crops, shape (n,).
-        maps: Of the crops, scores by place, shape (n, rows, columns), whose means are `scores`;
-            None if the network knows nothing of places.
-        features: See `features_of`.
-        reasons: Why it is outside of what was calibrated; the verdict is undecided then.
-        notes: What would be a reason if the detector had thresholds; it decides nothing.
-        top_class: Of more than two classes: the likeliest but class 0, or, for a task that is
-            decided by it, the likeliest of all; None without crops.
-        evidence: What the score is made of, for detectors that join several kinds; else None.
-        orientation: How the photograph was turned upright, see `Predictor.predict`.
-        certified_radius: Levels up to which no change of the decoded picture turns the verdict,
-            see `proof.proven_radius`; None where nothing is proven.
+            or if the calibration has no interval.
+        side: Height and width of the crops, in pixels.
+        corners: Upper left corners (y, x) of the crops, in the upright photograph.
+        scores: Scores of the crops, shape (n,).
+        maps: Scores of the crops by position, shape (n, rows, columns), with `scores` as means;
+            None if the network has no scores by position.
+        features: Properties of the crops, see `features_of`.
+        reasons: Why the photograph is outside what was calibrated; if any, the verdict is
+            undecided.
+        notes: Reduced colours, if the detector has no thresholds or its verdicts can be certified;
+            they do not affect the verdict.
+        top_class: For more than two classes, the likeliest except class 0 or, for a task decided by
+            the likeliest class, the likeliest of all; None without crops.
+        evidence: The evidence behind the score if the detector combines several kinds, else None.
+        orientation: EXIF orientation by which the photograph was turned upright.
+        certified_radius: Levels up to which no change of the decoded picture changes the verdict,
+            see `proof.proven_radius`; None if nothing is proven.
     """
 
     verdict: str
@@ -84,12 +86,12 @@ class Prediction:
 
     @property
     def likelihood_ratio(self) -> float | None:
-        """How many times likelier the evidence is if it is not of class 0 than if it is."""
+        """How many times likelier the score is for other classes than for class 0."""
         return None if self.log10_lr is None else 10.0**self.log10_lr
 
     @property
     def regions(self) -> tuple[CropScore, ...]:
-        """The crops that were judged, with their scores: squares of `side` pixels."""
+        """Judged crops with their scores: squares of `side` pixels."""
         pairs = zip(self.corners, self.scores, strict=True)
         return tuple(CropScore(y=y, x=x, score=float(score)) for (y, x), score in pairs)
 
@@ -98,13 +100,13 @@ class Predictor:
     """A detector that judges whole photographs.
 
     Args:
-        card: What the bundle says of itself.
-        scores: Of crops; of more than two classes, their logits.
-        bundle: Where the detector comes from, for those who look into it.
-        context: Sees whole frames, for cards that join kinds of evidence.
+        card: The card of the bundle.
+        scores: Function that computes scores of crops or, for more than two classes, logits.
+        bundle: The bundle that the detector comes from; `detector` needs it.
+        context: Network for whole frames, for cards that combine kinds of evidence.
 
     Raises:
-        ValueError: The card does not say the size of a crop.
+        ValueError: The card does not give the size of a crop.
     """
 
     def __init__(
@@ -124,14 +126,14 @@ class Predictor:
 
     @classmethod
     def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
-        """Read a detector; PyTorch is wanted only for bundles that are older than graphs.
+        """Read a detector; PyTorch is needed only for bundles without a suitable graph.
 
         Args:
-            bundle: The name of one that comes along, a bundle, or an ONNX file that
-                `trueshot export` wrote.
+            bundle: The name of a shipped detector, or the path of a bundle or of an ONNX file
+                written by `trueshot export`.
 
         Raises:
-            BundleError: It cannot be read, or does not judge photographs.
+            BundleError: It cannot be read, or cannot judge photographs.
         """
         found = read_bundle(bundle)
         try:
@@ -142,10 +144,10 @@ class Predictor:
 
     @functools.cached_property
     def detector(self) -> Detector:
-        """The detector itself, in evaluation mode, to be attacked or looked into: with a gradient.
+        """The differentiable PyTorch detector in evaluation mode, for attacks or inspection.
 
         Raises:
-            BundleError: PyTorch is not installed, or it is no bundle that this was made of.
+            BundleError: PyTorch is not installed, or this predictor was not read from a bundle.
         """
         if self._bundle is None:
             raise BundleError("no bundle is known that this predictor was made of")
@@ -157,19 +159,19 @@ class Predictor:
         *,
         orientation: int = 1,
     ) -> Prediction:
-        """Judge a photograph; the same pixels always get the same answer.
+        """Judge a photograph; the same pixels always give the same answer.
 
-        Crops are chosen on the grid on which the file was compressed, and turned upright, so a
-        photograph is judged by the same pixels with an EXIF orientation and without it.
+        Crops are chosen on the grid on which the file was compressed and then turned upright, so a
+        photograph is judged by the same pixels with and without an EXIF orientation.
 
         Args:
-            photograph: Its file, the bytes of its file, as `read_image` gives it, or RGB levels,
-                uint8, shape (h, w, 3), upright.
-            orientation: Of an array: by which EXIF orientation it was turned upright.
+            photograph: The path of its file, the bytes of its file, an image from `read_image`, or
+                RGB levels, uint8, shape (h, w, 3), upright.
+            orientation: For an array, the EXIF orientation by which it was turned upright.
 
         Raises:
             ImageFileError: The file cannot be read.
-            ValueError: An array of another kind or shape.
+            ValueError: The array has another dtype or shape.
         """
         pixels, orientation, mode = _stored(photograph, orientation)
         side = self.contract.side
@@ -188,7 +190,7 @@ class Predictor:
         reasons = self._reasons(pixels, selection, finite, features)
         colours = [] if reasons else colour_reasons(mode, crops)
         is_calibrated = card.decision is not None or card.likeliest is not None
-        if is_calibrated and not is_provable(card):  # content may not decide what is proven
+        if is_calibrated and not is_provable(card):  # content must not affect a proven verdict
             reasons, colours = reasons + colours, []
         top_class = self._top_class(logits) if finite else None
         if card.decision_rule == "top-class" and finite:
@@ -219,7 +221,7 @@ class Predictor:
         )
 
     def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
-        """Scores of crops, shape (n,)."""
+        """Compute the scores of crops, shape (n,)."""
         return self._judged(crops)[0]
 
     def _score(self, scores: npt.NDArray[np.float64], evidence: Evidence | None) -> float | None:
@@ -228,7 +230,7 @@ class Predictor:
         return self._evidence.score(evidence)
 
     def _raw(self, evidence: Evidence | None) -> dict[str, float]:
-        """What heads and joint model are made of, as long as there are none."""
+        """Return the features from which the card's linear models are fitted, while it has none."""
         if self._evidence is None or evidence is None or self._evidence.model.joint is not None:
             return {}
         return {
@@ -242,7 +244,7 @@ class Predictor:
     ) -> tuple[
         npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
     ]:
-        """Scores, shape (n,); of over two classes logits, shape (n, classes); and maps."""
+        """Compute scores (n,), logits (n, classes) if there are over two classes, and maps."""
         model, maps = self.scores, None
         if isinstance(model, CropModel):
             found, maps = model.judged(crops)
@@ -256,14 +258,14 @@ class Predictor:
         return log_odds(found), found, maps
 
     def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
-        """The class whose logits, made one over the crops, are largest."""
+        """Return the class with the largest logit over all crops, see `Prediction.top_class`."""
         if logits is None:
             return None
         first = 0 if self.card.decision_rule == "top-class" else 1
         return self.card.classes[first + int(np.argmax(self._over_crops(logits)[first:]))]
 
     def _over_crops(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Logits less those of class 0, made one over the crops, shape (classes,)."""
+        """Subtract the logits of class 0 and aggregate over the crops, shape (classes,)."""
         columns = (logits - logits[:, :1]).T
         return np.array([self.contract.aggregate(column) for column in columns])
 
@@ -274,7 +276,7 @@ class Predictor:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What must be known of all its verdicts."""
+        """Remarks that apply to all verdicts of this detector."""
         if self.card.decision_rule == "top-class":
             return () if self.card.likeliest is not None else (LIKELIEST,)
         return () if self.card.decision is not None else (UNCALIBRATED,)
@@ -296,7 +298,7 @@ class Predictor:
 
 
 def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Logits (n, classes) as scores (n,): log odds that a crop is not of class 0."""
+    """Convert logits (n, classes) to scores (n,): log odds that a crop is not of class 0."""
     if not len(logits):
         return np.zeros(0)
     others = np.logaddexp.reduce(logits[:, 1:], axis=1)
@@ -304,7 +306,7 @@ def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def two_logits(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Scores of two classes as logits, shape (n, 2), of which the first are 0."""
+    """Convert scores of two classes to logits, shape (n, 2), with 0 for class 0."""
     return np.stack([np.zeros_like(scores), scores], axis=1)
 
 
@@ -312,11 +314,11 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
     """Read a detector that judges photographs.
 
     Args:
-        bundle: `accurate`, `robust` or `certified`, which come along; or a bundle, or an ONNX file
-            that `trueshot export` wrote.
+        bundle: The name of a shipped detector (`accurate`, `robust`, `certified` or `lcnn`), or the
+            path of a bundle or of an ONNX file written by `trueshot export`.
 
     Raises:
-        BundleError: It cannot be read, or does not judge photographs.
+        BundleError: It cannot be read, or cannot judge photographs.
     """
     return Predictor.load(bundle)
 
@@ -324,7 +326,7 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
 def _stored(
     photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
 ) -> tuple[Bytes, int, str]:
-    """Its pixels on the stored grid, how they are turned upright, and of what kind they were."""
+    """Return the pixels on the stored grid, the EXIF orientation, and Pillow's mode of the file."""
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"

@@ -1,10 +1,10 @@
-"""How far the verdict on a photograph is proven: no change of up to so many levels turns it.
+"""Certified radii: the largest change, in levels, that provably leaves a verdict unchanged.
 
-A network whose score never moves farther than the image (`networks.lipschitz`), crops at places
-that the size of the photograph decides, and a mean, median or maximum of their scores: then a
-change of every value by up to r levels moves the photograph's score by no more than r, and the
-distance from the score to the next threshold is the radius of a proof. Nothing else may have a say
-in the verdict: such a card has no domain, and few colours are a note and no reason.
+The proof needs a 1-Lipschitz network (`networks.lipschitz`), crop positions that depend only on the
+size of the photograph, and a mean, median, trimmed mean or maximum of the crop scores. Then a
+change of every value by up to r levels moves the photograph's score by at most r, and the distance
+from the score to the nearest threshold is the certified radius. Nothing else may affect the
+verdict: such a card has no domain, and reduced colours give a note instead of a reason.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from trueshot.card import Card
 
 ROUNDING = 0.01
-"""Levels taken off every radius: more than what single precision rounds a score by."""
+"""Levels subtracted from every radius: more than the rounding error of a score in float32."""
 
 _LEVELS = 255.0
-_BOUNDED = ("lipschitz",)  # networks whose score moves by no more than a level per level
+_BOUNDED = ("lipschitz",)  # networks whose score changes by at most 1 per level
 
 
 def is_provable(card: Card) -> bool:
-    """Whether the verdicts of a detector on whole photographs come with a proof."""
+    """Whether the verdicts of a detector on whole photographs can be certified."""
     contract = card.contract
     return (
         card.network.get("name") in _BOUNDED
@@ -33,15 +33,15 @@ def is_provable(card: Card) -> bool:
 
 
 def proven_radius(card: Card, score: float) -> float | None:
-    """Levels up to which no change turns the verdict on a photograph with this score.
+    """Return the certified radius of the verdict on a photograph with this score.
 
     Args:
-        card: Of the detector.
-        score: Of the photograph.
+        card: Card of the detector.
+        score: Score of the photograph.
 
     Returns:
-        Levels above 0: no change of every value of the decoded picture by up to so many gives
-        another verdict, be that the opposite or undecided. None where nothing is proven.
+        A radius in levels, above 0: changing every value of the decoded picture by up to that much
+        gives no other verdict, neither the opposite nor undecided. None if nothing is proven.
     """
     if not is_provable(card):
         return None
@@ -51,5 +51,5 @@ def proven_radius(card: Card, score: float) -> float | None:
         distance = score - high
     else:
         distance = low - score if score <= low else min(score - low, high - score)
-    radius = distance * card.scale - ROUNDING  # a network is given levels / scale
+    radius = distance * card.scale - ROUNDING  # the input of a network is levels / scale
     return min(radius, _LEVELS) if radius > 0 else None

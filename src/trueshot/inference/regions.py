@@ -1,4 +1,4 @@
-"""Where in a photograph the display or print lies: evidence of all kinds, laid over one another."""
+"""Locates the display or print in a photograph by overlaying all kinds of evidence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from trueshot.inference.pooling import Corners, TextureRegion
 Floats = npt.NDArray[np.float64]
 Point = tuple[int, int]
 
-CELLS = 48  # along the longer edge of a photograph
-_SHARE = 0.5  # of the highest evidence, from which on a place belongs to the region
-_LEAST = 0.1  # of the strongest kind, below which another is not asked where it is
+CELLS = 48  # along the longer side of a photograph
+_SHARE = 0.5  # share of the highest evidence from which a cell belongs to the region
+_LEAST = 0.1  # share of the strongest kind's contribution below which a kind is ignored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +26,8 @@ class Region:
 
     Args:
         outline: Corners (y, x) in pixels, clockwise: a convex polygon.
-        share: Of the photograph that the region takes, in [0, 1]; its outline, being convex, may
-            hold more.
+        share: Share of the photograph that the region covers, in [0, 1]; the convex outline may
+            enclose more.
     """
 
     outline: tuple[Point, ...]
@@ -42,21 +42,21 @@ def most_convincing_place(
     lattice: Lattice,
     context: Floats,
 ) -> Region | None:
-    """Outline the connected part of a photograph where the evidence for a recapture is.
+    """Outline the connected part of a photograph with the strongest evidence for a recapture.
 
-    Each kind says where it saw what it saw, from 0 to 1 of its highest; they are added with the
-    weight that each has in the score of the photograph.
+    The map of each kind is scaled to a maximum of 1; the maps are added, weighted by the
+    contribution of each kind to the score of the photograph.
 
     Args:
         shape: Height and width of the photograph.
-        contributions: What each kind adds to the score; kinds that speak against are left out.
-        texture: Local means of scores of crops, at `corners`.
-        corners: Of the crops.
-        lattice: Windows in which a peak was found.
-        context: What each place of the frame adds, shape (rows, columns).
+        contributions: What each kind adds to the score; kinds against a recapture are left out.
+        texture: Local mean scores of the crops at `corners`.
+        corners: Upper left corners (y, x) of the crops.
+        lattice: Windows in which a common peak was found.
+        context: What each position of the frame adds, shape (rows, columns).
 
     Returns:
-        None if no kind speaks for a recapture.
+        The region; None if no kind supports a recapture.
     """
     cell = max(shape) / CELLS
     rows, columns = (max(1, round(size / cell)) for size in shape)
@@ -85,7 +85,7 @@ def most_convincing_place(
 
 
 def _stretched(values: Floats, size: tuple[int, int]) -> Floats:
-    """What is above the middle of the lowest and highest place, over the grid."""
+    """Resize to the grid the excess over 0 and the midpoint of lowest and highest value."""
     above = np.maximum(values - max(0.0, float(values.min() + values.max()) / 2), 0)
     zoom = (size[0] / values.shape[0], size[1] / values.shape[1])
     found: Floats = scipy.ndimage.zoom(above, zoom, order=1, grid_mode=True, mode="nearest")
@@ -104,7 +104,7 @@ def _of_windows(lattice: Lattice, size: tuple[int, int], cell: float) -> Floats:
 def _of_crops(
     texture: TextureRegion | None, corners: Corners, size: tuple[int, int], cell: float
 ) -> Floats:
-    """The nearest crop says what a place is like."""
+    """Give each cell the excess of the nearest crop's local mean, as in `_stretched`."""
     if texture is None:
         return np.zeros(size)
     above = texture.local - max(0.0, float(texture.local.min() + texture.local.max()) / 2)
@@ -115,7 +115,7 @@ def _of_crops(
 
 
 def _outline(inside: npt.NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Point, ...]:
-    """The convex hull of the cells, clockwise from its top left."""
+    """Return the convex hull of the cells in pixels, clockwise from its upper left."""
     ys, xs = np.nonzero(inside)
     points = {
         (y + down, x + across)
@@ -129,7 +129,7 @@ def _outline(inside: npt.NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Poi
 
 
 def _hull(points: list[Point]) -> list[Point]:
-    """The convex hull of sorted points, by Andrew's monotone chain."""
+    """Return the convex hull of sorted points by Andrew's monotone chain."""
     halves = []
     for ordered in (points, points[::-1]):
         chain: list[Point] = []

@@ -126,7 +126,7 @@ class HistogramCNNSettings(NetworkSettings):
 class CoefficientHistograms(nn.Module):
     """Histograms of each of the 63 AC coefficients over the 8 × 8 blocks of an image.
 
-    The share of blocks above a bin edge is a mean of sigmoids of steepness γ; a bin is the
+    The share of coefficients above a bin edge is a mean of sigmoids of steepness γ; a bin is the
     difference between its two edges. With the published γ = 1e6 the gradient is zero nearly
     everywhere, and an attack would make no progress. The gradient is therefore that of bins with a
     lower steepness, whose values are not used (backward pass differentiable approximation, Athalye

@@ -129,7 +129,7 @@ class InvertedResidual(nn.Module):
 
 
 class SamePadding(nn.Module):
-    """Zero padding that leaves ⌈size / stride⌉ positions; an odd zero goes right or below."""
+    """Zero padding that leaves ⌈size / stride⌉ positions; an odd zero goes right or bottom."""
 
     def __init__(self, side: int, stride: int) -> None:
         super().__init__()

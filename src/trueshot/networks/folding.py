@@ -26,8 +26,8 @@ def folded(module: AnyModule) -> AnyModule:
     not reach the folded convolutions. Values agree up to rounding.
 
     Args:
-        module: A module in evaluation mode. Layers in train mode, with hooks, or of other
-            subclasses of the two layer types are not folded.
+        module: A module in evaluation mode. Layers in train mode, with hooks, without running
+            statistics, or of subclasses of the known layer types are not folded.
     """
     if not module._modules:
         return module

@@ -1,10 +1,10 @@
 """Batch normalisation with efficient second derivatives.
 
-On a CPU, the second derivative of PyTorch's own takes half the time of an exact penalty. In train
-mode this version computes the same values from a few sums per channel and one linear combination of
-tensors in each direction. Where a channel's mean is many times its standard deviation, which a
-Laplacian prevents, float32 loses more digits than with PyTorch's. The sums may run over the images
-of several processes.
+On a CPU, the second derivative of PyTorch's own accounts for half the time of an exact penalty. In
+train mode this version computes the same values from a few sums per channel and one linear
+combination of tensors in each direction. Where a channel's mean is many times its standard
+deviation, which a Laplacian prevents, float32 loses more digits than with PyTorch's. The sums may
+run over the images of several processes.
 """
 
 from __future__ import annotations
