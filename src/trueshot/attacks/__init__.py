@@ -1,4 +1,4 @@
-"""Attacks: levels and true labels in, attacked levels out. `perturb` runs one and checks it."""
+"""Attacks: levels and true labels in, attacked levels out. `perturb` runs and checks them."""
 
 from trueshot.attacks.apgd import APGD
 from trueshot.attacks.base import (

@@ -19,7 +19,7 @@ ENOUGH = 0.75  # ρ: share of steps that must raise the loss, or the step size i
 
 @dataclass(frozen=True, kw_only=True)
 class APGD:
-    """Auto-PGD: starts with long steps, and halves them at the best point when progress stops.
+    """Auto-PGD: long steps at first; without progress, half the step from the best point on.
 
     The strongest gradient attack for its cost, without a step size to choose. The algorithm only
     compares loss values, so instead of cross-entropy it uses the log odds against the true class,

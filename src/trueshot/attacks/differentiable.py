@@ -147,9 +147,9 @@ def _subsampled(chroma: Tensor, down: int, across: int, rounding: Rounding) -> T
 
 
 def _upsampled(chroma: Tensor, down: int, across: int, rounding: Rounding) -> Tensor:
-    """Apply libjpeg's triangle filter: 3/4 of the nearest value, 1/4 of the next, in each direction.
+    """Upsample with libjpeg's triangle filter: 3/4 of the nearest value, 1/4 of the next, per axis.
 
-    Only subsampled directions are enlarged.
+    Only subsampled axes are enlarged.
     """
     if across == 1:
         return chroma

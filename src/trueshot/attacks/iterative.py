@@ -16,7 +16,7 @@ from trueshot.attacks.restarts import Targets, strongest, wrong_in_file
 
 @dataclass(frozen=True, kw_only=True)
 class PGD:
-    """Projected gradient descent in L∞ or L2, by default from the image itself: FGSM in small steps.
+    """Projected gradient descent in L∞ or L2: FGSM in small steps, by default from the image.
 
     Accuracy that a detector has under FGSM but loses under PGD was only apparent: the defence had
     bent the gradient, and not moved the decision boundary.

@@ -39,7 +39,7 @@ _STRETCHES = (0.25, 0.5, 1.0)  # shares of the way from the closest image to the
 # levels.
 _MOST_GROWTH = 2.0
 _FIRST_RADIUS = 0.25  # change of every value, in levels
-_OUTWARD = 1 / 3  # share of the steps; later steps are short
+_OUTWARD = 1 / 3  # share of the steps for the way outward, since later steps are short
 
 # Shares of the distance by which to move past the closest image, where rounding can decide.
 _HAIRS = (0.0, 1e-5, 1e-4, 1e-3)
@@ -206,7 +206,7 @@ def _to_the_end(attack: Any) -> Any:
 def margin_at(
     detector: nn.Module, images: Tensor, labels: Tensor, places: Tensor | None = None
 ) -> Tensor:
-    """Return margins, shape (n,), without gradients. The call is counted at `places`, see `spend`."""
+    """Return margins, shape (n,), without gradients; count the call, see `spend` for `places`."""
     with torch.no_grad():
         logits = detector(images)
     spend(forward=1, places=places)

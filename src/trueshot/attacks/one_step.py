@@ -57,7 +57,7 @@ class LeastLikelyClass:
     batch_statistics: bool = False
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Take one step of the whole budget down the loss of the least likely class; return levels."""
+        """Take one step of the whole budget down the least likely class's loss; return levels."""
         with undisturbed(detector, training=self.batch_statistics) as target:
             gradient = image_gradient(target, images, least_likely, self.loss)
         spend(forward=1, backward=1)

@@ -1,4 +1,4 @@
-"""The room that a budget leaves around images, and steps and starts in it."""
+"""The ball of a budget around images: projection onto it, random starts in it, steepest steps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from trueshot.attacks.base import Budget, Norm, per_image
 from trueshot.attacks.randomness import drawn
 from trueshot.pixels import LEVELS
 
-_ROUNDS = 4  # with three, the share is exact to the last digits already
+_ROUNDS = 4  # after three rounds the share is already exact to the last digits
 _IMAGE = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Ball:
-    """What lies within a budget of images and between the levels 0 and 255, for each by itself.
+    """All points within a budget of each image and within the box of levels 0 to 255.
 
     Args:
         norm: `linf` or `l2`.
-        images: The middle: levels, shape (n, 3, h, w).
-        budget: The radius: levels, shape (n, 1, 1, 1).
-        low: Smallest level of each value that the budget and the box allow, shape of `images`.
-        high: Largest level, the same.
+        images: Centres, in levels, shape (n, 3, h, w).
+        budget: Radii in levels, shape (n, 1, 1, 1).
+        low: Smallest level of each value that budget and box allow, shape of `images`.
+        high: Largest level of each value that budget and box allow, shape of `images`.
     """
 
     norm: Norm
@@ -35,40 +35,40 @@ class Ball:
 
     @classmethod
     def around(cls, images: Tensor, budget: Budget, norm: Norm) -> Ball:
-        """The ball around images.
+        """Return the ball around images.
 
         Raises:
-            ValueError: The budget is none: see `per_image`.
+            ValueError: The budget is invalid, see `per_image`.
         """
         radius = per_image(budget, images).expand(len(images), 1, 1, 1)
         low, high = (images - radius).clamp_(min=0), (images + radius).clamp_(max=LEVELS)
         return cls(norm, images, radius, low, high)
 
     def __getitem__(self, rows: Tensor) -> Ball:
-        """The same for some of the images."""
+        """Return the ball around some of the images."""
         images, budget, low, high = (
             each[rows] for each in (self.images, self.budget, self.low, self.high)
         )
         return Ball(self.norm, images, budget, low, high)
 
     def project_(self, points: Tensor) -> Tensor:
-        """The points of the ball that lie nearest to these, in L2; written over them.
+        """Replace points, in place, by the points of the ball that are nearest in L2.
 
-        Both hold afterwards, budget and box. In L2 a change is cut to the box after it is scaled,
-        and what the cut has left of the budget goes to the values that were not cut.
+        The result is within both budget and box. For an L2 budget, the change is scaled and clipped
+        to the box, and the budget that clipping frees goes to the values that were not clipped.
         """
         if self.norm == "linf":
             return points.clamp_(self.low, self.high)
         change = points.sub_(self.images)
-        # Cut afterwards, so that rounding leaves no level outside.
+        # Clip again, because rounding could leave a level outside.
         return self._shortened(change).add_(self.images).clamp_(self.low, self.high)
 
     def _shortened(self, change: Tensor) -> Tensor:
-        """The change in the box, scaled by the largest share that the budget has room for.
+        """Return the change clipped to the box, scaled by the largest share that the budget allows.
 
-        The nearest point is `clamp(share * change)` with the share for which its length is the
-        budget. Each round takes for cut what was cut in the round before, so the share grows
-        towards that one and never over it: wherever the rounds end, the budget holds.
+        The nearest point is `clamp(share * change)`, with the share at which its length equals the
+        budget. Each round treats as clipped what the round before clipped, so the share grows
+        towards that value and never beyond it: whenever the rounds end, the budget holds.
         """
         low, high = self.low - self.images, self.high - self.images
         radius, squares = self.budget.square(), change.square()
@@ -85,10 +85,10 @@ class Ball:
         return (change * share).clamp_(low, high)
 
     def random_start(self, sources: list[torch.Generator]) -> Tensor:
-        """A point of the ball for each image, uniform in it but for the cut to the box.
+        """Draw a random point of the ball for each image, uniformly except for clipping to the box.
 
         Args:
-            sources: Of randomness, one for each image: see `generators`.
+            sources: Random generators, one for each image, see `generators`.
         """
         if not len(self.images):
             return self.images
@@ -99,20 +99,20 @@ class Ball:
             towards = drawn(sources, lambda s: torch.randn(shape, generator=s), self.images)
             radius = drawn(sources, lambda s: torch.rand((1, 1, 1), generator=s), self.images)
             change = steepest(towards, "l2").mul_(radius.pow(1 / shape.numel()))
-        start = torch.empty_like(self.images).copy_(change)  # in their layout: calls are faster
+        start = torch.empty_like(self.images).copy_(change)  # in the images' memory layout: faster
         return self.project_(start.mul_(self.budget).add_(self.images))
 
 
 def steepest(gradient: Tensor, norm: Norm) -> Tensor:
-    """The change of length 1 that climbs most, per image; none where the gradient is zero.
+    """Return the change of length 1 with the steepest ascent, per image; 0 where the gradient is 0.
 
     Args:
-        gradient: Of any length, shape (n, 3, h, w).
-        norm: In which length is meant: `linf`, where it is the sign, or `l2`.
+        gradient: Gradient of any length, shape (n, 3, h, w).
+        norm: Norm of the change: `linf`, where it is the sign of the gradient, or `l2`.
     """
     if norm == "linf":
         return gradient.sign()
-    # First to a largest component of 1: squares of small numbers would be none.
+    # Scale the largest component to 1 first: squares of small numbers would be 0.
     largest = gradient.abs().amax(_IMAGE, keepdim=True)
     unit = gradient / torch.where(largest > 0, largest, 1)
     length = unit.square().sum(_IMAGE, keepdim=True).sqrt_()
@@ -120,6 +120,6 @@ def steepest(gradient: Tensor, norm: Norm) -> Tensor:
 
 
 def _share(room: Tensor, wanted: Tensor) -> Tensor:
-    """By what to multiply, at most 1, so that squares that sum to `wanted` sum to `room`."""
+    """Return the factor, at most 1, that reduces a sum of squares from `wanted` to `room`."""
     fits = wanted <= room
     return torch.where(fits, 1, room / torch.where(fits, 1, wanted)).sqrt_()

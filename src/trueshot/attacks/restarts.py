@@ -1,4 +1,4 @@
-"""Several starts of one attack, for the images that the starts before have not broken."""
+"""Several starts of one attack, each on the images that earlier starts have not broken."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueshot.attacks.randomness import generators
 
 
 class Climbing(Attack, Protocol):
-    """The settings that attacks along the gradient share: a dataclass with these fields."""
+    """The settings that gradient attacks share: a dataclass with these fields."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -38,9 +38,9 @@ class Targets:
     """Images under attack.
 
     Args:
-        ball: The images, and where their attacked versions may lie.
+        ball: The images, and the ball in which their attacked versions may lie.
         labels: True classes, shape (n,).
-        places: Numbers of the images in the batch that the attack was called with, shape (n,).
+        places: Indices of the images in the batch that the attack was called with, shape (n,).
     """
 
     ball: Ball
@@ -51,29 +51,29 @@ class Targets:
         return len(self.places)
 
     def __getitem__(self, rows: Tensor) -> Targets:
-        """Some of them."""
+        """Return some of the targets."""
         return Targets(self.ball[rows], self.labels[rows], self.places[rows])
 
 
 Climb = Callable[[nn.Module, Targets, Tensor], Tensor]
-"""One run: the detector to attack, its targets and where they start; gives attacked images."""
+"""One run of an attack: takes the detector, targets and starts; returns attacked images."""
 
 
 def strongest(
     attack: Climbing, detector: nn.Module, images: Tensor, labels: Tensor, climb: Climb
 ) -> Tensor:
-    """Climb from one start after another; for each image, the result with the largest margin.
+    """Run an attack from one start after another; keep each image's result of the largest margin.
 
-    Margins are those of the results as a file holds them. An image that is wrong in its file is
-    not attacked again; with early exit, neither is one that is wrong before any attack.
+    Margins are measured after rounding to the levels of a file. An image that is misclassified in
+    its file is not attacked again; with early exit, neither is one misclassified before any attack.
 
-    With early exit in L2 an image that is still right in its file is tried once more with as much
-    of its change as the file has room for (`lengthened`): of a small budget that is spread over
-    many values, rounding leaves next to nothing.
+    With early exit in L2, an image still classified correctly in its file is tried once more, with
+    its change scaled up as far as the budget allows (`lengthened`): rounding removes most of a
+    small change that is spread over many values.
 
     Args:
-        attack: Its settings.
-        detector: What is attacked; left as it was.
+        attack: Settings of the attack.
+        detector: Detector to attack; left unchanged.
         images: Levels, shape (n, 3, h, w).
         labels: True classes, shape (n,).
         climb: One run of the attack.
@@ -86,7 +86,7 @@ def strongest(
     found, best = images.clone(), images.new_full((len(images),), float("-inf"))
     with undisturbed(detector) as judge:
         if attack.early_exit and attack.random_start and len(targets):
-            # Where the first start is the image itself, the run finds out.
+            # If the first start is the image itself, the run finds these images by itself.
             targets = targets[_margins(judge, images, targets) <= 0]
         for number in range(attack.restarts):
             if not len(targets):
@@ -109,17 +109,17 @@ def strongest(
 def wrong_in_file(
     attack: Climbing, detector: nn.Module, targets: Targets, attacked: Tensor, logits: Tensor
 ) -> Tensor:
-    """Where the detector is wrong in memory, and from a file too: shape (n,), boolean.
+    """Return which attacked images are misclassified in memory and in a file: boolean, shape (n,).
 
-    Rounding to a file's levels takes some images back over the boundary. Only those that are wrong
-    in memory are rounded, and only those that rounding changes are judged once more.
+    Rounding to the levels of a file moves some images back across the boundary. Only images that
+    are misclassified in memory are rounded, and only those that rounding changes are judged again.
 
     Args:
-        attack: Its settings.
-        detector: What is attacked.
-        targets: The images before.
-        attacked: The images now.
-        logits: What the detector says about them.
+        attack: Settings of the attack.
+        detector: Detector under attack.
+        targets: Original images.
+        attacked: Attacked images, not rounded.
+        logits: Logits of the attacked images.
     """
     wrong = margin(logits, targets.labels) > 0
     rows = wrong.nonzero().squeeze(1)
@@ -135,7 +135,7 @@ def wrong_in_file(
 def _lengthened(
     detector: nn.Module, targets: Targets, attacked: Tensor, filed: Tensor, margins: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Attacked images and their margins in files, after another trial of those that are right."""
+    """Retry images still correct in their file with a larger change; return images and margins."""
     rows = (margins <= 0).nonzero().squeeze(1)
     ball = targets.ball[rows]
     longer = lengthened(ball.images, attacked[rows], ball.budget)
@@ -162,7 +162,7 @@ def _draws(attack: Climbing) -> bool:
 def _start(
     attack: Climbing, targets: Targets, sources: list[torch.Generator], number: int
 ) -> Tensor:
-    """Without a random start, the first start is the image itself; the others are random."""
+    """Return starting points: random, or the images at the first start if it is not random."""
     if number == 0 and not attack.random_start:
         return targets.ball.images
     return targets.ball.random_start([sources[place] for place in targets.places.tolist()])

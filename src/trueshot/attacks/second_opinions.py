@@ -1,7 +1,8 @@
-"""Attacks of other libraries on our detectors: second opinions on our own (extra `robustness`).
+"""Attacks from other libraries, as second opinions on our own (extra `robustness`).
 
-They depend on the batch that an image comes in and ask the detector uncounted; otherwise they keep
-what every attack here promises. No result of theirs is called AutoAttack, which is more.
+Their results depend on the batch that an image is in, and their detector calls are not counted;
+otherwise they keep the guarantees of every attack here. No result of theirs is called AutoAttack,
+which consists of more attacks.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ _HINT = "install it with: pip install 'trueshot[robustness]'"
 
 @dataclass(frozen=True, kw_only=True)
 class PyAutoAttackAPGD:
-    """APGD on cross-entropy in L∞ as pyautoattack has it, after the authors' own code.
+    """APGD on cross-entropy in L∞ from pyautoattack, which follows the authors' own code.
 
     Args:
-        budget: Levels, one number.
-        steps: Gradients taken.
-        seed: Of its random start.
+        budget: Largest change in levels, one number.
+        steps: Gradients computed.
+        seed: Seed of the random start.
 
     Raises:
         TrueshotError: pyautoattack is not installed.
@@ -41,7 +42,7 @@ class PyAutoAttackAPGD:
     seed: int = 0
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Levels in, levels out."""
+        """Attack levels; return levels."""
         apgd = _imported("pyautoattack.autopgd_base", "APGDAttack", "pyautoattack")
 
         def attack(units: Callable[[Tensor], Tensor], pixels: Tensor) -> Any:
@@ -61,13 +62,13 @@ class PyAutoAttackAPGD:
 
 @dataclass(frozen=True, kw_only=True)
 class FoolboxPGD:
-    """Projected gradient descent in L∞ with a random start, as foolbox has it.
+    """Projected gradient descent in L∞ with a random start, from foolbox.
 
     Args:
-        budget: Levels, one number.
-        steps: Gradients taken.
-        relative_step: Length of a step, as a share of the budget.
-        seed: Of its random start.
+        budget: Largest change in levels, one number.
+        steps: Gradients computed.
+        relative_step: Step size as a share of the budget.
+        seed: Seed of the random start.
 
     Raises:
         TrueshotError: foolbox is not installed.
@@ -81,7 +82,7 @@ class FoolboxPGD:
     seed: int = 0
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Levels in, levels out."""
+        """Attack levels; return levels."""
         descent = _imported("foolbox.attacks", "LinfPGD", "foolbox")
         model = _imported("foolbox", "PyTorchModel", "foolbox")
 
@@ -99,7 +100,7 @@ class FoolboxPGD:
 
 
 class _Units(torch.nn.Module):
-    """A function of images in [0, 1] as a module."""
+    """A function of images in [0, 1], wrapped as a module."""
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -115,7 +116,7 @@ def _in_units(
     images: Tensor,
     budget: float,
 ) -> Tensor:
-    """Run an attack on images in [0, 1]; what it loses of the budget to rounding is put right."""
+    """Run an attack on images scaled to [0, 1]; clip its result to the budget after rounding."""
     if not len(images):
         return images
     with undisturbed(detector) as target:

@@ -1,4 +1,4 @@
-"""Square: random search with squares, which needs logits and no gradient."""
+"""Square: random search with squares, which uses logits but no gradients."""
 
 from __future__ import annotations
 
@@ -13,34 +13,33 @@ from trueshot.attacks.minimal import margin_at, places_right
 from trueshot.attacks.randomness import drawn, generators
 from trueshot.pixels import LEVELS
 
-# After so many of 10,000 queries the share of pixels in a square is halved.
+# Numbers of queries, out of 10,000, after which the share of pixels in a square is halved.
 _HALVED_AFTER = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)
 _FULL_SCHEDULE = 10_000
-_BEFORE = 2  # queries before the first square: the image, and stripes
+_BEFORE = 2  # queries before the first square: the image itself, and the stripes
 _BLOCK = 512  # queries whose random numbers are drawn at once
 
 
 @dataclass(frozen=True, kw_only=True)
 class Square:
-    """Square attack in L∞: squares of random place and colour, kept where the margin grows.
+    """Square attack in L∞: squares at random positions in random colours, kept if the margin grows.
 
-    It does not follow the gradient: where it is stronger than attacks that do, the gradient is
-    hidden. Every level it tries differs by the whole budget or stays where the range of levels
-    ends. Of a budget of 1 or more that is no whole number only the whole levels are used, for only
-    those are left in a file (`as_filed`). So all that it asks about could be a file, and rounding
-    undoes nothing.
+    It uses no gradient: where it is stronger than gradient attacks, the gradient is hidden. Every
+    level it tries is changed by the whole budget, or clipped to 0 or 255. A budget above 1 that is
+    not a whole number is rounded down, because only whole levels survive in a file (`as_filed`). So
+    every image it tries could be a file, and rounding undoes nothing.
 
     Args:
-        budget: Levels; one number, or a tensor of shape (n,). Below 1 it is used as it is: what
-            is found is of the levels in memory, and not of any file.
-        queries: Calls of the detector on each image, at most; an image is let be when the
-            detector is wrong about it.
+        budget: Largest change in levels; one number, or a tensor of shape (n,). A budget below 1 is
+            used as it is: results then hold for levels in memory, but not for files.
+        queries: Maximum number of detector calls per image; the search stops on an image once it
+            is misclassified.
         first_share: Share of the pixels in the first squares.
-        seed: Of the squares; each image has its own.
-        norm: `linf`. The attack's variant for L2 is not implemented.
+        seed: Seed of the squares; each image has its own squares.
+        norm: `linf`. The L2 variant of the attack is not implemented.
 
     Raises:
-        ValueError: Fewer than two queries, a share outside (0, 1], or another norm.
+        ValueError: `queries` is below 2, `first_share` is outside (0, 1], or `norm` is not `linf`.
 
     Source: Andriushchenko et al. 2020, arXiv:1912.00049, algorithms 1 and 2; the schedule is
     stretched to the number of queries, and the first share is that of AutoAttack.
@@ -62,7 +61,7 @@ class Square:
             )
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Search inside the budget until the detector is wrong; levels in, levels out."""
+        """Search within the budget until the detector is wrong; return levels."""
         budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
         budget = torch.where(budget < 1, budget, budget.floor())
         result = images.clone()
@@ -103,7 +102,7 @@ class Square:
         return result
 
     def side(self, query: int, height: int, width: int) -> int:
-        """Side of the square that is tried after so many squares, in pixels."""
+        """Return the side, in pixels, of the square tried after `query` others."""
         squares = max(self.queries - _BEFORE, 1)
         published = int(query / squares * _FULL_SCHEDULE)
         halvings = sum(published > after for after in _HALVED_AFTER)
@@ -112,7 +111,7 @@ class Square:
 
 
 def _stripes(sources: list[torch.Generator], images: Tensor) -> Tensor:
-    """Vertical stripes of one pixel, each channel's sign at random: where the search begins."""
+    """Draw the starting point: vertical stripes of one pixel, with a random sign per channel."""
     _, channels, height, width = images.shape
     signs = drawn(
         sources, lambda source: torch.rand((channels, 1, width), generator=source) - 0.5, images
@@ -121,13 +120,13 @@ def _stripes(sources: list[torch.Generator], images: Tensor) -> Tensor:
 
 
 def _numbers(sources: list[torch.Generator], count: int, images: Tensor) -> Tensor:
-    """In [0, 1), of each image and square: row, column, and one for each channel."""
+    """Draw numbers in [0, 1) for each image and square: row, column, and one for each channel."""
     shape = (count, 2 + images.shape[1])
     return drawn(sources, lambda source: torch.rand(shape, generator=source), images)
 
 
 def _with_square(best: Tensor, low: Tensor, high: Tensor, numbers: Tensor, side: int) -> Tensor:
-    """The images with a square of one colour each, at an end of the budget in every channel."""
+    """Change a square of each image by the whole budget, up or down per channel."""
     *_, height, width = best.shape
     top, left = (
         (numbers[:, axis, None] * (length - side + 1)).floor()

@@ -1,4 +1,4 @@
-"""An attack towards one class: what an attacker wants who has one verdict in mind."""
+"""Targeted attacks, which try to reach one particular class."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trueshot.detector import Detector
 class Targeted(Wrapper):
     """Any attack, made to reach one class instead of leaving the true one.
 
-    The attack inside meets a detector of two classes, "any other" and the target, whose logits are
-    the largest of the others and that of the target: their margin is that of the target against
-    the best of the others. So cross-entropy, margin, early exit, restarts and searches that only
-    ask all aim at the target. Images that are of the target's class already, or that the detector
-    takes for it, may be left as they are.
+    The inner attack sees a detector of two classes, "any other" and the target. Their logits are
+    the largest logit of the other classes and the logit of the target, so the margin compares the
+    target with the best of the others. So cross-entropy, margin, early exit, restarts and
+    gradient-free searches all aim at the target. Images that belong to the target class, or that
+    the detector already assigns to it, may be left unchanged.
 
     Args:
-        attack: Any; its budget and norm are this one's.
-        target: The class to reach, in the order of the logits.
-        name: By default of the attack and of the target.
+        attack: Inner attack, of any kind; its budget and norm apply.
+        target: Index of the class to reach, in the order of the logits.
+        name: Name of the attack; by default that of the inner attack with the target.
 
     Source: Carlini and Wagner 2017, arXiv:1608.04644, section V: the loss f6.
     """
@@ -38,10 +38,10 @@ class Targeted(Wrapper):
         self._name_after_attack(f"to-{self.target}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Attack; levels in, levels out.
+        """Attack levels; return levels.
 
         Raises:
-            ValueError: The detector has no such class.
+            ValueError: The detector has no class `target`.
         """
         classes = classes_of(detector, images)
         if not 0 <= self.target < len(classes):
@@ -54,7 +54,7 @@ class Targeted(Wrapper):
 
 
 class _AgainstTheOthers(nn.Module):
-    """The largest logit of the other classes, and that of one."""
+    """A detector of two logits: the largest of the other classes, and that of the target."""
 
     def __init__(self, detector: nn.Module, target: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""An attack on what a detector says after a channel: of the file, not of the levels in memory."""
+"""Attacks on the verdict after a channel: about the file, not about the levels in memory."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from trueshot.channels import Channel
 
 @dataclass(frozen=True)
 class Through(Wrapper):
-    """An attack that looks at the detector through channels, which come after its own change.
+    """An attack on a detector behind channels, which are applied after the attack's change.
 
-    The attack inside meets a detector whose logits are the mean over the channels, of which each
-    is replaced by its stand-in (`stand_in`): expectation over transformations. Several qualities
-    of JPEG together make an image that survives the qualities between them. What comes out is the
-    image before the channel, inside the budget of the attack inside; the caller rounds it, sends
-    it through the real channel, and judges.
+    The inner attack sees a detector whose logits are the mean over the channels, each replaced by
+    its differentiable stand-in (`stand_in`): expectation over transformations. Several JPEG
+    qualities together give an image that survives the qualities between them. The result is the
+    image before the channel, within the inner attack's budget; the caller rounds it, sends it
+    through the real channel and judges it.
 
     Args:
-        attack: Any; its budget, before the channel, and norm are this one's.
-        channels: One or more.
-        name: By default of the attack and of the channels.
-        rounding: How a gradient passes what is rounded; see `stand_in`.
+        attack: Inner attack, of any kind; its budget, before the channel, and its norm apply.
+        channels: One or more channels.
+        name: Name of the attack; by default that of the inner attack with those of the channels.
+        rounding: How gradients pass rounding, see `stand_in`.
 
     Raises:
-        ValueError: No channel, or an unknown `rounding`.
+        ValueError: There are no channels, or `rounding` is unknown.
 
     Source: Athalye et al. 2018, arXiv:1707.07397 (the expectation) and arXiv:1802.00420, section 4
-    (gradients through what has none).
+    (gradients through functions that have none).
     """
 
     channels: Sequence[Channel]
@@ -51,19 +51,19 @@ class Through(Wrapper):
         self._name_after_attack(f"through-{'+'.join(channel.name for channel in self.channels)}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Attack; levels in, levels out, before the channel and not rounded to whole ones."""
+        """Attack levels; return levels before the channel, not rounded to whole ones."""
         stand_ins = [stand_in(channel, self.rounding) for channel in self.channels]
         network = _Arriving(detector, stand_ins)
         return attack_network(self.attack, network, len(stand_ins), detector, images, labels)
 
 
 def through_channel(channel: Channel, attack: Attack) -> Through:
-    """The attack on what a detector says after this one channel."""
+    """Return an attack on a detector behind this one channel."""
     return Through(attack, (channel,))
 
 
 class _Arriving(nn.Module):
-    """Mean logits of what arrives through each of some channels."""
+    """Mean of a detector's logits over the stand-ins of several channels."""
 
     def __init__(self, detector: nn.Module, stand_ins: Sequence[StandIn]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Transfer: what was found against one detector is tried on another."""
+"""Transfer: an attack computed on one detector and tried on another."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from trueshot.attacks.wrapping import Wrapper
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer(Wrapper):
-    """An attack on another detector, whose result is handed to the attacked one.
+    """An attack computed on another detector, the source.
 
-    It needs nothing of the attacked detector, neither gradients nor answers. The calls that it
-    counts are calls of the source.
+    It uses neither gradients nor predictions of the attacked detector. The calls it counts are
+    calls of the source.
 
     Args:
-        attack: What is done to the source; its budget and norm hold.
-        source: The detector to attack instead; left as it was.
-        name: Of the source, for tables.
+        attack: Attack to run on the source; its budget and norm apply.
+        source: Detector to attack instead; left unchanged.
+        name: Name of the source, for tables.
 
     Source: Papernot et al. 2016, arXiv:1605.07277.
     """
@@ -29,10 +29,10 @@ class Transfer(Wrapper):
     name: str
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """What the attack does to the source; levels in, levels out.
+        """Attack the source instead of `detector`; return levels.
 
         Raises:
-            ValueError: The source tells another number of classes apart than the detector.
+            ValueError: The source and the detector have different numbers of classes.
         """
         ours, theirs = (len(classes_of(each, images)) for each in (self.source, detector))
         if ours != theirs:

@@ -1,4 +1,4 @@
-"""What attacks that are made of another one have in common."""
+"""Base class and helpers for attacks that wrap another attack."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from trueshot.detector import Detector
 
 @dataclass(frozen=True)
 class Wrapper(ABC):
-    """An attack made of another one, whose budget and norm are its own."""
+    """Base class of attacks that wrap another one, with its budget and norm."""
 
     attack: Attack
 
     @property
     def budget(self) -> Budget:
-        """Of the attack inside."""
+        """Budget of the inner attack."""
         return self.attack.budget
 
     @property
     def norm(self) -> Norm:
-        """Of the attack inside."""
+        """Norm of the inner attack."""
         return norm_of(self.attack)
 
     @abstractmethod
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Attack; levels in, levels out."""
+        """Attack levels; return levels."""
 
     def _name_after_attack(self, suffix: str) -> None:
-        """Give it, where its field `name` is empty, that of the attack inside and this."""
+        """Set the field `name`, if it is empty, to the inner attack's name and `suffix`."""
         if not getattr(self, "name", ""):
             object.__setattr__(self, "name", f"{name_of(self.attack)}-{suffix}")
 
 
 def name_of(attack: Attack) -> str:
-    """An attack's field `name`, or its class's in small letters."""
+    """Return an attack's field `name`, or its class name in lower case."""
     return str(getattr(attack, "name", "")) or type(attack).__name__.lower()
 
 
@@ -52,9 +52,9 @@ def attack_network(
     images: Tensor,
     labels: Tensor,
 ) -> Tensor:
-    """Run an attack against a network, of levels, that asks the detector `times` at each call.
+    """Run an attack on a network of levels that calls the detector `times` in each of its calls.
 
-    What the attack counts as one call of its detector is entered as so many of this one.
+    Each call of the network is counted as `times` calls of the detector.
     """
     target = Detector(network, classes=classes_of(detector, images))
     with counted(len(images)) as calls:

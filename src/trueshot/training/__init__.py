@@ -1,4 +1,4 @@
-"""Training: a recipe and a data set in, a detector out."""
+"""Training: turns a recipe and a data set into a detector."""
 
 from trueshot.training.loop import TrainingHistory, train
 from trueshot.training.objectives import ObjectiveValue, differentiate, objective_value

@@ -1,4 +1,4 @@
-"""The attacked images of a minibatch: figure 4, and its kin with other attacks."""
+"""The attacked images of a minibatch: figure 4, and variants with other attacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trueshot.pixels import LEVELS
 from trueshot.training.losses import uniform
 from trueshot.training.objective_settings import Fusion
 
-_REACH = 2.0  # of N-FGSM's noise, in budgets
+_REACH = 2.0  # largest noise of N-FGSM, in budgets
 
 
 def fused(
@@ -22,24 +22,24 @@ def fused(
     budgets: Tensor,
     seed: int = 0,
 ) -> Tensor:
-    """Figure 4: the first images attacked on the detector as it is, then the clean ones.
+    """Attack the first images on the current detector, and append the clean ones: figure 4.
 
     Args:
-        fusion: How they are attacked, and whether their clean images stay.
-        detector: Left as it was.
+        fusion: Settings of the attack; also whether the clean versions of attacked images stay.
+        detector: Detector to attack; left unchanged.
         images: Clean levels, shape (m, 3, h, w).
         labels: True classes, shape (m,).
-        budgets: ε of the first k images, shape (k,).
-        seed: Of N-FGSM's noise.
+        budgets: ε of the first k images in levels, shape (k,).
+        seed: Seed of N-FGSM's noise.
 
     Returns:
-        Shape (m, 3, h, w): k attacked, then m - k clean; with TRADES and MART all m clean ones
-        follow.
+        Shape (m, 3, h, w): k attacked images, then m - k clean ones. With TRADES and MART, shape
+        (k + m, 3, h, w): k attacked images, then all m clean ones.
     """
     k = len(budgets)
     clean, truth = images[:k], labels[:k]
     if fusion.loss == "trades":
-        # Divergence from the clean prediction is climbed by going away from its class.
+        # Moving away from the predicted class increases the divergence from the clean prediction.
         with torch.no_grad(), evaluating(detector):
             truth = detector(clean).argmax(1)
     if fusion.attack == "n-fgsm":
@@ -56,14 +56,14 @@ def fused(
 def n_fgsm(
     detector: Detector, images: Tensor, labels: Tensor, budgets: Tensor, seed: int
 ) -> Tensor:
-    """One step from noise of twice the budget, not drawn back into the budget: for training only.
+    """Take one FGSM step from noise of twice the budget, without projection: for training only.
 
     Args:
-        detector: Left as it was.
+        detector: Detector to attack; left unchanged.
         images: Levels, shape (k, 3, h, w).
-        labels: Shape (k,).
-        budgets: Levels, shape (k,).
-        seed: Of the noise.
+        labels: Classes to move away from, shape (k,).
+        budgets: Budgets in levels, shape (k,).
+        seed: Seed of the noise.
 
     Returns:
         Levels within three budgets of the images.

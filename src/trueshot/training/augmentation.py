@@ -1,4 +1,4 @@
-"""Augmentation: the same crops, seen another way each time."""
+"""Augmentation of crops by rotation and mirroring."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SYMMETRIES = 8
 
 
 def turn(pixels: Bytes, ways: npt.NDArray[np.integer]) -> Bytes:
-    """Turn and mirror square images, while they still are bytes.
+    """Rotate and mirror square images, as bytes.
 
     Args:
-        pixels: Shape (n, side, side, 3).
-        ways: 0 to 7 for each image, shape (n,): so many quarter turns, from 4 on of its mirror
-            image.
+        pixels: Bytes, shape (n, side, side, 3).
+        ways: One of eight ways for each image, shape (n,): 0 to 3 are quarter turns of the image, 4
+            to 7 are 0 to 3 quarter turns of its mirror image.
 
     Returns:
         A new array of the same shape.

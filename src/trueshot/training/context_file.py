@@ -1,4 +1,4 @@
-"""The file of a context network: its weights in half precision, and what is to be known of them."""
+"""Files of context networks: the weights in half precision, and facts about the network."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KEY = "trueshot-context"
 
 
 def save_context(path: Path, detector: Detector, *, facts: dict[str, object]) -> None:
-    """Write the weights and facts: `network` as `build_network` takes it, `side` of the frames."""
+    """Write weights and facts, such as `network` (for `build_network`) and `side` of the frames."""
     state = {
         name: tensor.detach().half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in detector.network.state_dict().items()
@@ -31,7 +31,7 @@ def save_context(path: Path, detector: Detector, *, facts: dict[str, object]) ->
 
 
 def load_context(path: Path) -> Detector:
-    """Read what `save_context` wrote, in evaluation mode.
+    """Read a file of `save_context` as a detector in evaluation mode.
 
     Raises:
         BundleError: The file is damaged, or of another kind.
@@ -52,7 +52,7 @@ def load_context(path: Path) -> Detector:
 
 
 def context_side(path: Path) -> int:
-    """Side of the frames that a context network sees, in pixels.
+    """Read the side, in pixels, of the frames that a context network takes.
 
     Raises:
         BundleError: The file is damaged, or of another kind.

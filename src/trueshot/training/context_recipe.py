@@ -1,4 +1,4 @@
-"""The settings of a fine-tuning of EfficientNet-Lite0 on frames."""
+"""Settings for fine-tuning EfficientNet-Lite0 on frames."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from trueshot.networks.efficientnet_lite import BLOCKS, FEATURES
 
 @dataclass(frozen=True, kw_only=True)
 class ContextRecipe:
-    """All settings of a fine-tuning.
+    """All settings of a fine-tuning run.
 
     Args:
-        side: Of what the network sees, in pixels.
-        view: `frame`: images are squeezed to squares; `crop`: squares are cut out of them, mostly
-            at their own size, as texture is what counts.
-        blocks: Of the sixteen, those that are kept: few see textures, all see things.
-        features: Of the head.
-        steps: In all; minibatches.
-        head_steps: The first ones, in which the last layer learns alone.
-        batch: Frames of a step.
-        frozen_blocks: Of the sixteen, the first ones, which learn nothing.
-        learning_rate: Of the later blocks; it rises over a tenth of their steps and falls to 0 as
-            a cosine.
-        head_learning_rate: Of the last layer while it learns alone.
-        weight_decay: Of AdamW.
-        smoothing: Share of a label that the other classes get.
-        colours: How far saturation and contrast are turned up or down, in powers of two.
-        close: Share of frames that are seen from so close that the medium fills them; of
-            originals a smaller part is seen as often.
+        side: Side of the network's input in pixels.
+        view: `frame`: images are resized to squares; `crop`: squares are cut out of them, mostly at
+            native size, because texture matters.
+        blocks: Number of the sixteen blocks that are kept: few blocks see textures, all see
+            objects.
+        features: Number of filters of the head.
+        steps: Total number of steps, each on one minibatch.
+        head_steps: Number of steps at the start in which only the last layer learns.
+        batch: Frames per minibatch.
+        frozen_blocks: Number of blocks at the start of the network that never learn.
+        learning_rate: Learning rate after `head_steps`; it rises over a tenth of the remaining
+            steps and falls to 0 as a cosine.
+        head_learning_rate: Learning rate during `head_steps`.
+        weight_decay: Weight decay of AdamW.
+        smoothing: Label smoothing, as in `torch.nn.functional.cross_entropy`.
+        colours: Largest random change of saturation and contrast, up or down, as a power of two.
+        close: Share of frames cropped so closely that the medium fills them; originals are cropped
+            to a smaller part equally often.
         validate_every: Steps between validations.
-        seed: Of order, augmentation, dropout and the first weights of the last layer.
+        seed: Seed of order, augmentation, dropout and the last layer's initial weights.
     """
 
     side: int = SIDE

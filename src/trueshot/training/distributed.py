@@ -1,8 +1,8 @@
-"""Several processes that train as one: each takes its share of every minibatch.
+"""Training by several processes, each of which takes its share of every minibatch.
 
-Launched by `torchrun`, which says by environment variables how many there are. Sums are what
-crosses between them: of gradients, once a step, and of batch statistics, so that a minibatch means
-what it means on one process.
+`torchrun` starts them, and tells them by environment variables how many there are. They exchange
+sums: of gradients, once per step, and of batch statistics, so that a minibatch has the same effect
+as in a single process.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ from trueshot.training.exchange import Exchange
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Which of how many processes this is.
+    """The processes of a run, as seen by one of them.
 
     Args:
-        rank: Its number, from 0; the first writes the run's files.
-        count: How many there are.
-        exchange: What sums tensors on the CPUs of one machine; otherwise PyTorch does.
+        rank: Number of this process, from 0; the first process writes the run's files.
+        count: Number of processes.
+        exchange: Sums tensors across processes on the CPUs of one machine; with None, PyTorch
+            does.
     """
 
     rank: int = 0
@@ -43,10 +44,10 @@ class Processes:
         return self.rank == 0
 
     def share(self, attacked: int, clean: int) -> npt.NDArray[np.int64]:
-        """Places, in a minibatch of so many attacked and clean images, that are this process's.
+        """Return this process's indices in a minibatch of so many attacked, then clean images.
 
         Raises:
-            RunError: Some process would have no image of a kind that others have.
+            RunError: Some process would get no image of a kind that others get.
         """
         for count in (attacked, clean):
             if 0 < count < self.count:
@@ -58,7 +59,7 @@ class Processes:
         return np.concatenate([np.array_split(kind, self.count)[self.rank] for kind in kinds])
 
     def total(self, own: Tensor) -> Tensor:
-        """Sum over all processes, of a tensor of one shape in each; the tensor is used up.
+        """Return the sum over all processes of a tensor of the same shape; it may be overwritten.
 
         Raises:
             RunError: A process has died.
@@ -72,7 +73,7 @@ class Processes:
         return own
 
     def from_first(self, content: bytes, device: torch.device) -> bytes:
-        """What the first process has, on every process.
+        """Return the first process's `content` on every process.
 
         Raises:
             RunError: A process has died.
@@ -93,13 +94,13 @@ class Processes:
         return data.cpu().numpy().tobytes()
 
     def share_statistics(self, network: nn.Module) -> None:
-        """Let batch normalisation take the statistics of all processes' images."""
+        """Make batch normalisation use the statistics of all processes' images."""
         for module in network.modules():
             if self.count > 1 and isinstance(module, BatchNorm2d):
                 module.total = self.total
 
     def add_up(self, parameters: list[nn.Parameter], parts: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum `grad` of the parameters, in place, and named scalars, in one exchange.
+        """Sum `grad` of the parameters, in place, and named scalars over processes, at once.
 
         Raises:
             RunError: A process has died.
@@ -117,16 +118,16 @@ class Processes:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
-    """Join the others, if `torchrun` has started several; leave them at the end.
+    """Connect to the other processes, if `torchrun` has started several; disconnect at the end.
 
     Args:
-        device: Where to compute; `cuda` without a number becomes this process's own GPU.
+        device: Device to compute on; `cuda` without a number becomes this process's own GPU.
 
     Yields:
-        Which process this is, and where it computes.
+        The processes, as seen by this one, and the device it computes on.
 
     Raises:
-        RunError: The others cannot be reached.
+        RunError: The other processes cannot be reached.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
@@ -151,7 +152,7 @@ def processes(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
             yield Processes(rank=dist.get_rank(), count=count), device
         finally:
             dist.destroy_process_group()
-            gc.collect()  # its threads end with it, and must before the interpreter does
+            gc.collect()  # ends the group's threads, which must happen before the interpreter exits
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Sums over the processes of one machine, by sockets of its own.
+"""Sums over the processes of one machine, through sockets of our own.
 
-Batch statistics are sums of a few numbers, dozens of times a step. On a CPU PyTorch's gloo wakes
-several threads for each, which takes many times as long as the sum and its way there and back.
+Batch statistics are sums of a few numbers, dozens of times per step. On a CPU, PyTorch's gloo wakes
+several threads for each, which takes many times as long as the sum and its transfer.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _PLACE = "trueshot/sums"
 
 @dataclass(frozen=True)
 class Exchange:
-    """Connections to the other processes: of the first to each, in their order; else to the first.
+    """Connections between processes: of the first to all others, by rank; of others to the first.
 
-    Bytes alone travel, through a socket in a folder that no other user may enter.
+    Only bytes are sent, through a socket in a folder that no other user may enter.
     """
 
     connections: tuple[Connection, ...]
@@ -40,7 +40,7 @@ class Exchange:
         Args:
             rank: Number of this process.
             count: Number of processes.
-            store: What they all know, with which the first tells where it is.
+            store: Store shared by all processes, in which the first puts the path of its socket.
         """
         if rank > 0:
             connection = Client(os.fsdecode(store.get(_PLACE)), "AF_UNIX")
@@ -55,10 +55,10 @@ class Exchange:
         return cls(tuple(found[place] for place in np.argsort(ranks)), is_first=True)
 
     def total(self, own: Tensor) -> Tensor:
-        """Sum over the processes, in their order: the same bits on each.
+        """Return the sum over the processes, in order of rank: the same bits on each.
 
         Args:
-            own: On the CPU, of the same shape and type everywhere; used up.
+            own: CPU tensor, of the same shape and dtype in every process; may be overwritten.
 
         Raises:
             EOFError, OSError: A process has died.
@@ -74,7 +74,7 @@ class Exchange:
         return own
 
     def from_first(self, content: bytes) -> bytes:
-        """What the first process has, on every process.
+        """Return the first process's `content` on every process.
 
         Raises:
             EOFError, OSError: A process has died.
@@ -86,7 +86,7 @@ class Exchange:
         return content
 
     def close(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for connection in self.connections:
             connection.close()
 

@@ -1,4 +1,4 @@
-"""Frames as another photographer, camera or messenger might have made them."""
+"""Augmentation of frames: as another photographer, camera or messenger might have made them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from trueshot.training.outlines import holds
 Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
 
-_LEAST_CLOSE = 0.1  # of the area of a frame: less has too few pixels
-_TRIES = 10  # boxes that are tried, inside of an outline
+_LEAST_CLOSE = 0.1  # smallest share of a frame's area: less has too few pixels
+_TRIES = 10  # boxes tried inside an outline
 
 
 def seen(image: Image.Image, recipe: ContextRecipe) -> Bytes:
-    """Without augmentation: the whole frame, or the middle of it."""
+    """Return an image without augmentation: the whole frame resized, or a crop of its centre."""
     if recipe.view == "frame":
         return squeezed(image, recipe.side)
     left, upper = ((size - recipe.side) // 2 for size in image.size)
@@ -35,12 +35,13 @@ def augmented(
     random: Random,
     outline: Sequence[tuple[float, float]] = (),
 ) -> Bytes:
-    """An image as another photographer, camera or messenger might have made it.
+    """Return an image as another photographer, camera or messenger might have made it.
 
-    A frame: a part of 0.7 to 1 of its area, or, seen from close by, less of it, inside of the
-    medium; a crop: a square, at its own size or, two times in five, from 0.6 to 1.25 times as
-    large. Perhaps mirrored, or turned as by a phone that did not know how it was held; brighter or
-    darker; of another white; more or less colourful; blurred; compressed.
+    A frame is cropped to 0.7 to 1 of its area or, as a close-up, to a smaller part inside the
+    medium. A crop is a square, at native size or, two times in five, scaled by 0.6 to 1.25. Then
+    the image may be mirrored, turned by 90° as by a phone that misjudged its orientation, blurred,
+    and changed in saturation and contrast. Brightness, white balance and gamma always change, and
+    finally the image may be compressed.
     """
     is_frame, side = recipe.view == "frame", recipe.side
     if is_frame and random.random() < recipe.close:
@@ -73,16 +74,16 @@ def augmented(
 def close_by(
     image: Image.Image, outline: Sequence[tuple[float, float]], random: Random
 ) -> tuple[float, float, float, float]:
-    """What is seen from so close that the medium fills it.
+    """Draw a box for a close-up that the medium fills.
 
     Args:
         image: A frame.
-        outline: Of the medium in it, convex, corners (x, y) in pixels; empty where there is none.
-        random: Draws the box.
+        outline: Convex outline of the medium, corners (x, y) in pixels; empty if there is none.
+        random: Random generator of the box.
 
     Returns:
-        A box (left, upper, right, lower) inside of the outline; a smaller part of the frame where
-        none is found.
+        A box (left, upper, right, lower) inside the outline. Without an outline, a box of 0.2 to
+        0.7 of the frame's area; if no box inside the outline is found, one of 0.7 to 1.
     """
     if outline:
         corners = np.array(outline)
@@ -109,7 +110,7 @@ def _box(
 
 
 def _square(image: Image.Image, side: int, random: Random) -> tuple[float, float, float, float]:
-    """Where a crop is cut out: whole pixels, unless it is scaled."""
+    """Draw the box of a crop: at whole pixels, unless it is scaled."""
     scale = random.uniform(0.6, 1.25) if random.random() < 0.4 else 1.0
     cut = min(side / scale, *image.size)
     left, upper = (random.uniform(0, size - cut) for size in image.size)

@@ -1,4 +1,4 @@
-"""The run of a network that learns from whole frames: steps, validations, what is kept."""
+"""Training runs on whole frames: steps, validations, and the files that are kept."""
 
 from __future__ import annotations
 
@@ -27,58 +27,58 @@ from trueshot.training.frames import Frame
 AnyRecipe = TypeVar("AnyRecipe", bound=Any)  # a dataclass
 
 BEST = "context.safetensors"
-_ORDER = 1  # a stream of random numbers
+_ORDER = 1  # random number stream of the order
 
 
 class Drawn(Protocol):
-    """The settings by which frames are drawn."""
+    """The settings that determine which frames a step draws."""
 
     @property
     def seed(self) -> int:
-        """Of the order."""
+        """Seed of the order."""
 
     @property
     def batch(self) -> int:
-        """Frames of a step."""
+        """Frames per step."""
 
 
 class Run(Protocol):
-    """A training: what learns, one step of it, and how well it does by now."""
+    """A training run: a detector that learns, its training step and its validation."""
 
     @property
     def detector(self) -> Detector:
-        """Learns."""
+        """The detector that learns."""
 
     @property
     def optimizer(self) -> torch.optim.Optimizer:
-        """Its own."""
+        """The optimiser of the detector."""
 
     @property
     def average(self) -> Detector | None:
-        """What is judged and kept, if that is a running mean of the detector."""
+        """Running mean of the detector, judged and kept in its place; None if there is none."""
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """Of the file that is kept."""
+        """Facts to store in the file that is kept, see `save_context`."""
 
     def step(self, number: int) -> float:
-        """One minibatch; its loss."""
+        """Train on one minibatch and return its loss."""
 
     def judge(self) -> float:
-        """AUC on validation."""
+        """Return the AUC on the validation part."""
 
 
 def run(
     start: Callable[[], Run], out: Path, settings: Mapping[str, object], steps: int, every: int
 ) -> None:
-    """Train; a run that was interrupted goes on, to the same bits.
+    """Train; an interrupted run resumes, and ends with the same bits.
 
     Args:
-        start: Makes what learns, once the folder is ours.
+        start: Creates the run; called once the folder is claimed.
         out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
-            context.safetensors, the state that did best on validation.
-        settings: All that the run depends on.
-        steps: In all.
+            context.safetensors, the state with the best validation AUC.
+        settings: All settings that the run depends on.
+        steps: Total number of steps.
         every: Steps between validations.
 
     Raises:
@@ -126,7 +126,7 @@ def _validate(training: Run, at: Progress, out: Path) -> None:
 
 
 def with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
-    """A recipe with settings as a command line has them, `name=value`."""
+    """Return a recipe with settings replaced by those of a command line, `name=value`."""
     pairs = dict(setting.split("=", 1) for setting in settings)
     return replace(
         recipe, **{name: type(getattr(recipe, name))(value) for name, value in pairs.items()}
@@ -134,10 +134,10 @@ def with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
 
 
 def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:
-    """The frames of a part.
+    """Return the frames of a part.
 
     Raises:
-        DatasetError: It lacks a class.
+        DatasetError: The part lacks a class.
     """
     part = [frame for frame in frames if frame.part == name]
     if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
@@ -146,7 +146,7 @@ def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:
 
 
 def drawn_frames(frames: Sequence[Frame], by: Drawn, step: int) -> list[Frame]:
-    """Those of a step: each epoch takes every frame once, in an order of its own."""
+    """Return the frames of a step; each epoch takes every frame once, in its own order."""
     places = np.arange(step * by.batch, (step + 1) * by.batch)
     epochs, numbers = np.divmod(places, len(frames))
     orders = {
@@ -159,6 +159,6 @@ def drawn_frames(frames: Sequence[Frame], by: Drawn, step: int) -> list[Frame]:
 
 
 def levels_of(images: Sequence[Bytes]) -> Tensor:
-    """Shape (n, 3, side, side), channels last."""
+    """Return images as levels, shape (n, 3, side, side), channels last in memory."""
     stacked = torch.from_numpy(np.stack(images))
     return stacked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)

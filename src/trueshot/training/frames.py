@@ -1,4 +1,4 @@
-"""Whole frames, or crops of them, as files that a manifest names."""
+"""Whole frames, or crops of them, in files that a manifest lists."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from trueshot.tasks.recapture import RECAPTURE
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """A whole frame in a file.
+    """A whole frame, or a crop of one, in a file.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         label: 0 original, 1 recaptured.
         part: train, validation or test.
-        scene: What it shows; no scene is in two parts.
-        kind: Of the medium in it, if that is known; empty for an original.
-        outline: Of the medium in it, corners (x, y) in pixels; empty if that is not known.
+        scene: The scene it shows; no scene is in two parts.
+        kind: Kind of the medium in it; empty if unknown, and for an original.
+        outline: Outline of the medium in it, corners (x, y) in pixels; empty if unknown.
     """
 
     path: Path
@@ -36,18 +36,18 @@ class Frame:
 
     @property
     def class_name(self) -> str:
-        """What the network is to call it: original, or the kind of medium."""
+        """Name of the frame's class: original, or the kind of medium (recaptured, if unknown)."""
         first, other = RECAPTURE.classes
         return (self.kind or other) if self.label else first
 
 
 def read_frames(manifest: Path) -> list[Frame]:
-    """Read a manifest of path (from its folder on), label, part, scene, kind and outline.
+    """Read a manifest with the columns path, label, part, scene, kind and outline.
 
-    The last two may be missing.
+    Paths are relative to the manifest's folder; the last two columns may be missing.
 
     Raises:
-        DatasetError: It cannot be read, a column is missing, or a label is unknown.
+        DatasetError: The manifest cannot be read, lacks a column, or has an unknown label.
         LeakError: A scene is in two parts.
     """
     try:
@@ -73,12 +73,12 @@ def read_frames(manifest: Path) -> list[Frame]:
 
 
 def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
-    """Original, then the kinds of media by name."""
+    """Return the class names: original, then the kinds of media in alphabetical order."""
     return (RECAPTURE.classes[0], *sorted({each.class_name for each in frames if each.label}))
 
 
 def open_frame(frame: Frame) -> Image.Image:
-    """Its pixels, RGB.
+    """Open the image of a frame, as RGB.
 
     Raises:
         DatasetError: The file cannot be read.

@@ -1,4 +1,4 @@
-"""The training loop: one page of plain PyTorch that can be killed at any moment and goes on."""
+"""The training loop, in plain PyTorch: a run can be killed at any moment and resumed."""
 
 from __future__ import annotations
 
@@ -61,12 +61,13 @@ _ADVICE = "lower the learning rate or the penalty"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingHistory:
-    """What a run has logged.
+    """The log of a run.
 
     Args:
-        bundle: The trained detector.
+        bundle: Path of the trained detector's bundle.
         records: Lines of the log, in order of their `step`; see docs/training.md.
-        is_first: False on all processes of a run but the one that writes; those have no records.
+        is_first: Whether this is the run's first process, which writes; the others have no
+            records.
     """
 
     bundle: Path
@@ -92,7 +93,7 @@ class _Run:
 
     @property
     def identity(self) -> str:
-        """What recipe.yaml holds: two runs of which this is equal are one run."""
+        """The content of recipe.yaml: if it is equal for two runs, they are the same run."""
         data = f"# data: {self.fingerprint}, {self.training.side} px"
         if self.start is not None:
             data += f", start: {self.start[1]}"
@@ -131,37 +132,37 @@ def train(
     checkpoint_seconds: float = 60.0,
     validation_crops: int = 500,
 ) -> TrainingHistory:
-    """Train a detector, or go on where an interrupted run of the same recipe was.
+    """Train a detector, or resume an interrupted run of the same recipe.
 
-    On the same machine, with the same number of threads, an interrupted run ends with the same
-    bits as one that was not. Under `torchrun` all its processes train one detector; how many they
-    are changes nothing but rounding, so that a run may go on with more or fewer.
+    On the same machine, with the same number of threads, an interrupted run ends with the same bits
+    as an uninterrupted one. Under `torchrun` all processes train one detector; their number changes
+    nothing but rounding, so a run may resume with more or fewer of them.
 
     Args:
-        recipe: All settings.
-        dataset: As `prepare` made it; its training and validation parts are used.
+        recipe: All settings of the run.
+        dataset: A data set made by `prepare`; its training and validation parts are used.
         out_dir: Folder for recipe.yaml, log.jsonl, checkpoint.safetensors, detector.safetensors.
-        resume: Go on where a run in that folder was; otherwise such a run is an error.
-        side: Which of the data set's sizes; may be left out if there is one.
-        device: Where to compute.
-        start: A bundle whose weights the run begins with, of any size of crops; by default they
-            are drawn from the seed.
+        resume: Whether to resume a run found in the folder; if False, such a run is an error.
+        side: Size of the crops to use; may be left out if the data set has only one.
+        device: Device to compute on.
+        start: A bundle with the initial weights, trained on crops of any size; by default the
+            weights are drawn from the seed.
         checkpoint_seconds: Time between checkpoints.
-        validation_crops: At most so many crops of each class are judged at each validation.
+        validation_crops: Maximum number of crops of each class that a validation judges.
 
     Returns:
-        The log, and where the detector is; on processes other than the first no log.
+        The log and the path of the detector; the log is empty on processes other than the first.
 
     Raises:
-        RecipeError: The recipe's network cannot be built, or takes no crops of that size.
-        RunError: The folder holds another run, `start` is of another network or tells other
-            classes apart, or a process died.
+        RecipeError: The recipe's network cannot be built, or does not take crops of that size.
+        RunError: The folder holds another run, `start` has another network or other classes, the
+            loss or the weights are not finite, or a process died.
         BundleError: `start` cannot be read.
-        DatasetError: No such size, or too few crops.
+        DatasetError: There are no crops of that size, or too few.
     """
     side = dataset.only_side() if side is None else side
     task = dataset.task
-    _check_network(recipe, task, side)  # refused before anything is written
+    _check_network(recipe, task, side)  # fails before anything is written
     with processes(torch.device(device)) as (together, own_device):
         run = _Run(
             recipe=recipe,
@@ -176,12 +177,12 @@ def train(
         )
         fusion, batch = recipe.objective.fusion, recipe.schedule.batch
         attacked = fusion.adversarial if fusion else 0
-        together.share(attacked, batch - attacked)  # refused before anything is written
+        together.share(attacked, batch - attacked)  # fails before anything is written
         if together.is_first:
             _lead(run, resume, checkpoint_seconds)
         else:
             _follow(run)
-        together.from_first(b"", own_device)  # no process is done before the detector is written
+        together.from_first(b"", own_device)  # no process ends before the detector is written
     records = read_lines(run.folder / LOG) if together.is_first else []
     return TrainingHistory(bundle=run.folder / BUNDLE, records=records, is_first=together.is_first)
 
@@ -205,15 +206,15 @@ def _check_network(recipe: Recipe, task: Task, side: int) -> None:
 
 @torch.no_grad()
 def _try_own(detector: Detector, name: str, side: int) -> None:
-    """Ask a network of the user's own once, for it may do anything.
+    """Run a user-defined network once, as a test, because its code may do anything.
 
     Raises:
-        RecipeError: It fails, or writes into the images, which others look at after it.
+        RecipeError: The network fails, or writes into the images, which are used again after it.
     """
     images = torch.full((2, 3, side, side), 128.0)
     try:
         detector.eval()(images)
-    except Exception as error:  # foreign code
+    except Exception as error:  # user code may raise anything
         line = (str(error).strip().splitlines() or [""])[0][:300]
         raise RecipeError(
             f"network {name}: fails on images of shape {tuple(images.shape)}: "
@@ -226,7 +227,7 @@ def _try_own(detector: Detector, name: str, side: int) -> None:
 
 
 def _claim(run: _Run, resume: bool) -> None:
-    """Take a folder for this run, or find that it is this run's."""
+    """Claim the folder for this run, or check that it already belongs to it."""
     claim = run.folder / "recipe.yaml"
     if not claim.exists():
         write_atomically(claim, run.identity)
@@ -246,7 +247,7 @@ def _claim(run: _Run, resume: bool) -> None:
 
 
 def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
-    """Train, or find that this was done; write what the run writes."""
+    """Train as the first process, unless the run is complete, and write the files of the run."""
     with ExitStack() as held:
         try:
             _claim(run, resume)
@@ -254,7 +255,7 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
             remove_leftovers(run.folder)
             state = None if (run.folder / BUNDLE).is_file() else _begun(run)
         except BaseException:
-            # Let the others go, through both meetings that they wait at: this error is the one.
+            # Release the other processes at both points where they wait; only this error counts.
             run.processes.from_first(b"", run.device)
             run.processes.from_first(b"", run.device)
             raise
@@ -270,7 +271,7 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
 
 
 def _begun(run: _Run) -> State:
-    """The run where it was interrupted, or before its first step."""
+    """Return the state in which the run was interrupted, or the one before its first step."""
     state = run.begin()
     if run.checkpoint.is_file():
         state.at = load_checkpoint(run.checkpoint, state.detector, state.optimizer, state.average)
@@ -283,9 +284,9 @@ def _beginning(run: _Run, state: State) -> bytes:
 
 
 def _follow(run: _Run) -> None:
-    """Take part in what the first process leads, from where it begins; write nothing."""
+    """Train along with the first process, from its state on; write nothing."""
     beginning = run.processes.from_first(b"", run.device)
-    if not beginning:  # it is done, or has said why it cannot begin
+    if not beginning:  # the run is complete, or the first process has failed with an error
         return
     mine = hashlib.sha256(run.identity.encode()).digest()
     if beginning[: len(mine)] != mine:
@@ -327,7 +328,7 @@ def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:
 
 
 def _weights(start: Path, recipe: Recipe, task: Task) -> tuple[Detector, str]:
-    """The detector that a run starts from, and the hash of its file."""
+    """Return the detector that a run starts from, and the SHA-256 of its file."""
     detector, card = load_bundle(start)
     blank = blank_card(recipe, task)
     if card.classes != blank.classes:
@@ -362,7 +363,7 @@ def _log_line(run: _Run, detector: Detector, at: Progress, *, validate: bool) ->
 def validate_detector(
     detector: Detector, part: Part, device: torch.device, batch: int = 250
 ) -> dict[str, float]:
-    """Share of a part's crops judged rightly, clean and under FGSM at 2 levels, in eval mode."""
+    """Return the accuracy on a part's crops, clean and under FGSM at 2 levels, in eval mode."""
     attack = FGSM(budget=VALIDATION_BUDGET)
     right: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
         "validation_clean": lambda images, _: images,

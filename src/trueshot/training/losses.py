@@ -1,4 +1,4 @@
-"""Parts of an objective beside cross-entropy: TRADES, MART and GradAlign, per image."""
+"""Parts of an objective other than cross-entropy, per image: TRADES, MART and GradAlign."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from trueshot.detector import Detector
 from trueshot.training.objective_settings import Alignment
 from trueshot.training.penalty import gradient_norms, input_gradient
 
-_SMALL = 1e-18  # squares of a norm below it are no normal float32: it has no direction
+_SMALL = 1e-18  # smaller gradients count as zero: squares of their components underflow in float32
 
 
 def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
-    """KL(p(clean) ‖ p(attacked)) of logits (k, classes): shape (k,), differentiable in both.
+    """Compute KL(p(clean) ‖ p(attacked)) of logits (k, classes), differentiable in both: (k,).
 
     Source: Zhang et al. 2019 (TRADES), arXiv:1901.08573, equation 5.
     """
@@ -25,7 +25,7 @@ def divergence(clean: Tensor, attacked: Tensor) -> Tensor:
 
 
 def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log p_y - log(1 - max p_other), shape (k,); with two classes twice the cross-entropy.
+    """Compute -log p_y - log(1 - max p_other), shape (k,): with two classes, twice cross-entropy.
 
     Source: Wang et al. 2020 (MART), OpenReview rklOg6EFwS, equation 9.
     """
@@ -33,13 +33,13 @@ def boosted_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     classes = torch.arange(logits.shape[1], device=logits.device)
     others = logits.masked_fill(classes == labels[:, None], float("-inf"))
     strongest = others.argmax(1)
-    # log(1 - p) is the logarithm of the sum over all other classes: no difference of near ones.
+    # log(1 - p) is the log of the sum over all other classes, so no close numbers are subtracted.
     rest = logits.masked_fill(classes == strongest[:, None], float("-inf"))
     return plain - (rest.logsumexp(1) - logits.logsumexp(1))
 
 
 def misclassification(clean: Tensor, labels: Tensor) -> Tensor:
-    """1 - p_y of the clean image, shape (k,): by which MART weighs the divergence (equation 13)."""
+    """Return 1 - p_y of the clean image, shape (k,): MART's weight of divergence, equation 13."""
     return 1 - clean.softmax(1).gather(1, labels[:, None]).squeeze(1)
 
 
@@ -51,15 +51,15 @@ def misalignment(
     gradient: Tensor,
     seed: int,
 ) -> Tensor:
-    """One minus the cosine of the gradients at each image and at a random place near it.
+    """Compute one minus the cosine of the gradients at each image and at a random point near it.
 
     Args:
-        alignment: Its budget is how far away that place is, in levels, uniformly.
-        detector: In train mode; its running statistics are not moved by these places.
+        alignment: Settings; the random point is uniform within `budget` levels of the image.
+        detector: In train mode; its running statistics are not updated at the random points.
         images: Clean levels, shape (k, 3, h, w).
-        labels: Shape (k,).
-        gradient: Of cross-entropy at the images, differentiable.
-        seed: Of the places.
+        labels: True classes, shape (k,).
+        gradient: Gradient of cross-entropy at the images, differentiable.
+        seed: Seed of the random points.
 
     Returns:
         Shape (k,), in [0, 2]; 0 where one of the two gradients vanishes.
@@ -71,7 +71,7 @@ def misalignment(
         losses = functional.cross_entropy(detector(places), labels, reduction="none")
     there = input_gradient(losses, places)
     here_length, there_length = gradient_norms(gradient), gradient_norms(there)
-    # Each is scaled by itself: of a confident image the product of both lengths is no number.
+    # Each is scaled by itself, because the product of two tiny norms would underflow.
     cosine = (_unit(gradient, here_length) * _unit(there, there_length)).sum((1, 2, 3))
     directed = torch.minimum(here_length, there_length) > _SMALL
     return torch.where(directed, 1 - cosine, torch.zeros_like(cosine))
@@ -82,7 +82,7 @@ def _unit(gradient: Tensor, lengths: Tensor) -> Tensor:
 
 
 def uniform(images: Tensor, budget: float | Tensor, seed: int) -> Tensor:
-    """Noise up to `budget` levels, of each image its own: shape of the images."""
+    """Draw uniform noise of up to `budget` levels for each image, shape of the images."""
     noise = drawn(
         generators(images, seed),
         lambda source: torch.rand(images.shape[1:], generator=source) * 2 - 1,

@@ -1,4 +1,4 @@
-"""Settings of what training minimises: a defence is an objective, and objectives combine."""
+"""Settings of the training objective: defences are parts of it, and parts can be combined."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
-    """Frozen; a setting that is not known, and a number that is none, is an error."""
+    """Base class of settings: frozen; an unknown setting or a number that is not finite fails."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -43,18 +43,18 @@ class Penalty(Settings):
         if self.squared and self.method == "difference":
             raise ValueError("squared: goes with the method exact")
         if self.norm == "l1" and self.method == "difference":
-            # A step up the signs moves every level as far as an attack does: what the difference
-            # differentiates is mostly cross-entropy of attacked images.
+            # A step along the signs moves every level as far as an attack does, so the difference
+            # would differentiate mostly the cross-entropy of attacked images.
             raise ValueError("norm: l1 goes with the method exact")
         return self
 
     def weight_at(self, side: int) -> float:
-        """λ for square images of that side.
+        """Return λ for square images of that side.
 
         A step of ε levels along the signs of the gradient raises the loss by ε times its 1-norm,
-        at most ε·√d times its 2-norm with d = 3·side² values. So equal protection from equal
-        levels asks for λ in proportion to the side with the 2-norm, in proportion to its square
-        with the 2-norm squared, and for the same λ with the 1-norm.
+        which is at most ε·√d times its 2-norm, with d = 3·side² values. So equal protection against
+        changes of ε levels needs λ proportional to the side for the 2-norm, proportional to its
+        square for the squared 2-norm, and the same λ for the 1-norm.
         """
         if self.norm == "l1" or self.reference_side is None:
             return self.weight
@@ -111,11 +111,11 @@ class Fusion(Settings):
 
     @property
     def keeps_clean(self) -> bool:
-        """Whether the clean image of an attacked one stays in the minibatch."""
+        """Whether the clean version of an attacked image stays in the minibatch."""
         return self.loss != "cross_entropy"
 
     def warmth(self, step: int, iterations: int) -> float:
-        """What budgets are multiplied by at step number `step` of so many."""
+        """Return the factor of the budgets at step number `step` of `iterations`."""
         if not self.warm_up:
             return 1.0
         return min(1.0, (step + 1) / (self.warm_up * iterations))

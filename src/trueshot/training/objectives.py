@@ -1,4 +1,4 @@
-"""What training minimises: cross-entropy and the parts of `Objective`, and its gradient."""
+"""The training objective, cross-entropy with the parts of `Objective`, and its gradient."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ObjectiveValue:
     """The loss of a minibatch and its parts.
 
     Args:
-        loss: What is differentiated: a scalar.
-        parts: Named scalars for the log, detached: means over the images that they name.
+        loss: The scalar to differentiate.
+        parts: Named scalars for the log, detached: each is a mean over the images it concerns.
     """
 
     loss: Tensor
@@ -38,17 +38,19 @@ class ObjectiveValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """One process's share of a minibatch as the objective sees it: attacked images first.
+    """One process's share of a minibatch, after the attack: attacked images first.
 
     Args:
-        images: Shape (n, 3, h, w): k attacked ones, then clean ones.
-        labels: Shape (n,).
-        weights: α of attacked images in the place of clean ones, 1 of others, shape (n,).
-        adversarial: k.
-        first: Number of the first that is penalised.
-        penalty: λ, or 0.
-        seed: Of what is random in this step.
-        counts: Images of the whole minibatch: all, and those that each part is a mean over.
+        images: Shape (n, 3, h, w): k attacked images, then clean ones.
+        labels: True classes, shape (n,).
+        weights: Weights of the images, shape (n,): α for attacked images that replace clean ones,
+            1 for others.
+        adversarial: Number of attacked images, k.
+        first: Index of the first image that is penalised.
+        penalty: λ of the penalty, or 0.
+        seed: Seed of the randomness in this step.
+        counts: For `loss` and each of its parts, the number of images in the whole minibatch over
+            which it is a mean.
     """
 
     images: Tensor
@@ -72,7 +74,7 @@ def differentiate(
 ) -> dict[str, Tensor]:
     """Add the gradient of the objective to the `grad` of the detector's parameters.
 
-    Args: as of `objective_value`.
+    Args: see `objective_value`.
 
     Returns:
         The parts of the loss, as in `ObjectiveValue`.
@@ -90,21 +92,22 @@ def objective_value(
     batch: int | None = None,
     seed: int = 0,
 ) -> ObjectiveValue:
-    """Equation 7, with the penalty of equation 5 inside its L, divided by the batch size m.
+    """Compute equation 7, with the penalty of equation 5 inside its L, divided by the batch size m.
 
-    TRADES and MART take the place of the attacked images' cross-entropy (`paired_losses`), and
-    alignment is one more part of each clean image's loss. Weight perturbation is no part of this
-    value: it moves the weights at which the gradient is taken (`training.steps.gradients`).
+    TRADES and MART replace the cross-entropy of the attacked images (`_paired`), and alignment adds
+    a part to the loss of each clean image. Weight perturbation is not part of this value: it moves
+    the weights at which the gradient is computed (`training.steps.gradients`).
 
     Args:
-        objective: Which parts, and their settings.
+        objective: The parts and their settings.
         detector: In train mode.
         images: Clean levels, shape (m, 3, h, w).
         labels: True classes, shape (m,).
-        budgets: With fusion: ε of the first k images, in levels, shape (k,).
-        batch: m, where these images are one process's share of a minibatch: then loss and parts
-            are its share of the sums, and those of all processes add up to the minibatch's.
-        seed: Of what is random: N-FGSM's and alignment's places.
+        budgets: With fusion, ε of the first k images in levels, shape (k,); without, None.
+        batch: Size m of the whole minibatch, if these images are one process's share of it. The
+            loss and its parts are then shares too, whose sums over all processes are the values of
+            the minibatch.
+        seed: Seed of the random points of N-FGSM and alignment.
 
     Raises:
         ValueError: Fusion without budgets, or budgets without fusion.
@@ -122,7 +125,7 @@ def mixed(
     batch: int | None = None,
     seed: int = 0,
 ) -> Mixture:
-    """Attack the first images on the detector as it is; arguments as of `objective_value`."""
+    """Attack the first images on the current detector; for the arguments see `objective_value`."""
     fusion, penalty = objective.fusion, objective.penalty
     if (fusion is None) != (budgets is None):
         raise ValueError("budgets go with fusion, and fusion with budgets")
@@ -159,14 +162,14 @@ def mixed(
 
 
 def accumulate(objective: Objective, detector: Detector, mixture: Mixture) -> dict[str, Tensor]:
-    """Add the gradient of the objective of a minibatch to the `grad` of the parameters.
+    """Add the gradient of a minibatch's objective to the `grad` of the parameters.
 
-    With `penalty.method: exact` it is the gradient of `objective_value`. With `difference` that of
-    the penalty is the difference of two gradients of cross-entropy, at the images and `step` levels
-    down their own gradient (Finlay, Oberman 2019, arXiv:1905.11468): two passes without gradients
-    of gradients. Its error is of the order of the step times the curvature of the loss, and, as
-    each ReLU that changes its side within the step counts in the difference and not in the exact
-    gradient, does not vanish with the step; docs/performance.md has it measured.
+    With `penalty.method: exact` it is the gradient of `objective_value`. With `difference`, the
+    gradient of the penalty is the difference of two gradients of cross-entropy, at the images and
+    `step` levels down their own gradient (Finlay, Oberman 2019, arXiv:1905.11468): two passes,
+    without gradients of gradients. Its error is of the order of the step times the curvature of the
+    loss. It does not vanish with the step, because each ReLU that switches within the step counts
+    in the difference but not in the exact gradient; docs/performance.md has measurements.
 
     Returns:
         The parts of the loss, as in `ObjectiveValue`.
@@ -179,7 +182,7 @@ def accumulate(objective: Objective, detector: Detector, mixture: Mixture) -> di
 
 
 def learned(detector: Detector) -> list[Tensor]:
-    """The parameters that training changes."""
+    """Return the parameters that training changes."""
     return [parameter for parameter in detector.parameters() if parameter.requires_grad]
 
 
@@ -216,7 +219,7 @@ def _exact(objective: Objective, detector: Detector, mixture: Mixture) -> Object
 def _paired(
     fusion: Fusion, logits: Tensor, losses: Tensor, mixture: Mixture
 ) -> tuple[Tensor, Tensor]:
-    """Losses of all images, and the regularisers among them, where attacked images have twins."""
+    """Return all losses, and the regularisers, where attacked images keep their clean twins."""
     k = mixture.adversarial
     attacked, clean, labels = logits[:k], logits[k : 2 * k], mixture.labels[:k]
     apart = divergence(clean, attacked)
@@ -224,7 +227,7 @@ def _paired(
         return torch.cat([fusion.weight * apart, losses[k:]]), apart
     regularisers = apart * misclassification(clean, labels)
     boosted = boosted_cross_entropy(attacked, labels)
-    # MART asks nothing of the clean twins but that they be judged alike.
+    # In MART the clean twins have no loss of their own: they count in the regularisers only.
     rest = [torch.zeros_like(losses[:k]), losses[2 * k :]]
     return torch.cat([boosted + fusion.weight * regularisers, *rest]), regularisers
 
@@ -247,8 +250,8 @@ def _by_difference(penalty: Penalty, detector: Detector, mixture: Mixture) -> di
     step, first, whole = penalty.step, mixture.first, mixture.counts["loss"]
     k, labels = mixture.adversarial, mixture.labels
     per_step = mixture.penalty / step
-    # One pass back gives the minibatch's gradient, the first half of the difference, and the
-    # direction: each image's gradient is that of its loss times its seed.
+    # One backward pass gives the minibatch's gradient, the first half of the difference, and the
+    # directions: the gradient at each image is that of its loss times its seed.
     seeds = mixture.weights.clone()
     seeds[first:] += per_step
     leaves = mixture.images.detach().requires_grad_(True)

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 
 def holds(outline: npt.NDArray[np.float64], box: Sequence[float]) -> bool:
-    """Whether all corners of a box lie inside of a convex outline.
+    """Whether all corners of a box lie inside a convex outline.
 
     Args:
-        outline: Corners (x, y), shape (n, 2), in either sense.
-        box: Left, upper, right, lower.
+        outline: Corners (x, y), shape (n, 2), clockwise or anticlockwise.
+        box: Left, upper, right and lower edge.
     """
     left, upper, right, lower = box
     corners = np.array([(left, upper), (right, upper), (left, lower), (right, lower)], float)

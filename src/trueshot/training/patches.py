@@ -2,10 +2,10 @@
 
     python -m trueshot.training.patches SOURCE… --out DIR
 
-A source is the manifest of a staging, or a data set that `trueshot simulate` made, of which only
-the training part is taken: it is divided otherwise. Of a staged recapture only what lies inside the
-medium's outline is taken, of anything else whatever there is. What is flat is left out, as a scan
-leaves it out.
+A source is the manifest of a staging, or a data set made by `trueshot simulate`. Only the training
+part of a data set is used, because it is split differently from a staging. In a staged recapture,
+patches lie inside the medium's outline; in any other photograph, anywhere. Flat patches are left
+out, as in a scan.
 """
 
 from __future__ import annotations
@@ -37,22 +37,23 @@ from trueshot.training.processing import draw_scale, process
 Bytes = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
 
-_PROCESSING = 1  # stream of random numbers
-_TRIES = 20  # places that are looked at for each patch
+_PROCESSING = 1  # random number stream of the processing
+_TRIES = 20  # positions tried for each patch
 COLUMNS = ("path", "label", "part", "scene", "kind")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Patching:
-    """How patches are cut.
+    """Settings for cutting patches.
 
     Args:
-        side: Of a patch, in pixels.
-        per_photograph: At most so many of each, and no more than fit beside one another.
-        seed: Of where they lie.
+        side: Side of a patch in pixels.
+        per_photograph: Maximum number of patches per photograph, and never more than would fit
+            beside one another.
+        seed: Seed of the positions and the processing.
         processed: Whether patches are scaled, smoothed, sharpened, made noisy and compressed, each
-            at random: none of it is a sign of a recapture.
-        with_photographs: Whether the manifest lists the photographs, too, where they are.
+            at random, because none of this is a sign of a recapture.
+        with_photographs: Whether the manifest also lists the photographs, at their own paths.
     """
 
     side: int = 192
@@ -63,15 +64,15 @@ class Patching:
 
 
 def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
-    """Cut patches out of simulated photographs; a manifest is written last.
+    """Cut patches out of simulated photographs, and write a manifest last.
 
     Args:
         sources: Manifests of `stage`, with outlines, and data sets of `simulate`.
-        out: Folder of the patches, as PNG files.
+        out: Folder for the patches, as PNG files.
         patching: Settings.
 
     Returns:
-        The manifest, as `training.context.read_frames` reads it.
+        Path of the manifest, which `training.frames.read_frames` reads.
 
     Raises:
         DatasetError: A source cannot be read.
@@ -111,12 +112,15 @@ def _rows(source: Path) -> list[dict[str, str]]:
 
 
 def _is_wanted(source: Path, row: dict[str, str]) -> bool:
-    """Of a data set only the training part: others may show what trains a staging."""
+    """Whether to use a row: of a data set, only rows of the training part.
+
+    Its other parts may show scenes that are in the training part of a staging.
+    """
     return not source.is_dir() or row["part"] == PARTS[0]
 
 
 def _of_data_set(folder: Path) -> list[dict[str, str]]:
-    """Photographs that show nothing but the scene or its recapture."""
+    """Return rows for the photographs of a data set, which show only the scene or its recapture."""
     columns = ["path", "label", "part", "origins"]
     try:
         rows = parquet.read_table(folder / "photos.parquet", columns=columns).to_pylist()
@@ -170,7 +174,7 @@ def _patches(
 def _bounds(
     shape: tuple[int, int], outline: Points | None, side: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """First and last corner (y, x) that a patch may have."""
+    """Return the first and last upper left corner (y, x) that a patch may have."""
     low, high = np.zeros(2), np.array(shape, float)
     if outline is not None:
         low = np.maximum(low, outline[:, ::-1].min(0))
@@ -179,7 +183,7 @@ def _bounds(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Cut patches as the arguments say; 0 if all went well."""
+    """Cut patches as the arguments say; return the exit status, 0 for success."""
     parser = argparse.ArgumentParser(
         prog="python -m trueshot.training.patches",
         description=(__doc__ or "").splitlines()[0],

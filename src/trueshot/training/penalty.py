@@ -9,17 +9,17 @@ from torch import Tensor
 
 
 def input_gradient(losses: Tensor, images: Tensor) -> Tensor:
-    """Gradient of each image's loss at that image, itself differentiable.
+    """Compute the gradient of each image's loss at that image, itself differentiable.
 
-    Batch normalisation in train mode couples the images of a batch; what is returned then is the
-    gradient of the sum of the losses, as the paper's training computes it.
+    Batch normalisation in train mode couples the images of a batch; the result is then the gradient
+    of the sum of the losses, as in the paper's training.
 
     Args:
-        losses: One loss per image, shape (n,) or any subset of the batch.
-        images: Levels, shape (n, 3, h, w), a leaf that requires a gradient.
+        losses: One loss per image, shape (n,), or the losses of a subset of the batch.
+        images: Levels, shape (n, 3, h, w), a leaf tensor that requires a gradient.
 
     Returns:
-        Shape (n, 3, h, w), per level.
+        Gradients per level, shape (n, 3, h, w).
     """
     (gradient,) = torch.autograd.grad(losses.sum(), images, create_graph=True)
     return gradient
@@ -28,10 +28,10 @@ def input_gradient(losses: Tensor, images: Tensor) -> Tensor:
 def gradient_norms(
     gradient: Tensor, *, squared: bool = False, norm: Literal["l2", "l1"] = "l2"
 ) -> Tensor:
-    """Norm of each image's gradient, or its square: shape (n,), per level.
+    """Compute the norm of each image's gradient, or its square: shape (n,), per level.
 
-    The 2-norm of a gradient that is exactly zero has the subgradient zero, so a saturated image
-    adds nothing and breaks nothing.
+    The 2-norm of a gradient that is exactly zero gets the subgradient zero, so a saturated image
+    adds nothing and causes no NaN.
     """
     if norm == "l1":
         sums = gradient.abs().sum((1, 2, 3))
@@ -45,7 +45,7 @@ def gradient_norms(
 
 
 def directions(gradient: Tensor, lengths: Tensor) -> Tensor:
-    """Each image's gradient scaled to a 2-norm of `lengths`, shape (n,); zero where it is zero."""
+    """Scale each image's gradient to a 2-norm of `lengths`, shape (n,); zero gradients stay 0."""
     norms = gradient_norms(gradient)
     factors = torch.where(norms > 0, lengths / norms, torch.zeros_like(norms))
     return gradient * factors[:, None, None, None]

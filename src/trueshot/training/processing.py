@@ -1,8 +1,8 @@
-"""What may have happened to any photograph, true or recaptured, before somebody looks at it.
+"""Processing that any photograph, original or recaptured, may have undergone before it is judged.
 
-A network that learns from files of one making takes what this making left for a sign. Here crops of
-both classes are scaled, smoothed, sharpened, made noisy and compressed at random and alike, so that
-none of it tells the classes apart.
+A network that learns from files of a single pipeline mistakes the traces of this pipeline for
+evidence. Here crops of both classes are scaled, smoothed, sharpened, made noisy and compressed, at
+random and in the same way, so that none of this distinguishes the classes.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from PIL import Image, ImageFilter
 from trueshot.pixels import Bytes
 
 LEAST_SCALE = 0.5
-MOST_NOISE = 4.0  # deviation, in levels
+MOST_NOISE = 4.0  # largest standard deviation, in levels
 _KERNELS = tuple(
     getattr(Image.Resampling, name) for name in ("BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
 )
 
 
 def draw_scale(random: np.random.Generator) -> float:
-    """How much smaller a photograph became on its way: not at all, or by up to a half."""
+    """Draw the scale to which a photograph was reduced: 1 in half of the cases, else 0.5 to 1."""
     return 1.0 if random.random() < 0.5 else LEAST_SCALE ** random.uniform(0, 1)
 
 
 def process(pixels: Bytes, side: int, random: np.random.Generator) -> Bytes:
-    """Scale a square to a side, then smooth, sharpen, add noise and compress; each or none of it.
+    """Scale a square to `side`, then smooth, sharpen, add noise and compress, each at random.
 
     Args:
         pixels: RGB bytes of a square, shape (n, n, 3).
-        side: Of what comes out.
-        random: Draws what happens.
+        side: Side of the result in pixels.
+        random: Random generator of the processing.
 
     Returns:
         RGB bytes, shape (side, side, 3).

@@ -1,4 +1,4 @@
-"""Recipe: all settings of a training run, as YAML in and out, validated by name."""
+"""Recipes: all settings of a training run, validated, and read from and written to YAML."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _kind(network: Any) -> str:
     return "own" if isinstance(name, str) and is_plugin(name) else str(name)
 
 
-_ONLY_JOINED = ("lcnn-ensemble",)  # made of trained ones, not trained itself
+_ONLY_JOINED = ("lcnn-ensemble",)  # made of trained networks, not trained itself
 _KNOWN = ["lcnn", *sorted(NETWORKS.keys() - {"lcnn", *_ONLY_JOINED})]
 
 _BY_NAME = Discriminator(
@@ -115,17 +115,18 @@ class Schedule(Settings):
     )
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of the step that is number `step`, from 0."""
+        """Return the learning rate of step number `step`, counted from 0."""
         if self.inverse is not None:
             gamma, power = self.inverse
             return float(self.learning_rate * (1 + gamma * step) ** -power)
         return self.learning_rate * self.decay ** (step // self.decay_every)
 
     def shortened(self, iterations: int) -> Schedule:
-        """The same schedule in other than its own number of iterations.
+        """Return the same schedule with another number of iterations.
 
-        The decays keep their places relative to the whole. The learning rate is multiplied by the
-        square root of the shortening, at most 10: so the sum of its squares is kept.
+        The decays keep their relative positions. A shorter schedule has its learning rate
+        multiplied by the square root of the shortening, at most 10, which keeps the sum of its
+        squares.
         """
         factor = self.iterations / iterations
         faster = min(math.sqrt(factor), _LARGEST_SPEED_UP) if factor > 1 else 1.0
@@ -176,7 +177,7 @@ class Recipe(Settings):
     @field_validator("network", mode="before")
     @classmethod
     def _named(cls, network: Any) -> Any:
-        """A network without a name is the LCNN; a name alone has no arguments."""
+        """Turn a name alone into a mapping; give a mapping without a name that of the LCNN."""
         if isinstance(network, str):
             return {"name": network}
         return {"name": "lcnn", **network} if isinstance(network, dict) else network
@@ -202,22 +203,22 @@ class Recipe(Settings):
         return self
 
     def shortened(self, iterations: int) -> Recipe:
-        """The same recipe on a schedule of `iterations`; see `Schedule.shortened`.
+        """Return the same recipe on a schedule of `iterations`; see `Schedule.shortened`.
 
         Raises:
-            RecipeError: Fewer than one iteration.
+            RecipeError: `iterations` is below 1.
         """
         if iterations < 1:
             raise RecipeError(f"one iteration or more wanted, got {iterations}")
         return self.model_copy(update={"schedule": self.schedule.shortened(iterations)})
 
     def to_yaml(self) -> str:
-        """The recipe as YAML that `load_recipe` reads back to an equal recipe."""
+        """Return the recipe as YAML, which `load_recipe` reads back as an equal recipe."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that ship with trueshot."""
+    """Return the names of the recipes that ship with trueshot."""
     folder = resources.files("trueshot.training") / "recipes"
     return sorted(Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".yaml"))
 
@@ -225,13 +226,13 @@ def recipe_names() -> list[str]:
 def load_recipe(name_or_path: str | Path) -> Recipe:
     """Read a recipe that ships with trueshot by its name, or one of your own by its path.
 
-    Where it names a network of your own, that file is run: the recipe says where it is, from the
-    recipe's folder, and may say its SHA-256.
+    If the recipe names a network of your own, that file is run. The recipe gives its path, relative
+    to the recipe's folder, and may give its SHA-256.
 
     Raises:
-        RecipeError: No such recipe, no YAML, a setting that is unknown or out of range, or the
-            file of its network is another than it says.
-        PluginError: The file of its network is missing, fails, or defines no such network.
+        RecipeError: There is no such recipe, it is not YAML, a setting is unknown or out of range,
+            or the file of its network does not have the SHA-256 given.
+        PluginError: The file of its network is missing, fails, or does not define that network.
     """
     if str(name_or_path) in recipe_names():
         folder = resources.files("trueshot.training") / "recipes"
@@ -250,16 +251,16 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 
 def parse_recipe(text: str, name: str) -> Recipe:
-    """Turn YAML into a recipe, and run nothing; `name` is what errors call it.
+    """Parse YAML into a recipe, without running any file; errors refer to it by `name`.
 
     Raises:
-        RecipeError: No YAML, or a setting that is unknown or out of range.
+        RecipeError: The text is not YAML, or a setting is unknown or out of range.
     """
     return _validated(_mapping(text, name), name)
 
 
 def _with_own_network(settings: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The settings, with the file of a network of the user's own given and its hash filled in."""
+    """Load the file of a user-defined network, if there is one; return settings with its hash."""
     network = settings.get("network")
     network = {"name": network} if isinstance(network, str) else network
     if not isinstance(network, dict) or not is_plugin(str(network.get("name"))):

@@ -1,13 +1,13 @@
-"""Training of a small network of whole frames that are changed against it while it learns.
+"""Adversarial training of a small network on whole frames.
 
     python -m trueshot.training.robust_context MANIFEST OUT [setting=value …]
 
-Each minibatch is shown several times, changed each time by a further step up the loss, whose one
-gradient serves weights and change alike. Source: Shafahi et al. 2019, "Adversarial training for
-free!", arXiv:1904.12843. The network begins with random weights: one that ImageNet has taught looks
-at details that a level wipes out, and does not unlearn that in the time there is on a CPU. The
-budget rises from nothing, for the first steps learn nothing at full budget. What is judged and kept
-is a running mean of the weights (docs/training.md).
+Each minibatch is shown several times. Each time, the change of its images takes a further step up
+the loss, and one backward pass gives the gradients of both weights and change. Source: Shafahi et
+al. 2019, "Adversarial training for free!", arXiv:1904.12843. The network starts with random
+weights: one pretrained on ImageNet relies on details that a change of one level wipes out, and does
+not unlearn that in the time available on a CPU. The budget rises from 0, because at full budget the
+first steps learn nothing. A running mean of the weights is judged and kept (docs/training.md).
 """
 
 from __future__ import annotations
@@ -34,31 +34,32 @@ from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, 
 from trueshot.training.frames import Frame, open_frame, read_frames
 from trueshot.training.steps import keep
 
-_STEP = 3  # a stream of random numbers
-_RISING, _WARMING = 0.3, 0.05  # shares of the steps in which the budget, and the rate, rise
-_CHUNK = 50  # frames that are judged at a time
+_STEP = 3  # random number stream of the steps
+_RISING, _WARMING = 0.3, 0.05  # shares of the steps over which budget and learning rate rise
+_CHUNK = 50  # frames judged at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class RobustContextRecipe:
-    """All settings of a training.
+    """All settings of an adversarial training run.
 
     Args:
-        side: Of what the network sees, in pixels.
-        width: Of the network.
-        steps: Minibatches.
-        batch: Frames of a minibatch.
+        side: Side of the network's input in pixels.
+        width: Number of filters in the network's first stage.
+        steps: Number of steps, each on one minibatch.
+        batch: Frames per minibatch.
         replays: How often each minibatch is shown.
-        budget: Of the change, L∞, in levels.
-        learning_rate: It rises over a twentieth of the steps and falls to 0 along a line.
-        weight_decay: Of AdamW.
+        budget: L∞ budget of the change, in levels.
+        learning_rate: Scale of the learning rate, which rises over a twentieth of the steps and
+            falls linearly to 0.
+        weight_decay: Weight decay of AdamW.
         averaging: Share of the running mean of the weights that is kept at each showing.
         colours: See `ContextRecipe`.
         close: See `ContextRecipe`.
-        judged: Frames of each class that validation attacks.
-        judged_budget: In levels, by PGD of ten steps.
+        judged: Number of frames of each class that a validation attacks.
+        judged_budget: Budget of the ten-step PGD of validations, in levels.
         validate_every: Steps between validations.
-        seed: Of first weights, order, augmentation and the start of the change.
+        seed: Seed of initial weights, order, augmentation and the initial change.
     """
 
     side: int = 96
@@ -83,22 +84,22 @@ class RobustContextRecipe:
 
     @property
     def frames(self) -> ContextRecipe:
-        """How frames are looked at."""
+        """The settings by which frames are resized and augmented."""
         return ContextRecipe(side=self.side, colours=self.colours, close=self.close)
 
 
 def train_robust_context(
     frames: Sequence[Frame], out: Path, recipe: RobustContextRecipe
 ) -> Detector:
-    """Train; a run that was interrupted goes on, to the same bits.
+    """Train a network; an interrupted run resumes, and ends with the same bits.
 
     Args:
-        frames: Those of the parts train and validation are used.
+        frames: Frames of all parts, of which train and validation are used.
         out: Folder of the run, see `frame_run.run`.
-        recipe: Its settings.
+        recipe: Settings of the run.
 
     Returns:
-        The detector that did best on validation, under attack.
+        The detector with the best validation score under attack.
 
     Raises:
         RunError: The folder holds another run.
@@ -115,7 +116,7 @@ def train_robust_context(
 
 
 class _Training:
-    """See `frame_run.Run`."""
+    """The run of an adversarial training, see `frame_run.Run`."""
 
     def __init__(
         self, recipe: RobustContextRecipe, training: Sequence[Frame], validation: Sequence[Frame]
@@ -171,13 +172,13 @@ class _Training:
 
 
 def auc_under(attack: PGD, detector: Detector, levels: Tensor, labels: Tensor) -> float:
-    """AUC of frames that were attacked.
+    """Compute the AUC on attacked frames.
 
     Args:
-        attack: Of each frame, against what it is.
-        detector: In evaluation mode, of two classes.
-        levels: Shape (n, 3, h, w).
-        labels: 0 or 1, shape (n,).
+        attack: Attack on each frame, away from its true class.
+        detector: Detector of two classes, in evaluation mode.
+        levels: Frames in levels, shape (n, 3, h, w).
+        labels: True classes, 0 or 1, shape (n,).
     """
     scores = []
     for some, theirs in zip(levels.split(_CHUNK), labels.split(_CHUNK), strict=True):

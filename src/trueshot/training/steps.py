@@ -1,4 +1,4 @@
-"""The steps of a run: what each sees, and what it does to the detector."""
+"""The steps of a run: their minibatches, their gradients, and the state that they change."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ from trueshot.training.distributed import Processes
 from trueshot.training.objectives import accumulate, learned, mixed
 from trueshot.training.recipe import Recipe
 
-_FACTOR = "factor"  # of a group of parameters: its learning rate over that of the schedule
+_FACTOR = "factor"  # key in a parameter group: its learning rate relative to the schedule's
 _BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
-_SEEDS = 1_000_003  # between the seeds of the steps of one recipe's seed and of the next
+_SEEDS = 1_000_003  # distance between the step seeds of one recipe seed and of the next
 
 Minibatch = tuple[Tensor, Tensor, Tensor | None]
-"""Images, labels, and budgets of the first images, which are to be attacked."""
+"""Images, labels, and the budgets of the first images, which are attacked; None without fusion."""
 
 
 @dataclass(kw_only=True)
 class State:
-    """All that changes in a run, beside its files.
+    """Everything that changes in a run, apart from its files.
 
     Args:
-        detector: What is trained.
-        optimizer: Of its parameters.
-        average: Running mean of the detectors of all steps, if the recipe wants one.
-        at: Where the run is.
+        detector: The detector in training.
+        optimizer: Optimiser of its parameters.
+        average: Running mean of the detectors of all steps, if the recipe asks for one.
+        at: Progress of the run.
     """
 
     detector: Detector
@@ -53,7 +53,7 @@ class State:
 
     @property
     def kept(self) -> Detector:
-        """The detector that the run is to end with, as it is so far."""
+        """The detector that the run would keep now: the running mean, if there is one."""
         return self.detector if self.average is None else self.average
 
 
@@ -64,7 +64,7 @@ def begin(
     start: Detector | None,
     task: Task = RECAPTURE,
 ) -> State:
-    """A run before its first step, from fresh weights or those of `start`."""
+    """Create the state of a run before its first step, with fresh weights or those of `start`."""
     detector = new_detector(recipe, task)
     if start is not None:
         detector.load_state_dict(start.state_dict())
@@ -94,20 +94,20 @@ def _optimizer(recipe: Recipe, detector: Detector) -> torch.optim.Optimizer:
 
 
 def project(detector: Detector) -> None:
-    """Put weights back to where the network wants them; see `Network.project`."""
+    """Restore the constraints that the network has on its weights; see `Network.project`."""
     if isinstance(detector.network, Network):
         detector.network.project()
 
 
 def new_detector(recipe: Recipe, task: Task = RECAPTURE) -> Detector:
-    """A detector as a run of this recipe begins: fresh weights that the seed determines."""
+    """Create the detector that a run of this recipe starts with; its weights follow the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return blank_card(recipe, task).new_detector()
 
 
 def blank_card(recipe: Recipe, task: Task) -> Card:
-    """What a bundle of this recipe says of its architecture and its classes."""
+    """Return a card with only the recipe's network and input scaling, and the task's classes."""
     return Card.of_task(
         task,
         network=recipe.network.model_dump(mode="json"),
@@ -120,7 +120,10 @@ def blank_card(recipe: Recipe, task: Task) -> Card:
 def minibatches(
     recipe: Recipe, part: Part, device: torch.device, processes: Processes, first: int
 ) -> Iterator[Iterator[Minibatch]]:
-    """This process's share of each minibatch from step `first` on, read while the last is used."""
+    """Yield an iterator over this process's share of the minibatches from step `first` on.
+
+    A thread reads the next minibatch while the last one is used.
+    """
     order = Batches(part=part, batch=recipe.schedule.batch, seed=recipe.seed)
 
     def read(step: int) -> Minibatch:
@@ -155,7 +158,7 @@ def _read(
 
 
 def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
-    """ε of the attacked images of step number `step`, shape (k,); None without fusion."""
+    """Draw ε of the attacked images of step number `step`, shape (k,); None without fusion."""
     fusion = recipe.objective.fusion
     if fusion is None:
         return None
@@ -167,10 +170,10 @@ def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
 def gradients(
     recipe: Recipe, state: State, minibatch: Minibatch, processes: Processes
 ) -> dict[str, Tensor]:
-    """Gradients of the whole minibatch in the detector's parameters, and the rate of this step.
+    """Set the learning rate of this step, and compute the parameters' gradients.
 
     Returns:
-        The parts of the loss, over the whole minibatch.
+        The parts of the loss. Like the gradients, they are over the whole minibatch.
     """
     for group in state.optimizer.param_groups:
         group["lr"] = recipe.schedule.learning_rate_at(state.at.step) * group[_FACTOR]
@@ -195,13 +198,13 @@ def gradients(
 
 @torch.no_grad()
 def _climb(detector: Detector, radius: float) -> list[Tensor]:
-    """Move each layer's weights up their gradient by a share of their own norm.
+    """Move each layer's weights along their gradient by a share of their own norm.
 
     Returns:
-        What they were before.
+        The parameters before the move.
 
     Source: Wu et al. 2020, arXiv:2004.05884, equations 8 and 10; factors and offsets of batch
-    normalisation, and offsets of layers, stay.
+    normalisation, and biases of layers, are not moved.
     """
     before = [weights.detach().clone() for weights in learned(detector)]
     for weights in learned(detector):
@@ -213,16 +216,16 @@ def _climb(detector: Detector, radius: float) -> list[Tensor]:
 
 @torch.no_grad()
 def keep(average: Detector, detector: Detector, step: int, share: float) -> None:
-    """Move a running mean of a detector towards it.
+    """Update a running mean of a detector, in place.
 
-    In the first steps less of the mean is kept, (s + 1) / (s + 10) at step s: so what counts is
-    about the last ninth of the steps so far, and hardly the weights that the run began with.
+    In the first steps less of the mean is kept, (s + 1) / (s + 10) at step s. So the mean is about
+    that of the last ninth of the steps so far, and the initial weights hardly count.
 
     Args:
-        average: Is changed.
-        detector: After the step was taken.
-        step: Counted from 0.
-        share: Of the mean that is kept, once there are enough steps.
+        average: Running mean, updated in place.
+        detector: The detector after the step.
+        step: Number of the step, counted from 0.
+        share: Share of the mean that is kept once there are enough steps.
     """
     share = min(share, (step + 1) / (step + 10))
     now = detector.state_dict()
