@@ -21,7 +21,8 @@ from sklearn.metrics import roc_auc_score
 from trueshot.inference.context import squeezed
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE
 from trueshot.networks.folding import folded
-from trueshot.training.context import _levels, _network, new_context, save_context
+from trueshot.training.context import new_context, save_context
+from trueshot.training.frame_run import levels_of
 from trueshot.training.frames import Frame, open_frame, read_frames
 
 Floats = npt.NDArray[np.float32]
@@ -52,7 +53,7 @@ def main() -> None:
     weight = chosen.coef_[0] / (spread + 1e-6)
     bias = float(chosen.intercept_[0] - weight @ mean)
     detector = new_context()
-    last = _network(detector).classifier
+    last = detector.network.classifier
     with torch.no_grad():
         last.weight.copy_(torch.from_numpy(np.stack([0 * weight, weight])))
         last.bias.copy_(torch.tensor([0.0, bias]))
@@ -69,11 +70,11 @@ def kept_features(frames: Sequence[Frame], kept: Path) -> Floats:
 
 
 def features_of(frames: Sequence[Frame]) -> Floats:
-    network = folded(_network(new_context()))
+    network = folded(new_context().network)
     rows = []
     with torch.inference_mode():
         for first in range(0, len(frames), 32):
-            levels = _levels([squeezed(open_frame(frame)) for frame in frames[first : first + 32]])
+            levels = levels_of([squeezed(open_frame(frame)) for frame in frames[first : first + 32]])
             rows.append(network.features((levels - OFFSET) / SCALE).numpy())
     return np.concatenate(rows)
 

@@ -191,9 +191,9 @@ def _of_kind(measured: Sequence[Measured], kind: str) -> Iterator[str]:
     if fgsm and pgd:
         text += f"; FGSM of one level leaves {_span(fgsm)}, PGD of one level {_span(pgd)}"
     if worst := columns["worst case, 1"]:
-        text += f" (worst case of the strong suite, of fewer crops: {_span(worst)})"
+        text += f" (worst case of the strong suite, on fewer crops: {_span(worst)})"
     if wanted := columns["called class 0, 1"]:
-        text += f"; whoever wants class 0 gets {_span(wanted)} of the others called so"
+        text += f"; PGD that targets class 0 gets {_span(wanted)} of the others called class 0"
     yield f"{text}."
 
 

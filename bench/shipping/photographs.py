@@ -18,14 +18,14 @@ from trueshot.simulation.production import Production, names, produce
 PHOTO_SIDES = {400: 500, 528: 300}  # side in pixels: pairs per part
 
 
-def photographs(photos: Path, workers: int | None) -> None:
+def photographs(photos: Path) -> None:
     """Write JPEGs, and a manifest per part: path, label, source (scene), kind, camera, medium."""
     whole = production_of(photos, SIMULATION)
     for part in PARTS:
         check_apart(whole, part)
     for side, pairs in PHOTO_SIDES.items():
         folder = RUNS / "whole" / f"{side}px"
-        produce(production_at(whole, side, pairs), folder, workers)
+        produce(production_at(whole, side, pairs), folder)
     for part in PARTS:
         write_manifest(whole, part)
 
