@@ -74,7 +74,8 @@ def features_of(frames: Sequence[Frame]) -> Floats:
     rows = []
     with torch.inference_mode():
         for first in range(0, len(frames), 32):
-            levels = levels_of([squeezed(open_frame(frame)) for frame in frames[first : first + 32]])
+            some = frames[first : first + 32]
+            levels = levels_of([squeezed(open_frame(frame)) for frame in some])
             rows.append(network.features((levels - OFFSET) / SCALE).numpy())
     return np.concatenate(rows)
 
