@@ -250,7 +250,7 @@ def test_targets_come_from_a_manifest_with_their_outlines(tmp_path: Path) -> Non
     few = targets_of(tmp_path / "manifest.csv", most=2)
     assert [each.name for each in few] == ["2.png", "4.png", "1.png", "3.png"]
     (tmp_path / "manifest.csv").write_text("\n".join([*rows[:-1], f"5.png;{label};test;[[1]]"]))
-    with pytest.raises(DatasetError, match=r"5\.png: no outline"):
+    with pytest.raises(DatasetError, match=r"5\.png: invalid outline"):
         targets_of(tmp_path / "manifest.csv")
 
 

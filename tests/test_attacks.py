@@ -565,16 +565,16 @@ def test_any_module_from_levels_to_logits_is_attacked_as_a_detector_of_it_is(
 
 
 def test_a_target_that_a_module_does_not_tell_apart_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 3: the detector has 3"):
+    with pytest.raises(ValueError, match="target 3 is not one of the detector's 3 classes"):
         Targeted(FGSM(budget=1.0), target=3)(Plain(), levels(1, 16), torch.tensor([0]))
 
 
 @pytest.mark.parametrize(
     ("labels", "found"),
     [
-        (torch.tensor([0, 2, 1]), "labels from 0 to 1 wanted, got 2"),
-        (torch.tensor([0, -1, 1]), "labels from 0 to 1 wanted, got -1"),
-        (torch.tensor([0.0, 1.0, 1.0]), "integers; got torch.float32"),
+        (torch.tensor([0, 2, 1]), "labels must be between 0 and 1, got 2"),
+        (torch.tensor([0, -1, 1]), "labels must be between 0 and 1, got -1"),
+        (torch.tensor([0.0, 1.0, 1.0]), "integer class numbers, got torch.float32"),
     ],
 )
 def test_labels_that_are_no_classes_are_a_sentence(labels: Tensor, found: str) -> None:

@@ -401,7 +401,7 @@ def test_transfer_is_named_without_addresses_and_has_budget_and_norm_of_its_atta
 
 def test_transfer_between_different_classes_is_refused() -> None:
     attack = Transfer(attack=FGSM(budget=1.0), source=linear_detector(classes=3), name="three")
-    with pytest.raises(ValueError, match="three tells 3 classes apart and the attacked detector 2"):
+    with pytest.raises(ValueError, match="three has 3 classes, but the attacked detector has 2"):
         perturb(attack, linear_detector(), levels(2, 4), torch.zeros(2).long())
 
 
@@ -469,13 +469,13 @@ def test_of_several_draws_the_worst_is_kept(trained: Detector) -> None:
 @pytest.mark.parametrize(
     ("kind", "wrong", "message"),
     [
-        (Square, {"queries": 1}, "two queries or more"),
-        (Square, {"first_share": 0.0}, "share"),
+        (Square, {"queries": 1}, "queries must be at least 2"),
+        (Square, {"first_share": 0.0}, "first_share in"),
         (Square, {"norm": "l2"}, "linf only"),
-        (RayS, {"queries": 2}, "three queries or more"),
-        (RayS, {"tolerance": 0.0}, "tolerance"),
-        (UniformNoise, {"draws": 0}, "one draw or more"),
-        (UniformNoise, {"norm": "l1"}, "unknown"),
+        (RayS, {"queries": 2}, "queries must be at least 3"),
+        (RayS, {"tolerance": 0.0}, "tolerance above 0"),
+        (UniformNoise, {"draws": 0}, "draws must be at least 1"),
+        (UniformNoise, {"norm": "l1"}, "norm must be one of"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(

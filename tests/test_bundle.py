@@ -84,8 +84,8 @@ def with_card(path: Path, card: object) -> Path:
     [
         ({"format": 99}, "format 99"),
         ({"network": {"name": "unknown"}}, "unknown"),
-        ({"network": {"name": "lcnn", "filters": [4, 2, 2, 2, 2]}}, "do not fit"),
-        ({"classes": ["a", "b", "c"]}, "do not fit"),
+        ({"network": {"name": "lcnn", "filters": [4, 2, 2, 2, 2]}}, "weights do not match"),
+        ({"classes": ["a", "b", "c"]}, "weights do not match"),
         ({"scale": 0}, "card is damaged"),
         ({"side": "large"}, "card is damaged"),
         ({"surprise": 1}, "card is damaged"),
@@ -93,8 +93,8 @@ def with_card(path: Path, card: object) -> Path:
         ({"scale": float("nan")}, "card is damaged"),
         ({"offset": float("inf")}, "card is damaged"),
         ({"network": {"name": []}}, "unknown"),
-        ({"network": {"name": "lcnn", "filters": [10**30] * 5}}, "do not fit"),
-        ({"network": {"name": "lcnn", "filters": [10**6] * 5}}, "do not fit"),
+        ({"network": {"name": "lcnn", "filters": [10**30] * 5}}, "weights do not match"),
+        ({"network": {"name": "lcnn", "filters": [10**6] * 5}}, "weights do not match"),
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(
@@ -114,7 +114,7 @@ def test_a_card_that_is_no_mapping_is_refused(tmp_path: Path, card: object) -> N
 
 def test_weights_of_somebody_else_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(2)}, tmp_path / "theirs.safetensors")
-    with pytest.raises(BundleError, match="without a trueshot card"):
+    with pytest.raises(BundleError, match="has weights but no trueshot card"):
         load_bundle(tmp_path / "theirs.safetensors")
 
 
@@ -123,7 +123,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         detector.network.classifier.bias[0] = float("nan")
     save_bundle(tmp_path / "b", detector, CARD)
-    with pytest.raises(BundleError, match="no finite numbers"):
+    with pytest.raises(BundleError, match="contains weights that are not finite"):
         load_bundle(tmp_path / "b")
 
 

@@ -355,10 +355,10 @@ def test_a_damaged_curve_is_refused(change: dict[str, Any]) -> None:
         ([1.0, 2.0], [0, 0], "no recaptured"),
         ([1.0, 2.0], [1, 1], "no original"),
         ([], [], "no original"),
-        ([1.0, np.nan], [0, 1], "no finite number"),
-        ([1.0, np.inf], [0, 1], "no finite number"),
-        ([1.0, 2.0, 3.0], [0, 1], "one of each"),
-        ([1.0, 2.0, 3.0], [0, 1, 2], "labels other than"),
+        ([1.0, np.nan], [0, 1], "not a finite number"),
+        ([1.0, np.inf], [0, 1], "not a finite number"),
+        ([1.0, 2.0, 3.0], [0, 1], "one score and one label per photograph"),
+        ([1.0, 2.0, 3.0], [0, 1, 2], r"labels must be 0 \(original\)"),
     ],
 )
 def test_scores_that_make_no_calibration_are_refused(
@@ -370,9 +370,11 @@ def test_scores_that_make_no_calibration_are_refused(
 
 
 def test_sources_of_other_photographs_are_refused() -> None:
-    with pytest.raises(CalibrationError, match="1 sources for 2"):
+    with pytest.raises(
+        CalibrationError, match="sources must have one entry per photograph, got 1 for 2"
+    ):
         fit_logistic([0.0, 1.0], [0, 1], ["one"])
-    with pytest.raises(ValueError, match="known: logistic, isotonic"):
+    with pytest.raises(ValueError, match="'cubic'; choose from logistic, isotonic"):
         fit("cubic", [0.0, 1.0], [0, 1])
 
 

@@ -168,17 +168,17 @@ def test_a_photograph_inside_has_no_reasons() -> None:
 
 def test_reasons_are_sentences_that_say_what_was_calibrated() -> None:
     assert DOMAIN.reasons({"sharpness": 0.3, "clipped share": 0.25}, 2) == [
-        "only 2 crops of 128 px with texture: 6 or more are needed",
-        "sharpness 0.3: below the 1.2 to 40 that was calibrated",
-        "clipped share 0.25: above the 0 to 0.1 that was calibrated",
+        "only 2 crops of 128 px with texture: at least 6 are needed",
+        "sharpness 0.3: below the calibrated range, 1.2 to 40",
+        "clipped share 0.25: above the calibrated range, 0 to 0.1",
     ]
     assert DOMAIN.reasons({"sharpness": float("nan")}, 0) == [
-        "no crop of 128 px with texture: 6 or more are needed",
+        "no crop of 128 px with texture: at least 6 are needed",
         "sharpness is not a number",
-        "clipped share: was calibrated and is not known of this photograph",
+        "clipped share: used in the calibration, but not known for this photograph",
     ]
     (together,) = DOMAIN.reasons({"sharpness": 39.0, "clipped share": 0.01}, 9)
-    assert together.startswith("unlike the photographs that were calibrated")
+    assert together.startswith("unlike the calibration photographs")
     assert together.endswith("(distance 3.38, accepted up to 3)")
 
 
@@ -278,7 +278,7 @@ def test_what_is_mostly_nought_does_not_hide_an_unusual_combination() -> None:
     domain = fit_domain(known, [16] * 1600)
     odd = {**known[0], "flat share": 0.0, "clipped share": 0.0, "brightness": 120.0}
     (reason,) = domain.reasons({**odd, "contrast": 60.0, "sharpness": 2.2}, 16)
-    assert reason.startswith("unlike the photographs that were calibrated")
+    assert reason.startswith("unlike the calibration photographs")
 
 
 def test_half_as_many_crops_as_nearly_all_had_are_enough() -> None:
@@ -303,14 +303,14 @@ def test_a_property_that_is_called_like_a_sentence_hides_no_reason() -> None:
         fewest_crops=2,
     )
     assert domain.reasons({}, 9) == [
-        "only noise: was calibrated and is not known of this photograph"
+        "only noise: used in the calibration, but not known for this photograph"
     ]
     assert domain.reasons({"only noise": 2.0}, 9) == [
-        "only noise 2: above the 0 to 1 that was calibrated"
+        "only noise 2: above the calibrated range, 0 to 1"
     ]
     few, together = domain.reasons({"only noise": 0.9}, 0)
     assert few.startswith("no crop")
-    assert together.startswith("unlike the photographs that were calibrated")
+    assert together.startswith("unlike the calibration photographs")
 
 
 def test_what_was_never_seen_is_refused_for_its_reason() -> None:
@@ -318,7 +318,9 @@ def test_what_was_never_seen_is_refused_for_its_reason() -> None:
     usual = {"brightness": 120.0, "contrast": 20.0, "sharpness": 7.4, "clipped share": 0.0}
     usual["saturation"] = 7.0
     assert domain.reasons(usual, 16) == []
-    assert domain.reasons(usual, 7) == ["only 7 crops of 128 px with texture: 8 or more are needed"]
+    assert domain.reasons(usual, 7) == [
+        "only 7 crops of 128 px with texture: at least 8 are needed"
+    ]
     for name, value, where in (
         ("sharpness", 0.01, "below"),
         ("sharpness", 400.0, "above"),
@@ -328,7 +330,7 @@ def test_what_was_never_seen_is_refused_for_its_reason() -> None:
         (reason,) = domain.reasons({**usual, name: value}, 16)
         assert reason.startswith(f"{name} {value:g}: {where} the ")
     (reason,) = domain.reasons({**usual, "contrast": 60.0, "sharpness": 2.2}, 16)
-    assert reason.startswith("unlike the photographs that were calibrated")
+    assert reason.startswith("unlike the calibration photographs")
 
 
 def test_a_fitted_domain_goes_through_json_and_is_the_same() -> None:
@@ -340,9 +342,9 @@ def test_a_fitted_domain_goes_through_json_and_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("features", "reason"),
     [
-        ([{"a": 1.0}] * 19, "20 or more"),
-        ([{"a": 1.0}] * 20 + [{"b": 1.0}], "other features"),
-        ([{"a": 1.0}] * 20 + [{"a": np.nan}], "no finite number"),
+        ([{"a": 1.0}] * 19, "at least 20 photographs"),
+        ([{"a": 1.0}] * 20 + [{"b": 1.0}], "the same features as the first"),
+        ([{"a": 1.0}] * 20 + [{"a": np.nan}], "not a finite number"),
     ],
 )
 def test_features_that_make_no_domain_are_refused(
@@ -350,7 +352,7 @@ def test_features_that_make_no_domain_are_refused(
 ) -> None:
     with pytest.raises(CalibrationError, match=reason):
         fit_domain(features, [4] * len(features))
-    with pytest.raises(CalibrationError, match="share 2 to refuse"):
+    with pytest.raises(CalibrationError, match="refused must be above 0 and below 1, got 2"):
         fit_domain(features, [4] * len(features), refused=2)
 
 
@@ -424,8 +426,10 @@ def test_the_words_of_another_task_take_the_place_of_those_of_recapture() -> Non
     assert (clean.error, other.error, other.left_open) == (0.5, 0.5, 0.5)
     kinds = ["", "", "blurred", "noisy"]
     assert apcer(verdicts, labels, kinds, words) == {"blurred": 1.0, "noisy": 0.0}
-    with pytest.raises(CalibrationError, match="known: original, recaptured, undecided"):
+    with pytest.raises(CalibrationError, match="choose from original, recaptured, undecided"):
         shares(verdicts, labels)
-    with pytest.raises(CalibrationError, match=r"miss rate 0\.1 needs 9 not plain photographs"):
+    with pytest.raises(
+        CalibrationError, match=r"miss rate 0\.1 needs at least 9 not plain photographs"
+    ):
         choose_thresholds([0.0, 1] * 9 + [0.0], [0, 1] * 8 + [0, 0, 0], apcer=0.1, bpcer=0.1,
                           wording=words)  # fmt: skip

@@ -133,7 +133,7 @@ def test_reproduce_is_one_command_from_nothing_to_the_page_and_goes_on(
 @pytest.mark.parametrize("given", [[], ["DATA", "--embedded"], ["--embedded", "--photos", "P"]])
 def test_reproduce_wants_one_kind_of_data(given: list[str], tmp_path: Path) -> None:
     done = run("reproduce", *given, "--out", tmp_path, status=2)
-    assert "give DATASET, --embedded, or --photos" in done.stderr
+    assert "give exactly one of DATASET, --embedded and --photos" in done.stderr
 
 
 def lines(out: Path, name: str) -> int:
@@ -252,6 +252,8 @@ def test_a_wrong_call_is_refused_with_status_2() -> None:
         (("prepare",), "a --manifest, or photographs"),
         (("attack", "b", "p", "--budget", "-1"), "--budget"),
         (("train", "d", "--device", "abacus", "--recipe", "yang"), "abacus"),
+        (("evaluate", "--dataset", "m.csv", "--suite", "photograph"), "give a bundle"),
+        (("evaluate", "b", "--dataset", "d", "--suite", "photograph", "--size", "64"), "--size"),
     ):
         done = run(*arguments, "--out", "x", status=2)
         assert named in done.stderr
@@ -273,7 +275,7 @@ def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     errors = process.stderr
-    assert errors.splitlines()[-1] == "interrupted; the same command goes on where it was"
+    assert errors.splitlines()[-1] == "interrupted; run the same command again to resume"
     assert "Traceback" not in errors
 
 
@@ -360,11 +362,11 @@ def test_attack_and_prepare_know_images_by_content_and_count_what_is_none(
     (tmp_path / "in" / "original" / "notes.txt").write_text("no image")
     done = run("attack", bundle, tmp_path / "in", "--out", tmp_path / "out", status=2)
     assert len(records_of(tmp_path / "out" / "attacks.jsonl")) == len(photos)
-    assert "1 of its files hold no image: " in done.stderr
+    assert "files skipped because they are not images (1): " in done.stderr
     folders = ("--original", tmp_path / "in" / "original")
     folders += ("--recaptured", tmp_path / "in" / "recaptured")
     made = run("prepare", *folders, "--out", tmp_path / "d", "--size", 32)
-    assert "passed over, as holding no image: 1: " in made.stderr
+    assert "files skipped because they are not images (1): " in made.stderr
     card = json.loads((tmp_path / "d" / "dataset.json").read_text())
     assert (card["photos"], card["no_image"]) == (len(photos), 1)
 

@@ -179,14 +179,20 @@ def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> N
     [
         (["--bundle", "/none.safetensors"], "/none.safetensors: no such file"),
         (["--out", "results.txt"], "results.txt"),
-        (["--report", "report.doc"], "report.doc: a report ends in"),
+        (["--report", "report.doc"], "report.doc: the name of a report must end in"),
         (["--bundle", "robusto"], "robusto: no such file"),
-        (["--fail-on", "recaptured,undecidde"], "--fail-on undecidde: known here: original,"),
-        (["--timeout", "inf"], "a file may take inf s"),
-        (["--timeout", "1e300"], "a file may take 1e+300 s"),
+        (
+            ["--fail-on", "recaptured,undecidde"],
+            "--fail-on undecidde: unknown verdict; choose from original,",
+        ),
+        (["--timeout", "inf"], "per file must be at most 1,000,000 s, got inf"),
+        (["--timeout", "1e300"], "per file must be at most 1,000,000 s, got 1e+300"),
         (["--out", "/proc/none/r.csv"], "/proc/none/r.csv: cannot be written"),
         (["--report", "/proc/none/r.html"], "/proc/none/r.html: cannot be written"),
-        (["--report", "r.html", "--ledger", "./r.html"], "r.html: is wanted for two things"),
+        (
+            ["--report", "r.html", "--ledger", "./r.html"],
+            "r.html: is given for two different outputs",
+        ),
     ],
 )
 def test_a_scan_that_cannot_begin_never_looks_like_a_verdict(
@@ -309,7 +315,7 @@ def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> Non
     assert card.calibrated_on is not None
     assert card.calibrated_on.originals == card.calibrated_on.recaptured == 40
     beside = tmp_path / "photos" / "original" / "readme.txt"
-    assert f"passed over, as holding no image: 1: {beside}\n" in answer.stderr
+    assert f"files skipped because they are not images (1): {beside}\n" in answer.stderr
     assert card.calibrated_on.note == "1 files beside them hold no image."
     assert f"left out  {card.calibrated_on.note}" in "  ".join(re.split(" {2,}", answer.stdout))
     assert scan(made, photograph(tmp_path / "bright.png", 190)).exit_code == 1

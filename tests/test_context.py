@@ -184,7 +184,7 @@ def test_a_run_with_other_settings_and_a_damaged_file_are_refused(
     train_context(frames, tmp_path, replace(TINY, steps=2))
     with pytest.raises(RunError, match="other settings"):
         train_context(frames, tmp_path, TINY)
-    with pytest.raises(BundleError, match="no context network"):
+    with pytest.raises(BundleError, match="not a context network"):
         load_context(tmp_path / "checkpoint.safetensors")
 
 
@@ -198,7 +198,7 @@ def test_a_scene_in_two_parts_and_a_part_without_a_class_are_refused(
         read_frames(leaking)
     with pytest.raises(DatasetError, match="both classes"):
         train_context([frame for frame in frames if frame.label], tmp_path / "run", TINY)
-    with pytest.raises(DatasetError, match="no manifest"):
+    with pytest.raises(DatasetError, match="cannot be read as a manifest"):
         read_frames(tmp_path / "none.csv")
 
 

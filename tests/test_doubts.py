@@ -202,7 +202,7 @@ def test_few_images_judged_rightly_are_a_doubt_of_their_own() -> None:
 @pytest.mark.parametrize(("count", "budgets"), [(0, (1.0,)), (4, ()), (4, (0.0,))])
 def test_nothing_to_investigate_is_refused(count: int, budgets: tuple[float, ...]) -> None:
     images, labels = wave_images(count, 2.0)
-    with pytest.raises(ValueError, match="wanted"):
+    with pytest.raises(ValueError, match="only budgets above 0 are needed"):
         investigate(honest(2.0), images, labels, budgets=budgets)
 
 

@@ -149,7 +149,9 @@ def test_what_other_processes_cannot_read_is_refused(
     bundles: list[DetectorSource], dataset: Dataset, tmp_path: Path
 ) -> None:
     entry = {"name": "mine", "threats": [{"attacks": ["fgsm"]}]}
-    with pytest.raises(RunError, match="suite mine: out of no file"):
+    with pytest.raises(
+        RunError, match="suite mine: worker processes need a suite from a YAML file"
+    ):
         results(bundles, dataset, tmp_path, asked(Suite.model_validate(entry)), workers=2)
     nameless = PlannedAttack(name="mine", kind=planned("fgsm").kind)
     with pytest.raises(RunError, match=r"attack mine: .*planned"):

@@ -103,7 +103,7 @@ def test_examples_are_made_whole_once_and_not_of_what_was_trained_on(tmp_path: P
     assert (tmp_path / "all" / rows[1]["path"]).stat().st_mtime_ns == before
     again = ["examples", photos, *task, "--seed", 1, "--out", tmp_path / "all"]
     refused = CliRunner().invoke(app, [str(word) for word in again])
-    assert "name another folder" in str(refused.exception)
+    assert "choose another folder" in str(refused.exception)
 
     data = tmp_path / "data"
     run("prepare", photos, *task, "--size", SIDE, "--fractions", 0.5, 0.25, 0.25, "--out", data)
@@ -113,7 +113,7 @@ def test_examples_are_made_whole_once_and_not_of_what_was_trained_on(tmp_path: P
         if row["part"] == "train"
     }
     told = run("examples", photos, *task, "--unseen-by", data, "--out", tmp_path / "unseen")
-    assert f"trained on: {len(trained)}" in told.stderr
+    assert f"used for training: {len(trained)}" in told.stderr
     with (tmp_path / "unseen" / "manifest.csv").open(newline="") as file:
         sources = {row["source"] for row in csv.DictReader(file)}
     assert sources == {f"{number:03}.png" for number in range(8)} - trained
@@ -123,7 +123,7 @@ def test_detectors_of_other_classes_are_not_served_side_by_side(tmp_path: Path) 
     card = Card(network={"name": "lcnn", "filters": [4] * 5}, side=SIDE)
     other = tmp_path / "recapture.safetensors"
     save_bundle(other, card.new_detector().eval(), card)
-    with pytest.raises(BundleError, match=r"median-filtered apart and .* original, recaptured"):
+    with pytest.raises(BundleError, match=r"median-filtered, but .* has original, recaptured:"):
         serve(MEDIAN, other, ServiceSettings(port=0))
 
 
@@ -165,7 +165,7 @@ def test_a_bundle_of_the_likeliest_class_names_it_with_a_probability(
     wrong = 1 - measured.right.value - measured.of_none.value
     assert wrong < 0.3  # by chance it would be two in three
     told = run("inspect", cameras / "cameras.safetensors").stdout
-    assert "class named rightly" in told
+    assert "right class named" in told
     assert "below a probability of" in told
     pixels = photo_pixels(300, recaptured=False, side=2 * SIDE)
     predictor = Predictor.load(cameras / "cameras.safetensors")
@@ -223,7 +223,7 @@ def test_the_wanted_share_of_new_photographs_is_of_no_class() -> None:
     assert found.right is not None
     assert found.of_none.value == pytest.approx(0.1, abs=0.03)
     assert found.right.value > 0.6
-    with pytest.raises(CalibrationError, match="needs 99 photographs"):
+    with pytest.raises(CalibrationError, match="needs at least 99 photographs"):
         fit_likeliest(scores(50, 1.0), 0.01)
 
 

@@ -109,7 +109,7 @@ def test_the_plain_optimiser_is_adam_as_it_was() -> None:
 def test_crops_of_another_size_than_the_network_takes_are_refused_before_training(
     blocks: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match="takes 256 px, and the crops have 64"):
+    with pytest.raises(RecipeError, match="takes images of 256 px, but the crops are 64 px"):
         train(load_recipe("mislnet"), blocks, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

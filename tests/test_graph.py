@@ -205,7 +205,7 @@ def test_a_crop_is_scored_the_same_in_any_company(bundle: Path) -> None:
 
 
 def test_an_onnx_file_is_not_run_by_torch(exported: Path) -> None:
-    with pytest.raises(BundleError, match=r"detector\.onnx: .* give its bundle"):
+    with pytest.raises(BundleError, match=r"detector\.onnx: .* use the bundle that it was"):
         _ = Predictor.load(exported).detector
 
 
@@ -384,29 +384,29 @@ def more_inputs(model: onnx.ModelProto) -> None:
 CHANGED = "changed after it was written"
 
 HOSTILE: list[tuple[Callable[[onnx.ModelProto], bytes | None], str]] = [
-    (external, "field 13 in a tensor"),
-    (external_beside_its_data, "field 13 in a tensor"),
-    (inside_a_setting, "a step :Constant"),
+    (external, "field 13 of 'tensor'"),
+    (external_beside_its_data, "field 13 of 'tensor'"),
+    (inside_a_setting, "the operator :Constant"),
     (in_a_known_step, CHANGED),
-    (branch, "field 6 in a attribute"),
-    (foreign, r"a step evil\.example:Relu"),
-    (library, "operators of .*com.microsoft"),
-    (function, "field 25 in a model"),
-    (sparse, "field 15 in a graph"),
-    (endless, r"1\d\d\d steps"),
-    (otherwise_written, "field 4 in a tensor"),
+    (branch, "field 6 of 'attribute'"),
+    (foreign, r"the operator evil\.example:Relu"),
+    (library, "operator sets .*com.microsoft"),
+    (function, "field 25 of 'model'"),
+    (sparse, "field 15 of 'graph'"),
+    (endless, r"1\d\d\d nodes"),
+    (otherwise_written, "field 4 of 'tensor'"),
     (larger_weight, CHANGED),
     (other_step, CHANGED),
     (other_setting, CHANGED),
     (other_threshold, CHANGED),
-    (no_card, "without a trueshot card"),
-    (two_cards, "without a trueshot card"),
+    (no_card, "a network but no trueshot card"),
+    (two_cards, "a network but no trueshot card"),
     (card_of_tomorrow, "format 99"),
     (card_with_more, "card is damaged"),
     (deep_card, "card is damaged"),
     (no_scores, CHANGED),
-    (torn_name, "no ONNX file of ours"),
-    (more_inputs, "an input that is no crops"),
+    (torn_name, "not an ONNX file exported by trueshot"),
+    (more_inputs, "an input that is not crops"),
 ]
 
 
@@ -432,7 +432,7 @@ def test_whoever_writes_a_fitting_digest_still_gets_no_file_opened(exported: Pat
     facts["digest"] = digest.hexdigest()
     model.metadata_props[0].value = json.dumps(facts)
     exported.write_bytes(model.SerializeToString())
-    with pytest.raises(BundleError, match="field 13 in a tensor"):
+    with pytest.raises(BundleError, match="field 13 of 'tensor'"):
         Predictor.load(exported)
 
 
@@ -443,7 +443,7 @@ def test_crops_of_another_size_than_the_card_says_are_found_at_once(exported: Pa
     facts["digest"] = digest_of(read_graph(exported.read_bytes()), facts["card"])
     model.metadata_props[0].value = json.dumps(facts)
     exported.write_bytes(model.SerializeToString())
-    with pytest.raises(BundleError, match="fails on crops of 64 px"):
+    with pytest.raises(BundleError, match="its graph does not take crops of 64 px"):
         Predictor.load(exported)
 
 
@@ -474,7 +474,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(
     with pytest.raises(BundleError, match=r"folder\.onnx: cannot be read: Is a directory"):
         Predictor.load(folder)
     monkeypatch.setattr(bundles, "_MOST_BYTES", 1000)
-    with pytest.raises(BundleError, match="has more than 1,000 bytes"):
+    with pytest.raises(BundleError, match="is larger than the limit of 1,000 bytes"):
         Predictor.load(exported)
 
 
@@ -521,14 +521,14 @@ def test_a_hostile_graph_in_a_bundle_with_a_fitting_digest_is_refused(
     ("network", "reason"),
     [
         ({"name": "alexnet"}, "network 'alexnet': unknown"),
-        ({**LCNN, "front": "none_such"}, "do not fit each other"),
-        ({**LCNN, "depth": 3}, "do not fit each other"),
-        ({"name": "spectral", "window": 2**30, "filters": [3, 4]}, "do not fit each other"),
-        ({"name": "spectral", "window": 16, "filters": [3, 4, 5]}, "do not fit each other"),
-        ({"name": "spectral", "window": 16, "filters": 3}, "do not fit each other"),
+        ({**LCNN, "front": "none_such"}, "its weights do not match"),
+        ({**LCNN, "depth": 3}, "its weights do not match"),
+        ({"name": "spectral", "window": 2**30, "filters": [3, 4]}, "its weights do not match"),
+        ({"name": "spectral", "window": 16, "filters": [3, 4, 5]}, "its weights do not match"),
+        ({"name": "spectral", "window": 16, "filters": 3}, "its weights do not match"),
         (
             {"name": "spectral", "window": 16, "filters": [3, 4], "floor": 0},
-            "do not fit each other",
+            "its weights do not match",
         ),
     ],
     ids=str,
@@ -549,7 +549,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     detector, card = load_bundle(path)
     detector.network.classifier.bias.data[0] = torch.nan
     save_bundle(path, detector, card)
-    with pytest.raises(BundleError, match="no finite numbers"):
+    with pytest.raises(BundleError, match="contains weights that are not finite"):
         Predictor.load(path)
 
 

@@ -280,7 +280,7 @@ def test_a_photograph_is_judged_alike_from_its_file_its_bytes_and_its_pixels(
     assert wanted.log10_lr is not None
     assert wanted.likelihood_ratio == pytest.approx(10**wanted.log10_lr)
     for other in (pixels[..., 0], pixels.astype(np.float32), pixels.transpose(2, 0, 1)):
-        with pytest.raises(ValueError, match="RGB levels, uint8, of shape"):
+        with pytest.raises(ValueError, match="must be RGB levels, uint8, shape"):
             predictor.predict(other)
     with pytest.raises(ImageFileError, match=r"none\.png"):
         predictor.predict(tmp_path / "none.png")

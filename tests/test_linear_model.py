@@ -35,5 +35,5 @@ def test_it_goes_to_json_and_back() -> None:
 
 
 def test_a_model_without_a_weight_for_each_feature_is_refused() -> None:
-    with pytest.raises(ValidationError, match="each feature"):
+    with pytest.raises(ValidationError, match="each with one mean, deviation and weight"):
         LinearModel(features=("peak",), means=(), deviations=(1,), weights=(1,), intercept=0)

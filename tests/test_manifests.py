@@ -114,17 +114,20 @@ def test_parquet_is_known_by_content_and_read_with_binary_columns(
     assert len(photographs_of(manifest, "test")) == 3
 
 
-WINDOWS = "is a path of Windows, which this system does not have; give paths"
+WINDOWS = "is a Windows path, which does not exist on this system; use paths"
 REFUSED = {
     "no path": (
         b"file,label\na.jpg,original\n",
-        "lacks the column path: its first line is 'file,label', and a header such as path,label",
+        "lacks the column path: its first line is 'file,label', but should be a header such as",
     ),
     "no label": (b"path,class\na.jpg,original\n", "lacks the column label"),
-    "nothing": (b"", "lists no photograph"),
-    "a header alone": (b"path,label\n,\n", "lists no photograph"),
+    "nothing": (b"", "lists no photographs"),
+    "a header alone": (b"path,label\n,\n", "lists no photographs"),
     "columns twice": (b"path,Path,label\na,b,original\n", "has the column path twice"),
-    "too many columns": (b"path,label\na,b,original\n", "row 1: has 3 columns, and the header 2"),
+    "too many columns": (
+        b"path,label\na,b,original\n",
+        "row 1: has 3 columns, but the header has 2",
+    ),
     "a drive": (
         text(path=lambda name: "C:\\photos\\" + name).encode(),
         rf"row 1: C:\photos\p/0.jpg {WINDOWS}",
@@ -133,12 +136,12 @@ REFUSED = {
     "a share": (text(path=lambda name: "\\\\server\\" + name).encode(), WINDOWS),
     "a drive as a URI": (
         text(path=lambda name: "file:///C:/photos/" + name).encode(),
-        "is on another machine; give paths",
+        "is on another machine; use paths",
     ),
     "another machine": (text(path=lambda name: "file://nas/" + name).encode(), "another machine"),
     "a network": (
         text(path=lambda name: "https://example.org/" + name).encode(),
-        "is an address in a network, and nothing is fetched",
+        "is a network address, and nothing is downloaded",
     ),
     "Excel": (b"PK\3\4 and so on", "is an Excel workbook, or another zip archive; save it as CSV"),
     "JSON": (b'[{"path": "a.jpg"}]', "is JSON; save it as CSV"),
@@ -167,8 +170,8 @@ def test_a_task_that_makes_its_examples_needs_no_label(tmp_path: Path) -> None:
 
 def test_one_class_alone_is_said_to_be_that(tmp_path: Path) -> None:
     manifest = write(tmp_path, b"path,label\na.jpg,original\nb.jpg,original\n")
-    words = "all of its 2 photographs are original, and none is recaptured; list photographs of"
+    words = "all 2 photographs are original, and none is recaptured; list photographs of"
     with pytest.raises(DatasetError, match=words):
         refuse_one_class(manifest, photos_in_manifest(manifest), RECAPTURE)
-    with pytest.raises(DatasetError, match="no recaptured photograph to take for test"):
+    with pytest.raises(DatasetError, match="has no recaptured photograph for test"):
         photographs_of(manifest, "test")

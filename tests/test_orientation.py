@@ -164,9 +164,10 @@ def test_attacks_write_upright_pixels_keep_the_profile_and_say_what_is_lost(
     assert np.array_equal(image.pixels, shown(path.read_bytes()))
     assert (image.facts.orientation, image.icc_profile) == (1, profile)
     said = (
-        f"EXIF orientation {orientation} was applied: the pixels are upright, and no flag is left"
+        f"EXIF orientation {orientation} was applied: the pixels are upright, "
+        "and the PNG has no orientation tag"
     )
-    assert record.notes == (*([said] if orientation > 1 else []), "EXIF is left out")
+    assert record.notes == (*([said] if orientation > 1 else []), "EXIF data was not copied")
 
 
 def test_a_profile_that_is_not_of_rgb_is_said_to_be_lost(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_a_profile_that_is_not_of_rgb_is_said_to_be_lost(tmp_path: Path) -> None
     (record,) = attack_files(
         Detector(Linear(side=SIDE)), SIDE, FGSM(budget=0.5), [path], tmp_path / "out", name="a"
     )
-    assert record.notes == ("the colour profile is left out: it is of CMYK, and not of RGB",)
+    assert record.notes == ("the colour profile was not copied: it is for CMYK, not RGB",)
     assert read_image(str(record.out)).icc_profile == b""
 
 

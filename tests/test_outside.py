@@ -154,22 +154,22 @@ def test_a_module_is_found_by_its_import_path(module: str, attribute: str, suffi
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("somebodys", "module:attribute wanted"),
-        ("somebodys:", "module:attribute wanted"),
+        ("somebodys", "must be module:attribute"),
+        ("somebodys:", "must be module:attribute"),
         ("nowhere.at.all:ready", "cannot import nowhere.at.all: ModuleNotFoundError"),
         ("nowhere.py:ready", "No such file"),
         ("faulty:ready", "No module named 'no_such_thing'"),
-        ("somebodys:missing", "has no missing"),
-        ("somebodys:value", "an nn.Module, or what returns one, wanted; got 7"),
-        ("somebodys:nothing", "returned NoneType, no nn.Module"),
+        ("somebodys:missing", "has no attribute missing"),
+        ("somebodys:value", "must be an nn.Module or a callable that returns one, got 7"),
+        ("somebodys:nothing", "returned NoneType, not an nn.Module"),
         ("somebodys:broken", "OSError: weights are gone"),
-        ("somebodys:three", r"got \(2, 3\) for 2 images"),
-        ("somebodys:first", r"got \(2,\) for 1 images"),
-        ("somebodys:number", "a float tensor of logits wanted, got int"),
-        ("somebodys:nan", "no finite numbers"),
+        ("somebodys:three", r"got shape \(2, 3\) for 2 images"),
+        ("somebodys:first", r"got shape \(2,\) for 1 images"),
+        ("somebodys:number", "must return a float tensor of logits, got int"),
+        ("somebodys:nan", "logits that are not finite"),
         ("missing.onnx", "no such file"),
         ("somebodys:raising", r"Judge fails on images of shape .*ZeroDivisionError: by nothing"),
-        ("somebodys:writing", "Judge writes into the images that it is given"),
+        ("somebodys:writing", "Judge changes its input images in place"),
     ],
 )
 def test_what_is_no_detector_is_refused_by_name(module: str, source: str, message: str) -> None:
@@ -182,7 +182,7 @@ def test_what_is_no_detector_is_refused_by_name(module: str, source: str, messag
 def test_a_network_that_fails_later_is_named_too(module: str) -> None:
     detector, _ = load_outside("somebodys:ready", side=16)
     network = detector.network.network
-    for kind, said in (("raising", "Judge fails"), ("writing", "Judge writes into")):
+    for kind, said in (("raising", "Judge fails"), ("writing", "Judge changes its input")):
         network.kind = kind
         with pytest.raises(OutsideDetectorError, match=said):
             detector.probabilities(levels(2, 16))
@@ -259,7 +259,7 @@ def test_a_network_of_more_classes_keeps_them(module: str) -> None:
     detector, _ = load_outside("somebodys:three", spec, side=16)
     assert detector.classes == spec.classes
     assert detector(levels(2, 16)).shape == (2, 3)
-    with pytest.raises(OutsideDetectorError, match="3 logits for each image wanted"):
+    with pytest.raises(OutsideDetectorError, match="must return 3 logits per image"):
         load_outside("somebodys:one", spec, side=16)
 
 
@@ -330,10 +330,14 @@ def test_an_attack_that_only_asks_does_to_an_onnx_file_what_it_does_to_the_netwo
 
 def test_an_onnx_file_that_is_none_or_of_other_shapes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(OutsideDetectorError, match=r"text\.onnx: no ONNX network"):
+    with pytest.raises(
+        OutsideDetectorError, match=r"text\.onnx: cannot be loaded as an ONNX network"
+    ):
         load_outside(str(tmp_path / "text.onnx"), side=4)
     write_onnx(tmp_path / "three.onnx", outputs=3)
-    with pytest.raises(OutsideDetectorError, match=r"three\.onnx: 2 logits for each image, or one"):
+    with pytest.raises(
+        OutsideDetectorError, match=r"three\.onnx: .* return 2 logits per image, or one"
+    ):
         load_outside(str(tmp_path / "three.onnx"), side=4)
     write_onnx(tmp_path / "small.onnx", side=4)
     with pytest.raises(OutsideDetectorError, match=r"small\.onnx.*fails on images of shape"):

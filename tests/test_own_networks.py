@@ -93,7 +93,7 @@ def test_a_recipe_with_a_network_of_ones_own_trains_and_is_attacked(
     ("line", "said"),
     [
         ("raise ZeroDivisionError('by nothing')", r"net\.py:Residual: fails on images of shape"),
-        ("images.clamp_(0.0, 1.0)", r"net\.py:Residual: writes into the images"),
+        ("images.clamp_(0.0, 1.0)", r"net\.py:Residual: modifies its input images"),
     ],
 )
 def test_a_network_that_raises_or_writes_into_its_input_is_named_before_the_training(
@@ -135,7 +135,7 @@ def test_a_bundle_is_read_where_the_same_file_is_given_and_not_with_another(
     own._GIVEN.clear()
     written(tmp_path / "elsewhere", text=NETWORK + "# changed\n")
     own.give(f"{tmp_path / 'elsewhere' / 'net.py'}:Residual")
-    with pytest.raises(BundleError, match="the file given is another one"):
+    with pytest.raises(BundleError, match="a different file was given"):
         load_bundle(bundle)
     written(tmp_path / "elsewhere")
     own.give(f"{tmp_path / 'elsewhere' / 'net.py'}:Residual")
@@ -151,7 +151,7 @@ def test_a_run_goes_on_with_its_file_and_not_with_a_changed_one(
     written(tmp_path, text=NETWORK + "# changed\n")
     with pytest.raises(RunError, match="another recipe"):
         train(load_recipe(recipe), dataset, tmp_path / "run")
-    with pytest.raises(RecipeError, match="another file"):
+    with pytest.raises(RecipeError, match="does not have the SHA-256"):
         load_recipe(written(tmp_path, f"{{name: 'net.py:Residual', sha256: {'0' * 64}}}"))
 
 
@@ -167,8 +167,8 @@ def test_a_recipe_is_data_until_its_file_is_given(tmp_path: Path) -> None:
     ("network", "error", "said"),
     [
         ("none.py:Residual", PluginError, "none.py"),
-        ("net.py:None_", PluginError, "defines no None_"),
-        ("net.py:half", PluginError, "nn.Module wanted"),
+        ("net.py:None_", PluginError, "does not define None_"),
+        ("net.py:half", PluginError, "must be a subclass of nn.Module"),
         ("{name: 'net.py:Residual', depth: 3}", RecipeError, "depth"),
         ("net.py:Fixed", RecipeError, "classes"),
     ],
@@ -236,7 +236,7 @@ def test_a_run_does_not_begin_with_weights_that_tell_other_classes(
     text = "name: a\nnetwork: {filters: [2, 2, 4, 4, 4]}\nschedule: {iterations: 1, batch: 8}"
     recipe = parse_recipe(text, "a")
     two = train(recipe, dataset, tmp_path / "two").bundle
-    with pytest.raises(RunError, match="tells original, recaptured apart, the data set none, fine"):
+    with pytest.raises(RunError, match="original, recaptured, but the data set has none, fine"):
         train(recipe, four_classes(tmp_path), tmp_path / "four", start=two)
     settings = Settings(sides=(SIDE,), per_class=20, task=TASKS["median-filtering"])
     other = prepare(
@@ -268,4 +268,4 @@ def test_a_bundle_is_scanned_without_the_file_and_attacked_only_with_it(
     assert done.exit_code == 0, (done.output, done.exception)
     assert len(list((tmp_path / "attacked").glob("*.png"))) == 1
     told = CliRunner().invoke(app, ["inspect", str(bundle)]).output
-    assert "its maker's own code, in a file of SHA-256" in told
+    assert "custom code, in a file with SHA-256" in told

@@ -22,7 +22,7 @@ def test_bytes_become_levels_and_come_back() -> None:
 
 @pytest.mark.parametrize("wrong", [np.zeros((2, 4, 4, 3)), np.zeros((4, 4), np.uint8)])
 def test_what_is_not_bytes_of_a_colour_image_is_refused(wrong: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="bytes of shape"):
+    with pytest.raises(ValueError, match="pixels must be uint8 of shape"):
         to_levels(wrong)
 
 

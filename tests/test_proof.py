@@ -225,7 +225,7 @@ def test_a_scan_tells_the_radius(predictor: Predictor, tmp_path: Path) -> None:
         verdicts.append(Verdict.from_record(json.loads(json.dumps(said["verdict"]))))
     radii = [predictor.predict(PHOTOGRAPHS[number]).certified_radius for number in (0, 4)]
     assert [each.certified_radius for each in verdicts] == radii
-    told = f"proven: no change of up to {int(radii[1] or 0)} levels turns this verdict"
+    told = f"proven: no change of up to {int(radii[1] or 0)} levels can alter this verdict"
     assert told in one_line(verdicts[1])
     assert told in long_text(verdicts[1])
     write_output(tmp_path / "out.csv", verdicts)

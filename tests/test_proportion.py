@@ -27,7 +27,7 @@ def test_the_intervals_are_scipys(
 
 @pytest.mark.parametrize(("count", "total"), [(0, 0), (-1, 3), (4, 3)])
 def test_what_is_no_proportion_is_refused(count: int, total: int) -> None:
-    with pytest.raises(ValueError, match=f"{count} of {total} is no proportion"):
+    with pytest.raises(ValueError, match=f"total at least 1, got {count} of {total}"):
         Proportion(count, total)
 
 
@@ -99,5 +99,5 @@ def test_the_share_lies_in_its_interval_over_groups(drawn: list[tuple[int, int]]
 
 
 def test_groups_that_do_not_add_up_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"groups of 3 of 4 for 3 of 5"):
+    with pytest.raises(ValueError, match=r"groups must add up to 3 of 5, got 3 of 4"):
         Proportion(3, 5, ((1, 2), (2, 2)))

@@ -40,7 +40,7 @@ os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 SETTINGS = Settings(loader="ray_workers:load", workers=2, seconds=600)
-DIED = "its decoder died (signal 11, SIGSEGV)"
+DIED = "its worker process died (signal 11, SIGSEGV)"
 MACHINE: dict[str, Any] = {
     "num_cpus": 1,
     "object_store_memory": 100 * 2**20,
@@ -227,7 +227,7 @@ def poisoned(folder: Path, bundle: Path, photographs: Path) -> None:
     for each in found:
         if each["file"].endswith(POISON):
             assert each["verdict"] == "error"
-            assert each["reason"].startswith("ended every process that judged it")
+            assert each["reason"].startswith("crashed every worker process that judged it")
         else:
             assert each == by_file[each["file"]]
     assert len(found) == len(clean)

@@ -123,7 +123,7 @@ def test_what_is_judged_is_what_is_left_under_attack(frames: list[Frame]) -> Non
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="32 px"):
         RobustContextRecipe(side=16)
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="replays and judged at least 1"):
         RobustContextRecipe(replays=0)
 
 

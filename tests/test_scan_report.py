@@ -273,9 +273,9 @@ def test_each_card_states_ratio_score_and_both_propositions(tmp_path: Path) -> N
 
 
 def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
-    outside = record(35, "undecided", reason="noise 9: above the 1 to 2 that was calibrated")
+    outside = record(35, "undecided", reason="noise 9: above the calibrated range, 1 to 2")
     weak = record(21, reason=BETWEEN_THRESHOLDS)
-    both = record(21, reason="brightness 15.9: below the 20 to 200 that was calibrated")
+    both = record(21, reason="brightness 15.9: below the calibrated range, 20 to 200")
     silent = record(21, reason=None)
     assert {each["verdict"] for each in (weak, both, silent)} == {"undecided"}
     records = [outside, both, weak, silent]
@@ -296,7 +296,7 @@ def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
 
 
 def test_a_proof_stands_beside_its_verdict(tmp_path: Path) -> None:
-    told = "proven: no change of up to {} turns this verdict"
+    told = "proven: no change of up to {} can alter this verdict"
     for radius, levels in ((3.7, "3 levels"), (1.0, "1 level"), (0.6, ""), (None, "")):
         (text,) = Reader(page(tmp_path, [record(35, certified_radius=radius)])).cards.values()
         assert (told.format(levels) in text) == bool(levels)
@@ -320,8 +320,8 @@ LOOSE = CARD.model_copy(
 @pytest.mark.parametrize(
     ("score", "verdict", "said"),
     [
-        (0.1, "recaptured", "such findings support neither proposition."),
-        (-0.9, "recaptured", "such findings support the other proposition."),
+        (0.1, "recaptured", "these findings support neither proposition."),
+        (-0.9, "recaptured", "these findings support the other proposition."),
         (1.0, "recaptured", None),
         (-1.5, "undecided", None),
         (-3.5, "original", None),
@@ -337,7 +337,7 @@ def test_a_verdict_beyond_the_words_of_its_ratio_is_explained(
         assert ("follows a threshold chosen for its error rates" in text) == (said is not None)
         assert said is None or said in text
     bare = LOOSE.model_copy(update={"decision": None})
-    assert "error rates; by" not in page(tmp_path, [one], card=bare)
+    assert "error rates; on" not in page(tmp_path, [one], card=bare)
 
 
 @given(st.floats(-20, 20), st.sampled_from(["original", "recaptured"]))
@@ -579,7 +579,7 @@ def test_numbers_that_are_none_are_dashes(tmp_path: Path) -> None:
 
 class Damaged(dict[str, Explanation]):
     def get(self, *_: Any) -> Any:
-        raise ValueError("no explanation, or a damaged one")
+        raise ValueError("not an explanation, or damaged")
 
 
 def test_findings_stand_without_the_pictures_that_are_gone(tmp_path: Path) -> None:

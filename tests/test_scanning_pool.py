@@ -72,9 +72,9 @@ def test_as_many_requests_as_workers_run_at_once_and_no_more(pool: Pool) -> None
     ("request_", "reason"),
     [
         ({"do": "hang"}, "took longer than 0.2 s"),
-        ({"do": "segfault"}, "its decoder died (signal 11, SIGSEGV)"),
-        ({"do": "killed"}, "its decoder died (signal 9, SIGKILL)"),
-        ({"do": "leave"}, "its decoder ended without an answer (exit status 7)"),
+        ({"do": "segfault"}, "its worker process died (signal 11, SIGSEGV)"),
+        ({"do": "killed"}, "its worker process died (signal 9, SIGKILL)"),
+        ({"do": "leave"}, "its worker process ended without an answer (exit status 7)"),
         ({"do": "fail"}, "could not be judged (ZeroDivisionError: by nothing)"),
     ],
     ids=lambda value: value["do"] if isinstance(value, dict) else "",
@@ -95,7 +95,7 @@ def test_a_message_deeper_than_recursion_goes_is_no_message() -> None:
         text = b'{"content":' + b"[" * 100_000
         sender = threading.Thread(target=theirs.send_bytes, args=(text,))
         sender.start()
-        with pytest.raises(ValueError, match="no message of ours"):
+        with pytest.raises(ValueError, match="invalid message"):
             receive(ours)
         sender.join()
 
@@ -120,7 +120,9 @@ def test_a_worker_that_says_half_a_message_is_late_and_no_riddle(pool: Pool) -> 
 def test_memory_is_bounded_and_its_want_is_said() -> None:
     with Pool(TRICKS, workers=1, memory=2**28) as pool:
         assert pool.run({"do": "eat", "bytes": 2**27}).content == {"bytes": 2**27}
-        with pytest.raises(WorkerError, match=r"more memory than the 0\.2 GiB .* allow more"):
+        with pytest.raises(
+            WorkerError, match=r"more memory than the limit of 0\.2 GiB; .* allow more memory"
+        ):
             pool.run({"do": "eat", "bytes": 2**29})
         assert pool.run({"do": "echo"}).content
 

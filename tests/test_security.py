@@ -21,7 +21,7 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
-from trueshot.evaluation.detector_source import DetectorSource, sources_of, training_cost
+from trueshot.evaluation.detector_source import DetectorSource, name_of, sources_of, training_cost
 from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.result import (
@@ -240,7 +240,7 @@ def test_the_curve_goes_on_until_little_is_left(dataset: Dataset) -> None:
 
 @pytest.mark.parametrize("budgets", [(0.0, 1.0), (2.0, 1.0), (1.0, 1.0)])
 def test_budgets_that_do_not_rise_are_refused(budgets: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="rise"):
+    with pytest.raises(ValueError, match="must be above 0 and increase"):
         threat_of(FGSM_STEP, budgets=budgets)
 
 
@@ -304,7 +304,7 @@ class Nothing(nn.Module):
 
 
 def test_a_detector_that_says_no_numbers_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(RunError, match="no finite numbers"):
+    with pytest.raises(RunError, match="logits that are not finite"):
         worst_cases(hearing_of(Detector(Nothing()), dataset), threat_of(FGSM_STEP))
 
 
@@ -588,6 +588,7 @@ def test_names_are_unlike_each_other_and_fit_for_files(dataset: Dataset, tmp_pat
     sources = sources_of(bundles, [], [], InputSpec())
     found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-{way}-secure-{SIDE}px.json" for way in ("64px", "128px")]
+    assert name_of(DetectorSource(path="accurate")) == "accurate"
     sources = sources_of(bundles, [], ["a b/c", "a b/c"], InputSpec())
     found = [one.path.name for one in evaluate_detectors(sources, dataset, tmp_path / "out", asked)]  # type: ignore[union-attr]
     assert found == [f"paper-a-b-c-{SIDE}px.json", f"paper-a-b-c-2-{SIDE}px.json"]
@@ -677,7 +678,7 @@ def test_what_broke_next_to_nothing_is_left_to_the_thorough_suite() -> None:
 
 def test_every_suite_goes_on_to_its_budgets_and_a_file_names_one(tmp_path: Path) -> None:
     assert suite_named("strong") == "strong"
-    with pytest.raises(RunError, match="everyday, and a YAML file"):
+    with pytest.raises(RunError, match="everyday, or give a YAML file"):
         suite_named("magic")
     (tmp_path / "mine.yaml").write_text("threats: [{attacks: [fgsm]}]")
     suite = suite_named(str(tmp_path / "mine.yaml"))
@@ -693,7 +694,7 @@ def test_a_threat_may_be_chosen_and_its_figures_are_those_of_the_whole_suite(
     alone = evaluate_suite(candidate, dataset, settings(threats=("l2",)))
     assert alone.threats == ["l2"]
     assert alone.worst == tuple(case for case in whole.worst if case.threat == "l2")
-    with pytest.raises(RunError, match=r"threat 'jpeg-3': unknown here; known: linf, l2"):
+    with pytest.raises(RunError, match=r"unknown threat 'jpeg-3'; choose from linf, l2"):
         evaluate_suite(candidate, dataset, settings(threats=("jpeg-3",)))
 
 
@@ -787,11 +788,14 @@ def test_an_attack_whose_code_changed_is_tried_again(dataset: Dataset, tmp_path:
     ("text", "message"),
     [
         ("- 1", "mapping"),
-        ("threats: [{attacks: [magic]}]", "'magic': unknown; known: noise, fgsm"),
-        ("threats: [{attacks: [fgsm], channel: pigeon}]", "'pigeon': unknown; known: png"),
+        ("threats: [{attacks: [magic]}]", "unknown attack 'magic'; choose from noise, fgsm"),
+        (
+            "threats: [{attacks: [fgsm], channel: pigeon}]",
+            "unknown channel 'pigeon'; choose from png",
+        ),
         ("threats: [{attacks: [{attack: pgd, settings: {stps: 3}}]}]", "stps"),
         ("threats: [{attacks: [{attack: pgd, settings: {budget: 3}}]}]", "budget"),
-        ("threats: [{attacks: [fgsm], budgets: [2, 1]}]", "rise"),
+        ("threats: [{attacks: [fgsm], budgets: [2, 1]}]", "must be above 0 and increase"),
         ("threats: [{attack: fgsm}]", r"threats\.0\.attacks: Field required"),
         ("threats: [{attacks: ['none.py:A']}]", "none.py"),
         ("a: &a [x, x]\nb: [*a, *a]", "alias"),

@@ -471,7 +471,7 @@ def test_commands_name_what_they_passed_over_and_end_with_status_2(run: Path, co
     (run / "bad.json").write_text("{")
     answer = CliRunner().invoke(cli.app, [command, str(run), "--out", str(run / "out")])
     assert answer.exit_code == 2
-    assert "bad.json: passed over" in answer.output
+    assert "bad.json: skipped" in answer.output
     made = run / "out" / ("report.html" if command == "report" else "leaderboard.md")
     assert str(made) in answer.output
     if command == "report":
@@ -484,7 +484,7 @@ def test_what_is_no_result_is_passed_by_in_a_folder_and_named_if_it_was_asked_fo
     other = run / "card.json"
     other.write_text('{"name": "a card"}')
     assert find([run]).faults == []
-    assert "is no result" in find([run, other]).faults[0]
+    assert "not a result of trueshot" in find([run, other]).faults[0]
     assert "gone.json" in find([run, run / "gone.json"]).faults[0]
     with pytest.raises(RunError, match="no result found"):
         find([other])
@@ -613,7 +613,7 @@ def test_the_number_of_groups_stands_beside_that_of_images() -> None:
 
 
 def test_a_table_whose_rows_do_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="other lengths"):
+    with pytest.raises(ValueError, match="as long as the header"):
         Table(name="g", title="t", header=("a", "b"), rows=(("only",),))
 
 

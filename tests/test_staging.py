@@ -319,7 +319,7 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         {"per_part": (0, 0, 0)},
         {"per_part": (5, -1, 0)},
     ):
-        with pytest.raises(SimulationError, match="wanted"):
+        with pytest.raises(SimulationError, match=f"^{next(iter(wrong))} must "):
             Staging(**wrong)  # type: ignore[arg-type]
 
 

@@ -151,7 +151,9 @@ def test_a_detector_from_elsewhere_has_the_classes_of_the_data_set(
     (path,) = (tmp_path / "out").glob("everyday-*.json")
     assert load_result(path).classes == task.classes
     wrong = CliRunner().invoke(app, [*asked, "--positive-class", "0"])
-    assert "of 4 the order is that of the data set" in str(wrong.exception)
+    assert "two classes, not 4; give the classes in the order of the data set" in str(
+        wrong.exception
+    )
 
 
 def test_examples_that_differ_from_one_time_to_the_next_are_refused(
@@ -163,7 +165,7 @@ def test_examples_that_differ_from_one_time_to_the_next_are_refused(
         return source.integers(0, 255, pixels.shape).astype(np.uint8) if label else pixels
 
     task = Task(name="careless", classes=("no", "yes"), examples=noisy)
-    with pytest.raises(DatasetError, match="draw from the generator"):
+    with pytest.raises(DatasetError, match="take all randomness in examples from the generator"):
         prepared(task, folder, tmp_path / "d")
     assert not has_card(tmp_path / "d")
 
@@ -236,13 +238,13 @@ def test_folders_of_classes_that_no_task_has_are_a_task_of_their_own(tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--task", "none"], "known: recapture"),
+        (["--task", "none"], "choose one of recapture"),
         (["--task", "none.py:T", "."], "none.py"),
         (["--task", "median-filtering", "--original", ".", "--recaptured", "."], "makes its"),
         (["--class", "original"], "NAME=FOLDER"),
         (["--class", "original=.", "--original", "."], "each class once"),
         (["--original", "."], "a folder for each class"),
-        (["--manifest", "m.csv", "photo.jpg"], "give a folder"),
+        (["--manifest", "m.csv", "photo.jpg"], "give exactly one of: a folder"),
         (["--task", "median-filtering", "none.jpg"], "none.jpg: no such file"),
     ],
 )
@@ -285,11 +287,11 @@ def test_a_task_that_says_no_classes_is_refused(settings: dict[str, object]) -> 
 @pytest.mark.parametrize(
     ("text", "name", "said"),
     [
-        (OWN, "NONE", "defines no NONE"),
+        (OWN, "NONE", "does not define NONE"),
         ("raise ValueError('broken')", "TURNED", "ValueError: broken"),
         ("def f(:", "TURNED", "SyntaxError"),
-        ("TURNED = 1", "TURNED", "is no Task but int"),
-        (OWN.replace('"turned"', '"recapture"'), "TURNED", "taken"),
+        ("TURNED = 1", "TURNED", "must be a Task, got int"),
+        (OWN.replace('"turned"', '"recapture"'), "TURNED", "a built-in task is already called"),
     ],
 )
 def test_a_file_that_defines_no_task_is_named(

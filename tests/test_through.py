@@ -413,7 +413,7 @@ def test_a_targeted_attack_ends_where_the_target_is_furthest_ahead(target: int) 
 
 
 def test_a_target_that_the_detector_does_not_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 4: the detector has 4"):
+    with pytest.raises(ValueError, match="target 4 is not one of the detector's 4 classes"):
         Targeted(FGSM(budget=1.0), target=4)(
             linear_detector(4), levels(2, 4), torch.zeros(2).long()
         )

@@ -178,7 +178,7 @@ def bomb() -> bytes:
         (bright(9)[:60], 422, "damaged or cut"),
         (bomb(), 413, "60000×60000"),
         (b"\xff\xd8\xff" + b"\0" * 99, 422, "damaged or cut"),
-        (b"DIE!", 422, "its decoder died"),
+        (b"DIE!", 422, "its worker process died"),
         (b"EAT!", 422, "needs more memory"),
         (b"FAIL", 422, "could not be judged"),
     ],
@@ -303,10 +303,12 @@ def test_a_form_is_held_to_its_length_its_files_and_its_form(quick: Served) -> N
         assert_problem(client.post("/v1/verdicts", files=large), 413)
         kind = {"content-type": "multipart/form-data; boundary=b"}
         nameless = b"--b\r\n\r\nno name\r\n--b--\r\n"
-        assert_problem(client.post("/v1/verdicts", content=nameless, headers=kind), 422, "no file")
+        assert_problem(
+            client.post("/v1/verdicts", content=nameless, headers=kind), 422, "is not a file"
+        )
         part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
         field = client.post("/v1/verdicts", files=files[:1], data={"detector": "robust"})
-        assert_problem(field, 422, "detector is no file; arguments belong in the address")
+        assert_problem(field, 422, "detector is not a file; put parameters in the URL")
         cut = [b"", b"--b\r\n", part, part + bright(9), part + bright(9) + b"\r\n--b\r\n"]
         for body in (*cut, part + bright(9) + b"\r\n--b", b"nonsense", b"--b\x00\r\n\r\n--b--"):
             assert_problem(client.post("/v1/verdicts", content=body, headers=kind), 400, "form")
@@ -420,12 +422,12 @@ def test_a_header_that_is_given_twice_is_refused(quick: Served, name: str) -> No
     [
         (
             "verdicts?detecter=robust",
-            "detecter is no argument; known are: detector, pictures, name",
+            "detecter is not a parameter; choose from: detector, pictures, name",
         ),
-        ("reports?detector=robust&=", "a nameless one is no argument"),
-        ("reports?%00=1", r"is no argument; known are: detector, name"),
-        ("attacks?method=fgsm&budget=1&budget=4", "budget is given twice"),
-        ("health?detector=robust", "detector is no argument; known are: none"),
+        ("reports?detector=robust&=", "a parameter without a name is not a parameter"),
+        ("reports?%00=1", r"is not a parameter; choose from: detector, name"),
+        ("attacks?method=fgsm&budget=1&budget=4", "budget is given more than once"),
+        ("health?detector=robust", "detector is not a parameter; choose from: none"),
     ],
 )
 def test_an_argument_that_is_none_or_given_twice_is_named(
@@ -754,7 +756,7 @@ def test_a_disk_that_takes_nothing_costs_no_verdict(
     assert answer.status_code == 200
     (said,) = answer.json()["verdicts"]
     assert said["verdict"] == "recaptured"
-    assert said["notes"] == ["the file could not be kept", "the verdict could not be kept"]
+    assert said["notes"] == ["the file could not be stored", "the verdict could not be stored"]
     assert caplog.text.count("Not a directory") == 2
 
 
@@ -821,7 +823,7 @@ def test_what_a_worker_says_bears_the_name_and_hash_known_here_and_is_printable(
 )
 def test_limits_that_let_nothing_through_or_are_none_are_refused(wrong: dict[str, Any]) -> None:
     (name,) = wrong
-    with pytest.raises(RunError, match=f"^{name.replace('_', ' ')}: .* wanted, got "):
+    with pytest.raises(RunError, match=f"^{name.replace('_', ' ')} must be .*, got "):
         ServiceSettings(**wrong)
 
 
@@ -880,7 +882,7 @@ def test_a_detector_that_cannot_be_loaded_is_named_and_nothing_is_left_running(
 
 def test_a_host_that_can_be_none_is_named(tmp_path: Path) -> None:
     good = small_bundle(tmp_path / "good.safetensors", 1)
-    with pytest.raises(RunError, match=r"cannot be listened on"):
+    with pytest.raises(RunError, match=r"cannot listen on this address"):
         server.serve(good, good, ServiceSettings(host="a" * 64, port=0))
 
 
@@ -898,7 +900,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(RunError, match=f"127.0.0.1:{port}: cannot be listened on"):
+        with pytest.raises(RunError, match=f"127.0.0.1:{port}: cannot listen on this address"):
             server.serve(good, good, ServiceSettings(port=port))
 
 

@@ -44,7 +44,7 @@ def cancelled(scope: Scope, *, begins: bool) -> list[Message]:
 def test_what_was_not_answered_when_the_service_ends_is_told_so() -> None:
     start, body = cancelled(HTTP, begins=False)
     assert start["status"] == 503
-    assert "being stopped" in json.loads(body["body"])["detail"]
+    assert "shutting down" in json.loads(body["body"])["detail"]
 
 
 def test_an_answer_that_has_begun_is_not_begun_again() -> None:

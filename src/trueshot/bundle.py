@@ -108,12 +108,14 @@ def with_graph(bundle: Bundle, name: object) -> Bundle:
     if bundle.graph is not None and side_of(bundle.graph) == side:
         return bundle
     if not bundle.weights:
-        raise BundleError(f"{name}: fails on crops of {side} px, as its card says they are")
-    check_torch(f"{name}: holds no graph for crops of {side} px")
+        raise BundleError(
+            f"{name}: its graph does not take crops of {side} px, the size on its card"
+        )
+    check_torch(f"{name}: its graph for crops of {side} px must be made first")
     try:
         return replace(bundle, graph=new_graph(bundle.card, bundle.weights))
     except (TrueshotError, ValueError, RuntimeError, TypeError, OverflowError) as error:
-        raise BundleError(f"{name}: its network does not judge files: {error}") from error
+        raise BundleError(f"{name}: its network cannot judge photographs: {error}") from error
 
 
 def write_bundle(path: BundlePath, bundle: Bundle) -> None:
@@ -159,14 +161,16 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
     """
     bundle = read_bundle(path)
     if is_onnx(path):
-        raise BundleError(f"{path}: an ONNX file has no gradient; give its bundle")
+        raise BundleError(
+            f"{path}: an ONNX file has no gradients; use the bundle that it was exported from"
+        )
     check_torch(path)
     try:
         return _detector(bundle.card, bundle.weights), bundle.card
     except PluginError as error:
         raise BundleError(f"{path}: {error}") from error
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
-        raise BundleError(f"{path}: weights and card do not fit each other: {error}") from error
+        raise BundleError(f"{path}: its weights do not match its card: {error}") from error
 
 
 def read_bundle(path: BundlePath) -> Bundle:
@@ -193,9 +197,9 @@ def read_bundle(path: BundlePath) -> Bundle:
     except (SafetensorError, ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise _damaged(path, error) from error
     if not all(np.isfinite(each).all() for each in weights.values()):
-        raise BundleError(f"{path}: holds weights that are no finite numbers; train it again")
+        raise BundleError(f"{path}: contains weights that are not finite; train it again")
     if (context is None) != (card.evidence is None):
-        raise BundleError(f"{path}: its card and its networks do not fit each other")
+        raise BundleError(f"{path}: its networks do not match its card")
     return Bundle(
         card=card,
         weights=weights,
@@ -214,7 +218,7 @@ def _graph_in(tensors: dict[str, npt.NDArray[Any]], name: str) -> Message | None
     if written is None:
         return None
     if written.dtype != np.uint8 or written.ndim != 1:
-        raise ValueError(f"its {name} is not of bytes")
+        raise ValueError(f"its tensor {name!r} must be a vector of bytes")
     return read_graph(written.tobytes())
 
 
@@ -273,7 +277,7 @@ def read_safetensors(
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).is_file():
-        raise BundleError(f"{path}: no such file, or a pipe or a device")
+        raise BundleError(f"{path}: no such file, or not a regular file")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -308,12 +312,12 @@ def _checked_card(path: BundlePath, data: bytes) -> Card:
     except (LookupError, ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from error
     if _KEY not in metadata:
-        raise BundleError(f"{path}: weights without a trueshot card; not one of our bundles")
+        raise BundleError(f"{path}: has weights but no trueshot card; it is not a trueshot bundle")
     digest, text = _divided(str(metadata[_KEY]))
     card = _card(path, text)
     if (digest or card.format > 1) and digest != _digest(text, data):
         raise BundleError(
-            f"{path}: was changed after it was written (its digest does not fit); get it again"
+            f"{path}: was changed after it was written (its digest does not match); get a new copy"
         )
     return card
 
@@ -323,21 +327,25 @@ def _onnx(path: BundlePath, data: bytes) -> tuple[Card, Message]:
     try:
         graph = read_graph(data)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: damaged, or no ONNX file of ours: {error}") from error
+        raise BundleError(
+            f"{path}: damaged, or not an ONNX file exported by trueshot: {error}"
+        ) from error
     texts = [each.get("value", "") for each in graph.get("metadata_props", [])]
     if [each.get("key") for each in graph.get("metadata_props", [])] != [_KEY]:
-        raise BundleError(f"{path}: a network without a trueshot card; not one that we exported")
+        raise BundleError(
+            f"{path}: has a network but no trueshot card; it was not exported by trueshot"
+        )
     try:
         facts = parse_json(texts[0])
         said, digest, written = facts["card"], facts["digest"], facts["format"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: its card is damaged: {error}") from error
     if written not in _FILE_FORMATS:
-        raise BundleError(f"{path}: format {written!r} is not known to this version")
+        raise BundleError(f"{path}: format {written!r} is not supported by this version")
     card = _card(path, json.dumps(said))
     if digest != digest_of(graph, said):
         raise BundleError(
-            f"{path}: was changed after it was written (its digest does not fit); export it again"
+            f"{path}: was changed after it was written (its digest does not match); export it again"
         )
     return card, graph
 
@@ -360,7 +368,7 @@ def _detector(card: Card, weights: Mapping[str, npt.NDArray[Any]]) -> Detector:
     }
     given = {name: torch.tensor(value) for name, value in weights.items()}
     if wanted != {name: (t.shape, t.dtype) for name, t in given.items()}:
-        raise ValueError("other names, shapes or kinds of tensors")
+        raise ValueError("the names, shapes or types of the tensors differ")
     detector = card.new_detector()
     detector.load_state_dict(given)
     return detector.eval()
@@ -375,16 +383,16 @@ def _tried_side(card: Card) -> int | None:
 
 
 def _damaged(path: BundlePath, error: Exception) -> BundleError:
-    return BundleError(f"{path}: truncated, damaged, or no safetensors file: {error}")
+    return BundleError(f"{path}: truncated, damaged, or not a safetensors file: {error}")
 
 
 def _header(data: bytes) -> dict[str, Any]:
     size = int.from_bytes(data[:8], "little")
     if len(data) < 8 or not 2 <= size <= min(len(data) - 8, _MOST_HEADER):
-        raise ValueError("its header is cut")
+        raise ValueError("its header is truncated")
     header = parse_json(data[8 : 8 + size])
     if not isinstance(header, dict):
-        raise ValueError("its header is no table")
+        raise ValueError("its header is not a JSON object")
     return header
 
 
@@ -398,7 +406,7 @@ def _check_places(header: dict[str, Any], data: bytes) -> None:
         place = end
     found = len(data) - 8 - int.from_bytes(data[:8], "little")
     if place != found:
-        raise ValueError(f"it is cut, or longer than it says: {found} bytes of {place}")
+        raise ValueError(f"it is truncated or has extra data: {found} bytes instead of {place}")
 
 
 def _divided(text: str) -> tuple[str, str]:
@@ -425,8 +433,8 @@ def _card(path: BundlePath, text: str) -> Card:
         content = parse_json(text)
         if isinstance(content, dict) and content.get("format", 0) not in READABLE:
             raise BundleError(
-                f"{path}: bundle format {content.get('format')!r}, this version reads "
-                f"{READABLE[0]} to {READABLE[-1]}"
+                f"{path}: bundle format {content.get('format')!r} is not supported; this version "
+                f"reads {READABLE[0]} to {READABLE[-1]}"
             )
         return Card.model_validate(content)
     except (ValueError, TypeError, RecursionError) as error:

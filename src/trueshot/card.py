@@ -76,7 +76,10 @@ class Rate(_Part):
     @model_validator(mode="after")
     def _in_order(self) -> Rate:
         if not self.low <= self.value <= self.high or self.count > self.total:
-            raise ValueError(f"a rate inside its interval wanted, got {self!r}")
+            raise ValueError(
+                "a rate must lie in its interval, and its count must not exceed its total, "
+                f"got {self!r}"
+            )
         return self
 
 
@@ -192,11 +195,11 @@ class EvidenceModel(_Part):
     @model_validator(mode="after")
     def _whole(self) -> EvidenceModel:
         if (self.joint is None) == bool(self.heads):
-            raise ValueError("heads of the kinds of evidence and a joint model, or neither, wanted")
+            raise ValueError("heads and joint must be given together, or neither")
         if self.heads and set(self.heads) != set(KINDS):
-            raise ValueError(f"heads of {', '.join(KINDS)} wanted, got {', '.join(self.heads)}")
+            raise ValueError(f"heads must be {', '.join(KINDS)}, got {', '.join(self.heads)}")
         if not self.pieces.keys() <= self.heads.keys():
-            raise ValueError(f"heads of pieces are of {', '.join(KINDS)}, where there are others")
+            raise ValueError(f"pieces may only have kinds that heads has, of {', '.join(KINDS)}")
         return self
 
 
@@ -349,5 +352,5 @@ class Card(_Part):
         if self.contract is not None:
             return self.contract
         if self.side is None:
-            raise ValueError("it does not say the size of its crops")
+            raise ValueError("its card does not give the size of its crops")
         return InputContract(side=self.side)

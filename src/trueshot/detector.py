@@ -43,7 +43,7 @@ class Detector(nn.Module):
         if scale <= 0:
             raise ValueError(f"scale must be positive, got {scale}")
         if len(classes) < 2:
-            raise ValueError(f"two classes or more wanted, got {classes}")
+            raise ValueError(f"classes must have at least two names, got {classes}")
         self.network = network
         self.offset = float(offset)
         self.scale = float(scale)
@@ -74,7 +74,7 @@ class Detector(nn.Module):
     def _normalised(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
-                "float levels of shape (n, 3, h, w) wanted, "
+                "images must be float levels of shape (n, 3, h, w), "
                 f"got {images.dtype} {tuple(images.shape)}"
             )
         if self.offset != 0.0 or self.scale != 1.0:

@@ -32,10 +32,10 @@ def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
     """
     with open(path, "rb", opener=_open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError("is a pipe or a device, no file")
+            raise OSError("is a pipe or a device, not a regular file")
         data = file.read(most + 1)
     if len(data) > most:
-        raise OSError(f"has more than {most:,} bytes")
+        raise OSError(f"is larger than the limit of {most:,} bytes")
     return data
 
 
@@ -63,7 +63,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, value in pairs:
         if name in table:
-            raise ValueError(f"{sanitize(name, 100)!r} is given twice")
+            raise ValueError(f"the key {sanitize(name, 100)!r} is given twice")
         table[name] = value
     return table
 
@@ -156,12 +156,12 @@ def check_destinations(*paths: Path | None) -> None:
             raise RunError(f"{path}: is a folder; give the name of a file")
         other = met.setdefault(os.path.realpath(path), path)
         if other is not path:
-            raise RunError(f"{path}: is wanted for two things at once; give another name")
+            raise RunError(f"{path}: is given for two different outputs; give each its own name")
         try:
             _try_to_write(path)
         except OSError as error:
             reason = f"cannot be written ({error.strerror or error})"
-            raise RunError(f"{path}: {reason}; check the folder, or give another") from error
+            raise RunError(f"{path}: {reason}; check the folder, or choose another") from error
 
 
 def _try_to_write(path: Path) -> None:
@@ -214,16 +214,16 @@ def parse_yaml(text: str, most: int = 100_000) -> Any:
     import yaml
 
     if len(text) > most:
-        raise ValueError(f"{len(text):,} characters; at most {most:,} are read")
+        raise ValueError(f"has {len(text):,} characters, but at most {most:,} are allowed")
     depth = 0
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
-                raise ValueError("an alias (*name) is not read here: write out what it stands for")
+                raise ValueError("aliases (*name) are not supported: write out the value instead")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST_YAML:
-                raise ValueError(f"nested too deeply: {_DEEPEST_YAML} levels are read")
+                raise ValueError(f"nested too deeply: at most {_DEEPEST_YAML} levels are allowed")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(sanitize(str(error), 500)) from error
@@ -326,7 +326,9 @@ def claim(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunError(f"{folder}: another run is at work here; wait for it") from error
+            raise RunError(
+                f"{folder}: another process is using this folder; wait until it has finished"
+            ) from error
         except OSError:
             pass  # the file system has no locks
         yield
@@ -355,17 +357,17 @@ def hold(
     ours = (*ours, f".{file.name}.")
     if not file.is_file():
         if root.is_dir() and any(not path.name.startswith(ours) for path in root.iterdir()):
-            raise error(f"{root}: is not empty and holds no {what}; name another folder")
+            raise error(f"{root}: is not empty and contains no {what}; choose another folder")
         write_json(file, content)
         return
     try:
         before = json.loads(file.read_text("utf-8"))
     except ValueError as fault:
-        raise error(f"{file}: damaged: {fault}; name another folder") from fault
+        raise error(f"{file}: damaged: {fault}; choose another folder") from fault
     if before != content:
         raise error(
-            f"{root}: holds a {what} of other photographs, other settings or another version; "
-            "name another folder"
+            f"{root}: already contains a {what} made from other photographs, with other settings "
+            "or by another version; choose another folder"
         )
 
 

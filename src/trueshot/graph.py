@@ -125,7 +125,7 @@ def read_graph(data: bytes) -> Message:
     """
     model = _decoded(data, "model")
     for fault in _faults(model):
-        raise ValueError(f"{fault}; a detector of ours has none, so it is not run")
+        raise ValueError(f"it has {fault}, which no trueshot detector has, so it is not run")
     return model
 
 
@@ -186,7 +186,7 @@ def tensor(name: str, values: npt.NDArray[Any]) -> Message:
     """
     kinds = [number for number, kind in _TYPES.items() if kind == values.dtype.newbyteorder("<")]
     if not kinds:
-        raise ValueError(f"{name}: numbers of the kind {values.dtype}")
+        raise ValueError(f"{name}: unsupported data type {values.dtype}")
     raw = np.ascontiguousarray(values, _TYPES[kinds[0]]).tobytes()
     dims = [int(size) for size in values.shape]
     return {"dims": dims, "data_type": kinds[0], "name": name, "raw_data": raw}
@@ -221,9 +221,9 @@ def side_of(model: Message) -> int:
         wanted = (INPUT, 2, side, 3)
         found = (given["name"], kind["elem_type"], width["dim_value"], colours["dim_value"])
     except (KeyError, ValueError, TypeError):
-        raise ValueError("an input that is no crops") from None
+        raise ValueError("an input that is not crops") from None
     if found != wanted or not 16 <= side <= 1024:
-        raise ValueError(f"an input {found}")
+        raise ValueError(f"the input {found}")
     return side
 
 
@@ -248,7 +248,7 @@ def session(model: Message, outputs: Sequence[str], name: object) -> Any:
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions have no base class of their own
-        raise BundleError(f"{name}: onnxruntime refuses it: {first_line(error)}") from error
+        raise BundleError(f"{name}: onnxruntime cannot load it: {first_line(error)}") from error
 
 
 def run(
@@ -300,15 +300,15 @@ def _faults(model: Message) -> Iterator[str]:
         (each.get("domain", ""), each.get("version")) for each in model.get("opset_import", [])
     ]
     if len(opsets) != 1 or opsets[0][0] or opsets[0][1] not in _OPSETS:
-        yield f"operators of {opsets}"
+        yield f"the operator sets {opsets}"
     if not 3 <= model.get("ir_version", 0) <= _MOST_IR:
-        yield f"version {model.get('ir_version')} of the format"
+        yield f"the ONNX IR version {model.get('ir_version')}"
     nodes = graph.get("node", [])
     if len(nodes) > _MOST_STEPS:
-        yield f"{len(nodes)} steps"
+        yield f"{len(nodes)} nodes"
     for node in nodes:
         if node.get("domain") or node.get("op_type") not in _STEPS:
-            yield f"a step {node.get('domain', '')}:{node.get('op_type', '')}"
+            yield f"the operator {node.get('domain', '')}:{node.get('op_type', '')}"
         for attribute in node.get("attribute", []):
             yield from _faults_of({"name": "", **attribute["t"]} if "t" in attribute else _EMPTY)
     for constant in graph.get("initializer", []):
@@ -319,15 +319,15 @@ def _faults(model: Message) -> Iterator[str]:
         yield str(error)
     unknown = set(outputs_of(model)) - OUTPUTS
     if unknown or len(set(outputs_of(model))) < len(outputs_of(model)):
-        yield f"outputs {outputs_of(model)}"
+        yield f"the outputs {outputs_of(model)}"
 
 
 def _faults_of(constant: Message) -> Iterator[str]:
     kind, dims = _TYPES.get(constant.get("data_type", 0)), constant.get("dims", [])
     if kind is None or "name" not in constant or any(size < 0 for size in dims):
-        yield "a constant of another kind"
+        yield "a constant of an unsupported type or shape"
     elif math.prod(dims) * kind.itemsize != len(constant.get("raw_data", b"")):
-        yield f"a constant of {dims} in {len(constant.get('raw_data', b''))} bytes"
+        yield f"a constant of shape {dims} in {len(constant.get('raw_data', b''))} bytes"
 
 
 def _decoded(data: bytes, kind: str) -> Message:
@@ -337,7 +337,9 @@ def _decoded(data: bytes, kind: str) -> Message:
         key, place = _varint(data, place)
         number, written = key >> 3, key & 7
         if number not in fields:
-            raise ValueError(f"field {number} in a {kind}; a detector of ours has none")
+            raise ValueError(
+                f"it has the field {number} of {kind!r}, which no trueshot detector has"
+            )
         name, wanted = fields[number]
         value: Any
         if written == _NUMBER:
@@ -346,12 +348,12 @@ def _decoded(data: bytes, kind: str) -> Message:
             size, place = (4, place) if written == _FLOAT else _varint(data, place)
             value, place = data[place : place + size], place + size
             if written not in (_PART, _FLOAT) or place > len(data):
-                raise ValueError("it is cut, or damaged")
+                raise ValueError("it is truncated or damaged")
         values = _values(value, written, wanted.rstrip("*"))
         if wanted.endswith("*"):
             found.setdefault(name, []).extend(values)
         elif name in found or len(values) != 1:
-            raise ValueError(f"{name} twice in a {kind}")
+            raise ValueError(f"the field {name!r} of {kind!r} must have exactly one value")
         else:
             found[name] = values[0]
     return found
@@ -380,7 +382,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
     value = 0
     for at in range(10):
         if place + at >= len(data):
-            raise ValueError("it is cut")
+            raise ValueError("it is truncated")
         value |= (data[place + at] & 0x7F) << (7 * at)
         if data[place + at] < 0x80:
             return value, place + at + 1

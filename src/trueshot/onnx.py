@@ -292,11 +292,11 @@ def export_onnx(
         ValueError: The card does not give the crop size.
     """
     if Path(out).suffix.lower() != ".onnx":
-        raise ExportError(f"{out}: an ONNX file is known by its name; end it in .onnx")
+        raise ExportError(f"{out}: the name of an ONNX file must end in .onnx")
     if card.evidence is not None:
         raise ExportError(
-            "it joins several kinds of evidence, which are no single graph; a detector of crops, "
-            "such as lcnn, can be exported"
+            "it joins several kinds of evidence, which do not fit into one graph; only a detector "
+            "of crops, such as lcnn, can be exported"
         )
     model = photograph_graph(detector, card)
     difference = largest_difference(detector, card, model, out)
@@ -389,30 +389,30 @@ def _compared(
 ) -> float:
     """Return the largest difference, after checking that it is small and the verdicts agree."""
     if wanted.keys() != found.keys():
-        raise ExportError(f"{where}: gives {sorted(found)}, {sorted(wanted)} wanted")
+        raise ExportError(f"{where}: expected the values {sorted(wanted)}, got {sorted(found)}")
     largest = 0.0
     for name in wanted:
         if name == "verdict":
             continue
         ours, theirs = np.asarray(wanted[name]), np.asarray(found[name])
         if ours.shape != theirs.shape:
-            raise ExportError(f"{where}: {name} of shape {theirs.shape}, {ours.shape} wanted")
+            raise ExportError(f"{where}: expected {name} of shape {ours.shape}, got {theirs.shape}")
         differences = np.abs(ours - theirs)
         allowed: Any = np.maximum(tolerance, RELATIVE * np.abs(ours))
         if name in _EXPLAINING:
             allowed = max(tolerance, _SHOWN * float(np.abs(ours).max(initial=0)))
         if not bool((differences <= allowed).all()):
             raise ExportError(
-                f"{where}: {name} differs by {differences.max():.3g} from PyTorch's, at most "
-                f"{np.max(allowed):.3g} is let through; nothing was written: report this as a "
-                "fault of trueshot"
+                f"{where}: {name} differs by {differences.max():.3g} from PyTorch's, but at most "
+                f"{np.max(allowed):.3g} is allowed; nothing was written: please report this as a "
+                "bug in trueshot"
             )
         largest = max(largest, float(differences.max()))
     if wanted.get("verdict") != found.get("verdict"):
         raise ExportError(
             f"{where}: verdict {found['verdict']} instead of {wanted['verdict']} at the score "
             f"{float(wanted['score']):.9g}, while scores differ by at most {largest:.3g}; nothing "
-            "was written: report this as a fault of trueshot"
+            "was written: please report this as a bug in trueshot"
         )
     return largest
 

@@ -35,7 +35,9 @@ def to_levels(
     if pixels.ndim == 3:
         pixels = pixels[None]
     if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[-1] != 3:
-        raise ValueError(f"bytes of shape (n, h, w, 3) wanted, got {pixels.dtype} {pixels.shape}")
+        raise ValueError(
+            f"pixels must be uint8 of shape (n, h, w, 3), got {pixels.dtype} {pixels.shape}"
+        )
     there = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
     return there.permute(0, 3, 1, 2).to(dtype)
 
@@ -97,7 +99,7 @@ def _ssim(first: Floats, second: Floats) -> float:
 
     height, width = (int(length) for length in first.shape[1:])
     if min(height, width) < 2 * _MARGIN + 1:
-        raise ValueError(f"{width}×{height} px: smaller than a window of 7×7")
+        raise ValueError(f"images of {width}×{height} px are smaller than the 7×7 window of SSIM")
     measure = partial(structural_similarity, channel_axis=0, data_range=LEVELS)
     rows: int = max(1, _SSIM_PIXELS // width)
     total = 0.0

@@ -54,7 +54,7 @@ def split_spec(spec: str) -> tuple[Path, str]:
     """
     match = _SPEC.fullmatch(spec)
     if match is None:
-        raise PluginError(f"{spec}: path/to/file.py:NAME wanted")
+        raise PluginError(f"{spec}: must have the form path/to/file.py:NAME")
     return Path(match["path"]), match["name"]
 
 
@@ -77,7 +77,7 @@ def load_plugin(spec: str) -> Plugin:
     try:
         return Plugin(value=getattr(module, name), path=path, name=name, sha256=sha256)
     except AttributeError:
-        raise PluginError(f"{spec}: {path} defines no {name}") from None
+        raise PluginError(f"{spec}: {path} does not define {name}") from None
 
 
 def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
@@ -97,7 +97,9 @@ def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
     except Exception as error:  # foreign code may raise anything
         del sys.modules[name]
         line = utf8_safe((str(error).strip().splitlines() or [""])[0][:300])
-        raise PluginError(f"{spec}: {path} fails: {type(error).__name__}: {line}") from error
+        raise PluginError(
+            f"{spec}: running {path} failed: {type(error).__name__}: {line}"
+        ) from error
     return module
 
 

@@ -35,10 +35,15 @@ class Proportion:
 
     def __post_init__(self) -> None:
         if self.total < 1 or not 0 <= self.count <= self.total:
-            raise ValueError(f"{self.count} of {self.total} is no proportion")
+            raise ValueError(
+                "count must be between 0 and total, and total at least 1, "
+                f"got {self.count} of {self.total}"
+            )
         sums = sum(one for one, _ in self.groups), sum(one for _, one in self.groups)
         if self.groups and sums != (self.count, self.total):
-            raise ValueError(f"groups of {sums[0]} of {sums[1]} for {self.count} of {self.total}")
+            raise ValueError(
+                f"groups must add up to {self.count} of {self.total}, got {sums[0]} of {sums[1]}"
+            )
 
     @property
     def share(self) -> float:

@@ -79,8 +79,8 @@ def compare(
 
 def _nothing(threats: Sequence[str], budget: float | None) -> str:
     wanted = "" if budget is None else f" at ε = {budget:g}"
-    known = f"threats known here: {', '.join(threats)}" if threats else "no threat was tried here"
-    return f"no worst case{wanted} in these results; {known}"
+    known = f"their threats: {', '.join(threats)}" if threats else "they have no threats"
+    return f"these results contain no worst case{wanted}; {known}"
 
 
 def _meanings() -> dict[str, str]:
@@ -145,7 +145,7 @@ def _page_of(out: Path) -> Iterator[Path]:
             write_pdf(page, out)
         except RunError as error:
             reason = str(error).removeprefix(f"{page}: ")
-            raise RunError(f"{out}: {reason}; ask for .html instead") from error
+            raise RunError(f"{out}: {reason}; choose .html instead") from error
 
 
 def check_report(out: Path) -> None:
@@ -155,6 +155,8 @@ def check_report(out: Path) -> None:
         RunError: The ending is not supported, or the extra pdf is not installed.
     """
     if out.suffix.lower() not in (*PAGES, PDF):
-        raise RunError(f"{out}: a report ends in {', '.join(PAGES)} or {PDF}")
+        raise RunError(f"{out}: the name of a report must end in {', '.join(PAGES)} or {PDF}")
     if out.suffix.lower() == PDF and not find_spec("plutoprint"):
-        raise RunError(f"{out}: PDF needs the extra pdf: pip install 'trueshot[pdf]'; or ask .html")
+        raise RunError(
+            f"{out}: PDF needs the extra pdf: pip install 'trueshot[pdf]', or choose .html instead"
+        )

@@ -113,10 +113,14 @@ def reproduce(
             or its test part lacks a class.
     """
     if len(recipes) != 2:
-        raise RunError(f"two recipes wanted, the plain and the secure one; got {len(recipes)}")
+        raise RunError(
+            f"recipes must be the plain one and the secure one, got {len(recipes)} recipes"
+        )
     attacks = paper_attacks() if attacks is None else attacks
     if not set(paper_attacks()) <= set(attacks):
-        raise RunError("the tables want FGSM and LLCM at 1, 2, 3, 4 and 5 levels")
+        raise RunError(
+            "attacks must include FGSM and LLCM at 1, 2, 3, 4 and 5 levels, which the tables need"
+        )
     sides = list(sides or dataset.sides)
     for side in sides:
         _require_test_crops(dataset, side)
@@ -166,9 +170,13 @@ def _run(
 def _require_test_crops(dataset: Dataset, side: int) -> None:
     """Check before days of training that the test part has crops of both classes."""
     if dataset.task.classes != RECAPTURE.classes:
-        raise RunError(f"{dataset.folder}: the paper's experiments are of {RECAPTURE.name}")
+        raise RunError(
+            f"{dataset.folder}: the paper's experiments need a data set of {RECAPTURE.name}"
+        )
     if len(set(dataset.part(side, "test").labels.tolist())) < len(RECAPTURE.classes):
-        raise RunError(f"{dataset.folder}: its test part at {side} px lacks a class")
+        raise RunError(
+            f"{dataset.folder}: its test part at {side} px must have crops of both classes"
+        )
 
 
 def _others(root: Path, sides: Sequence[int]) -> tuple[list[EvaluationResult], dict[str, Any]]:

@@ -78,16 +78,19 @@ class Simulation:
         self.settings()
         if not self.recaptures and self.task.examples is None:
             raise SimulationError(
-                f"{self.task.name}: makes no examples of photographs; prepare takes yours"
+                f"{self.task.name}: this task makes no examples from photographs; "
+                "use prepare with your own labelled photographs"
             )
         if self.crops_per_photo < 1:
-            raise SimulationError(f"one crop per photo or more wanted, got {self.crops_per_photo}")
+            raise SimulationError(f"crops_per_photo must be at least 1, got {self.crops_per_photo}")
         if not 0 <= self.procedural <= 1:
-            raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
+            raise SimulationError(f"procedural must be between 0 and 1, got {self.procedural}")
         if self.devices < _LEAST_DEVICES:
-            raise SimulationError(f"{_LEAST_DEVICES} devices or more wanted, got {self.devices}")
+            raise SimulationError(f"devices must be at least {_LEAST_DEVICES}, got {self.devices}")
         if self.conditions.shared_devices and self.devices != DEVICES:
-            raise SimulationError("devices of each part, or shared ones: give one of them")
+            raise SimulationError(
+                "devices cannot be set for conditions with shared devices; give only one of them"
+            )
 
     @property
     def recaptures(self) -> bool:
@@ -251,7 +254,7 @@ def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
             if not note:
                 kept[sha256] = scene
             else:
-                print(utf8_safe(f"passed over {scene.name}: {note}"), file=sys.stderr)
+                print(utf8_safe(f"skipped {scene.name}: {note}"), file=sys.stderr)
             advance(1, "")
     return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
 
@@ -279,7 +282,7 @@ def _production(photographed: Sequence[Scene], simulation: Simulation) -> Produc
     counts = {part: simulation.pairs(part) for part in PARTS}
     for part, count in counts.items():
         if count and not parts[part]:
-            raise SimulationError(f"too few scenes for a {part} part: give more photographs")
+            raise SimulationError(f"too few scenes for the {part} part; give more photographs")
     casts = {part: _cast(parts[part], simulation, number) for number, part in enumerate(PARTS)}
     return Production(
         casts=casts,

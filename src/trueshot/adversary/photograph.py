@@ -55,7 +55,7 @@ class PhotographDetector(nn.Module):
         super().__init__()
         self.crops, self.card = load_bundle(bundle)
         if self.card.decision_rule != "against-class-0" or len(self.card.classes) != 2:
-            raise BundleError(f"{bundle}: of more than two classes, or without a score")
+            raise BundleError(f"{bundle}: must decide between exactly two classes by a score")
         self.contract = self.card.input_contract()
         self.threshold = threshold
         self.context: Detector | None = None
@@ -82,7 +82,7 @@ class PhotographDetector(nn.Module):
         side, pixels = self.contract.side, _bytes(photograph)
         corners = places_of(pixels, self.contract).corners
         if not corners:
-            raise ValueError(f"no crop of {side} px in it that shows anything")
+            raise ValueError(f"no crop of {side} px can be selected")
         scores = self._scores(squares(photograph, corners, side))
         if self.card.evidence is None:
             return self._aggregated(scores)
@@ -167,15 +167,17 @@ def context_of(bundle: Bundle, card: Card) -> Detector:
     """
     evidence, graph = card.evidence, bundle.context
     if evidence is None or graph is None:
-        raise BundleError("no context network in it")
+        raise BundleError("the bundle has no context network")
     weights = _weights_in(graph)
     try:
         network = _network_of(weights, len(evidence.media))
         missing, unknown = network.load_state_dict(weights, strict=False)
     except (KeyError, ValueError, RuntimeError) as error:
-        raise BundleError(f"its context network is none that has a gradient: {error}") from error
+        raise BundleError(
+            f"no gradient for its context network, of unknown architecture: {error}"
+        ) from error
     if unknown or any("num_batches_tracked" not in name for name in missing):
-        raise BundleError("its context network is none that has a gradient")
+        raise BundleError("no gradient for its context network, of unknown architecture")
     return Detector(network, offset=OFFSET, scale=SCALE, classes=evidence.media).eval()
 
 
@@ -207,11 +209,11 @@ def _network_of(weights: Mapping[str, Tensor], classes: int) -> nn.Module:
 def _check_features(card: Card, bundle: object) -> None:
     evidence = card.evidence
     if evidence is None or evidence.joint is None:
-        raise BundleError(f"{bundle}: joins nothing yet")
+        raise BundleError(f"{bundle}: its kinds of evidence are not joined yet")
     known = {f"luma 1/{scale} height" for scale in (1, 2, 4)}
     for name in evidence.heads["lattice"].features:
         if name not in known:
-            raise BundleError(f"{bundle}: no gradient is known of the lattice's {name}")
+            raise BundleError(f"{bundle}: there is no gradient for the lattice feature {name}")
 
 
 def _for_and_against(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> li
     found = []
     for photograph in photographs_of(dataset, part):
         if photograph.row is not None:
-            raise DatasetError(f"{dataset}: holds crops; name a manifest of whole photographs")
+            raise DatasetError(f"{dataset}: holds crops; give a manifest of whole photographs")
         target = Target(
             name=photograph.name,
             path=photograph.path,
@@ -85,5 +85,5 @@ def _outlines(manifest: Path) -> dict[str, Outline]:
             points = json.loads(row.get("outline") or "[]")
             found[row["path"]] = tuple((float(x), float(y)) for x, y in points)
         except (ValueError, TypeError) as error:
-            raise DatasetError(f"{manifest}: {row['path']}: no outline: {error}") from error
+            raise DatasetError(f"{manifest}: {row['path']}: invalid outline: {error}") from error
     return found

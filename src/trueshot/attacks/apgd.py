@@ -60,7 +60,7 @@ class APGD:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(
-                f"one step and one start or more wanted, got {self.steps} and {self.restarts}"
+                f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}"
             )
         norm_of(self)
 

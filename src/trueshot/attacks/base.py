@@ -42,7 +42,7 @@ def norm_of(attack: Attack) -> Norm:
     """Return the norm of an attack's budget: its field `norm`, or L∞ if it has none."""
     norm: Norm = getattr(attack, "norm", "linf")
     if norm not in _DISTANCES:
-        raise ValueError(f"norm {norm!r}: unknown; known: {', '.join(_DISTANCES)}")
+        raise ValueError(f"norm must be one of {', '.join(_DISTANCES)}, got {norm!r}")
     return norm
 
 
@@ -61,11 +61,11 @@ def per_image(budget: Budget, images: Tensor) -> Tensor:
     levels = torch.as_tensor(budget, dtype=images.dtype, device=images.device)
     if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(images)):
         raise ValueError(
-            f"one budget, or one for each of {len(images)} images, wanted; "
+            f"budget must be one number, or one for each of the {len(images)} images; "
             f"got shape {tuple(levels.shape)}"
         )
     if not bool(torch.isfinite(levels).all()) or bool((levels < 0).any()):
-        raise ValueError(f"a budget is a finite number of levels, 0 or more; got {budget}")
+        raise ValueError(f"budget must be finite and at least 0 levels, got {budget}")
     return levels.reshape(-1, 1, 1, 1)
 
 
@@ -129,14 +129,14 @@ def check_labels(detector: nn.Module, images: Tensor, labels: Tensor) -> None:
         ValueError: The labels are not integers, or one is not a class; the first such is named.
     """
     if labels.is_floating_point() or labels.dtype == torch.bool:
-        raise ValueError(f"labels are numbers of classes, integers; got {labels.dtype}")
+        raise ValueError(f"labels must be integer class numbers, got {labels.dtype}")
     if not len(labels):
         return
     if isinstance(detector, Detector) or bool(labels.amax() > 1) or bool(labels.amin() < 0):
         classes = len(classes_of(detector, images))  # no module has fewer than two
         wrong = labels[(labels < 0) | (labels >= classes)]
         if len(wrong):
-            raise ValueError(f"labels from 0 to {classes - 1} wanted, got {int(wrong[0])}")
+            raise ValueError(f"labels must be between 0 and {classes - 1}, got {int(wrong[0])}")
 
 
 @contextmanager
@@ -177,11 +177,11 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
     """
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         raise ValueError(
-            f"images (n, 3, h, w) and labels (n,) wanted, "
+            f"images must have shape (n, 3, h, w) and labels (n,), "
             f"got {tuple(images.shape)} and {tuple(labels.shape)}"
         )
     if images.numel() and not _are_levels(images):
-        raise ValueError("images outside the levels 0 to 255")
+        raise ValueError("images must contain levels from 0 to 255 only")
     check_labels(detector, images, labels)
     attacked = attack(detector, images, labels).detach()
     if len(images):
@@ -271,16 +271,18 @@ def _between(
 
 def _check_promise(attack: Attack, images: Tensor, attacked: Tensor) -> None:
     if attacked.shape != images.shape or attacked.dtype != images.dtype:
-        raise BrokenPromiseError(f"{attack!r} changed the shape or the type of the images")
+        raise BrokenPromiseError(f"{attack!r} changed the shape or dtype of the images")
     if not _are_levels(attacked):
-        raise BrokenPromiseError(f"{attack!r} left the levels 0 to 255")
+        raise BrokenPromiseError(f"{attack!r} returned levels outside 0 to 255, or NaN")
     norm = norm_of(attack)
     rounding = 4 * LEVELS * torch.finfo(images.dtype).eps
     if norm == "l2":
         rounding *= images[0].numel() ** 0.5
     excess = distance(norm, images, attacked) - per_image(attack.budget, images).flatten()
     if bool((excess > rounding).any()):
-        raise BrokenPromiseError(f"{attack!r} left its budget by {float(excess.max()):.3g} levels")
+        raise BrokenPromiseError(
+            f"{attack!r} exceeded its budget by {float(excess.max()):.3g} levels"
+        )
 
 
 def _are_levels(images: Tensor) -> bool:

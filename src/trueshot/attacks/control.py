@@ -41,7 +41,7 @@ class UniformNoise:
     def __post_init__(self) -> None:
         norm_of(self)
         if self.draws < 1:
-            raise ValueError(f"one draw or more wanted, got {self.draws}")
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Add noise to levels; return levels."""

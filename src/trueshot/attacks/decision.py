@@ -43,7 +43,7 @@ class RayS:
     def __post_init__(self) -> None:
         if self.queries < 3 or self.tolerance <= 0:
             raise ValueError(
-                "three queries or more and some tolerance wanted, "
+                "queries must be at least 3 and tolerance above 0, "
                 f"got {self.queries} and {self.tolerance}"
             )
 

@@ -54,7 +54,7 @@ def stand_in(channel: Channel, rounding: Rounding = "soft") -> StandIn:
     so.
     """
     if rounding not in _ROUNDINGS:
-        raise ValueError(f"rounding: {', '.join(_ROUNDINGS)} known, got {rounding!r}")
+        raise ValueError(f"rounding must be one of {', '.join(_ROUNDINGS)}, got {rounding!r}")
     filed = partial(_filed, rounding=rounding)
     return partial(_one_after_another, [filed, *_changes(channel, rounding)])
 

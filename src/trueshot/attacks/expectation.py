@@ -42,9 +42,9 @@ class Expectation(Wrapper):
 
     def __post_init__(self) -> None:
         if self.draws < 1:
-            raise ValueError(f"draws: 1 or more wanted, got {self.draws}")
+            raise ValueError(f"draws must be at least 1, got {self.draws}")
         if self.seed < 0:
-            raise ValueError(f"seed: 0 or more wanted, got {self.seed}")
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
         self._name_after_attack(f"mean-of-{self.draws}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

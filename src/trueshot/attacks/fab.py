@@ -59,7 +59,7 @@ class FAB:
         norm_of(self)
         if self.steps < 1 or self.restarts < 1:
             raise ValueError(
-                f"one step and one restart or more wanted, got {self.steps} and {self.restarts}"
+                f"steps and restarts must be at least 1, got {self.steps} and {self.restarts}"
             )
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -58,10 +58,11 @@ class PGD:
     def __post_init__(self) -> None:
         if self.steps < 1 or self.relative_step <= 0:
             raise ValueError(
-                f"one step or more of some length wanted, got {self.steps} of {self.relative_step}"
+                "steps must be at least 1 and relative_step above 0, "
+                f"got {self.steps} and {self.relative_step}"
             )
         if self.restarts < 1:
-            raise ValueError(f"one start or more wanted, got {self.restarts}")
+            raise ValueError(f"restarts must be at least 1, got {self.restarts}")
         norm_of(self)
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

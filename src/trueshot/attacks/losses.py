@@ -46,7 +46,7 @@ def cotangent(logits: Tensor, labels: Tensor, loss: Loss = "cross_entropy") -> T
     if loss == "margin":
         return steepest * 0.5
     if loss != "cross_entropy":
-        raise ValueError(f"loss {loss!r}: unknown; known: cross_entropy, margin")
+        raise ValueError(f"loss must be one of cross_entropy, margin, got {loss!r}")
     slope = _gradient(_cross_entropy, logits, labels)
     size = slope.abs().amax(1, keepdim=True)
     _, exponent = torch.frexp(size)

@@ -77,7 +77,7 @@ class FMN:
     def __post_init__(self) -> None:
         norm_of(self)
         if self.steps < 1:
-            raise ValueError(f"one step or more wanted, got {self.steps}")
+            raise ValueError(f"steps must be at least 1, got {self.steps}")
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the closest image found within the budget, or the image itself, in levels."""

@@ -56,7 +56,7 @@ class Square:
             raise ValueError(f"Square is implemented for linf only, not for {self.norm!r}")
         if self.queries < 2 or not 0 < self.first_share <= 1:
             raise ValueError(
-                "two queries or more and a share in (0, 1] wanted, "
+                "queries must be at least 2 and first_share in (0, 1], "
                 f"got {self.queries} and {self.first_share}"
             )
 

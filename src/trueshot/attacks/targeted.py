@@ -45,7 +45,9 @@ class Targeted(Wrapper):
         """
         classes = classes_of(detector, images)
         if not 0 <= self.target < len(classes):
-            raise ValueError(f"class {self.target}: the detector has {len(classes)}")
+            raise ValueError(
+                f"target {self.target} is not one of the detector's {len(classes)} classes"
+            )
         network = _AgainstTheOthers(detector, self.target)
         two = Detector(network, classes=("any other", classes[self.target]))
         attacked = self.attack(two, images, torch.zeros_like(labels))

@@ -44,7 +44,7 @@ class Through(Wrapper):
 
     def __post_init__(self) -> None:
         if not self.channels:
-            raise ValueError("channels: one or more wanted")
+            raise ValueError("channels must not be empty")
         object.__setattr__(self, "channels", tuple(self.channels))
         for channel in self.channels:
             stand_in(channel, self.rounding)

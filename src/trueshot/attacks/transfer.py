@@ -37,6 +37,6 @@ class Transfer(Wrapper):
         ours, theirs = (len(classes_of(each, images)) for each in (self.source, detector))
         if ours != theirs:
             raise ValueError(
-                f"{self.name} tells {ours} classes apart and the attacked detector {theirs}"
+                f"{self.name} has {ours} classes, but the attacked detector has {theirs}"
             )
         return self.attack(self.source, images, labels)

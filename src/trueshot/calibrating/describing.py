@@ -13,10 +13,10 @@ from trueshot.tasks import Wording
 _WIDTH, _WIDEST = 24, 40
 _FITS = 100
 _PASSES = {
-    "clean": "photographs like those it was calibrated for",
-    "attacked": "under adversarial noise",
-    "everyday": "changed as messengers and editors do",
-    "real": "photographs from the world",
+    "clean": "photographs like those used for calibration",
+    "attacked": "with adversarial noise",
+    "everyday": "changed as by messengers and editors",
+    "real": "real photographs, none of them used for training or calibration",
 }
 
 
@@ -32,15 +32,15 @@ def describe(card: Card, sha256: str) -> str:
 
 
 def _lines(card: Card, sha256: str) -> Iterator[str]:
-    yield card.title or "A detector without a title"
+    yield card.title or "Untitled detector"
     yield from filter(None, [card.task])
     yield ""
     yield _row("SHA-256 of the file", sha256)
     own = card.network.get("sha256")
-    code = f": its maker's own code, in a file of SHA-256 {own}" if own else ""
+    code = f": custom code, in a file with SHA-256 {own}" if own else ""
     yield _row("network", f"{card.network.get('name', '?')}{code}")
     yield _row("classes", ", ".join(card.classes))
-    yield _row("licence", card.licence or "none named")
+    yield _row("licence", card.licence or "not stated")
     yield from _training(card)
     yield from _judging(card)
     if card.calibration is not None:
@@ -51,14 +51,14 @@ def _lines(card: Card, sha256: str) -> Iterator[str]:
         counts = f"{facts.originals} {first} and {facts.recaptured} {other}"
         yield _row("calibrated on", f"{facts.name}: {counts} of {facts.sources} sources")
         yield from [_row("left out", facts.note)] * bool(facts.note)
-        yield _row("its fingerprint", facts.fingerprint)
+        yield _row("fingerprint", facts.fingerprint)
     yield from _measurements(card)
     yield from _limits(card)
 
 
 def _training(card: Card) -> Iterator[str]:
     if card.recipe is not None:
-        yield _row("recipe", str(card.recipe.get("name", "without a name")))
+        yield _row("recipe", str(card.recipe.get("name", "unnamed")))
     if card.data is not None:
         yield _row("trained on", f"data {card.data}")
     if card.versions:
@@ -69,38 +69,43 @@ def _judging(card: Card) -> Iterator[str]:
     yield from ("", "How it judges")
     contract = card.contract
     if contract is None:
-        yield "  As training left it: no contract. Make a bundle of it with `trueshot bundle`."
+        yield "  Straight from training, no input contract. Make a bundle with `trueshot bundle`."
         return
     crops = "one crop" if contract.crops == 1 else f"up to {contract.crops} crops"
     how = "by region" if card.evidence is not None else f"by {contract.aggregation}"
-    where = ", at places that its size decides" if contract.places == "grid" else ""
-    yield _row("crops", f"{crops} of {contract.side} px{where}, scores made one {how}")
+    where = ", at positions set by the image size" if contract.places == "grid" else ""
+    yield _row("crops", f"{crops} of {contract.side} px{where}, scores combined {how}")
     if is_provable(card):
-        yield _row("proof", "verdicts come with a radius in levels that no change can cross")
+        yield _row(
+            "proof", "verdicts come with a radius in levels; no change up to it can alter them"
+        )
     if card.evidence is not None:
         yield from _evidence(card.evidence)
     first, other = card.words.verdicts
     if card.decision_rule == "top-class":
-        yield _row("verdict", "the likeliest class")
+        yield _row("verdict", "the most likely class")
         if card.likeliest is not None:
             least, share = card.likeliest.least, card.likeliest.rejected
-            wanted = f"below a probability of {least:.3g}; wanted of {_percent(share)} at most"
+            wanted = f"below a probability of {least:.3g}; target: at most {_percent(share)}"
             yield _row("undecided", wanted)
     elif card.decision is None:
-        yield _row("verdict", f"{other} above 0, else {first}; no thresholds were chosen")
+        yield _row(
+            "verdict",
+            f"{other} if the score is above 0, otherwise {first}; no thresholds were chosen",
+        )
     else:
         yield from _decision(card.decision, card.words)
     if card.domain is not None:
         least = card.domain.fewest_crops
         fewer = f"with fewer than {least} crops, or " if least > 1 else ""
         names = ", ".join(card.domain.features) or "no property"
-        yield _row("undecided, too", f"{fewer}unlike the photographs calibrated in {names}")
+        yield _row("also undecided", f"{fewer}if unlike the calibration photographs in {names}")
 
 
 def _evidence(model: EvidenceModel) -> Iterator[str]:
-    yield _row("media it names", ", ".join(model.media[1:]))
+    yield _row("media it can name", ", ".join(model.media[1:]))
     if model.joint is None:
-        yield _row("joined", "not yet: the texture of crops decides alone")
+        yield _row("joined", "not yet; only the texture of crops decides")
         return
     weights = zip(model.joint.features, model.joint.weights, strict=True)
     told = ", ".join(f"{name} {weight:+.2f}" for name, weight in weights)
@@ -116,15 +121,19 @@ def _decision(decision: Decision, words: Wording) -> Iterator[str]:
     else:
         yield _row(first, f"score up to {low:.4g}")
         yield _row("undecided", "between")
-    yield _row(other, f"score from {high:.4g} on")
-    wanted = f"{missed} {_percent(decision.apcer)}, {false} {_percent(decision.bpcer)} at most"
-    yield _row("chosen for", wanted)
+    yield _row(other, f"score of at least {high:.4g}")
+    wanted = (
+        f"{missed} at most {_percent(decision.apcer)}, {false} at most {_percent(decision.bpcer)}"
+    )
+    yield _row("target rates", wanted)
 
 
 def _ratios(calibration: Calibration) -> Iterator[str]:
     lower, upper = 10**calibration.lower, 10**calibration.upper
     if lower == upper == 1:
-        yield _row("likelihood ratio", "always 1: scores and amount of data support no other")
+        yield _row(
+            "likelihood ratio", "always 1: the scores and the amount of data support no other value"
+        )
         return
     yield _row(
         "likelihood ratio",
@@ -134,7 +143,7 @@ def _ratios(calibration: Calibration) -> Iterator[str]:
 
 def _measurements(card: Card) -> Iterator[str]:
     if not card.measured:
-        yield from ("", "Error rates", "  none were measured")
+        yield from ("", "Error rates", "  not measured")
     for found in card.measured:
         yield from ("", f"Error rates: {found.name} ({_PASSES[found.kind]})")
         sources = "" if found.sources is None else f" of {found.sources} sources"
@@ -143,7 +152,7 @@ def _measurements(card: Card) -> Iterator[str]:
         width = min(max([_WIDTH, *(len(name) + 1 for name in rates)]), _WIDEST)
         yield from (_row(name, text, width) for name, text in rates.items())
         if found.cllr is not None:
-            least = "" if found.cllr_min is None else f" (least possible {found.cllr_min:.3f})"
+            least = "" if found.cllr_min is None else f" (minimum {found.cllr_min:.3f})"
             yield _row("Cllr", f"{found.cllr:.3f} bits{least}")
         yield from (f"  {text}" for text in (found.note, found.command) if text)
 
@@ -156,7 +165,7 @@ def _rates(found: Measurement, words: Wording) -> Iterator[tuple[str, str]]:
         words.errors[0]: found.bpcer,
         f"undecided {first}": found.undecided_originals,
         f"undecided {other}": found.undecided_recaptures,
-        "class named rightly": found.right,
+        "right class named": found.right,
         "no class named": found.of_none,
     }
     yield from ((name, _counted(rate)) for name, rate in rates.items() if rate is not None)
@@ -178,7 +187,7 @@ def _apcers(found: Measurement, missed: str) -> dict[str, Rate | None]:
 
 def _limits(card: Card) -> Iterator[str]:
     yield from ("", "Limits")
-    yield from (f"  - {limit}" for limit in card.limits or ("none were named",))
+    yield from (f"  - {limit}" for limit in card.limits or ("none stated",))
 
 
 def _counted(rate: Rate) -> str:

@@ -113,7 +113,7 @@ def fit_all(
     if len(set(labels.tolist())) < 2:
         raise CalibrationError(
             f"only {len(scores)} of {len(evidence.findings)} photographs have a crop of {side} px "
-            "with texture, and not of both classes"
+            "with texture, and these are not of both classes; add photographs"
         )
     if of_new_sources is None:
         wanted = (needed(bpcer), needed(apcer))
@@ -171,7 +171,7 @@ def cross_validate(
     """
     if len(set(evidence.sources)) < 2:
         raise CalibrationError(
-            "all photographs are of one source: nothing can be measured on others; name a test set"
+            "all photographs are of one source, so rates for others are unknown; give a test set"
         )
     verdicts = np.full(len(evidence.findings), UNDECIDED, dtype=object)
     ratios = np.full(len(evidence.findings), np.nan)

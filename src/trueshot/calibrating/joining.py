@@ -169,7 +169,9 @@ def _head(
     table, labels = table[known], scores.labels[known]
     deviations = table.std(0) if len(table) else np.zeros(len(names))
     if not (deviations > 0).all():
-        raise CalibrationError(f"{kind}: says the same of all {len(table)} photographs")
+        raise CalibrationError(
+            f"{kind}: a feature has the same value for all {len(table)} photographs"
+        )
     standard = ((table - table.mean(0)) / deviations).mean(1)
     spread, nought = float(standard.std()), 0.0
     if beyond is not None:
@@ -202,7 +204,7 @@ def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) ->
     contract = bundle.card.contract
     side = contract.side if contract else bundle.card.side
     if side is None:
-        raise TrueshotError(f"{path}: its card does not say the size of its crops")
+        raise TrueshotError(f"{path}: its card does not state the crop size")
     said = {
         "evidence": EvidenceModel(media=detector.classes),
         "contract": InputContract(side=side, crops=crops),
@@ -228,7 +230,9 @@ def _ensemble_of(textures: Sequence[Path]) -> Bundle:
     alike = ("network", "offset", "scale", "classes")
     for path, other in zip(textures, bundles, strict=True):
         if any(getattr(other.card, name) != getattr(first.card, name) for name in alike):
-            raise BundleError(f"{path}: of another network than {textures[0]}")
+            raise BundleError(
+                f"{path}: its network, offset, scale or classes differ from {textures[0]}"
+            )
     weights = {
         f"network.members.{number}.{name.removeprefix('network.')}": value
         for number, bundle in enumerate(bundles)

@@ -36,8 +36,8 @@ def fit_likeliest(known: Scores, rejected: float) -> Likeliest:
     logits, labels = _logits(known)
     if len(logits) < needed(rejected):
         raise CalibrationError(
-            f"a share of {rejected:g} said to be of no class needs {needed(rejected)} photographs "
-            f"or more, there are {len(logits)}: add some, or ask for "
+            f"naming no class for a share of {rejected:g} needs at least {needed(rejected)} "
+            f"photographs, but there are {len(logits)}; add some, or use "
             f"--bpcer {np.ceil(1e4 / (len(logits) + 1)) / 1e4:g}"
         )
 

@@ -84,8 +84,8 @@ def photographs_of(
         folders = {name: dataset / name for name in task.classes}
         if not all(folder.is_dir() for folder in folders.values()):
             raise DatasetError(
-                f"{dataset}: neither a data set of `trueshot prepare` nor a folder with "
-                f"{' and '.join(task.classes)}; name one, or a manifest"
+                f"{dataset}: neither a data set of `trueshot prepare` nor a folder with subfolders "
+                f"{' and '.join(task.classes)}; give one of these, or a manifest"
             )
         found = [_of_photo(photo, {}, task) for photo in photos_in_folders(folders, passed_over)]
     else:
@@ -94,7 +94,7 @@ def photographs_of(
         found = [_of_photo(p, kinds, task) for p in photos if p.part in ("", part)]
     for label, name in enumerate(task.classes):
         if not any(photograph.label == label for photograph in found):
-            raise DatasetError(f"{dataset}: no {name} photograph to take for {part}")
+            raise DatasetError(f"{dataset}: has no {name} photograph for {part}")
     return found
 
 
@@ -116,8 +116,8 @@ def _of_prepared(dataset: Dataset, part: str, task: Task) -> list[Photograph]:
 
     if dataset.task.classes != task.classes:
         raise DatasetError(
-            f"{dataset.folder}: of the classes {', '.join(dataset.task.classes)}, and the detector "
-            f"tells {', '.join(task.classes)} apart"
+            f"{dataset.folder}: has the classes {', '.join(dataset.task.classes)}, but the "
+            f"detector has {', '.join(task.classes)}"
         )
 
     rows = [row for row in dataset.photos.to_pylist() if row["part"] == part]

@@ -143,13 +143,13 @@ def _collected(findings: Sequence[PhotographScore]) -> Scores:
         other = first.setdefault(each.sha256, each)
         if other.photograph.label != each.photograph.label:
             raise DatasetError(
-                f"{each.photograph.name} and {other.photograph.name}: the same bytes, said to be "
-                "of two classes; remove one"
+                f"{each.photograph.name} and {other.photograph.name}: identical files, but "
+                "labelled as different classes; remove one"
             )
     if len({each.photograph.label > 0 for each in first.values()}) < 2:
         raise DatasetError(
-            f"{len(read)} of {len(findings)} photographs could be used, and they are not of both "
-            f"classes{_first_error(findings)}"
+            f"{len(read)} of {len(findings)} photographs can be used, and these are not of "
+            f"both classes{_first_error(findings)}"
         )
     return Scores(
         findings=tuple(first.values()),

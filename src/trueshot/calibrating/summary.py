@@ -25,7 +25,7 @@ def updated(card: Card, said: dict[str, Any], bundle: Path) -> Card:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise BundleError(f"{bundle}: no card can say this of {where}: {first['msg']}") from error
+        raise BundleError(f"{bundle}: invalid {where} for its card: {first['msg']}") from error
 
 
 def note_on(evidence: Scores, passed_over: int = 0) -> str:
@@ -84,9 +84,11 @@ def refuse_leak(known: Scores, new: Scores) -> None:
     sources = {each.photograph.source for each in known.findings} - {""}
     for each in new.findings:
         if each.sha256 in hashes:
-            raise LeakError(f"{each.photograph.name}: to calibrate on and to measure on")
+            raise LeakError(
+                f"{each.photograph.name}: used both for calibration and for testing; remove one"
+            )
         if each.photograph.source in sources:
             raise LeakError(
-                f"source {each.photograph.source}: to calibrate on and to measure on "
-                f"({each.photograph.name}); give all that comes from it to one of them"
+                f"source {each.photograph.source}: used both for calibration and for testing "
+                f"({each.photograph.name}); use all its photographs for one of them"
             )

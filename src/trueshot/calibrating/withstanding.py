@@ -57,5 +57,7 @@ def highest_written(
             scores.append(float((logits[:, 1] - logits[:, 0]).max()))
         reached.append(max(scores))
     if not reached:
-        raise CalibrationError(f"{bundle}: no original that could be attacked")
+        raise CalibrationError(
+            f"{bundle}: none of the photographs is an original with a crop to attack"
+        )
     return float(np.quantile(reached, SHARE))

@@ -236,7 +236,7 @@ def detector_in(run: Path) -> Path:
         BundleError: `run` is an ONNX file.
     """
     if is_onnx(run):
-        raise BundleError(f"{run}: an exported detector keeps its calibration; give its bundle")
+        raise BundleError(f"{run}: an exported detector cannot be recalibrated; give its bundle")
     run = located(run)
     return run / _DETECTOR if run.is_dir() else run
 
@@ -245,7 +245,7 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
     """Return the card before calibration, without the entries of an earlier one."""
     side = settings.side or card.side or (card.contract.side if card.contract else None)
     if side is None:
-        raise BundleError(f"{bundle}: its card does not say the size of its crops; name one")
+        raise BundleError(f"{bundle}: its card does not state the crop size; give --size")
     names = ("crops", "aggregation", "places")
     contract = {"side": side, **{name: getattr(settings, name) for name in names}}
     if card.evidence is not None and card.contract is not None:  # keep what it was joined with

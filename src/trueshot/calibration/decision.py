@@ -41,7 +41,7 @@ class Decision(BaseModel):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.original_to > self.recaptured_from:
-            raise ValueError("original_to must not lie above recaptured_from")
+            raise ValueError("original_to must not be above recaptured_from")
         return self
 
     def verdict(self, score: float, wording: Wording = RECAPTURE.words) -> str:
@@ -126,7 +126,7 @@ def needed(rate: float) -> int:
         CalibrationError: `rate` is not in (0, 1).
     """
     if not 0 < rate < 1:
-        raise CalibrationError(f"error rate {rate}: wanted above 0 and below 1, such as 0.05")
+        raise CalibrationError(f"error rates must be above 0 and below 1, such as 0.05; got {rate}")
     return math.ceil(1 / rate - 1e-9) - 1
 
 
@@ -136,11 +136,11 @@ def _refuse_few(wanted: Mapping[str, tuple[str, float, str, int]]) -> None:
     for option, (name, rate, what, count) in wanted.items():
         if count < needed(rate):
             lacking.append(
-                f"{name} {rate:g} needs {needed(rate)} {what} or more, there are {count}"
+                f"{name} {rate:g} needs at least {needed(rate)} {what}, but there are {count}"
             )
             instead.append(f"{option} {math.ceil(1e4 / (count + 1)) / 1e4:g}")
     if lacking:
-        raise CalibrationError(f"{'; '.join(lacking)}: add some, or ask for {' '.join(instead)}")
+        raise CalibrationError(f"{'; '.join(lacking)}; add some, or use {' '.join(instead)}")
 
 
 def _highest(scores: Floats, source: Labels, rate: float) -> float:

@@ -41,10 +41,10 @@ class Domain(BaseModel):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if any(low > high for low, high in self.features.values()):
-            raise ValueError("a range of a feature ends below its start")
+            raise ValueError("the upper end of a feature's range is below its lower end")
         count = len(self.features)
         if {len(self.mean), len(self.precision), *map(len, self.precision)} - {count}:
-            raise ValueError("mean and precision need one number for each feature")
+            raise ValueError("mean and precision must have one number per feature")
         if count and not _is_precision(np.asarray(self.precision)):
             raise ValueError("precision must be symmetric and positive definite")
         return self
@@ -60,7 +60,9 @@ class Domain(BaseModel):
         outside = []
         for name, (low, high) in self.features.items():
             if name not in features:
-                outside.append(f"{name}: was calibrated and is not known of this photograph")
+                outside.append(
+                    f"{name}: used in the calibration, but not known for this photograph"
+                )
             elif not low <= features[name] <= high:
                 outside.append(_beyond(name, features[name], low, high))
         return few + (outside or self._unusual_together(features))
@@ -83,7 +85,7 @@ class Domain(BaseModel):
         if distance <= self.limit:
             return []
         return [
-            "unlike the photographs that were calibrated: each property alone is usual, their "
+            "unlike the calibration photographs: each property is usual by itself, but their "
             f"combination is not (distance {distance:.3g}, accepted up to {self.limit:.3g})"
         ]
 
@@ -120,7 +122,7 @@ def _is_precision(matrix: NDArray[np.float64]) -> bool:
 def _too_few(crops: int, fewest: int, side: int | None) -> str:
     of_size = "" if side is None else f" of {side} px"
     what = "no crop" if crops == 0 else "only 1 crop" if crops == 1 else f"only {crops} crops"
-    need = "1 is needed" if fewest == 1 else f"{fewest} or more are needed"
+    need = "1 is needed" if fewest == 1 else f"at least {fewest} are needed"
     return f"{what}{of_size} with texture: {need}"
 
 
@@ -128,4 +130,4 @@ def _beyond(name: str, value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return f"{name} is not a number"
     where = "below" if value < low else "above"
-    return f"{name} {value:.3g}: {where} the {low:.3g} to {high:.3g} that was calibrated"
+    return f"{name} {value:.3g}: {where} the calibrated range, {low:.3g} to {high:.3g}"

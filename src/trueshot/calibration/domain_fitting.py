@@ -99,18 +99,18 @@ def _table(
 ) -> tuple[Floats, list[str]]:
     """Return the compressed features, shape (photographs, features), and their names."""
     if not 0 < refused < 1:
-        raise CalibrationError(f"share {refused} to refuse: above 0 and below 1 wanted")
+        raise CalibrationError(f"refused must be above 0 and below 1, got {refused}")
     if len(features) < FEWEST_PHOTOGRAPHS or len(features) != len(crops):
         raise CalibrationError(
-            f"features of {len(features)} and crops of {len(crops)} photographs: "
-            f"{FEWEST_PHOTOGRAPHS} or more of each are needed to tell what is usual; add some"
+            f"got features of {len(features)} and crop counts of {len(crops)} photographs; at "
+            f"least {FEWEST_PHOTOGRAPHS} photographs with both are needed"
         )
     names = list(features[0])
     if any(set(each) != set(names) for each in features):
-        raise CalibrationError("photographs with other features than the first one")
+        raise CalibrationError("all photographs must have the same features as the first one")
     table = np.array([[each[name] for name in names] for each in features], dtype=np.float64)
     if not np.isfinite(table).all():
-        raise CalibrationError("a feature is no finite number; leave such photographs out")
+        raise CalibrationError("a feature is not a finite number; leave such photographs out")
     return compressed(table), names
 
 

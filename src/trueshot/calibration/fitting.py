@@ -89,7 +89,7 @@ def fit(
         "isotonic": fit_isotonic,
     }
     if method not in known:
-        raise ValueError(f"calibration {method!r}; known: {', '.join(known)}")
+        raise ValueError(f"unknown calibration method {method!r}; choose from {', '.join(known)}")
     return known[method](scores, labels, sources)
 
 

@@ -74,7 +74,7 @@ def clopper_pearson(count: float, total: float, confidence: float = 0.95) -> tup
     from scipy.stats import beta
 
     if not 0 <= count <= total or total <= 0:
-        raise CalibrationError(f"{count} of {total} is no share")
+        raise CalibrationError(f"{count} of {total} is not a valid share")
     tail = (1 - confidence) / 2
     low = float(beta.ppf(tail, count, total - count + 1)) if count > 0 else 0.0
     high = float(beta.isf(tail, count + 1, total - count)) if count < total else 1.0
@@ -218,7 +218,7 @@ def rate_with_interval(
     """
     hit = np.asarray(hits, dtype=bool)
     if not hit.size:
-        raise CalibrationError("no photograph: there is no rate")
+        raise CalibrationError("a rate needs at least one photograph")
     source = groups(sources, len(hit))
     photographs = np.bincount(source).astype(np.int64)
     wrong = np.bincount(source, hit).astype(np.float64)

@@ -59,22 +59,26 @@ class Calibration(BaseModel):
         line = self.slope is not None and self.intercept is not None
         neither = self.slope is None and self.intercept is None
         if self.method == "logistic" and not (line and not self.knots and not self.values):
-            raise ValueError("a logistic calibration has slope and intercept, and no knots")
+            raise ValueError("a logistic calibration must have slope and intercept, and no knots")
         if self.method == "isotonic" and not (neither and self.knots):
-            raise ValueError("an isotonic calibration has knots, and neither slope nor intercept")
+            raise ValueError(
+                "an isotonic calibration must have knots, and neither slope nor intercept"
+            )
         if self.covariance is not None:
             slope, both, intercept = self.covariance
             near = 1 + 1e-9  # sums round
             if min(slope, intercept) < 0 or both**2 > slope * intercept * near:
-                raise ValueError("a covariance of slope and intercept is positive semidefinite")
+                raise ValueError(
+                    "the covariance of slope and intercept must be positive semidefinite"
+                )
             if self.method != "logistic":
-                raise ValueError("only a logistic calibration has a covariance")
+                raise ValueError("only a logistic calibration can have a covariance")
         if len(self.knots) != len(self.values):
-            raise ValueError("as many knots as values are needed")
+            raise ValueError("knots and values must have the same length")
         if not all(a < b for a, b in zip(self.knots, self.knots[1:], strict=False)):
             raise ValueError("knots must increase strictly")
         if not all(a <= b for a, b in zip(self.values, self.values[1:], strict=False)):
-            raise ValueError("values must not fall")
+            raise ValueError("values must not decrease")
         return self
 
     def log10_lr(self, scores: ArrayLike) -> NDArray[np.float64]:

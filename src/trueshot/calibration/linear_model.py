@@ -37,7 +37,7 @@ class LinearModel(BaseModel):
     def _fits(self) -> Self:
         counts = {len(self.features), len(self.means), len(self.deviations), len(self.weights)}
         if len(counts) != 1 or len(set(self.features)) != len(self.features):
-            raise ValueError("one mean, deviation and weight for each feature wanted")
+            raise ValueError("features must be unique, each with one mean, deviation and weight")
         return self
 
     def score(self, values: Mapping[str, float]) -> float:

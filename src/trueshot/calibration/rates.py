@@ -114,7 +114,7 @@ def worst(rates: Mapping[str, float]) -> tuple[str, float]:
         CalibrationError: `rates` is empty.
     """
     if not rates:
-        raise CalibrationError("no kind of recapture: there is no worst one")
+        raise CalibrationError("the worst kind needs the rate of at least one kind")
     return max(rates.items(), key=lambda pair: pair[1])
 
 
@@ -130,7 +130,9 @@ def of_kinds(
     if kinds is None:
         return {unknown: recaptured}
     if len(kinds) != len(recaptured):
-        raise CalibrationError(f"{len(kinds)} kinds for {len(recaptured)} photographs")
+        raise CalibrationError(
+            f"kinds must have one entry per photograph, got {len(kinds)} for {len(recaptured)}"
+        )
     names = np.array([str(kind) or unknown for kind in kinds], dtype=object)
     found = sorted(set(names[recaptured]))
     return {kind: recaptured & np.asarray(names == kind, dtype=bool) for kind in found}
@@ -149,11 +151,11 @@ def _checked(
 ) -> tuple[NDArray[np.str_], NDArray[np.int64]]:
     given, classes = np.asarray(verdicts, dtype=np.str_), np.asarray(labels, dtype=np.int64)
     if given.ndim != 1 or given.shape != classes.shape:
-        raise CalibrationError(f"{given.size} verdicts and {classes.size} labels: as many needed")
+        raise CalibrationError(f"need one label per verdict, got {classes.size} for {given.size}")
     known = (*wording.verdicts, UNDECIDED)
     if other := sorted(set(given.tolist()) - set(known)):
-        raise CalibrationError(f"verdict {other[0]!r}; known: {', '.join(known)}")
+        raise CalibrationError(f"unknown verdict {other[0]!r}; choose from {', '.join(known)}")
     for label, name in enumerate(wording.verdicts):
         if not (classes == label).any():
-            raise CalibrationError(f"no {name} photograph: its error rate cannot be told")
+            raise CalibrationError(f"no {name} photographs: their error rate is unknown")
     return given, classes

@@ -37,17 +37,19 @@ def checked(
     given, classes = np.asarray(scores, dtype=np.float64), np.asarray(labels)
     if given.ndim != 1 or given.shape != classes.shape:
         raise CalibrationError(
-            f"scores of shape {given.shape} and labels of shape {classes.shape}: one of each for "
-            "every photograph is needed"
+            f"need one score and one label per photograph, got scores of shape {given.shape} and "
+            f"labels of shape {classes.shape}"
         )
     if np.isnan(given).any() or (finite and np.isinf(given).any()):
-        raise CalibrationError("a score is no finite number; leave such photographs out")
+        raise CalibrationError("a score is not a finite number; leave such photographs out")
     for label, name in enumerate(wording.verdicts):
         if not (classes == label).any():
-            raise CalibrationError(f"no {name} photograph among {len(given)}: both are needed")
+            raise CalibrationError(
+                f"no {name} photographs among {len(given)}; both classes are needed"
+            )
     if not np.isin(classes, (0, 1)).all():
         first, other = wording.verdicts
-        raise CalibrationError(f"labels other than 0 ({first}) and 1 ({other})")
+        raise CalibrationError(f"labels must be 0 ({first}) or 1 ({other})")
     return given, classes.astype(np.int64)
 
 
@@ -65,6 +67,8 @@ def groups(sources: Sequence[object] | None, count: int) -> Labels:
     if sources is None:
         return np.arange(count)
     if len(sources) != count:
-        raise CalibrationError(f"{len(sources)} sources for {count} photographs")
+        raise CalibrationError(
+            f"sources must have one entry per photograph, got {len(sources)} for {count}"
+        )
     names = [str(source) for source in sources]
     return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64).reshape(-1)

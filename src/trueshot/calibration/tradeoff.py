@@ -101,7 +101,7 @@ def bpcer_at(
         CalibrationError: A class is missing, a score is not a number, or `apcer` is not in [0, 1].
     """
     if not 0 <= apcer <= 1:
-        raise CalibrationError(f"APCER {apcer}: a share from 0 to 1 wanted")
+        raise CalibrationError(f"apcer must be between 0 and 1, got {apcer}")
     curve = det_curve(scores, labels, kinds)
     place = int(np.flatnonzero(curve.apcer <= apcer)[-1])
     return float(curve.bpcer[place]), float(curve.thresholds[place])

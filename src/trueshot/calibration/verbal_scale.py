@@ -76,7 +76,7 @@ def leaning(log10_lr: float, wording: Wording = RECAPTURE.words) -> str:
     """
     return (
         f"It leans towards {wording.verdicts[log10_lr > 0]}. A sharper or closer photograph of the "
-        "same, or the file as the camera wrote it, may decide."
+        "same subject, or the original file from the camera, may decide."
     )
 
 
@@ -102,7 +102,7 @@ def beside_verdict(verdict: str, log10_lr: float, wording: Wording = RECAPTURE.w
         return ""
     said = "neither proposition" if strength is None else "the other proposition"
     return (
-        "The verdict follows a threshold chosen for its error rates; by the verbal scale such "
+        "The verdict follows a threshold chosen for its error rates; on the verbal scale, these "
         f"findings support {said}."
     )
 
@@ -147,4 +147,6 @@ def proof_in_words(certified_radius: float | None) -> str:
     whole = int(certified_radius or 0)
     if not whole:
         return ""
-    return f"proven: no change of up to {whole} level{'s' if whole > 1 else ''} turns this verdict"
+    return (
+        f"proven: no change of up to {whole} level{'s' if whole > 1 else ''} can alter this verdict"
+    )

@@ -54,7 +54,7 @@ def certified_accuracy(
     labels = np.asarray(part.labels)
     total = (int((labels == 0).sum()), int((labels == 1).sum()))
     if min(total) == 0:
-        raise ValueError(f"images of both classes wanted, got {total}")
+        raise ValueError(f"both classes must have images, got {total}")
     radii = np.empty(len(part))
     with evaluating(detector):
         for first in range(0, len(part), batch):

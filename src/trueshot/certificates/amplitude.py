@@ -38,7 +38,7 @@ def taper(name: str, side: int) -> Floats:
         ValueError: The name is unknown, or `side` is odd or below 2.
     """
     if side < 2 or side % 2:
-        raise ValueError(f"a window of an even side wanted, got {side}")
+        raise ValueError(f"side must be even and at least 2, got {side}")
     steps = np.arange(side)
     if name == "box":
         return np.ones(side)
@@ -46,7 +46,7 @@ def taper(name: str, side: int) -> Floats:
         return 0.5 - 0.5 * np.cos(2 * math.pi * steps / side)
     if name == "sine":
         return np.sin(math.pi * (steps + 0.5) / side)
-    raise ValueError(f"taper {name!r}: unknown; known: box, hann, sine")
+    raise ValueError(f"taper must be one of box, hann, sine, got {name!r}")
 
 
 def linf_constants(weights: Floats) -> Floats:

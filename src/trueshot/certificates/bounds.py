@@ -30,7 +30,9 @@ class Bounds:
 
     def __post_init__(self) -> None:
         if self.lower.shape != self.upper.shape or bool((self.lower > self.upper).any()):
-            raise ValueError("bounds of one shape, the lower below the upper, wanted")
+            raise ValueError(
+                "lower and upper must have the same shape, and lower must not exceed upper"
+            )
 
     @classmethod
     def around(cls, values: Tensor, reach: Tensor | float, *, least: float = -torch.inf) -> Bounds:

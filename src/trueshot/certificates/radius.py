@@ -58,7 +58,7 @@ def certified_radius(detector: Detector, images: Tensor, threshold: float = 0.0)
     """
     network = detector.network
     if not isinstance(network, LipschitzNetwork):
-        raise TypeError(f"{type(network).__name__}: nothing is proven of this network")
+        raise TypeError(f"{type(network).__name__}: this network has no certified radii")
     logits = detector(images).double()
     score = logits[:, 1] - logits[:, 0] - threshold
     levels = detector.scale  # input is levels / scale: a level moves the score by up to 1 / scale

@@ -67,7 +67,7 @@ class Chain(Channel):
 
     def __post_init__(self) -> None:
         if not self.steps:
-            raise ValueError("steps: one or more wanted")
+            raise ValueError("steps must not be empty")
         object.__setattr__(self, "steps", tuple(self.steps))
 
     @property
@@ -83,7 +83,7 @@ class Chain(Channel):
 def check_positive(name: str, value: float) -> None:
     """Raise a ValueError that names the parameter, unless `value` is positive and finite."""
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name}: a positive number wanted, got {value}")
+        raise ValueError(f"{name} must be positive and finite, got {value}")
 
 
 def filed(levels: Floats) -> Bytes:

@@ -67,7 +67,7 @@ class Noisy(Channel):
     def __post_init__(self) -> None:
         check_positive("sigma", self.sigma)
         if self.seed < 0:
-            raise ValueError(f"seed: 0 or more wanted, got {self.seed}")
+            raise ValueError(f"seed must be at least 0, got {self.seed}")
 
     @property
     def name(self) -> str:
@@ -99,7 +99,9 @@ class Brightened(Channel):
     def __post_init__(self) -> None:
         check_positive("factor", self.factor)
         if not math.isfinite(self.levels) or (self.levels == 0 and self.factor == 1):
-            raise ValueError(f"levels: a number that changes some wanted, got {self.levels}")
+            raise ValueError(
+                f"levels must be finite, and must not be 0 if factor is 1; got {self.levels}"
+            )
 
     @property
     def name(self) -> str:

@@ -72,7 +72,7 @@ def checked_quality(quality: SupportsIndex) -> int:
     except TypeError:
         whole = 0
     if not 1 <= whole <= 100:
-        raise ValueError(f"quality: a whole number from 1 to 100 wanted, got {quality!r}")
+        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality!r}")
     return whole
 
 
@@ -84,9 +84,11 @@ def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
     """
     found = tuple(tuple(int(step) for step in table) for table in tables)
     if [len(table) for table in found] != [64, 64]:
-        raise ValueError(f"tables: two of 64 steps wanted, got {[len(table) for table in found]}")
+        raise ValueError(
+            f"tables must be two tables of 64 steps, got lengths {[len(table) for table in found]}"
+        )
     if not all(1 <= step <= 255 for table in found for step in table):
-        raise ValueError("tables: steps from 1 to 255 wanted")
+        raise ValueError("tables must contain steps from 1 to 255 only")
     return found[0], found[1]
 
 

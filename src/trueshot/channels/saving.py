@@ -67,12 +67,12 @@ class Jpeg(Channel):
 
     def __post_init__(self) -> None:
         if (self.quality is None) == (self.tables is None):
-            raise ValueError("quality or tables: one of them wanted")
+            raise ValueError("exactly one of quality or tables must be given")
         if self.quality is not None:
             object.__setattr__(self, "quality", checked_quality(self.quality))
         if self.subsampling not in SUBSAMPLINGS:
-            known = " or ".join(SUBSAMPLINGS)
-            raise ValueError(f"subsampling: {known} wanted, got {self.subsampling!r}")
+            known = ", ".join(SUBSAMPLINGS)
+            raise ValueError(f"subsampling must be one of {known}, got {self.subsampling!r}")
         if self.tables is not None:  # lists become tuples, which can be hashed
             object.__setattr__(self, "tables", checked_tables(self.tables))
 
@@ -122,7 +122,9 @@ class Resized(Channel):
     def __post_init__(self) -> None:
         check_positive("factor", self.factor)
         if self.resample not in _RESAMPLES:
-            raise ValueError(f"resample: {', '.join(_RESAMPLES)} known, got {self.resample!r}")
+            raise ValueError(
+                f"resample must be one of {', '.join(_RESAMPLES)}, got {self.resample!r}"
+            )
 
     @property
     def name(self) -> str:

@@ -62,9 +62,9 @@ class _Grouped(TyperGroup):
 
 app = typer.Typer(
     cls=_Grouped,
-    help="Tells true shots from recaptures, and goes on telling them apart under attack.",
-    epilog="Exit status: 0 done; 2 not done, or not all of it; 130 interrupted; of a scan also "
-    "what it found.",
+    help="Tells true shots from recaptures, even under attack.",
+    epilog="Exit status: 0 if everything was done, 2 if not, 130 if interrupted; that of scan also "
+    "says what was found.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -81,7 +81,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
     pass
@@ -105,14 +108,14 @@ def main() -> None:
         if missing not in _TRAINING:
             raise
         print(
-            f"error: this needs {missing}, which the light installation is without: "
+            f"error: this command needs {missing}, which is not installed: "
             "pip install 'trueshot[train]'",
             file=sys.stderr,
         )
         sys.exit(_FAILED)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
-            print("interrupted; the same command goes on where it was", file=sys.stderr)
+            print("interrupted; run the same command again to resume", file=sys.stderr)
         raise
     finally:
         _let_go_of_streams()

@@ -43,42 +43,46 @@ def bundle(
         Path,
         typer.Option(
             help="Photographs of known class: a manifest (path, label, source, medium), a folder "
-            "with one for each class in it (original, recaptured), or a data set."
+            "with a subfolder per class (original, recaptured), or a data set."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The bundle.")],
+    out: Annotated[Path, typer.Option(help="File for the bundle.")],
     test: Annotated[
         Path | None,
-        typer.Option(help="Others to measure error rates on; by default sources are left out."),
+        typer.Option(
+            help="Other photographs, to measure error rates on; by default the test part of "
+            "--calibrate, or else cross-validation over sources."
+        ),
     ] = None,
     apcer: Annotated[
         float,
         typer.Option(
-            help="Share of recaptures (of all classes but the first) that may be called original."
+            help="Fraction of recaptures (all classes but the first) that may be judged original."
         ),
     ] = 0.05,
     bpcer: Annotated[
         float,
-        typer.Option(help="Share of originals (of the first class) that may be called recaptured."),
+        typer.Option(help="Fraction of originals (the first class) that may be judged recaptured."),
     ] = 0.01,
-    method: Annotated[MethodName, typer.Option(help="Of calibration.")] = MethodName.logistic,
+    method: Annotated[MethodName, typer.Option(help="Calibration method.")] = MethodName.logistic,
     size: Annotated[
-        int | None, typer.Option(help="Side of the crops; by default as it was trained.")
+        int | None, typer.Option(help="Side of the crops in pixels; by default as in training.")
     ] = None,
-    crops: Annotated[int, typer.Option(min=1, help="At most so many of a photograph.")] = 16,
+    crops: Annotated[int, typer.Option(min=1, help="Maximum number of crops per photograph.")] = 16,
     aggregation: Annotated[
-        AggregationName, typer.Option(help="How the scores of crops become one.")
+        AggregationName, typer.Option(help="How to combine the scores of crops.")
     ] = AggregationName.mean,
     grid: Annotated[
         bool,
-        typer.Option(help="Crops at places that the size alone decides, not by what they show."),
+        typer.Option(help="Place crops by the size of the photograph alone, not by its content."),
     ] = False,
-    title: Annotated[str, typer.Option(help="For people.")] = "",
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "",
+    title: Annotated[str, typer.Option(help="Title shown to people.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
     limit: Annotated[
-        list[str] | None, typer.Option(help="What it cannot do, a sentence; repeatable.")
+        list[str] | None,
+        typer.Option(help="Known limitation, as a sentence; repeatable."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
     network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, save a bundle."""
@@ -106,16 +110,16 @@ def bundle(
     )
     tell_passed_over(made.passed_over)
     for name, reason in made.unread.items():
-        typer.echo(utf8_safe(f"passed over {name}: {reason}"), err=True)
+        typer.echo(utf8_safe(f"skipped {name}: {reason}"), err=True)
     typer.echo(describe(made.card, made.sha256), nl=False)
     typer.echo(f"bundle: {utf8_safe(str(made.path))}")
 
 
 def inspect(
     bundle: Annotated[
-        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+        str, typer.Argument(help="Built-in detector (accurate, robust or certified), or a file.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="The card as it is.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Describe a detector, its measured error rates and its limits."""
     from trueshot.bundle import bundle_sha256
@@ -149,10 +153,10 @@ def _card_of_use(path: Path) -> Card:
 
 def export(
     bundle: Annotated[
-        str, typer.Argument(help="accurate, robust, certified, or the file of a detector.")
+        str, typer.Argument(help="Built-in detector (accurate, robust or certified), or a file.")
     ],
-    out: Annotated[Path, typer.Option(help="The file.")],
-    to: Annotated[FormatName, typer.Option(help="Its format.")] = FormatName.onnx,
+    out: Annotated[Path, typer.Option(help="File to write.")],
+    to: Annotated[FormatName, typer.Option(help="Format of the file.")] = FormatName.onnx,
     network: OwnNetworks = None,
 ) -> None:
     """Export a detector to ONNX, if its results stay the same.
@@ -178,24 +182,31 @@ def export(
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any free one.")
+    ] = 8000,
     bundle: Bundle = "accurate",
     robust: Annotated[
-        str, typer.Option(help="The detector that is attacked beside it; as --bundle.")
+        str, typer.Option(help="Second detector, attacked alongside; values as for --bundle.")
     ] = "robust",
     allow_host: Annotated[
-        list[str] | None, typer.Option(help="Another name under which it is asked; repeatable.")
+        list[str] | None, typer.Option(help="Further host name of the server; repeatable.")
     ] = None,
-    max_upload_mb: Annotated[float, typer.Option(help="Of one request.")] = 50.0,
-    max_megapixels: Annotated[float, typer.Option(help="Of one photograph.")] = 100.0,
-    max_files: Annotated[int, typer.Option(min=1, help="Of one request.")] = 20,
-    timeout: Annotated[float, typer.Option(help="Seconds that a photograph may take.")] = 60.0,
+    max_upload_mb: Annotated[float, typer.Option(help="Maximum size of a request, in MB.")] = 50.0,
+    max_megapixels: Annotated[
+        float, typer.Option(help="Maximum size of a photograph, in megapixels.")
+    ] = 100.0,
+    max_files: Annotated[
+        int, typer.Option(min=1, help="Maximum number of photographs per request.")
+    ] = 20,
+    timeout: Annotated[float, typer.Option(help="Time limit per photograph, in seconds.")] = 60.0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default as many as processors.")
+        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
     ] = None,
-    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait.")] = 16,
+    queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait.")] = 16,
     keep: Annotated[
-        Path | None, typer.Option(help="Folder to keep uploads and verdicts in; else nothing is.")
+        Path | None,
+        typer.Option(help="Folder for uploads and verdicts; by default, nothing is kept."),
     ] = None,
 ) -> None:
     """Serve the web page and the REST interface (extra web)."""

@@ -36,42 +36,49 @@ TaskName = Annotated[
     str,
     typer.Option(
         help="recapture, median-filtering, recompression, double-jpeg, manipulation, camera-model, "
-        "a variant of these (docs/tasks.md), or path/to/file.py:NAME, "
-        "which is run."
+        "a variant of these (docs/tasks.md), or path/to/file.py:NAME, whose code is run."
     ),
 ]
 
 
 def prepare(
-    out: Annotated[Path, typer.Option(help="Folder of the data set.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data set.")],
     photos: Annotated[
         list[Path] | None,
-        typer.Argument(help="Photographs, or folders, of which a --task makes its examples."),
+        typer.Argument(help="Photographs, or folders of them, from which --task makes examples."),
     ] = None,
     task: TaskName = "recapture",
     folders: Annotated[
         list[str] | None,
-        typer.Option("--class", help="NAME=FOLDER of the photographs of a class; repeatable."),
+        typer.Option(
+            "--class",
+            help="Name of a class and folder of its photographs, as NAME=FOLDER; repeatable.",
+        ),
     ] = None,
     original: Annotated[Path | None, typer.Option(help="Folder of true shots.")] = None,
     recaptured: Annotated[Path | None, typer.Option(help="Folder of recaptures.")] = None,
     manifest: Annotated[
         Path | None,
-        typer.Option(help="CSV or Parquet file with columns path, label, source, instead."),
+        typer.Option(
+            help="CSV or Parquet file with columns path, label, source; instead of folders."
+        ),
     ] = None,
     size: Sides = None,
     per_class: Annotated[
-        int, typer.Option(help="At most so many crops of each class at each size.")
+        int, typer.Option(help="Maximum number of crops per class and size.")
     ] = 10_000,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
     ] = (0.4, 0.1, 0.5),
     split_by: Annotated[
-        SplitBy, typer.Option(help="What a split keeps whole: each source, or only each photo.")
+        SplitBy,
+        typer.Option(help="Unit that is kept within one part: each source, or only each photo."),
     ] = SplitBy.source,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    pixel_limit: Annotated[
+        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+    ] = 200_000_000,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
 ) -> None:
     """Cut photographs into a data set of crops, split without leaks."""
     from trueshot import datasets
@@ -79,7 +86,9 @@ def prepare(
     by_class = _by_class(folders or [], original, recaptured)
     passed_over: list[Path] = []
     if task == CAMERA_MODEL and not by_class:
-        chosen, found = _of_cameras(photos or [], manifest, passed_over, fractions, seed)
+        chosen, found = _of_cameras(
+            photos or [], manifest, passed_over, fractions, seed, pixel_limit
+        )
     else:
         chosen = _task(task, by_class)
         found = _photographs(chosen, photos or [], by_class, manifest, passed_over)
@@ -97,15 +106,17 @@ def prepare(
 
 
 def examples(
-    photos: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     task: TaskName,
-    out: Annotated[Path, typer.Option(help="Folder: one folder for each class, manifest.csv.")],
-    seed: Annotated[int, typer.Option(min=0, help="Of what the task draws.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for manifest.csv and a subfolder per class.")],
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the task.")] = 0,
     unseen_by: Annotated[
         Path | None,
-        typer.Option(help="Data set; photographs that its part for training has are left out."),
+        typer.Option(help="Data set; photographs in its training part are left out."),
     ] = None,
-    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    pixel_limit: Annotated[
+        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+    ] = 200_000_000,
 ) -> None:
     """Write a task's example photographs, to calibrate on or scan.
 
@@ -127,9 +138,11 @@ def examples(
         pixel_limit=pixel_limit,
     )
     for name, reason in made.unread.items():
-        typer.echo(sanitize(f"passed over {name}: {reason}"), err=True)
+        typer.echo(sanitize(f"skipped {name}: {reason}"), err=True)
     if made.trained_on:
-        typer.echo(f"left out, as trained on: {made.trained_on}", err=True)
+        typer.echo(
+            f"photographs left out because they were used for training: {made.trained_on}", err=True
+        )
     typer.echo(f"examples of {made.photographs} photographs: {sanitize(str(made.manifest))}")
     if made.unread:
         raise typer.Exit(2)
@@ -141,26 +154,31 @@ def _of_cameras(
     passed_over: list[Path],
     fractions: tuple[float, float, float],
     seed: int,
+    pixel_limit: int,
 ) -> tuple[Task, list[Photo]]:
     """Return a task for the camera models found, and the photographs, split into parts."""
     from trueshot import datasets
     from trueshot.datasets import cameras
 
     if bool(paths) == (manifest is not None):
-        raise typer.BadParameter("give photographs with EXIF, or a --manifest")
+        raise typer.BadParameter("give either photographs with EXIF or a --manifest")
     if manifest is None:
         given = datasets.photos_at(paths, passed_over)
     else:
         given = datasets.photos_in_manifest(manifest, None)
-    found, unknown = cameras.labelled(given)
+    found, unknown = cameras.labelled(given, pixel_limit)
     if unknown:
         first = ", ".join(sanitize(str(path)) for path in unknown[:3])
-        typer.echo(f"of no known camera model: {len(unknown)}: {first}", err=True)
+        typer.echo(
+            f"photographs left out because their camera model is unknown ({len(unknown)}): {first}",
+            err=True,
+        )
     task = cameras.task_of(found)
     kept = cameras.split_by_device_and_scene(found, task, fractions, seed)
     if len(kept) < len(found):
         typer.echo(
-            f"left out, as of a device or a scene of another part: {len(found) - len(kept)}",
+            "photographs left out because device and scene are in different parts: "
+            f"{len(found) - len(kept)}",
             err=True,
         )
     return task, kept
@@ -175,7 +193,7 @@ def _by_class(
     for each in folders:
         name, equals, folder = each.partition("=")
         if not (name and equals and folder) or name in found:
-            raise typer.BadParameter(f"--class {each}: NAME=FOLDER wanted, each class once")
+            raise typer.BadParameter(f"--class {each}: must be NAME=FOLDER, with each class once")
         found[name] = Path(folder)
     return found
 
@@ -201,7 +219,9 @@ def _photographs(
     from trueshot import datasets
 
     if [bool(photos), bool(by_class), manifest is not None].count(True) != 1:
-        raise typer.BadParameter("give a folder for each class, a --manifest, or photographs")
+        raise typer.BadParameter(
+            "give exactly one of: a folder for each class, a --manifest, or photographs"
+        )
     if manifest is not None:
         from trueshot.datasets.photos import refuse_one_class
 
@@ -210,11 +230,13 @@ def _photographs(
         return found if task.examples is None else datasets.examples_of(found, task)
     if task.examples is not None:
         if by_class:
-            raise typer.BadParameter(f"{task.name} makes its examples: give photographs alone")
+            raise typer.BadParameter(
+                f"{task.name} makes its examples: give photographs, not a folder for each class"
+            )
         return datasets.examples_of(datasets.photos_at(photos, passed_over), task)
     if by_class.keys() != set(task.classes):
         raise typer.BadParameter(
-            f"{task.name} wants a folder for each class: "
+            f"{task.name} needs a folder for each class: "
             + " ".join(f"--class {name}=FOLDER" for name in task.classes)
         )
     folders = {name: by_class[name] for name in task.classes}
@@ -222,52 +244,65 @@ def _photographs(
 
 
 def simulate(
-    out: Annotated[Path | None, typer.Option(help="Folder of the data set.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the data set.")] = None,
     photos: Annotated[
-        Path | None, typer.Option(help="Folder of photographs to take as scenes.")
+        Path | None, typer.Option(help="Folder of photographs to use as scenes.")
     ] = None,
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Take those inside installed packages: the default.")
+        bool,
+        typer.Option(
+            "--embedded", help="Use photographs in installed packages as scenes (default)."
+        ),
     ] = False,
     show: Annotated[
-        Path | None, typer.Option(help="Draw a sheet of pairs with the stages between, as PNG.")
+        Path | None, typer.Option(help="Only draw a PNG sheet of pairs with the stages in between.")
     ] = None,
     size: Sides = None,
-    per_class: Annotated[int, typer.Option(help="Crops of each class at each size.")] = 10_000,
-    crops_per_photo: Annotated[int, typer.Option(help="At most so many of one photograph.")] = 4,
+    per_class: Annotated[int, typer.Option(help="Number of crops per class and size.")] = 10_000,
+    crops_per_photo: Annotated[
+        int, typer.Option(help="Maximum number of crops per photograph.")
+    ] = 4,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Shares of train, validation and test.")
+        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
     ] = (0.4, 0.1, 0.5),
     procedural: Annotated[
         float | None,
-        typer.Option(help="Share of scenes made by rule: 0.3 with --photos, else 0.9."),
+        typer.Option(
+            help="Fraction of procedural scenes; by default 0.3 with --photos, otherwise 0.9."
+        ),
     ] = None,
     conditions: Annotated[
-        ConditionsName, typer.Option(help="How people recapture.")
+        ConditionsName,
+        typer.Option(help="Recapture conditions: everyday, close to the screen, or as in papers."),
     ] = ConditionsName.everyday,
     grid: Annotated[
         float | None,
-        typer.Option(help="Contrast of displays' grids: 1 as they are, 0 none; paper: 0.1."),
+        typer.Option(
+            help="Contrast of display grids, from 0 (none) to 1 (real); default 1; paper: 0.1."
+        ),
     ] = None,
     devices: Annotated[
-        int, typer.Option(help="Cameras, and as many displays and prints, over all parts.")
+        int,
+        typer.Option(
+            help="Number of cameras, and of displays and prints together, over all parts."
+        ),
     ] = 100,
     shared_devices: Annotated[
         int | None,
         typer.Option(
-            help="So many cameras and media for all parts together, a leak that is told; paper: 3; "
-            "0: none is in two parts."
+            help="Number of cameras, and of media, shared by all parts: a leak, which is reported; "
+            "default 0 (none shared); paper: 3."
         ),
     ] = None,
     task: TaskName = "recapture",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
 ) -> None:
     """Simulate originals and recaptures, and make a data set.
 
-    For other tasks, their examples take the place of recaptures.
+    With another task, its examples take the place of recaptures.
     """
     from trueshot import simulate as simulation
     from trueshot.simulation.pairs import CONDITIONS
@@ -276,7 +311,7 @@ def simulate(
     if embedded and photos is not None:
         raise typer.BadParameter("give --photos or --embedded, not both")
     if (out is None) == (show is None):
-        raise typer.BadParameter("give --out or --show")
+        raise typer.BadParameter("give either --out or --show")
     chosen = CONDITIONS[conditions.value]
     settings = simulation.Simulation(
         sides=tuple(size or [64]),
@@ -305,32 +340,42 @@ def simulate(
 
 def stage(
     photos: Annotated[
-        list[Path], typer.Option(help="Folder of photographs to take as content; repeatable.")
+        list[Path], typer.Option(help="Folder of photographs to use as content; repeatable.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the photographs and their manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder for the photographs and their manifest.")],
     per_class: Annotated[
-        int, typer.Option(help="Photographs of each class, over all parts.")
+        int, typer.Option(help="Number of photographs per class, over all parts.")
     ] = 1000,
     per_part: Annotated[
         tuple[int, int, int] | None,
-        typer.Option(help="Likewise of train, validation and test, instead."),
+        typer.Option(
+            help="Photographs per class in train, validation and test; replaces --per-class."
+        ),
     ] = None,
-    side: Annotated[int, typer.Option(help="Small frames have about side x side pixels.")] = 288,
+    side: Annotated[int, typer.Option(help="Small frames have about SIDE x SIDE pixels.")] = 288,
     native: Annotated[
-        bool, typer.Option("--native", help="Photographs as a camera or messenger writes them.")
+        bool,
+        typer.Option(
+            "--native", help="Photographs of native size, as a camera or messenger writes them."
+        ),
     ] = False,
     megapixels: Annotated[
-        float, typer.Option(help="Of what cameras record for native ones, at most.")
+        float, typer.Option(help="Maximum resolution of the cameras, with --native.")
     ] = 12.5,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Shares of the scenes, by part.")
+        tuple[float, float, float],
+        typer.Option(help="Fractions of the scenes for train, validation and test."),
     ] = (0.8, 0.1, 0.1),
-    procedural: Annotated[float, typer.Option(help="Share of content made by rule.")] = 0.2,
+    procedural: Annotated[float, typer.Option(help="Fraction of procedural content.")] = 0.2,
     in_turn: Annotated[
-        bool, typer.Option("--in-turn", help="Each kind of medium equally often, to measure it.")
+        bool,
+        typer.Option(
+            "--in-turn",
+            help="Use each kind of medium equally often, so that rates per kind can be measured.",
+        ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
 ) -> None:
     """Simulate photographs of rooms, some with a screen or print."""
     from trueshot.simulation.staging import Staging
@@ -351,19 +396,19 @@ def stage(
 
 def _print_dataset(dataset: Any) -> None:
     for name, reason in dataset.card["passed_over"].items():
-        typer.echo(f"passed over {name}: {reason}", err=True)
+        typer.echo(f"skipped {name}: {reason}", err=True)
     if dataset.card["passed_over"]:
-        typer.echo("what is mended is taken when the same command is run again", err=True)
+        typer.echo("run the same command again to include files that you have repaired", err=True)
     for side, facts in dataset.card["sides"].items():
         counts = ", ".join(f"{part} {n}" for part, n in facts["crops_per_class"].items())
-        typer.echo(f"{side} px: crops per class: {counts}; near-flat crops taken: {facts['flat']}")
+        typer.echo(f"{side} px: crops per class: {counts}; near-flat crops used: {facts['flat']}")
         if facts["too_small"]:
             typer.echo(
                 f"{side} px: photographs smaller than a crop: {facts['too_small']}", err=True
             )
     if dataset.card.get("scaled_down"):
         typer.echo(
-            f"examples of photographs scaled down first, as they are lossy files: "
+            f"examples from photographs scaled down first because their files are lossy: "
             f"{dataset.card['scaled_down']}"
         )
     if leak := dataset.leak():

@@ -19,21 +19,25 @@ from trueshot.cli.options import (
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Folder that prepare made.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    recipe: Annotated[str, typer.Option(help="yang, secure, or a YAML file.")] = "secure",
+    dataset: Annotated[Path, typer.Argument(help="Data set, made by prepare or simulate.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run.")],
+    recipe: Annotated[
+        str, typer.Option(help="Recipe: yang, secure, …, or a YAML file.")
+    ] = "secure",
     size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Shorten the recipe's schedule to so many.")
+        int | None,
+        typer.Option(min=1, help="Shorten the recipe's schedule to this many iterations."),
     ] = None,
     start: Annotated[
-        Path | None, typer.Option(help="Detector whose weights to begin with, of any size.")
+        Path | None, typer.Option(help="Detector to start from; its crop size may differ.")
     ] = None,
     validation_crops: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Judged twenty times in a run, for the log; fewer for a short run on large crops.",
+            help="Maximum number of validation crops per class, judged twenty times per run; use "
+            "fewer for short runs on large crops.",
         ),
     ] = 500,
     network: OwnNetworks = None,
@@ -62,46 +66,47 @@ def train(
 
 
 def reproduce(
-    out: Annotated[Path, typer.Option(help="Folder of the experiments.")],
+    out: Annotated[Path, typer.Option(help="Folder for the experiments.")],
     dataset: Annotated[
-        Path | None, typer.Argument(help="Folder that prepare or simulate made.")
+        Path | None, typer.Argument(help="Data set, made by prepare or simulate.")
     ] = None,
     embedded: Annotated[
         bool,
         typer.Option(
             "--embedded",
-            help="In place of DATASET: simulate one for each size, below OUT/data, from scenes "
-            "inside installed packages.",
+            help="Instead of DATASET: simulate one per size in OUT/data, from photographs in "
+            "installed packages.",
         ),
     ] = False,
     photos: Annotated[
-        Path | None, typer.Option(help="The same, from a folder of photographs.")
+        Path | None, typer.Option(help="As --embedded, but from a folder of photographs.")
     ] = None,
     conditions: Annotated[
-        ConditionsName, typer.Option(help="Of what is simulated: how people recapture.")
+        ConditionsName, typer.Option(help="For simulated data: recapture conditions.")
     ] = ConditionsName.close,
     per_class: Annotated[
-        int, typer.Option(min=1, help="Of what is simulated: crops of each class at each size.")
+        int, typer.Option(min=1, help="For simulated data: number of crops per class and size.")
     ] = 10_000,
     size: Sides = None,
     iterations: Annotated[
-        int | None, typer.Option(min=1, help="Shorten the schedules from 100,000 to so many.")
+        int | None,
+        typer.Option(min=1, help="Shorten the schedules from 100,000 to this many iterations."),
     ] = None,
     from_smaller: Annotated[
         bool,
         typer.Option(
             "--from-smaller",
-            help="Begin each size with the weights of the next smaller one in OUT.",
+            help="Start each size from the weights of the next smaller one in OUT.",
         ),
     ] = False,
-    plain: Annotated[str, typer.Option(help="The plain recipe.")] = "yang",
-    secure: Annotated[str, typer.Option(help="The secure recipe.")] = "secure",
+    plain: Annotated[str, typer.Option(help="Plain recipe.")] = "yang",
+    secure: Annotated[str, typer.Option(help="Secure recipe.")] = "secure",
     crops: Annotated[
-        int | None, typer.Option(min=1, help="At most so many test crops of each class.")
+        int | None, typer.Option(min=1, help="Maximum number of test crops per class.")
     ] = None,
     more_attack: Annotated[
         list[AttackName] | None,
-        typer.Option(help="Beside FGSM and LLCM: pgd, to see what they leave out. Slower."),
+        typer.Option(help="Attack besides FGSM and LLCM: pgd finds what they miss, but is slower."),
     ] = None,
     device: Device = "auto",
 ) -> None:
@@ -118,7 +123,7 @@ def reproduce(
 
     keep_freed_memory()
     if [dataset is not None, embedded, photos is not None].count(True) != 1:
-        raise typer.BadParameter("give DATASET, --embedded, or --photos")
+        raise typer.BadParameter("give exactly one of DATASET, --embedded and --photos")
     if dataset is not None:
         sets = [(Dataset.open(dataset), size)]
     else:
@@ -143,9 +148,13 @@ def reproduce(
 
 
 def recipe(
-    name: Annotated[str | None, typer.Argument(help="yang, secure, or a YAML file.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Recipe: yang, secure, …, or a YAML file.")
+    ] = None,
     schema: Annotated[bool, typer.Option(help="Print the JSON schema of recipes.")] = False,
-    iterations: Annotated[int | None, typer.Option(min=1, help="Shortened to so many.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(min=1, help="Shorten the schedule to this many iterations.")
+    ] = None,
 ) -> None:
     """Print a recipe, the names of all recipes, or their schema."""
     from trueshot.training.recipe import Recipe, recipe_names

@@ -55,7 +55,7 @@ def _device(name: str) -> str:
 
 
 Device = Annotated[
-    str, typer.Option(help="cpu, cuda, …; auto takes a GPU if there is one.", callback=_device)
+    str, typer.Option(help="cpu, cuda, …; auto uses a GPU if there is one.", callback=_device)
 ]
 
 
@@ -74,7 +74,7 @@ OwnNetworks = Annotated[
         "--network",
         is_eager=True,
         callback=_give,
-        help="path/to/file.py:Name of a network of your own, which is run; repeatable.",
+        help="Network of your own, as path/to/file.py:Name; the file is run; repeatable.",
     ),
 ]
 
@@ -90,7 +90,7 @@ def recipe_named(name: str, iterations: int | None) -> Any:
 Bundle = Annotated[
     str,
     typer.Option(
-        help="accurate, robust or certified, which come along; or the file of another detector."
+        help="Built-in detector (accurate, robust or certified), or the file of another one."
     ),
 ]
 
@@ -109,10 +109,14 @@ class EngineName(StrEnum):
     ray = "ray"
 
 
-EngineOption = Annotated[EngineName, typer.Option(help="ray: many machines (extra ray).")]
+EngineOption = Annotated[
+    EngineName, typer.Option(help="local: this machine; ray: a Ray cluster (extra ray).")
+]
 Address = Annotated[
     str | None,
-    typer.Option(help="Of the Ray cluster; by default RAY_ADDRESS, or one that runs here."),
+    typer.Option(
+        help="Address of the Ray cluster; by default RAY_ADDRESS, or a cluster on this machine."
+    ),
 ]
 
 
@@ -121,4 +125,6 @@ def tell_passed_over(files: Sequence[Path]) -> None:
     if files:
         first = ", ".join(sanitize(str(path)) for path in files[:3])
         more = ", …" if len(files) > 3 else ""
-        typer.echo(f"passed over, as holding no image: {len(files)}: {first}{more}", err=True)
+        typer.echo(
+            f"files skipped because they are not images ({len(files)}): {first}{more}", err=True
+        )

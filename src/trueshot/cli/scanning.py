@@ -26,49 +26,55 @@ def scan(
     paths: Annotated[
         list[str],
         typer.Argument(
-            help="Photographs, folders, patterns, zip archives; - for standard input.",
+            help="Photographs, folders, patterns or zip archives; - for standard input.",
             metavar="PATH…",
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Results, by their suffix .jsonl, .csv or .parquet.")
+        Path | None, typer.Option(help="File for the results: .jsonl, .csv or .parquet.")
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(help="What was found, for people: .html; or .pdf (extra pdf).")
+        Path | None, typer.Option(help="File for the report: .html, or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default as many as processors.")
+        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that a file may take.")] = 60.0,
+    timeout: Annotated[float, typer.Option(min=1, help="Time limit per file, in seconds.")] = 60.0,
     memory: Annotated[
-        int, typer.Option(min=256, help="MiB that a worker may take for a file.")
+        int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")
     ] = 4096,
-    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    pixel_limit: Annotated[
+        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+    ] = 200_000_000,
     names: Annotated[
-        bool, typer.Option("--names", help="Standard input is a list of names, one a line.")
+        bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
     ] = False,
     ledger: Annotated[
-        Path | None, typer.Option(help="Of what is done; by default beside the results.")
+        Path | None, typer.Option(help="Ledger of finished files; by default beside the results.")
     ] = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print records as JSON, one a line, as they come.")
+        bool,
+        typer.Option("--json", help="Print each record as a line of JSON, as soon as it is known."),
     ] = False,
     excel: Annotated[
-        bool, typer.Option("--excel", help="Begin a .csv so that Excel reads all names in it.")
+        bool,
+        typer.Option(
+            "--excel", help="Begin a .csv with a byte order mark, so that Excel reads all names."
+        ),
     ] = False,
     fail_on: Annotated[
         str | None,
         typer.Option(
             metavar="WORD,…",
             help="Verdicts for which the exit status is not 0; by default recaptured,error. "
-            "undecided is another; other tasks have other words.",
+            "undecided is possible too; other tasks have other verdicts.",
         ),
     ] = None,
     exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Exit status 0 whatever was found.")
+        bool, typer.Option("--exit-zero", help="Return exit status 0, whatever was found.")
     ] = False,
 ) -> None:
     """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""

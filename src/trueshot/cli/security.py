@@ -22,58 +22,71 @@ from trueshot.files import utf8_safe
 
 def evaluate(
     dataset: Annotated[
-        Path, typer.Option(help="Folder that prepare made; of photographs, also a manifest.")
+        Path,
+        typer.Option(
+            help="Data set, made by prepare or simulate; in the suite photograph also a manifest."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     bundle: Annotated[
-        list[Path] | None, typer.Argument(help="Detectors that train made.", metavar="BUNDLE…")
+        list[Path] | None, typer.Argument(help="Detectors made by train.", metavar="BUNDLE…")
     ] = None,
     suite: Annotated[
         str,
         typer.Option(
-            help="paper: FGSM and LLCM; strong: the worst case over many attacks; "
-            "file: after PNG, JPEG, messengers; everyday: changes that are nobody's attack; "
-            "photograph: whole photographs of a manifest, white-box; or a YAML file."
+            help="paper: FGSM and LLCM; strong: worst case over many attacks; "
+            "file: attacks saved as PNG or JPEG or sent by messengers; "
+            "everyday: changes without an attacker; "
+            "photograph: white-box attacks on whole photographs; or a YAML file."
         ),
     ] = "paper",
     size: Sides = None,
-    part: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    crops: Annotated[int | None, typer.Option(min=1, help="At most so many of each class.")] = None,
+    part: Annotated[
+        str, typer.Option(help="Part of the data set: train, validation or test.")
+    ] = "test",
+    crops: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of crops, or photographs, per class.")
+    ] = None,
     attack: Annotated[
         list[str] | None,
         typer.Option(
-            help="In place of the paper's, or beside those of another suite; repeatable: "
-            "fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run."
+            help="Attack that replaces those of the suite paper, or is added to another suite: "
+            "fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run; repeatable."
         ),
     ] = None,
     budget: Annotated[
         list[float] | None,
-        typer.Option(min=0, max=255, help="Levels, repeatable; by default 1, 2, 3, 4, 5."),
+        typer.Option(
+            min=0, max=255, help="Budget in levels; repeatable; by default those of the suite."
+        ),
     ] = None,
     threat: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of the strong suite linf or l2, of the file suite png, jpeg-75, …; repeatable; "
-            "by default all."
+            help="Threat to evaluate: linf or l2 in the suite strong; png, jpeg-75, … in file; "
+            "linf (the default), l2, region or patch in photograph; repeatable; by default all."
         ),
     ] = None,
     name: Annotated[
         list[str] | None,
-        typer.Option(help="Of a detector, in their order; by default the bundle's folder."),
+        typer.Option(
+            help="Name of each detector, in order; by default that of its folder (of its file in "
+            "the suite photograph)."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the attacks.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the attacks.")] = 0,
     thorough: Annotated[
         bool,
-        typer.Option("--thorough", help="All attacks, as long as published: takes hours."),
+        typer.Option("--thorough", help="Run all attacks, as long as published; takes hours."),
     ] = False,
     doubts: Annotated[
-        bool, typer.Option(help="Look for reasons why the figures may be false.")
+        bool, typer.Option(help="Look for signs that the results may be wrong.")
     ] = True,
     crop_aggregation: Annotated[
         AggregationName | None,
         typer.Option(
-            help="Judge, and attack, each image of --size by all crops of the detector's size: "
-            "mean, median, trimmed or max of their logits."
+            help="Judge and attack each image of --size by all crops of the detector's size, with "
+            "the mean, median, trimmed mean or maximum of their logits."
         ),
     ] = None,
     transfer_from: Annotated[
@@ -83,46 +96,70 @@ def evaluate(
         bool,
         typer.Option(
             "--second-opinions",
-            help="Strong suite: ask pyautoattack and foolbox, too (extra robustness).",
+            help="Suite strong: also attack with pyautoattack and foolbox (extra robustness).",
         ),
     ] = False,
     network: OwnNetworks = None,
     detector: Annotated[
         list[str] | None,
         typer.Option(
-            help="From elsewhere, repeatable: module:attribute or file.py:attribute, whose code "
-            "is run; or an ONNX file. Its classes are those of the data set, in their order."
+            help="Detector from elsewhere: module:attribute or file.py:attribute (the code is run) "
+            "or an ONNX file; repeatable. Its classes must be those of the data set, in order."
         ),
     ] = None,
-    input_offset: Annotated[float, typer.Option(help="Of --detector: level that becomes 0.")] = 0.0,
+    input_offset: Annotated[
+        float, typer.Option(help="For --detector: level that becomes 0.")
+    ] = 0.0,
     input_scale: Annotated[
-        float, typer.Option(help="Of --detector: levels that become 1; often 255.")
+        float, typer.Option(help="For --detector: divisor after the offset; often 255.")
     ] = 1.0,
     input_mean: Annotated[
-        tuple[float, float, float], typer.Option(help="Per channel, taken away after that.")
+        tuple[float, float, float],
+        typer.Option(help="For --detector: mean per channel, subtracted after scaling."),
     ] = (0.0, 0.0, 0.0),
     input_std: Annotated[
-        tuple[float, float, float], typer.Option(help="Per channel, by which it is divided then.")
+        tuple[float, float, float],
+        typer.Option(help="For --detector: divisor per channel, applied last."),
     ] = (1.0, 1.0, 1.0),
     positive_class: Annotated[
-        int, typer.Option(min=0, max=1, help="Of --detector of two classes: which is not class 0.")
+        int,
+        typer.Option(
+            min=0,
+            max=1,
+            help="For a --detector of two classes: its output for the data set's class 1.",
+        ),
     ] = 1,
     device: Device = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes, of one thread each; by default one of many threads."),
+        typer.Option(
+            min=1, help="Number of single-threaded processes; by default one with many threads."
+        ),
     ] = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
     batch: Annotated[
         int,
-        typer.Option(min=1, help="Images at a time; smaller groups keep more processes busy."),
+        typer.Option(min=1, help="Images per batch; smaller batches keep more processes busy."),
     ] = 128,
 ) -> None:
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
     if suite == "photograph":
+        unused = {
+            "--size": size,
+            "--attack": attack,
+            "--crop-aggregation": crop_aggregation,
+            "--transfer-from": transfer_from,
+            "--second-opinions": second_opinions,
+            "--detector": detector,
+            "--workers": workers,
+        }
+        if given := [option for option, value in unused.items() if value]:
+            raise typer.BadParameter(f"the suite photograph does not use {', '.join(given)}")
+        if not bundle:
+            raise typer.BadParameter("give a bundle")
         most = PhotographOptions(part, crops, budget or [], threat or [], seed, thorough)
-        return _evaluate_photographs(bundle or [], name or [], dataset, out, most)
+        return _evaluate_photographs(bundle, name or [], dataset, out, most)
     from trueshot.datasets import Dataset
     from trueshot.evaluation.detector_source import sources_of
     from trueshot.evaluation.evaluate import EvaluationSettings
@@ -198,7 +235,9 @@ def _evaluate_photographs(
 
     chosen = tuple(each for each in THREATS if each in given.threats)
     if unknown := set(given.threats) - set(THREATS):
-        raise typer.BadParameter(f"threat {min(unknown)}: known here: {', '.join(THREATS)}")
+        raise typer.BadParameter(
+            f"threat {min(unknown)}: unknown; choose from {', '.join(THREATS)}"
+        )
     defaults = PhotographSettings()
     settings = PhotographSettings(
         budgets=tuple(sorted(set(given.budgets))) or defaults.budgets,
@@ -218,20 +257,23 @@ def _evaluate_photographs(
 
 
 def attack(
-    bundle: Annotated[Path, typer.Argument(help="Detector that train made.")],
-    paths: Annotated[list[Path], typer.Argument(help="Photographs, and folders of them.")],
+    bundle: Annotated[Path, typer.Argument(help="Detector made by train.")],
+    paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the attacked PNGs and attacks.jsonl.")],
     attack: Annotated[
-        str, typer.Option(help="fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run.")
+        str,
+        typer.Option(help="Attack: fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run."),
     ] = "fgsm",
-    budget: Annotated[float, typer.Option(min=0, max=255, help="Levels.")] = 2.0,
+    budget: Annotated[float, typer.Option(min=0, max=255, help="Budget in levels.")] = 2.0,
     label: Annotated[
-        str | None, typer.Option(help="True class; by default what the detector says.")
+        str | None, typer.Option(help="True class; by default the detector's verdict.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the crops; by default the detector's own.")
+        int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
     ] = None,
-    pixel_limit: Annotated[int, typer.Option(help="Larger photographs are refused.")] = 200_000_000,
+    pixel_limit: Annotated[
+        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+    ] = 200_000_000,
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
@@ -244,9 +286,11 @@ def attack(
     detector, card = load_bundle(bundle)
     side = size or card.side
     if side is None:
-        raise typer.BadParameter("this detector does not say the size of its crops: give --size")
+        raise typer.BadParameter(
+            f"{bundle}: its card does not state the size of its crops; give --size"
+        )
     if label is not None and label not in detector.classes:
-        raise BundleError(f"{bundle}: has no class {label}, only {detector.classes}")
+        raise BundleError(f"{bundle}: has no class {label}; its classes are {detector.classes}")
     weights, chosen = bundle_sha256(bundle)[:8], planned(attack)
     made = chosen.step().make(budget)
     if norm_of(made) == "linf" and (note := lost_in_file(budget)):
@@ -288,9 +332,9 @@ def _attacked_line(record: Any) -> str:
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+        typer.Argument(metavar="RESULT…", help="Result files, or folders that contain them."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the report.")],
+    out: Annotated[Path, typer.Option(help="Folder for the report.")],
 ) -> None:
     """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some were skipped."""
     from trueshot import publish
@@ -301,13 +345,18 @@ def report(
 def compare(
     results: Annotated[
         list[Path],
-        typer.Argument(metavar="RESULT…", help="Results, and folders that hold some."),
+        typer.Argument(metavar="RESULT…", help="Result files, or folders that contain them."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the leaderboard.")],
-    threat: Annotated[str, typer.Option(help="linf, l2, or what a file goes through.")] = "linf",
+    out: Annotated[Path, typer.Option(help="Folder for the leaderboard.")],
+    threat: Annotated[
+        str, typer.Option(help="Threat to rank by: linf, l2, or a file channel such as jpeg-75.")
+    ] = "linf",
     budget: Annotated[
         float | None,
-        typer.Option(min=0, help="Levels; by default the largest in common, at most 5."),
+        typer.Option(
+            min=0,
+            help="Budget in levels; by default the largest, up to 5, that most detectors have.",
+        ),
     ] = None,
 ) -> None:
     """Rank detectors by worst case: tables and plots. Exit status 2: some results were skipped."""

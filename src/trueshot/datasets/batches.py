@@ -88,7 +88,9 @@ class Batches:
 
     def __post_init__(self) -> None:
         if not len(self.part):
-            raise DatasetError("a training part without crops: prepare it from more photographs")
+            raise DatasetError(
+                "the training part has no crops; prepare the data set from more photographs"
+            )
 
     def places(self, step: int) -> npt.NDArray[np.int64]:
         """Return the places in the part of step `step`'s crops, shape (batch,).

@@ -74,8 +74,8 @@ def task_of(photos: Sequence[Photo]) -> Task:
     models = tuple(sorted({photo.label for photo in photos}))
     if len(models) < 2:
         raise DatasetError(
-            f"{len(photos)} photographs of {', '.join(models) or 'no known camera'}: two camera "
-            "models or more are wanted, in EXIF or in the column label of a manifest"
+            "at least two camera models are needed, named in EXIF or in the column label of a "
+            f"manifest; got {len(photos)} photographs by {', '.join(models) or 'no known camera'}"
         )
     return camera_model(models)
 

@@ -84,7 +84,9 @@ def shares(available: Sequence[int], wanted: int) -> list[int]:
         ValueError: More crops are wanted than available.
     """
     if wanted > sum(available):
-        raise ValueError(f"{wanted} crops wanted of {sum(available)}")
+        raise ValueError(
+            f"wanted must be at most the {sum(available)} available crops, got {wanted}"
+        )
     taken = [0] * len(available)
     while wanted > 0:
         open_photos = [i for i, held in enumerate(available) if held > taken[i]]

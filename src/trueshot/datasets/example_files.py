@@ -66,7 +66,9 @@ def write_examples(
         RunError: Another run is using the folder.
     """
     if task.examples is None:
-        raise DatasetError(f"{task.name}: makes no examples; its photographs come with labels")
+        raise DatasetError(
+            f"{task.name}: this task makes no examples; its photographs must come with labels"
+        )
     settings = Settings(sides=(16,), seed=seed, task=task, pixel_limit=pixel_limit)
     hold(
         out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
@@ -89,7 +91,8 @@ def write_examples(
             advance(1, "")
         if not rows:
             raise DatasetError(
-                f"{task.name}: no photograph to make examples of; {len(unread)} unread"
+                f"{task.name}: no photograph gave an example; {len(unread)} could not be used, and "
+                f"{left_out} were used for training"
             )
         text = io.StringIO()
         content = [("path", "label", "source"), *rows]

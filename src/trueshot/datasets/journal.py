@@ -52,8 +52,8 @@ def check_finished(root: Path, photos: Sequence[Photo], settings: Settings) -> b
             changed.append(photo)
     if changed and gone:
         raise DatasetError(
-            f"{root}: {changed[0].path} is another than when the data set was made, and "
-            f"{gone[0].path} is gone: put it back to make the data set again, or name another "
+            f"{root}: {changed[0].path} has changed since the data set was made, and "
+            f"{gone[0].path} is missing: restore it to make the data set again, or choose another "
             "folder for a new one"
         )
     return not changed

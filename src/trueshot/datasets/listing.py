@@ -44,7 +44,7 @@ def manifest_rows(manifest: Path) -> list[Row]:
     """
     try:
         if not manifest.is_file():
-            raise DatasetError(f"{manifest}: no such file, or a pipe or a device")
+            raise DatasetError(f"{manifest}: no such file, or not a regular file")
         data = manifest.read_bytes()
         rows = _of_parquet(data) if data.startswith(b"PAR1") else _of_text(manifest, data)
     except (OSError, ValueError, csv.Error, KeyError, TypeError) as error:
@@ -73,7 +73,7 @@ def _cell(value: object) -> str:
 def _of_text(manifest: Path, data: bytes) -> list[dict[str, str]]:
     for start, what in _OTHERS.items():
         if data.startswith(start):
-            raise DatasetError(f"{manifest}: is {what}; save it as CSV, or as Parquet")
+            raise DatasetError(f"{manifest}: is {what}; save it as CSV or Parquet")
     lines = list(io.StringIO(_decoded(data), newline=""))
     delimiters: Sequence[str] = _DELIMITERS
     while lines and (not lines[0].strip() or _is_before_header(lines[0])):
@@ -85,10 +85,10 @@ def _of_text(manifest: Path, data: bytes) -> list[dict[str, str]]:
     if found is None:
         first = lines[0].strip()[:80] if lines else ""
         if not lines:
-            raise DatasetError(f"{manifest}: lists no photograph")
+            raise DatasetError(f"{manifest}: lists no photographs")
         raise DatasetError(
-            f"{manifest}: lacks the column path: its first line is {first!r}, and a header such "
-            "as path,label is wanted"
+            f"{manifest}: lacks the column path: its first line is {first!r}, but should be a "
+            "header such as path,label"
         )
     return list(_rows(manifest, [_column(name) for name in found[0]], found[1:]))
 
@@ -111,8 +111,8 @@ def _rows(
             continue
         if any(cells[len(columns) :]):
             raise DatasetError(
-                f"{manifest}, row {number}: has {len(cells)} columns, and the header "
-                f"{len(columns)}; put names with a delimiter in them in quotes"
+                f"{manifest}, row {number}: has {len(cells)} columns, but the header has "
+                f"{len(columns)}; put names that contain the delimiter in quotes"
             )
         yield {name: cell for name, cell in zip(columns, cells, strict=False) if name}
 
@@ -145,18 +145,18 @@ def _with_path(manifest: Path, number: int, row: dict[str, str]) -> Row:
         DatasetError: The path is on another machine.
     """
     path = row.get("path", "")
-    wanted = "give paths that are relative to the manifest"
+    wanted = "use paths relative to the manifest"
     if path.casefold().startswith("file:"):
         parts = urlsplit(path)
         if parts.netloc not in ("", "localhost") or _DRIVE.match(parts.path.lstrip("/")):
             raise DatasetError(f"{manifest}, row {number}: {path} is on another machine; {wanted}")
         return row | {"path": unquote(parts.path)}
     if _SCHEME.match(path):
-        reason = "is an address in a network, and nothing is fetched"
+        reason = "is a network address, and nothing is downloaded"
         raise DatasetError(f"{manifest}, row {number}: {path} {reason}; {wanted}")
     if (manifest.parent / path).exists():
         return row
     if _DRIVE.match(path):
-        reason = "is a path of Windows, which this system does not have"
+        reason = "is a Windows path, which does not exist on this system"
         raise DatasetError(f"{manifest}, row {number}: {path} {reason}; {wanted}")
     return row | {"path": path.replace("\\", "/")}

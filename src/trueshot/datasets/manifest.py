@@ -62,7 +62,7 @@ class Dataset:
             dataset = cls(folder=root, card=card, photos=photos, crops=crops)
             dataset._check()
         except PermissionError as error:
-            raise DatasetError(f"{root}: may not be read: {error}") from error
+            raise DatasetError(f"{root}: cannot be read: {error}") from error
         except (
             OSError,
             KeyError,
@@ -92,7 +92,7 @@ class Dataset:
             DatasetError: The data set has several sizes.
         """
         if len(self.sides) != 1:
-            raise DatasetError(f"{self.folder}: has the sizes {self.sides}; name one")
+            raise DatasetError(f"{self.folder}: has the crop sizes {self.sides}; choose one")
         return self.sides[0]
 
     @property
@@ -127,7 +127,7 @@ class Dataset:
         """
         self._require(side)
         if name not in PARTS:
-            raise DatasetError(f"{name!r}: no part of a split; known: {', '.join(PARTS)}")
+            raise DatasetError(f"unknown part {name!r}; choose one of {', '.join(PARTS)}")
         table = self.crops[side]
         rows = np.flatnonzero(np.asarray(table["part"].to_pylist(), dtype=object) == name)
         label = self.task.label
@@ -156,11 +156,14 @@ class Dataset:
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
             if fingerprint(self.photos, table) != self.fingerprint(side):
-                raise ValueError(f"its tables for {side} px are not those that were prepared")
+                raise ValueError(
+                    f"its tables for {side} px do not match the fingerprint in {_CARD}"
+                )
             pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
             if pixels.dtype != np.uint8 or pixels.shape != (len(rows), side, side, 3):
                 raise ValueError(
-                    f"{crops_file(self.folder, side)} holds {pixels.dtype} {pixels.shape}"
+                    f"{crops_file(self.folder, side)} has the wrong type or shape: "
+                    f"{pixels.dtype} {pixels.shape}"
                 )
 
 
@@ -214,16 +217,18 @@ def remove_card(root: Path) -> None:
 def _read_card(root: Path) -> dict[str, Any]:
     if not has_card(root):
         state = "unfinished: run the command that prepares it again" if root.is_dir() else "missing"
-        raise DatasetError(f"{root}: no data set, or {state}")
+        raise DatasetError(f"{root}: not a data set, or {state}")
     try:
         card = json.loads((root / _CARD).read_text("utf-8"))
         found = card["format"]
     except PermissionError as error:
-        raise DatasetError(f"{root / _CARD}: may not be read: {error}") from error
+        raise DatasetError(f"{root / _CARD}: cannot be read: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{root / _CARD}: damaged: {error}; prepare it again") from error
     if found != FORMAT:
-        raise DatasetError(f"{root}: data set format {found}, this version reads {FORMAT}")
+        raise DatasetError(
+            f"{root}: data set format {found} is not supported; this version reads format {FORMAT}"
+        )
     return dict(card)
 
 

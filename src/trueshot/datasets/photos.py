@@ -55,7 +55,9 @@ def photos_in_folders(
     """
     for one, other in permutations(folders.values(), 2):
         if one.resolve() == other.resolve() or one.resolve() in other.resolve().parents:
-            raise DatasetError(f"{one} and {other}: one lies within the other")
+            raise DatasetError(
+                f"{one} and {other}: the same folder, or one inside the other; give separate ones"
+            )
     return [
         photo
         for label, root in folders.items()
@@ -82,7 +84,7 @@ def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> l
             photos.append(Photo(name=utf8_safe(path.name), path=path, label=""))
         else:
             raise DatasetError(f"{path}: no such file or folder")
-    _refuse_twins("the folders hold", photos)
+    _refuse_twins("the given paths contain", photos)
     return photos
 
 
@@ -112,7 +114,7 @@ def _in_folder(root: Path, label: str, prefix: str, passed_over: list[Path] | No
         for path in find_images(root, passed_over)
     ]
     if not found:
-        raise DatasetError(f"{root}: no image in it")
+        raise DatasetError(f"{root}: contains no images")
     return found
 
 
@@ -129,7 +131,7 @@ def photos_in_manifest(manifest: Path, task: Task | None = RECAPTURE) -> list[Ph
     """
     rows = manifest_rows(manifest)
     if not rows:
-        raise DatasetError(f"{manifest}: lists no photograph")
+        raise DatasetError(f"{manifest}: lists no photographs")
     wanted = {"path", "label"} if task is not None and task.examples is None else {"path"}
     if missing := wanted - set(rows[0]):
         raise DatasetError(f"{manifest}: lacks the column {', '.join(sorted(missing))}")
@@ -152,10 +154,10 @@ def check_parts(photos: Sequence[Photo], listed: str = "photo") -> None:
     given = any(photo.part for photo in photos)
     for number, photo in enumerate(photos, start=1):
         if given and photo.part not in PARTS:
-            found = f"part {photo.part!r}" if photo.part else "no part, but others have one"
+            found = f"unknown part {photo.part!r}" if photo.part else "no part, but others have one"
             raise DatasetError(
                 f"{listed} {number} ({photo.name}): {found}; "
-                f"give every photo one of {', '.join(PARTS)}, or none"
+                f"give every photo one of {', '.join(PARTS)}, or leave out all parts"
             )
 
 
@@ -168,7 +170,7 @@ def check_labels(photos: Sequence[Photo], task: Task) -> None:
     for photo in photos:
         if photo.label not in task.classes:
             raise DatasetError(
-                f"{photo.name}: label {photo.label!r}; known: {', '.join(task.classes)}"
+                f"{photo.name}: unknown label {photo.label!r}; use one of {', '.join(task.classes)}"
             )
 
 
@@ -176,13 +178,13 @@ def _photo(manifest: Path, number: int, row: Row, task: Task | None) -> Photo:
     name = row.get("path", "")
     label = row.get("label", "") if task is None or task.examples is None else ""
     if not name:
-        raise DatasetError(f"{manifest}, row {number}: no path")
+        raise DatasetError(f"{manifest}, row {number}: has no path")
     if task is not None and label not in task.classes and task.examples is None:
         alike = [each for each in task.classes if each.casefold() == label.casefold()]
         if len(alike) != 1:
             known = ", ".join(task.classes)
             raise DatasetError(
-                f"{manifest}, row {number} ({name}): label {label!r}; known: {known}"
+                f"{manifest}, row {number} ({name}): unknown label {label!r}; use one of {known}"
             )
         label = alike[0]
     return Photo(
@@ -205,7 +207,7 @@ def refuse_one_class(manifest: Path, photos: Sequence[Photo], task: Task) -> Non
     if task.examples is None and lacking:
         found = ", ".join(sorted({photo.label for photo in photos}))
         raise DatasetError(
-            f"{manifest}: all of its {len(photos)} photographs are {found}, and none is "
+            f"{manifest}: all {len(photos)} photographs are {found}, and none is "
             f"{' or '.join(lacking)}; list photographs of every class"
         )
 

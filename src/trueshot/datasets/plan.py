@@ -57,7 +57,7 @@ def split_photos(records: Sequence[Record], settings: Settings) -> tuple[list[st
     """
     usable = [i for i, record in enumerate(records) if not record["error"]]
     if not usable:
-        raise DatasetError("none of the photographs can be read; see survey.jsonl")
+        raise DatasetError("none of the photographs can be used; see survey.jsonl")
     given = split_is_given(records)
     kinds = ("scene", "source") if given else ("source",) if settings.split_by == "source" else ()
     groups = groups_of([_group_keys(i, records[i], kinds) for i in usable])
@@ -109,7 +109,8 @@ def plan_crops(
     for part, fraction, quota in zip(PARTS, settings.fractions, quotas, strict=True):
         if fraction and not quota:
             raise DatasetError(
-                f"too few photographs of {side} px or more for a {part} part of every class"
+                f"too few photographs of {side} px or more: the {part} part must have crops of "
+                "every class"
             )
         for label in classes:
             plan += _take(records, held[part, label], side, quota, settings)

@@ -107,7 +107,7 @@ def _check_given_split(photos: Sequence[Photo], shared: Sequence[str]) -> None:
         check_origins(
             [{**photo.origins, "source": photo.source} for photo in photos],
             [photo.part for photo in photos],
-            "give all that comes from it to one part",
+            "put all photographs that come from it into one part",
             shared,
         )
 
@@ -197,8 +197,8 @@ def _require_space(root: Path, plans: dict[int, list[Crop]]) -> None:
     free = shutil.disk_usage(root).free
     if needed > free:
         raise DatasetError(
-            f"{root}: {needed / 1e9:.1f} GB wanted, {free / 1e9:.1f} GB free; "
-            "take fewer sizes or fewer crops per class"
+            f"{root}: the crops need {needed / 1e9:.1f} GB, but {free / 1e9:.1f} GB are free; "
+            "use fewer sizes or fewer crops per class"
         )
 
 
@@ -227,13 +227,13 @@ def _cut_all(
         if image.facts.sha256 != records[i]["facts"]["sha256"]:
             raise DatasetError(
                 f"{photos[i].path}: changed while the data set was being prepared; run the same "
-                "command again, and it is looked at anew"
+                "command again, which reads it again"
             )
         pixels = example_of(image, photos[i], settings)
         if pixels is not image.pixels and pixels_sha256(pixels) != records[i]["pixels_sha256"]:
             raise DatasetError(
-                f"{photos[i].name}: the task {settings.task.name} made another example than "
-                "before; let it draw from the generator that it is given, and from nothing else"
+                f"{photos[i].name}: the task {settings.task.name} made a different example than "
+                "before; take all randomness in examples from the generator that is passed in"
             )
         for side, row, corner in wanted[i]:
             targets[side][row] = cut(pixels, corner, side)
@@ -295,7 +295,9 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         except OSError as error:
             path.unlink()
-            raise DatasetError(f"{path.parent}: no space for the crops: {error}") from error
+            raise DatasetError(
+                f"{path.parent}: cannot reserve disk space for the crops: {error}"
+            ) from error
 
 
 def _audit(

@@ -47,17 +47,22 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.sides or not all(SMALLEST_SIDE <= s <= LARGEST_SIDE for s in self.sides):
-            raise DatasetError(f"sizes from 16 to 4096 px wanted, got {list(self.sides)}")
+            raise DatasetError(
+                f"sides must be one or more sizes from 16 to 4096 px, got {list(self.sides)}"
+            )
         if len(set(self.sides)) != len(self.sides):
-            raise DatasetError(f"a size is named twice: {list(self.sides)}")
+            raise DatasetError(f"sides must not repeat a size, got {list(self.sides)}")
         if self.per_class < 1:
-            raise DatasetError(f"one crop per class or more wanted, got {self.per_class}")
-        if not (min(self.fractions) >= 0 and abs(sum(self.fractions) - 1) <= 1e-6):
-            raise DatasetError(f"three shares that add up to 1 wanted, got {self.fractions}")
+            raise DatasetError(f"per_class must be at least 1, got {self.per_class}")
+        shares = self.fractions
+        if not (len(shares) == 3 and min(shares) >= 0 and abs(sum(shares) - 1) <= 1e-6):
+            raise DatasetError(
+                f"fractions must be three shares from 0 that add up to 1, got {shares}"
+            )
         if not 0 <= self.seed < 2**32:
-            raise DatasetError(f"a seed from 0 to 4294967295 wanted, got {self.seed}")
+            raise DatasetError(f"seed must be between 0 and 4294967295, got {self.seed}")
         if self.split_by not in ("source", "photo"):
-            raise DatasetError(f"split by {self.split_by!r}: known: source, photo")
+            raise DatasetError(f"split_by must be source or photo, got {self.split_by!r}")
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as JSON values; `shared` only if not empty."""

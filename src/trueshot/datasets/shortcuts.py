@@ -46,8 +46,8 @@ class ShortcutAudit:
         if self.auc is None or self.auc <= WARNING_AUC:
             return ""
         return (
-            f"format facts alone tell the classes apart (AUC {self.auc:.2f}, by "
-            f"{', '.join(self.strongest)}): a detector may learn these instead of photographs"
+            f"format facts alone separate the classes (AUC {self.auc:.2f}, mainly by "
+            f"{', '.join(self.strongest)}): a detector may learn these instead of image content"
         )
 
 

@@ -126,9 +126,7 @@ def check_disjoint(
         seen: dict[Hashable, str] = {}
         for value, part in zip(values, parts, strict=True):
             if seen.setdefault(value, part) != part:
-                raise LeakError(
-                    f"{kind} {value}: stands in the parts {seen[value]} and {part}; {advice}"
-                )
+                raise LeakError(f"{kind} {value}: is in both {seen[value]} and {part}; {advice}")
 
 
 def check_origins(

@@ -27,16 +27,17 @@ def shipped(name: str) -> Path:
         BundleError: No detector has this name, or its file is missing or has changed.
     """
     if name not in NAMES:
-        raise BundleError(f"{name}: no such detector; those that come along: {', '.join(NAMES)}")
+        raise BundleError(f"{name}: no such detector; trueshot includes: {', '.join(NAMES)}")
     path = _FOLDER / f"{name}.safetensors"
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         wanted = _sums()[path.name]
     except (OSError, KeyError, ValueError) as error:
-        raise BundleError(f"{path}: missing from this installation; install it again") from error
+        raise BundleError(f"{path}: missing or cannot be read; reinstall trueshot") from error
     if found != wanted:
         raise BundleError(
-            f"{path}: not as it was shipped (SHA-256 {found}, not {wanted}); install it again"
+            f"{path}: differs from the shipped file (SHA-256 {found}, expected {wanted}); "
+            "reinstall trueshot"
         )
     return path
 

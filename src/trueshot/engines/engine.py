@@ -254,7 +254,7 @@ class Engine(Closing):
             ask(next(course))
             while under_way and (reply := self.collect(wait=True)):
                 ask(enter(*reply))
-            raise RunError("the course asks for nothing, and has no outcome")
+            raise RunError("the course has no more requests, but did not return an outcome")
         except StopIteration as end:
             outcome: _Outcome = end.value
             return outcome
@@ -367,4 +367,4 @@ def open_engine(
         from trueshot.engines.ray_cluster import RayEngine
 
         return RayEngine(work, address)
-    raise RunError(f"{name}: is no engine; local or ray wanted")
+    raise RunError(f"unknown engine {name}; choose local or ray")

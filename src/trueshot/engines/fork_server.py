@@ -91,7 +91,7 @@ def receive(connection: Connection, most: int = _MOST_ASKED) -> tuple[dict[str, 
         message = json.loads(text)
         content, names = dict(message["content"]), [str(name) for name in message["attached"]]
     except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"no message of ours: {error}") from error
+        raise ValueError(f"invalid message: {error}") from error
     attached: Attached = {}
     for name in names:
         attached[name] = connection.recv_bytes(most)
@@ -241,11 +241,11 @@ class ForkServer:
 
     def _answer(self) -> int:
         if not self._control.poll(_SECONDS_TO_ANSWER):
-            raise TimeoutError("the process that workers come from does not answer")
+            raise TimeoutError("the fork server does not answer")
         try:
             return int(receive(self._control)[0]["process"])
         except EOFError:
-            raise ConnectionError("the process that workers come from has ended") from None
+            raise ConnectionError("the fork server has ended") from None
 
     def _started(self) -> dict[str, Any]:
         try:
@@ -254,8 +254,8 @@ class ForkServer:
             answer, _ = receive(self._control)
         except (EOFError, OSError, ValueError):
             raise RunError(
-                "the process that loads the detector ended before it had; what it said stands "
-                "above, and if it says nothing, memory may have been short"
+                "the process that loads the detector ended before it had finished; see its output "
+                "above; if there is none, it may have run out of memory"
             ) from None
         if "error" in answer:
             kind = getattr(errors, answer["error"], RunError)
@@ -296,7 +296,7 @@ def main(descriptor: int, parent: int) -> None:
                 with _within(order["memory"]):
                     handler, facts = _load(order["loader"], order["settings"])
             except MemoryError:
-                text = "what is loaded needs more memory than it may take"
+                text = "loading needs more memory than the limit; allow more memory"
                 send(control, {"error": "RunError", "message": text})
                 return
             except Exception as error:

@@ -99,7 +99,7 @@ class Pool(Closing):
             WorkerError: The worker died, or the handler raised.
             RunError: The pool is closed.
         """
-        death = WorkerError("its decoder died")
+        death = WorkerError("its worker process died")
         for _ in range(2):
             try:
                 return self._try(request, attached or {}, timeout)
@@ -175,12 +175,12 @@ class Pool(Closing):
 
     def _failure(self, what: object) -> str:
         if not isinstance(what, str):  # a file may have compromised the worker
-            return "could not be judged, and its decoder says nothing sensible"
+            return "could not be judged: its worker process sent an invalid answer"
         if what != "memory":
             return f"could not be judged ({what})"
         memory = self._start[2]
-        limit = f"the {memory / 2**30:.1f} GiB that it may take" if memory else "there is"
-        return f"needs more memory than {limit}; make it smaller, or allow more"
+        limit = f"the limit of {memory / 2**30:.1f} GiB" if memory else "there is"
+        return f"needs more memory than {limit}; make it smaller, or allow more memory"
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -205,9 +205,9 @@ def cores() -> int:
 
 def _death(status: int | None) -> str:
     if status is None:
-        return "its decoder died"
+        return "its worker process died"
     if status < 0:
         with contextlib.suppress(ValueError):
-            return f"its decoder died (signal {-status}, {signal.Signals(-status).name})"
-        return f"its decoder died (signal {-status})"
-    return f"its decoder ended without an answer (exit status {status})"
+            return f"its worker process died (signal {-status}, {signal.Signals(-status).name})"
+        return f"its worker process died (signal {-status})"
+    return f"its worker process ended without an answer (exit status {status})"

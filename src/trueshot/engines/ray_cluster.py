@@ -27,7 +27,7 @@ from trueshot.errors import RunError, TrueshotError
 
 _TIMES_AGAIN = 3
 _SECONDS_TO_BEGIN_AGAIN = 300.0
-_DEADLY = "ended every process that judged it, on whatever machine"
+_DEADLY = "crashed every worker process that judged it, on any machine"
 
 
 class Machine:
@@ -106,7 +106,7 @@ class RayEngine(Engine):
         try:
             facts: dict[str, Any] = self._got(self._actors[0].facts.remote())
         except self._ray.exceptions.RayActorError as error:
-            raise RunError(f"the machines of the cluster cannot begin: {error}") from error
+            raise RunError(f"the workers of the Ray cluster cannot start: {error}") from error
         return facts
 
     def begin(self) -> None:
@@ -175,7 +175,7 @@ class RayEngine(Engine):
             except self._ray.exceptions.RayActorError as error:
                 if time.monotonic() > until:
                     raise RunError(
-                        f"a machine of the cluster does not begin again: {error}"
+                        f"a worker of the Ray cluster does not restart: {error}"
                     ) from error
                 time.sleep(1)
 
@@ -197,7 +197,7 @@ def _connected(address: str | None) -> Iterator[Any]:
         ray = importlib.import_module("ray")  # optional dependency that is slow to import
     except ImportError as error:
         advice = "pip install 'trueshot[ray]'"
-        raise RunError(f"work on many machines needs Ray: {advice}") from error
+        raise RunError(f"the engine ray needs the package Ray: {advice}") from error
     if ray.is_initialized():
         yield ray
         return

@@ -163,7 +163,9 @@ def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path 
         if others:
             names = ", ".join(utf8_safe(str(file)) for file in others[:3])
             more = ", …" if len(others) > 3 else ""
-            yield ImageFileError(path, f"{len(others)} of its files hold no image: {names}{more}")
+            yield ImageFileError(
+                path, f"files skipped because they are not images ({len(others)}): {names}{more}"
+            )
 
 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
@@ -212,11 +214,11 @@ def _lost(image: ImageFile, kept: bytes) -> tuple[str, ...]:
     told = []
     if image.facts.orientation > 1:
         turned = f"EXIF orientation {image.facts.orientation} was applied"
-        told.append(f"{turned}: the pixels are upright, and no flag is left")
+        told.append(f"{turned}: the pixels are upright, and the PNG has no orientation tag")
     if image.icc_profile and not kept:
-        told.append(f"the colour profile is left out: it is of {image.facts.mode}, and not of RGB")
+        told.append(f"the colour profile was not copied: it is for {image.facts.mode}, not RGB")
     if image.facts.exif_tags:
-        told.append("EXIF is left out")
+        told.append("EXIF data was not copied")
     return tuple(told)
 
 

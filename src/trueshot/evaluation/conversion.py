@@ -39,7 +39,7 @@ def converted(content: Mapping[str, Any]) -> dict[str, Any]:
     if content.get("kind") == _OLD_KIND:
         return {**content, **head}
     if "cells" not in content:
-        raise ValueError("neither cells nor a kind: no result")
+        raise ValueError("not an evaluation result: it has neither cells nor a kind")
     fields = {name: value for name, value in content.items() if name != "cells"}
     clean, *attacked = content["cells"]
     if clean["attack"] != CLEAN:

@@ -53,18 +53,21 @@ def sources_of(
             is unknown, or it is set for outside detectors.
     """
     if crop_aggregation and outside:
-        raise RunError("many crops: only bundles say of what size their own are")
+        raise RunError(
+            "many crops: outside detectors do not state their crop size; give only bundles"
+        )
     if crop_aggregation is not None and crop_aggregation not in get_args(Aggregation):
         raise RunError(
-            f"many crops: {crop_aggregation!r}: known: {', '.join(get_args(Aggregation))}"
+            f"unknown crop aggregation {crop_aggregation!r}; choose from "
+            f"{', '.join(get_args(Aggregation))}"
         )
     how = cast("Aggregation | None", crop_aggregation)
     found = [DetectorSource(path=str(path), crop_aggregation=how) for path in bundles]
     found += [DetectorSource(path=path, contract=contract) for path in outside]
     if not found:
-        raise RunError("give a bundle, or --detector")
+        raise RunError("no detector given; give a bundle, or --detector")
     if len(names) > len(found):
-        raise RunError(f"{len(names)} names for {len(found)} detectors")
+        raise RunError(f"more names than detectors: {len(names)} names for {len(found)} detectors")
     given = [*names, *[""] * (len(found) - len(names))]
     return [replace(source, name=name) for source, name in zip(found, given, strict=True)]
 
@@ -87,7 +90,8 @@ def uniquely_named(sources: Sequence[DetectorSource]) -> Iterator[DetectorSource
 def name_of(source: DetectorSource, depth: int = 1) -> str:
     """Return a name that is safe in file names: the given one, or one made from the path."""
     name = source.name or source.path
-    if not source.name and (source.contract is None or source.path.endswith(".onnx")):
+    is_file = Path(source.path).exists()  # a shipped detector is given by its name
+    if is_file and not source.name and (source.contract is None or source.path.endswith(".onnx")):
         path = Path(source.path).resolve()
         path = path.parent if source.contract is None else path.with_suffix("")
         name = "-".join(path.parts[1:][-depth:])
@@ -134,8 +138,8 @@ def _of_many_crops(
     """Turn a detector of crops into one of larger images, judged by all their crops."""
     if card.side is None or side is None or side < 2 * card.side:
         raise RunError(
-            f"{path}: many crops of {card.side} px want images of twice that or more; "
-            f"give --size (got {side})"
+            f"{path}: many crops of {card.side} px need images of at least twice that size; "
+            f"set --size (got {side})"
         )
     whole = Detector(
         CropAggregator(detector.network, card.side, aggregation=how),

@@ -71,9 +71,13 @@ def work_of(
     """Describe what the workers of an engine have to load; for arguments see `engine_for`."""
     suite = settings.suite
     if isinstance(suite, Suite) and suite.file is None:
-        raise RunError(f"suite {suite.name}: out of no file, which other processes could read")
+        raise RunError(
+            f"suite {suite.name}: worker processes need a suite from a YAML file; write it to one"
+        )
     if unknown := [attack.name for attack in settings.attacks if not attack.spec]:
-        raise RunError(f"attack {unknown[0]}: give it as other processes can read it, by `planned`")
+        raise RunError(
+            f"attack {unknown[0]}: worker processes cannot load it; create it with `planned`"
+        )
     paths = {f"detector {n}": s.path for n, s in enumerate(sources) if s.contract is None}
     if transfer is not None:
         paths["transfer"] = str(transfer)

@@ -34,46 +34,49 @@ from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
 
 NAMES = {
     "one-step-beats-iterative": "One step breaks more images than many: the gradient is bent, and "
-    "the attack of many steps got stuck.",
-    "accuracy-rises-with-budget": "A larger budget contains every smaller one: an attack that "
-    "breaks less with more did not search it.",
-    "large-budget-does-not-reach-chance": "With room enough to make all images the same, an attack "
-    "that works leaves no more than chance.",
-    "black-box-beats-white-box": "An attack that does not see the gradient finds what those that "
-    "follow it miss: the gradient is hidden.",
-    "more-iterations-still-help": "Four times the steps break more images: the figure is that of "
-    "an attack that was stopped early.",
-    "random-start-helps": "From a point beside the image the same attack breaks more: the gradient "
-    "is masked at the images themselves.",
-    "zero-gradients": "Where the gradient is zero, attacks along it stand still, whatever the "
-    "detector is worth.",
-    "flat-logits": "Noise of one level changes nothing at all: attacks that ask learn nothing.",
-    "no-gradients": "No gradient leads to the image: only attacks that ask were tried, and the "
-    "true worst case is lower.",
-    "no-finite-numbers": "Logits or gradients that are no numbers stop attacks, not attackers.",
-    "attacked-above-clean": "More images are right under attack than without one: the noise tells "
-    "the detector the label.",
-    "gradient-turns-at-neighbours": "One level away the gradient points elsewhere: it is "
-    "shattered, and steps along it lead nowhere.",
-    "gradient-misleads": "Along its gradient the loss does not rise: the gradient is not the "
+    "the iterative attack got stuck.",
+    "accuracy-rises-with-budget": "A larger budget includes every smaller one: an attack that "
+    "breaks fewer images with more budget did not search it properly.",
+    "large-budget-does-not-reach-chance": "With a budget large enough to make all images the same, "
+    "a working attack leaves no more than chance accuracy.",
+    "black-box-beats-white-box": "An attack without gradients breaks images that gradient attacks "
+    "miss: the gradient is hidden.",
+    "more-iterations-still-help": "Four times as many steps break more images: the figure comes "
+    "from an attack that was stopped too early.",
+    "random-start-helps": "From a random start the same attack breaks more images: the gradient is "
+    "masked at the images themselves.",
+    "zero-gradients": "Where the gradient is zero, gradient attacks do not move, however good or "
+    "bad the detector is.",
+    "flat-logits": "Noise of one level does not change the margin at all: attacks that only query "
+    "the detector learn nothing.",
+    "no-gradients": "No gradient reaches the image: only attacks without gradients were tried, "
+    "and the true worst case is lower.",
+    "no-finite-numbers": "Logits or gradients that are not finite numbers stop our attacks, but "
+    "not an attacker.",
+    "attacked-above-clean": "More images are classified correctly under attack than without: the "
+    "noise tells the detector the label.",
+    "gradient-turns-at-neighbours": "One level away, the gradient points in another "
+    "direction: it is shattered, and steps along it lead nowhere.",
+    "gradient-misleads": "The loss does not rise along its gradient: the gradient is not the "
     "slope.",
-    "differs-under-gradient": "While a gradient is recorded the detector is another one: what is "
-    "attacked is not what judges.",
-    "random-detector": "Two calls disagree: an attack on one draw misses the next, and one that "
-    "averages over draws is needed.",
-    "train-mode-statistics": "A verdict depends on other images or changes with use: figures hold "
-    "for these batches only.",
-    "silent-resizing": "The detector does not look at the pixels given: figures at this size are "
-    "those of another.",
-    "attack-lost-by-rounding": "The attack worked, and whole levels undid it: a stronger attack "
-    "that knows of the file is needed.",
-    "outputs-are-probabilities": "Outputs that never leave 0 to 1 are no logits: the verdict is "
-    "taken at the wrong place, and gradients vanish where it is sure.",
-    "one-verdict-for-all": "Whoever says the same of everything is right for one class and cannot "
-    "be attacked there: the figure is that class's share.",
-    "attack-beats-certificate": "A change within the proven radius made a verdict wrong: the "
-    "proof, or its code, is false.",
-    "too-few-images": "The interval is too wide for the figure, or for any doubt to show.",
+    "differs-under-gradient": "While a gradient is recorded, the detector gives other outputs: the "
+    "detector that is attacked is not the one that judges.",
+    "random-detector": "Two calls give different outputs: an attack on one draw misses the next, "
+    "so an attack that averages over draws is needed.",
+    "train-mode-statistics": "A verdict depends on other images or changes with use: the figures "
+    "hold for these batches only.",
+    "silent-resizing": "The detector does not look at the pixels that it is given: the figures at "
+    "this size are those of another size.",
+    "attack-lost-by-rounding": "The attack worked, but rounding to whole levels undid it: a "
+    "stronger attack that allows for the rounding is needed.",
+    "outputs-are-probabilities": "Outputs that never leave the range 0 to 1 are not logits: the "
+    "verdict is taken at the wrong threshold, and gradients vanish where the detector is sure.",
+    "one-verdict-for-all": "A detector that gives every image the same verdict is right for one "
+    "class and cannot be attacked there: the figure is the share of that class.",
+    "attack-beats-certificate": "A change within the certified radius made a verdict wrong: the "
+    "proof, or its code, is wrong.",
+    "too-few-images": "The interval is too wide to rely on the figure, or for other doubts to "
+    "show.",
 }
 """Meaning of each doubt in a sentence; the same text as on its page."""
 
@@ -119,7 +122,10 @@ def investigate(
             class of the detector.
     """
     if not len(images) or not budgets or min(budgets) <= 0:
-        raise ValueError(f"images and budgets above 0 wanted, got {len(images)} and {budgets}")
+        raise ValueError(
+            f"at least one image and only budgets above 0 are needed, got {len(images)} images "
+            f"and budgets {budgets}"
+        )
     check_labels(detector, images, labels)
     tried = sorted({float(budget) for budget in budgets})
     if len(tried) > _MOST_BUDGETS:

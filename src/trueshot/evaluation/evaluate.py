@@ -217,7 +217,7 @@ def paper_attacks(
     """
     unknown = [name for name in names if name not in BY_NAME]
     if unknown:
-        raise RunError(f"attack {unknown[0]!r}: unknown; known: {', '.join(BY_NAME)}")
+        raise RunError(f"unknown attack {unknown[0]!r}; choose from {', '.join(BY_NAME)}")
     return {(name, budget): BY_NAME[name](budget=budget) for name in names for budget in budgets}
 
 
@@ -318,7 +318,9 @@ def _run(
     follow: Follow | None = None,
 ) -> EvaluationResult:
     if journal_file is not None and not tested.bundle_sha256:
-        raise RunError("a journal goes with a detector whose weights are known by their SHA-256")
+        raise RunError(
+            "a journal needs the SHA-256 of the weights; set bundle_sha256 of the detector"
+        )
     tested = replace(tested, side=tested.side or dataset.only_side())
     plan = plan_of(tested, dataset, settings, threats)
     evaluator, threats = plan.evaluator, plan.threats
@@ -390,12 +392,16 @@ def _levels_per_epsilon(threat: Threat, side: int) -> float:
 
 def _check(tested: DetectorUnderTest, settings: EvaluationSettings) -> None:
     if isinstance(settings.suite, str) and settings.suite not in SUITES:
-        raise RunError(f"suite {settings.suite!r}: unknown; known: {', '.join(SUITES)}")
+        raise RunError(f"unknown suite {settings.suite!r}; choose from {', '.join(SUITES)}")
     rising = sorted({0.0, *settings.budgets})
     if not settings.budgets or rising != [0.0, *settings.budgets] or rising[-1] > 255:
-        raise RunError(f"budgets that rise from above 0 to 255 wanted, got {settings.budgets}")
+        raise RunError(
+            f"budgets must increase, from above 0 to at most 255, got {settings.budgets}"
+        )
     if settings.name == PAPER and not tested.differentiable:
-        raise RunError("the paper's attacks follow a gradient, and none leads through it")
+        raise RunError(
+            "the paper's attacks need gradients, which this detector lacks; use another suite"
+        )
 
 
 def chosen_part(tested: DetectorUnderTest, dataset: Dataset, name: str, crops: int | None) -> Part:
@@ -411,11 +417,13 @@ def chosen_part(tested: DetectorUnderTest, dataset: Dataset, name: str, crops: i
     missing = [each for label, each in enumerate(classes) if label not in held]
     if missing:
         raise RunError(
-            f"{dataset.folder}: the {name} part at {side} px lacks a class of {tested.name}, which "
-            f"has {len(classes)} classes: {', '.join(missing[:5])}"
+            f"{dataset.folder}: the {name} part at {side} px has no images of some of the "
+            f"{len(classes)} classes of {tested.name}: {', '.join(missing[:5])}"
         )
     if max(held) >= len(classes):
-        raise RunError(f"{dataset.folder}: has more classes than {tested.name}: {len(classes)}")
+        raise RunError(
+            f"{dataset.folder}: has more than the {len(classes)} classes of {tested.name}"
+        )
     return part
 
 
@@ -519,7 +527,7 @@ def _chosen(threats: Sequence[Threat], names: Sequence[str]) -> tuple[Threat, ..
     known = [threat.name for threat in threats]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise RunError(f"threat {unknown[0]!r}: unknown here; known: {', '.join(known)}")
+        raise RunError(f"unknown threat {unknown[0]!r}; choose from {', '.join(known)}")
     return tuple(threat for threat in threats if not names or threat.name in names)
 
 

@@ -63,14 +63,16 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         if self.positive_class not in (0, 1):
-            raise OutsideDetectorError(f"positive class {self.positive_class}: 0 or 1 wanted")
+            raise OutsideDetectorError(f"positive_class must be 0 or 1, got {self.positive_class}")
         if self.positive_class == 0 and len(self.classes) != 2:
             raise OutsideDetectorError(
-                f"positive class 0: turns two classes round; of {len(self.classes)} the order is "
-                "that of the data set"
+                f"positive_class 0 reverses two classes, not {len(self.classes)}; give the "
+                "classes in the order of the data set"
             )
         if self.scale <= 0 or min(self.std) <= 0:
-            raise OutsideDetectorError(f"scale {self.scale} and std {self.std}: above 0 wanted")
+            raise OutsideDetectorError(
+                f"scale and std must be above 0, got {self.scale} and {self.std}"
+            )
 
 
 class AdaptedNetwork(nn.Module):
@@ -112,8 +114,8 @@ class AdaptedNetwork(nn.Module):
             ) from error
         if version is not None and seen._version != version:
             raise OutsideDetectorError(
-                f"{type(self.network).__name__} writes into the images that it is given; "
-                "have it work on a copy"
+                f"{type(self.network).__name__} changes its input images in place; "
+                "make it work on a copy"
             )
         return logits
 
@@ -123,16 +125,18 @@ class AdaptedNetwork(nn.Module):
         logits = self._asked(seen)
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
             found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
-            raise OutsideDetectorError(f"a float tensor of logits wanted, got {found}")
+            raise OutsideDetectorError(
+                f"the network must return a float tensor of logits, got {found}"
+            )
         count = len(images)
         if self.classes == 2 and logits.shape in ((count,), (count, 1)):
             zs = logits.reshape(count, 1)
             logits = torch.cat([torch.zeros_like(zs), zs], 1)
         if logits.shape != (count, self.classes):
-            single = ", or one, (n,) or (n, 1)," if self.classes == 2 else ""
+            single = ", or one of shape (n,) or (n, 1)" if self.classes == 2 else ""
             raise OutsideDetectorError(
-                f"{self.classes} logits for each image{single} wanted; "
-                f"got {tuple(logits.shape)} for {count} images"
+                f"the network must return {self.classes} logits per image{single}; "
+                f"got shape {tuple(logits.shape)} for {count} images"
             )
         return logits.flip(1) if self.turned else logits
 
@@ -156,7 +160,7 @@ class OnnxNetwork(nn.Module):
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type != "tensor(float)":
             found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in inputs)
             raise OutsideDetectorError(
-                f"{path}: one input of float32, shape (n, 3, h, w), wanted; it has {found}"
+                f"{path}: must have one float32 input of shape (n, 3, h, w), but has {found}"
             )
         self.input = inputs[0].name
         self.batch = inputs[0].shape[0]  # a number if the file fixes it, else a name or None
@@ -253,7 +257,7 @@ def _imported(source: str) -> nn.Module:
     place, _, attribute = source.rpartition(":")
     if not place or not attribute:
         raise OutsideDetectorError(
-            f"{source}: module:attribute wanted, path/to/file.py:attribute, or a .onnx file"
+            f"{source}: must be module:attribute, path/to/file.py:attribute, or a .onnx file"
         )
     found = _attribute(source, place, attribute)
     if isinstance(found, nn.Module):
@@ -261,7 +265,7 @@ def _imported(source: str) -> nn.Module:
     if callable(found):
         return _called(found, source)
     raise OutsideDetectorError(
-        f"{source}: an nn.Module, or what returns one, wanted; got {found!r}"
+        f"{source}: must be an nn.Module or a callable that returns one, got {found!r}"
     )
 
 
@@ -283,7 +287,7 @@ def _attribute(source: str, place: str, attribute: str) -> Any:
         for name in attribute.split("."):
             found = getattr(found, name)
     except AttributeError as error:
-        raise OutsideDetectorError(f"{source}: {place} has no {attribute}") from error
+        raise OutsideDetectorError(f"{source}: {place} has no attribute {attribute}") from error
     return found
 
 
@@ -295,7 +299,7 @@ def _called(found: Callable[[], Any], source: str) -> nn.Module:
             f"{source}: calling it without arguments failed: {type(error).__name__}: {_line(error)}"
         ) from error
     if not isinstance(made, nn.Module):
-        raise OutsideDetectorError(f"{source}: returned {type(made).__name__}, no nn.Module")
+        raise OutsideDetectorError(f"{source}: returned {type(made).__name__}, not an nn.Module")
     return made
 
 
@@ -306,7 +310,7 @@ def _session(path: Path) -> Any:
         onnxruntime = importlib.import_module("onnxruntime")
     except ImportError as error:
         raise OutsideDetectorError(
-            f"{path}: ONNX files want onnxruntime: pip install onnxruntime"
+            f"{path}: ONNX files need onnxruntime: pip install onnxruntime"
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -314,7 +318,9 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as in `OnnxNetwork.forward`
-        raise OutsideDetectorError(f"{path}: no ONNX network: {_line(error)}") from error
+        raise OutsideDetectorError(
+            f"{path}: cannot be loaded as an ONNX network: {_line(error)}"
+        ) from error
 
 
 @torch.no_grad()
@@ -334,10 +340,10 @@ def _try(detector: Detector, side: int) -> None:
     classes = len(detector.classes)
     if both.shape != (2, classes) or one.shape != (1, classes):
         raise OutsideDetectorError(
-            f"returns {tuple(both.shape)} for 2 images; (2, {classes}) wanted"
+            f"returns shape {tuple(both.shape)} for 2 images; must be (2, {classes})"
         )
     if not bool(torch.isfinite(both).all()):
-        raise OutsideDetectorError("returns logits that are no finite numbers")
+        raise OutsideDetectorError("returns logits that are not finite")
 
 
 def _has_gradient(detector: Detector, side: int) -> bool:

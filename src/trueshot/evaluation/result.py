@@ -309,9 +309,12 @@ class EvaluationResult:
         if not self.groups:
             return
         if len(self.groups) != len(self.labels):
-            raise ValueError(f"{len(self.groups)} groups of {len(self.labels)} images")
+            raise ValueError(
+                f"groups must have one entry per image, got {len(self.groups)} "
+                f"for {len(self.labels)}"
+            )
         if not set(self.labels) <= set(range(len(self.classes))):
-            raise ValueError(f"labels of other than {len(self.classes)} classes")
+            raise ValueError(f"labels must be indices of the {len(self.classes)} classes")
         worst = tuple(
             replace(
                 case,
@@ -479,7 +482,9 @@ class EvaluationResult:
                 fields = converted(fields)
             found = fields.pop("kind", None), fields.pop("format", None)
             if found != (KIND, FORMAT):
-                raise ValueError(f"result {found}, this version reads {(KIND, FORMAT)} and 1")
+                raise ValueError(
+                    f"kind and format are {found}; this version reads {(KIND, FORMAT)} and format 1"
+                )
             # Some older files hold `sources` instead of `groups`.
             fields.setdefault("groups", fields.pop("sources", ""))
             for name in ("labels", "groups"):
@@ -540,7 +545,7 @@ def load_result(path: Path) -> EvaluationResult:
     try:
         return EvaluationResult.from_json(json.loads(read_text(path)))
     except (OSError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        raise RunError(f"{path}: no result that can be read: {error}") from error
+        raise RunError(f"{path}: cannot be read as a result: {error}") from error
 
 
 def load_experiments(path: Path) -> tuple[list[EvaluationResult], dict[str, Any]]:
@@ -554,4 +559,4 @@ def load_experiments(path: Path) -> tuple[list[EvaluationResult], dict[str, Any]
         results = [EvaluationResult.from_json(result) for result in content["results"]]
         return results, dict(content["examples"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path}: no results that can be read: {error}") from error
+        raise RunError(f"{path}: cannot be read as results: {error}") from error

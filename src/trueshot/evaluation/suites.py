@@ -179,13 +179,15 @@ def planned(attack: str, **more: Any) -> PlannedAttack:
             or "budget" not in {each.name for each in _fields(kind)}
             or not callable(kind)
         ):
-            raise RunError(f"{attack}: a frozen dataclass with a field budget wanted")
+            raise RunError(f"{attack}: must be a frozen dataclass with a field budget")
         gradient = getattr(kind, "wants_gradient", True)
     elif attack in ATTACKS:
         kind, name = ATTACKS[attack], attack
     else:
         known = ", ".join(ATTACKS)
-        raise RunError(f"attack {attack!r}: unknown; known: {known}, and path/to/file.py:NAME")
+        raise RunError(
+            f"unknown attack {attack!r}; choose from {known}, or give path/to/file.py:NAME"
+        )
     fields_of = {"name": name, "wants_gradient": gradient, "origin": origin, "spec": attack}
     found = PlannedAttack(kind=kind, **{**fields_of, **more})
     try:
@@ -316,7 +318,7 @@ class Suite(_Entry):
     def _threat(self, entry: ThreatEntry, adversary: AdversaryCapabilities) -> Threat:
         known = {channel.name: channel for channel in (*FILES, *EVERYDAY)}
         if entry.channel not in known:
-            raise RunError(f"channel {entry.channel!r}: unknown; known: {', '.join(known)}")
+            raise RunError(f"unknown channel {entry.channel!r}; choose from {', '.join(known)}")
         channel = known[entry.channel]
         lossless = isinstance(channel, Png)
         scale = l2_per_level(adversary.side) if entry.norm == "l2" else 1.0
@@ -369,7 +371,7 @@ def load_suite(path: Path) -> Suite:
     try:
         content = parse_yaml(read_text(path))
         if not isinstance(content, dict):
-            raise ValueError("a suite is a mapping with name and threats, this is none")
+            raise ValueError("a suite file must be a mapping with name and threats")
         suite = Suite.model_validate({"name": path.stem, **content, "file": path})
         suite.built(AdversaryCapabilities())
     except ValidationError as error:
@@ -391,7 +393,9 @@ def suite_named(name: str) -> str | Suite:
     if name in SUITES:
         return name
     if not name.endswith((".yaml", ".yml")):
-        raise RunError(f"suite {name!r}: unknown; known: {', '.join(SUITES)}, and a YAML file")
+        raise RunError(
+            f"unknown suite {name!r}; choose from {', '.join(SUITES)}, or give a YAML file"
+        )
     return load_suite(Path(name))
 
 

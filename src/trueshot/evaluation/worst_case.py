@@ -103,7 +103,7 @@ class Threat:
     def __post_init__(self) -> None:
         budgets = (0.0, *self.budgets, *self.far_budgets)
         if any(low >= high for low, high in pairwise(budgets)):
-            raise ValueError(f"{self.name}: budgets that rise from above 0 wanted, got {budgets}")
+            raise ValueError(f"{self.name}: budgets must be above 0 and increase, got {budgets}")
 
     @property
     def plan(self) -> list[tuple[float, tuple[Step, ...]]]:
@@ -162,7 +162,7 @@ class Evaluator:
         with evaluating(self.detector), random_numbers_from(self.seed, images.device):
             logits: Tensor = self.detector(images)
         if not bool(torch.isfinite(logits).all()):
-            raise RunError("the detector returned logits that are no finite numbers")
+            raise RunError("the detector returned logits that are not finite")
         return logits
 
     def is_random(self) -> bool:

@@ -28,7 +28,7 @@ def row_thumbnail(picture: npt.NDArray[np.uint8] | bytes) -> bytes:
         )
         opened.thumbnail((ROW, ROW), Image.Resampling.BOX, reducing_gap=2.0)
     except (OSError, SyntaxError) as error:
-        raise ValueError(f"no thumbnail, or a damaged one: {error}") from error
+        raise ValueError(f"not a JPEG thumbnail, or damaged: {error}") from error
     file = io.BytesIO()
     opened.convert("RGB").save(file, "WEBP", quality=55, method=2)
     return file.getvalue()

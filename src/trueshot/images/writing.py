@@ -53,15 +53,18 @@ def write_jpeg(
         ImageFileError: The file cannot be written.
     """
     if not 1 <= quality <= 100:
-        raise ValueError(f"a quality of 1 to 100 wanted, got {quality}")
+        raise ValueError(f"quality must be between 1 and 100, got {quality}")
     if subsampling not in _SUBSAMPLINGS:
-        raise ValueError(f"subsampling {' or '.join(_SUBSAMPLINGS)} wanted, got {subsampling!r}")
+        raise ValueError(f"subsampling must be {' or '.join(_SUBSAMPLINGS)}, got {subsampling!r}")
     _write(path, pixels, format="JPEG", quality=quality, subsampling=subsampling)
 
 
 def _write(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8], **how: Any) -> None:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3 or not pixels.size:
-        raise ValueError(f"bytes of shape (h, w, 3) wanted, got {pixels.dtype} {pixels.shape}")
+        raise ValueError(
+            "pixels must be a uint8 array of shape (h, w, 3) and not empty, "
+            f"got {pixels.dtype} {pixels.shape}"
+        )
     file = io.BytesIO()
     try:
         Image.fromarray(pixels).save(file, **how)

@@ -128,6 +128,6 @@ class CropModel:
         arrays = [np.asarray(each, np.float64) for each in found]
         for (name, dimensions), each in zip(wanted.items(), arrays, strict=True):
             if each.ndim != dimensions or len(each) != len(crops):
-                said = f"gives {each.shape} {name} for {len(crops)} crops"
+                said = f"returns {name} of shape {each.shape} for {len(crops)} crops"
                 raise BundleError(f"{self._name}: {said}")
         return arrays

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.card import KINDS, EvidenceModel
-from trueshot.errors import BundleError
 from trueshot.inference.context import context_frame
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.lattice import LUMA, Lattice, find_lattice
@@ -64,7 +63,7 @@ class EvidenceJudge:
         context: Network that judges whole frames.
 
     Raises:
-        BundleError: The context network lacks a needed output, or has other classes than `model`.
+        ValueError: The context network lacks a needed output, or has other classes than `model`.
     """
 
     def __init__(self, model: EvidenceModel, context: CropModel) -> None:
@@ -72,11 +71,14 @@ class EvidenceJudge:
         self.context = context
         given = context.outputs(np.zeros((1, context.side, context.side, 3), np.uint8))
         count = len(model.media)
-        logits = given.get("logits", np.zeros((1, 2)))
-        if logits.shape != (1, count) or given["scores"].shape != (1,):
-            raise BundleError(f"a context network of {logits.shape[1:]} classes, {count} are named")
+        scores, logits = given.get("scores", np.zeros(0)), given.get("logits", np.zeros((1, 2)))
+        if scores.shape != (1,) or logits.shape != (1, count):
+            raise ValueError(
+                f"the context network must return one score and {count} logits per frame, not "
+                f"scores of shape {scores.shape} and logits of shape {logits.shape}"
+            )
         if given.get("evidence", np.zeros(1)).ndim != 3:
-            raise BundleError("a context network that does not say where it sees what")
+            raise ValueError("the context network has no 3-dimensional output named evidence")
 
     def gather(self, pixels: Bytes, corners: Corners, scores: Floats, side: int) -> Evidence:
         """Gather all three kinds of evidence about a photograph.

@@ -191,7 +191,7 @@ class Explanation:
             header = json.loads(first)
             return cls._of(header, pictures)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise ValueError(f"no explanation, or a damaged one: {error}") from error
+            raise ValueError(f"not an explanation, or damaged: {error}") from error
 
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
@@ -201,7 +201,7 @@ class Explanation:
         thumbnail, heat, *others = pictures
         wanted = 2 * (bool(key_crop) + bool(evidence and evidence["lattice"]))
         if len(others) != wanted or not all(map(_is_picture, [thumbnail, *others])):
-            raise ValueError("its pictures are not those it should have")
+            raise ValueError("wrong number or format of pictures")
         width, height = (_whole(size, 1) for size in header["size"])
         return cls(
             width=width,
@@ -222,14 +222,14 @@ class Explanation:
 
 def _parts(data: bytes) -> list[bytes]:
     if not data.startswith(_MAGIC):
-        raise ValueError("it does not begin as one")
+        raise ValueError("wrong first line")
     parts: list[bytes] = []
     place = len(_MAGIC)
     while place < len(data):
         length = int.from_bytes(data[place : place + _LENGTH], "big")
         place += _LENGTH + length
         if length > (_MOST_BLOB if parts else _MOST_HEADER) or place > len(data):
-            raise ValueError("it is cut")
+            raise ValueError("it is cut off, or a part is too long")
         parts.append(data[place - length : place])
     return parts
 
@@ -257,9 +257,9 @@ def _said_of(evidence: EvidenceShown) -> dict[str, Any]:
 def _evidence(said: Mapping[str, Any], pictures: Sequence[bytes]) -> EvidenceShown:
     kinds, words = said["contributions"], said["looks_like"]
     if not isinstance(words, str) or not all(map(_WORD.fullmatch, [words or "none", *kinds])):
-        raise ValueError("words that no evidence has")
+        raise ValueError("invalid name of a kind of evidence or medium")
     if len(kinds) > _MOST_KINDS or len(said["outline"]) > _MOST_CORNERS:
-        raise ValueError("more evidence than there can be")
+        raise ValueError("too many kinds of evidence, or corners of the outline")
     return EvidenceShown(
         contributions={kind: _finite(value) for kind, value in kinds.items()},
         looks_like=words,
@@ -287,13 +287,13 @@ def _lattice(said: Sequence[Any], pictures: Sequence[bytes]) -> LatticeShown:
 def _claims(said: Sequence[Any]) -> tuple[tuple[str, str], ...]:
     """Return the claims of an untrusted file, limited in length and safe to display."""
     if len(said) > _MOST_CLAIMS:
-        raise ValueError("more claims than a file makes")
+        raise ValueError("too many claims")
     return tuple((_claim(name), _claim(text)) for name, text in said)
 
 
 def _claim(text: object) -> str:
     if not isinstance(text, str) or len(text) > _LONGEST_CLAIM:
-        raise ValueError(f"a short text wanted, got {text!r:.100}")
+        raise ValueError(f"a claim must be a short text, got {text!r:.100}")
     return sanitize(text)
 
 
@@ -307,13 +307,13 @@ def _spot(y: object, x: object, score: object) -> CropScore:
 
 def _whole(value: object, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_SIDE:
-        raise ValueError(f"a number of pixels wanted, got {value!r}")
+        raise ValueError(f"expected a number of pixels, got {value!r}")
     return value
 
 
 def _finite(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"a finite number wanted, got {value!r}")
+        raise ValueError(f"expected a finite number, got {value!r}")
     return float(value)
 
 

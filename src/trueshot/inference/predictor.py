@@ -150,7 +150,7 @@ class Predictor:
             BundleError: PyTorch is not installed, or this predictor was not read from a bundle.
         """
         if self._bundle is None:
-            raise BundleError("no bundle is known that this predictor was made of")
+            raise BundleError("this predictor was made without a bundle; use Predictor.load")
         return load_bundle(self._bundle)[0]
 
     def predict(
@@ -254,7 +254,8 @@ class Predictor:
             return found, None, maps
         classes = len(self.card.classes)
         if len(found) and found.shape[1] != classes:
-            raise BundleError(f"gives {found.shape[1]} logits for {classes} classes")
+            counted = f"returns {found.shape[1]} logits for {classes} classes"
+            raise BundleError(f"{self._bundle or 'the detector'}: its network {counted}")
         return log_odds(found), found, maps
 
     def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
@@ -330,7 +331,7 @@ def _stored(
     if isinstance(photograph, np.ndarray):
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"
-            raise ValueError(f"RGB levels, uint8, of shape (h, w, 3) wanted, got {kind}")
+            raise ValueError(f"photograph must be RGB levels, uint8, shape (h, w, 3), got {kind}")
         return lying(photograph, orientation), orientation, ""
     from trueshot.images import ImageFile, read_image, read_image_bytes
 

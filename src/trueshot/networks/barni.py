@@ -34,11 +34,15 @@ class PixelCNNSettings(NetworkSettings):
     """Barni's network of pixels or of noise, and its arguments."""
 
     name: Literal["barni-pixels", "barni-noise"]
-    side: int = Field(default=64, ge=32, le=256, description="Of the crops, in pixels.")
-    filters: Filters = Field(default=30, description="Of each convolution.")
-    blocks: int = Field(default=3, ge=1, le=4, description="Convolutions; published: 4 for 256 px.")
-    units: Filters = Field(default=500, description="Of the fully connected layer.")
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="After it.")
+    side: int = Field(default=64, ge=32, le=256, description="Side of the crops, in pixels.")
+    filters: Filters = Field(default=30, description="Number of filters of each convolution.")
+    blocks: int = Field(
+        default=3, ge=1, le=4, description="Number of convolutions; published: 4 for 256 px."
+    )
+    units: Filters = Field(default=500, description="Width of the hidden fully connected layer.")
+    dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="Dropout probability after the hidden layer."
+    )
 
 
 class _ConvolutionsAndMaxima(FilterFirst):
@@ -64,7 +68,7 @@ class _ConvolutionsAndMaxima(FilterFirst):
             layers.append(max_pool(2))
             size = pooled(size - _SIDE_OF_FILTERS + 1, 2)
             if size < 1:
-                raise ValueError(f"{side} px: too small for {blocks} convolutions")
+                raise ValueError(f"side must be larger for {blocks} blocks, got {side}")
         self.units = nn.Sequential(*layers)
         self.classifier = connected(filters * size**2, (units,), classes, dropout=dropout)
 
@@ -116,11 +120,13 @@ class HistogramCNNSettings(NetworkSettings):
         default=1e6, gt=0, description="Steepness of the edges of a bin, per level."
     )
     soft_gamma: float = Field(
-        default=4.0, gt=0, description="The same of the bins that a gradient passes."
+        default=4.0, gt=0, description="Steepness for the gradient, per level."
     )
-    filters: Filters = Field(default=64, description="Of each convolution.")
-    units: Filters = Field(default=500, description="Of the fully connected layer.")
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="After it.")
+    filters: Filters = Field(default=64, description="Number of filters of each convolution.")
+    units: Filters = Field(default=500, description="Width of the hidden fully connected layer.")
+    dropout: float = Field(
+        default=0.5, ge=0, lt=1, description="Dropout probability after the hidden layer."
+    )
 
 
 class CoefficientHistograms(nn.Module):
@@ -194,7 +200,9 @@ class BarniHistograms(Network):
     ) -> None:
         super().__init__()
         if not (0 < gamma < math.inf and 0 < soft_gamma < math.inf):
-            raise ValueError(f"positive steepness wanted, got {gamma} and {soft_gamma}")
+            raise ValueError(
+                f"gamma and soft_gamma must be positive and finite, got {gamma} and {soft_gamma}"
+            )
         self.classes = check_classes(classes)
         self.luma = Luma()
         self.histograms = CoefficientHistograms(gamma, soft_gamma)
@@ -212,7 +220,7 @@ class BarniHistograms(Network):
         """Compute logits (n, classes) from levels (n, 3, h, w)."""
         height, width = (int(size) for size in images.shape[2:])
         if min(height, width) < 2 * _BLOCK:
-            raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
+            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
         logits: Tensor = self.classifier(self.units(self.histograms(self.luma(images))))
         return logits
 

@@ -30,7 +30,7 @@ class BondiSettings(NetworkSettings):
     """Bondi's network and its arguments."""
 
     name: Literal["bondi"]
-    side: Literal[64] = Field(default=64, description="Of the crops, in pixels.")
+    side: Literal[64] = Field(default=64, description="Side of the crops, in pixels.")
 
 
 @register("bondi")
@@ -50,7 +50,7 @@ class Bondi(Network):
     def __init__(self, side: int = SIDE, classes: int = 18) -> None:
         super().__init__()
         if side != SIDE:
-            raise ValueError(f"crops of {SIDE} px wanted, got {side}")
+            raise ValueError(f"side must be {SIDE}, got {side}")
         self.classes = check_classes(classes)
         layers: list[nn.Module] = []
         for number, (before, after) in enumerate(zip((3, *_FILTERS), _FILTERS, strict=False)):

@@ -203,7 +203,9 @@ class _ConvolutionBack(Function):
         ctx: Any, change: Tensor | None, change_of_weight: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         if change_of_weight is not None:
-            raise NotImplementedError("the gradient of a gradient at weights; only at images")
+            raise NotImplementedError(
+                "cannot differentiate gradients of weights, only gradients of images"
+            )
         if change is None:
             return (None,) * 6
         gradient, weight = ctx.saved_tensors

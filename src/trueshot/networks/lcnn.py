@@ -34,10 +34,11 @@ class LCNNSettings(NetworkSettings):
     name: Literal["lcnn"] = "lcnn"
     filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
         default=DEFAULT_FILTERS,
-        description="Filters of the five convolutions: an assumption, the paper gives none.",
+        description="Numbers of filters of the five convolutions; the paper gives none, this is an "
+        "assumption.",
     )
     front: Literal["laplacian", "smoothed", "none", "learned", "constrained"] = Field(
-        default="laplacian", description="What stands before the first convolution."
+        default="laplacian", description="Layer before the first convolution."
     )
 
 
@@ -76,9 +77,9 @@ class LCNN(Network):
     ) -> None:
         super().__init__()
         if len(filters) != UNITS or min(filters) < 1:
-            raise ValueError(f"five positive filter counts wanted, got {tuple(filters)}")
+            raise ValueError(f"filters must be five positive numbers, got {tuple(filters)}")
         if classes < 2:
-            raise ValueError(f"two classes or more wanted, got {classes}")
+            raise ValueError(f"classes must be at least 2, got {classes}")
         if front not in FRONT_ENDS:
             raise ValueError(f"front end {front!r}: unknown; known: {', '.join(FRONT_ENDS)}")
         self.filters = tuple(filters)

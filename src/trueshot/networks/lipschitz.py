@@ -145,7 +145,10 @@ class Groups(nn.Module):
         places = _places(window, lowest, rings)
         self.counts = [len(each) for each in places]
         if min(self.counts) <= highest:
-            raise ValueError(f"{rings} rings of windows of {window} px: too few frequencies in one")
+            raise ValueError(
+                f"{rings} rings are too many for a window of {window} px: "
+                f"each group needs more than {highest} frequencies"
+            )
         self.register_buffer("order", torch.tensor(np.concatenate(places)), persistent=False)
         self.features = 2 * len(places) * (highest + 1)
 
@@ -202,14 +205,28 @@ class LipschitzSettings(NetworkSettings):
     """The 1-Lipschitz network of windowed spectra, and its arguments."""
 
     name: Literal["lipschitz"]
-    window: int = Field(default=64, ge=16, le=MOST_SIDE, multiple_of=2, description="Pixels.")
-    lowest: float = Field(
-        default=0.1, ge=0.05, le=0.4, description="Frequency that rings begin at, per pixel."
+    window: int = Field(
+        default=64,
+        ge=16,
+        le=MOST_SIDE,
+        multiple_of=2,
+        description="Side of the windows, in pixels.",
     )
-    rings: int = Field(default=10, ge=1, le=100, description="Of frequencies.")
-    highest: int = Field(default=2, ge=1, le=16, description="Amplitudes of a group, one by one.")
+    lowest: float = Field(
+        default=0.1,
+        ge=0.05,
+        le=0.4,
+        description="Frequency at which the rings start, in cycles per pixel.",
+    )
+    rings: int = Field(default=10, ge=1, le=100, description="Number of rings of frequencies.")
+    highest: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="Number of highest amplitudes per group that are used one by one.",
+    )
     units: tuple[Annotated[int, Field(ge=1, le=1024)], ...] = Field(
-        default=(32,), max_length=8, description="Of the hidden layers."
+        default=(32,), max_length=8, description="Widths of the hidden layers."
     )
 
 
@@ -242,7 +259,7 @@ class LipschitzNetwork(Network):
     ) -> None:
         super().__init__()
         if classes != 2:
-            raise ValueError(f"a score tells two classes apart, got {classes}")
+            raise ValueError(f"classes must be 2 for a network with a single score, got {classes}")
         self.classes = classes
         self.amplitudes = Amplitudes(window)
         self.groups = Groups(window, lowest, rings, highest)

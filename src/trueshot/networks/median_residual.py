@@ -39,21 +39,29 @@ class MedianResidualSettings(NetworkSettings):
     """The CNN of median filter residuals, and its arguments."""
 
     name: Literal["median-residual"]
-    side: int = Field(default=64, ge=16, le=256, description="Of the crops, in pixels.")
+    side: int = Field(default=64, ge=16, le=256, description="Side of the crops, in pixels.")
     filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
-        default=DEFAULT_FILTERS, description="Of the five convolutions."
+        default=DEFAULT_FILTERS, description="Numbers of filters of the five convolutions."
     )
     units: tuple[Units, Units] = Field(
-        default=(4096, 4096), description="Of the two fully connected layers."
+        default=(4096, 4096),
+        description="Widths of the two fully connected layers before the last.",
     )
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="After each of them.")
+    dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Dropout probability after each hidden connected layer.",
+    )
     normalisation: Literal["local-response", "batch"] = Field(
-        default="local-response", description="Published: local-response, after a pooling."
+        default="local-response",
+        description="local-response, as published: in the first two convolutions, after their "
+        "pooling; batch: in all of them.",
     )
     places: Literal["connected", "mean"] = Field(
         default="connected",
-        description="Published: connected, each place of the last maps goes to the connected "
-        "layers; mean: the mean over places goes to one layer, and there are no others.",
+        description="connected, as published: all positions of the last maps go to the fully "
+        "connected layers; mean: the mean over positions goes to a single layer.",
     )
 
 
@@ -117,9 +125,11 @@ class MedianResidualCNN(FilterFirst):
     ) -> None:
         super().__init__(side, classes)
         if normalisation not in ("local-response", "batch"):
-            raise ValueError(f"normalisation {normalisation!r}: local-response or batch wanted")
+            raise ValueError(
+                f"normalisation must be local-response or batch, got {normalisation!r}"
+            )
         if places not in ("connected", "mean"):
-            raise ValueError(f"places {places!r}: connected or mean wanted")
+            raise ValueError(f"places must be connected or mean, got {places!r}")
         self.luma = Luma()
         self.residual = MedianResidual()
         layers: list[nn.Module] = []

@@ -29,7 +29,8 @@ class MFNetSettings(NetworkSettings):
 
     name: Literal["mfnet"]
     filters: tuple[Filters, Filters, Filters, Filters, Filters] = Field(
-        default=DEFAULT_FILTERS, description="Of two perceptron layers and three convolutions."
+        default=DEFAULT_FILTERS,
+        description="Numbers of filters of the two perceptron layers and three convolutions.",
     )
 
 
@@ -72,7 +73,7 @@ class MFNet(Network):
     def _features(self, images: Tensor) -> Tensor:
         height, width = (int(size) for size in images.shape[2:])
         if min(height, width) < _SMALLEST:
-            raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
+            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
         planes = (self.luma(images) - _MIDDLE) / _DEVIATION
         larger = functional.interpolate(planes, scale_factor=2.0, mode="nearest")
         features: Tensor = self.units(larger)

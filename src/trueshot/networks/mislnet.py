@@ -31,11 +31,14 @@ class MISLnetSettings(NetworkSettings):
     """MISLnet and its arguments."""
 
     name: Literal["mislnet"]
-    side: int = Field(default=256, ge=64, le=512, description="Of the crops, in pixels.")
+    side: int = Field(default=256, ge=64, le=512, description="Side of the crops, in pixels.")
     filters: tuple[Filters, Filters, Filters, Filters] = Field(
-        default=DEFAULT_FILTERS, description="Of the four convolutions after the constrained one."
+        default=DEFAULT_FILTERS,
+        description="Numbers of filters of the four convolutions after the constrained one.",
     )
-    units: Filters = Field(default=200, description="Of the two fully connected layers.")
+    units: Filters = Field(
+        default=200, description="Width of the first two fully connected layers."
+    )
 
 
 class ConstrainedConvolution(nn.Module):

@@ -37,7 +37,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(images)
         if self.total is None and images.numel() // images.shape[1] < 2:
-            raise ValueError(f"more than one value of each channel wanted, got {images.shape}")
+            raise ValueError(f"training needs more than one value per channel, got {images.shape}")
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -115,7 +115,9 @@ class _BatchNormalisationBack(Function):
     ) -> tuple[Tensor | None, ...]:
         gradient, images, scale, mean, inverse, count, g_sum, g_dot = ctx.saved_tensors
         if change_of_scale is not None or change_of_shift is not None:
-            raise NotImplementedError("the gradient of a gradient at weights; only at images")
+            raise NotImplementedError(
+                "cannot differentiate gradients of weights, only gradients of images"
+            )
         if change is None:
             return (None,) * 7
         own, whole = _moments(change, images, mean, inverse, ctx.total, gradient)

@@ -30,7 +30,7 @@ def give(spec: str) -> dict[str, str]:
     """
     plugin = load_plugin(spec)
     if not (isinstance(plugin.value, type) and issubclass(plugin.value, nn.Module)):
-        raise PluginError(f"{spec}: a class of nn.Module wanted")
+        raise PluginError(f"{spec}: must be a subclass of nn.Module")
     _GIVEN[plugin.name, plugin.sha256] = plugin.value
     _SPECS[spec] = None
     return {"name": f"{plugin.path.name}:{plugin.name}", "sha256": plugin.sha256}
@@ -60,8 +60,8 @@ def own_network(name: str, sha256: str) -> type[nn.Module]:
         return _GIVEN[split_spec(name)[1], sha256]
     path, attribute = split_spec(name)
     other = any(known == attribute for known, _ in _GIVEN)
-    what = "the file given is another one" if other else "which is code, and no bundle runs code"
+    what = "a different file was given" if other else "bundles contain no code"
     raise PluginError(
-        f"its network is {attribute} of {path.name} (SHA-256 {sha256[:16]}…): {what}; "
+        f"its network is {attribute} in {path.name} (SHA-256 {sha256[:16]}…): {what}; "
         f"if you have that file and trust it, add --network path/to/{path.name}:{attribute}"
     )

@@ -77,7 +77,7 @@ def register(name: str) -> Callable[[AnyNetwork], AnyNetwork]:
 
     def entered(network: AnyNetwork) -> AnyNetwork:
         if name in NETWORKS:
-            raise ValueError(f"network {name!r}: there is one of that name")
+            raise ValueError(f"network {name!r}: another network already has this name")
         NETWORKS[name] = network
         return network
 

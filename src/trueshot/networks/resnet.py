@@ -24,7 +24,7 @@ class ResNetSettings(NetworkSettings):
     """The residual network and its arguments."""
 
     name: Literal["resnet"]
-    width: Filters = Field(default=WIDTH, description="Filters of the first stage.")
+    width: Filters = Field(default=WIDTH, description="Number of filters of the first stage.")
 
 
 @register("resnet")

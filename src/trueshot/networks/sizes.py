@@ -24,7 +24,7 @@ class _Bounded(TorchDispatchMode):
         for each in tree_leaves(result):
             if isinstance(each, Tensor) and each.numel() * each.element_size() > MOST_BYTES:
                 shape = "×".join(map(str, each.shape))
-                raise ValueError(f"it would fill {shape} numbers at once: too large for a detector")
+                raise ValueError(f"a tensor of {shape} values is too large for a detector")
         return result
 
 

@@ -99,16 +99,21 @@ class SpectralSettings(NetworkSettings):
 
     name: Literal["spectral"]
     window: int = Field(
-        default=64, ge=8, le=MOST_SIDE, description="Pixels; no larger than the crops."
+        default=64,
+        ge=8,
+        le=MOST_SIDE,
+        description="Side of the windows, in pixels; at most that of the crops.",
     )
     floor: float = Field(
-        default=5.0, gt=0, description="Amplitude of a pattern, in levels, that counts as nothing."
+        default=5.0,
+        gt=0,
+        description="Amplitude of a pattern, in levels, up to which it hardly counts.",
     )
     filters: tuple[Filters, ...] = Field(
         default=DEFAULT_SPECTRAL_FILTERS,
         min_length=1,
         max_length=9,  # as often as a window can be halved
-        description="Of the convolutions over frequencies.",
+        description="Numbers of filters of the convolutions over frequencies.",
     )
 
 
@@ -141,14 +146,14 @@ class SpectralNetwork(Network):
     ) -> None:
         super().__init__()
         if not filters or min(filters) < 1:
-            raise ValueError(f"positive filter counts wanted, got {tuple(filters)}")
+            raise ValueError(f"filters must be one or more positive numbers, got {tuple(filters)}")
         halvings = 2 ** (len(filters) - 1)
         if window < 2 * halvings or window % (2 * halvings):
-            raise ValueError(f"a window that {2 * halvings} divides wanted, got {window}")
+            raise ValueError(f"window must be a positive multiple of {2 * halvings}, got {window}")
         if not 0 < floor < math.inf:
-            raise ValueError(f"a positive floor wanted, got {floor}")
+            raise ValueError(f"floor must be positive and finite, got {floor}")
         if classes < 2:
-            raise ValueError(f"two classes or more wanted, got {classes}")
+            raise ValueError(f"classes must be at least 2, got {classes}")
         self.classes = classes
         self.spectra = Spectra(window, floor)
         layers: list[nn.Module] = []

@@ -33,11 +33,16 @@ class TuamaSettings(NetworkSettings):
     """Tuama's network and its arguments."""
 
     name: Literal["tuama"]
-    side: int = Field(default=256, ge=32, le=512, description="Of the crops, in pixels.")
+    side: int = Field(default=256, ge=32, le=512, description="Side of the crops, in pixels.")
     units: tuple[Units, Units] = Field(
-        default=(256, 4096), description="Of the two fully connected layers."
+        default=(256, 4096), description="Widths of the first two fully connected layers."
     )
-    dropout: float = Field(default=0.5, ge=0, lt=1, description="After each of them.")
+    dropout: float = Field(
+        default=0.5,
+        ge=0,
+        lt=1,
+        description="Dropout probability after each hidden connected layer.",
+    )
 
 
 @register("tuama")

@@ -43,7 +43,7 @@ class NoiseResidual(nn.Module):
             side //= 2
             self.levels += 1
         if not self.levels:
-            raise ValueError(f"{side} px: an even side of 8 or more wanted")
+            raise ValueError(f"side must be even and at least 8, got {side}")
 
     def forward(self, planes: Tensor) -> Tensor:
         return self._noise(planes, 0)

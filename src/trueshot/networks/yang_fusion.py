@@ -31,7 +31,8 @@ class YangFusionSettings(NetworkSettings):
 
     name: Literal["yang-fusion"]
     filters: tuple[Filters, Filters, Filters] = Field(
-        default=DEFAULT_FILTERS, description="Of the three residual blocks."
+        default=DEFAULT_FILTERS,
+        description="Numbers of filters of the three residual blocks of each branch.",
     )
 
 
@@ -79,7 +80,7 @@ class YangFusion(Network):
         """Compute logits (n, classes) from levels (n, 3, h, w); h and w are at least 16."""
         height, width = (int(size) for size in images.shape[2:])
         if min(height, width) < _SMALLEST:
-            raise ValueError(f"{width}×{height} px: 16×16 or more wanted")
+            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
         levels = (images - _MIDDLE) / _DEVIATION
         features = [branch(levels).mean((2, 3)) for branch in self.branches]
         logits: Tensor = self.classifier(torch.cat(features, 1))

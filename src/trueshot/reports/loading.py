@@ -78,7 +78,7 @@ def _search(path: Path, findings: Findings) -> None:
         if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts):
             _read(file, findings, asked_for=False)
     if (len(findings.results), len(findings.faults)) == before:
-        findings.faults.append(f"{_shown(path)}: holds no result that is not here already")
+        findings.faults.append(f"{_shown(path)}: holds no result that is not already loaded")
 
 
 def _experiments_first(path: Path) -> tuple[bool, Path]:
@@ -95,10 +95,10 @@ def _read(path: Path, findings: Findings, asked_for: bool) -> None:
         content = json.loads(read_text(path))
         new = list(_results(path, content))
         if asked_for and not new:
-            raise ValueError("is no result of trueshot evaluate or reproduce")
+            raise ValueError("not a result of trueshot evaluate or reproduce")
     except (OSError, ValueError, RecursionError, RunError) as error:
         reason = one_line(str(error)).removeprefix(f"{one_line(str(path))}: ")[:_LONGEST]
-        findings.faults.append(f"{_shown(path)}: passed over: {reason}")
+        findings.faults.append(f"{_shown(path)}: skipped: {reason}")
         return
     findings.results.extend(found for found in new if found.result not in known)
 
@@ -152,14 +152,16 @@ def _checked(result: EvaluationResult) -> EvaluationResult:
     rated += [(0.0, c.right, c.total) for c in sound.changes]
     rated += [(t.budget, t.broken, t.tried) for t in sound.trials if sum(t.tried)]
     if not all(0 < each < math.inf for each in sound.per_epsilon.values()):
-        raise ValueError(f"per_epsilon {dict(sound.per_epsilon)}")
+        raise ValueError(f"per_epsilon must be finite and above 0, got {dict(sound.per_epsilon)}")
     for budget, right, total in rated:
         if not (math.isfinite(budget) and budget >= 0):
-            raise ValueError(f"a budget of {budget} levels")
+            raise ValueError(f"budgets must be finite and at least 0, got {budget}")
         if len(total) != len(sound.classes) or len(right) != len(total):
-            raise ValueError(f"{right} of {total} images of {len(sound.classes)} classes")
+            raise ValueError(
+                f"{right} of {total} images: {len(sound.classes)} counts each are needed"
+            )
         if sum(total) < 1 or not all(0 <= r <= t for r, t in zip(right, total, strict=True)):
-            raise ValueError(f"{right} of {total} images is no count")
+            raise ValueError(f"{right} of {total} images: not possible counts")
     for tally in (*sound.worst, *sound.changes, *(case.before_file for case in sound.worst)):
         _ = tally.proportion  # raises if the groups do not add up
     for single in (one for threat in sound.threats for one in sound.singles(threat)):

@@ -97,7 +97,7 @@ def _book(plutoprint: Any, html: str) -> Any:
 
         def fetch_url(self, url: str) -> Any:
             if not url.startswith("data:"):
-                raise ValueError("a report holds all that it shows")
+                raise ValueError("a report must not load other files")
             return super().fetch_url(url)
 
     book = plutoprint.Book(plutoprint.PAGE_SIZE_A4)

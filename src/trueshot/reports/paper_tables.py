@@ -29,10 +29,10 @@ def check_pairs(results: Results) -> tuple[list[EvaluationResult], list[Evaluati
         ValueError: The results are not such pairs.
     """
     if not results or len(results) % 2:
-        raise ValueError(f"pairs of results wanted, plain and secure; got {len(results)}")
+        raise ValueError(f"results must come in pairs, plain and secure, got {len(results)}")
     plain, secure = list(results[::2]), list(results[1::2])
     if [r.side for r in plain] != [r.side for r in secure]:
-        raise ValueError("results of the plain and of the secure detector at different sizes")
+        raise ValueError("the results of the plain and the secure detector differ in size")
     return plain, secure
 
 

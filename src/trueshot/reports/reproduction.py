@@ -232,7 +232,7 @@ def write_page(out: Path) -> Path:
         content = {"sizes": sizes, "limits": limits, "table_1": _clean_table(sizes)}
         text = render("reproduction.html.jinja", _filters(out), **content)
     except (jinja2.TemplateError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{path}: cannot be told as a page: {error!r}; run again") from error
+        raise RunError(f"{path}: cannot be shown as a page: {error!r}; run again") from error
     write_atomically(out / "page.html", text)
     return out / "page.html"
 

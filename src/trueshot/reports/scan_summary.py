@@ -139,7 +139,7 @@ def row_of(record: Mapping[str, Any], number: int, task: Task = RECAPTURE) -> Ro
     verdict = record.get("verdict")
     if verdict not in kinds or "file" not in record:
         raise RunError(
-            f"result {number} is no verdict on a file: {sanitize(str(dict(record)), 200)}"
+            f"result {number} is not a verdict on a file: {sanitize(str(dict(record)), 200)}"
         )
     return Row(
         number=number,

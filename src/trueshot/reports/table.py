@@ -77,7 +77,7 @@ class Table:
 
     def __post_init__(self) -> None:
         if any(len(row) != len(self.header) for row in self.rows):
-            raise ValueError(f"{self.name}: rows of other lengths than the header")
+            raise ValueError(f"{self.name}: every row must be as long as the header")
 
     @property
     def runs(self) -> list[list[tuple[Cell, ...]]]:

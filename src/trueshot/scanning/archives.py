@@ -77,7 +77,7 @@ class _Bounded(io.FileIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > _LARGEST_LISTING:
-            raise ValueError(f"its list of members claims {size:,} bytes")
+            raise ValueError(f"its list of members claims a length of {size:,} bytes")
         return super().read(_LARGEST_LISTING if size is None or size < 0 else size) or b""
 
 
@@ -127,7 +127,11 @@ def members(path: str) -> Iterator[Listed]:
             yield Listed(name=called, reason=reason)
         else:
             leads_out = not parts[0] or ".." in parts or parts[0].endswith(":")
-            note = "its name leads out of the archive; nothing was written" if leads_out else None
+            note = (
+                "its name points outside the archive; nothing was written to disk"
+                if leads_out
+                else None
+            )
             yield Listed(name=called, member=_member(info), note=note)
 
 
@@ -163,7 +167,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
         with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
             yield cast(BinaryIO, file)
     except (OSError, ValueError, struct.error) as error:
-        raise TruncatedImageError(path, f"cannot be read in its archive ({error})") from error
+        raise TruncatedImageError(path, f"cannot be read from its archive ({error})") from error
 
 
 def _packed(file: BinaryIO, path: str, member: Member, most: int) -> bytes:
@@ -174,7 +178,7 @@ def _packed(file: BinaryIO, path: str, member: Member, most: int) -> bytes:
     wanted = min(member.packed, most)
     packed = file.read(wanted)
     if mark != _STARTS[0] or len(packed) != wanted:
-        raise _damaged(path, "its place in the archive holds something else")
+        raise _damaged(path, "its position in the archive holds other data")
     return packed
 
 
@@ -188,14 +192,16 @@ def _unpacked(path: str, member: Member, packed: bytes) -> bytes:
         except zlib.error as error:
             raise _damaged(path, str(error)) from error
     if len(data) != member.size:
-        raise _damaged(path, "it has another size than the archive says")
+        raise _damaged(path, "its size differs from the size that the archive states")
     if zlib.crc32(data) != member.crc:
         raise _damaged(path, "its checksum is wrong")
     return data
 
 
 def _damaged(path: str, what: str) -> TruncatedImageError:
-    return TruncatedImageError(path, f"is damaged in its archive ({what}); fetch the archive again")
+    return TruncatedImageError(
+        path, f"is damaged in its archive ({what}); get a new copy of the archive"
+    )
 
 
 def _listing(path: str) -> list[zipfile.ZipInfo]:
@@ -206,34 +212,34 @@ def _listing(path: str) -> list[zipfile.ZipInfo]:
             size = os.fstat(file.fileno()).st_size
     except Exception as error:  # zipfile raises many types of errors on hostile bytes
         reason = f"is a damaged zip archive ({error})"
-        raise ImageFileError(path, f"{reason}; fetch it again from where it came") from error
+        raise ImageFileError(path, f"{reason}; get a new copy of it") from error
     if len(listed) > MOST_MEMBERS:
-        reason = f"has {len(listed):,} members, more than {MOST_MEMBERS:,}"
-        raise ImageFileError(path, f"{reason}; divide it, or unpack it and scan the folder")
+        reason = f"has {len(listed):,} members, more than the limit of {MOST_MEMBERS:,}"
+        raise ImageFileError(path, f"{reason}; split it, or unpack it and scan the folder")
     if sum(info.compress_size for info in listed) > size:
-        raise ImageFileError(path, "has members that overlap, as those of bombs do; leave it out")
+        raise ImageFileError(path, "has overlapping members, like a zip bomb; leave it out")
     whole = sum(info.file_size for info in listed)
     if whole > max(_HARMLESS_IN_ALL, MOST_RATIO * size):
-        reason = f"unpacks to {whole:,} bytes from {size:,}, as bombs do"
+        reason = f"unpacks to {whole:,} bytes from {size:,}, like a zip bomb"
         raise ImageFileError(path, f"{reason}; leave it out, or unpack it and scan the folder")
     return listed
 
 
 def _refusal(info: zipfile.ZipInfo) -> str | None:
     if info.orig_filename.lower().endswith(".zip"):
-        return "is an archive in an archive; unpack the outer one, and scan the folder"
+        return "is an archive inside an archive; unpack the outer one, and scan the folder"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link, and links in archives are not followed; leave it out"
     if info.flag_bits & _ENCRYPTED:
         return "is encrypted; unpack the archive with its password, and scan the folder"
     if info.compress_type not in _METHODS:
-        reason = f"is compressed by method {info.compress_type}, which is not read here"
+        reason = f"uses compression method {info.compress_type}, which is not supported"
         return f"{reason}; unpack the archive, and scan the folder"
     if (most := max(info.file_size, info.compress_size)) > LARGEST_MEMBER:
-        return f"has {most:,} bytes, more than {LARGEST_MEMBER:,}; leave it out"
+        return f"has {most:,} bytes, more than the limit of {LARGEST_MEMBER:,}; leave it out"
     if info.file_size > max(_HARMLESS, MOST_RATIO * info.compress_size):
         packed = f"{info.compress_size:,}"
-        return f"unpacks to {info.file_size:,} bytes from {packed}, as bombs do; leave it out"
+        return f"unpacks to {info.file_size:,} bytes from {packed}, like a zip bomb; leave it out"
     return None
 
 

@@ -260,11 +260,13 @@ class Ledger(Closing):
         kind = self._number("PRAGMA application_id")
         fresh = not self._number("SELECT count(*) FROM sqlite_schema")
         if not fresh and kind != _APPLICATION:
-            raise RunError(f"{self.path}: is a database, but no ledger of a scan; give another")
+            raise RunError(
+                f"{self.path}: is a database, but not the ledger of a scan; choose another file"
+            )
         version = VERSION if fresh else self._number("PRAGMA user_version")
         if version not in (*_UPGRADES, VERSION):
-            reason = f"is a ledger of version {version}, and this trueshot writes {VERSION}"
-            raise RunError(f"{self.path}: {reason}; give another, or delete it")
+            reason = f"is a ledger of version {version}, but this trueshot writes version {VERSION}"
+            raise RunError(f"{self.path}: {reason}; choose another file, or delete it")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = NORMAL")
         self._database.execute("BEGIN EXCLUSIVE")
@@ -279,8 +281,8 @@ class Ledger(Closing):
         held = dict(self._database.execute("SELECT name, value FROM claim").fetchall())
         for name, wanted in claim.items():
             if held and held.get(name) != wanted:
-                was = f"{name} {_short(held.get(name, 'unknown'))}, and not {_short(wanted)}"
-                advice = "give another --out or --ledger, or delete it to begin anew"
+                was = f"{name} {_short(held.get(name, 'unknown'))}, not {_short(wanted)}"
+                advice = "choose another --out or --ledger, or delete it to start again"
                 raise RunError(f"{self.path}: is the ledger of a scan with {was}; {advice}")
         with self._together():
             self._database.executemany("INSERT OR IGNORE INTO claim VALUES (?, ?)", claim.items())
@@ -352,17 +354,19 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
-            reason = "another scan is at work with it; wait for it, or give another --ledger"
+            reason = (
+                "another scan is using it; wait until it has finished, or choose another --ledger"
+            )
             raise RunError(f"{path}: {reason}") from None
         advice = "check the folder and the free space"
         raise RunError(
             f"{path}: the ledger cannot be read or written ({error}); {advice}"
         ) from error
     except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-        advice = "delete it to begin anew, or give another --ledger"
-        raise RunError(f"{path}: is damaged, or no ledger ({error}); {advice}") from error
+        advice = "delete it to start again, or choose another --ledger"
+        raise RunError(f"{path}: is damaged, or not a ledger ({error}); {advice}") from error
     except OSError as error:
-        raise RunError(f"{path}: cannot be made ({error.strerror}); check the folder") from error
+        raise RunError(f"{path}: cannot be created ({error.strerror}); check the folder") from error
 
 
 class Thumbnails(Mapping[str, bytes]):

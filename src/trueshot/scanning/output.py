@@ -29,7 +29,7 @@ def check_output(path: Path) -> None:
         RunError: Its suffix is not .jsonl, .csv or .parquet.
     """
     if path.suffix.lower() not in _WRITERS:
-        raise RunError(f"{path}: give it a name that ends in {', '.join(_WRITERS)}")
+        raise RunError(f"{path}: unknown format; choose a name that ends in {', '.join(_WRITERS)}")
 
 
 def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False) -> None:

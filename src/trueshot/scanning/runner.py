@@ -87,7 +87,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.seconds) and self.seconds <= MOST_SECONDS):
             raise RunError(
-                f"a file may take {self.seconds:g} s: give a number of at most {MOST_SECONDS:,.0f}"
+                f"the time limit per file must be at most {MOST_SECONDS:,.0f} s, "
+                f"got {self.seconds:g}"
             )
 
     def work(self, bundle: str | os.PathLike[str]) -> Work:
@@ -148,7 +149,7 @@ class Summary:
 
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
-        passed = f"; {self.passed_over} passed over" if self.passed_over else ""
+        passed = f"; {self.passed_over} skipped" if self.passed_over else ""
         return f"{self.total} files: {', '.join(parts)}{passed}"
 
 
@@ -227,12 +228,12 @@ def scan(
             task=task,
         ):
             summary.add(verdict)
-            advance(1, f"{summary.rate:.1f} a second")
+            advance(1, f"{summary.rate:.1f} files/s")
             yield verdict
         if out is not None and book is not None:
             write_output(out, book.verdicts(), excel=settings.excel)
         if settings.explain and book is not None:
-            with _waiting("explaining what the report shows", settings):
+            with _waiting("explaining the photographs in the report", settings):
                 explain_shown(engine, found(), book, settings.most_explained, task)
         if finish is not None and book is not None:
             finish(book, summary)
@@ -345,10 +346,12 @@ def ledger_beside(results: Path) -> Path:
 
 def _read(stdin: BinaryIO | None) -> bytes:
     if stdin is None:
-        raise RunError("-: there is no standard input to read")
+        raise RunError("-: standard input is not available")
     piped = stdin.read(_MOST_PIPED + 1)
     if len(piped) > _MOST_PIPED:
-        raise RunError(f"-: more than {_MOST_PIPED:,} bytes came in; give a file or a folder")
+        raise RunError(
+            f"-: standard input has more than {_MOST_PIPED:,} bytes; give a file or a folder"
+        )
     return piped
 
 

@@ -18,7 +18,7 @@ from trueshot.scanning.archives import Member, is_archive, members
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
 _MOST_NAMED = 3
-_LEADS_OUT = "is a link out of the folder; name what it leads to, if it is wanted"
+_LEADS_OUT = "is a link to outside the folder; to judge its target, give the path of the target"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +155,7 @@ def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
         # Not the module glob, whose ** runs in circles if links do.
         matches = sorted(match for match in root.glob(rest) if not _is_hidden(match, root))
     except (ValueError, OSError, NotImplementedError) as error:
-        yield _problem(path, f"is no pattern that can be followed ({error}); check it")
+        yield _problem(path, f"is not a valid pattern ({error}); check it")
         return
     empty = True
     for match in map(str, matches):
@@ -193,7 +193,7 @@ def file_item(path: str, name: str) -> Item:
     try:
         status = Path(path).stat()
     except OSError as error:
-        reason = f"cannot be read ({error.strerror}); check it, and where it leads"
+        reason = f"cannot be read ({error.strerror}); check the file, or the target of the link"
         return Item(name=name, path=path, reason=sanitize(reason))
     return Item(name=name, path=path, **FileState.of(status)._asdict())
 
@@ -221,7 +221,7 @@ def _archive(path: str) -> Iterator[Item]:
     except OSError as error:
         yield _problem(path, f"cannot be read ({error.strerror}); check its permissions")
     else:
-        yield from others.told("holds no photograph; check the archive" if empty else "")
+        yield from others.told("holds no photographs; check the archive" if empty else "")
 
 
 def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
@@ -243,7 +243,7 @@ def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
             empty = False
             is_link = os.path.islink(place)  # noqa: PTH114 - never raises
             yield from _link(place, root) if is_link else _file(place)
-    nothing = "holds no photograph; check the path, or name files one by one"
+    nothing = "holds no photographs; check the path, or give the files one by one"
     yield from others.told(nothing if empty else "")
 
 
@@ -265,7 +265,9 @@ class _PassedOver:
         if self._count:
             more = ", …" if self._count > _MOST_NAMED else ""
             what = (
-                "file holds no image, or is" if self._count == 1 else "files hold no image, or are"
+                "file is not an image, or is"
+                if self._count == 1
+                else "files are not images, or are"
             )
             names = ", ".join(self._first) + more
             reason = f"{reason}; " * bool(reason) + f"{self._count} {what} hidden: {names}"

@@ -115,13 +115,13 @@ class Verdict:
             ValueError: It is not a valid record.
         """
         if not isinstance(record, Mapping):
-            raise ValueError("its decoder gave no verdict")
+            raise ValueError("its worker process gave no verdict")
         fields = {name: value for name, value in record.items() if name in _KINDS}
         wrong = [name for name, value in fields.items() if not _is_in_order(name, value)]
         known = record.keys() <= {*COLUMNS, "features"} and record.keys() >= {"file", "verdict"}
         words = None if task is None else (*words_of(task), *task.classes)
         if not known or wrong or not _are_words(fields, words):
-            raise ValueError(f"no record of a verdict: {wrong or sorted(record)}")
+            raise ValueError(f"invalid record of a verdict: {wrong or sorted(record)}")
         told = {name: sanitize(fields[name]) for name in ("reason", "format") if fields.get(name)}
         told |= {} if file is None else {"file": file}
         notes = tuple(map(sanitize, fields.get("notes") or ()))
@@ -129,7 +129,7 @@ class Verdict:
             rest = {"notes": notes, "features": fields.get("features") or {}}
             return cls(**fields | told | rest, task=task or RECAPTURE)
         except TypeError as error:
-            raise ValueError(f"no record of a verdict: {error}") from None
+            raise ValueError(f"invalid record of a verdict: {error}") from None
 
 
 COLUMNS = (
@@ -241,7 +241,9 @@ def failing_words(task: Task, named: Sequence[str] | None = None) -> tuple[str, 
     known = words_of(task)
     for word in named:
         if word not in known:
-            raise RunError(f"--fail-on {sanitize(word, 100)}: known here: {', '.join(known)}")
+            raise RunError(
+                f"--fail-on {sanitize(word, 100)}: unknown verdict; choose from {', '.join(known)}"
+            )
     return tuple(named)
 
 

@@ -138,7 +138,7 @@ def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
     if kind == "none":
         return values
     if kind not in DENOISERS:
-        raise ValueError(f"denoiser {kind!r}: known: {', '.join(DENOISERS)}")
+        raise ValueError(f"unknown denoiser {kind!r}; choose one of {', '.join(DENOISERS)}")
     light = lightness(values)
     colours = [values[..., channel] - light for channel in (0, 2)]
     if kind == "guided":

@@ -100,7 +100,7 @@ def resize(picture: Bytes, height: int, width: int, method: str) -> Bytes:
         ValueError: The filter is unknown.
     """
     if method not in FILTERS:
-        raise ValueError(f"resizing {method!r}: known: {', '.join(FILTERS)}")
+        raise ValueError(f"unknown resizing method {method!r}; choose one of {', '.join(FILTERS)}")
     image = Image.fromarray(picture)
     if method != "points":
         return np.asarray(image.resize((width, height), Image.Resampling[method.upper()]))

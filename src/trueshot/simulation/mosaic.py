@@ -72,13 +72,17 @@ def demosaic(raw: Plane, pattern: str = "RGGB", method: str = "malvar") -> Linea
         ValueError: The pattern or the method is unknown.
     """
     if method not in METHODS:
-        raise ValueError(f"demosaicing {method!r}: known: {', '.join(METHODS)}")
+        raise ValueError(
+            f"unknown demosaicing method {method!r}; choose one of {', '.join(METHODS)}"
+        )
     return METHODS[method](raw, pattern)
 
 
 def _places(pattern: str) -> list[tuple[tuple[int, int], int]]:
     if pattern not in PATTERNS:
-        raise ValueError(f"colour filter array {pattern!r}: known: {', '.join(PATTERNS)}")
+        raise ValueError(
+            f"unknown colour filter array {pattern!r}; choose one of {', '.join(PATTERNS)}"
+        )
     return [(divmod(i, 2), "RGB".index(name)) for i, name in enumerate(pattern)]
 
 

@@ -75,9 +75,11 @@ class Conditions:
 
     def __post_init__(self) -> None:
         if not 0 <= self.grid <= 1:
-            raise SimulationError(f"a contrast of the grid from 0 to 1 wanted, got {self.grid}")
+            raise SimulationError(f"grid must be between 0 and 1, got {self.grid}")
         if self.shared_devices < 0 or self.shared_devices == 1:
-            raise SimulationError(f"two shared devices or more wanted, got {self.shared_devices}")
+            raise SimulationError(
+                f"shared_devices must be 0 or at least 2, got {self.shared_devices}"
+            )
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as JSON values; `shared_devices` and `fixed_views` only if set."""

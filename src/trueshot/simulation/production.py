@@ -112,8 +112,8 @@ def produce(production: Photographs, folder: Path, engine: Engine | None = None)
     def done(_: int, place: Place, reply: Reply) -> None:
         if isinstance(reply, WorkerError):
             raise SimulationError(
-                f"{folder}: number {place[1]} of {place[0]}: {reply}; "
-                "the same command goes on where it was, with fewer --workers if need be"
+                f"{folder}: photograph {place[1]} of the part {place[0]}: {reply}; "
+                "run the same command again to continue, with fewer --workers if necessary"
             )
         write(place, reply.attached)
 

@@ -86,7 +86,7 @@ def photo_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
     root = Path(folder)
     paths = find_images(root)
     if not paths:
-        raise DatasetError(f"{root}: holds no image file; give the folder of your photographs")
+        raise DatasetError(f"{root}: contains no images; give a folder of photographs")
     return [
         Scene(name=f"photo:{path.relative_to(root).as_posix()}", kind=PHOTO, path=path)
         for path in paths
@@ -113,7 +113,10 @@ def embedded_scenes() -> list[Scene]:
             if path.is_file()
         ]
     if not scenes:
-        raise DatasetError("scikit-image and scikit-learn hold no photographs; give a folder")
+        raise DatasetError(
+            "the installed scikit-image and scikit-learn contain no photographs; "
+            "give a folder of photographs"
+        )
     return scenes
 
 

@@ -39,10 +39,14 @@ def task_named(spec: str) -> Task:
     if spec in _ALL:
         return _ALL[spec]
     if not is_plugin(spec):
-        raise TaskError(f"task {spec!r}: known: {', '.join(_ALL)}, or path/to/file.py:NAME")
+        raise TaskError(
+            f"unknown task {spec!r}; choose one of {', '.join(_ALL)}, or path/to/file.py:NAME"
+        )
     plugin = load_plugin(spec)
     if not isinstance(plugin.value, Task):
-        raise TaskError(f"{spec}: is no Task but {type(plugin.value).__name__}")
+        raise TaskError(f"{spec}: must be a Task, got {type(plugin.value).__name__}")
     if plugin.value.name in (*_ALL, CAMERA_MODEL):
-        raise TaskError(f"{spec}: the name {plugin.value.name} is taken; choose another")
+        raise TaskError(
+            f"{spec}: a built-in task is already called {plugin.value.name}; choose another name"
+        )
     return replace(plugin.value, code=plugin.sha256)

@@ -55,9 +55,11 @@ class Wording:
         """Check that the words are short and on one line, since they may come from a bundle."""
         texts = (*self.propositions, self.alternative, *self.plurals, *self.errors)
         if not all(0 < len(text) <= _LONGEST and text.isprintable() for text in texts):
-            raise TaskError("wording: texts of one line, up to 300 characters, wanted")
+            raise TaskError("wording: each text must be one line of 1 to 300 printable characters")
         if not all(map(is_name, self.verdicts)) or self.verdicts[0] == self.verdicts[1]:
-            raise TaskError(f"wording: {self.verdicts} cannot be the words of verdicts")
+            raise TaskError(
+                f"wording: verdicts must be two different valid names, got {self.verdicts}"
+            )
 
     @classmethod
     def of(cls, classes: tuple[str, ...]) -> Wording:
@@ -118,13 +120,21 @@ class Task:
         object.__setattr__(self, "classes", tuple(self.classes))
         for name in (self.name, *self.classes):
             if not is_name(name):
-                raise TaskError(f"task {self.name!r}: {name!r} cannot be the name of a class")
+                raise TaskError(
+                    f"task {self.name!r}: {name!r} is not a valid name; use up to 80 letters, "
+                    f"digits, spaces or ._-, and neither {UNDECIDED} nor {FAILED}"
+                )
         if not 2 <= len(set(self.classes)) == len(self.classes) <= _MOST_CLASSES:
-            raise TaskError(f"task {self.name!r}: 2 to 100 different classes wanted")
+            raise TaskError(f"task {self.name!r}: classes must be 2 to 100 different names")
         if self.decision not in ("against-class-0", "top-class"):
-            raise TaskError(f"task {self.name!r}: decision {self.decision!r} is not known")
+            raise TaskError(
+                f"task {self.name!r}: decision must be against-class-0 or top-class, "
+                f"got {self.decision!r}"
+            )
         if len(self.words.propositions) != len(self.classes):
-            raise TaskError(f"task {self.name!r}: one proposition for each class wanted")
+            raise TaskError(
+                f"task {self.name!r}: the wording must have one proposition for each class"
+            )
 
     @property
     def words(self) -> Wording:
@@ -143,7 +153,9 @@ class Task:
             TaskError: The task has no such class.
         """
         if name not in self.classes:
-            raise TaskError(f"{name!r}: no class of {self.name}; {', '.join(self.classes)}")
+            raise TaskError(
+                f"{name!r} is not a class of {self.name}; use one of {', '.join(self.classes)}"
+            )
         return self.classes.index(name)
 
     def example(self, pixels: Pixels, label: int, seed: int, sha256: str) -> Pixels:
@@ -159,7 +171,9 @@ class Task:
             TaskError: The task makes no examples, or the result is not a photograph.
         """
         if self.examples is None:
-            raise TaskError(f"{self.name}: makes no examples; its photographs come with labels")
+            raise TaskError(
+                f"{self.name}: this task makes no examples; its photographs must come with labels"
+            )
         import numpy as np
 
         random = np.random.default_rng([seed, label, int(sha256[:16], 16)])
@@ -168,12 +182,16 @@ class Task:
         except Exception as error:  # it may be foreign code, which may raise anything
             line = (str(error).strip().splitlines() or [""])[0][:300]
             raise TaskError(
-                f"{self.name}: no example of {self.classes[label]}: {type(error).__name__}: {line}"
+                f"{self.name}: making an example of {self.classes[label]} failed: "
+                f"{type(error).__name__}: {line}"
             ) from error
         if not isinstance(made, np.ndarray) or made.dtype != np.uint8 or made.ndim != 3:
-            raise TaskError(f"{self.name}: its examples are no bytes of shape (h, w, 3)")
+            raise TaskError(f"{self.name}: examples must be uint8 arrays of shape (h, w, 3)")
         if made.shape[2] != 3 or not made.size:
-            raise TaskError(f"{self.name}: made an example of shape {made.shape}")
+            raise TaskError(
+                f"{self.name}: examples must have the shape (h, w, 3) and not be empty, "
+                f"got {made.shape}"
+            )
         return made
 
     def facts(self) -> dict[str, Any]:
@@ -199,4 +217,4 @@ class Task:
             }
             return cls(**{**facts, "classes": tuple(facts["classes"]), "wording": Wording(**words)})
         except (KeyError, TypeError, AttributeError) as error:
-            raise TaskError(f"no task: {error}") from error
+            raise TaskError(f"not a valid task: {error}") from error

@@ -84,7 +84,8 @@ def load_checkpoint(
         _load_moments(optimizer, _under("optimizer.", tensors))
     except (BundleError, KeyError, ValueError, TypeError, RuntimeError) as error:
         raise RunError(
-            f"{path}: no checkpoint of this run ({error}); delete it to start from the beginning"
+            f"{path}: damaged, or not a checkpoint of this run ({error}); "
+            "delete it to start from the beginning"
         ) from error
     return progress
 

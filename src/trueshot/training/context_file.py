@@ -47,7 +47,7 @@ def load_context(path: Path) -> Detector:
         network = build_network({**settings, "classes": len(classes)})
         network.load_state_dict(tensors)
     except (RecipeError, RuntimeError) as error:
-        raise BundleError(f"{path}: no context network: {error}") from error
+        raise BundleError(f"{path}: not a context network: {error}") from error
     return Detector(network, offset=OFFSET, scale=SCALE, classes=classes).eval()
 
 
@@ -63,5 +63,5 @@ def context_side(path: Path) -> int:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     tensors, header = read_safetensors(path)
     if _KEY not in header:
-        raise BundleError(f"{path}: no context network")
+        raise BundleError(f"{path}: not a context network")
     return tensors, json.loads(header[_KEY])

@@ -55,10 +55,14 @@ class ContextRecipe:
 
     def __post_init__(self) -> None:
         if not 0 <= self.head_steps <= self.steps:
-            raise ValueError(f"0 to {self.steps} head steps wanted, got {self.head_steps}")
+            raise ValueError(
+                f"head_steps must be between 0 and {self.steps}, got {self.head_steps}"
+            )
         if not 1 <= self.blocks <= BLOCKS:
-            raise ValueError(f"1 to {BLOCKS} blocks wanted, got {self.blocks}")
+            raise ValueError(f"blocks must be between 1 and {BLOCKS}, got {self.blocks}")
         if not 0 <= self.frozen_blocks <= self.blocks:
-            raise ValueError(f"0 to {self.blocks} frozen blocks wanted, got {self.frozen_blocks}")
+            raise ValueError(
+                f"frozen_blocks must be between 0 and {self.blocks}, got {self.frozen_blocks}"
+            )
         if min(self.side // 32, self.batch, self.validate_every) < 1:
-            raise ValueError("a side of 32 px or more, and positive counts, wanted")
+            raise ValueError("side must be at least 32 px, batch and validate_every at least 1")

@@ -52,8 +52,8 @@ class Processes:
         for count in (attacked, clean):
             if 0 < count < self.count:
                 raise RunError(
-                    f"{count} images of a kind in a minibatch cannot be shared by {self.count} "
-                    "processes; start fewer, or give the recipe a larger batch"
+                    f"too few attacked or clean images in a minibatch: {count} for {self.count} "
+                    "processes; start fewer processes, or give the recipe a larger batch"
                 )
         kinds = np.split(np.arange(attacked + clean), [attacked])
         return np.concatenate([np.array_split(kind, self.count)[self.rank] for kind in kinds])
@@ -161,7 +161,7 @@ def _reaching(count: int) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         raise RunError(
-            f"the other {count - 1} processes that WORLD_SIZE speaks of cannot be reached; start "
+            f"cannot reach the other processes ({count - 1} according to WORLD_SIZE); start "
             f"them with torchrun, or unset WORLD_SIZE ({_first_line(error)})"
         ) from error
 
@@ -172,7 +172,7 @@ def _together() -> Iterator[None]:
         yield
     except (RuntimeError, EOFError, OSError) as error:
         raise RunError(
-            "another process of this run has died; the same command goes on "
+            "another process of this run has died; run the same command again to continue "
             f"from the last checkpoint ({_first_line(error)})"
         ) from error
 

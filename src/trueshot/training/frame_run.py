@@ -110,7 +110,7 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
     text = json.dumps(dict(settings), indent=1) + "\n"
     path = out / "recipe.json"
     if path.exists() and path.read_text("utf-8") != text:
-        raise RunError(f"{out}: holds a run with other settings; choose another folder")
+        raise RunError(f"{out}: already holds a run with other settings; choose another folder")
     write_atomically(path, text)
 
 
@@ -141,7 +141,7 @@ def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:
     """
     part = [frame for frame in frames if frame.part == name]
     if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
-        raise DatasetError(f"part {name}: frames of both classes wanted")
+        raise DatasetError(f"part {name} must have frames of both classes")
     return part
 
 

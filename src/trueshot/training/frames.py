@@ -64,11 +64,16 @@ def read_frames(manifest: Path) -> list[Frame]:
                 for row in csv.DictReader(file)
             ]
     except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(f"{manifest}: no manifest of whole frames: {error}") from error
+        raise DatasetError(
+            f"{manifest}: cannot be read as a manifest with the columns path, label, part and "
+            f"scene: {error}"
+        ) from error
     parts: dict[str, str] = {}
     for frame in frames:
         if parts.setdefault(frame.scene, frame.part) != frame.part:
-            raise LeakError(f"{manifest}: scene {frame.scene} is in two parts")
+            raise LeakError(
+                f"{manifest}: scene {frame.scene} is in two parts; put all its frames into one part"
+            )
     return frames
 
 

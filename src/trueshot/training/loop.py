@@ -110,7 +110,7 @@ class _Run:
         parts = gradients(self.recipe, state, minibatch, self.processes)
         if not bool(torch.isfinite(parts["loss"])):
             raise RunError(
-                f"{self.folder}: the loss is no finite number at step {state.at.step}; {_ADVICE}"
+                f"{self.folder}: the loss is not finite at step {state.at.step}; {_ADVICE}"
             )
         state.optimizer.step()
         project(state.detector)
@@ -194,13 +194,14 @@ def _check_network(recipe: Recipe, task: Task, side: int) -> None:
     wanted = getattr(recipe.network, "side", side)
     if not is_plugin(recipe.network.name) and wanted != side:
         raise RecipeError(
-            f"network {recipe.network.name} takes {wanted} px, and the crops have {side}"
+            f"network {recipe.network.name} takes images of {wanted} px, "
+            f"but the crops are {side} px"
         )
     window = getattr(recipe.network, "window", 0)
     if window > side:
         raise RecipeError(
-            f"network.window is {window} px, and the crops have {side}; "
-            "take larger crops or a smaller window"
+            f"network.window is {window} px, but the crops are {side} px; "
+            "use larger crops or a smaller window"
         )
 
 
@@ -221,9 +222,7 @@ def _try_own(detector: Detector, name: str, side: int) -> None:
             f"{type(error).__name__}: {line}"
         ) from error
     if not bool((images == 128.0).all()):
-        raise RecipeError(
-            f"network {name}: writes into the images that it is given; have it work on a copy"
-        )
+        raise RecipeError(f"network {name}: modifies its input images; make it work on a copy")
 
 
 def _claim(run: _Run, resume: bool) -> None:
@@ -234,15 +233,16 @@ def _claim(run: _Run, resume: bool) -> None:
         return
     before = parse_recipe(claim.read_text("utf-8"), str(claim))
     if not resume:
-        raise RunError(f"{run.folder}: holds a run already; name another folder, or resume it")
+        raise RunError(f"{run.folder}: already holds a run; choose another folder, or resume it")
     if before != run.recipe:
         known = f"{before.name!r}, {before.schedule.iterations} steps"
         raise RunError(
-            f"{run.folder}: holds a run of another recipe ({known}); name another folder"
+            f"{run.folder}: already holds a run of another recipe ({known}); choose another folder"
         )
     if claim.read_text("utf-8").splitlines()[0] != run.identity.splitlines()[0]:
         raise RunError(
-            f"{run.folder}: holds a run on other data or from another start; name another folder"
+            f"{run.folder}: already holds a run on other data or from other initial weights; "
+            "choose another folder"
         )
 
 
@@ -266,7 +266,7 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
         write_lines(log, [line for line in read_lines(log) if line["step"] <= state.at.step])
         _train(run, state, checkpoint_seconds)
         if not is_finite(state.kept):
-            raise RunError(f"{run.folder}: weights that are no finite numbers; {_ADVICE}")
+            raise RunError(f"{run.folder}: the weights are not finite; {_ADVICE}")
         save_bundle(run.folder / BUNDLE, state.kept, _card(run))
 
 
@@ -291,7 +291,8 @@ def _follow(run: _Run) -> None:
     mine = hashlib.sha256(run.identity.encode()).digest()
     if beginning[: len(mine)] != mine:
         raise RunError(
-            f"{run.folder}: recipe, data set or start differ from those of the run's first process"
+            f"{run.folder}: recipe, data set or initial weights differ from those of the run's "
+            "first process; start all processes with the same command"
         )
     state = run.begin()
     with tempfile.TemporaryDirectory() as folder:
@@ -333,11 +334,11 @@ def _weights(start: Path, recipe: Recipe, task: Task) -> tuple[Detector, str]:
     blank = blank_card(recipe, task)
     if card.classes != blank.classes:
         raise RunError(
-            f"{start}: tells {', '.join(card.classes)} apart, "
-            f"the data set {', '.join(task.classes)}"
+            f"{start}: has the classes {', '.join(card.classes)}, "
+            f"but the data set has {', '.join(task.classes)}"
         )
     if (card.network, card.offset, card.scale) != (blank.network, blank.offset, blank.scale):
-        raise RunError(f"{start}: another network than the recipe's, or other inputs")
+        raise RunError(f"{start}: its network or input normalisation differs from the recipe's")
     return detector, bundle_sha256(start)
 
 

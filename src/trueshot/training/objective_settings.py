@@ -14,38 +14,44 @@ class Settings(BaseModel):
 
 
 class Penalty(Settings):
-    """Equation 5: λ times the norm of the gradient of the loss at the images, in levels."""
+    """Equation 5: λ times the norm of the gradient of the loss with respect to the images."""
 
-    weight: float = Field(gt=0, description="λ, in levels, at images of `reference_side`.")
+    weight: float = Field(gt=0, description="λ, in levels, for images of `reference_side`.")
     reference_side: int | None = Field(
         default=64,
         gt=0,
-        description="λ of the 2-norm is multiplied by side / reference_side, λ of its square by "
-        "the square of that; null: the same λ at every size.",
+        description="Multiply λ of the 2-norm by side / reference_side, and λ of its square by the "
+        "square of that; null: use the same λ at every size.",
     )
     norm: Literal["l2", "l1"] = Field(
         default="l2",
-        description="Of the gradient. The 1-norm times ε is what a small step of ε levels gains.",
+        description="Norm of the gradient. The 1-norm times ε is what a small step of ε levels "
+        "adds to the loss.",
     )
     squared: bool = Field(default=False, description="Penalise the square of the norm.")
     images: Literal["clean", "all"] = Field(
-        default="clean", description="Which images of a fused minibatch are penalised."
+        default="clean",
+        description="Images of a fused minibatch that are penalised: the clean ones or all.",
     )
     method: Literal["exact", "difference"] = Field(
         default="exact",
-        description="How it is differentiated: exactly, or by a difference of two gradients, which "
-        "is for the 2-norm, not squared.",
+        description="How the penalty is differentiated: exactly, or by a difference of two "
+        "gradients (only for the 2-norm, not squared).",
     )
-    step: float = Field(default=0.5, gt=0, description="Levels between those two.")
+    step: float = Field(
+        default=0.5,
+        gt=0,
+        description="Distance between the images of the two gradients, in levels.",
+    )
 
     @model_validator(mode="after")
     def _differentiable(self) -> Penalty:
         if self.squared and self.method == "difference":
-            raise ValueError("squared: goes with the method exact")
+            raise ValueError("squared requires method: exact")
         if self.norm == "l1" and self.method == "difference":
             # A step along the signs moves every level as far as an attack does, so the difference
             # would differentiate mostly the cross-entropy of attacked images.
-            raise ValueError("norm: l1 goes with the method exact")
+            raise ValueError("norm: l1 requires method: exact")
         return self
 
     def weight_at(self, side: int) -> float:
@@ -64,49 +70,57 @@ class Penalty(Settings):
 
 
 class Fusion(Settings):
-    """Equation 7 and figure 4: the first images of a minibatch are attacked."""
+    """Equation 7 and figure 4: the first images of each minibatch are attacked."""
 
-    adversarial: int = Field(default=32, ge=1, description="k, of the batch's m images.")
+    adversarial: int = Field(
+        default=32, ge=1, description="k: number of attacked images among the m of a batch."
+    )
     weight: float = Field(
         default=0.2,
         gt=0,
-        description="α, weight of an attacked image; where they are the loss, the factor of TRADES "
-        "(β, 6 there) or of MART (λ, 5 there).",
+        description="α, weight of an attacked image; with the loss trades or mart, their factor (β "
+        "in TRADES, 6 there; λ in MART, 5 there).",
     )
     budget: tuple[float, float] = Field(
-        default=(1.0, 5.0), description="Levels; drawn uniformly between these for each image."
+        default=(1.0, 5.0),
+        description="Smallest and largest budget, in levels; drawn uniformly for each image.",
     )
     warm_up: float = Field(
         default=0.0,
         ge=0,
         le=1,
-        description="Share of the schedule over which budgets grow from nothing to their own.",
+        description="Fraction of the schedule over which budgets grow from zero to their full "
+        "size.",
     )
     attack: Literal["fgsm", "n-fgsm", "pgd"] = Field(
         default="fgsm",
-        description="fgsm: one step; n-fgsm: one step from a random place up to twice as far away "
-        "as the budget, not drawn back into it; pgd: several steps.",
+        description="fgsm: one step; n-fgsm: one step from a random point up to twice the budget "
+        "away, without projection; pgd: several steps.",
     )
-    steps: int = Field(default=3, ge=1, description="Of pgd.")
-    relative_step: float = Field(default=0.5, gt=0, description="Of pgd: share of the budget.")
+    steps: int = Field(default=3, ge=1, description="Number of steps of pgd.")
+    relative_step: float = Field(
+        default=0.5, gt=0, description="Step size of pgd, as a fraction of the budget."
+    )
     loss: Literal["cross_entropy", "trades", "mart"] = Field(
         default="cross_entropy",
-        description="What is asked of an attacked image: its label, in the clean image's place; "
-        "or, beside the clean image, to be judged as that is (TRADES, MART).",
+        description="cross_entropy: attacked images replace the clean ones and must get their "
+        "label; trades, mart: the clean ones stay, and attacked images must be judged like them.",
     )
     batch_norm: Literal["running", "batch"] = Field(
         default="running",
-        description="Statistics while attacking: the running ones, as the deployed detector uses, "
-        "or those of the attacked images.",
+        description="Batch statistics during the attack: running, as in the deployed detector, or "
+        "those of the attacked images.",
     )
 
     @model_validator(mode="after")
     def _ordered(self) -> Fusion:
         low, high = self.budget
         if not 0 <= low <= high <= 255:
-            raise ValueError(f"budget: two levels, the lower first, wanted; got {low}, {high}")
+            raise ValueError(
+                f"budget must be two levels from 0 to 255, the lower first; got {low}, {high}"
+            )
         if self.batch_norm == "batch" and self.attack != "fgsm":
-            raise ValueError("batch_norm: batch goes with the attack fgsm")
+            raise ValueError("batch_norm: batch requires attack: fgsm")
         return self
 
     @property
@@ -122,22 +136,25 @@ class Fusion(Settings):
 
 
 class Alignment(Settings):
-    """GradAlign: gradients at an image and at a random place in the budget point the same way."""
+    """GradAlign: aligns the gradients at an image and at a random point within the budget."""
 
     weight: float = Field(default=0.2, gt=0)
-    budget: float = Field(default=2.0, gt=0, le=255, description="Levels.")
+    budget: float = Field(default=2.0, gt=0, le=255, description="Budget, in levels.")
 
 
 class WeightPerturbation(Settings):
-    """Adversarial weight perturbation: the objective is that of the worst weights near by."""
+    """Adversarial weight perturbation: minimises the objective at the worst nearby weights."""
 
     radius: float = Field(
-        default=0.005, gt=0, lt=1, description="γ: share of the norm of each layer's weights."
+        default=0.005,
+        gt=0,
+        lt=1,
+        description="γ: size of the perturbation, relative to the norm of each layer's weights.",
     )
 
 
 class Objective(Settings):
-    """What training minimises: cross-entropy, with any of these parts."""
+    """What training minimises: cross-entropy, optionally with some of these parts."""
 
     penalty: Penalty | None = None
     fusion: Fusion | None = None
@@ -150,7 +167,7 @@ class Objective(Settings):
         twins = self.fusion is not None and self.fusion.keeps_clean
         if by_difference and (twins or self.alignment is not None):
             raise ValueError(
-                "penalty.method: difference goes with cross-entropy alone; with TRADES, MART or "
-                "alignment the method is exact"
+                "penalty.method: difference works with cross-entropy only; use exact with TRADES, "
+                "MART or alignment"
             )
         return self

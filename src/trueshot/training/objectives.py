@@ -128,7 +128,7 @@ def mixed(
     """Attack the first images on the current detector; for the arguments see `objective_value`."""
     fusion, penalty = objective.fusion, objective.penalty
     if (fusion is None) != (budgets is None):
-        raise ValueError("budgets go with fusion, and fusion with budgets")
+        raise ValueError("budgets must be given with fusion, and only with fusion")
     k, twins = 0, False
     whole, attacked = len(images), 0
     if fusion is not None and budgets is not None:

@@ -126,7 +126,9 @@ def _of_data_set(folder: Path) -> list[dict[str, str]]:
         rows = parquet.read_table(folder / "photos.parquet", columns=columns).to_pylist()
         scenes = [json.loads(row["origins"])["scene"] for row in rows]
     except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{folder}: no data set of `trueshot simulate`: {error}") from error
+        raise DatasetError(
+            f"{folder}: not a data set made by `trueshot simulate`: {error}"
+        ) from error
     found = zip(rows, scenes, strict=True)
     return [
         {name: row[name] for name in columns[:3]} | {"scene": scene, "kind": "", "outline": ""}
@@ -143,7 +145,8 @@ def _of_manifest(manifest: Path) -> list[dict[str, str]]:
     missing = {*COLUMNS, "outline"} - set(rows[0] if rows else {})
     if missing:
         raise DatasetError(
-            f"{manifest}: lacks {', '.join(sorted(missing))}; one of a staging wanted"
+            f"{manifest}: missing columns {', '.join(sorted(missing))}; "
+            "use a manifest made by `trueshot stage`"
         )
     return rows
 
@@ -193,8 +196,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--per-photograph", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processed", action="store_true", help="as files are, at random")
-    parser.add_argument("--with-photographs", action="store_true", help="list them, too")
+    parser.add_argument(
+        "--processed",
+        action="store_true",
+        help="scale, smooth, sharpen, add noise and compress at random",
+    )
+    parser.add_argument(
+        "--with-photographs",
+        action="store_true",
+        help="also list the photographs in the manifest",
+    )
     given = parser.parse_args(arguments)
     patching = Patching(
         side=given.side,

@@ -41,16 +41,16 @@ _LARGEST_SPEED_UP = 10.0
 
 
 class OwnNetworkSettings(NetworkSettings):
-    """A network of the user's own, with the arguments that it takes beside `classes`."""
+    """A user-defined network and its arguments besides `classes`."""
 
     model_config = ConfigDict(extra="allow")
 
     name: str = Field(
         pattern=r".+\.py:[^\W\d]\w*",
-        description="path/to/file.py:Name, beginning at the recipe's folder: a class of nn.Module.",
+        description="path/to/file.py:Name, relative to the recipe's folder: a class of nn.Module.",
     )
     sha256: str = Field(
-        pattern=r"^[0-9a-f]{64}$", description="Of the file; a recipe may leave it out."
+        pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file; may be left out in a recipe."
     )
 
 
@@ -65,7 +65,9 @@ _KNOWN = ["lcnn", *sorted(NETWORKS.keys() - {"lcnn", *_ONLY_JOINED})]
 _BY_NAME = Discriminator(
     _kind,
     custom_error_type="network",
-    custom_error_message=f"no such network; known: {', '.join(_KNOWN)}, path/to/file.py:Name",
+    custom_error_message=(
+        f"unknown network; choose one of {', '.join(_KNOWN)}, path/to/file.py:Name"
+    ),
 )
 
 
@@ -77,23 +79,23 @@ class InputContract(Settings):
 
 
 class Optimizer(Settings):
-    """How a gradient becomes a step."""
+    """The optimiser and its settings."""
 
     name: Literal["adam", "sgd"] = "adam"
-    momentum: float = Field(default=0.9, gt=0, lt=1, description="Of sgd.")
+    momentum: float = Field(default=0.9, gt=0, lt=1, description="Momentum of sgd.")
     weight_decay: float = Field(
-        default=0.0, ge=0, description="Of weights alone: no offset is drawn to zero."
+        default=0.0, ge=0, description="Weight decay of the weights; offsets have none."
     )
     offset_rate: float = Field(
         default=1.0,
         gt=0,
-        description="Learning rate of offsets, and of factors of batch "
-        "normalisation, over that of weights; Caffe's networks often have 2.",
+        description="Learning rate of offsets and of the factors of batch normalisation, relative "
+        "to that of weights; often 2 in Caffe's networks.",
     )
 
 
 class Schedule(Settings):
-    """An optimiser, and a learning rate that falls by steps or steadily."""
+    """The optimiser, the number of iterations and how the learning rate falls."""
 
     iterations: int = Field(default=PAPER_ITERATIONS, ge=1)
     batch: int = Field(default=64, ge=2)
@@ -102,16 +104,16 @@ class Schedule(Settings):
     decay_every: int = Field(default=10_000, ge=1)
     inverse: tuple[float, float] | None = Field(
         default=None,
-        description="(γ, p): the learning rate is multiplied by (1 + γ · step)^-p, Caffe's `inv`, "
-        "and not by steps.",
+        description="(γ, p): multiply the learning rate by (1 + γ · step)^-p, as Caffe's `inv`, "
+        "instead of decaying it in steps.",
     )
     optimizer: Optimizer = Optimizer()
     averaging: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="The detector that is kept is a running mean of all steps' weights, of which "
-        "each step keeps this share; 0: the last step's.",
+        description="Save a running mean of the weights, of which each step keeps this share; 0: "
+        "save the weights of the last step.",
     )
 
     def learning_rate_at(self, step: int) -> float:
@@ -142,12 +144,12 @@ class Schedule(Settings):
 
 
 class Recipe(Settings):
-    """All settings of a training run; with the data set it determines the weights."""
+    """All settings of a training run. With the data set they determine the weights."""
 
     name: str = Field(
         max_length=60,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="Names the folder of a run too.",
+        description="Name of the recipe; reproduce also names the folder of its run after it.",
     )
     seed: int = Field(default=0, ge=0, lt=2**32)
     network: (
@@ -169,7 +171,7 @@ class Recipe(Settings):
     input: InputContract = InputContract()
     augmentation: Literal["none", "symmetries"] = Field(
         default="none",
-        description="symmetries: each image is turned and mirrored at random, one of eight ways.",
+        description="symmetries: rotate and mirror each image at random, in one of eight ways.",
     )
     objective: Objective = Objective()
     schedule: Schedule = Schedule()
@@ -189,7 +191,8 @@ class Recipe(Settings):
             return self
         if fusion.adversarial > batch:
             raise ValueError(
-                f"objective.fusion.adversarial is {fusion.adversarial}, over the batch of {batch}"
+                f"objective.fusion.adversarial is {fusion.adversarial}, "
+                f"more than the batch of {batch}"
             )
         penalty = self.objective.penalty
         wants_clean = self.objective.alignment is not None or (
@@ -198,7 +201,7 @@ class Recipe(Settings):
         if fusion.adversarial == batch and not fusion.keeps_clean and wants_clean:
             raise ValueError(
                 f"objective.fusion.adversarial is the whole batch of {batch}: it leaves no clean "
-                "images, which alignment and a penalty of clean images are of"
+                "images, which alignment and a penalty on clean images need"
             )
         return self
 
@@ -209,7 +212,7 @@ class Recipe(Settings):
             RecipeError: `iterations` is below 1.
         """
         if iterations < 1:
-            raise RecipeError(f"one iteration or more wanted, got {iterations}")
+            raise RecipeError(f"iterations must be at least 1, got {iterations}")
         return self.model_copy(update={"schedule": self.schedule.shortened(iterations)})
 
     def to_yaml(self) -> str:
@@ -240,8 +243,8 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     path = Path(name_or_path)
     if not path.exists():
         raise RecipeError(
-            f"{name_or_path}: no such file, and no recipe of that name; "
-            f"known: {', '.join(recipe_names())}"
+            f"{name_or_path}: no such file, and no shipped recipe of that name; "
+            f"shipped recipes: {', '.join(recipe_names())}"
         )
     try:
         settings = _mapping(read_text(path), str(path))
@@ -269,7 +272,10 @@ def _with_own_network(settings: dict[str, Any], path: Path) -> dict[str, Any]:
     if wanted is None or not is_given(name, str(wanted)):
         found = give(str(path.parent / name))
         if wanted not in (None, found["sha256"]):
-            raise RecipeError(f"{path}: {name} is another file than that of SHA-256 {wanted}")
+            raise RecipeError(
+                f"{path}: {name} does not have the SHA-256 {wanted} given in the recipe; "
+                "correct or remove it"
+            )
         network = {**network, **found}
     return {**settings, "network": network}
 
@@ -280,7 +286,7 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
     except ValueError as error:
         raise RecipeError(f"{name}: not YAML: {error}") from error
     if not isinstance(settings, dict):
-        raise RecipeError(f"{name}: a recipe is a mapping of settings, this is none")
+        raise RecipeError(f"{name}: a recipe must be a mapping of settings")
     return settings
 
 

@@ -80,7 +80,9 @@ class RobustContextRecipe:
 
     def __post_init__(self) -> None:
         if min(self.side // 32, self.steps, self.batch, self.replays, self.judged) < 1:
-            raise ValueError("a side of 32 px or more, and positive counts, wanted")
+            raise ValueError(
+                "side must be at least 32 px, steps, batch, replays and judged at least 1"
+            )
 
     @property
     def frames(self) -> ContextRecipe:

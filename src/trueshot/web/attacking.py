@@ -139,7 +139,7 @@ def attack_named(method: Method, budget: float) -> Attack:
         ValueError: The budget is negative or more than `MOST_LEVELS`.
     """
     if not 0 <= budget <= MOST_LEVELS:
-        raise ValueError(f"a budget of 0 to {MOST_LEVELS} levels wanted, got {budget}")
+        raise ValueError(f"budget must be between 0 and {MOST_LEVELS} levels, got {budget}")
     if method == "pgd":
         return PGD(budget=budget, steps=PGD_STEPS)
     return FGSM(budget=budget) if method == "fgsm" else LeastLikelyClass(budget=budget)
@@ -166,11 +166,13 @@ def attack_photograph(
     before = predictor.predict(photograph)
     pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
     if not before.corners or before.score is None:
-        raise ValueError("; ".join(before.reasons) or "there is no crop to attack")
+        raise ValueError("; ".join(before.reasons) or "it has no crop to attack")
     label = int(before.score > threshold_of(predictor.card))
     if whole := isinstance(attacked, PhotographDetector):
         if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
-            raise ValueError(f"more than {MOST_PIXELS / 1e6:g} megapixels: too large to attack")
+            raise ValueError(
+                f"it has more than {MOST_PIXELS / 1e6:g} megapixels, which is too large"
+            )
         levels = to_levels(pixels[None])
     else:
         levels = to_levels(cut(pixels, before.corners, before.side).reshape(-1, before.side, 3))

@@ -33,5 +33,5 @@ class EndingApp:
         except asyncio.CancelledError:
             if has_begun or scope["type"] != "http":
                 raise
-            problem = ProblemError(503, "ending", "the service is being stopped; try again later")
+            problem = ProblemError(503, "ending", "the service is shutting down; try again later")
             await problem.response()(scope, receive, send)

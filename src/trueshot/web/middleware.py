@@ -43,18 +43,18 @@ class SameOriginGuard:
     def _problem(self, method: str, headers: Headers) -> ProblemError | None:
         for name in _ONCE:
             if len(headers.getlist(name)) > 1:  # ambiguous
-                return ProblemError(400, "header", f"the header {name} is given twice; give one")
+                return ProblemError(400, "header", f"the header {name} was sent more than once")
         asked = headers.getlist("host")
         if len(asked) != 1 or host_name(asked[0]) not in self._hosts:
             return ProblemError(
-                421, "host", "this name is none of this server's; see the option --allow-host"
+                421, "host", "this host name is not allowed; see the option --allow-host"
             )
         if method in _HARMLESS:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         elsewhere = origin is not None and _place_of(origin) != asked[0].lower()
         if elsewhere or site not in (None, "same-origin", "none"):
-            return ProblemError(403, "origin", "pages of other sites may not ask this server")
+            return ProblemError(403, "origin", "requests from pages of other sites are not allowed")
         return None
 
 

@@ -61,14 +61,14 @@ def busy() -> ProblemError:
     return ProblemError(
         503,
         "busy",
-        "as many photographs as may wait are waiting; try again in a moment",
+        "the queue is full; try again in a moment",
         {"Retry-After": str(_SECONDS_TO_COME_BACK)},
     )
 
 
 def too_large(limit: int) -> ProblemError:
     """Return the problem of a body longer than `limit` bytes."""
-    detail = f"a request may have {limit:,} bytes at most; send fewer or smaller files at once"
+    detail = f"a request may have at most {limit:,} bytes; send fewer or smaller files at once"
     return ProblemError(413, "too-large", detail)
 
 
@@ -103,7 +103,7 @@ async def _to_nobody(_: Request, __: Exception) -> Response:
 
 
 async def _unforeseen(_: Request, __: Exception) -> Response:
-    detail = "something that was not foreseen; the log of the server says what"
+    detail = "unexpected error; see the log of the server"
     # This answer does not pass through the middleware, and the connection is closed.
     headers = {**HEADERS, "Connection": "close"}
     return ProblemError(500, "unforeseen", detail, headers).response()

@@ -34,12 +34,14 @@ async def _known_arguments(request: Request) -> None:
     known = [each.alias for each in request.scope["route"].dependant.query_params]
     for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
         if name not in known:
-            what = f"is no argument; known are: {', '.join(known) or 'none'}"
+            what = f"is not a parameter; choose from: {', '.join(known) or 'none'}"
         elif times > 1:
-            what = "is given twice"
+            what = "is given more than once"
         else:
             continue
-        raise ProblemError(422, "arguments", f"{sanitize(name, 100) or 'a nameless one'} {what}")
+        raise ProblemError(
+            422, "arguments", f"{sanitize(name, 100) or 'a parameter without a name'} {what}"
+        )
 
 
 router = APIRouter(prefix="/v1", dependencies=[Depends(_known_arguments)])
@@ -61,15 +63,15 @@ _FORM = {
 }
 _SEVERAL = {"requestBody": {"required": True, "content": {**_ONE, "multipart/form-data": _FORM}}}
 _MEANINGS = {
-    400: "The form is cut or none, or a header is given twice.",
-    403: "Asked by a page of another site.",
+    400: "The form is invalid or incomplete, or a header was sent more than once.",
+    403: "The request comes from a page of another site.",
     408: "The request arrived too slowly.",
     413: "Too many bytes, files or pixels.",
-    415: "The body, or the file, is of no kind that is read here.",
-    421: "Asked for by a name that is none of this server's.",
-    422: "A damaged file, or arguments that are none.",
-    503: "The queue is full, see `Retry-After`; or the service is being stopped.",
-    504: "The photograph took longer than it may.",
+    415: "The type of the body, or of the file, is not supported.",
+    421: "The host name is not allowed.",
+    422: "The file is damaged, or a parameter is invalid.",
+    503: "The queue is full, see `Retry-After`; or the service is shutting down.",
+    504: "The photograph exceeded the time limit.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {
@@ -79,7 +81,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, meaning in _MEANINGS.items()
 }
 
-Name = Annotated[str, Query(max_length=1000, description="Of the file, if it is the whole body.")]
+Name = Annotated[
+    str, Query(max_length=1000, description="Name of the file, if it is the whole body.")
+]
 Which = Annotated[DetectorName, Query(description="The detector.")]
 
 
@@ -122,7 +126,7 @@ async def verdicts(
 async def attacks(
     request: Request,
     method: Annotated[Method, Query(description="FGSM, LLCM (one step each) or PGD-10.")],
-    budget: Annotated[float, Query(ge=0, le=MOST_LEVELS, description="ε in levels.")],
+    budget: Annotated[float, Query(ge=0, le=MOST_LEVELS, description="Budget ε in levels.")],
     detector: Which = ACCURATE,
     name: Name = "",
 ) -> AttackAnswer:
@@ -136,7 +140,7 @@ async def attacks(
         try:
             return attack_answer(answer, method=method, budget=budget, detector=detector)
         except ValueError:
-            detail = f"{upload.name}: its decoder gave no answer that can be understood"
+            detail = f"{upload.name}: its worker process sent an invalid answer"
             raise ProblemError(422, "file", detail) from None
 
 
@@ -192,5 +196,5 @@ def _service(request: Request) -> Service:
 
 def _only(uploads: list[Upload]) -> Upload:
     if len(uploads) > 1:
-        raise ProblemError(422, "form", "one photograph is attacked at a time; send one")
+        raise ProblemError(422, "form", "only one photograph can be attacked per request; send one")
     return uploads[0]

@@ -34,11 +34,11 @@ Word = Annotated[
     str,
     Field(
         max_length=100,
-        description="A word of the detector's task, such as original or recaptured; undecided; "
-        "or error.",
+        description="A verdict of the detector's task, such as original or recaptured; or "
+        "undecided; or error.",
     ),
 ]
-Picture = Annotated[str, Field(description="A data URI.")]
+Picture = Annotated[str, Field(description="Picture as a data URI.")]
 
 _EXAMPLE: dict[str, Any] = {
     "file": "photo.jpg",
@@ -88,16 +88,22 @@ class EvidenceAnswer(_Model):
 
     contributions: Annotated[
         dict[str, float],
-        Field(description="What texture, lattice and context add to the score."),
+        Field(description="What texture, lattice and context each add to the score."),
     ]
-    looks_like: Annotated[str, Field(description="The kind of medium that the frame is like most.")]
+    looks_like: Annotated[str, Field(description="Kind of medium that the frame looks most like.")]
     outline: Annotated[
         tuple[tuple[int, int], ...],
-        Field(description="Of the region most like a recapture: corners (y, x), in pixels."),
+        Field(
+            description="Corners (y, x) of the region that looks most like a recapture, in pixels."
+        ),
     ]
-    share: Annotated[float, Field(description="Of the photograph that the region takes.")]
+    share: Annotated[float, Field(description="Share of the photograph that the region covers.")]
     period: Annotated[
-        float | None, Field(description="Of the clearest grid, in pixels; null: none looked for.")
+        float | None,
+        Field(
+            description="Period of the clearest grid, in pixels; null if the photograph is too "
+            "small."
+        ),
     ]
 
 
@@ -106,15 +112,17 @@ class Pictures(_Model):
 
     thumbnail: Picture
     heat: Annotated[
-        Picture | None, Field(description="To be laid over the photograph and stretched to it.")
+        Picture | None, Field(description="Heat map, to be stretched over the photograph.")
     ]
     corners: Annotated[
         tuple[tuple[int, int], ...],
-        Field(description="Of the judged crops: y, x of the upper left, in pixels."),
+        Field(description="Upper left corners (y, x) of the judged crops, in pixels."),
     ]
-    side: Annotated[int, Field(description="Of the crops, in pixels.")]
+    side: Annotated[int, Field(description="Side of the crops, in pixels.")]
     neutral: Annotated[float, Field(description="Score that is drawn white.")]
-    span: Annotated[float, Field(description="So far from it, and beyond, colours are full.")]
+    span: Annotated[
+        float, Field(description="Distance from neutral at which colours reach full strength.")
+    ]
     key_crop: CropPictures | None
     evidence: EvidenceAnswer | None
 
@@ -128,44 +136,66 @@ class VerdictAnswer(_Model):
     sha256: str | None
     verdict: Word
     top_class: Annotated[
-        str | None, Field(description="Of a task of more than two classes: the likeliest.")
+        str | None,
+        Field(
+            description="For tasks with more than two classes: the likeliest class other than "
+            "class 0."
+        ),
     ]
     likelihood_ratio: Annotated[
         float | None,
-        Field(description="Of all classes but the first against the first: recaptured if above 1."),
+        Field(
+            description="Likelihood ratio of all other classes against the first; above 1 supports "
+            "a recapture."
+        ),
     ]
     log10_lr: float | None
     log10_lr_low: Annotated[
-        float | None, Field(description="Lower end of its 95 % interval; null: not known.")
+        float | None,
+        Field(description="Lower end of the 95 % interval of log10_lr; null if not known."),
     ]
-    log10_lr_high: Annotated[float | None, Field(description="Upper end.")]
+    log10_lr_high: Annotated[
+        float | None, Field(description="Upper end of the 95 % interval of log10_lr.")
+    ]
     certified_radius: Annotated[
         float | None,
         Field(
-            description="Levels up to which no change of the decoded picture turns the verdict, "
-            "proven; null: nothing is proven."
+            description="Proven: no change of the decoded picture by up to this many levels "
+            "changes the verdict; null if nothing is proven."
         ),
     ]
-    score: Annotated[float | None, Field(description="Log odds that it is not of the first class.")]
+    score: Annotated[
+        float | None, Field(description="Log odds that the photograph is not of the first class.")
+    ]
     crops: int | None
     notes: list[str]
-    reason: Annotated[str | None, Field(description="Why it is undecided or an error.")]
+    reason: Annotated[str | None, Field(description="Why the verdict is undecided or error.")]
     width: int | None
     height: int | None
     format: str | None
     seconds: float | None
-    detector: Annotated[str | None, Field(description="SHA-256 of the bundle.")]
+    detector: Annotated[str | None, Field(description="SHA-256 of the detector's bundle.")]
     support: Annotated[
-        str | None, Field(description="Verbal scale of ENFSI 2015; null: none, or no ratio.")
+        str | None,
+        Field(
+            description="Strength of support on the verbal scale of ENFSI 2015; null if there is "
+            "no support or no ratio."
+        ),
     ]
-    in_figures: Annotated[str | None, Field(description="The ratio as people write it: 33, 1/14.")]
-    proof: Annotated[str, Field(description="The same in words; may be empty.")]
+    in_figures: Annotated[
+        str | None, Field(description="Likelihood ratio as people write it: 33, 1/14.")
+    ]
+    proof: Annotated[str, Field(description="Certified radius in words; may be empty.")]
     between: Annotated[
-        str, Field(description="Its 95 % interval in figures, to stand behind it; may be empty.")
+        str, Field(description="95 % interval of the ratio, to append to in_figures; may be empty.")
     ]
     in_words: str | None
     propositions: Annotated[
-        tuple[str, str], Field(description="What the ratio weighs: the first against the second.")
+        tuple[str, str],
+        Field(
+            description="The two propositions that the ratio compares: the first against the "
+            "second."
+        ),
     ]
     pictures: Pictures | None
 
@@ -184,7 +214,7 @@ class Said(_Model):
     log10_lr: float | None
     reason: Annotated[str, AfterValidator(sanitize)] | None
 
-    @computed_field(description="The ratio as people write it: 33, 1/14.")  # type: ignore[prop-decorator]
+    @computed_field(description="Likelihood ratio as people write it: 33, 1/14.")  # type: ignore[prop-decorator]
     @property
     def in_figures(self) -> str | None:
         return None if self.log10_lr is None else in_figures(self.log10_lr)
@@ -194,7 +224,7 @@ class AttackAnswer(_Model):
     """The result of a white-box attack on a photograph: the attacker knows the detector."""
 
     method: Method
-    budget: Annotated[float, Field(description="Most levels by which a value was changed.")]
+    budget: Annotated[float, Field(description="Largest allowed change of a value, in levels.")]
     detector: DetectorName
     away_from: Annotated[
         str,
@@ -204,22 +234,33 @@ class AttackAnswer(_Model):
         ),
     ]
     before: Said
-    after: Annotated[Said, Field(description="Rounded to bytes, and judged from the beginning.")]
-    whole: Annotated[
-        bool, Field(description="Whether all of the photograph was changed, not its crops alone.")
+    after: Annotated[
+        Said,
+        Field(description="Verdict on the attacked photograph, rounded to bytes and judged anew."),
     ]
-    crops: Annotated[int, Field(description="That were judged before, and attacked.")]
-    crops_kept: Annotated[int, Field(description="Of these, judged again afterwards.")]
+    whole: Annotated[
+        bool, Field(description="Whether the whole photograph was attacked, not only its crops.")
+    ]
+    crops: Annotated[int, Field(description="Number of crops judged before the attack.")]
+    crops_kept: Annotated[
+        int, Field(description="Number of crops judged both before and after the attack.")
+    ]
     side: int
-    corner: Annotated[tuple[int, int], Field(description="Of the crop that is shown: y, x.")]
-    gain: Annotated[int, Field(description="By how much the noise shown is multiplied.")]
+    corner: Annotated[
+        tuple[int, int], Field(description="Upper left corner (y, x) of the crop shown.")
+    ]
+    gain: Annotated[int, Field(description="Factor by which the noise shown is multiplied.")]
     decibels: Annotated[
-        float | None, Field(description="PSNR of what was attacked; null where nothing changed.")
+        float | None,
+        Field(description="PSNR of the attacked part, in dB; null if nothing changed."),
     ]
     largest_change: float
     share_changed: float
     note: Annotated[
-        str | None, Field(description="What of a budget that is no whole number a file loses.")
+        str | None,
+        Field(
+            description="For a budget that is not a whole number: how much of it is lost in a file."
+        ),
     ]
     seconds: float
     pictures: dict[Literal["before", "noise", "after"], Picture]
@@ -232,7 +273,7 @@ class DetectorAnswer(_Model):
     sha256: str
     card: Card
 
-    @computed_field(description="What it calls the first class, and all others.")  # type: ignore[prop-decorator]
+    @computed_field(description="Verdicts for the first class, and for all others.")  # type: ignore[prop-decorator]
     @property
     def words(self) -> tuple[str, str]:
         return self.card.words.verdicts
@@ -244,8 +285,10 @@ class Health(_Model):
     status: Literal["ok"]
     version: str
     workers: int
-    taken: Annotated[int, Field(description="Requests that are being worked on or wait.")]
-    places: Annotated[int, Field(description="As many may be; one more is refused.")]
+    taken: Annotated[int, Field(description="Number of requests in progress or waiting.")]
+    places: Annotated[
+        int, Field(description="Maximum number of requests taken; further ones are refused.")
+    ]
 
 
 class Problem(BaseModel):

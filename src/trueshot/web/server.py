@@ -49,14 +49,14 @@ def serve(
     classes = []
     for bundle in (accurate, robust):
         if is_onnx(bundle):
-            reason = "an ONNX file has no gradient, so that the page could not attack it"
+            reason = "an ONNX file has no gradient, so the page could not attack it"
             raise BundleError(f"{bundle}: {reason}; give the bundle that it was exported from")
         classes.append(read_card(bundle).classes)
     if classes[0] != classes[1]:
         ours, theirs = (", ".join(each[:3]) for each in classes)
         raise BundleError(
-            f"{accurate} tells {ours} apart and {robust} {theirs}, and the page sets them side by "
-            "side: name a robust one of the same classes, or the same bundle twice"
+            f"{accurate} has the classes {ours}, but {robust} has {theirs}: give a robust detector "
+            "with the same classes, or the same bundle twice, because the page compares the two"
         )
     with _listening(settings) as listener, suppress(KeyboardInterrupt):
         port = listener.getsockname()[1]
@@ -160,8 +160,8 @@ def _listening(settings: ServiceSettings) -> socket.socket:
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise RunError(
-            f"{settings.host}:{settings.port}: cannot be listened on ({reason}); "
-            "give another --host or --port"
+            f"{settings.host}:{settings.port}: cannot listen on this address ({reason}); "
+            "choose another --host or --port"
         ) from error
     return listener
 
@@ -171,8 +171,8 @@ def warnings_of(settings: ServiceSettings) -> list[str]:
     found = []
     if not settings.is_private:
         found.append(
-            f"warning: {settings.host} can be reached from other machines, without encryption and "
-            "without a password; put a reverse proxy in front that has both"
+            f"warning: {settings.host} can be reached from other machines, without encryption or "
+            "a password; put a reverse proxy with both in front of it"
         )
     if settings.keep is not None:
         found.append(f"uploads and verdicts are kept in {settings.keep}")

@@ -249,17 +249,17 @@ def _write(folder: Path | None, upload: Upload) -> str:
     try:
         write_atomically(folder / sha256, upload.data)
     except OSError as error:
-        _log.error("%s: an upload could not be kept (%s)", folder / sha256, error)
+        _log.error("%s: an upload could not be stored (%s)", folder / sha256, error)
     return sha256
 
 
 def _enter(folder: Path, verdict: Verdict) -> Verdict:
     """Append a verdict to the file of verdicts, with notes on what could not be stored."""
     if not (folder / str(verdict.sha256)).exists():
-        verdict = replace(verdict, notes=(*verdict.notes, "the file could not be kept"))
+        verdict = replace(verdict, notes=(*verdict.notes, "the file could not be stored"))
     try:
         append_line(folder / "verdicts.jsonl", verdict.as_record())
     except OSError as error:
-        _log.error("%s: a verdict could not be kept (%s)", folder / "verdicts.jsonl", error)
-        return replace(verdict, notes=(*verdict.notes, "the verdict could not be kept"))
+        _log.error("%s: a verdict could not be stored (%s)", folder / "verdicts.jsonl", error)
+        return replace(verdict, notes=(*verdict.notes, "the verdict could not be stored"))
     return verdict

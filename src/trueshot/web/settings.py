@@ -61,11 +61,11 @@ class ServiceSettings:
             value = self.at_once if name == "workers" else getattr(self, name)
             if not 0 < value <= most:  # false for NaN, too
                 option = name.replace("_", " ")
-                raise RunError(f"{option}: more than 0 and at most {most:,.0f} wanted, got {value}")
+                raise RunError(f"{option} must be above 0 and at most {most:,.0f}, got {value}")
         if self.queue < 0:
-            raise RunError(f"queue: 0 or more wanted, got {self.queue}")
+            raise RunError(f"queue must be at least 0, got {self.queue}")
         if not 0 <= self.port < 2**16:
-            raise RunError(f"port: 0 to 65535 wanted, got {self.port}")
+            raise RunError(f"port must be between 0 and 65535, got {self.port}")
 
     @property
     def upload_bytes(self) -> int:

@@ -55,7 +55,7 @@ async def read_uploads(request: Request, settings: ServiceSettings, name: str) -
         raise ProblemError(
             415,
             "media-type",
-            f"{kind or 'no media type'}: send the bytes of one file as application/octet-stream "
+            f"{kind or 'no media type'}: not supported; send one file as application/octet-stream "
             f"or image/*, or several files as {_MULTIPART}",
             {"Accept-Post": f"application/octet-stream, image/*, {_MULTIPART}"},
         )
@@ -92,7 +92,7 @@ async def _read(
                     raise too_large(limit)
                 take(piece)
     except TimeoutError:
-        detail = f"it did not arrive within {settings.upload_seconds:g} s; send it again"
+        detail = f"the request did not arrive within {settings.upload_seconds:g} s; send it again"
         raise ProblemError(408, "slow", detail, {"Connection": "close"}) from None
 
 
@@ -107,10 +107,10 @@ async def _read_form(request: Request, settings: ServiceSettings) -> list[Upload
         detail = f"the form cannot be read ({sanitize(str(error), 300)}); send it again"
         raise ProblemError(400, "form", detail) from error
     if not form.has_ended:
-        detail = "the form has no last boundary: it may have been cut; send it again"
+        detail = "the form has no final boundary, so it may be incomplete; send it again"
         raise ProblemError(400, "form", detail)
     if not form.files:
-        raise ProblemError(422, "form", "the form has no file; give one or more")
+        raise ProblemError(422, "form", "the form has no file; send at least one")
     return [Upload(name, bytes(data)) for name, data in form.files]
 
 
@@ -156,10 +156,10 @@ class _Form:
         _, options = parse_options_header(self._disposition)
         if b"filename" not in options:
             field = sanitize(options.get(b"name", b"").decode("utf-8", "replace"), 100)
-            detail = f"{field or 'a nameless field'} is no file; arguments belong in the address"
+            detail = f"{field or 'a field without a name'} is not a file; put parameters in the URL"
             raise ProblemError(422, "form", detail)
         if len(self.files) == self._most:
-            detail = f"a form may hold {self._most} files at most; send the others on their own"
+            detail = f"a form may hold at most {self._most} files; send the others separately"
             raise ProblemError(413, "too-many", detail)
         name = options[b"filename"].decode("utf-8", "replace")
         self.files.append((printable_name(name), bytearray()))

@@ -93,7 +93,7 @@ def _loaded(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
 def _attackable(bundle: str, predictor: Predictor) -> Any:
     """Return the attackable module, or why there is none; only this needs PyTorch."""
     if find_spec("torch") is None:
-        return "an attack needs PyTorch, which is not installed: pip install 'trueshot[train]'"
+        return "attacks need PyTorch, which is not installed: pip install 'trueshot[train]'"
     import torch
 
     from trueshot.web.attacking import attackable
@@ -130,7 +130,7 @@ def _attack(
     except ImageFileError as error:
         return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
     except ValueError as error:  # no crop to attack, or too large
-        return {"refused": f"it cannot be attacked: {error}", "status": 422}, {}
+        return {"refused": f"cannot be attacked: {error}", "status": 422}, {}
     content, pictures = _told(found, image.pixels, request["budget"])
     content["note"] = lost_in_file(request["budget"]) or None
     return content | {"seconds": round(time.perf_counter() - started, 6)}, pictures

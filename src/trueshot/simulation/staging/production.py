@@ -89,17 +89,21 @@ class Staging:
 
     def __post_init__(self) -> None:
         if self.per_class < 1:
-            raise SimulationError(f"one photograph of a class or more wanted, got {self.per_class}")
+            raise SimulationError(f"per_class must be at least 1, got {self.per_class}")
         if self.side is not None and not 32 <= self.side <= 2048:
-            raise SimulationError(f"a side from 32 to 2048 wanted, got {self.side}")
+            raise SimulationError(f"side must be from 32 to 2048 px, got {self.side}")
         if not self.megapixels >= 0.1:
-            raise SimulationError(f"0.1 megapixels or more wanted, got {self.megapixels}")
+            raise SimulationError(f"megapixels must be at least 0.1, got {self.megapixels}")
         if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
-            raise SimulationError(f"fractions that add up to 1 wanted, got {self.fractions}")
+            raise SimulationError(
+                f"fractions must not be negative and must add up to 1, got {self.fractions}"
+            )
         if self.per_part is not None and (min(self.per_part) < 0 or not any(self.per_part)):
-            raise SimulationError(f"photographs of each part wanted, got {self.per_part}")
+            raise SimulationError(
+                f"per_part must not be negative, nor 0 for all parts, got {self.per_part}"
+            )
         if not 0 <= self.procedural <= 1:
-            raise SimulationError(f"a share from 0 to 1 wanted, got {self.procedural}")
+            raise SimulationError(f"procedural must be between 0 and 1, got {self.procedural}")
 
     def counts(self) -> dict[str, int]:
         """Return the number of photographs in each part, both classes together."""
@@ -199,13 +203,15 @@ def _scenes(folders: Sequence[Path]) -> list[Scene]:
             found = hashlib.sha256(scene.path.read_bytes()).hexdigest()
             scene = replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
             if found in met:
-                note = f"passed over {scene.name}: the same picture as {met[found]}"
+                note = f"skipped {scene.name}: the same picture as {met[found]}"
                 print(utf8_safe(note), file=sys.stderr)
                 continue
             met[found] = scene.name
             kept.append(scene)
     if len(kept) < len(PARTS):
-        raise DatasetError(f"{len(kept)} photographs: a staging needs more, for parts of its own")
+        raise DatasetError(
+            f"too few photographs: at least {len(PARTS)} different ones are needed, got {len(kept)}"
+        )
     return kept
 
 
@@ -224,7 +230,7 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
             parts[part] += order[start:end]
     for part, wanted in staging.counts().items():
         if wanted and not parts[part]:
-            raise DatasetError(f"too few photographs for a {part} part: give more")
+            raise DatasetError(f"too few photographs for the {part} part; give more")
     casts = {
         part: draw_cast(
             parts[part],
