@@ -107,6 +107,7 @@ def test_in_float32_second_derivatives_lose_no_more_than_pytorchs_do() -> None:
     ("layer", "size"),
     [
         (Conv2d(2, 4, 3, stride=2, padding=1, bias=False), 7),
+        (Conv2d(3, 4, 1, stride=2, bias=False), 7),
         (Conv2d(4, 4, 3, padding=2, dilation=2, groups=2, bias=False), 6),
         (BatchNorm2d(3), 4),
         (AveragePool(5, stride=2, padding=2), 7),
@@ -119,6 +120,21 @@ def test_a_layer_agrees_with_finite_differences_twice(layer: nn.Module, size: in
     inputs = torch.randn(2, channels, size, size, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer, inputs)
     assert torch.autograd.gradgradcheck(layer, inputs)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4, 6, 8])
+def test_strided_1x1_convolutions_give_exact_weight_gradients_on_any_processor(
+    channels: int,
+) -> None:
+    # With PyTorch's own gradient the process is killed here, on processors without AVX-512.
+    layer = Conv2d(channels, 8, 1, stride=2, bias=False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    exact = copy.deepcopy(layer).double()
+    for seed in range(50):
+        images = torch.randn(8, channels, 8, 8, generator=torch.Generator().manual_seed(seed))
+        images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+        (found,) = torch.autograd.grad(layer(images).square().sum(), layer.weight)
+        (wanted,) = torch.autograd.grad(exact(images.double()).square().sum(), exact.weight)
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_a_fixed_filter_is_a_convolution_of_each_channel() -> None:
