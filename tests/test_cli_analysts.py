@@ -136,7 +136,7 @@ def test_a_report_says_for_which_verdicts_the_scan_fails(bundle: Path, tmp_path:
     assert answer.exit_code == 1, answer.output
     text = " ".join(page.read_text().split())
     assert "<dd>undecided, original</dd>" in text
-    assert "1: some files got a verdict that was asked about" in text
+    assert "1: some files got a verdict that fails the scan" in text
 
 
 def test_results_and_report_agree_and_a_second_scan_judges_nothing_again(

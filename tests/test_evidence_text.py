@@ -74,42 +74,43 @@ def said(sentence: str) -> str:
 @pytest.mark.parametrize(
     ("evidence", "kind", "sentence"),
     [
-        (shown(0.1, 3.0, 0.5), OTHER, "The grid of a display, 4.0 px apart, decided."),
-        (shown(0.1, 0.2, 2.0), OTHER, "The frame, which shows a laptop, decided."),
-        (shown(2.0, 0.2, 0.1), OTHER, "The texture of the region decided."),
+        (shown(0.1, 3.0, 0.5), OTHER, "The grid of a display (period 4.0 px) decided the verdict."),
+        (shown(0.1, 0.2, 2.0), OTHER, "The frame, which shows a laptop, decided the verdict."),
+        (shown(2.0, 0.2, 0.1), OTHER, "The texture of the region decided the verdict."),
         (
             shown(2.0, 1.9, 0.1),
             OTHER,
-            "The texture of the region and the grid of a display, 4.0 px apart, decided.",
+            "The texture of the region and the grid of a display (period 4.0 px) decided the "
+            "verdict.",
         ),
         (
             shown(1.7, 1.9, 1.8),
             OTHER,
-            "The grid of a display, 4.0 px apart, the frame, which shows a laptop, and the texture "
-            "of the region decided.",
+            "The grid of a display (period 4.0 px), the frame, which shows a laptop, and the "
+            "texture of the region decided the verdict.",
         ),
         (
             shown(0.1, -0.2, -2.0),
             FIRST,
-            "The frame, which shows neither a device nor a print, decided.",
+            "The frame, which shows neither a device nor a print, decided the verdict.",
         ),
-        (shown(0.1, -2.0, 0.0), FIRST, "The lack of a display’s grid decided."),
+        (shown(0.1, -2.0, 0.0), FIRST, "The lack of a display’s grid decided the verdict."),
         (
             shown(-2.0, 0.0, 0.0),
             FIRST,
-            "The texture, which is that of originals, decided.",
+            "The texture, typical of originals, decided the verdict.",
         ),
         (
             shown(0.1, 3.0, 0.5),
             UNDECIDED,
-            "The grid of a display, 4.0 px apart, weighs most and speaks for a recapture, but does "
-            "not decide.",
+            "The grid of a display (period 4.0 px) contributes most and supports a recapture, but "
+            "does not decide the verdict.",
         ),
         (
             shown(-1.0, 1.5, -1.0),
             FIRST,
-            "The grid of a display, 4.0 px apart, weighs most and speaks for a recapture; all the "
-            "rest together outweighs it.",
+            "The grid of a display (period 4.0 px) contributes most and supports a recapture, but "
+            "all other evidence together outweighs it.",
         ),
     ],
 )
@@ -129,24 +130,26 @@ def test_a_device_in_the_picture_is_told_from_the_picture_of_a_picture() -> None
     whole = said(place(shown(2.0, 3.0, 1.0, share=0.93), OTHER, CARD))
     part = said(place(shown(2.0, 3.0, 1.0, share=0.12), OTHER, CARD))
     device = said(place(shown(-0.5, -0.5, 3.0, share=0.2), OTHER, CARD))
-    assert whole == "The picture is of a picture: the region takes 93 % of the frame."
-    assert part.startswith("A part of the picture is of a picture (12 % of the frame)")
-    assert device.startswith("A laptop is in the picture (20 % of the frame): neither a grid nor")
+    assert whole == "The photograph is of a screen or a print: the region covers 93 % of the frame."
+    assert part.startswith("Part of the photograph is of a screen or a print (12 % of the frame)")
+    assert device.startswith(
+        "A laptop is in the picture (20 % of the frame), but neither a grid nor"
+    )
 
 
 def test_where_no_recapture_was_found_the_region_is_not_called_one() -> None:
     for evidence in (shown(2, 3, 1, 0.9), shown(2, 3, 1, 0.1), shown(-1, -1, 3)):
         assert " may be " in place(evidence, "undecided", CARD)
         told = said(place(evidence, FIRST, CARD))
-        assert told.startswith("What speaks for a recapture all the same lies in the outlined")
+        assert told.startswith("What evidence there is for a recapture lies in the outlined")
     none = replace(shown(-1, -1, -1), outline=(), share=0.0)
-    assert place(none, FIRST, CARD) == "No region speaks for a recapture."
+    assert place(none, FIRST, CARD) == "No region supports a recapture."
 
 
 def test_a_window_that_was_looked_at_reduced_is_said_to_be() -> None:
     figure = told(replace(shown(0, 3, 0), lattice=replace(LATTICE, side=2048))).figure
     assert figure is not None
-    assert figure.size == "at 1/4 of its size, as it was looked at"
+    assert figure.size == "at 1/4 of its size, as analysed"
 
 
 def test_other_tasks_are_told_of_in_their_own_words() -> None:
@@ -160,7 +163,7 @@ def test_other_tasks_are_told_of_in_their_own_words() -> None:
 
 
 def test_a_frame_that_is_compared_with_classes_alone_looks_like_the_one_it_speaks_for() -> None:
-    for value, said in ((2.4, "recaptured; adds 2.40"), (-0.6, "original; takes away 0.60")):
+    for value, said in ((2.4, "recaptured; adds 2.40"), (-0.6, "original; subtracts 0.60")):
         evidence = replace(shown(0.0, 0.0, value), looks_like="recaptured")
         assert told(evidence).context == said
 
@@ -225,7 +228,7 @@ def test_of_hundred_counts_found_missed_and_undecided_on_both_sides() -> None:
         "Of 100 originals, 96 are called original, 3 recaptured, and 1 gets no verdict."
     )
     assert by_kind(measured, RECAPTURE.words) == (
-        "Called original, of 100 of each kind: screen 25, print 1."
+        "Of 100 of each kind, called original: screen 25, print 1."
     )
     bare = Measurement(kind="real", name="phone8", apcer=rate(1, 4), photographs=4)
     assert of_hundred(bare, RECAPTURE.words) == (

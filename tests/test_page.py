@@ -219,12 +219,12 @@ def test_table_1_holds_clean_accuracy_and_auc_of_every_size(run: Path) -> None:
     ("secure", "kind", "words"),
     [
         (result("s", 0.88, fgsm=0.85, pgd=0.15), "bad", "mostly hides the gradient"),
-        (result("s", 0.88, fgsm=0.85, pgd=0.70), "mixed", "A part of the defence only hides"),
+        (result("s", 0.88, fgsm=0.85, pgd=0.70), "mixed", "Part of the defence only hides"),
         (result("s", 0.88, fgsm=0.80, pgd=0.78), "good", "holds under PGD"),
-        (result("s", 0.88, fgsm=0.30, pgd=0.10), "bad", "There is no defence"),
-        (result("s", 0.51, fgsm=0.90, pgd=0.10), "open", "Nothing can be said"),
-        (result("s", 0.88, auc=0.55, fgsm=0.90, pgd=0.10), "open", "Nothing can be said"),
-        (result("s", 0.88, fgsm=0.85), "open", "was not measured"),
+        (result("s", 0.88, fgsm=0.30, pgd=0.10), "bad", "The defence fails"),
+        (result("s", 0.51, fgsm=0.90, pgd=0.10), "open", "cannot be assessed"),
+        (result("s", 0.88, auc=0.55, fgsm=0.90, pgd=0.10), "open", "cannot be assessed"),
+        (result("s", 0.88, fgsm=0.85), "open", "was not tested with PGD"),
     ],
 )
 def test_the_truth_depends_on_the_figures(
@@ -232,7 +232,7 @@ def test_the_truth_depends_on_the_figures(
 ) -> None:
     told = narrative.truth(PLAIN, secure)
     assert (told.kind, words in told.headline) == (kind, True)
-    assert ("--more-attack pgd" in " ".join(told.sentences)) == ("measured" in words)
+    assert ("--more-attack pgd" in " ".join(told.sentences)) == ("not tested" in words)
     reader = Reader(page(run, [PLAIN, secure], {}))
     assert told.headline in reader.text
     assert [a["class"] for tag, a in reader.tags if a.get("role") == "note"] == [
@@ -243,7 +243,7 @@ def test_the_truth_depends_on_the_figures(
 def test_the_truth_names_what_fgsm_and_pgd_leave() -> None:
     found = narrative.truth(PLAIN, SECURE).sentences[0]
     assert "84.5 to 84.9\N{NO-BREAK SPACE}%" in found
-    assert "16.9 to 18.1\N{NO-BREAK SPACE}%, less than guessing gives" in found
+    assert "16.9 to 18.1\N{NO-BREAK SPACE}%, below guessing" in found
 
 
 def test_an_accuracy_that_rises_with_the_budget_is_called_label_leaking() -> None:
@@ -262,10 +262,10 @@ def test_an_accuracy_that_rises_with_the_budget_is_called_label_leaking() -> Non
 @pytest.mark.parametrize(
     ("plain", "works", "collapse"),
     [
-        (PLAIN, "The detector works", "One grey level switches it off"),
+        (PLAIN, "The detector works", "One grey level defeats it"),
         (result("y", 0.9, fgsm=0.75), "The detector works", "One grey level weakens it"),
-        (result("y", 0.9, fgsm=0.85), "The detector works", "One grey level does little to it"),
-        (result("y", 0.51, fgsm=0.5), "has not learnt its task", "One grey level does little"),
+        (result("y", 0.9, fgsm=0.85), "The detector works", "One grey level has little effect"),
+        (result("y", 0.51, fgsm=0.5), "has not learnt its task", "One grey level has little"),
     ],
 )
 def test_headings_claim_no_more_than_the_figures(
@@ -300,7 +300,7 @@ def test_a_file_outside_the_run_or_of_another_kind_is_not_taken_in(run: Path) ->
     outside = str(run.parent / "secret.png")
     html = page(run, examples={"64": example(["../secret.png", outside, "text.png", "gone.png"])})
     assert "<img" not in html
-    assert "../secret.png is gone" in html
+    assert "../secret.png cannot be shown" in html
 
 
 HOSTILE = "<script>alert('1')</script>\"><img src=http://evil.example/x onerror=\udcff>"
@@ -331,7 +331,7 @@ def test_hostile_names_are_shown_as_text(run: Path) -> None:
 
 def test_results_from_before_the_page_are_told_without_the_pictures_they_lack(run: Path) -> None:
     text = Reader(page(run, examples={"64": old_example(FILES)})).text
-    assert "before clean crops were kept" in text
+    assert "did not keep clean crops" in text
     assert "four test crops under FGSM" not in Reader(page(run)).text
     for examples in ({}, {"64": old_example(["gone.png"] * 4)}):
         html = page(run, examples=examples)
@@ -364,8 +364,8 @@ def test_the_page_says_how_to_make_it_again_and_where_it_ends(run: Path) -> None
         "--more-attack pgd",
         "31 originals and 32 recaptures, simulated",
         "The data are simulated.",
-        "1,234 iterations of 100,000",
-        "AUC 0.73 from file formats alone",
+        "1,234 iterations instead of the paper's 100,000",
+        "AUC 0.73 from file properties alone",
         "torch 2.13.0",
         "d" * 64,
         "f" * 12,

@@ -198,7 +198,7 @@ def test_counts_and_shares_are_those_of_the_records(tmp_path: Path) -> None:
         assert share == f"{100 * counts[name] / 40:.1f}{NBSP}%"
     assert f"{counts['Recaptured']} of 40 files were classified as recaptured" in reader.text
     assert "2: some files could not be judged" in reader.text
-    assert f"{0.5 * 40:.1f} s of computing" in reader.text
+    assert f"{0.5 * 40:.1f} s, the sum over all files" in reader.text
 
 
 def test_the_table_holds_every_record_with_its_figures(tmp_path: Path) -> None:
@@ -238,9 +238,9 @@ def test_the_page_says_what_it_leaves_out_and_where_it_is(tmp_path: Path) -> Non
     reader = Reader(made.html.decode())
     assert (made.files, made.rows, made.cards) == (40, 9, 3)
     assert (len(reader.of_files()), len(reader.cards)) == (9, 3)
-    assert "9 of 40 files stand here" in reader.text
+    assert "9 of 40 files are listed" in reader.text
     judged = sum(each["verdict"] != "error" for each in RECORDS)
-    assert f"3 of the {judged} images that were judged are shown" in reader.text
+    assert f"3 of the {judged} judged images are shown" in reader.text
     assert reader.text.count("results.jsonl") == 3
     assert all("Classified as recaptured" in text for text in reader.cards.values())
 
@@ -267,7 +267,9 @@ def test_each_card_states_ratio_score_and_both_propositions(tmp_path: Path) -> N
         times = ratio_text(abs(each["log10_lr"]))
         first, other = ("H1", "H2") if each["log10_lr"] >= 0 else ("H2", "H1")
         if times != "1":
-            assert f"about {times} times as probable if {first} is true as if {other}" in text
+            assert (
+                f"about {times} times as probable if {first} is true as if {other} is true" in text
+            )
         at_bound = each["log10_lr"] in (-1.5, 2.0)
         assert ("the most that the calibration supports" in text) == at_bound
 
@@ -285,7 +287,7 @@ def test_a_ratio_that_must_not_be_relied_on_says_so(tmp_path: Path) -> None:
         reason = records[int(name.removeprefix("image-")) - 1]["reason"]
         unlike = reason in (outside["reason"], both["reason"])
         assert ("must not be relied on" in text) == unlike
-        assert ("outside of what the detector was calibrated for" in text) == unlike
+        assert ("unlike those that the detector was calibrated on" in text) == unlike
         assert ("between the two thresholds" in text) != unlike
         assert ("It leans towards" in text) == (reason == BETWEEN_THRESHOLDS)
         assert reason is None or reason in text
@@ -366,7 +368,7 @@ def test_the_detectors_error_rates_stand_in_the_page(tmp_path: Path) -> None:
     text = Reader(page(tmp_path)).text.replace(NBSP, " ")
     for words in (
         "25.0 % (10.0–50.0; 5 of 20)", "phone7", "It looks for recaptures alone.", "ab" * 32,
-        "chosen for 5 % of recaptures called original and 1 % of originals called recaptured",
+        "5 % of recaptures are called original and 1 % of originals are called recaptured",
         "trueshot 9.8.7", "2026-01-02 03:04:05", "f" * 64, "not the probability",
         "APCER (worst kind)", "screen (worst): 25.0 %", "print: 0.0 %", "EER",
         "12.5 % (6.2–37.5)", "0.938 (0.844–0.969)",
@@ -494,14 +496,14 @@ def test_no_kind_is_the_worst_where_all_are_alike() -> None:
 
 def test_the_settings_of_the_scan_stand_under_what_was_asked(tmp_path: Path) -> None:
     settings = {
-        "seconds for each file": 30.0, "memory for each worker": "2,048 MiB",
-        "most pixels": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
+        "time limit per file": 30.0, "memory limit per worker": "2,048 MiB",
+        "pixel limit": 200_000_000, "engine": "local", "resumed": False, "cluster": None,
     }  # fmt: skip
     html = page(tmp_path, settings=settings)
     asked = html[html.index('id="request"') : html.index('id="summary"')]
     for name, value in (
-        ("Seconds for each file", "30"), ("Engine", "local"),
-        ("Memory for each worker", "2,048 MiB"), ("Most pixels", "200,000,000"),
+        ("Time limit per file", "30"), ("Engine", "local"),
+        ("Memory limit per worker", "2,048 MiB"), ("Pixel limit", "200,000,000"),
         ("Resumed", "no"), ("Cluster", "none"),
     ):  # fmt: skip
         assert f"<dt>{name}</dt><dd>{value}</dd>" in asked
@@ -615,9 +617,10 @@ def test_kinds_of_evidence_are_outlined_drawn_and_told(tmp_path: Path) -> None:
     (card,) = reader.cards.values()
     text = card.replace(NBSP, " ")
     for words in (
-        "The grid of a display, 2.9 px apart, decided.", "the region takes 72 % of the frame",
+        "The grid of a display (period 2.9 px) decided the verdict.",
+        "the region covers 72 % of the frame",
         "laptop; adds 1.00", "+3.00", "−0.50", "the sum is the score", "a period of 2.9 px",
-        "4.2 nats above", "Camera", "none of it was checked or used",
+        "4.2 nats above the surroundings", "Camera", "none of it was checked or used",
     ):  # fmt: skip
         assert words in text
     polygons = [a["points"] for tag, a in reader.tags if tag == "polygon"]

@@ -266,7 +266,7 @@ def test_the_strong_table_holds_each_worst_case_and_each_direction_apart(page: s
 
 
 def test_the_first_table_holds_single_attacks_and_the_worst_case(page: str) -> None:
-    rows = Reader(page).table("One attack")
+    rows = Reader(page).table("Single attacks")
     assert rows[0][2:] == ["clean", *(f"ε = {b:g}" for b in BUDGETS)]
     assert [row[-7] for row in rows[1:]] == [
         "FGSM", "LLCM (TGSM)", "PGD", "worst case", "FGSM", "worst case", "FGSM", "worst case",
@@ -287,7 +287,7 @@ def test_an_attack_that_met_survivors_only_has_no_figure_of_its_own() -> None:
 
 
 def test_files_stand_before_and_after_each_other(page: str) -> None:
-    rows = Reader(page).table("What survives a file. 64")
+    rows = Reader(page).table("Before and after the file. 64")
     table = {}
     for row in rows[1:]:
         table[tuple(row[-8:-6])] = row[-6:]
@@ -306,7 +306,7 @@ def test_everyday_changes_stand_beside_no_change(page: str) -> None:
 
 
 def test_prices_count_what_was_tried_and_broken(page: str) -> None:
-    rows = Reader(page).table("at what price")
+    rows = Reader(page).table("success and cost")
     fgsm = next(row for row in rows[1:] if row[0] == "plain")
     assert fgsm[2:] == ["FGSM", "3,680", "750", "300", "0", "11.0", "10.0", "62.5"]
     pgd = comparison(PLAIN).detectors[0].broken_first_by("linf", 5.0)
@@ -360,7 +360,7 @@ def test_a_doubt_is_told_with_its_finding_and_its_meaning(run: Path) -> None:
         assert "FGSM leaves 12.5 % at ε = 1, PGD 40.0 %." in told
         assert "The gradient is hidden, not harmless." in told
     assert "fgsm 0.125; pgd 0.4" in text
-    assert "No doubt is recorded about plain, robust." in " ".join(text.split())
+    assert "No doubts are recorded about plain, robust." in " ".join(text.split())
     write_report(find([run]), out, {})
     assert "no page on this doubt" in (out / "report.html").read_text("utf-8")
 
@@ -393,7 +393,7 @@ def test_panels_show_what_is_on_disk_and_what_survives_a_file(run: Path) -> None
     files = [(run / "examples" / f"{number}.png").read_bytes() for number in range(4)]
     assert shown == [*files, *files]
     text = " ".join(Reader(html).text.split())  # and so without spaces that do not break
-    assert "✗ taken for recaptured 88.0 % sure" in text
+    assert "✗ taken for recaptured 88.0 % confidence" in text
     assert "jpeg-75 ✓ original 77.0 %" in text
     assert "messenger ✗ recaptured 66.0 %" in text
 
@@ -408,7 +408,7 @@ def test_a_missing_picture_is_named_and_the_rest_is_shown(run: Path) -> None:
     assert "the picture examples/2.png is gone" in made.faults[1]
     html = made.files[0].read_text("utf-8")
     assert html.count("<img") == 6
-    assert "Passed over" in html
+    assert "Skipped" in html
 
 
 @pytest.mark.parametrize("file", ["../secret.png", "/{}/secret.png", "text.png"])
@@ -435,7 +435,7 @@ def test_the_page_shows_a_few_examples_of_each_kind_and_counts_the_rest(run: Pat
     assert "8 further examples of plain" in text  # those of png are those of linf
     for threat in ("L∞, written as PNG", "jpeg-75"):
         for true in ("original", "recaptured"):
-            assert text.count(f"{threat}, budget 0; truly {true}") == 1
+            assert text.count(f"{threat}, budget 0; true class {true}") == 1
 
 
 def damaged() -> Mapping[str, str]:
@@ -692,7 +692,7 @@ def test_the_budget_is_the_largest_in_common_and_at_most_five() -> None:
     made = board(comparison(PLAIN, few), budget=5.0)
     assert [one.name for one in made.unranked] == ["robust"]
     assert leaderboard(made).rows[-1][0] == "–"
-    assert "without a place: robust" in leaderboard(made).note
+    assert "not ranked: robust" in leaderboard(made).note
 
 
 def test_everyday_robustness_counts_changes_that_all_went_through() -> None:
@@ -819,11 +819,11 @@ def test_the_curves_stand_where_the_worst_cases_are() -> None:
 @pytest.mark.parametrize(
     ("results", "kind", "words"),
     [
-        ([strong("r", 360, 340)], "good", "r holds: 84.1"),
-        ([strong("r", 360, 310)], "mixed", "most holds"),
-        ([strong("r", 380, 260)], "mixed", "a part holds"),
-        ([PLAIN, strong("r", 360, 190)], "bad", "Nothing here holds"),
-        ([strong("r", 360, 340, doubts=(DOUBT,))], "mixed", "r holds"),
+        ([strong("r", 360, 340)], "good", "r withstands ε = 5: 84.1"),
+        ([strong("r", 360, 310)], "mixed", "r mostly withstands"),
+        ([strong("r", 380, 260)], "mixed", "r partly withstands"),
+        ([PLAIN, strong("r", 360, 190)], "bad", "No detector withstands"),
+        ([strong("r", 360, 340, doubts=(DOUBT,))], "mixed", "r withstands ε = 5"),
         ([everyday(PLAIN)], "open", "is not known"),
     ],
 )
@@ -842,9 +842,9 @@ def test_what_one_attack_flatters_is_said() -> None:
     assert f"under FGSM plain seems to keep {100 * (736 - 250) / 800:.1f}{NBSP}% at ε = 5" in told
     assert f"all attacks together leave {100 * case.accuracy:.1f}{NBSP}%" in told
     noise = replace(PLAIN, trials=(trial("noise", 5.0, (368, 368), (0, 0)),))
-    assert "flatters" not in " ".join(verdict(comparison(noise)).sentences)
+    assert "misleads" not in " ".join(verdict(comparison(noise)).sentences)
     honest = replace(PLAIN, trials=tuple(trial("fgsm", b, (368, 368), (364, 368)) for b in BUDGETS))
-    assert "flatters" not in " ".join(verdict(comparison(honest)).sentences)
+    assert "misleads" not in " ".join(verdict(comparison(honest)).sentences)
 
 
 def test_clean_accuracy_is_that_before_any_file() -> None:

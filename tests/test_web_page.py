@@ -118,7 +118,9 @@ def test_photographs_are_dropped_and_get_the_verdicts_of_the_service(
     page.wait("document.getElementById('overlay').hidden")
     page.click(".list li:nth-child(3) .pick")
     assert "convert it to one of JPEG, PNG" in text(page, "#reason")
-    assert "nothing in this file" in text(page, ".side[data-detector=robust] .outcome")
+    assert "Nothing in this file can be attacked" in text(
+        page, ".side[data-detector=robust] .outcome"
+    )
     page.wait(stands_still(".list li:nth-child(3) .remove"))
     page.click(".list li:nth-child(3) .remove")
     page.wait("document.querySelectorAll('.list li').length == 2")
@@ -359,8 +361,8 @@ def test_error_rates_are_shown_for_the_detector_that_judges(
         assert "held out" in text(page, "#rates-accurate")
         page.click("input[value=robust] + span")
         page.wait("document.querySelector('.rates:not([hidden])').dataset.detector == 'robust'")
-        assert "No error rates of this detector are known" in text(page, ".rates:not([hidden])")
-        assert "its card states none" in text(page, "#rates-robust")
+        assert "The error rates of this detector are unknown" in text(page, ".rates:not([hidden])")
+        assert "Unknown: the card states none" in text(page, "#rates-robust")
 
 
 @NEEDS_CHROMIUM

@@ -182,9 +182,9 @@ def _told(settings: Any) -> dict[str, Any]:
     """Return the settings as the report shows them."""
     return {
         "engine": settings.engine,
-        "most pixels": f"{settings.pixel_limit:,}",
-        "seconds for each file": f"{settings.seconds:g}",
-        "memory for each worker": f"{settings.memory // 2**20:,} MiB",
+        "pixel limit": f"{settings.pixel_limit:,}",
+        "time limit per file": f"{settings.seconds:g} s",
+        "memory limit per worker": f"{settings.memory // 2**20:,} MiB",
     }
 
 
@@ -207,7 +207,7 @@ def _write_report(
         detector,
         thumbnails=Thumbnails(ledger),
         asked=paths,
-        settings={**settings, "fails for": ", ".join(summary.failing)},
+        settings={**settings, "exit status not 0 for": ", ".join(summary.failing)},
         results=None if out is None else str(out),
         exit_status=summary.status,
     )

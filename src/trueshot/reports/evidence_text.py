@@ -106,7 +106,7 @@ def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
     found = shown.contributions
     strongest = shown.decisive
     if strongest is None or not found[strongest]:
-        return "" if not found else "No kind of evidence says anything."
+        return "" if not found else "No kind of evidence supports either side."
     towards = found[strongest] > 0
     most = abs(found[strongest])
     alike = [k for k, value in found.items() if abs(value) >= _ALIKE * most]
@@ -115,28 +115,29 @@ def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
     subject = _joined([_noun(k, shown, card) for k in ranked])
     subject = subject[0].upper() + subject[1:]
     if kind == (OTHER if towards else FIRST):
-        return f"{subject} decided."
+        return f"{subject} decided the verdict."
     many = len(ranked) > 1
-    said = f"{'weigh' if many else 'weighs'} most and {'speak' if many else 'speaks'} for"
+    said = "contribute most and support" if many else "contributes most and supports"
     side = _sides(card)[towards]
     if kind in (FIRST, OTHER):
         return (
-            f"{subject} {said} {side}; all the rest together outweighs {'them' if many else 'it'}."
+            f"{subject} {said} {side}, but all other evidence together outweighs "
+            f"{'them' if many else 'it'}."
         )
-    return f"{subject} {said} {side}, but {'do' if many else 'does'} not decide."
+    return f"{subject} {said} {side}, but {'do' if many else 'does'} not decide the verdict."
 
 
 def place(shown: EvidenceShown, kind: str, card: Card) -> str:
     """Return a sentence on what the outlined region is, such as a device or a recaptured part."""
     if not shown.outline:
-        return f"No region speaks for {_sides(card)[1]}."
+        return f"No region supports {_sides(card)[1]}."
     share = share_of_frame(shown.share)
     if kind == FIRST:
         return (
-            f"What speaks for {_sides(card)[1]} all the same lies in the outlined region, {share}."
+            f"What evidence there is for {_sides(card)[1]} lies in the outlined region ({share})."
         )
     if card.classes != RECAPTURE.classes:
-        return f"The outlined region, {share}, speaks most for {_sides(card)[1]}."
+        return f"The outlined region ({share}) supports {_sides(card)[1]} most."
     strongest = max(shown.contributions.values(), default=0.0)
     inside = any(
         shown.contributions.get(name, 0.0) > _INSIDE * strongest for name in ("lattice", "texture")
@@ -145,14 +146,14 @@ def place(shown: EvidenceShown, kind: str, card: Card) -> str:
     if not inside:
         what = _medium(shown, card) or "a device or a print"
         return (
-            f"{_begun(what)} {be} in the picture ({share}): neither a grid nor the texture there "
-            "says that the picture is of a picture."
+            f"{_begun(what)} {be} in the picture ({share}), but neither a grid nor the texture "
+            "there indicates a recapture."
         )
     if shown.share >= _MOST_OF_IT:
-        return f"The picture {be} of a picture: the region takes {share}."
+        return f"The photograph {be} of a screen or a print: the region covers {share}."
     return (
-        f"A part of the picture {be} of a picture ({share}); of what lies around it the evidence "
-        "does not say so."
+        f"Part of the photograph {be} of a screen or a print ({share}); the evidence does not "
+        "extend to the rest."
     )
 
 
@@ -179,14 +180,14 @@ def _noun(kind: str, shown: EvidenceShown, card: Card) -> str:
             return f"the lack of {'a display’s grid' if recapture else 'a grid'}"
         if shown.lattice is None:
             return f"the {grid}"
-        return f"the {grid}, {_period(shown.lattice)} apart,"
+        return f"the {grid} (period {_period(shown.lattice)})"
     if kind == "context":
         return f"the frame, which {_frame(shown, card)},"
     if kind == "texture":
         if speaks:
             return "the texture of the region" if shown.outline else "the texture"
-        return f"the texture, which is that of {card.words.plurals[0]},"
-    return f"the evidence of {kind}"
+        return f"the texture, typical of {card.words.plurals[0]},"
+    return f"the {kind} evidence"
 
 
 def _frame(shown: EvidenceShown, card: Card) -> str:
@@ -209,20 +210,20 @@ def _context(shown: EvidenceShown, card: Card) -> str:
     value = shown.contributions.get("context")
     if value is None:
         return shown.looks_like
-    adds = f"{'adds' if value >= 0 else 'takes away'} {number_text(abs(value))}"
+    adds = f"{'adds' if value >= 0 else 'subtracts'} {number_text(abs(value))}"
     if shown.looks_like in card.classes:  # kinds of media are not distinguished
         return f"{card.classes[value >= 0]}; {adds}"
     if value >= 0:
         return f"{shown.looks_like}; {adds}"
-    return f"no medium, most of all {_medium(shown, card)}; {adds}"
+    return f"no medium; the closest is {_medium(shown, card)}; {adds}"
 
 
 def _grid(lattice: LatticeShown | None) -> str:
     if lattice is None:
         return ""
-    clear = f"{number_text(lattice.prominence, 1)} nats above its surroundings"
+    clear = f"{number_text(lattice.prominence, 1)} nats above the surroundings"
     beside = f"noise alone reaches {NOISE:.1f}"
-    return f"the clearest is {_period(lattice)} apart, {clear} ({beside})"
+    return f"the clearest has a period of {_period(lattice)} and lies {clear} ({beside})"
 
 
 def _period(lattice: LatticeShown) -> str:
@@ -261,9 +262,7 @@ def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
     factor = max(1, round(lattice.side / window.width))
     return LatticeFigure(
         lattice=lattice,
-        size="at its own size"
-        if factor == 1
-        else f"at 1/{factor} of its size, as it was looked at",
+        size="at full size" if factor == 1 else f"at 1/{factor} of its size, as analysed",
         window=_webp(middle, lossless=True, quality=20),
         spectrum=_webp(_fewer(spectrum), quality=70),
         side=width,

@@ -134,9 +134,9 @@ def _note(made: Board, common: Sequence[str]) -> str:
         notes.append("† There are doubts: the figures may be too good.")
     if made.unranked and made.ranked:
         names = ", ".join(one.name for one in made.unranked)
-        notes.append(f"Not measured at this budget, and so without a place: {names}.")
+        notes.append(f"Not measured at this budget and therefore not ranked: {names}.")
     if len({s.clean.total for s in made.ranked}) > 1:
-        notes.append("Not all were judged on the same number of images.")
+        notes.append("Not all detectors were evaluated on the same number of images.")
     for one in made.comparison.detectors:
         notes += [f"{one.name}: {note.rstrip('.')}." for note in one.notes]
     if common:

@@ -48,15 +48,15 @@ def works(plain: EvaluationResult) -> Statement:
     """Describe whether the plain detector has learnt the task; if not, attacks mean little."""
     clean = plain.single(CLEAN)
     found = (
-        f"It judges {percent(clean.accuracy)} of clean test crops rightly, where guessing gives "
-        f"{percent(_guessing(clean))}. Its AUC is {plain.auc:.3f}: the chance that of a recapture "
-        "and an original, it finds the recapture more suspect."
+        f"It classifies {percent(clean.accuracy)} of clean test crops correctly; guessing gives "
+        f"{percent(_guessing(clean))}. Its AUC is {plain.auc:.3f}: the probability that it rates a "
+        "recapture as more suspicious than an original."
     )
     if not _has_learnt(plain):
         return Statement(
             kind="open",
             headline="The detector has not learnt its task yet",
-            sentences=(found, "Attacks on such a detector say little: train it for longer."),
+            sentences=(found, "Attacks on such a detector mean little; train it for longer."),
         )
     return Statement(kind="good", headline="The detector works", sentences=(found,))
 
@@ -65,20 +65,20 @@ def collapse(plain: EvaluationResult) -> Statement:
     """Describe the accuracy of the plain detector under FGSM at one level."""
     clean, attacked = plain.single(CLEAN), plain.single("fgsm", 1.0)
     original, recaptured = (
-        percent(share.share) if share else "none"
+        percent(share.share) if share else "unknown"
         for share in (attacked.of_class(0), attacked.others)
     )
     left = f"{percent(attacked.accuracy)}{_below_guessing(attacked)}"
     found = (
-        f"{percent(clean.accuracy)} become {left}. "
-        f"Of the originals {original} are still judged rightly, of the recaptures {recaptured}."
+        f"accuracy goes from {percent(clean.accuracy)} to {left} ({original} on originals, "
+        f"{recaptured} on recaptures)."
     )
     loss = clean.accuracy - attacked.accuracy
     if loss >= MUCH:
-        return Statement(kind="bad", headline="One grey level switches it off", sentences=(found,))
+        return Statement(kind="bad", headline="One grey level defeats it", sentences=(found,))
     if loss >= SOME:
         return Statement(kind="mixed", headline="One grey level weakens it", sentences=(found,))
-    return Statement(kind="open", headline="One grey level does little to it", sentences=(found,))
+    return Statement(kind="open", headline="One grey level has little effect", sentences=(found,))
 
 
 def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
@@ -93,9 +93,9 @@ def defence(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
         kind="open",
         headline="The paper's defence",
         sentences=(
-            f"Over the budgets tried, it judges {held} rightly; the plain detector was left with "
-            f"{_range(cells_of(plain, 'fgsm'))} under FGSM.",
-            f"On clean crops it reaches {percent(after)}, {change}.",
+            f"Over the budgets tried, it classifies {held} correctly; the plain detector "
+            f"classifies {_range(cells_of(plain, 'fgsm'))} correctly under FGSM.",
+            f"On clean crops its accuracy is {percent(after)}, {change}.",
         ),
     )
 
@@ -107,18 +107,18 @@ def truth(plain: EvaluationResult, secure: EvaluationResult) -> Statement:
     if not shared:
         return Statement(
             kind="open",
-            headline="Whether this defence is real was not measured",
+            headline="The defence was not tested with PGD",
             sentences=(
-                "FGSM and LLCM take one step. PGD takes many small ones inside the same budget, "
-                "and tells a boundary that has moved from a gradient that has only been bent.",
-                "These results hold no PGD. The option --more-attack pgd of trueshot reproduce "
-                "measures it; do not rely on the figures above until it has.",
+                "FGSM and LLCM take one step. PGD takes many small steps within the same budget, "
+                "and shows whether the boundary has moved or only the gradient is hidden.",
+                "These results do not include PGD. Run trueshot reproduce with --more-attack pgd; "
+                "until then, do not rely on the figures above.",
             ),
         )
     pgd = [secure.single("pgd", cell.budget) for cell in shared]
     found = (
-        f"Inside the same budgets (ε = {_budgets(shared)}), FGSM leaves the secure detector "
-        f"{_range(shared)}, and PGD leaves it {_range(pgd)}{_below_guessing(*pgd)}."
+        f"Within the same budgets (ε = {_budgets(shared)}), the accuracy of the secure detector is "
+        f"{_range(shared)} under FGSM, and under PGD {_range(pgd)}{_below_guessing(*pgd)}."
     )
     kind, headline, meaning = _verdict(secure, _mean(shared), _mean(pgd))
     sentences = (found, f"{meaning} {_beside(plain, budgets)}", leaking(secure))
@@ -129,33 +129,33 @@ def _verdict(secure: EvaluationResult, fgsm: float, pgd: float) -> tuple[Kind, s
     if not _has_learnt(secure):
         return (
             "open",
-            "Nothing can be said of the defence yet",
-            "The secure detector has not learnt to judge clean crops: train it for longer.",
+            "The defence cannot be assessed yet",
+            "The secure detector has not learnt to classify clean crops; train it for longer.",
         )
     if secure.single(CLEAN).accuracy - fgsm >= MUCH:
         return (
             "bad",
-            "There is no defence here",
-            "The secure detector falls under FGSM already, and no stronger attack is needed.",
+            "The defence fails",
+            "The secure detector already fails under FGSM; no stronger attack is needed.",
         )
     if fgsm - pgd >= MUCH:
         return (
             "bad",
             "The defence mostly hides the gradient",
-            "One long step along the gradient is led astray; many short ones find the way. What "
-            "PGD leaves is the most that this training can be relied on for.",
+            "One large step along the gradient is misled; many small steps succeed. The accuracy "
+            "under PGD is the most that can be relied on.",
         )
     if fgsm - pgd >= SOME:
         return (
             "mixed",
-            "A part of the defence only hides the gradient",
-            "What PGD leaves is the part that counts, and stronger attacks may take more of it.",
+            "Part of the defence only hides the gradient",
+            "The accuracy under PGD is what counts; stronger attacks may lower it further.",
         )
     return (
         "good",
-        "The defence holds under PGD, too",
-        "Many short steps find hardly more than one long one. That is what a defence that does "
-        "not hide the gradient looks like; stronger attacks than this PGD may still find a way.",
+        "The defence also holds under PGD",
+        "Many small steps achieve hardly more than one large step, as expected of a defence that "
+        "does not hide the gradient. Stronger attacks than this PGD may still succeed.",
     )
 
 
@@ -177,10 +177,10 @@ def leaking(secure: EvaluationResult) -> str:
     _, less, more = max(rises, key=lambda rise: rise[0])
     before = "on clean crops" if less.attack == CLEAN else f"at ε = {less.budget:g}"
     return (
-        f"Under FGSM the secure detector gets better as the noise grows: {percent(less.accuracy)} "
-        f"{before}, {percent(more.accuracy)} at ε = {more.budget:g}. That is the mark of label "
-        "leaking: the noise is computed from the true label, and the detector has learnt to read "
-        "the label in the noise."
+        "Under FGSM the accuracy of the secure detector rises with the noise: "
+        f"{percent(less.accuracy)} {before}, {percent(more.accuracy)} at ε = {more.budget:g}. This "
+        "indicates label leaking: the noise is computed from the true label, and the detector has "
+        "learnt to read the label from the noise."
     )
 
 
@@ -207,7 +207,7 @@ def _guessing(cell: SingleAttack) -> float:
 
 def _below_guessing(*cells: SingleAttack) -> str:
     if all(cell.interval[1] < _guessing(cell) for cell in cells):
-        return ", less than guessing gives"
+        return ", below guessing"
     return ""
 
 
@@ -234,8 +234,8 @@ def verdict(comparison: Comparison) -> Statement:
             kind="open",
             headline="The worst case is not known",
             sentences=(
-                "No suite of strong attacks has been run here, and one attack alone proves "
-                "nothing: trueshot evaluate with --suite strong does that.",
+                "No suite of strong attacks was run, and a single attack proves nothing. Run "
+                "trueshot evaluate with --suite strong.",
             ),
         )
     best = ranked[0]
@@ -244,9 +244,9 @@ def verdict(comparison: Comparison) -> Statement:
         kind = "mixed"
     where = f" ({threat_name(threat)})" if threat != LINF else ""
     sentences = (
-        f"Of all its test images {best.detector.name} judges {percent(best.clean.share)} rightly "
-        f"without an attack, and {percent(best.worst.accuracy)} whatever the suite does within "
-        f"{budget:g} levels{where}.",
+        f"{best.detector.name} classifies {percent(best.clean.share)} of its test images correctly "
+        f"without an attack, and {percent(best.worst.accuracy)} under every attack of the suite "
+        f"within {budget:g} levels{where}.",
         _direction(best.worst, best.detector.words),
         _others(ranked[1:]),
         _misled(ranked, budget) if threat == LINF else "",
@@ -258,12 +258,12 @@ def verdict(comparison: Comparison) -> Statement:
 def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
     name, left = best.detector.name, percent(best.worst.accuracy)
     if not best.beats_guessing:
-        return "bad", f"Nothing here holds at ε = {budget:g}: {name}, the best, keeps {left}"
+        return "bad", f"No detector withstands ε = {budget:g}: {name}, the best, keeps {left}"
     if best.loss >= MUCH:
-        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: a part holds"
+        return "mixed", f"{name} partly withstands ε = {budget:g}: {left} in the worst case"
     if best.loss >= SOME:
-        return "mixed", f"{name} keeps {left} in the worst case at ε = {budget:g}: most holds"
-    return "good", f"{name} holds: {left} in the worst case at ε = {budget:g}"
+        return "mixed", f"{name} mostly withstands ε = {budget:g}: {left} in the worst case"
+    return "good", f"{name} withstands ε = {budget:g}: {left} in the worst case"
 
 
 def _direction(case: WorstCase, words: Wording) -> str:
@@ -275,9 +275,9 @@ def _direction(case: WorstCase, words: Wording) -> str:
     assert others is not None
     first, other = words.plurals
     return (
-        f"In the direction that matters, {other} made to look {words.verdicts[0]}, it still finds "
-        f"{percent(others.share)} of the {other}; of the {first} it keeps "
-        f"{percent(untouched.share)}."
+        f"In the direction that matters ({other} made to look {words.verdicts[0]}) it still "
+        f"detects {percent(others.share)} of the {other}; it keeps {percent(untouched.share)} of "
+        f"the {first}."
     )
 
 
@@ -303,8 +303,8 @@ def _misled(ranked: Sequence[Standing], budget: float) -> str:
     if gap < MUCH:
         return ""
     return (
-        f"One attack alone flatters: under {attack_name(name)} {standing.detector.name} seems to "
-        f"keep {percent(alone.share)} at ε = {budget:g}, and all attacks together leave "
+        f"A single attack misleads: under {attack_name(name)} {standing.detector.name} seems to "
+        f"keep {percent(alone.share)} at ε = {budget:g}, but all attacks together leave "
         f"{percent(standing.worst.accuracy)}."
     )
 

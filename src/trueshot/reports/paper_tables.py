@@ -71,8 +71,8 @@ def write_tables(folder: Path, results: Results) -> list[Path]:
 def provenance(results: Results) -> str:
     """Return Markdown text, to go below the tables, on how the figures were obtained."""
     lines = [
-        "Each cell: share of test crops judged rightly, after rounding to bytes; in brackets the "
-        f"95 % interval, {_drawn(results)}; below, the paper's figure.",
+        "Each cell: share of test crops classified correctly, after rounding to bytes; in "
+        f"brackets the 95 % interval, {_drawn(results)}; below, the paper's figure.",
         "",
     ]
     for r in results:
@@ -93,8 +93,8 @@ def _drawn(results: Results) -> str:
     """Return a phrase on whether the intervals resample groups or assume independence."""
     known = [result.group_count is not None for result in results]
     if all(known):
-        return "for which scenes, else photographs, are drawn"
-    return "by Wilson, which takes crops as independent: true ones are wider"
+        return "clustered by scene, else by photograph"
+    return "by Wilson, which assumes independent crops: the true intervals are wider"
 
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
@@ -116,7 +116,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
         Table(
             name=f"{comparison.slug}-table-1",
             title=f"Table 1. Clean images. {comparison.title}",
-            note=f"{INTERVAL}; in per cent, the paper's.",
+            note=f"{INTERVAL}; the paper's figures in per cent.",
             header=("detector", "ours", "paper, %", "AUC, ours"),
             rows=tuple(first),
         ),
@@ -181,7 +181,7 @@ def _further_table(results: Results) -> Table:
     ]
     return Table(
         name="table-4",
-        title="Table 4, not in the paper. Accuracy under attacks that it did not try",
+        title="Table 4 (not in the paper). Accuracy under further attacks",
         header=("size", "detector, attack", *at(BUDGETS)),
         rows=tuple(rows),
         stubs=2,
@@ -200,7 +200,7 @@ def _class_table(results: Results) -> Table:
                 )
     return Table(
         name="table-5",
-        title="Table 5, not in the paper. The classes apart",
+        title="Table 5 (not in the paper). Accuracy by class",
         header=("size", "detector, attack", "class", *at((0.0, *BUDGETS))),
         rows=tuple(rows),
         stubs=3,

@@ -23,8 +23,8 @@ def origin_table(comparison: Comparison) -> Table:
     """Return a table with one row per result: its file, images, data, weights and seed."""
     return Table(
         name=f"{comparison.slug}-results",
-        title=f"The results. {comparison.title}",
-        note="Each is the same again with the same weights, data, seed and versions.",
+        title=f"Results. {comparison.title}",
+        note="Each result can be reproduced with the same weights, data, seed and versions.",
         header=(
             "detector", "suite", "file", "images", "scenes or photographs", "AUC", "threshold",
             "seed", "split by", "data, SHA-256", "weights, SHA-256",
@@ -43,7 +43,7 @@ def training_table(comparison: Comparison) -> Table:
     rows = [(one.name, *_training(one)) for one in comparison.detectors if one.recipe or one.cost]
     return Table(
         name=f"{comparison.slug}-training",
-        title=f"The trainings. {comparison.title}",
+        title=f"Training. {comparison.title}",
         header=("detector", "recipe", "iterations", "batch", "seed", "time", "images a second"),
         rows=tuple(rows),
         stubs=2,

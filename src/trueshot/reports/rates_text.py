@@ -54,7 +54,7 @@ def by_kind(found: Measurement, words: Wording) -> str:
     if len(found.apcer_by_kind) < 2:
         return ""
     parts = [f"{sanitize(kind)} {_count(rate.value)}" for kind, rate in found.apcer_by_kind.items()]
-    return f"Called {words.verdicts[0]}, of 100 of each kind: {', '.join(parts)}."
+    return f"Of 100 of each kind, called {words.verdicts[0]}: {', '.join(parts)}."
 
 
 def parts_of_hundred(shares: Sequence[float]) -> list[int]:

@@ -41,7 +41,7 @@ from trueshot.reports.table import (
 )
 from trueshot.tasks.recapture import RECAPTURE
 
-TITLE = "What detectors are worth under attack"
+TITLE = "Detectors under attack"
 UNEXPLAINED = "This version has no page on this doubt."
 
 
@@ -328,7 +328,7 @@ def _markdown(sections: Sequence[Section], faults: Sequence[str]) -> str:
             *_origin_in_markdown(section),
         ]
     if faults:
-        parts += ["## Passed over", "\n".join(f"- {in_markdown(fault)}" for fault in faults)]
+        parts += ["## Skipped", "\n".join(f"- {in_markdown(fault)}" for fault in faults)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -336,7 +336,7 @@ def _doubts_in_markdown(section: Section) -> list[str]:
     lines = []
     for detector, doubts in section.doubts.items():
         if not doubts:
-            lines.append(f"- **{in_markdown(detector)}**: no doubt is recorded")
+            lines.append(f"- **{in_markdown(detector)}**: no doubts are recorded")
         for doubt in doubts:
             told = f"{doubt.finding} {doubt.meaning}"
             lines.append(f"- **{in_markdown(detector)}**, {in_markdown(f'{doubt.name}: {told}')}")
@@ -349,7 +349,7 @@ def _origin_in_markdown(section: Section) -> list[str]:
     ]
     commands = "\n".join(f"    {command}" for command in section.commands)
     lines = "\n".join([*notes, *(f"- {in_markdown(versions)}" for versions in section.versions)])
-    return ["### How it was obtained", commands, *([lines] if lines else [])]
+    return ["### How the results were obtained", commands, *([lines] if lines else [])]
 
 
 def _told(table: Table, picture: Path) -> str:

@@ -27,7 +27,7 @@ from trueshot.reports.table import Number, Table
 
 PAPER_ITERATIONS = 100_000
 STARTED = "Training began with the weights of a smaller size"  # start of that note
-_SHARE = "Per cent of test crops judged rightly; small: the 95 % interval."
+_SHARE = "Percentage of test crops classified correctly; in small type, the 95 % interval."
 _NOTHING_SHOWN: dict[str, Any] = {
     "figure_2": [],
     "figure_5": [],
@@ -40,10 +40,10 @@ _NOTHING_SHOWN: dict[str, Any] = {
 
 
 _SPLITS = {
-    "photo": "by photo: no photo is in two parts, but one camera or scene may be",
+    "photo": "by photo: no photo is in two parts, but a camera or scene may be",
     "source": "by source: no photo and no source, such as a camera, is in two parts",
-    "manifest": "given with the data: nothing that is known of a photo's origin, such as its "
-    "scene, camera or screen, is in two parts",
+    "manifest": "supplied with the data: no known origin of a photo, such as its scene, camera or "
+    "screen, is in two parts",
 }
 
 
@@ -137,7 +137,7 @@ class Size:
         columns = [(role, name) for role in self.detectors for name in attacks]
         return Table(
             name="further",
-            title=f"Not in the paper. Attacked crops of {self.side} × {self.side}",
+            title=f"Not in the paper: attacked crops of {self.side} × {self.side}",
             note=_SHARE,
             header=("ε, levels", *(f"{role}, {attack_name(name)}" for role, name in columns)),
             rows=tuple(
@@ -151,8 +151,8 @@ class Size:
         """Table of how both detectors were trained."""
         return Table(
             name="trainings",
-            title="The two trainings",
-            note="Their recipes in full stand below.",
+            title="Training of the two detectors",
+            note="The full recipes are below.",
             header=("detector", "iterations", "batch", "seed", "weights, SHA-256"),
             rows=tuple(
                 (_title(role, result), *_training(result))
@@ -352,27 +352,28 @@ def _limits(plain: EvaluationResult, data: Mapping[str, Any] | None) -> list[str
     """Return the limitations of these results, as far as they tell."""
     side, iterations = plain.side, _iterations(plain)
     limits = [
-        f"Crops of {side} × {side} pixels, judged without the rest of the photograph; the "
-        "paper's best figures are those of 512 × 512.",
+        f"Crops of {side} × {side} pixels, classified without the rest of the photograph; the "
+        "paper's best figures are for 512 × 512.",
     ]
     if plain.group_count is None:
         limits.append(
-            "The intervals take crops as independent. Crops of one photograph are not quite, so "
-            "true intervals are wider."
+            "The intervals assume independent crops. Crops of one photograph are not fully "
+            "independent, so the true intervals are wider."
         )
     limits += plain.notes
     if iterations is not None and iterations < PAPER_ITERATIONS:
         limits.append(
-            f"A short schedule: {iterations:,} iterations of {PAPER_ITERATIONS:,} in the paper."
+            f"Short training: {iterations:,} iterations instead of the paper's "
+            f"{PAPER_ITERATIONS:,}."
         )
     if data and data["simulated"]:
         limits.append(
-            "The data are simulated. Cameras, screens and prints that nobody has modelled look "
-            "different; a detector for use wants photographs of the real thing."
+            "The data are simulated. Cameras, screens and prints that were not modelled look "
+            "different; a detector for practical use needs real photographs."
         )
     if plain.split_by == "photo":
         limits.append(
-            "The split keeps photos whole, not cameras or scenes: those of the test may have been "
-            "seen in training."
+            "The split is by photo, not by camera or scene: those of the test part may also occur "
+            "in training."
         )
     return limits

@@ -69,10 +69,10 @@ _AT_BOUND = 1e-6
 _FRAME = 6000  # bytes of a card without its pictures, approximately
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
 _EXIT = {
-    0: "no file got a verdict that was asked about",
-    1: "some files got a verdict that was asked about",
-    2: "some files could not be judged, or there were none",
-    3: "some files got a verdict that was asked about, and some could not be judged",
+    0: "no file got a verdict that fails the scan",
+    1: "some files got a verdict that fails the scan",
+    2: "some files could not be judged, or there were no files",
+    3: "some files got a verdict that fails the scan, and some could not be judged",
 }
 
 
@@ -130,7 +130,7 @@ def scan_report(
         thumbnails: Thumbnails for the rows, as made by `row_thumbnail`, by SHA-256 of the image
             file; for images with a card, missing ones are made from their explanations.
         versions: Versions of the libraries used in the scan.
-        settings: Settings of the scan by name, such as "runtime" or "seconds for each file".
+        settings: Settings of the scan by name, such as "engine" or "time limit per file".
         asked: Files and folders to scan, as they were given.
         results: Location of the full results, as shown to the reader.
         exit_status: Exit status of the scan.
@@ -390,10 +390,10 @@ def _verdict(row: Row, card: Card) -> str:
     if row.verdict == UNDECIDED and row.score is None:
         return "No verdict: there is no score."
     if row.verdict == UNDECIDED:
-        return "No verdict: outside of what the detector was calibrated for."
+        return "No verdict: the photograph is unlike those that the detector was calibrated on."
     if row.verdict == FAILED:
-        return "It was not judged."
-    where = "" if card.decision is None else " by the thresholds of this detector"
+        return "Not judged."
+    where = "" if card.decision is None else " by the detector's thresholds"
     most = f", most likely {row.top_class}" if row.top_class and row.kind == OTHER else ""
     return f"Classified as {row.verdict}{where}{most}."
 
@@ -405,9 +405,9 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
     times = times_text(row.log10_lr)
     likelier, other = ("H1", "H2") if row.log10_lr >= 0 else ("H2", "H1")
     bound = ", the most that the calibration supports" if _at_bound(row.log10_lr, card) else ""
-    said = f"about {times} times as probable if {likelier} is true as if {other} is{bound}"
+    said = f"about {times} times as probable if {likelier} is true as if {other} is true{bound}"
     if times == "1":
-        said = "about as probable if H1 is true as if H2 is"
+        said = "about equally probable if H1 is true and if H2 is true"
     beside = (
         beside_verdict(row.verdict, row.log10_lr, card.words) if card.decision is not None else ""
     )
@@ -421,7 +421,7 @@ def _caution(row: Row, card: Card) -> str:
         return ""
     return (
         "This photograph is unlike those that the likelihood ratio was calibrated on. The ratio is "
-        "printed for completeness and must not be relied on."
+        "given for completeness only and must not be relied on."
     )
 
 

@@ -22,7 +22,7 @@ WORST = "worst case"
 NOISE = "noise"
 CERTIFIED = "certified"
 _NAMES = {
-    NOISE: "noise without aim",
+    NOISE: "random noise",
     "apgd-margin": "APGD-margin",
     "pgd-restarts": "PGD, restarts",
     "square": "Square",
@@ -30,8 +30,8 @@ _NAMES = {
     "rays": "RayS",
 }
 INTERVAL = (
-    "Share of images judged rightly, with its 95 % interval, for which scenes, else photographs, "
-    "are drawn; images, where a result does not know them"
+    "Share of images classified correctly, with its 95 % interval, clustered by scene, else by "
+    "photograph, where these are known"
 )
 _Share = Callable[[WorstCase], Proportion | None]
 _ALL: _Share = operator.attrgetter("proportion")
@@ -72,9 +72,9 @@ def first_table(comparison: Comparison) -> Table:
             rows.append((one.name, WORST, one.clean, *_shares(_ALL, cases)))
     return Table(
         name=f"{comparison.slug}-first",
-        title=f"One attack, and the worst of all of them. {comparison.title}",
-        note=f"{INTERVAL}; budgets in levels, L∞. Under one attack of a suite, an image that was "
-        "wrong before it counts as wrong.",
+        title=f"Single attacks and the worst case. {comparison.title}",
+        note=f"{INTERVAL}; budgets in levels, L∞. For a single attack of a suite, an image that "
+        "was already misclassified counts as wrong.",
         header=("detector", "attack", "clean", *at(budgets)),
         rows=tuple(rows),
         stubs=2,
@@ -94,12 +94,12 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
             rows.append((one.name, CERTIFIED, *(one.certified(budget) for budget in budgets)))
     first, other = comparison.words.verdicts[0], comparison.words.plurals[1]
     has_proofs = any(row[1] == CERTIFIED for row in rows)
-    proven = " Certified: proven right, whatever the attack." if has_proofs else ""
+    proven = " Certified: proven correct under any attack." if has_proofs else ""
     return Table(
         name=f"{comparison.slug}-worst-{threat}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
-        note=f"{INTERVAL}: right without an attack, and broken by none. The direction that matters "
-        f"is the last: {other} made to look {first}.{proven}{_goes_with(comparison, threat)}",
+        note=f"{INTERVAL}: correct without an attack and under every attack. The direction that "
+        f"matters: {other} made to look {first}.{proven}{_goes_with(comparison, threat)}",
         header=("detector", "images", "clean", *at(budgets[1:], threat)),
         rows=tuple(rows),
         stubs=2,
@@ -128,9 +128,9 @@ def _file_table(comparison: Comparison, threats: Sequence[str]) -> Table:
             rows.append((*place, "after", *_shares(_ALL, cases)))
     return Table(
         name=f"{comparison.slug}-files{'-l2' if L2 in threats else ''}",
-        title=f"What survives a file{apart}. {comparison.title}",
-        note=f"{INTERVAL}, in the worst case: judged in memory before the file was written, and as "
-        "it arrives after it.",
+        title=f"Before and after the file{apart}. {comparison.title}",
+        note=f"{INTERVAL}. Worst case in memory, before the file is written, and after it, as the "
+        "file arrives.",
         header=("detector", "file", "judged", "clean", *at(budgets, threats[0])),
         rows=tuple(rows),
         stubs=3,
@@ -159,7 +159,7 @@ def everyday_table(comparison: Comparison) -> Table:
     return Table(
         name=f"{comparison.slug}-everyday",
         title=f"Everyday changes. {comparison.title}",
-        note=f"{INTERVAL}, at the threshold frozen on unchanged images; AUC does not depend on it.",
+        note=f"{INTERVAL}. The threshold is fixed on unchanged images; AUC does not depend on it.",
         header=("change", *(text for name in found for text in (name, f"AUC, {name}"))),
         rows=tuple(rows),
     )
@@ -175,8 +175,8 @@ def boundary_table(comparison: Comparison) -> Table:
     ]
     return Table(
         name=f"{comparison.slug}-boundary",
-        title=f"Median distance to the boundary, in levels. {comparison.title}",
-        note="Over the images judged rightly; – where the attack did not find it for half of them.",
+        title=f"Median distance to the decision boundary, in levels. {comparison.title}",
+        note="Over correctly classified images; – if the attack did not find it for half of them.",
         header=("detector", *({"linf": "L∞", "l2": "L2"}.get(norm, norm) for norm in norms)),
         rows=tuple(rows),
     )
@@ -184,7 +184,7 @@ def boundary_table(comparison: Comparison) -> Table:
 
 def _goes_with(comparison: Comparison, threat: str) -> str:
     scale = max((one.per_epsilon(threat) for one in comparison.detectors), default=1.0)
-    return f" {scale:.4g} levels in L2 go with ε = 1 in L∞." if threat == L2 and scale != 1 else ""
+    return f" {scale:.4g} levels in L2 match ε = 1 in L∞." if threat == L2 and scale != 1 else ""
 
 
 def _shares(share: _Share, cases: Sequence[WorstCase | None]) -> list[Proportion | None]:
@@ -221,9 +221,9 @@ def price_table(comparison: Comparison) -> Table:
     ]
     return Table(
         name=f"{comparison.slug}-attacks",
-        title=f"Which attack broke how many, and at what price. {comparison.title}",
-        note="All budgets together. Only images that are still right go on to the next attack, so "
-        "a later one has the harder ones; calls are per image and budget.",
+        title=f"Attacks: success and cost. {comparison.title}",
+        note="All budgets together. Only images that are still correct go on to the next attack, "
+        "so later attacks face harder images; calls are per image and budget.",
         header=(
             "detector", "threat", "attack", "tried", "broken",
             f"of them {comparison.words.plurals[1]}",
@@ -239,7 +239,7 @@ def trial_table(comparison: Comparison, one: DetectorResults) -> Table:
     rows = [_trial(result, trial) for result in one.security for trial in result.trials]
     return Table(
         name=f"{comparison.slug}-trials-{one.number + 1}",
-        title=f"Every trial of {one.name}. {comparison.title}",
+        title=f"All trials of {one.name}. {comparison.title}",
         header=(
             "threat", "ε", "attack", "tried", "broken", f"of them {one.words.plurals[1]}",
             "before the file", "called the target",

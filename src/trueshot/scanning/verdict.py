@@ -193,7 +193,7 @@ def long_text(verdict: Verdict) -> str:
 
     told = [verdict.file, f"  {_called(verdict).upper()}"]
     if verdict.reason:
-        told.append(f"  because: {verdict.reason}")
+        told.append(f"  reason: {verdict.reason}")
     if verdict.log10_lr is not None:
         ratio = in_figures(verdict.log10_lr) + between(verdict.log10_lr_interval)
         words = verdict.task.words

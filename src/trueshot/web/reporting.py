@@ -35,7 +35,7 @@ def report_of(
         explanations=explanations,
         versions=versions(),
         settings={
-            "most pixels": settings.pixel_limit,
-            "seconds for each file": settings.seconds,
+            "pixel limit": settings.pixel_limit,
+            "time limit per file": f"{settings.seconds:g} s",
         },
     ).html

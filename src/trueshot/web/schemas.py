@@ -230,7 +230,7 @@ class AttackAnswer(_Model):
         str,
         Field(
             max_length=100,
-            description="What the detector itself took it for; the attack leads away from it.",
+            description="The class the detector favoured; the attack leads away from it.",
         ),
     ]
     before: Said

@@ -27,7 +27,7 @@
   const pagers = [...document.querySelectorAll(".pager")].map((place) => {
     const step = (by, text) => make("button", { type: "button", textContent: text, onclick: () => turn(page + by) });
     const where = make("span");
-    const [back, on] = [step(-1, "← Before"), step(1, "Next →")];
+    const [back, on] = [step(-1, "← Previous"), step(1, "Next →")];
     place.append(back, where, on);
     return { place, where, back, on };
   });
@@ -109,8 +109,8 @@
       }
     });
     document.querySelector(".key-box").append(
-      make("label", { className: "choice" }, all, " Show the scores over all images"),
-      make("label", { className: "choice" }, "Opacity of the scores on all images ", strength),
+      make("label", { className: "choice" }, all, " Show crop scores on all images"),
+      make("label", { className: "choice" }, "Opacity on all images ", strength),
     );
   }
 
@@ -139,12 +139,12 @@
         try {
           localStorage.setItem(report, JSON.stringify(kept));
         } catch {
-          told.textContent = "This browser has no room for more notes: print the page to keep them.";
+          told.textContent = "This browser cannot store more notes; print the page to keep them.";
         }
       });
     }
     told.textContent =
-      "What you write here and beside images is kept by this browser alone, and not in the file. Print the page, or print it to a file, to pass it on.";
+      "What you write here and next to images stays in this browser, not in the file. To pass it on, print the page or save it as a PDF.";
   } catch {
     // No storage here: what the page says of it stands.
   }

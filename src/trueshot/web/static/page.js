@@ -12,9 +12,9 @@ const DEBOUNCE = 120;
 const MOST_REMEMBERED = 300;
 const COARSE = [0, 15, 8, 4, 12, 2, 6, 10, 1, 3, 5];
 const METHOD_NOTES = {
-  fgsm: "Fast gradient sign method: one step of ε up the loss of the class that the detector took it for.",
-  llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, and away from the detector's own verdict, this is the same step as FGSM's.",
-  pgd: "Projected gradient descent: ten steps of ε/4 that never leave the budget. What falls here and not under FGSM only seemed to be defended.",
+  fgsm: "Fast gradient sign method: one step of ε that increases the loss of the class that the detector favours.",
+  llcm: "Least-likely-class method: one step of ε towards the class that the detector finds least likely. With two classes, this is the same step as FGSM.",
+  pgd: "Projected gradient descent: ten steps of ε/4 that stay within the budget. A detector that withstands FGSM but not this attack only seemed to be robust.",
 };
 const FORM_BYTES = 500;
 const COLUMNS = ["sha256", "verdict", "top_class", "likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "certified_radius", "score", "crops", "notes", "reason", "width", "height", "format", "seconds", "detector"];
@@ -40,13 +40,13 @@ async function ask(path, options) {
     }
     if (answer.ok) return answer;
     const problem = await answer.json().catch(() => ({}));
-    throw new Refusal(problem.detail || `the server answered ${answer.status}`);
+    throw new Refusal(problem.detail || `the server answered with status ${answer.status}`);
   }
 }
 
 function pause(milliseconds, signal) {
   return new Promise((resolve, reject) => {
-    const stop = () => reject(new DOMException("no longer wanted", "AbortError"));
+    const stop = () => reject(new DOMException("no longer needed", "AbortError"));
     if (signal?.aborted) return stop();
     const timer = setTimeout(resolve, milliseconds);
     signal?.addEventListener("abort", () => { clearTimeout(timer); stop(); }, { once: true });
@@ -77,7 +77,7 @@ function take(files) {
     judge(photo, detector());
     if (chosen === null) choose(photo);
   }
-  if (images.length) tell(`${images.length === 1 ? images[0].name || "one photograph" : `${images.length} photographs`} given`);
+  if (images.length) tell(`${images.length === 1 ? images[0].name || "one photograph" : `${images.length} photographs`} added`);
   render();
 }
 
@@ -102,7 +102,7 @@ function next() {
 async function judged(photo, name) {
   let found;
   try {
-    if (photo.file.size > LIMITS.bytes) throw new Refusal(`it has ${megabytes(photo.file.size)}, and ${megabytes(LIMITS.bytes)} are allowed`);
+    if (photo.file.size > LIMITS.bytes) throw new Refusal(`the file has ${megabytes(photo.file.size)}; the limit is ${megabytes(LIMITS.bytes)}`);
     // As a form, so that a file that cannot be judged is a verdict and no failed request.
     const body = new FormData();
     body.append("file", photo.file, photo.name);
@@ -271,9 +271,9 @@ function renderKeyCrop(keyCrop) {
   if (keyCrop === null) return;
   $("key-crop-crop").src = keyCrop.crop;
   $("key-crop-seen").src = keyCrop.seen;
-  const what = keyCrop.kind === "filtered" ? "the residual that the detector sees" : "the spectrum that the detector sees";
+  const what = keyCrop.kind === "filtered" ? "its residual as the detector sees it" : "its spectrum as the detector sees it";
   const [y, x] = keyCrop.corner;
-  $("key-crop-caption").textContent = `The crop that weighs most (${x}, ${y}; score ${fixed(keyCrop.score)}), and ${what} in it.`;
+  $("key-crop-caption").textContent = `The crop with the strongest evidence (at ${x}, ${y}; score ${fixed(keyCrop.score)}), and ${what}.`;
 }
 
 function renderFacts(found) {
@@ -283,10 +283,10 @@ function renderFacts(found) {
   const evidence = found.pictures?.evidence;
   if (evidence) {
     const parts = Object.entries(evidence.contributions).map(([kind, value]) => `${kind} ${value > 0 ? "+" : ""}${fixed(value, 1)}`);
-    if (parts.length) add("Evidence", `${parts.join(", ")} (above 0: for ${words(detector())[1]})`);
+    if (parts.length) add("Evidence", `${parts.join(", ")} (above 0 supports ${words(detector())[1]})`);
     if ((evidence.contributions.context ?? 0) > 0) add("Looks like", evidence.looks_like);
     if (evidence.outline.length) add("Region", `${Math.round(100 * evidence.share)} % of the photograph, outlined`);
-    if (evidence.period && (evidence.contributions.lattice ?? 0) > 0) add("Grid", `${fixed(evidence.period, 1)} px apart`);
+    if (evidence.period && (evidence.contributions.lattice ?? 0) > 0) add("Grid", `period ${fixed(evidence.period, 1)} px`);
   }
   if (found.width != null) add("Image", `${found.width} × ${found.height} px, ${found.format}`);
   if (found.notes?.length) add("Notes", found.notes.join("; "));
@@ -316,7 +316,7 @@ function showPhoto(photo, found) {
   else image.src = source;
   const seen = view() === "evidence" && found.pictures?.heat;
   $("photo-caption").textContent = seen
-    ? `Orange speaks for ${words(detector())[1]}, blue for ${words(detector())[0]}; framed: the ${found.crops} crops that the score is made of.`
+    ? `Orange supports ${words(detector())[1]}, blue ${words(detector())[0]}; framed: the ${found.crops} judged crops.`
     : "";
   $("views").hidden = !found.pictures?.heat;
 }
@@ -400,7 +400,7 @@ function renderPending(wanted, name) {
 }
 
 function withoutAttack(photo) {
-  const text = judgedAs(photo).length ? "There is nothing in this file that could be attacked." : "being judged first …";
+  const text = judgedAs(photo).length ? "Nothing in this file can be attacked." : "being judged …";
   for (const name of DETECTORS) renderSide({ photo, method: method(), budget: budget() }, name, { refused: text });
 }
 
@@ -483,10 +483,10 @@ function renderRow(row, said, name) {
 function factsOf(found) {
   const [y, x] = found.corner;
   const parts = [
-    `Attacked away from “${found.away_from}”, what this detector took it for, ${found.whole ? "in the whole photograph" : `in the ${found.crops} crops that it judges`}.`,
-    found.decibels == null ? "Nothing was changed." : `PSNR there ${found.decibels.toFixed(1)} dB; no level changed by more than ${found.largest_change}.`,
+    `Attacked away from “${found.away_from}”, the class this detector favoured, ${found.whole ? "in the whole photograph" : `in the ${found.crops} crops it judges`}.`,
+    found.decibels == null ? "Nothing changed." : `PSNR there ${found.decibels.toFixed(1)} dB; no level changed by more than ${found.largest_change}.`,
   ];
-  if (found.crops_kept < found.crops) parts.push(`${found.crops - found.crops_kept} of the crops were chosen elsewhere when it was judged again.`);
+  if (found.crops_kept < found.crops) parts.push(`${found.crops - found.crops_kept} of the crops moved when the photograph was judged again.`);
   parts.push(`Shown: ${found.side} × ${found.side} px at (${x}, ${y}). ${found.seconds.toFixed(2)} s.`);
   return parts.join(" ");
 }
@@ -556,10 +556,10 @@ async function report() {
   button.disabled = true;
   forgetReports();
   try {
-    if (!parts.length) throw new Refusal(`each photograph is larger than the ${megabytes(LIMITS.bytes)} of a request`);
+    if (!parts.length) throw new Refusal(`every photograph is larger than a request may be (${megabytes(LIMITS.bytes)})`);
     const links = [];
     for (const [number, part] of parts.entries()) {
-      tell(parts.length === 1 ? "the report is being made …" : `report ${number + 1} of ${parts.length} is being made …`);
+      tell(parts.length === 1 ? "creating the report …" : `creating report ${number + 1} of ${parts.length} …`);
       const form = new FormData();
       for (const photo of part) form.append("file", photo.file, photo.name);
       const answer = await ask(`/v1/reports?detector=${detector()}`, { method: "POST", body: form });
@@ -569,8 +569,8 @@ async function report() {
     }
     $("reports").hidden = links.length < 2;
     if (links.length === 1) links[0].click();
-    const left = passed ? `; ${passed} too large for it` : "";
-    tell((links.length < 2 ? "the report is ready" : `${links.length} reports are ready, for a request holds ${LIMITS.files} photographs at most`) + left);
+    const left = passed ? `; ${passed} left out as too large` : "";
+    tell((links.length < 2 ? "the report is ready" : `${links.length} reports are ready (a request holds at most ${LIMITS.files} photographs and ${megabytes(LIMITS.bytes)})`) + left);
   } catch (error) {
     tell(`no report: ${reasonOf(error)}`);
   } finally {
