@@ -400,7 +400,7 @@ def _verdict(row: Row, card: Card) -> str:
 
 def _findings(row: Row, card: Card) -> tuple[str, ...]:
     if row.log10_lr is None:
-        why = "the detector is not calibrated" if card.calibration is None else "there is no score"
+        why = "the detector gives none" if card.calibration is None else "there is no score"
         return (f"No likelihood ratio: {why}.",)
     times = times_text(row.log10_lr)
     likelier, other = ("H1", "H2") if row.log10_lr >= 0 else ("H2", "H1")

@@ -213,7 +213,7 @@ function renderRatio(found) {
   if (found.in_figures != null) {
     ratio.append("Likelihood ratio ", element("b", {}, times(found.in_figures)), found.between);
   } else if (judgedOnly) {
-    ratio.append("No likelihood ratio: this detector is not calibrated.");
+    ratio.append("No likelihood ratio: this detector gives none.");
   }
   $("proof").textContent = found.proof ? sentence(found.proof) : "";
   $("words").textContent = found.in_words ?? "";
