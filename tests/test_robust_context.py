@@ -123,7 +123,7 @@ def test_what_is_judged_is_what_is_left_under_attack(frames: list[Frame]) -> Non
 def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="32 px"):
         RobustContextRecipe(side=16)
-    with pytest.raises(ValueError, match="replays and judged at least 1"):
+    with pytest.raises(ValueError, match="validate_every at least 1"):
         RobustContextRecipe(replays=0)
 
 
@@ -136,3 +136,35 @@ def test_evidence_of_places_is_the_logits() -> None:
     assert found.evidence.shape == (2, 3, 4, 6)
     torch.testing.assert_close(found.evidence.mean((2, 3)), found.logits)
     torch.testing.assert_close(found.logits, network(images))
+
+
+def test_the_command_trains_as_it_is_told_and_a_wrong_call_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.csv").write_text("path,label,part,scene\n", "utf-8")
+    seen: list[RobustContextRecipe] = []
+
+    def train(frames: object, out: Path, recipe: RobustContextRecipe) -> Detector:
+        seen.append(recipe)
+        return Detector(ResNet(width=4))
+
+    def called(*settings: str, manifest: str = "manifest.csv") -> int:
+        words = [str(tmp_path / manifest), str(tmp_path / "out"), *settings]
+        return frame_run.command(train, TINY, words)
+
+    assert called("steps=7", "budget=2.5") == 0
+    assert seen == [replace(TINY, steps=7, budget=2.5)]
+    for wrong, named in (
+        (("budget",), "budget: must be SETTING=VALUE"),
+        (("levels=2",), "levels=2: must be SETTING=VALUE"),
+        (("steps=many",), "many"),
+        (("validate_every=0",), "at least 1"),
+    ):
+        assert called(*wrong) == 2
+        errors = capsys.readouterr().err
+        assert errors.startswith("error: ")
+        assert named in errors
+        assert errors.count("\n") == 1
+    assert called(manifest="none.csv") == 2
+    assert "none.csv" in capsys.readouterr().err
+    assert len(seen) == 1

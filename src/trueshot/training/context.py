@@ -9,6 +9,7 @@ batch statistics, stay those of ImageNet.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
@@ -29,8 +30,8 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, augmented, seen
-from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run, with_settings
-from trueshot.training.frames import Frame, classes_of, open_frame, read_frames
+from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
+from trueshot.training.frames import Frame, classes_of, open_frame
 from trueshot.versions import versions
 
 __all__ = ["load_context", "new_context", "save_context", "scores_of", "train_context"]
@@ -184,14 +185,5 @@ def _rate(recipe: ContextRecipe, step: int) -> float:
     return recipe.learning_rate * min(1.0, done / 0.1) * (1 + math.cos(math.pi * done)) / 2
 
 
-def main() -> None:
-    """Fine-tune: python -m trueshot.training.context MANIFEST OUT [setting=value …]"""
-    import sys
-
-    manifest, out, *settings = sys.argv[1:]
-    recipe = with_settings(ContextRecipe(), settings)
-    train_context(read_frames(Path(manifest)), Path(out), recipe)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(command(train_context, ContextRecipe()))

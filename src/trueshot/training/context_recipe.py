@@ -54,6 +54,8 @@ class ContextRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if min(self.steps, self.batch, self.validate_every) < 1:
+            raise ValueError("steps, batch and validate_every must be at least 1")
         if not 0 <= self.head_steps <= self.steps:
             raise ValueError(
                 f"head_steps must be between 0 and {self.steps}, got {self.head_steps}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -15,14 +17,14 @@ import torch
 from torch import Tensor
 
 from trueshot.detector import Detector
-from trueshot.errors import DatasetError, RunError
+from trueshot.errors import DatasetError, RunError, TrueshotError
 from trueshot.files import append_line, claim, read_lines, write_atomically, write_lines
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from trueshot.training.context_file import save_context
 from trueshot.training.frame_augmentation import Bytes
-from trueshot.training.frames import Frame
+from trueshot.training.frames import Frame, read_frames
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Any)  # a dataclass
 
@@ -125,12 +127,43 @@ def _validate(training: Run, at: Progress, out: Path) -> None:
     at.sums, at.counted = {}, 0
 
 
-def with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
-    """Return a recipe with settings replaced by those of a command line, `name=value`."""
-    pairs = dict(setting.split("=", 1) for setting in settings)
-    return replace(
-        recipe, **{name: type(getattr(recipe, name))(value) for name, value in pairs.items()}
-    )
+def command(
+    train: Callable[[Sequence[Frame], Path, AnyRecipe], Detector],
+    recipe: AnyRecipe,
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Run a training with the arguments MANIFEST OUT [SETTING=VALUE …] of a command line.
+
+    Args:
+        train: The training.
+        recipe: Its default settings, a dataclass.
+        arguments: The arguments; by default those of this process.
+
+    Returns:
+        The exit status, 0 for success.
+    """
+    parser = argparse.ArgumentParser()
+    parser.add_argument("manifest", type=Path, help="manifest that `trueshot stage` wrote")
+    parser.add_argument("out", type=Path, help="folder of the run")
+    known = ", ".join(asdict(recipe))
+    parser.add_argument("settings", nargs="*", metavar="SETTING=VALUE", help=f"one of {known}")
+    given = parser.parse_args(arguments)
+    try:
+        train(read_frames(given.manifest), given.out, _with_settings(recipe, given.settings))
+    except (TrueshotError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
+    known, changed = asdict(recipe), {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or name not in known:
+            raise ValueError(f"{setting}: must be SETTING=VALUE; settings: {', '.join(known)}")
+        changed[name] = type(known[name])(value)
+    return replace(recipe, **changed)
 
 
 def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:

@@ -13,6 +13,7 @@ first steps learn nothing. A running mean of the weights is judged and kept (doc
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,8 +31,8 @@ from trueshot.networks.resnet import WIDTH, ResNet
 from trueshot.training.context_file import load_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import augmented, seen
-from trueshot.training.frame_run import BEST, drawn_frames, levels_of, part_of, run, with_settings
-from trueshot.training.frames import Frame, open_frame, read_frames
+from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
+from trueshot.training.frames import Frame, open_frame
 from trueshot.training.steps import keep
 
 _STEP = 3  # random number stream of the steps
@@ -79,9 +80,11 @@ class RobustContextRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.side // 32, self.steps, self.batch, self.replays, self.judged) < 1:
+        counts = (self.steps, self.batch, self.replays, self.judged, self.validate_every)
+        if self.side < 32 or min(counts) < 1:
             raise ValueError(
-                "side must be at least 32 px, steps, batch, replays and judged at least 1"
+                "side must be at least 32 px; steps, batch, replays, judged and validate_every "
+                "at least 1"
             )
 
     @property
@@ -196,14 +199,5 @@ def _rate(recipe: RobustContextRecipe, step: int) -> float:
     return recipe.learning_rate * min(1.0, done / _WARMING) * (1 - done)
 
 
-def main() -> None:
-    """Train: python -m trueshot.training.robust_context MANIFEST OUT [setting=value …]"""
-    import sys
-
-    manifest, out, *settings = sys.argv[1:]
-    recipe = with_settings(RobustContextRecipe(), settings)
-    train_robust_context(read_frames(Path(manifest)), Path(out), recipe)
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(command(train_robust_context, RobustContextRecipe()))
