@@ -273,6 +273,30 @@ def _by_hand(detector: Detector, images: Tensor) -> Tensor:
     return (0.5 * losses[:3].sum() + (losses[3:] + weight * norms).sum()).detach() / 6
 
 
+def test_the_gradients_that_are_aligned_have_the_same_dropout_masks() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, 2))
+    detector = Detector(network, scale=255.0).double().train()
+    objective = Objective(alignment=Alignment())
+    parts = differentiate(objective, detector, doubles(), LABELS, None)
+    assert parts["misalignment"] < 1e-6  # the gradients of a linear network are parallel
+
+
+def test_dropout_masks_are_those_of_the_step_the_seed_and_the_process() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, 2))
+    detector = Detector(network).double().train()
+    objective = Objective(weight_perturbation=WeightPerturbation())
+    masks: list[Tensor] = []
+    network[1].register_forward_hook(lambda _, before, after: masks.append(after != 0))
+    for seed, rank, step in ((0, 0, 0), (0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1)):
+        recipe = small(objective).model_copy(update={"seed": seed})
+        optimizer = torch.optim.Adam([{"params": detector.parameters(), "factor": 1.0}])
+        state = State(detector=detector, optimizer=optimizer, at=Progress(step=step))
+        gradients(recipe, state, (doubles(), LABELS, None), Processes(rank=rank))
+    firsts, seconds = masks[::2], masks[1::2]  # at the weights, and at the perturbed ones
+    assert all(torch.equal(*pair) for pair in zip(firsts, seconds, strict=True))
+    assert [torch.equal(firsts[0], mask) for mask in firsts[1:]] == [True, False, False, False]
+
+
 def test_perturbed_weights_are_put_back_and_lie_up_the_gradient_by_the_radius(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,20 +193,21 @@ def test_the_batch_statistics_of_the_attack_are_those_asked_for() -> None:
 class Smooth(nn.Module):
     """A network without kinks, with batch normalisation: differences converge on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.0) -> None:
         super().__init__()
         self.first = nn.Linear(48, 6)
         self.normalisation = nn.BatchNorm1d(6)
+        self.dropout = nn.Dropout(dropout)
         self.second = nn.Linear(6, 2)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.first(images.flatten(1) / 255)
-        return self.second(self.normalisation(features).tanh())
+        return self.second(self.dropout(self.normalisation(features).tanh()))
 
 
-def smooth_detector() -> Detector:
+def smooth_detector(dropout: float = 0.0) -> Detector:
     torch.manual_seed(0)
-    return Detector(Smooth()).double().train()
+    return Detector(Smooth(dropout)).double().train()
 
 
 def gradient_of(objective: Objective, detector: Detector, budgets: Tensor | None) -> Tensor:
@@ -222,12 +223,13 @@ def objective_with(
     return Objective(penalty=penalty, fusion=fusion)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("images", ["clean", "all"])
 def test_the_difference_approaches_the_exact_gradient_as_fast_as_its_step_shrinks(
-    images: str,
+    images: str, dropout: float
 ) -> None:
     # Without fusion, for batch normalisation gives attacked images a part in the direction.
-    detector = smooth_detector()
+    detector = smooth_detector(dropout)
     exact = gradient_of(objective_with(images), detector, None)
     plain = gradient_of(Objective(), detector, None)
     errors = []

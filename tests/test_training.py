@@ -19,6 +19,7 @@ from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Batches, Dataset, Part
 from trueshot.errors import DatasetError, RecipeError, RunError
 from trueshot.files import claim, read_lines
+from trueshot.networks.efficientnet_lite import EfficientNetLite0Settings
 from trueshot.networks.lcnn import LCNNSettings
 from trueshot.pixels import to_bytes, to_levels
 from trueshot.training import (
@@ -80,6 +81,20 @@ def test_a_run_that_is_stopped_at_a_step_ends_with_the_same_bits(
     again = train(recipe, dataset, tmp_path / "cut", checkpoint_seconds=0)
     assert again.bundle.read_bytes() == whole.bundle.read_bytes()
     assert without_speed(again.records) == without_speed(whole.records)
+
+
+@pytest.mark.parametrize("batch_norm", ["running", "batch"])
+def test_a_run_with_dropout_ends_with_the_same_bits_whatever_the_random_state(
+    dataset: Dataset, tmp_path: Path, batch_norm: str
+) -> None:
+    network = EfficientNetLite0Settings(blocks=1, features=8, dropout=0.5)
+    objective = Objective(fusion=Fusion(adversarial=4, batch_norm=batch_norm))
+    recipe = small(4, network=network, objective=objective)
+    bundles = []
+    for seed in range(2):  # as in another process
+        torch.manual_seed(seed)
+        bundles.append(train(recipe, dataset, tmp_path / str(seed)).bundle.read_bytes())
+    assert bundles[0] == bundles[1]
 
 
 def without_speed(records: list[dict[str, object]]) -> list[dict[str, object]]:

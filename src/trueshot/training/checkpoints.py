@@ -22,7 +22,8 @@ _KEY = "trueshot-checkpoint"
 class Progress:
     """Progress of a run: all of its state but the tensors.
 
-    Random number generators need no state: each step draws from the seed and the step's number.
+    Random number generators need no state: each step draws from the seed and the step's number,
+    dropout masks included.
 
     Args:
         step: Number of steps done.

@@ -136,7 +136,7 @@ def train(
 
     On the same machine, with the same number of threads, an interrupted run ends with the same bits
     as an uninterrupted one. Under `torchrun` all processes train one detector; their number changes
-    nothing but rounding, so a run may resume with more or fewer of them.
+    nothing but rounding and dropout masks, so a run may resume with more or fewer of them.
 
     Args:
         recipe: All settings of the run.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -50,6 +53,7 @@ def misalignment(
     labels: Tensor,
     gradient: Tensor,
     seed: int,
+    dropout_seed: int = 0,
 ) -> Tensor:
     """Compute one minus the cosine of the gradients at each image and at a random point near it.
 
@@ -60,6 +64,7 @@ def misalignment(
         labels: True classes, shape (k,).
         gradient: Gradient of cross-entropy at the images, differentiable.
         seed: Seed of the random points.
+        dropout_seed: Seed of the dropout masks at the random points, see `dropout_seeded`.
 
     Returns:
         Shape (k,), in [0, 2]; 0 where one of the two gradients vanishes.
@@ -67,7 +72,7 @@ def misalignment(
     Source: Andriushchenko, Flammarion 2020, arXiv:2007.02617, equation 5.
     """
     places = (images + uniform(images, alignment.budget, seed)).requires_grad_(True)
-    with statistics_kept(detector):
+    with statistics_kept(detector), dropout_seeded(images, dropout_seed):
         losses = functional.cross_entropy(detector(places), labels, reduction="none")
     there = input_gradient(losses, places)
     here_length, there_length = gradient_norms(gradient), gradient_norms(there)
@@ -89,3 +94,18 @@ def uniform(images: Tensor, budget: float | Tensor, seed: int) -> Tensor:
         images,
     )
     return noise * torch.as_tensor(budget).to(images).reshape(-1, 1, 1, 1)
+
+
+@contextmanager
+def dropout_seeded(images: Tensor, seed: int) -> Iterator[None]:
+    """Draw dropout masks in the `with` block from a seed, and keep the global random state.
+
+    Two passes with the same seed have the same masks if they have equally many images.
+
+    Args:
+        images: Images on the device that computes.
+        seed: Seed of the masks, below 2³².
+    """
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        torch.manual_seed(seed)
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from trueshot.training.adversaries import fused
 from trueshot.training.losses import (
     boosted_cross_entropy,
     divergence,
+    dropout_seeded,
     misalignment,
     misclassification,
 )
@@ -49,6 +51,7 @@ class Mixture:
         first: Index of the first image that is penalised.
         penalty: λ of the penalty, or 0.
         seed: Seed of the randomness in this step.
+        dropout_seed: Seed of the dropout masks in this step and process.
         counts: For `loss` and each of its parts, the number of images in the whole minibatch over
             which it is a mean.
     """
@@ -60,6 +63,7 @@ class Mixture:
     first: int
     penalty: float
     seed: int
+    dropout_seed: int
     counts: Mapping[str, int]
 
 
@@ -107,7 +111,7 @@ def objective_value(
         batch: Size m of the whole minibatch, if these images are one process's share of it. The
             loss and its parts are then shares too, whose sums over all processes are the values of
             the minibatch.
-        seed: Seed of the random points of N-FGSM and alignment.
+        seed: Seed of dropout, and of the random points of N-FGSM and alignment.
 
     Raises:
         ValueError: Fusion without budgets, or budgets without fusion.
@@ -124,17 +128,23 @@ def mixed(
     budgets: Tensor | None,
     batch: int | None = None,
     seed: int = 0,
+    rank: int = 0,
 ) -> Mixture:
-    """Attack the first images on the current detector; for the arguments see `objective_value`."""
+    """Attack the first images on the current detector; for the arguments see `objective_value`.
+
+    `rank` is the number of this process: each draws dropout masks of its own.
+    """
     fusion, penalty = objective.fusion, objective.penalty
     if (fusion is None) != (budgets is None):
         raise ValueError("budgets must be given with fusion, and only with fusion")
     k, twins = 0, False
     whole, attacked = len(images), 0
+    dropout_seed = zlib.crc32(f"{seed} {rank}".encode())
     if fusion is not None and budgets is not None:
         k, twins = len(budgets), fusion.keeps_clean
         attacked = k if batch is None else fusion.adversarial
-        images = fused(fusion, detector, images, labels, budgets, seed)
+        with dropout_seeded(images, dropout_seed):  # the attack may be made in train mode
+            images = fused(fusion, detector, images, labels, budgets, seed)
         labels = torch.cat([labels[:k], labels]) if twins else labels
     whole = whole if batch is None else batch
     clean = whole if twins else whole - attacked
@@ -150,6 +160,7 @@ def mixed(
         first=0 if every else k,
         penalty=penalty.weight_at(images.shape[-1]) if penalty else 0.0,
         seed=seed,
+        dropout_seed=dropout_seed,
         counts={
             "loss": whole,
             "cross_entropy_clean": clean,
@@ -192,7 +203,7 @@ def _exact(objective: Objective, detector: Detector, mixture: Mixture) -> Object
     first = min(mixture.first, k) if alignment is not None else mixture.first
     leaves = mixture.images.detach()
     leaves.requires_grad_(penalty is not None or alignment is not None)
-    with gradient_wanted_from(first):
+    with gradient_wanted_from(first), dropout_seeded(leaves, mixture.dropout_seed):
         logits = detector(leaves)
     losses = functional.cross_entropy(logits, mixture.labels, reduction="none")
     parts = {"cross_entropy_clean": losses[k:], "cross_entropy_adversarial": losses[:k]}
@@ -210,7 +221,8 @@ def _exact(objective: Objective, detector: Detector, mixture: Mixture) -> Object
         totals = _added(totals, mixture.first, mixture.penalty * norms)
     if alignment is not None:
         clean = mixture.images[k:], mixture.labels[k:]
-        off = misalignment(alignment, detector, *clean, gradient[k - first :], mixture.seed)
+        seeds = mixture.seed, mixture.dropout_seed
+        off = misalignment(alignment, detector, *clean, gradient[k - first :], *seeds)
         parts["misalignment"] = off
         totals = _added(totals, k, alignment.weight * off)
     return _value(mixture, totals, parts)
@@ -255,7 +267,7 @@ def _by_difference(penalty: Penalty, detector: Detector, mixture: Mixture) -> di
     seeds = mixture.weights.clone()
     seeds[first:] += per_step
     leaves = mixture.images.detach().requires_grad_(True)
-    with gradient_wanted_from(first):
+    with gradient_wanted_from(first), dropout_seeded(leaves, mixture.dropout_seed):
         losses = functional.cross_entropy(detector(leaves), labels, reduction="none")
     torch.autograd.backward((seeds * losses).sum() / whole, inputs=[leaves, *learned(detector)])
     assert leaves.grad is not None
@@ -266,7 +278,8 @@ def _by_difference(penalty: Penalty, detector: Detector, mixture: Mixture) -> di
     down = directions(gradient, lengths)
     lower = torch.cat([lower[:first], lower[first:] - down])
     with statistics_kept(detector):
-        below = functional.cross_entropy(detector(lower), labels, reduction="none")
+        with dropout_seeded(lower, mixture.dropout_seed):  # the masks of the first pass
+            below = functional.cross_entropy(detector(lower), labels, reduction="none")
         torch.autograd.backward(-per_step * below[first:].sum() / whole, inputs=learned(detector))
     losses = losses.detach()
     parts = {

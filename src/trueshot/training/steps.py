@@ -181,7 +181,7 @@ def gradients(
     state.optimizer.zero_grad(set_to_none=True)
     objective, detector, at = recipe.objective, state.detector, state.at.step
     seed = (recipe.seed * _SEEDS + at) % 2**31
-    mixture = mixed(objective, detector, *minibatch, recipe.schedule.batch, seed)
+    mixture = mixed(objective, detector, *minibatch, recipe.schedule.batch, seed, processes.rank)
     parameters = list(detector.parameters())
     before: list[Tensor] = []
     if objective.weight_perturbation is not None:
