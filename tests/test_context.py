@@ -184,6 +184,10 @@ def test_a_run_with_other_settings_and_a_damaged_file_are_refused(
     train_context(frames, tmp_path, replace(TINY, steps=2))
     with pytest.raises(RunError, match="other settings"):
         train_context(frames, tmp_path, TINY)
+    first, *rest = frames
+    for other in (replace(first, scene="another"), replace(first, path=Path("other.png"))):
+        with pytest.raises(RunError, match="other settings or data"):
+            train_context([other, *rest], tmp_path, replace(TINY, steps=2))
     with pytest.raises(BundleError, match="not a context network"):
         load_context(tmp_path / "checkpoint.safetensors")
 

@@ -31,7 +31,7 @@ from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import Bytes, augmented, seen
 from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
-from trueshot.training.frames import Frame, classes_of, open_frame
+from trueshot.training.frames import Frame, classes_of, fingerprint, open_frame
 from trueshot.versions import versions
 
 __all__ = ["load_context", "new_context", "save_context", "scores_of", "train_context"]
@@ -62,13 +62,13 @@ def train_context(
     if recipe.view == "crop":  # a crop does not show the kind of medium
         frames = [replace(frame, kind="") for frame in frames]
     training, validation = (part_of(frames, name) for name in ("train", "validation"))
-    counts = {"training": len(training), "validation": len(validation)}
+    data = {"training": len(training), "validation": len(validation), "frames": fingerprint(frames)}
 
     def start() -> _FineTuning:
         return _FineTuning(new_context(recipe, weights, classes_of(frames)), recipe, *parts)
 
     parts = (training, validation)
-    run(start, out, {**asdict(recipe), **counts}, recipe.steps, recipe.validate_every)
+    run(start, out, {**asdict(recipe), **data}, recipe.steps, recipe.validate_every)
     best = load_context(out / BEST)
     if recipe.view == "crop":
         save_bundle(out / "detector.safetensors", best, card_of(recipe))

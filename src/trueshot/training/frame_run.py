@@ -79,7 +79,7 @@ def run(
         start: Creates the run; called once the folder is claimed.
         out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
             context.safetensors, the state with the best validation AUC.
-        settings: All settings that the run depends on.
+        settings: All settings that the run depends on, and the fingerprint of its data.
         steps: Total number of steps.
         every: Steps between validations.
 
@@ -112,7 +112,9 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
     text = json.dumps(dict(settings), indent=1) + "\n"
     path = out / "recipe.json"
     if path.exists() and path.read_text("utf-8") != text:
-        raise RunError(f"{out}: already holds a run with other settings; choose another folder")
+        raise RunError(
+            f"{out}: already holds a run with other settings or data; choose another folder"
+        )
     write_atomically(path, text)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -80,6 +82,20 @@ def read_frames(manifest: Path) -> list[Frame]:
 def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
     """Return the class names: original, then the kinds of media in alphabetical order."""
     return (RECAPTURE.classes[0], *sorted({each.class_name for each in frames if each.label}))
+
+
+def fingerprint(frames: Sequence[Frame]) -> str:
+    """Return the SHA-256 of all that is known of frames, in their order; files are not read.
+
+    Paths count relative to the deepest folder that holds all frames, so the data may be moved.
+    """
+    paths = [each.path.resolve() for each in frames]
+    root = os.path.commonpath(paths)
+    listed = [
+        (path.relative_to(root).as_posix(), *astuple(each)[1:])
+        for path, each in zip(paths, frames, strict=True)
+    ]
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()
 
 
 def open_frame(frame: Frame) -> Image.Image:

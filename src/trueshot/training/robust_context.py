@@ -32,7 +32,7 @@ from trueshot.training.context_file import load_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import augmented, seen
 from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
-from trueshot.training.frames import Frame, open_frame
+from trueshot.training.frames import Frame, fingerprint, open_frame
 from trueshot.training.steps import keep
 
 _STEP = 3  # random number stream of the steps
@@ -111,12 +111,12 @@ def train_robust_context(
         DatasetError: A part lacks a class.
     """
     training, validation = (part_of(frames, name) for name in ("train", "validation"))
-    counts = {"training": len(training), "validation": len(validation)}
+    data = {"training": len(training), "validation": len(validation), "frames": fingerprint(frames)}
 
     def start() -> _Training:
         return _Training(recipe, training, validation)
 
-    run(start, out, {**asdict(recipe), **counts}, recipe.steps, recipe.validate_every)
+    run(start, out, {**asdict(recipe), **data}, recipe.steps, recipe.validate_every)
     return load_context(out / BEST)
 
 
