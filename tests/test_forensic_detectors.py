@@ -101,6 +101,14 @@ def test_examples_are_made_whole_once_and_not_of_what_was_trained_on(tmp_path: P
     run("examples", photos, *task, "--out", tmp_path / "all")
     assert (tmp_path / "all" / rows[0]["path"]).exists()
     assert (tmp_path / "all" / rows[1]["path"]).stat().st_mtime_ns == before
+    kept = (tmp_path / "all" / rows[2]["path"]).read_bytes()
+    first = (photos / "000.png").read_bytes()
+    (photos / "000.png").write_bytes((photos / "001.png").read_bytes())
+    run("examples", photos, *task, "--out", tmp_path / "all")
+    made = {row["source"]: tmp_path / "all" / row["path"] for row in rows[::2]}
+    assert made["000.png"].read_bytes() == made["001.png"].read_bytes()
+    assert (tmp_path / "all" / rows[2]["path"]).read_bytes() == kept
+    (photos / "000.png").write_bytes(first)
     again = ["examples", photos, *task, "--seed", 1, "--out", tmp_path / "all"]
     refused = CliRunner().invoke(app, [str(word) for word in again])
     assert "choose another folder" in str(refused.exception)

@@ -13,13 +13,14 @@ from trueshot.datasets.photos import Photo, examples_of
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.survey import example_of
 from trueshot.errors import DatasetError, ImageFileError, TaskError
-from trueshot.files import claim, hold, sanitize, write_atomically
+from trueshot.files import append_line, claim, hold, read_lines, sanitize, write_atomically
 from trueshot.images import read_image, write_png
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
 from trueshot.progress import progress
 from trueshot.tasks import Task
 
 MANIFEST = "manifest.csv"
+_JOURNAL = "examples.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def write_examples(
 ) -> ExampleFiles:
     """Write one whole PNG example per class and photograph, and a manifest of them.
 
-    A run that was stopped continues when called again: existing files are kept.
+    A run that was stopped continues when called again: existing files are kept, except those of a
+    photograph whose file has changed.
 
     Args:
         photos: Photographs without classes.
@@ -74,13 +76,14 @@ def write_examples(
         out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
     )
     seen = set() if unseen_by is None else _trained_on(unseen_by)
+    made_of = {line["path"]: line["sha256"] for line in read_lines(out / _JOURNAL)}
     rows: list[tuple[str, str, str]] = []
     unread: dict[str, str] = {}
     left_out = 0
     with claim(out), progress("examples", len(photos)) as advance:
         for photo in photos:
             try:
-                made = _of(photo, settings, out, seen)
+                made = _of(photo, settings, out, seen, made_of)
             except (ImageFileError, TaskError) as error:
                 unread[photo.name] = (
                     error.reason if isinstance(error, ImageFileError) else str(error)
@@ -104,14 +107,22 @@ def write_examples(
     )
 
 
-def _of(photo: Photo, settings: Settings, out: Path, seen: set[str]) -> list[tuple[str, str, str]]:
-    """Write a photograph's examples; return their manifest rows, none if it is in `seen`."""
+def _of(
+    photo: Photo, settings: Settings, out: Path, seen: set[str], made_of: dict[str, str]
+) -> list[tuple[str, str, str]]:
+    """Write a photograph's examples; return their manifest rows, none if it is in `seen`.
+
+    `made_of` gives the hash of the photograph that each existing example was made of.
+    """
     image = read_image(photo.path, pixel_limit=settings.pixel_limit)
     if image.facts.sha256 in seen:
         return []
     rows = []
     for example in examples_of([photo], settings.task):
         name = f"{sanitize(example.name)}.png"
+        if made_of.get(name) != image.facts.sha256:
+            (out / name).unlink(missing_ok=True)
+            append_line(out / _JOURNAL, {"path": name, "sha256": image.facts.sha256})
         if not (out / name).exists():
             write_png(out / name, example_of(image, example, settings))
         rows.append((name, example.label, photo.name))
