@@ -86,6 +86,24 @@ def test_neither_device_nor_scene_of_the_test_was_ever_trained_on() -> None:
     assert split_by_device_and_scene(photos, task, (0.6, 0.2, 0.2), 0) == kept
 
 
+def test_photographs_of_an_unknown_device_are_not_the_test_of_their_model() -> None:
+    photos = [
+        Photo(
+            name=f"{model}{device}{scene}",
+            path=Path("none"),
+            label=model,
+            origins={"camera": device, "scene": f"scene {scene}"},
+        )
+        for model in "ab"
+        for device in ("", f"{model}0", f"{model}1")
+        for scene in range(20)
+    ]
+    device_of = {photo.name: photo.origins["camera"] for photo in photos}
+    for seed in range(5):
+        kept = split_by_device_and_scene(photos, task_of(photos), (0.6, 0.2, 0.2), seed)
+        assert "" not in {device_of[photo.name] for photo in kept if photo.part == "test"}
+
+
 def test_a_manifest_of_cameras_becomes_a_data_set(tmp_path: Path) -> None:
     rows = []
     for number in range(48):

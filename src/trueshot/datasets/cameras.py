@@ -118,13 +118,13 @@ def split_by_device_and_scene(
 
 
 def _tested_devices(photos: Sequence[Photo], seed: int) -> dict[str, str]:
-    """Choose the test device of each model that has several devices."""
+    """Choose the test device of each model that has several known devices."""
     devices: dict[str, set[str]] = defaultdict(set)
     for photo in photos:
         devices[photo.label].add(photo.origins.get("camera", ""))
     random = np.random.default_rng([seed, _DEVICE_STREAM])
     return {
-        model: sorted(own)[int(random.integers(len(own)))]
+        model: sorted(known)[int(random.integers(len(known)))]
         for model, own in sorted(devices.items())
-        if len(own - {""}) > 1
+        if len(known := own - {""}) > 1
     }
