@@ -493,9 +493,10 @@ def test_an_unfinished_or_missing_data_set_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_data_set_is_refused(photos: list[Photo], tmp_path: Path, name: str) -> None:
     prepare(photos, tmp_path / "d", SMALL)
     path = tmp_path / "d" / name
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(DatasetError, match="damaged"):
-        Dataset.open(tmp_path / "d")
+    for left in (path.read_bytes()[: path.stat().st_size // 2], b""):
+        path.write_bytes(left)
+        with pytest.raises(DatasetError, match="damaged"):
+            Dataset.open(tmp_path / "d")
 
 
 def test_near_flat_crops_are_taken_last_and_counted(tmp_path: Path) -> None:
@@ -774,15 +775,15 @@ def test_a_photo_that_stands_in_two_parts_is_refused_whatever_it_is_known_by(
 @pytest.mark.parametrize(
     "name", ["dataset.json", "photos.parquet", f"{SIDE}px/crops.npy", f"{SIDE}px/crops.parquet"]
 )
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("damage", ["halved", "emptied", "missing"])
 def test_preparing_again_heals_what_was_damaged(
-    photos: list[Photo], tmp_path: Path, name: str, missing: bool
+    photos: list[Photo], tmp_path: Path, name: str, damage: str
 ) -> None:
     prepare(photos, tmp_path / "d", SMALL)
     whole = contents(tmp_path / "d")
     path = tmp_path / "d" / name
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    if missing:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 if damage == "halved" else 0])
+    if damage == "missing":
         path.unlink()
     prepare(photos, tmp_path / "d", SMALL)
     assert contents(tmp_path / "d") == whole

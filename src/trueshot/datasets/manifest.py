@@ -65,6 +65,7 @@ class Dataset:
             raise DatasetError(f"{root}: cannot be read: {error}") from error
         except (
             OSError,
+            EOFError,  # of an empty crops.npy
             KeyError,
             ValueError,
             TypeError,

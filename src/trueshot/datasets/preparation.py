@@ -277,7 +277,7 @@ def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:
 def _is_whole(root: Path, side: int, count: int) -> bool:
     try:
         pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
+    except (OSError, EOFError, ValueError):
         return False
     return bool(pixels.dtype == np.uint8 and pixels.shape == (count, side, side, 3))
 
