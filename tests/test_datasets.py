@@ -613,6 +613,15 @@ def test_the_audit_finds_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     assert audit.warning == ""
 
 
+def test_a_resolution_beyond_single_precision_does_not_end_the_audit(tmp_path: Path) -> None:
+    photos = planted(tmp_path, {"original": (75, 92), "recaptured": (75, 92)})
+    facts = facts_of(photos)
+    facts[0]["dpi"] = 1e300
+    labels = [int(photo.label == "recaptured") for photo in photos]
+    with all_trees():
+        assert audit_shortcuts(facts, labels, [i % 40 for i in range(80)]).auc is not None
+
+
 def test_the_audit_says_nothing_of_a_handful_of_photos(photos: list[Photo]) -> None:
     few = photos[:4] + photos[-4:]
     labels = [int(photo.label == "recaptured") for photo in few]

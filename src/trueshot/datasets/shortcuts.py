@@ -92,7 +92,8 @@ def format_features(facts: Sequence[dict[str, Any]]) -> tuple[list[str], Feature
     """Convert format facts to column names and a table of numbers, shape (photos, columns)."""
     rows = [_features(fact) for fact in facts]
     names = list(rows[0]) if rows else []
-    return names, np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    table = np.array([[row[name] for name in names] for row in rows], dtype=np.float64)
+    return names, table.clip(max=np.finfo(np.float32).max)  # the forest computes in float32
 
 
 def _features(fact: dict[str, Any]) -> dict[str, float]:
