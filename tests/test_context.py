@@ -206,6 +206,12 @@ def test_a_scene_in_two_parts_and_a_part_without_a_class_are_refused(
         read_frames(tmp_path / "none.csv")
 
 
+def test_settings_that_make_no_sense_are_refused() -> None:
+    for settings in ({"view": "crops"}, {"side": 31}, {"batch": 0}, {"validate_every": 0}):
+        with pytest.raises(ValueError, match=next(iter(settings))):
+            replace(TINY, **settings)
+
+
 def test_augmentation_repeats_with_its_seed_and_differs_without() -> None:
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
     image = Image.fromarray(picture)

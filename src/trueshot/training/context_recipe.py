@@ -54,8 +54,12 @@ class ContextRecipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.batch, self.validate_every) < 1:
-            raise ValueError("steps, batch and validate_every must be at least 1")
+        if self.view not in ("frame", "crop"):
+            raise ValueError(f"view must be frame or crop, got {self.view!r}")
+        if self.side < 32 or min(self.steps, self.batch, self.validate_every) < 1:
+            raise ValueError(
+                "side must be at least 32 px; steps, batch and validate_every at least 1"
+            )
         if not 0 <= self.head_steps <= self.steps:
             raise ValueError(
                 f"head_steps must be between 0 and {self.steps}, got {self.head_steps}"
@@ -66,5 +70,3 @@ class ContextRecipe:
             raise ValueError(
                 f"frozen_blocks must be between 0 and {self.blocks}, got {self.frozen_blocks}"
             )
-        if min(self.side // 32, self.batch, self.validate_every) < 1:
-            raise ValueError("side must be at least 32 px, batch and validate_every at least 1")
