@@ -155,6 +155,27 @@ def test_a_run_goes_on_with_its_file_and_not_with_a_changed_one(
         load_recipe(written(tmp_path, f"{{name: 'net.py:Residual', sha256: {'0' * 64}}}"))
 
 
+@pytest.mark.parametrize("window", ["hann", "128"])
+def test_arguments_of_ones_own_network_mean_what_it_makes_of_them(
+    window: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    text = NETWORK.replace("width=4", "width=4, window=None")
+    network = f"{{name: 'net.py:Residual', window: {window}}}"
+    recipe = load_recipe(written(tmp_path, network, text))
+    assert train(recipe, dataset, tmp_path / "run").bundle.is_file()
+
+
+def test_a_network_has_the_same_name_whether_its_file_was_given_before_or_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "nets").mkdir()
+    sha256 = load_recipe(written(tmp_path / "nets")).network.model_dump()["sha256"]
+    own._GIVEN.clear()
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(RECIPE.format(network=f"{{name: 'nets/net.py:Residual', sha256: {sha256}}}"))
+    assert load_recipe(recipe) == load_recipe(recipe)  # the first gives the file
+
+
 def test_a_recipe_is_data_until_its_file_is_given(tmp_path: Path) -> None:
     found = load_recipe(written(tmp_path))
     (tmp_path / "was run").unlink()

@@ -191,8 +191,9 @@ def _check_network(recipe: Recipe, task: Task, side: int) -> None:
     detector = new_detector(recipe, task)
     if is_plugin(recipe.network.name):
         _try_own(detector, recipe.network.name, side)
+        return  # its arguments may mean anything
     wanted = getattr(recipe.network, "side", side)
-    if not is_plugin(recipe.network.name) and wanted != side:
+    if wanted != side:
         raise RecipeError(
             f"network {recipe.network.name} takes images of {wanted} px, "
             f"but the crops are {side} px"

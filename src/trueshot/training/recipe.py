@@ -53,6 +53,11 @@ class OwnNetworkSettings(NetworkSettings):
         pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file; may be left out in a recipe."
     )
 
+    @field_validator("name")
+    @classmethod
+    def _without_folder(cls, name: str) -> str:
+        return Path(name).name
+
 
 def _kind(network: Any) -> str:
     name = network.get("name") if isinstance(network, dict) else getattr(network, "name", None)
