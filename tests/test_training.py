@@ -324,6 +324,14 @@ def test_a_recipe_that_cannot_be_built_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_networks_are_offered_that_a_recipe_can_name() -> None:
+    with pytest.raises(RecipeError) as refused:
+        parse_recipe("name: a\nnetwork: none", "a")
+    offered = str(refused.value).split("choose one of ")[1].split(", ")[:-1]
+    for name in offered:
+        assert parse_recipe(f"name: a\nnetwork: {name}", "a").network.name == name
+
+
 def test_a_recipe_that_is_nowhere_is_refused_and_the_known_ones_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="robust, secure, spectral, trades, tuama, yang"):
         load_recipe(tmp_path / "none.yaml")
