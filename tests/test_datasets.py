@@ -739,6 +739,11 @@ def test_photographs_smaller_than_a_crop_leave_nothing_to_prepare(
         prepare(photos, tmp_path / "d", Settings(sides=(256,)))
 
 
+def test_too_small_a_per_class_for_the_shares_is_named(photos: list[Photo], tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"per_class is 5: .* the validation part"):
+        prepare(photos, tmp_path / "d", Settings(sides=(16,), per_class=5))
+
+
 def test_the_survey_is_a_journal_that_a_cut_line_does_not_spoil(
     photos: list[Photo], tmp_path: Path
 ) -> None:

@@ -107,6 +107,11 @@ def plan_crops(
     quotas = _quotas(available, settings, split_is_given(records))
     plan: list[Crop] = []
     for part, fraction, quota in zip(PARTS, settings.fractions, quotas, strict=True):
+        if fraction and not int(settings.per_class * fraction + 1e-6):
+            raise DatasetError(
+                f"per_class is {settings.per_class}: too few crops for the {part} part, whose "
+                f"share is {fraction:g}; use more, or other shares"
+            )
         if fraction and not quota:
             raise DatasetError(
                 f"too few photographs of {side} px or more: the {part} part must have crops of "
