@@ -757,6 +757,33 @@ def test_the_survey_is_a_journal_that_a_cut_line_does_not_spoil(
     assert [json.loads(line) for line in (out / "survey.jsonl").read_text().splitlines()]
 
 
+def test_the_journal_says_that_a_photograph_is_cut_when_its_crops_are_on_disk(
+    photos: list[Photo], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushes: list[None] = []
+    read_after: dict[Path, int] = {}
+    flush, read, append = np.memmap.flush, PREPARE.read_image, PREPARE.append_line
+
+    def flushing(pixels: np.memmap) -> None:  # type: ignore[type-arg]
+        flushes.append(None)
+        flush(pixels)
+
+    def reading(path: Path, **settings: int) -> object:
+        read_after[path] = len(flushes)
+        return read(path, **settings)
+
+    def appending(journal: Path, record: dict[str, object]) -> None:
+        if "photo" in record:
+            assert len(flushes) > read_after[photos[record["photo"]].path]
+        append(journal, record)
+
+    monkeypatch.setattr(np.memmap, "flush", flushing)
+    monkeypatch.setattr(PREPARE, "read_image", reading)
+    monkeypatch.setattr(PREPARE, "append_line", appending)
+    prepare(photos, tmp_path / "d", SMALL)
+    assert len(read_after) == len(photos)
+
+
 def test_a_source_is_what_the_cell_says_and_zero_is_a_name(tmp_path: Path) -> None:
     lines = [
         {"path": f"{i}.jpg", "label": "original", "source": source}

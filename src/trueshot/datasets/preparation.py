@@ -61,6 +61,7 @@ from trueshot.tasks.recapture import RECAPTURE
 
 # What the folder may hold before: the lock of a killed run, and the files of a simulation.
 _OURS = (".lock", "photos", "simulation.json", "pairs.json")
+_FLUSH_EVERY = 16  # photographs
 
 
 def prepare(
@@ -246,11 +247,16 @@ def _cut_all(
         progress("crops", len(wanted), len(wanted) - len(left)) as advance,
         in_threads(copy, left, workers) as copied,
     ):
-        for i in copied:
-            append_line(journal, {"photo": i})
+        unflushed: list[int] = []
+        for number, i in enumerate(copied, start=1):
+            unflushed.append(i)
+            if number % _FLUSH_EVERY == 0 or number == len(left):
+                for pixels in targets.values():
+                    pixels.flush()  # before the journal says so, in case the power fails
+                for done_now in unflushed:
+                    append_line(journal, {"photo": done_now})
+                unflushed.clear()
             advance(1, "")
-    for pixels in targets.values():
-        pixels.flush()
 
 
 def _digest(records: Sequence[Record], plans: dict[int, list[Crop]]) -> str:
