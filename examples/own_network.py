@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from trueshot.networks.normalisation import BatchNorm2d  # also for training in several processes
+
 
 class Residual(nn.Module):
     """A small network on high-pass residuals.
@@ -27,8 +29,8 @@ class Residual(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(3, width, 5, padding=2, bias=False)
         self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, stride=2, padding=1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.BatchNorm2d(2 * width),
+            nn.Conv2d(width, width, 3, stride=2, padding=1), BatchNorm2d(width), nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), BatchNorm2d(2 * width),
             nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, classes),
         )  # fmt: skip
 

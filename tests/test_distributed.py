@@ -15,13 +15,16 @@ import pytest
 import torch
 from processes import Forked
 from test_training import small
+from torch import nn
 
 from trueshot.bundle import load_bundle, read_safetensors
 from trueshot.datasets import Dataset
 from trueshot.errors import RunError
 from trueshot.files import read_lines
-from trueshot.training import Recipe, train
+from trueshot.networks import NETWORKS
+from trueshot.training import Recipe, parse_recipe, train
 from trueshot.training.distributed import Processes
+from trueshot.training.steps import new_detector
 
 GRADIENTS = """
 import sys, torch
@@ -240,6 +243,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_batch_normalisation_that_cannot_share_its_statistics_is_refused_by_name() -> None:
+    plain = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    Processes().share_statistics(plain)
+    with pytest.raises(RunError, match="1 is a BatchNorm2d"):
+        Processes(count=2).share_statistics(plain)
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"lcnn-ensemble", "lipschitz"}))
+def test_every_network_of_a_recipe_shares_its_statistics(name: str) -> None:
+    recipe = parse_recipe(f"name: a\nnetwork: {name}", "a")
+    Processes(count=2).share_statistics(new_detector(recipe))
 
 
 def test_a_minibatch_is_shared_without_gaps_and_each_has_some_of_both_kinds() -> None:

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from trueshot.errors import RunError
 from trueshot.networks.layers import of_places
+from trueshot.networks.normalisation import BatchNorm2d
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input normalisation, see `Detector`
@@ -245,6 +246,6 @@ def _convolution(
     return nn.Sequential(
         SamePadding(side, stride) if side > 1 else nn.Identity(),
         nn.Conv2d(before, after, side, stride, groups=groups, bias=False),
-        nn.BatchNorm2d(after, eps=1e-3, momentum=0.01),
+        BatchNorm2d(after, eps=1e-3, momentum=0.01),
         nn.ReLU6(inplace=True) if rectified else nn.Identity(),
     )

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trueshot.errors import RunError
 from trueshot.networks.normalisation import BatchNorm2d
@@ -94,10 +95,20 @@ class Processes:
         return data.cpu().numpy().tobytes()
 
     def share_statistics(self, network: nn.Module) -> None:
-        """Make batch normalisation use the statistics of all processes' images."""
-        for module in network.modules():
-            if self.count > 1 and isinstance(module, BatchNorm2d):
+        """Make batch normalisation use the statistics of all processes' images.
+
+        Raises:
+            RunError: There are several processes, and the network has a batch normalisation that
+                cannot share its statistics.
+        """
+        for name, module in network.named_modules() if self.count > 1 else ():
+            if isinstance(module, BatchNorm2d):
                 module.total = self.total
+            elif isinstance(module, _BatchNorm):
+                raise RunError(
+                    f"{name} is a {type(module).__name__} whose statistics are of one process "
+                    "only; use trueshot.networks.normalisation.BatchNorm2d, or train in one process"
+                )
 
     def add_up(self, parameters: list[nn.Parameter], parts: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sum `grad` of the parameters, in place, and named scalars over processes, at once.

@@ -156,7 +156,8 @@ def train(
     Raises:
         RecipeError: The recipe's network cannot be built, or does not take crops of that size.
         RunError: The folder holds another run, `start` has another network or other classes, the
-            loss or the weights are not finite, or a process died.
+            loss or the weights are not finite, a process died, or several processes cannot share
+            the network's batch statistics.
         BundleError: `start` cannot be read.
         DatasetError: There are no crops of that size, or too few.
     """
@@ -178,6 +179,7 @@ def train(
         fusion, batch = recipe.objective.fusion, recipe.schedule.batch
         attacked = fusion.adversarial if fusion else 0
         together.share(attacked, batch - attacked)  # fails before anything is written
+        together.share_statistics(new_detector(recipe, task))  # likewise
         if together.is_first:
             _lead(run, resume, checkpoint_seconds)
         else:
