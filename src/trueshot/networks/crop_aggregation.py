@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, get_args
 
 import torch
@@ -40,14 +39,13 @@ class CropAggregator(nn.Module):
         network: Takes crops (n, 3, side, side), returns logits (n, classes).
         side: Height and width of the crops.
         aggregation: How the crops' logits are combined, as above.
-        stride: Pixels from one crop to the next, by default `side`; crops overlap if it is smaller.
         spread: Share of the gradient of the mean over all crops that is added to the gradient, but
             not to the value, of the logits. A small share lets a step along the sign of the
             gradient, as in L∞, move every crop, and hardly changes the direction of an L2 step.
             With 0 the gradient is exact.
 
     Raises:
-        ValueError: An unknown aggregation, a side or stride below 1, or a negative spread.
+        ValueError: An unknown aggregation, a side below 1, or a negative spread.
     """
 
     def __init__(
@@ -56,22 +54,19 @@ class CropAggregator(nn.Module):
         side: int,
         *,
         aggregation: Aggregation = "mean",
-        stride: int | None = None,
         spread: float = 0.01,
     ) -> None:
         super().__init__()
         if aggregation not in get_args(Aggregation):
             known = ", ".join(get_args(Aggregation))
             raise ValueError(f"aggregation {aggregation!r}: unknown; known: {known}")
-        stride = side if stride is None else stride
-        if side < 1 or stride < 1:
-            raise ValueError(f"side and stride must be at least 1, got {side} and {stride}")
+        if side < 1:
+            raise ValueError(f"side must be at least 1, got {side}")
         if spread < 0:
             raise ValueError(f"spread must be at least 0, got {spread}")
         self.network = network
         self.side = side
         self.aggregation = aggregation
-        self.stride = stride
         self.spread = spread
 
     def forward(self, images: Tensor) -> Tensor:
@@ -91,17 +86,7 @@ class CropAggregator(nn.Module):
         height, width = images.shape[2:]
         if min(height, width) < self.side:
             raise ValueError(f"{width}×{height} px: smaller than a crop of {self.side} px")
-        if self.stride == self.side:
-            return self._judge_tiles(images)
-        rows, columns = ((size - self.side) // self.stride + 1 for size in (height, width))
-        each = [
-            torch.cat([checkpoint(self._judge_patch, p, use_reentrant=False) for p in patches])
-            for patches in (self._patches(image, rows, columns) for image in images)
-        ]
-        return torch.stack(each).reshape(len(images), rows, columns, -1)
-
-    def _judge_tiles(self, images: Tensor) -> Tensor:
-        n, channels, height, width = images.shape
+        n, channels = images.shape[:2]
         rows, columns = height // self.side, width // self.side
         grid = images[:, :, : rows * self.side, : columns * self.side]
         tiles = grid.reshape(n, channels, rows, self.side, columns, self.side)
@@ -113,27 +98,6 @@ class CropAggregator(nn.Module):
     def _judge(self, crops: Tensor) -> Tensor:
         crops = crops.contiguous(memory_format=torch.channels_last)
         logits: Tensor = checkpoint(self.network, crops, use_reentrant=False)
-        return logits
-
-    def _patches(self, image: Tensor, rows: int, columns: int) -> Iterator[Tensor]:
-        """Cut an image (3, h, w) into pieces that hold part of a row of crops, or whole rows."""
-        most = max(1, _VALUES_AT_ONCE // (len(image) * self.side**2))
-        across = min(columns, most)
-        down = most // across if across == columns else 1
-        for top, bottom in self._spans(rows, down):
-            for left, right in self._spans(columns, across):
-                yield image[:, top:bottom, left:right]
-
-    def _spans(self, crops: int, at_once: int) -> Iterator[tuple[int, int]]:
-        """Yield the first pixel, and the one after the last, of groups of crops along an axis."""
-        for first in range(0, crops, at_once):
-            last = min(first + at_once, crops) - 1
-            yield first * self.stride, last * self.stride + self.side
-
-    def _judge_patch(self, patch: Tensor) -> Tensor:
-        crops = patch.unfold(1, self.side, self.stride).unfold(2, self.side, self.stride)
-        batch = crops.permute(1, 2, 0, 3, 4).flatten(0, 1)
-        logits: Tensor = self.network(batch.contiguous(memory_format=torch.channels_last))
         return logits
 
     def _aggregated(self, logits: Tensor) -> Tensor:
