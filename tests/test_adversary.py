@@ -20,9 +20,11 @@ from trueshot.adversary.squares import squares
 from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
 from trueshot.adversary.targets import targets_of
 from trueshot.adversary.tricks import TRICKS, Denoised, Notched, Rephotographed, similarity
+from trueshot.attacks.differentiable import stand_in
 from trueshot.bundle import save_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
+from trueshot.channels import Brightened, Channel, Resized
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError
 from trueshot.inference import Predictor
@@ -138,6 +140,27 @@ def test_a_change_lies_where_and_within_what_its_threat_allows(
         assert np.sqrt(((judged[0].astype(float) - pixels) ** 2).mean()) <= 3.0
     else:
         assert change.max() <= budget
+
+
+@pytest.mark.parametrize("channel", [Brightened(20.0), Resized(0.5, back=False)])
+def test_what_lies_outside_a_patch_passes_the_channel_too(
+    certified: str, tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, seen = photograph(100, 140), []
+    forward = PhotographDetector.forward
+    monkeypatch.setattr(
+        PhotographDetector,
+        "forward",
+        lambda self, images: seen.append(images.detach()) or forward(self, images),
+    )
+    settings = PhotographSettings(steps=2, channels=(channel,), through=True)
+    PhotographAdversary(certified, settings).attack(target(tmp_path, pixels, 0), "patch", 255.0)
+    arrived = stand_in(channel)(to_levels(pixels[None]))
+    counted, *attacked = seen  # the first call only counts the classes
+    assert counted.shape[2:] == (100, 140)
+    assert any((each != arrived).any() for each in attacked)
+    for each in attacked:
+        assert torch.equal(each[:, :, :15], arrived[:, :, :15])
 
 
 def test_no_adversary_beats_a_certificate(certified: str, tmp_path: Path) -> None:

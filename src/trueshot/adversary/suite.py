@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from trueshot.adversary.photograph import PhotographDetector
-from trueshot.attacks import as_filed, perturb
+from trueshot.attacks import Attack, as_filed, perturb
 from trueshot.attacks.apgd import APGD
 from trueshot.attacks.calls import counted
 from trueshot.attacks.through import Through
+from trueshot.attacks.wrapping import Wrapper, attack_network
 from trueshot.bundle import bundle_sha256
 from trueshot.channels import FILES, Channel
 from trueshot.files import Journal, file_sha256
@@ -145,6 +146,18 @@ class _Masked(nn.Module):
         return logits
 
 
+@dataclass(frozen=True, eq=False)
+class _InMask(Wrapper):
+    """An attack that changes images only where `mask` is true."""
+
+    mask: Tensor
+
+    def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        network = _Masked(detector, images, self.mask)
+        attacked = attack_network(self.attack, network, 1, detector, images, labels)
+        return torch.where(self.mask, attacked, images)
+
+
 class PhotographAdversary:
     """Attacks photographs that one detector judges.
 
@@ -219,11 +232,9 @@ class PhotographAdversary:
     ) -> tuple[Tensor, Tensor]:
         """Return the attacked images in memory, and rounded as for a file."""
         self.detector.threshold = self._goal(label)
-        attack: Any = self._attack(threat, budget, images)
-        masked = _Masked(self.detector, images, mask)
-        attacked = perturb(attack, masked, images, torch.tensor([label]))
-        attacked = torch.where(mask, attacked, images)
-        return attacked, torch.where(mask, as_filed(attack, images, attacked), images)
+        attack = self._attack(threat, budget, images, mask)
+        attacked = perturb(attack, self.detector, images, torch.tensor([label]))
+        return attacked, as_filed(attack, images, attacked)
 
     def run(self, targets: Sequence[Target], journal: Path | None = None) -> list[Outcome]:
         """Attack photographs under all threats and budgets, except cases already in `journal`."""
@@ -254,9 +265,9 @@ class PhotographAdversary:
         slack = _SLACK * (high - low)
         return low - slack if label else high + slack
 
-    def _attack(self, threat: ThreatName, budget: float, images: Tensor) -> Any:
+    def _attack(self, threat: ThreatName, budget: float, images: Tensor, mask: Tensor) -> Attack:
         settings = self.settings
-        made: Any = APGD(
+        made: Attack = APGD(
             budget=budget * float(np.sqrt(images.numel())) if threat == "l2" else budget,
             norm="l2" if threat == "l2" else "linf",
             steps=settings.steps,
@@ -264,6 +275,8 @@ class PhotographAdversary:
             random_start=settings.restarts > 1,
             seed=settings.seed,
         )
+        if not bool(mask.all()):
+            made = _InMask(made, mask)  # inside `Through`: channels change the whole file
         return Through(made, settings.channels) if settings.through else made
 
     def _judged(self, pixels: Bytes) -> dict[str, Prediction]:
