@@ -18,7 +18,7 @@ from trueshot.adversary.outcomes import doubts_of, result_of
 from trueshot.adversary.photograph import PhotographDetector
 from trueshot.adversary.squares import squares
 from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSettings, Target
-from trueshot.adversary.targets import targets_of
+from trueshot.adversary.targets import evaluate_photographs, targets_of
 from trueshot.adversary.tricks import TRICKS, Denoised, Notched, Rephotographed, similarity
 from trueshot.attacks.differentiable import stand_in
 from trueshot.bundle import save_bundle
@@ -26,7 +26,8 @@ from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.channels import Brightened, Channel, Resized
 from trueshot.detector import Detector
-from trueshot.errors import BundleError, DatasetError
+from trueshot.errors import BundleError, DatasetError, RunError
+from trueshot.files import claim
 from trueshot.inference import Predictor
 from trueshot.inference.lattice import LUMA, find_lattice
 from trueshot.networks import LipschitzNetwork
@@ -195,6 +196,14 @@ def test_a_run_that_was_stopped_goes_on(
     other = replace(settings, steps=3)
     with pytest.raises(AssertionError):
         PhotographAdversary(certified, other).run(targets, tmp_path / "journal.jsonl")
+
+
+def test_two_runs_do_not_write_into_one_folder(certified: str, tmp_path: Path) -> None:
+    settings = PhotographSettings(budgets=(1.0,), steps=1, channels=())
+    given = (Path(certified), [target(tmp_path, photograph(100, 140))], settings, tmp_path / "out")
+    with claim(tmp_path / "out"), pytest.raises(RunError, match="another process is using"):
+        evaluate_photographs(*given, "it")
+    assert evaluate_photographs(*given, "it").outcomes
 
 
 def outcome(number: int = 0, label: int = 1, said: str = "recaptured", **more: Any) -> Outcome:

@@ -12,6 +12,7 @@ from trueshot.bundle import bundle_sha256
 from trueshot.calibrating.photographs import photographs_of
 from trueshot.datasets.listing import manifest_rows
 from trueshot.errors import DatasetError
+from trueshot.files import claim
 
 Outline = tuple[tuple[float, float], ...]
 
@@ -54,20 +55,22 @@ def evaluate_photographs(
 
     Raises:
         BundleError: See `PhotographAdversary`.
+        RunError: Another run is writing into `out`.
     """
     adversary = PhotographAdversary(str(bundle), settings)
-    stem = out / f"photograph-{name}"
-    outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"))
-    result = result_of(
-        outcomes,
-        adversary.predictor.card.words,
-        detector=name,
-        bundle_sha256=bundle_sha256(bundle),
-        data=fingerprint(targets),
-        settings=repr(settings),
-    )
-    result.save(stem.with_name(f"{stem.name}.json"))
-    stem.with_name(f"{stem.name}.md").write_text(result.table() + "\n", "utf-8")
+    with claim(out):
+        stem = out / f"photograph-{name}"
+        outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"))
+        result = result_of(
+            outcomes,
+            adversary.predictor.card.words,
+            detector=name,
+            bundle_sha256=bundle_sha256(bundle),
+            data=fingerprint(targets),
+            settings=repr(settings),
+        )
+        result.save(stem.with_name(f"{stem.name}.json"))
+        stem.with_name(f"{stem.name}.md").write_text(result.table() + "\n", "utf-8")
     return result
 
 
