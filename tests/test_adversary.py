@@ -206,6 +206,26 @@ def test_two_runs_do_not_write_into_one_folder(certified: str, tmp_path: Path) -
     assert evaluate_photographs(*given, "it").outcomes
 
 
+def test_a_damaged_photograph_is_named_and_left_out(
+    certified: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = PhotographSettings(budgets=(1.0, 2.0), steps=1, channels=())
+    whole, out = target(tmp_path / "whole", photograph(100, 140)), tmp_path / "out"
+    (tmp_path / "cut.png").write_bytes(whole.path.read_bytes()[:2000])
+    cut = Target(name="cut\x1b.png", path=tmp_path / "cut.png", label=0)
+    found = evaluate_photographs(Path(certified), [cut, whole], settings, out, "it")
+    assert capsys.readouterr().err.count("skipped cut\\x1b.png: ") == 1
+    assert [each.name for each in found.outcomes] == ["photo.png"] * 2
+    assert json.loads((out / "photograph-it.json").read_text())["unread"] == ["cut\x1b.png"]
+    assert found.table().endswith("could not be read: 1")
+    whole.path.rename(cut.path)
+    cut = replace(cut, name="photo.png", label=1)  # under its name in the journal: known by content
+    assert evaluate_photographs(Path(certified), [cut], settings, out, "it").unread == ()
+    cut.path.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"none of the 1 photographs .*photo\.png: "):
+        evaluate_photographs(Path(certified), [cut], settings, out, "it")
+
+
 def outcome(number: int = 0, label: int = 1, said: str = "recaptured", **more: Any) -> Outcome:
     clean = ("original", "recaptured")[label]
     score = 1.0 if label else -1.0

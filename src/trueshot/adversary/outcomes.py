@@ -71,6 +71,7 @@ class PhotographResult:
         doubts: Reasons why these figures may be false.
         cost: Means over attacks: `forward` and `backward` calls, `seconds`, `ssim` of the files.
         outcomes: One per photograph, threat and budget.
+        unread: Names of photographs that could not be read; no figure counts them.
     """
 
     detector: str
@@ -81,6 +82,7 @@ class PhotographResult:
     doubts: tuple[Doubt, ...]
     cost: Mapping[str, float]
     outcomes: tuple[Outcome, ...]
+    unread: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the result atomically as JSON."""
@@ -92,7 +94,10 @@ class PhotographResult:
             "| attack | budget | file | originals right | undecided | wrong "
             "| recaptures right | undecided | wrong | proven | AUC |\n" + "|---" * 11 + "|"
         )
-        return "\n".join([head, *map(_row, self.tallies)])
+        tail = (
+            ["", f"Photographs that could not be read: {len(self.unread)}"] if self.unread else []
+        )
+        return "\n".join([head, *map(_row, self.tallies), *tail])
 
 
 def result_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,11 +23,12 @@ from trueshot.attacks.through import Through
 from trueshot.attacks.wrapping import Wrapper, attack_network
 from trueshot.bundle import bundle_sha256
 from trueshot.channels import FILES, Channel
-from trueshot.files import Journal, file_sha256
+from trueshot.errors import DatasetError, ImageFileError
+from trueshot.files import Journal, file_sha256, sanitize
 from trueshot.images import read_image
 from trueshot.inference import Prediction, Predictor
 from trueshot.pixels import LEVELS, Bytes, psnr, ssim, to_bytes, to_levels
-from trueshot.progress import progress
+from trueshot.progress import Advance, progress
 
 ThreatName = Literal["linf", "l2", "region", "patch"]
 THREATS: tuple[ThreatName, ...] = ("linf", "l2", "region", "patch")
@@ -236,24 +238,57 @@ class PhotographAdversary:
         attacked = perturb(attack, self.detector, images, torch.tensor([label]))
         return attacked, as_filed(attack, images, attacked)
 
-    def run(self, targets: Sequence[Target], journal: Path | None = None) -> list[Outcome]:
-        """Attack photographs under all threats and budgets, except cases already in `journal`."""
+    def run(
+        self,
+        targets: Sequence[Target],
+        journal: Path | None = None,
+        unread: list[str] | None = None,
+    ) -> list[Outcome]:
+        """Attack photographs under all threats and budgets, except cases already in `journal`.
+
+        Args:
+            targets: The photographs; one that cannot be read is reported on stderr and left out.
+            journal: The file that an interrupted run continues from.
+            unread: List that receives the names of the photographs that are left out.
+
+        Raises:
+            DatasetError: None of the photographs can be read.
+        """
         kept = Journal(journal, self.key)
         known = {tuple(each["case"]): each["outcome"] for each in kept.records}
-        found: list[Outcome | None] = []
+        found: list[Outcome] = []
+        failed: list[str] = [] if unread is None else unread
         cases = list(self.settings.cases())
         with progress("photograph", len(targets) * len(cases)) as advance:
             for target in targets:
-                sha256 = file_sha256(target.path)
-                for threat, budget in cases:
-                    case = (sha256, target.name, target.label, threat, budget)
-                    if case not in known:
-                        outcome = self.attack(target, threat, budget)
-                        known[case] = None if outcome is None else asdict(outcome)
-                        kept.append({"case": list(case), "outcome": known[case]})
-                    said = known[case]
-                    found.append(None if said is None else Outcome(**said))
-                    advance(1, f"{threat} {budget:g}")
+                try:
+                    found += self._outcomes(target, kept, known, advance)
+                except ImageFileError as error:
+                    note = sanitize(f"{target.name}: {error.reason}")
+                    print(f"skipped {note}", file=sys.stderr)
+                    failed.append(target.name)
+                    advance(len(cases), "")
+        if targets and len(failed) == len(targets):
+            raise DatasetError(
+                f"none of the {len(targets)} photographs can be read, such as {note}"
+            )
+        return found
+
+    def _outcomes(
+        self, target: Target, kept: Journal, known: dict[tuple[Any, ...], Any], advance: Advance
+    ) -> list[Outcome]:
+        """Attack one photograph in all cases that are not yet in the journal, and add them."""
+        found: list[Outcome | None] = []
+        sha256 = file_sha256(target.path)
+        for threat, budget in self.settings.cases():
+            case = (sha256, target.name, target.label, threat, budget)
+            if case not in known:
+                outcome = self.attack(target, threat, budget)
+                known[case] = None if outcome is None else asdict(outcome)
+                kept.append({"case": list(case), "outcome": known[case]})
+            said = known[case]
+            found.append(None if said is None else Outcome(**said))
+            advance(1, f"{threat} {budget:g}")
         return [each for each in found if each is not None]
 
     def _goal(self, label: int) -> float:

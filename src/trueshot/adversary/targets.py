@@ -51,16 +51,19 @@ def evaluate_photographs(
 ) -> PhotographResult:
     """Attack photographs and write `photograph-NAME.json` and a Markdown table.
 
-    An interrupted run continues from its journal, `photograph-NAME.jsonl`.
+    An interrupted run continues from its journal, `photograph-NAME.jsonl`. A photograph that cannot
+    be read is reported on stderr and left out.
 
     Raises:
         BundleError: See `PhotographAdversary`.
+        DatasetError: None of the photographs can be read.
         RunError: Another run is writing into `out`.
     """
     adversary = PhotographAdversary(str(bundle), settings)
     with claim(out):
         stem = out / f"photograph-{name}"
-        outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"))
+        unread: list[str] = []
+        outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"), unread)
         result = result_of(
             outcomes,
             adversary.predictor.card.words,
@@ -68,6 +71,7 @@ def evaluate_photographs(
             bundle_sha256=bundle_sha256(bundle),
             data=fingerprint(targets),
             settings=repr(settings),
+            unread=tuple(unread),
         )
         result.save(stem.with_name(f"{stem.name}.json"))
         stem.with_name(f"{stem.name}.md").write_text(result.table() + "\n", "utf-8")
