@@ -371,6 +371,10 @@ def no_scores(model: onnx.ModelProto) -> None:
     model.graph.output.extend(kept)
 
 
+def nameless_output(model: onnx.ModelProto) -> None:
+    model.graph.output[0].ClearField("name")
+
+
 def torn_name(model: onnx.ModelProto) -> bytes:
     """A name that is no UTF-8, which protobuf gives as bytes."""
     whole: bytes = model.SerializeToString()
@@ -405,6 +409,7 @@ HOSTILE: list[tuple[Callable[[onnx.ModelProto], bytes | None], str]] = [
     (card_with_more, "card is damaged"),
     (deep_card, "card is damaged"),
     (no_scores, CHANGED),
+    (nameless_output, r"the outputs \(''"),
     (torn_name, "not an ONNX file exported by trueshot"),
     (more_inputs, "an input that is not crops"),
 ]

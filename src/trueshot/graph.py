@@ -203,8 +203,8 @@ def digest_of(model: Message, card: Mapping[str, Any]) -> str:
 
 
 def outputs_of(model: Message) -> tuple[str, ...]:
-    """Return the names of a model's outputs."""
-    return tuple(each["name"] for each in model["graph"].get("output", []))
+    """Return the names of a model's outputs; an output without a name has an empty one."""
+    return tuple(each.get("name", "") for each in model["graph"].get("output", []))
 
 
 def side_of(model: Message) -> int:
