@@ -323,3 +323,13 @@ def test_a_name_by_which_it_would_not_be_known_again_is_refused(
     with pytest.raises(ExportError, match=r"detector\.bin: .*must end in \.onnx"):
         exported_from(bundle, tmp_path / "detector.bin")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("side", "reason"), [(None, "the size of its crops"), (2048, "1024")])
+def test_a_detector_without_crops_of_a_size_that_can_be_judged_is_refused(
+    tmp_path: Path, side: int | None, reason: str
+) -> None:
+    card = Card(network={"name": "lcnn", "filters": [4] * 5}, side=side)
+    with pytest.raises(ExportError, match=f"(?s)it cannot judge photographs: .*{reason}"):
+        export_onnx(card.new_detector().eval(), card, "", tmp_path / "detector.onnx")
+    assert list(tmp_path.iterdir()) == []

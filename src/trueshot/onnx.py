@@ -287,9 +287,8 @@ def export_onnx(
         SHA-256 of the file, and the largest difference of a score.
 
     Raises:
-        ExportError: The results differ, `out` does not end in .onnx, or the detector uses more
-            evidence than crops.
-        ValueError: The card does not give the crop size.
+        ExportError: The results differ, `out` does not end in .onnx, the detector uses more evidence
+            than crops, or the card does not give a crop size at which photographs can be judged.
     """
     if Path(out).suffix.lower() != ".onnx":
         raise ExportError(f"{out}: the name of an ONNX file must end in .onnx")
@@ -298,7 +297,10 @@ def export_onnx(
             "it joins several kinds of evidence, which do not fit into one graph; only a detector "
             "of crops, such as lcnn, can be exported"
         )
-    model = photograph_graph(detector, card)
+    try:
+        model = photograph_graph(detector, card)
+    except ValueError as error:
+        raise ExportError(f"it cannot judge photographs: {error}") from error
     difference = largest_difference(detector, card, model, out)
     text = card.model_dump(mode="json")
     facts = {
