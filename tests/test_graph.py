@@ -31,6 +31,7 @@ from trueshot.bundle import (
     read_bundle,
     read_card,
     save_bundle,
+    upgrade_bundle,
     write_bundle,
 )
 from trueshot.card import Card, InputContract
@@ -207,6 +208,13 @@ def test_a_crop_is_scored_the_same_in_any_company(bundle: Path) -> None:
 def test_an_onnx_file_is_not_run_by_torch(exported: Path) -> None:
     with pytest.raises(BundleError, match=r"detector\.onnx: .* use the bundle that it was"):
         _ = Predictor.load(exported).detector
+
+
+def test_an_onnx_file_does_not_become_a_bundle(exported: Path) -> None:
+    out = exported.with_name("hollow.safetensors")
+    with pytest.raises(BundleError, match=r"detector\.onnx: an ONNX file has no weights"):
+        upgrade_bundle(exported, out)
+    assert not out.exists()
 
 
 def test_neither_a_bundle_nor_an_onnx_file_needs_torch(bundle: Path, exported: Path) -> None:
