@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
 from processes import Forked, kill_at_moments
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import bundle_sha256, load_bundle
+from trueshot.cli import options
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
@@ -260,6 +262,16 @@ def test_a_wrong_call_is_refused_with_status_2() -> None:
         assert "Usage: " in done.stderr
         assert not done.stdout
     assert not Path("x").exists()
+
+
+def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def empty(*_: int, device: str, dtype: torch.dtype = torch.float32) -> None:
+        if dtype == torch.float64:
+            raise TypeError("the MPS framework doesn't support float64\nUse float32 instead")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(typer.BadParameter, match="device 'mps': .* support float64$"):
+        options._device("mps")
 
 
 def test_ctrl_c_ends_a_run_with_a_line_and_the_usual_status(

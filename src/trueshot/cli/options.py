@@ -48,8 +48,8 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.empty(1, dtype=torch.float64, device=name)  # what scores and attacks compute with
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise typer.BadParameter(f"device {name!r}: {str(error).splitlines()[0]}") from error
     return name
 
