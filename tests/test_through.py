@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -139,6 +140,23 @@ def test_what_has_no_stand_in_of_its_own_is_rounded_and_passes_the_gradient() ->
         assert torch.equal(arrived, leaves.round())
         (gradient,) = torch.autograd.grad(arrived.sum(), leaves)
         assert torch.equal(gradient, torch.ones_like(leaves))
+
+
+def test_a_filter_that_pytorch_lacks_is_refused_before_the_attack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interpolate = nn.functional.interpolate
+
+    def before_lanczos(images: Tensor, *, mode: str, **how: Any) -> Tensor:
+        if mode == "lanczos":
+            raise ValueError("Anti-alias option is restricted to bilinear and bicubic modes")
+        return interpolate(images, mode=mode, **how)
+
+    monkeypatch.setattr(nn.functional, "interpolate", before_lanczos)
+    assert through_channel(Resized(0.5), FGSM(budget=1.0)).channels
+    chain = Chain((Jpeg(75), Resized(0.5, resample="lanczos")))
+    with pytest.raises(ValueError, match=r"resize-0\.5-lanczos: PyTorch .* choose another filter"):
+        through_channel(chain, FGSM(budget=1.0))
 
 
 class TwoScales(nn.Module):

@@ -46,7 +46,7 @@ def stand_in(channel: Channel, rounding: Rounding = "soft") -> StandIn:
         A function from levels in [0, 255], float, shape (n, 3, h, w), to levels.
 
     Raises:
-        ValueError: `rounding` is unknown.
+        ValueError: `rounding` is unknown, or the installed PyTorch cannot resize as the channel does.
 
     Source: `soft` follows the cubic of Shin & Song 2017 ("JPEG-resistant adversarial images"),
     whose slope is 3 d². Where that is zero an attack could never start, hence the added tenth. A
@@ -66,12 +66,25 @@ def _changes(channel: Channel, rounding: Rounding) -> list[StandIn]:
     if isinstance(channel, Jpeg):
         return [partial(_jpeg, channel, rounding)]
     if isinstance(channel, Resized):
+        _check_filter(channel)
         return [partial(_resized, channel, rounding)]
     if isinstance(channel, Blurred):
         return [partial(_blurred, channel, rounding)]
     if isinstance(channel, Brightened):
         return [partial(_brightened, channel, rounding)]
     return []
+
+
+def _check_filter(channel: Resized) -> None:
+    """Raise a ValueError if PyTorch lacks the filter, as older versions lack Lanczos."""
+    try:
+        resize = partial(functional.interpolate, mode=channel.resample, antialias=True)
+        resize(torch.zeros(1, 3, 2, 2), size=(1, 1))
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(
+            f"{channel.name}: PyTorch {torch.__version__} cannot resize with {channel.resample!r}; "
+            "choose another filter, or install a later PyTorch"
+        ) from error
 
 
 def _one_after_another(steps: list[StandIn], images: Tensor) -> Tensor:
@@ -84,11 +97,14 @@ def _resized(channel: Resized, rounding: Rounding, images: Tensor) -> Tensor:
     height, width = images.shape[-2:]
     sizes = [channel.size(height, width), (height, width)]
     resize = partial(functional.interpolate, mode=channel.resample, antialias=True)
+    device = images.device
+    if channel.resample == "lanczos":  # which PyTorch has for the CPU only
+        images = images.cpu()
     for rows, columns in sizes if channel.back else sizes[:1]:
         # Pillow resizes horizontally first, and rounds before it resizes vertically.
         images = _filed(resize(images, size=(images.shape[2], columns)), rounding)
         images = _filed(resize(images, size=(rows, columns)), rounding)
-    return images
+    return images.to(device)
 
 
 def _blurred(channel: Blurred, rounding: Rounding, images: Tensor) -> Tensor:
