@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "detectors": {"errors"},
     "bundle": BASE | {"networks", "detector", "card", "graph", "onnx", "detectors"},
     "inference": BASE | FILED,
-    "channels": {"errors", "pixels"},
+    "channels": {"errors", "pixels", "images.jpeg_tables"},
     "attacks": {"errors", "pixels", "detector", "channels"},
     "datasets": BASE,
     "training": BASE

@@ -10,7 +10,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from trueshot.images import read_image_bytes
-from trueshot.images.provenance import Claims, claims_of, has_c2pa, standard_tables, tables_text
+from trueshot.images.jpeg_tables import standard_tables
+from trueshot.images.provenance import Claims, claims_of, has_c2pa, tables_text
 from trueshot.images.thumbnails import ROW, row_thumbnail
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -34,6 +35,13 @@ def test_the_common_tables_are_those_that_the_jpeg_library_writes(quality: int) 
     tables = read_image_bytes(data, "it").facts.quantization
     assert tables == standard_tables(quality)
     assert claims(data)["JPEG tables"] == f"the common ones (libjpeg) of quality {quality}"
+
+
+def test_the_tables_of_every_quality_are_those_that_pillow_writes() -> None:
+    for quality in range(1, 101):
+        with Image.open(io.BytesIO(picture("JPEG", quality=quality))) as file:
+            held = file.quantization  # type: ignore[attr-defined]
+        assert standard_tables(quality) == (tuple(held[0]), tuple(held[1]))
 
 
 def test_tables_of_ones_own_are_told_from_the_common_ones() -> None:

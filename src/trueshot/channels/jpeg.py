@@ -11,31 +11,12 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
+from trueshot.images.jpeg_tables import Table, standard_tables
 from trueshot.pixels import Bytes
 
-Table = tuple[int, ...]
 Tables = tuple[Table, Table]
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
-
-# Tables K.1 (luminance) and K.2 (chrominance) of ITU-T T.81, row by row.
-_LUMA = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMA = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    *((99,) * 8,) * 4,
-)
 
 
 def quantisation_tables(quality: int) -> Tables:
@@ -49,16 +30,8 @@ def quantisation_tables(quality: int) -> Tables:
 
     Raises:
         ValueError: `quality` is not a whole number from 1 to 100.
-
-    Source: `jpeg_quality_scaling` and `jpeg_add_quant_table` of libjpeg 6b, baseline.
     """
-    quality = checked_quality(quality)
-    percent = 5000 // quality if quality < 50 else 200 - 2 * quality
-    luma, chroma = (
-        tuple(min(max((step * percent + 50) // 100, 1), 255) for row in table for step in row)
-        for table in (_LUMA, _CHROMA)
-    )
-    return luma, chroma
+    return standard_tables(checked_quality(quality))
 
 
 def checked_quality(quality: SupportsIndex) -> int:

@@ -7,13 +7,13 @@ what else they know; no detector ever uses it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
 
 from PIL import ExifTags, Image
 
 from trueshot.errors import ImageFileError
 from trueshot.files import sanitize
 from trueshot.images.facts import ImageFacts, exif_of
+from trueshot.images.jpeg_tables import standard_tables
 from trueshot.images.opening import opened
 
 _LONGEST = 120  # most characters of a claim
@@ -22,19 +22,6 @@ _C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _PRESENT, _ABSENT = "present; its signature was not checked", "none found"
 
 Claims = tuple[tuple[str, str], ...]
-
-# The JPEG standard's example tables (ITU-T T.81, K.1 and K.2), which libjpeg scales by quality.
-_LUMA = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
-    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
-    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
-)  # fmt: skip
-_CHROMA = (
-    17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99,
-    24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99, 99, 99, 99,
-    *(99,) * 32,
-)  # fmt: skip
 
 
 def claims_of(data: bytes, facts: ImageFacts) -> Claims:
@@ -64,17 +51,6 @@ def tables_text(tables: tuple[tuple[int, ...], ...]) -> str:
     if found:
         return f"the common ones (libjpeg) of quality {found[0]}"
     return "not the common ones: those of a camera, or of a program with its own"
-
-
-@cache
-def standard_tables(quality: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return libjpeg's tables of luma and chroma, row by row, for a quality from 1 to 100."""
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    luma, chroma = (
-        tuple(min(max((step * scale + 50) // 100, 1), 255) for step in table)
-        for table in (_LUMA, _CHROMA)
-    )
-    return luma, chroma
 
 
 def has_c2pa(data: bytes) -> bool:

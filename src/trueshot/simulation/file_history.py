@@ -8,27 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from trueshot.images.jpeg_tables import CHROMA, LUMA, scale_of
 from trueshot.simulation.colour import Bytes, Random
 
 SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 FILTERS = ("points", "bilinear", "bicubic", "lanczos", "box")
-
-# Source: ITU-T T.81, tables K.1 and K.2.
-_LUMA = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ],
-    float,
-)
-_CHROMA = np.full((8, 8), 99.0)
-_CHROMA[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +32,9 @@ class Jpeg:
 
     def tables(self) -> list[list[int]]:
         """Return the quantisation tables of luma and chroma, row by row; entries are 1 to 255."""
-        quality = self.quality
-        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        scale = scale_of(self.quality)
         made = []
-        for table in (_LUMA.ravel(), _CHROMA.ravel()):
+        for table in (np.array(LUMA, float), np.array(CHROMA, float)):
             shaped = table.mean() * (table / table.mean()) ** self.slope
             scaled = (shaped * scale + 50.001) // 100  # .001 absorbs rounding errors
             made.append(np.clip(scaled, 1, 255).astype(int).tolist())
