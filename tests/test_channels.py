@@ -218,6 +218,7 @@ def test_pictures_of_any_size_are_saved(height: int, width: int, quality: int) -
         (lambda: Jpeg(tables=([1] * 64,)), "tables"),  # type: ignore[arg-type]
         (lambda: Jpeg(tables=([1] * 64, [1] * 63)), "tables"),  # type: ignore[arg-type]
         (lambda: Jpeg(tables=([1] * 64, [256] * 64)), "tables"),  # type: ignore[arg-type]
+        (lambda: Jpeg(tables=([1] * 64, [2.5] * 64)), "tables"),  # type: ignore[arg-type]
         (lambda: Resized(0.0), "factor"),
         (lambda: Resized(math.nan), "factor"),
         (lambda: Resized(0.5, resample="box"), "resample"),  # type: ignore[arg-type]

@@ -53,9 +53,12 @@ def checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
     """Return the two quantisation tables of a baseline JPEG as tuples of `int`.
 
     Raises:
-        ValueError: `tables` are not two tables of 64 steps from 1 to 255.
+        ValueError: `tables` are not two tables of 64 whole steps from 1 to 255.
     """
-    found = tuple(tuple(int(step) for step in table) for table in tables)
+    try:
+        found = tuple(tuple(int(operator.index(step)) for step in table) for table in tables)
+    except TypeError as error:
+        raise ValueError(f"tables must contain whole numbers: {error}") from error
     if [len(table) for table in found] != [64, 64]:
         raise ValueError(
             f"tables must be two tables of 64 steps, got lengths {[len(table) for table in found]}"
