@@ -270,7 +270,7 @@ def test_a_device_without_float64_is_refused(monkeypatch: pytest.MonkeyPatch) ->
             raise TypeError("the MPS framework doesn't support float64\nUse float32 instead")
 
     monkeypatch.setattr(torch, "empty", empty)
-    with pytest.raises(typer.BadParameter, match="device 'mps': .* support float64$"):
+    with pytest.raises(typer.BadParameter, match=r"device 'mps': .* support float64$"):
         options._device("mps")
 
 

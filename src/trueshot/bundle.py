@@ -138,8 +138,8 @@ def upgrade_bundle(path: BundlePath, out: str | os.PathLike[str]) -> None:
     """Convert a bundle of any format to the current one: add a graph and keep the rest.
 
     Raises:
-        BundleError: The bundle cannot be read, is an ONNX file, or its network cannot be written as a
-            graph.
+        BundleError: The bundle cannot be read, is an ONNX file, or its network cannot be written
+            as a graph.
     """
     if is_onnx(path):
         raise BundleError(

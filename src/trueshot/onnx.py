@@ -287,8 +287,8 @@ def export_onnx(
         SHA-256 of the file, and the largest difference of a score.
 
     Raises:
-        ExportError: The results differ, `out` does not end in .onnx, the detector uses more evidence
-            than crops, or the card does not give a crop size at which photographs can be judged.
+        ExportError: The results differ, `out` does not end in .onnx, the detector uses more
+            evidence than crops, or the card gives no crop size at which photographs can be judged.
     """
     if Path(out).suffix.lower() != ".onnx":
         raise ExportError(f"{out}: the name of an ONNX file must end in .onnx")

@@ -46,7 +46,7 @@ def stand_in(channel: Channel, rounding: Rounding = "soft") -> StandIn:
         A function from levels in [0, 255], float, shape (n, 3, h, w), to levels.
 
     Raises:
-        ValueError: `rounding` is unknown, or the installed PyTorch cannot resize as the channel does.
+        ValueError: `rounding` is unknown, or the installed PyTorch lacks the channel's filter.
 
     Source: `soft` follows the cubic of Shin & Song 2017 ("JPEG-resistant adversarial images"),
     whose slope is 3 d². Where that is zero an attack could never start, hence the added tenth. A

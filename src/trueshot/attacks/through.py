@@ -31,7 +31,7 @@ class Through(Wrapper):
         rounding: How gradients pass rounding, see `stand_in`.
 
     Raises:
-        ValueError: There are no channels, or `rounding` is unknown.
+        ValueError: There are no channels, or `stand_in` refuses one of them or `rounding`.
 
     Source: Athalye et al. 2018, arXiv:1707.07397 (the expectation) and arXiv:1802.00420, section 4
     (gradients through functions that have none).
