@@ -67,7 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"networks", "detector", "card", "bundle", "attacks", "datasets", "inference"},
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
-    | {"engines", "graph", "certificates"},
+    | {"engines", "graph", "certificates", "detectors"},
     "reports": BASE
     | {"calibration", "card", "inference.explanation"}
     | {"evaluation.metrics", "evaluation.result"},

@@ -21,7 +21,13 @@ from trueshot.card import Card
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
-from trueshot.evaluation.detector_source import DetectorSource, name_of, sources_of, training_cost
+from trueshot.evaluation.detector_source import (
+    DetectorSource,
+    load_detector,
+    name_of,
+    sources_of,
+    training_cost,
+)
 from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.result import (
@@ -605,11 +611,21 @@ def test_the_cost_of_training_is_read_from_the_log_beside_the_bundle(tmp_path: P
     recipe = {"schedule": {"batch": 10}}
     assert training_cost(tmp_path / "detector.safetensors", recipe) == {
         "iterations": 300.0,
-        "seconds": 30.0,  # 1,000 images at 50 a second, 2,000 at 200
-        "images_per_second": 100.0,
+        "seconds": 15.0,  # 3,000 images; a rate is that of all steps so far
+        "images_per_second": 200.0,
     }
     assert training_cost(tmp_path / "detector.safetensors", None) == {}
     assert training_cost(tmp_path / "elsewhere" / "detector.safetensors", recipe) == {}
+
+
+def test_a_log_in_the_current_folder_is_not_that_of_a_shipped_detector(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "log.jsonl").write_text('{"step": 100, "images_per_second": 50.0}\n')
+    monkeypatch.chdir(tmp_path)
+    shipped = load_detector(DetectorSource(path="lcnn", name="lcnn"), dataset, None)
+    assert shipped.recipe is not None
+    assert shipped.cost == {}
 
 
 def test_many_crops_judge_an_image_together(

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -14,6 +13,7 @@ from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.card import Card
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
+from trueshot.detectors import located
 from trueshot.errors import RunError
 from trueshot.evaluation.evaluate import DetectorUnderTest
 from trueshot.evaluation.external import InputSpec, fingerprint, load_outside
@@ -128,7 +128,7 @@ def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) ->
         bundle_sha256=bundle_sha256(path),
         recipe=card.recipe,
         crop_side=card.side if source.crop_aggregation else None,
-        cost=training_cost(path, card.recipe),
+        cost=training_cost(located(path), card.recipe),
     )
 
 
@@ -154,21 +154,19 @@ def training_cost(bundle: Path, recipe: Mapping[str, Any] | None) -> dict[str, f
     """Read the cost of a training run from the log beside its bundle.
 
     Returns:
-        `iterations`, `images_per_second` (mean) and `seconds`; empty without a usable log.
+        `iterations`, and `images_per_second` and `seconds` of all of them, as the last line of the
+        log states them; empty without a usable log.
     """
     lines = read_lines(bundle.parent / "log.jsonl")
     batch = ((recipe or {}).get("schedule") or {}).get("batch")
     try:
-        steps = [0, *(int(line["step"]) for line in lines)]
-        rates = [float(line["images_per_second"]) for line in lines]
-    except (KeyError, TypeError, ValueError):
+        steps, rate = int(lines[-1]["step"]), float(lines[-1]["images_per_second"])
+    except (IndexError, KeyError, TypeError, ValueError):
         return {}
-    if not rates or not batch or min(rates) <= 0:
+    if not batch or rate <= 0:
         return {}
-    lengths = [after - before for before, after in pairwise(steps)]
-    seconds = sum(batch * length / rate for length, rate in zip(lengths, rates, strict=True))
     return {
-        "iterations": float(steps[-1]),
-        "seconds": round(seconds, 1),
-        "images_per_second": round(batch * steps[-1] / seconds, 1),
+        "iterations": float(steps),
+        "seconds": round(batch * steps / rate, 1),
+        "images_per_second": rate,
     }
