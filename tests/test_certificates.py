@@ -18,7 +18,6 @@ from trueshot.bundle import load_bundle, read_bundle, save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.certificates import (
     Bounds,
-    certified_accuracy,
     certified_radius,
     certify_photograph,
     is_certifiable,
@@ -363,23 +362,6 @@ def test_places_of_tiles_depend_on_the_size_alone_and_are_few() -> None:
     assert grid_corners(255, 4000, 256, 64) == ()
 
 
-def test_images_that_are_proven_right_are_counted() -> None:
-    detector, images = Detector(lipschitz().network.float()).eval(), lattices(24).float()
-    found = certified_radius(detector, images)
-    truth = found.recaptured.long()
-    truth[:4] = 1 - truth[:4]  # wrong verdicts: never proven right, however large their radius
-    pixels = images.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    part = Part(pixels=pixels, rows=np.arange(24), labels=truth.numpy())
-    counted = certified_accuracy(detector, part, (0.0, 1.0, 3.0), batch=7)
-    assert [sum(pair) for pair in counted.right] == [
-        int((found.linf[4:] >= budget).sum()) for budget in (0.0, 1.0, 3.0)
-    ]
-    assert counted.right[0] != counted.right[2]
-    one_class = Part(pixels=pixels, rows=np.arange(24), labels=np.zeros(24, np.int64))
-    with pytest.raises(ValueError, match="both classes"):
-        certified_accuracy(detector, one_class, (0.0,))
-
-
 def test_a_bundle_proves_what_the_detector_proves(tmp_path: Path) -> None:
     network = lipschitz().network.float()
     settings = {"name": "lipschitz", "window": 16, "rings": 3, "units": [16, 16]}
@@ -428,6 +410,22 @@ def test_an_evaluation_tells_what_is_proven_and_doubts_what_is_not(dataset: Data
     assert sum(proven.right) <= sum(sound.worst_case("linf", 1.0).right)
     assert beaten_certificates(sound) == []
     assert [each.name for each in beaten_certificates(false)] == ["attack-beats-certificate"]
+
+
+def test_the_radius_of_each_image_is_computed_on_the_device_of_the_run(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    detector = Detector(LipschitzNetwork(16, 0.1, 3, 2, ())).eval()
+    images, labels = dataset.part(dataset.only_side(), "test").batch(slice(None))
+    batch = Part.batch
+    monkeypatch.setattr(Part, "batch", lambda part, places, device: batch(part, places, device))
+    radii = torch.tensor(evaluate(detector, dataset, {}, batch=7).certified_radii)
+    found = certified_radius(detector, images)
+    right = found.recaptured == (labels == 1)
+    assert 0 < int(right.sum()) < len(right)
+    assert bool((radii[~right] == -1).all())
+    assert torch.allclose(radii[right], found.linf[right].float() - 0.005, rtol=0, atol=0.0051)
 
 
 @pytest.mark.parametrize(

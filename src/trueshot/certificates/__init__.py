@@ -3,10 +3,9 @@
 `amplitude` computes exactly how far a change of one level moves the spectrum of a window. `bounds`
 propagates such bounds through functions of amplitudes. `radius` certifies verdicts on images, by
 detectors whose score moves no farther than the image; `photograph` certifies verdicts on whole
-photographs; `accuracy` counts the certified images of a data set.
+photographs.
 """
 
-from trueshot.certificates.accuracy import CertifiedAccuracy, certified_accuracy
 from trueshot.certificates.amplitude import (
     l2_constants,
     linf_constants,
@@ -19,10 +18,8 @@ from trueshot.certificates.radius import CertifiedRadius, certified_radius, is_c
 
 __all__ = [
     "Bounds",
-    "CertifiedAccuracy",
     "CertifiedPhotograph",
     "CertifiedRadius",
-    "certified_accuracy",
     "certified_radius",
     "certify_photograph",
     "is_certifiable",

@@ -17,7 +17,7 @@ from trueshot.attacks import BY_NAME, PGD, Attack, lost_in_file
 from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
-from trueshot.detector import Detector
+from trueshot.detector import Detector, evaluating
 from trueshot.engines.engine import Answer, Course, Request, abreast, follow_here, gather
 from trueshot.errors import RunError
 from trueshot.evaluation.gallery import panels
@@ -476,12 +476,17 @@ def _blank(
 
 def _certified_radii(evaluator: Evaluator) -> tuple[float, ...]:
     """Compute `EvaluationResult.certified_radii`, rounded down to hundredths."""
-    from trueshot.certificates import certified_accuracy, is_certifiable
+    from trueshot.certificates import certified_radius, is_certifiable
 
     if not is_certifiable(evaluator.detector):
         return ()
-    found = certified_accuracy(evaluator.detector, evaluator.part, (0.0,), evaluator.batch)
-    return tuple((np.floor(found.radii * 100) / 100).tolist())
+    radii: list[float] = []
+    with evaluating(evaluator.detector):
+        for images, labels in evaluator.everything():
+            found = certified_radius(evaluator.detector, images)
+            rounded = (found.linf * 100).floor() / 100
+            radii += torch.where(found.recaptured == (labels == 1), rounded, -1.0).tolist()
+    return tuple(radii)
 
 
 def _files(settings: EvaluationSettings) -> dict[str, str]:
