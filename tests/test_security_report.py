@@ -47,7 +47,7 @@ from trueshot.reports.narrative import verdict
 from trueshot.reports.paper_tables import comparison_tables
 from trueshot.reports.provenance import command
 from trueshot.reports.report import write_report
-from trueshot.reports.security_tables import strong_table
+from trueshot.reports.security_tables import price_table, strong_table
 from trueshot.reports.table import (
     Number,
     Table,
@@ -313,6 +313,12 @@ def test_prices_count_what_was_tried_and_broken(page: str) -> None:
     assert pgd == {"pgd": PER_CLASS - 4}
 
 
+def test_what_was_broken_first_counts_all_budgets() -> None:
+    far = trial("pgd", FAR[-1], (20, 20), (5, 5))
+    (row,) = price_table(comparison(replace(PLAIN, trials=(far,)))).rows
+    assert row[6] == Number(value=PER_CLASS - 2, digits=0)
+
+
 def test_the_papers_figures_stand_beside_ours(page: str) -> None:
     reader = Reader(page)
     plain = paper_result("yang", 0.912, fgsm=0.111, llcm=0.222, pgd=0.033)
@@ -546,6 +552,17 @@ def test_hostile_names_are_shown_as_text(run: Path) -> None:
     assert_latex((run.parent / "out" / "report.tex").read_text("utf-8"))
     board_of = publish.compare([run], run.parent / "out")
     assert all(path.stat().st_size for path in board_of.files)
+
+
+def test_a_report_stays_in_its_folder_whatever_the_names_of_threats(tmp_path: Path) -> None:
+    names = ("../../../outside", "..", "a/b", "a b", "\N{DESERET CAPITAL LETTER LONG I}" * 300)
+    worst = [case for name in names for case in curve(name, 360, 250, BUDGETS)]
+    run = save(tmp_path / "run", replace(PLAIN, worst=tuple(worst), trials=()))
+    made = publish.report([run], tmp_path / "a" / "b" / "out")
+    tables = tmp_path / "a" / "b" / "out" / "tables"
+    assert {path.parent for path in made.files} == {tables, tables.parent}
+    assert len([path for path in tables.iterdir() if "-worst-" in path.name]) == len(names)
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "run"}
 
 
 def assert_latex(text: str) -> None:

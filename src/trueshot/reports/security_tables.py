@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
 
 from trueshot.evaluation.result import Change, EvaluationResult, Trial, WorstCase
@@ -95,8 +96,9 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
     first, other = comparison.words.verdicts[0], comparison.words.plurals[1]
     has_proofs = any(row[1] == CERTIFIED for row in rows)
     proven = " Certified: proven correct under any attack." if has_proofs else ""
+    safe = re.sub(r"[^\w.+-]+", "-", threat)[:40]  # in a file name
     return Table(
-        name=f"{comparison.slug}-worst-{threat}",
+        name=f"{comparison.slug}-worst-{safe}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
         note=f"{INTERVAL}: correct without an attack and under every attack. The direction that "
         f"matters: {other} made to look {first}.{proven}{_goes_with(comparison, threat)}",
@@ -260,7 +262,7 @@ def _price(one: DetectorResults, threat: str, attack: str) -> tuple[Cell, ...]:
     tried = sum(sum(t.tried) for t in trials)
     asked = [(t.calls or (0.0, 0.0), sum(t.tried)) for t in trials]
     calls = [sum(each[i] * images for each, images in asked) / max(tried, 1) for i in (0, 1)]
-    largest = max(one.budgets(threat), default=0.0)
+    largest = max((case.budget for case in one.curve(threat)), default=0.0)
     return (
         _count(tried),
         _count(sum(sum(t.broken) for t in trials)),
