@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import typer
 from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
 from processes import Forked, kill_at_moments
+from torch import Tensor
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import bundle_sha256, load_bundle
 from trueshot.cli import options
 from trueshot.datasets import Dataset, Photo, Settings, prepare
+from trueshot.detector import Detector
 from trueshot.evaluation.attack_files import attack_files
 from trueshot.files import read_lines
 from trueshot.images import read_image, write_png
@@ -399,6 +402,27 @@ def test_the_verdict_after_the_file_is_that_of_the_file(
     whole = np.asarray(Image.open(photos[0].path)).astype(int)
     assert record.largest_change == np.abs(whole - 7).max()
     assert record.after_file != record.in_memory
+
+
+@dataclass(frozen=True)
+class Excessive:
+    """Five levels for a budget of one."""
+
+    budget: float = 1.0
+
+    def __call__(self, detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
+        return (images + 5).clamp(0, 255)
+
+
+def test_an_attack_that_exceeds_its_budget_does_not_end_a_batch(
+    bundle: Path, tmp_path: Path
+) -> None:
+    photos = [photo.path for photo in write_photos(tmp_path / "in", 1)]
+    detector, _ = load_bundle(bundle)
+    found = attack_files(detector, SIDE, Excessive(), photos, tmp_path / "out", name="a")
+    assert [(record.path, "Excessive" in record.error) for record in found] == [
+        (str(path), True) for path in photos
+    ]
 
 
 def test_an_attack_of_half_a_level_leaves_nothing_in_a_file(bundle: Path, tmp_path: Path) -> None:

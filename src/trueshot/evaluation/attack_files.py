@@ -11,7 +11,7 @@ import torch
 
 from trueshot.attacks import Attack, as_filed, perturb
 from trueshot.detector import Detector
-from trueshot.errors import ImageFileError
+from trueshot.errors import ImageFileError, TrueshotError
 from trueshot.files import Journal, claim, remove_leftovers, utf8_safe
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, find_images, read_image, write_png
 from trueshot.networks.crop_aggregation import CropAggregator
@@ -96,26 +96,6 @@ def attack_files(
         One record per photograph, in order.
     """
     folder = Path(out)
-    with claim(folder):
-        yield from _attack_all(
-            detector, side, attack, paths, folder, name, label, device, pixel_limit
-        )
-
-
-def _attack_all(
-    detector: Detector,
-    side: int,
-    attack: Attack,
-    paths: Iterable[str | os.PathLike[str]],
-    folder: Path,
-    name: str,
-    label: int | None,
-    device: str | torch.device,
-    pixel_limit: int,
-) -> Iterator[AttackedFile]:
-    remove_leftovers(folder)
-    journal = Journal(folder / JOURNAL, {"attack": name})
-    done = {(record["path"], record["sha256"]): record for record in journal.records}
     whole = Detector(
         CropAggregator(detector.network, side),
         offset=detector.offset,
@@ -123,27 +103,28 @@ def _attack_all(
         classes=detector.classes,
     )
     whole.to(device).eval()
-    for path in _files(paths, folder):
-        if isinstance(path, ImageFileError):
-            yield AttackedFile(path=utf8_safe(path.path), error=path.reason)
-            continue
-        try:
-            image = read_image(path, pixel_limit=pixel_limit)
-            found = _done_before(done.get((utf8_safe(str(path)), image.facts.sha256)))
-            if found is not None:
-                yield found
+    with claim(folder):
+        remove_leftovers(folder)
+        journal = Journal(folder / JOURNAL, {"attack": name})
+        done = {(record["path"], record["sha256"]): record for record in journal.records}
+        for path in _files(paths, folder):
+            if isinstance(path, ImageFileError):
+                yield AttackedFile(path=utf8_safe(path.path), error=path.reason)
                 continue
-            out_file = folder / f"{utf8_safe(path.stem)}-{image.facts.sha256[:8]}-{name}.png"
-            record = _attack_file(whole, attack, image, out_file, label, device)
-            journal.append(asdict(record))
-        except ImageFileError as error:
-            yield AttackedFile(path=utf8_safe(str(path)), error=error.reason)
-            continue
-        except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            # Too small for a crop, too large for memory, disk full: continue with the others.
-            yield AttackedFile(path=utf8_safe(str(path)), error=utf8_safe(str(error)))
-            continue
-        yield record
+            try:
+                image = read_image(path, pixel_limit=pixel_limit)
+                record = _done_before(done.get((utf8_safe(str(path)), image.facts.sha256)))
+                if record is None:
+                    file = f"{utf8_safe(path.stem)}-{image.facts.sha256[:8]}-{name}.png"
+                    record = _attack_file(whole, attack, image, folder / file, label, device)
+                    journal.append(asdict(record))
+            except ImageFileError as error:
+                record = AttackedFile(path=utf8_safe(str(path)), error=error.reason)
+            except (TrueshotError, ValueError, OSError, MemoryError, RuntimeError) as error:
+                # The attack broke its promise, too small for a crop, too large for memory, disk
+                # full: continue with the others.
+                record = AttackedFile(path=utf8_safe(str(path)), error=utf8_safe(str(error)))
+            yield record
 
 
 def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path | ImageFileError]:
