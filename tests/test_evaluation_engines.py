@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from trueshot.engines.engine import (
 )
 from trueshot.errors import RunError
 from trueshot.evaluation.detector_source import DetectorSource
+from trueshot.evaluation.distribution import _settings_of, work_of
 from trueshot.evaluation.evaluate import EvaluationSettings
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.result import EvaluationResult, Trial, load_result
@@ -105,6 +107,13 @@ def test_two_processes_find_what_one_finds(
         for folder in (tmp_path / "here", tmp_path / "there")
     ]
     assert pictures[0] == pictures[1] != {}
+
+
+def test_other_processes_plan_the_same_attacks(dataset: Dataset) -> None:
+    more: dict[str, Any] = {"name": "long", "on": "right", "far": True, "target": 1}
+    how = asked(attacks=(planned("pgd", settings={"steps": 7}, **more), planned("fgsm")))
+    sent = json.loads(json.dumps(work_of([], dataset, how, None).settings))
+    assert _settings_of(sent) == how
 
 
 def results_of(folder: Path) -> Iterator[Trial]:

@@ -23,6 +23,7 @@ from trueshot.evaluation.suites import Effort, Suite, planned, suite_named
 from trueshot.networks import own
 
 _PLAIN = ("budgets", "part", "crops", "seed", "threats", "doubts", "opinions", "batch")
+_PLANNED = ("name", "settings", "on", "far", "wants_gradient", "target")
 
 
 @contextlib.contextmanager
@@ -88,7 +89,10 @@ def work_of(
             "dataset": str(dataset.folder),
             "sources": [asdict(source) for source in sources],
             "suite": str(suite.file) if isinstance(suite, Suite) else suite,
-            "attacks": [attack.spec for attack in settings.attacks],
+            "attacks": [
+                {"attack": each.spec, **{name: getattr(each, name) for name in _PLANNED}}
+                for each in settings.attacks
+            ],
             "effort": asdict(settings.effort),
             "networks": own.given(),
             **{name: getattr(settings, name) for name in _PLAIN},
@@ -136,7 +140,7 @@ def _settings_of(settings: Mapping[str, Any]) -> EvaluationSettings:
     return EvaluationSettings(
         **{**plain, **tuples},
         suite=suite_named(settings["suite"]),
-        attacks=tuple(planned(spec) for spec in settings["attacks"]),
+        attacks=tuple(planned(**each) for each in settings["attacks"]),
         effort=Effort(**settings["effort"]),
     )
 
