@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
 from trueshot.bundle import save_bundle
 from trueshot.card import Card
+from trueshot.channels import Jpeg
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
@@ -469,6 +470,17 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
     assert found[0] == found[1]
     assert "random" in found[0].notes[0]
     assert "pgd-mean" in {trial.attack for trial in found[0].trials}
+
+
+def test_a_trial_through_another_channel_is_not_taken_from_the_journal(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    evaluator = hearing_of(corner(dataset), dataset)
+    for quality in (95, 10, 95):
+        threat = threat_of(replace(FGSM_STEP, on="all"), channel=Jpeg(quality=quality))
+        found = worst_cases(evaluator, threat, Journal(tmp_path / "trials.jsonl", {}))
+        assert timeless(found) == timeless(worst_cases(evaluator, threat))
+    assert len((tmp_path / "trials.jsonl").read_text().splitlines()) == 1 + 2 * len(found.trials)
 
 
 def test_another_detector_lends_its_attacks(dataset: Dataset) -> None:

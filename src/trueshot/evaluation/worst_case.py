@@ -211,7 +211,8 @@ def worst_cases(
         evaluator: Detector and images.
         threat: The threat model.
         journal: Journal of finished trials. A trial is reused if everything it depends on is the
-            same: the journal's key, the threat model, the attack with its settings, the images.
+            same: the journal's key, the threat model with its channel, the attack with its
+            settings, the images.
         advance: Called with the number of images done; in total `work(evaluator, threat)`.
 
     Returns:
@@ -301,6 +302,7 @@ def _trial(
     attack = step.make(budget)
     names: dict[str, Any] = {"threat": threat.name, "attack": step.name}
     names["settings"] = step.settings(attack)
+    names["channel"] = repr(threat.channel)
     if step.target is not None:
         names["target"] = step.target
     for record in journal.records:
@@ -310,13 +312,14 @@ def _trial(
                 advance(len(evaluator.part), "")
                 return found
     trial = yield from _attack(evaluator, threat, step, attack, budget, tried, advance)
-    journal.append(asdict(trial))
+    journal.append({**asdict(trial), "channel": names["channel"]})
     advance(len(evaluator.part) - int(tried.sum()), "")
     return trial
 
 
 def _from_record(record: dict[str, Any]) -> Trial:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+    del fields["channel"]
     return Trial(**fields)
 
 
