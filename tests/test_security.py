@@ -469,7 +469,12 @@ def test_a_random_detector_is_noticed_attacked_on_the_mean_and_judged_alike_ever
     ]
     assert found[0] == found[1]
     assert "random" in found[0].notes[0]
+    assert "mean of many" in found[0].notes[0]
     assert "pgd-mean" in {trial.attack for trial in found[0].trials}
+    asked = settings("file", budgets=(1.0,), threats=("png",))
+    assert evaluate_suite(candidate_of(judge), dataset, asked).notes == (
+        "This detector draws random numbers: every verdict is one draw, of one fixed seed.",
+    )
 
 
 def test_a_trial_through_another_channel_is_not_taken_from_the_journal(

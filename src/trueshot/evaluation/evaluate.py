@@ -24,6 +24,7 @@ from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.metrics import area_under_curve
 from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult, ones_of
 from trueshot.evaluation.suites import (
+    AVERAGED,
     BUDGETS,
     QUICK,
     SUITES,
@@ -545,9 +546,11 @@ def _notes(settings: EvaluationSettings, plan: Plan) -> tuple[str, ...]:
             f"left out: {', '.join(missing)}. Its worst case is worse than these figures."
         )
     if adversary.random:
+        averaged = any(step.name == AVERAGED for t in plan.threats for step in t.steps)
+        added = ", and an attack on the mean of many was added" if averaged else ""
         notes.append(
-            "This detector draws random numbers: every verdict is one draw, of one fixed seed, "
-            "and an attack on the mean of many was added."
+            "This detector draws random numbers: every verdict is one draw, of one fixed "
+            f"seed{added}."
         )
     return tuple(notes)
 

@@ -47,6 +47,7 @@ ATTACKS: Mapping[str, Callable[..., Attack]] = {
 }
 """Attacks by their name on the command line and in suite files."""
 
+AVERAGED = "pgd-mean"  # the attack on the mean of many draws of a random detector
 _ASKING = ("noise", "square", "rays")  # attacks that need no gradient
 
 
@@ -570,7 +571,7 @@ def _averaged(adversary: AdversaryCapabilities) -> list[Step]:
     def make(budget: float) -> Expectation:
         return Expectation(PGD(budget=budget, steps=effort.pgd), draws=effort.draws, seed=seed)
 
-    return [Step(name="pgd-mean", make=make)]
+    return [Step(name=AVERAGED, make=make)]
 
 
 def _file_steps(
