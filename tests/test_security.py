@@ -44,6 +44,7 @@ from trueshot.evaluation.suites import (
     THOROUGH,
     AdversaryCapabilities,
     Effort,
+    Suite,
     l2_per_level,
     load_suite,
     planned,
@@ -337,7 +338,7 @@ def candidate_of(detector: Detector, **settings: Any) -> DetectorUnderTest:
     return DetectorUnderTest(detector=detector, side=SIDE, **known, **settings)
 
 
-def settings(suite: str = "strong", **settings: Any) -> EvaluationSettings:
+def settings(suite: str | Suite = "strong", **settings: Any) -> EvaluationSettings:
     given = {"budgets": (1.0, 2.0), "crops": 8, "effort": LITTLE, "doubts": False, **settings}
     return EvaluationSettings(suite=suite, **given)
 
@@ -844,6 +845,25 @@ def test_a_suite_that_says_nothing_sensible_is_refused_in_a_line(
         load_suite(tmp_path / "mine.yaml")
     assert str(error.value).startswith(f"{tmp_path}")
     assert len(str(error.value)) < 1500
+
+
+@pytest.mark.parametrize(
+    ("suite", "given", "option"),
+    [
+        ("paper", {"opinions": True}, "--second-opinions"),
+        ("file", {"transfer": DetectorUnderTest(detector=Detector(Corner()))}, "--transfer-from"),
+        ("everyday", {"attacks": (planned("pgd"),)}, "--attack"),
+        ("everyday", {"threats": ("l3",)}, "--threat"),
+        (Suite.model_validate({"name": "own", "threats": [{"attacks": ["fgsm"]}]}),
+         {"opinions": True}, "--second-opinions"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_a_suite_does_not_use_is_refused(
+    suite: str | Suite, given: dict[str, Any], option: str
+) -> None:
+    assert settings(**given).name == "strong"
+    with pytest.raises(RunError, match=f"the suite .* does not use {option}$"):
+        settings(suite, **given)
 
 
 FOUR = ("original", "blurred", "noisy", "resampled")

@@ -57,6 +57,16 @@ UNCHANGED = "none"
 _FEW = 50  # images per class for the distance to the boundary and for doubts
 
 
+# Settings that a suite does not use, with their options.
+_OPINIONS = {"opinions": "--second-opinions"}
+_OTHERS = {"transfer": "--transfer-from", **_OPINIONS}
+_UNUSED: Mapping[str, Mapping[str, str]] = {
+    "paper": _OTHERS,
+    "file": _OTHERS,
+    "everyday": {"attacks": "--attack", "threats": "--threat", **_OTHERS},
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DetectorUnderTest:
     """A detector to evaluate, with facts about it.
@@ -101,6 +111,9 @@ class EvaluationSettings:
         opinions: Whether to run attacks of pyautoattack and foolbox as second opinions.
         device: Device to compute on.
         batch: Number of crops per batch; does not change the result.
+
+    Raises:
+        RunError: A setting is given that the suite does not use.
     """
 
     suite: str | Suite = "strong"
@@ -116,6 +129,11 @@ class EvaluationSettings:
     opinions: bool = False
     device: str | torch.device = "cpu"
     batch: int = 128
+
+    def __post_init__(self) -> None:
+        unused = _UNUSED.get(self.name, {}) if isinstance(self.suite, str) else _OPINIONS
+        if given := [option for name, option in unused.items() if getattr(self, name)]:
+            raise RunError(f"the suite {self.name} does not use {', '.join(given)}")
 
     @property
     def name(self) -> str:
