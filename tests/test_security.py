@@ -832,6 +832,11 @@ def test_an_attack_whose_code_changed_is_tried_again(dataset: Dataset, tmp_path:
         ("threats: [{attacks: [fgsm], budgets: [2, 1]}]", "must be above 0 and increase"),
         ("threats: [{attack: fgsm}]", r"threats\.0\.attacks: Field required"),
         ("threats: [{attacks: ['none.py:A']}]", "none.py"),
+        ("name: paper\nthreats: [{attacks: [fgsm]}]", "paper is a built-in suite"),
+        ("threats: [{attacks: [fgsm]}, {attacks: [pgd]}]", "two threats are called 'linf'"),
+        ("threats: [{norm: l2, attacks: [square]}]", "square: Square is implemented for linf only"),
+        ("threats: [{name: a/b, attacks: [fgsm]}]", r"threats\.0\.name"),
+        ("threats: [{attacks: [{attack: pgd, name: ../b}]}]", r"AttackEntry\.name"),
         ("a: &a [x, x]\nb: [*a, *a]", "alias"),
         ("x: " + "[" * 99_990, "nested too deeply"),
         ("x" * 200_000, "at most 100,000"),
@@ -845,6 +850,13 @@ def test_a_suite_that_says_nothing_sensible_is_refused_in_a_line(
         load_suite(tmp_path / "mine.yaml")
     assert str(error.value).startswith(f"{tmp_path}")
     assert len(str(error.value)) < 1500
+
+
+def test_a_target_beyond_the_classes_is_refused(dataset: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("threats: [{attacks: [{attack: pgd, target: 2}]}]")
+    asked = settings(load_suite(tmp_path / "mine.yaml"))
+    with pytest.raises(RunError, match="pgd-to-2: target 2 is no class of mine"):
+        evaluate_suite(candidate_of(corner(dataset)), dataset, asked)
 
 
 @pytest.mark.parametrize(

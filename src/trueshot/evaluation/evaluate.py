@@ -217,6 +217,7 @@ def plan_of(
     adversary = _adversary(evaluator, tested, settings)
     if threats is None and settings.name != "everyday":
         threats = _chosen(threats_of(settings.suite, adversary), settings.threats)
+    _check_targets(tested, threats or ())
     return Plan(
         evaluator=evaluator,
         adversary=adversary,
@@ -224,6 +225,16 @@ def plan_of(
         budgets=settings.budgets,
         groups=groups_of_crops(dataset, evaluator.part.drawn(_FEW)),
     )
+
+
+def _check_targets(tested: DetectorUnderTest, threats: Sequence[Threat]) -> None:
+    classes = tested.detector.classes
+    for step in (step for threat in threats for step in threat.steps):
+        if step.target is not None and not 0 <= step.target < len(classes):
+            raise RunError(
+                f"{step.name}: target {step.target} is no class of {tested.name}, which has "
+                f"{len(classes)}, from 0: {', '.join(classes[:5])}"
+            )
 
 
 def paper_attacks(
@@ -319,7 +330,8 @@ def evaluate_suite(
     Raises:
         RunError: The suite is unknown or needs a gradient that the detector lacks, the budgets are
             invalid, the part lacks a class, the detector has other classes or returns logits that
-            are not finite, or `root` is given but the SHA-256 of the weights is unknown.
+            are not finite, an attack aims for a class that it lacks, or `root` is given but the
+            SHA-256 of the weights is unknown.
     """
     _check(tested, settings)
     journal = root / f"{stem}.jsonl" if root else None

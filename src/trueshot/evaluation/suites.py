@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, Norm
 from trueshot.attacks.apgd import APGD
@@ -190,12 +190,16 @@ def planned(attack: str, **more: Any) -> PlannedAttack:
             f"unknown attack {attack!r}; choose from {known}, or give path/to/file.py:NAME"
         )
     fields_of = {"name": name, "wants_gradient": gradient, "origin": origin, "spec": attack}
-    found = PlannedAttack(kind=kind, **{**fields_of, **more})
+    return _made_once(PlannedAttack(kind=kind, **{**fields_of, **more}))
+
+
+def _made_once(attack: PlannedAttack) -> PlannedAttack:
+    """Refuse settings that the attack does not accept."""
     try:
-        found.step().make(1.0)
+        attack.step().make(1.0)
     except (TypeError, ValueError) as error:
-        raise RunError(f"{attack}: {sanitize(str(error), 300)}") from error
-    return found
+        raise RunError(f"{attack.spec}: {sanitize(str(error), 300)}") from error
+    return attack
 
 
 def _fields(kind: Any) -> tuple[Any, ...]:
@@ -253,6 +257,9 @@ def l2_per_level(side: int) -> float:
     return float((3 * side * side) ** 0.5 / 4)
 
 
+_NAME = r"^[\w.+-]{0,60}$"  # in names of files
+
+
 class _Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -271,7 +278,7 @@ class AttackEntry(_Entry):
     """
 
     attack: str = Field(max_length=1000)
-    name: str = Field(default="", max_length=60)
+    name: str = Field(default="", pattern=_NAME)
     images: On = "survivors"
     far: bool = False
     target: int | None = Field(default=None, ge=0)
@@ -291,7 +298,7 @@ class ThreatEntry(_Entry):
         attacks: The attacks, in the order in which they are tried.
     """
 
-    name: str = Field(default="", max_length=60)
+    name: str = Field(default="", pattern=_NAME)
     norm: Norm = "linf"
     channel: str = "png"
     budgets: tuple[float, ...] = Field(default=(), max_length=100)
@@ -312,9 +319,25 @@ class Suite(_Entry):
     threats: tuple[ThreatEntry, ...] = Field(min_length=1, max_length=100)
     file: Path | None = Field(default=None, exclude=True)
 
+    @field_validator("name")
+    @classmethod
+    def _own(cls, name: str) -> str:
+        if name in (*SUITES, "photograph"):
+            raise ValueError(f"{name} is a built-in suite; choose another name")
+        return name
+
     def built(self, adversary: AdversaryCapabilities) -> tuple[Threat, ...]:
-        """Return the threat models of the suite."""
-        return tuple(self._threat(entry, adversary) for entry in self.threats)
+        """Return the threat models of the suite.
+
+        Raises:
+            RunError: A channel or an attack is unknown, an attack does not accept its settings or
+                the norm, or two threat models have the same name.
+        """
+        threats = tuple(self._threat(entry, adversary) for entry in self.threats)
+        names = [threat.name for threat in threats]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise RunError(f"two threats are called {twice[0]!r}; give each its own name")
+        return threats
 
     def _threat(self, entry: ThreatEntry, adversary: AdversaryCapabilities) -> Threat:
         known = {channel.name: channel for channel in (*FILES, *EVERYDAY)}
@@ -349,10 +372,10 @@ class Suite(_Entry):
             name = entry.name or f"{found.name}-to-{entry.target}"
             kind = partial(_targeted, found.kind, entry.target)
             found = replace(found, name=name, kind=kind, target=entry.target)
-        if not entry.through:
-            return found
-        name = entry.name or f"{found.name}-through"
-        return replace(found, name=name, kind=partial(_through, found.kind, (channel,)))
+        if entry.through:
+            name = entry.name or f"{found.name}-through"
+            found = replace(found, name=name, kind=partial(_through, found.kind, (channel,)))
+        return _made_once(found)
 
 
 def _targeted(kind: Callable[..., Attack], target: int, **given: Any) -> Attack:
