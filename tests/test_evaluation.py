@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,15 +23,14 @@ from trueshot.evaluation import (
     DetectorUnderTest,
     EvaluationResult,
     evaluate,
-    load_experiments,
     load_result,
     paper_attacks,
     save_result,
 )
-from trueshot.evaluation.conversion import convert_file
 from trueshot.files import Journal, read_lines
 from trueshot.networks import LCNN
 from trueshot.proportion import Proportion, interval_over_groups
+from trueshot.reports.loading import find
 
 MINE = {"name": "mine", "bundle_sha256": "mine"}
 
@@ -189,48 +189,16 @@ def test_a_result_comes_back_from_its_file(dataset: Dataset, tmp_path: Path) -> 
     assert written["classes"] == ["original", "recaptured"]
 
 
-@pytest.mark.parametrize("indent", [2, None])
-def test_a_result_of_format_1_is_read_and_converted_in_place(
-    tmp_path: Path, indent: int | None
-) -> None:
-    """Figures are those that its own fields give; what it does not know stays unknown."""
-    clean = {"attack": "clean", "budget": 0.0, "right": [9, 7], "total": [10, 8]}
-    fgsm = {"attack": "fgsm", "budget": 2.0, "right": [4, 1], "total": [10, 8]}
-    for cell in (clean, fgsm):
-        cell |= {"right_unrounded": cell["right"], "accuracy": 0.1, "interval95": [0, 1]}
-        cell |= {"settings": "", "psnr": None}
-    head = {"detector": "yang", "bundle_sha256": "ab", "side": 64, "part": "test", "data": "cd"}
-    head |= {"split_by": "photo", "auc": 0.75, "format": 1, "versions": {}, "recipe": None}
-    old = {**head, "cells": [clean, fgsm]}
-    case = {"threat": "linf", "budget": 0.0, "right": [2, 1], "right_before_file": [2, 1]}
-    case |= {"total": [2, 2], "broken_by": ["", "", "clean", ""], "accuracy": 0.75}
-    trial = {"attack": "pgd", "threat": "linf", "budget": 1.0, "settings": "PGD()"}
-    trial |= {"tried": [2, 1], "broken": [0, 1], "broken_before_file": [1, 1], "calls": [3, 3]}
-    strong = {**head, "kind": "trueshot-security", "suite": "strong", "seed": 3, "worst": [case]}
-    strong |= {"trials": [trial], "changes": [], "doubts": [], "examples": []}
-    files = {
-        "paper.json": old,
-        "strong.json": strong,
-        "results.json": {"results": [old], "examples": {"64": {}}},
-        "other.json": [1, 2],
-        "foreign.json": {"format": 1},
-    }
-    for name, content in files.items():
-        (tmp_path / name).write_text(json.dumps(content, indent=indent))
-    before = [load_result(tmp_path / name) for name in ("paper.json", "strong.json")]
-    assert [file.name for file in sorted(tmp_path.iterdir()) if convert_file(file)] == [
-        "paper.json", "results.json", "strong.json",
-    ]  # fmt: skip
-    assert not any(convert_file(file) for file in tmp_path.iterdir())
-    assert [load_result(tmp_path / name) for name in ("paper.json", "strong.json")] == before
-    paper, security = before
-    assert load_experiments(tmp_path / "results.json")[0] == [paper]
-    assert paper.single("clean").right == (9, 7)
-    assert paper.single("fgsm", 2.0).right == (4, 1)
-    assert paper.single("fgsm", 2.0).total == (10, 8)
-    assert security.single("pgd", 1.0).right == (2, 0)
-    assert security.worst[0].broken_by == ("", "", "clean", "")
-    assert (security.seed, security.labels, security.trials[0].flags) == (3, (), "")
+def test_a_result_of_format_1_is_refused_with_the_reason(dataset: Dataset, tmp_path: Path) -> None:
+    result = result_of(detector(dataset), dataset, crops=2)
+    save_result(tmp_path / "new.json", result)
+    old = {**result.to_json(), "kind": "trueshot-security", "format": 1}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    reason = r"format are \('trueshot-security', 1\); this version reads only .*: evaluate again"
+    with pytest.raises(RunError, match=reason):
+        load_result(tmp_path / "old.json")
+    (fault,) = find([tmp_path]).faults
+    assert re.search(rf"old\.json: skipped: kind and {reason}", fault)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])

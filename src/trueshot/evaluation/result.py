@@ -21,7 +21,7 @@ from trueshot.files import read_text, write_json
 from trueshot.proportion import Groups, Proportion
 
 KIND = "trueshot-evaluation"
-FORMAT = 2  # format 1 had a separate layout for the paper's suite: see `conversion`
+FORMAT = 2
 CLEAN = "clean"  # no attack; in `broken_by`: wrong without an attack
 UNBROKEN = ""
 NOT_TRIED = "-"
@@ -103,7 +103,7 @@ class Trial:
         seconds: Time of the whole trial.
         flags: One character per image of the part: "-" if it was not tried, otherwise a number
             with bit 0 for broken, bit 1 for broken before the file, and bit 2 for called the target
-            class. Empty in results of format 1.
+            class. Empty in older results.
         target: Class that the attack aims for; None if any wrong class will do.
     """
 
@@ -469,21 +469,18 @@ class EvaluationResult:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> EvaluationResult:
-        """Build a result from the output of `to_json`, or from a result of format 1.
+        """Build a result from the output of `to_json`.
 
         Raises:
             ValueError: The content is of another kind or format, or incomplete.
         """
-        from trueshot.evaluation.conversion import converted
-
         fields = dict(content)
         try:
-            if fields.get("format") == 1:
-                fields = converted(fields)
             found = fields.pop("kind", None), fields.pop("format", None)
             if found != (KIND, FORMAT):
                 raise ValueError(
-                    f"kind and format are {found}; this version reads {(KIND, FORMAT)} and format 1"
+                    f"kind and format are {found}; this version reads only {(KIND, FORMAT)}: "
+                    "evaluate again"
                 )
             # Some older files hold `sources` instead of `groups`.
             fields.setdefault("groups", fields.pop("sources", ""))

@@ -16,7 +16,6 @@ from trueshot.evaluation.result import KIND, PAPER, EvaluationResult, load_exper
 from trueshot.files import read_text, utf8_safe
 from trueshot.reports.table import one_line
 
-KINDS = (KIND, "trueshot-security")  # the second was used in format 1
 _ROLES = ("plain", "secure")
 _LONGEST = 200  # maximum length of a reason in characters
 
@@ -109,7 +108,7 @@ def _results(path: Path, content: Any) -> Iterator[LoadedResult]:
         return
     if {"results", "examples"} <= content.keys():
         yield from _experiments(path)
-    elif content.get("kind") in KINDS or {"cells", "detector"} <= content.keys():
+    elif content.get("kind") == KIND or {"bundle_sha256", "split_by"} <= content.keys():
         result = _checked(EvaluationResult.from_json(content))
         yield LoadedResult(path=path, result=result, role=_role(result), examples=result.examples)
 

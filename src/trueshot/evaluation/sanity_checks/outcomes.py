@@ -169,7 +169,7 @@ def outcomes_of_panel(panel: Panel) -> Outcomes:
 
 
 def outcomes_of_result(result: EvaluationResult) -> Outcomes:
-    """Convert the trials and worst cases of a result; those of format 1 give only counts."""
+    """Convert the trials and worst cases of a result; older ones give only counts."""
     every = [_of_trial(trial) for trial in result.trials]
     cases = [case for threat in result.threats for case in result.curve(threat)]
     clean = {case.threat: sum(case.total) - sum(case.right) for case in cases if case.budget == 0}
