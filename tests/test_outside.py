@@ -254,6 +254,22 @@ def test_the_fingerprint_of_an_onnx_file_is_that_of_its_weights_beside_it(tmp_pa
     assert found[0] != found[1]
 
 
+def test_only_weights_in_its_folder_count_for_the_fingerprint_of_an_onnx_file(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "net.onnx"
+    write_onnx(path)
+    detector, _ = load_outside(str(path), side=4)
+    alone = fingerprint(detector, str(path))
+    (tmp_path / "weight").write_text("no weights, but called like a tensor of the file")
+    assert fingerprint(detector, str(path)) == alone
+    model = onnx.load(path)
+    onnx.save(model, path, save_as_external_data=True, location="net.data", size_threshold=0)
+    path.write_bytes(path.read_bytes().replace(b"net.data", b"../a.bin"))
+    with pytest.raises(OutsideDetectorError, match=r"outside its folder: \.\./a\.bin"):
+        fingerprint(detector, str(path))
+
+
 def test_a_network_of_more_classes_keeps_them(module: str) -> None:
     spec = InputSpec(classes=("original", "blurred", "noisy"))
     detector, _ = load_outside("somebodys:three", spec, side=16)

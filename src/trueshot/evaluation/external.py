@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import PluginError, TrueshotError
+from trueshot.evaluation.sanity_checks.gradients import gives_gradient
 from trueshot.files import utf8_safe
-from trueshot.graph import run
+from trueshot.graph import first_line, run
 from trueshot.plugins import is_plugin, load_plugin, split_spec
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -213,7 +214,8 @@ def load_outside(
         _try(detector, side)
     except OutsideDetectorError as error:
         raise OutsideDetectorError(f"{source}: {error}") from error
-    return detector, differentiable and _has_gradient(detector, side)
+    grey = torch.full((1, 3, side, side), 128.0)
+    return detector, differentiable and gives_gradient(detector, grey)
 
 
 def wrapped(network: nn.Module, contract: InputSpec) -> Detector:
@@ -232,6 +234,9 @@ def fingerprint(detector: Detector, source: str, contract: InputSpec | None = No
     For `path/to/file.py:attribute` the Python file is hashed; for an ONNX file also the files it
     refers to, such as external weights. For `module:attribute` no code is hashed: if the code
     changes but the weights do not, use another folder for the results.
+
+    Raises:
+        OutsideDetectorError: External weights of an ONNX file lie outside its folder.
     """
     found = hashlib.sha256(f"{source} {contract!r}".encode())
     for file in _files_of(source):
@@ -245,12 +250,20 @@ def fingerprint(detector: Detector, source: str, contract: InputSpec | None = No
 def _files_of(source: str) -> list[Path]:
     """Return the files that define a detector, as far as they can be found."""
     if source.endswith(".onnx"):
-        path = Path(source)
-        content = path.read_bytes()
-        beside = sorted(file for file in path.parent.rglob("*") if file.is_file() and file != path)
-        names = ((file, file.relative_to(path.parent).as_posix()) for file in beside)
-        return [path, *(file for file, name in names if name.encode("utf-8", "ignore") in content)]
+        return [Path(source), *_weights_beside(Path(source))]
     return [split_spec(source)[0]] if is_plugin(source) else []
+
+
+def _weights_beside(path: Path) -> list[Path]:
+    """Return the files that hold external weights of an ONNX file."""
+    import onnx
+    from onnx.external_data_helper import _get_all_tensors
+
+    tensors = _get_all_tensors(onnx.load(path, load_external_data=False))
+    names = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
+        raise OutsideDetectorError(f"{path}: its weights lie outside its folder: {outside[0]}")
+    return sorted(path.parent / name for name in names)
 
 
 def _imported(source: str) -> nn.Module:
@@ -346,17 +359,6 @@ def _try(detector: Detector, side: int) -> None:
         raise OutsideDetectorError("returns logits that are not finite")
 
 
-def _has_gradient(detector: Detector, side: int) -> bool:
-    """Whether the logits have a gradient with respect to the images, even if it is zero."""
-    images = torch.full((1, 3, side, side), 128.0, requires_grad=True)
-    with torch.enable_grad(), evaluating(detector):
-        logits: Tensor = detector(images)
-        if not logits.requires_grad:
-            return False
-        (found,) = torch.autograd.grad(logits.sum(), images, allow_unused=True)
-    return found is not None
-
-
 @contextmanager
 def _found_in(folder: Path) -> Iterator[None]:
     sys.path.insert(0, str(folder))
@@ -366,7 +368,5 @@ def _found_in(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def _line(error: BaseException) -> str:
-    """Return the first line of a foreign error message, at most 300 characters."""
-    lines: Sequence[str] = str(error).strip().splitlines() or [""]
-    return utf8_safe(lines[0][:300])
+def _line(error: Exception) -> str:
+    return utf8_safe(first_line(error))
