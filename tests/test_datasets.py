@@ -37,14 +37,13 @@ from trueshot.datasets import (
 from trueshot.datasets.crops import grid_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
-from trueshot.datasets.survey import in_threads
 from trueshot.errors import DatasetError, LeakError, RunError
 from trueshot.files import claim, read_lines
 from trueshot.images import read_image
+from trueshot.progress import in_threads
 
 # The function of that name hides the module.
 PREPARE = importlib.import_module("trueshot.datasets.preparation")
-SURVEY = importlib.import_module("trueshot.datasets.survey")
 SMALL = Settings(sides=(SIDE, 16), per_class=50)
 
 
@@ -473,7 +472,7 @@ def test_work_in_threads_that_is_broken_off_does_not_begin_what_it_had_not_begun
             broken_off.wait()
         return item
 
-    monkeypatch.setattr(SURVEY, "ThreadPoolExecutor", Executor)
+    monkeypatch.setattr("trueshot.progress.ThreadPoolExecutor", Executor)
 
     with contextlib.suppress(KeyboardInterrupt), in_threads(work, range(500), 2) as results:
         assert next(results) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 import time
 from collections import Counter
 from dataclasses import replace
@@ -278,6 +279,24 @@ def test_a_staging_that_was_stopped_goes_on(photos: Path, tmp_path: Path) -> Non
     assert not list(lost.parent.glob(".*.part"))
     with pytest.raises(SimulationError, match="other settings"):
         stage([photos], tmp_path, replace(settings, seed=5), workers=1)
+
+
+def test_photographs_that_cannot_be_read_are_skipped_and_named(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photos, tmp_path / "in")
+    cut_off = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(cut_off, "jpeg")
+    (tmp_path / "in" / "cut.jpg").write_bytes(cut_off.getvalue()[:2000])
+    shutil.copy(photos / "0.png", tmp_path / "in" / "twin.png")
+    settings = Staging(per_class=6, side=48, procedural=0.0, fractions=(0.5, 0.25, 0.25))
+    listed = photos_in_manifest(stage([tmp_path / "in"], tmp_path / "out", settings, workers=1))
+    known = {f"photo:in/{number}.png" for number in range(12)}
+    assert {photo.origins["scene"] for photo in listed} <= known
+    told = capsys.readouterr().err
+    assert "skipped photo:in/cut.jpg: " in told
+    assert "skipped photo:in/twin.png: the same picture as photo:in/0.png" in told
 
 
 def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Progress of long tasks: a bar on a terminal, plain lines in a pipe or a log file."""
+"""Long tasks: their progress, as a bar on a terminal or plain lines elsewhere, and threads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -28,6 +30,20 @@ _FEWEST = 5  # reports before the remaining time is estimated; the first include
 _LATEST = 50  # latest reports used for the estimate, so that it soon reflects a change of speed
 
 Advance = Callable[[int, str], None]
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@contextmanager
+def in_threads(
+    function: Callable[[_In], _Out], items: Iterable[_In], workers: int
+) -> Iterator[Iterator[_Out]]:
+    """Map a function over items in threads, in order; leaving early cancels pending calls."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -17,12 +15,10 @@ from pydantic import TypeAdapter
 
 from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
-from trueshot.datasets.survey import in_threads
 from trueshot.engines.engine import Work, open_engine
-from trueshot.errors import ImageFileError, SimulationError
-from trueshot.files import claim, hold, utf8_safe, write_json
-from trueshot.images import read_image, write_png
-from trueshot.progress import progress
+from trueshot.errors import SimulationError
+from trueshot.files import claim, hold, write_json
+from trueshot.images import write_png
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
 from trueshot.simulation.production import VERSION, Production, maker, names, produce
 from trueshot.simulation.scenes import (
@@ -30,6 +26,7 @@ from trueshot.simulation.scenes import (
     embedded_scenes,
     photo_scenes,
     procedural_scenes,
+    readable_scenes,
 )
 from trueshot.simulation.sheet import describe, draw_sheet
 from trueshot.tasks import Task
@@ -165,7 +162,7 @@ def simulate(
     """
     root = Path(out)
     with claim(root / _PHOTOS):
-        scenes, prints = _readable(_scenes(photos))
+        scenes, prints = readable_scenes(_scenes(photos))
         production = _production(scenes, simulation)
         _claim(root, simulation, prints)
         work = work_of(photos, scenes, simulation)
@@ -232,40 +229,11 @@ def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6)
 
 def production_of(photos: Path | None, simulation: Simulation) -> Production:
     """Return the casts and numbers of pairs of a simulation; arguments as for `simulate`."""
-    return _production(_readable(_scenes(photos))[0], simulation)
+    return _production(readable_scenes(_scenes(photos))[0], simulation)
 
 
 def _scenes(photos: Path | None) -> list[Scene]:
     return embedded_scenes() if photos is None else photo_scenes(photos)
-
-
-def _readable(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
-    """Return the scenes whose photographs can be read, without duplicates, and the files' hashes.
-
-    Each scene that is left out is reported on stderr.
-    """
-    kept: dict[str, Scene] = {}
-    with (
-        progress("scenes", len(scenes)) as advance,
-        in_threads(_fingerprint, scenes, os.cpu_count() or 1) as found,
-    ):
-        for scene, (sha256, error) in zip(scenes, found, strict=True):
-            note = error or (f"the same picture as {kept[sha256].name}" if sha256 in kept else "")
-            if not note:
-                kept[sha256] = scene
-            else:
-                print(utf8_safe(f"skipped {scene.name}: {note}"), file=sys.stderr)
-            advance(1, "")
-    return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
-
-
-def _fingerprint(scene: Scene) -> tuple[str, str]:
-    if scene.path is None:
-        return hashlib.sha256(scene.name.encode()).hexdigest(), ""
-    try:
-        return read_image(scene.path).facts.sha256, ""
-    except ImageFileError as error:
-        return "", error.reason
 
 
 def _production(photographed: Sequence[Scene], simulation: Simulation) -> Production:

@@ -42,7 +42,6 @@ from trueshot.datasets.survey import (
     SCALED,
     Record,
     example_of,
-    in_threads,
     pixels_sha256,
     survey,
 )
@@ -56,7 +55,7 @@ from trueshot.files import (
     write_lines,
 )
 from trueshot.images import read_image
-from trueshot.progress import progress
+from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What the folder may hold before: the lock of a killed run, and the files of a simulation.

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,8 +21,6 @@ _SCALE = 0.4
 SCALED = "scaled down to two fifths: its file is lossy, and the task wants no grid of blocks in it"
 
 Record = dict[str, Any]
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 def survey(photo: Photo, settings: Settings) -> Record:
@@ -104,15 +99,3 @@ def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corn
     entropy = [seed, side, int(facts["sha256"][:16], 16)]
     random = np.random.default_rng(entropy)
     return grid_corners(facts["height"], facts["width"], side, random, multiple)
-
-
-@contextmanager
-def in_threads(
-    function: Callable[[_In], _Out], items: Iterable[_In], workers: int
-) -> Iterator[Iterator[_Out]]:
-    """Map a function over items in threads, in order; leaving early cancels pending calls."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from trueshot.errors import DatasetError
+from trueshot.errors import DatasetError, ImageFileError
+from trueshot.files import utf8_safe
 from trueshot.images import find_images, read_image
+from trueshot.progress import in_threads, progress
 from trueshot.simulation.colour import Bytes, Linear, Random, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 
@@ -136,6 +141,35 @@ def procedural_scenes(count: int, seed: int = 0) -> list[Scene]:
         Scene(name=f"{kind}:{first + number}", kind=kind, seed=first + number)
         for number, kind in enumerate(kinds)
     ]
+
+
+def readable_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
+    """Return the scenes whose photographs can be read, without duplicates, and the files' hashes.
+
+    Each scene that is left out is reported on stderr.
+    """
+    kept: dict[str, Scene] = {}
+    with (
+        progress("scenes", len(scenes)) as advance,
+        in_threads(_fingerprint, scenes, os.cpu_count() or 1) as found,
+    ):
+        for scene, (sha256, error) in zip(scenes, found, strict=True):
+            note = error or (f"the same picture as {kept[sha256].name}" if sha256 in kept else "")
+            if not note:
+                kept[sha256] = scene
+            else:
+                print(utf8_safe(f"skipped {scene.name}: {note}"), file=sys.stderr)
+            advance(1, "")
+    return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
+
+
+def _fingerprint(scene: Scene) -> tuple[str, str]:
+    if scene.path is None:
+        return hashlib.sha256(scene.name.encode()).hexdigest(), ""
+    try:
+        return read_image(scene.path).facts.sha256, ""
+    except ImageFileError as error:
+        return "", error.reason
 
 
 def _window(random: Random, pixels: Bytes, height: int, width: int, magnification: float) -> Linear:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -20,14 +19,9 @@ from pydantic import TypeAdapter
 from trueshot.engines.engine import LocalEngine, Work
 from trueshot.engines.pool import MOST_SECONDS, cores
 from trueshot.errors import DatasetError, SimulationError
-from trueshot.files import (
-    claim,
-    hold,
-    utf8_safe,
-    write_atomically,
-)
+from trueshot.files import claim, hold, write_atomically
 from trueshot.simulation.production import maker, produce
-from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes
+from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes, readable_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
 from trueshot.simulation.staging.take import (
     native_photograph,
@@ -156,7 +150,7 @@ def stage(
     """Make photographs of scenes with and without a medium in them, then write a manifest.
 
     A run that was interrupted is continued. The bytes depend only on the source photographs and
-    the settings.
+    the settings. Photographs that cannot be read, and duplicates, are skipped and named on stderr.
 
     Args:
         photos: Folders of photographs that scenes and media show.
@@ -171,7 +165,7 @@ def stage(
         SimulationError: The folder holds something else, or a worker process failed or died.
         RunError: Another run is writing to the folder.
         DatasetError: There are too few photographs.
-        ImageFileError: A photograph cannot be read.
+        ImageFileError: A folder is missing, or a photograph can no longer be read.
     """
     root = Path(out)
     with claim(root):
@@ -194,23 +188,17 @@ def name(part: str, index: int) -> str:
 
 
 def _scenes(folders: Sequence[Path]) -> list[Scene]:
-    """Return the photographs below the folders, leaving out files with the same bytes."""
-    met: dict[str, str] = {}
-    kept = []
-    for folder in folders:
-        for scene in photo_scenes(folder):
-            assert scene.path is not None
-            found = hashlib.sha256(scene.path.read_bytes()).hexdigest()
-            scene = replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
-            if found in met:
-                note = f"skipped {scene.name}: the same picture as {met[found]}"
-                print(utf8_safe(note), file=sys.stderr)
-                continue
-            met[found] = scene.name
-            kept.append(scene)
+    """Return the readable photographs below the folders, without duplicates."""
+    found = [
+        replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
+        for folder in folders
+        for scene in photo_scenes(folder)
+    ]
+    kept, _ = readable_scenes(found)
     if len(kept) < len(PARTS):
         raise DatasetError(
-            f"too few photographs: at least {len(PARTS)} different ones are needed, got {len(kept)}"
+            f"too few photographs: at least {len(PARTS)} different, readable ones are needed, "
+            f"got {len(kept)}"
         )
     return kept
 
