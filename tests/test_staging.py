@@ -299,6 +299,17 @@ def test_photographs_that_cannot_be_read_are_skipped_and_named(
     assert "skipped photo:in/twin.png: the same picture as photo:in/0.png" in told
 
 
+def test_a_staging_does_not_go_on_with_a_photograph_that_has_changed(
+    photos: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(photos, tmp_path / "in")
+    settings = Staging(per_class=6, side=48, fractions=(0.5, 0.25, 0.25))
+    stage([tmp_path / "in"], tmp_path / "out", settings, workers=1)
+    write_png(tmp_path / "in" / "0.png", np.zeros((90, 120, 3), np.uint8))
+    with pytest.raises(SimulationError, match="other photographs"):
+        stage([tmp_path / "in"], tmp_path / "out", settings, workers=1)
+
+
 def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) -> None:
     settings = Staging(per_class=12, side=48, seed=1, fractions=(0.5, 0.25, 0.25))
     manifest = stage([photos], tmp_path, settings, workers=1)

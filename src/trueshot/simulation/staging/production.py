@@ -169,9 +169,9 @@ def stage(
     """
     root = Path(out)
     with claim(root):
-        scenes = _scenes(photos)
+        scenes, prints = _scenes(photos)
         production = _production(scenes, staging)
-        _claim(root, staging, scenes)
+        _claim(root, staging, prints)
         workers = workers or cores()
         with (
             nullcontext() if workers == 1 else LocalEngine(_work(scenes, staging), workers)
@@ -187,20 +187,20 @@ def name(part: str, index: int) -> str:
     return f"{part}/{index:06d}.jpg"
 
 
-def _scenes(folders: Sequence[Path]) -> list[Scene]:
-    """Return the readable photographs below the folders, without duplicates."""
+def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
+    """Return the readable photographs below the folders, without duplicates, and their hashes."""
     found = [
         replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
         for folder in folders
         for scene in photo_scenes(folder)
     ]
-    kept, _ = readable_scenes(found)
+    kept, prints = readable_scenes(found)
     if len(kept) < len(PARTS):
         raise DatasetError(
             f"too few photographs: at least {len(PARTS)} different, readable ones are needed, "
             f"got {len(kept)}"
         )
-    return kept
+    return kept, prints
 
 
 def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
@@ -232,10 +232,11 @@ def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
     return Production(staging=staging, casts=casts)
 
 
-def _claim(root: Path, staging: Staging, scenes: Sequence[Scene]) -> None:
+def _claim(root: Path, staging: Staging, prints: Mapping[str, str]) -> None:
     """Record the settings in the folder, or raise an error if it holds something else."""
-    names = hashlib.sha256("\n".join(scene.name for scene in scenes).encode()).hexdigest()
-    content = {"version": VERSION, "staging": asdict(staging), "photographs": names}
+    lines = "\n".join(f"{sha256}  {name}" for name, sha256 in prints.items())
+    photographs = hashlib.sha256(lines.encode()).hexdigest()
+    content = {"version": VERSION, "staging": asdict(staging), "photographs": photographs}
     hold(root / "staging.json", content, "staging", SimulationError)
 
 
