@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -232,9 +233,11 @@ def test_damaged_and_missing_photographs_are_named(tmp_path: Path) -> None:
 def test_photo_scenes_are_named_by_their_place_below_the_folder(tmp_path: Path) -> None:
     photo(tmp_path, noise(8, 8), "b.png")
     photo(tmp_path, noise(8, 8), "sub/dir/a.png")
+    photo(tmp_path, noise(8, 8), os.fsdecode(b"sub/f\xe9.png"))
     (tmp_path / "notes.txt").write_text("no image")
     found = photo_scenes(tmp_path)
-    assert [scene.name for scene in found] == ["photo:b.png", "photo:sub/dir/a.png"]
+    names = ["photo:b.png", "photo:sub/dir/a.png", r"photo:sub/f\udce9.png"]
+    assert [scene.name for scene in found] == names
     assert {scene.kind for scene in found} == {"photo"}
     assert photo_scenes(str(tmp_path)) == found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import time
 from collections import Counter
@@ -308,6 +309,23 @@ def test_a_staging_does_not_go_on_with_a_photograph_that_has_changed(
     write_png(tmp_path / "in" / "0.png", np.zeros((90, 120, 3), np.uint8))
     with pytest.raises(SimulationError, match="other photographs"):
         stage([tmp_path / "in"], tmp_path / "out", settings, workers=1)
+
+
+def test_scenes_of_folders_with_one_name_have_different_names(photos: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / path for path in ("jan/DCIM", "feb/DCIM", "DCIM-2", "mar/DCIM")]
+    names = ["0.png", "0.png", "0.png", os.fsdecode(b"\xe9.png")]
+    for number, (folder, name) in enumerate(zip(folders, names, strict=True)):
+        folder.mkdir(parents=True)
+        shutil.copy(photos / f"{number}.png", folder / name)
+    settings = Staging(per_class=24, side=32, procedural=0.0, fractions=(0.5, 0.25, 0.25))
+    listed = photos_in_manifest(stage(folders, tmp_path / "out", settings, workers=1))
+    known = {
+        "photo:DCIM/0.png",
+        "photo:DCIM-3/0.png",
+        "photo:DCIM-2/0.png",
+        r"photo:DCIM-4/\udce9.png",
+    }
+    assert {photo.origins["scene"] for photo in listed} == known
 
 
 def test_the_manifest_is_one_that_prepare_reads(photos: Path, tmp_path: Path) -> None:

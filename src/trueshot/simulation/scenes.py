@@ -93,7 +93,7 @@ def photo_scenes(folder: str | os.PathLike[str]) -> list[Scene]:
     if not paths:
         raise DatasetError(f"{root}: contains no images; give a folder of photographs")
     return [
-        Scene(name=f"photo:{path.relative_to(root).as_posix()}", kind=PHOTO, path=path)
+        Scene(name=f"photo:{utf8_safe(path.relative_to(root).as_posix())}", kind=PHOTO, path=path)
         for path in paths
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from pydantic import TypeAdapter
 from trueshot.engines.engine import LocalEngine, Work
 from trueshot.engines.pool import MOST_SECONDS, cores
 from trueshot.errors import DatasetError, SimulationError
-from trueshot.files import claim, hold, write_atomically
+from trueshot.files import claim, hold, utf8_safe, write_atomically
 from trueshot.simulation.production import maker, produce
 from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes, readable_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
@@ -190,8 +191,8 @@ def name(part: str, index: int) -> str:
 def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
     """Return the readable photographs below the folders, without duplicates, and their hashes."""
     found = [
-        replace(scene, name=f"photo:{folder.name}/{scene.name.removeprefix('photo:')}")
-        for folder in folders
+        replace(scene, name=f"photo:{name}/{scene.name.removeprefix('photo:')}")
+        for folder, name in zip(folders, _folder_names(folders), strict=True)
         for scene in photo_scenes(folder)
     ]
     kept, prints = readable_scenes(found)
@@ -201,6 +202,17 @@ def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
             f"got {len(kept)}"
         )
     return kept, prints
+
+
+def _folder_names(folders: Sequence[Path]) -> list[str]:
+    """Return a name for each folder: its own, with a number if an earlier folder has it too."""
+    own = [utf8_safe(folder.name) for folder in folders]
+    names: list[str] = []
+    for name in own:
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        free = (each for each in numbered if each not in {*own, *names})
+        names.append(next(free) if name in names else name)
+    return names
 
 
 def _production(photographed: Sequence[Scene], staging: Staging) -> Production:
