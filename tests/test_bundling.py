@@ -665,6 +665,22 @@ def test_perfect_scores_of_few_sources_are_not_sure_and_the_note_says_why() -> N
     assert (found.equal_error_rate.low, found.equal_error_rate.high) == (0, 1)
 
 
+@pytest.mark.parametrize("scored", [0, 4])  # none, or originals alone
+def test_rates_are_measured_where_a_class_has_no_scores(scored: int) -> None:
+    given = evidence_of([0.0] * 8, [0] * 4 + [1] * 4, [str(n) for n in range(8)], [""] * 8)
+    findings = [replace(each, score=None) for each in given.findings]
+    given = replace(given, findings=(*given.findings[:scored], *findings[scored:]))
+    answers = Answers(
+        verdicts=["recaptured"] * scored + ["undecided"] * (8 - scored),
+        log10_lrs=np.array([0.0] * scored + [np.nan] * (8 - scored)),
+    )
+    found = measure(given, answers, kind="clean", name="a")
+    rates = (found.apcer, found.bpcer, found.undecided_originals, found.undecided_recaptures)
+    assert [rate and rate.count for rate in rates] == [0, scored, 4 - scored, 4]
+    assert {found.equal_error_rate, found.auc, found.cllr, found.cllr_min, found.ratios} == {None}
+    assert "EER, AUC and Cllr were not measured" in found.note
+
+
 def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
     """Nine sources keep one in ten for new ones; a fold leaves eight, and 72 photographs."""
     random = np.random.default_rng(0)

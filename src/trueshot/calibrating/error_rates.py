@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,6 +194,7 @@ def measure(
 ) -> Measurement:
     """Compute all error rates, with intervals that resample sources.
 
+    What compares scores of both classes (EER, AUC, Cllr, ratios) is None if a class has none.
     `command` and `note` are shortened to what a card holds.
     """
     verdicts, labels = np.array(answers.verdicts), evidence.labels
@@ -206,9 +207,7 @@ def measure(
     kinds = of_kinds(labels, evidence.kinds, other)
     by_kind = {name: rate(first, of) for name, of in kinds.items()}
     worst = sorted(by_kind, key=lambda k: (by_kind[k].value, by_kind[k].high))[-_MOST_KINDS:]
-    scored = evidence.scored()
-    over_all, few = _over_all_thresholds(scored)
-    has_ratio = ~np.isnan(answers.log10_lrs)
+    compared, few = _compared(evidence.scored(), answers.log10_lrs[~np.isnan(answers.log10_lrs)])
     notes = (note, few, _note_on_kinds(len(by_kind), answers.wording))
     return Measurement(
         kind=kind,
@@ -218,10 +217,7 @@ def measure(
         bpcer=rate(other, labels == 0),
         undecided_originals=rate(UNDECIDED, labels == 0),
         undecided_recaptures=rate(UNDECIDED, labels == 1),
-        **over_all,
-        cllr=cllr(answers.log10_lrs[has_ratio], labels[has_ratio]),
-        cllr_min=cllr_min(scored.scores, scored.labels),
-        ratios=RatioSample.of(answers.log10_lrs[has_ratio], labels[has_ratio]),
+        **compared,
         photographs=len(labels),
         sources=len(set(evidence.sources)),
         command=_cut(command),
@@ -229,9 +225,11 @@ def measure(
     )
 
 
-def _over_all_thresholds(scored: Scores) -> tuple[dict[str, Rate], str]:
-    """Return equal error rate and area under the curve, and any caveat about their intervals."""
+def _compared(scored: Scores, log10_lrs: Floats) -> tuple[dict[str, Any], str]:
+    """Return what compares the scores or ratios of both classes, and any caveat about it."""
     scores, labels, sources = scored.scores, scored.labels, scored.sources
+    if len(set(labels.tolist())) < 2:
+        return {}, "EER, AUC and Cllr were not measured: they need scores of both classes."
 
     def equal(chosen: Labels) -> float:
         is_both = 0 < int(labels[chosen].sum()) < len(chosen)
@@ -246,6 +244,9 @@ def _over_all_thresholds(scored: Scores) -> tuple[dict[str, Rate], str]:
     return {
         "equal_error_rate": _as_rate(equal_error, wrong, len(labels)),
         "auc": _as_rate(area_under, int(labels.sum()), len(labels)),
+        "cllr": cllr(log10_lrs, labels),
+        "cllr_min": cllr_min(scores, labels),
+        "ratios": RatioSample.of(log10_lrs, labels),
     }, f"Equal error rate and area under the curve: {note}." if note else ""
 
 
