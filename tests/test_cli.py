@@ -252,6 +252,26 @@ def test_an_error_is_one_line_that_names_what_was_wrong(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("names", "named"),
+    [
+        ((), "two detectors are named detector"),
+        (("--name", "a", "--name", "a"), "two detectors are named a"),
+        (("--name", "a", "--name", "b", "--name", "c"), "3 names for 2 detectors"),
+    ],
+)
+def test_results_of_two_detectors_of_one_name_are_refused_before_the_first(
+    names: tuple[str, ...], named: str
+) -> None:
+    bundles = ("run1/detector.safetensors", "run2/detector.safetensors")
+    done = run(
+        "evaluate", *bundles, "--dataset", "d", "--suite", "photograph", "--out", "x", *names,
+        status=2,
+    )  # fmt: skip
+    assert named in done.stderr
+    assert not Path("x").exists()
+
+
 def test_a_wrong_call_is_refused_with_status_2() -> None:
     for arguments, named in (
         (("prepare",), "a --manifest, or photographs"),

@@ -16,7 +16,7 @@ from trueshot.cli.options import (
     OwnNetworks,
     Sides,
 )
-from trueshot.errors import BundleError
+from trueshot.errors import BundleError, RunError
 from trueshot.files import utf8_safe
 
 
@@ -232,7 +232,12 @@ def _evaluate_photographs(
 ) -> None:
     from trueshot.adversary.suite import THREATS, PhotographSettings
     from trueshot.adversary.targets import evaluate_photographs, targets_of
+    from trueshot.evaluation.detector_source import names_for
 
+    given_names = names_for(len(bundles), names)
+    named = [name or bundle.stem for name, bundle in zip(given_names, bundles, strict=True)]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise RunError(f"two detectors are named {twice}; give each its own name with --name")
     chosen = tuple(each for each in THREATS if each in given.threats)
     if unknown := set(given.threats) - set(THREATS):
         raise typer.BadParameter(
@@ -248,8 +253,7 @@ def _evaluate_photographs(
         through=given.thorough,
     )
     targets = targets_of(dataset, given.part, given.most)
-    for number, bundle in enumerate(bundles):
-        name = names[number] if number < len(names) else bundle.stem
+    for name, bundle in zip(named, bundles, strict=True):
         result = evaluate_photographs(bundle, targets, settings, out, name)
         typer.echo(f"{name}: {len(targets)} photographs\n{result.table()}")
         for doubt in result.doubts:

@@ -66,10 +66,19 @@ def sources_of(
     found += [DetectorSource(path=path, contract=contract) for path in outside]
     if not found:
         raise RunError("no detector given; give a bundle, or --detector")
-    if len(names) > len(found):
-        raise RunError(f"more names than detectors: {len(names)} names for {len(found)} detectors")
-    given = [*names, *[""] * (len(found) - len(names))]
+    given = names_for(len(found), names)
     return [replace(source, name=name) for source, name in zip(found, given, strict=True)]
+
+
+def names_for(detectors: int, names: Sequence[str]) -> list[str]:
+    """Return a name for each of so many detectors, in order; empty where none was given.
+
+    Raises:
+        RunError: There are more names than detectors.
+    """
+    if len(names) > detectors:
+        raise RunError(f"more names than detectors: {len(names)} names for {detectors} detectors")
+    return [*names, *[""] * (detectors - len(names))]
 
 
 def uniquely_named(sources: Sequence[DetectorSource]) -> Iterator[DetectorSource]:
