@@ -278,7 +278,16 @@ def test_a_wrong_call_is_refused_with_status_2() -> None:
         (("attack", "b", "p", "--budget", "-1"), "--budget"),
         (("train", "d", "--device", "abacus", "--recipe", "yang"), "abacus"),
         (("evaluate", "--dataset", "m.csv", "--suite", "photograph"), "give a bundle"),
-        (("evaluate", "b", "--dataset", "d", "--suite", "photograph", "--size", "64"), "--size"),
+        *(
+            (("evaluate", "b", "--dataset", "d", "--suite", "photograph", *option), option[0])
+            for option in (
+                ("--size", "64"),
+                ("--no-doubts",),
+                ("--device", "cpu"),
+                ("--engine", "local"),
+                ("--input-mean", "1", "1", "1"),
+            )
+        ),
     ):
         done = run(*arguments, "--out", "x", status=2)
         assert named in done.stderr

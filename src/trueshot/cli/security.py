@@ -19,8 +19,16 @@ from trueshot.cli.options import (
 from trueshot.errors import BundleError, RunError
 from trueshot.files import utf8_safe
 
+# Parameters of evaluate that the suite photograph uses. A network of one's own is loaded with its
+# bundle.
+_OF_PHOTOGRAPHS = {
+    *("dataset", "out", "bundle", "suite", "part", "crops", "budget", "threat", "name", "seed"),
+    *("thorough", "network"),
+}
+
 
 def evaluate(
+    ctx: typer.Context,
     dataset: Annotated[
         Path,
         typer.Option(
@@ -145,16 +153,11 @@ def evaluate(
 ) -> None:
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
     if suite == "photograph":
-        unused = {
-            "--size": size,
-            "--attack": attack,
-            "--crop-aggregation": crop_aggregation,
-            "--transfer-from": transfer_from,
-            "--second-opinions": second_opinions,
-            "--detector": detector,
-            "--workers": workers,
-        }
-        if given := [option for option, value in unused.items() if value]:
+        if given := [
+            "/".join([*option.opts, *option.secondary_opts])
+            for option in ctx.command.params
+            if _is_given(ctx, option.name) and option.name not in _OF_PHOTOGRAPHS
+        ]:
             raise typer.BadParameter(f"the suite photograph does not use {', '.join(given)}")
         if not bundle:
             raise typer.BadParameter("give a bundle")
@@ -214,6 +217,11 @@ def evaluate(
         typer.echo("\n".join(outcome.lines()), err=bool(outcome.error))
     if failed:
         raise typer.Exit(2)
+
+
+def _is_given(ctx: typer.Context, name: str | None) -> bool:
+    source = ctx.get_parameter_source(name or "")
+    return source is not None and source.name == "COMMANDLINE"
 
 
 class PhotographOptions(NamedTuple):
