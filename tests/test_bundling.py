@@ -34,6 +34,7 @@ from trueshot.errors import (
     CalibrationError,
     DatasetError,
     LeakError,
+    RunError,
     TruncatedImageError,
 )
 from trueshot.images import read_image, read_image_bytes
@@ -475,6 +476,14 @@ def test_what_holds_no_detector_or_fits_in_no_card_is_refused(
         make_bundle(tmp_path / "a", known, tmp_path / "b")
     with pytest.raises(CalibrationError, match="0 of 80 photographs have a crop of 128 px"):
         make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(side=128))
+
+
+def test_a_folder_in_the_place_of_the_bundle_is_refused_before_photographs_are_read(
+    run: Path, tmp_path: Path
+) -> None:
+    for out in (tmp_path, Path()):
+        with pytest.raises(RunError, match="is a folder"):
+            make_bundle(run, tmp_path / "none.csv", out)
 
 
 def test_a_bundle_made_again_of_a_bundle_keeps_nothing_of_the_first_calibration(

@@ -256,9 +256,14 @@ def test_kinds_of_evidence_have_one_spread_and_a_lattice_begins_above_originals(
         joined(KINDS, Scores(findings=found[:1] * 2, unread=()), JOINS["accurate"], {})
 
 
-def test_what_cannot_be_joined_is_said(staged: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_joined_is_said(
+    staged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [str(tmp_path / "none"), str(tmp_path / "none"), "--spread", str(staged)]
     assert main([*arguments, "--out", str(tmp_path / "out")]) == 1
+    assert "none: " in capsys.readouterr().err
+    assert main([*arguments, "--out", str(tmp_path)]) == 1
+    assert f"{tmp_path}: is a folder" in capsys.readouterr().err
 
 
 class MeanOfLevels(torch.nn.Module):

@@ -33,6 +33,7 @@ from trueshot.calibrating.write import detector_in
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import EvidenceModel, InputContract
 from trueshot.errors import BundleError, CalibrationError, TrueshotError
+from trueshot.files import check_destinations
 
 CROPS = 64
 
@@ -115,8 +116,9 @@ def join_evidence(
         BundleError: A network cannot be read, or textures differ in more than their weights.
         DatasetError: The manifest cannot be used.
         CalibrationError: A kind of evidence is the same on all photographs.
+        RunError: `out` cannot be written.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_destinations(out)
     bundle = with_context(textures, context, crops)
     unjoined = out.with_name(f"{out.stem}.{_UNJOINED}")
     write_bundle(unjoined, bundle)

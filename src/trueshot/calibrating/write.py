@@ -27,7 +27,7 @@ from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_le
 from trueshot.card import Card, Measurement
 from trueshot.detectors import located
 from trueshot.errors import BundleError, CalibrationError
-from trueshot.files import utf8_safe
+from trueshot.files import check_destinations, utf8_safe
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.proof import is_provable
@@ -128,6 +128,7 @@ def make_bundle(
         DatasetError: Photographs cannot be used.
         LeakError: A photograph or a source is both in the test set and in the calibration.
         CalibrationError: There are too few photographs for the target rates.
+        RunError: `out` cannot be written.
     """
     settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
     read = read_bundle(bundle)
@@ -135,7 +136,7 @@ def make_bundle(
     task = card.decides
     read = with_graph(replace(read, card=card), bundle)
     _check(read, bundle)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    check_destinations(out)
     with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
         bare = Path(folder) / _DETECTOR  # without texts, because scores do not depend on them
         wordless = updated(card, {"title": "", "task": "", "licence": ""}, bundle)
