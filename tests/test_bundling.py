@@ -474,6 +474,9 @@ def test_what_holds_no_detector_or_fits_in_no_card_is_refused(
     save_bundle(tmp_path / "a", detector, card.model_copy(update={"side": None}))
     with pytest.raises(BundleError, match="does not state the crop size; give --size"):
         make_bundle(tmp_path / "a", known, tmp_path / "b")
+    others = CalibrationSettings(side=64, crops=4, aggregation="mean", places="grid")
+    with pytest.raises(BundleError, match="leave out --size, --crops, --aggregation, --grid"):
+        make_bundle("accurate", known, tmp_path / "b", settings=others)
     with pytest.raises(CalibrationError, match="0 of 80 photographs have a crop of 128 px"):
         make_bundle(run, known, tmp_path / "b", settings=CalibrationSettings(side=128))
 
@@ -486,10 +489,10 @@ def test_a_folder_in_the_place_of_the_bundle_is_refused_before_photographs_are_r
             make_bundle(run, tmp_path / "none.csv", out)
 
 
-def test_a_bundle_made_again_of_a_bundle_keeps_nothing_of_the_first_calibration(
+def test_a_bundle_made_again_of_a_bundle_keeps_its_crops_and_nothing_of_the_first_calibration(
     bundle: Path, run: Path, new: Path, tmp_path: Path
 ) -> None:
-    again = make_bundle(bundle, new, tmp_path / "b", settings=WISHES).card
+    again = make_bundle(bundle, new, tmp_path / "b", settings=replace(WISHES, crops=None)).card
     first = make_bundle(run, new, tmp_path / "c", settings=WISHES).card
     assert again == first
 

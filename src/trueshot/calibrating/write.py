@@ -35,6 +35,13 @@ from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
 _DETECTOR = "detector.safetensors"  # name of the detector in the folder of a training run
+# Entries of the contract that settings may change, and their options on the command line.
+_CROP_OPTIONS = {
+    "side": "--size",
+    "crops": "--crops",
+    "aggregation": "--aggregation",
+    "places": "--grid",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +54,14 @@ class CalibrationSettings:
         by_kind: Whether `apcer` has to hold for each kind of recapture, which requires as many
             photographs of each kind as otherwise of all, instead of for all together.
         method: Method of calibration: `logistic` or `isotonic`.
-        crops: Maximum number of crops per photograph.
-        aggregation: How the scores of crops are combined, as in `CropAggregator`.
-        places: How crops are placed, see `InputContract`.
+        crops: Maximum number of crops per photograph; by default as the detector has it, else 16.
+        aggregation: How the scores of crops are combined, as in `CropAggregator`; by default as the
+            detector has it, else `mean`.
+        places: How crops are placed, see `InputContract`; by default as the detector has it, else
+            `textured`.
         margin: How much an adversary may lower the score of a recapture, see `fit_all`.
-        side: Height and width of the crops; by default as in training.
+        side: Height and width of the crops; by default as the detector has it. A detector that
+            joins kinds of evidence keeps its crops: for it, these four must be None.
         title: Name of the detector, for people.
         task: What it decides, in a sentence; by default derived from its classes.
         licence: Licence of the weights.
@@ -63,9 +73,9 @@ class CalibrationSettings:
     bpcer: float = 0.01
     by_kind: bool = True
     method: str = "logistic"
-    crops: int = 16
-    aggregation: str = "mean"
-    places: str = "textured"
+    crops: int | None = None
+    aggregation: str | None = None
+    places: str | None = None
     margin: float = 0.0
     side: int | None = None
     title: str = ""
@@ -124,7 +134,8 @@ def make_bundle(
         command: The command that was run, for the card.
 
     Raises:
-        BundleError: The run has no detector, or something does not fit in a card.
+        BundleError: The run has no detector, something does not fit in a card, or crops are set for
+            a detector that joins kinds of evidence.
         DatasetError: Photographs cannot be used.
         LeakError: A photograph or a source is both in the test set and in the calibration.
         CalibrationError: There are too few photographs for the target rates.
@@ -244,13 +255,15 @@ def detector_in(run: Path) -> Path:
 
 def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> Card:
     """Return the card before calibration, without the entries of an earlier one."""
-    side = settings.side or card.side or (card.contract.side if card.contract else None)
-    if side is None:
+    wanted = {name: getattr(settings, name) for name in _CROP_OPTIONS}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if card.evidence is not None and wanted:
+        options = ", ".join(_CROP_OPTIONS[name] for name in wanted)
+        raise BundleError(f"{bundle}: keeps the crops it was joined with; leave out {options}")
+    known = card.contract.model_dump() if card.contract else {"side": card.side}
+    contract = {**known, **wanted}
+    if contract["side"] is None:
         raise BundleError(f"{bundle}: its card does not state the crop size; give --size")
-    names = ("crops", "aggregation", "places")
-    contract = {"side": side, **{name: getattr(settings, name) for name in names}}
-    if card.evidence is not None and card.contract is not None:  # keep what it was joined with
-        contract = card.contract.model_dump()
     said = {
         "contract": contract,
         "title": settings.title or card.title,

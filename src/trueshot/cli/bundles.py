@@ -66,16 +66,28 @@ def bundle(
     ] = 0.01,
     method: Annotated[MethodName, typer.Option(help="Calibration method.")] = MethodName.logistic,
     size: Annotated[
-        int | None, typer.Option(help="Side of the crops in pixels; by default as in training.")
+        int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
     ] = None,
-    crops: Annotated[int, typer.Option(min=1, help="Maximum number of crops per photograph.")] = 16,
+    crops: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Maximum number of crops per photograph; by default the detector's own, else 16.",
+        ),
+    ] = None,
     aggregation: Annotated[
-        AggregationName, typer.Option(help="How to combine the scores of crops.")
-    ] = AggregationName.mean,
+        AggregationName | None,
+        typer.Option(
+            help="How to combine the scores of crops; by default the detector's own, else mean."
+        ),
+    ] = None,
     grid: Annotated[
-        bool,
-        typer.Option(help="Place crops by the size of the photograph alone, not by its content."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="Place crops by the size of the photograph alone, or by its content; by default "
+            "as the detector does, else by content."
+        ),
+    ] = None,
     title: Annotated[str, typer.Option(help="Title shown to people.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
     limit: Annotated[
@@ -98,8 +110,8 @@ def bundle(
             bpcer=bpcer,
             method=method.value,
             crops=crops,
-            aggregation=aggregation.value,
-            places="grid" if grid else "textured",
+            aggregation=aggregation and aggregation.value,
+            places=None if grid is None else "grid" if grid else "textured",
             side=size,
             title=title,
             licence=licence,
