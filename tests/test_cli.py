@@ -241,6 +241,7 @@ def test_an_attack_that_was_stopped_does_not_do_its_photos_again(
         (("attack", "nothing", "a.jpg", "--out", "x"), "nothing: no such file"),
         (("prepare", "--manifest", "none.csv", "--out", "x"), "none.csv"),
         (("recipe", "none"), "none"),
+        (("train", "no\x1b[2J\nwhere", "--out", "x"), r"no\x1b[2J; where"),
     ],
 )
 def test_an_error_is_one_line_that_names_what_was_wrong(
@@ -404,15 +405,18 @@ def test_attack_and_prepare_know_images_by_content_and_count_what_is_none(
     for photo in photos[::2]:
         photo.path.rename(photo.path.with_suffix(""))
     (tmp_path / "in" / "original" / "notes.txt").write_text("no image")
+    (tmp_path / "in" / "original" / "cut\x1b[2J.jpg").write_bytes(b"\xff\xd8\xff")
     done = run("attack", bundle, tmp_path / "in", "--out", tmp_path / "out", status=2)
     assert len(records_of(tmp_path / "out" / "attacks.jsonl")) == len(photos)
+    assert r"original/cut\x1b[2J.jpg: " in done.stderr
     assert "files skipped because they are not images (1): " in done.stderr
     folders = ("--original", tmp_path / "in" / "original")
     folders += ("--recaptured", tmp_path / "in" / "recaptured")
     made = run("prepare", *folders, "--out", tmp_path / "d", "--size", 32)
     assert "files skipped because they are not images (1): " in made.stderr
     card = json.loads((tmp_path / "d" / "dataset.json").read_text())
-    assert (card["photos"], card["no_image"]) == (len(photos), 1)
+    assert (card["photos"], card["no_image"]) == (len(photos) + 1, 1)
+    assert r"skipped original/cut\x1b[2J.jpg: " in made.stderr
 
 
 def test_the_verdict_after_the_file_is_that_of_the_file(

@@ -301,6 +301,7 @@ def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> Non
             level = int(np.clip(random.normal(middle, 20), 20, 235))
             photograph(tmp_path / "photos" / label / f"{number:02}.png", level, number + 1)
     (tmp_path / "photos" / "original" / "readme.txt").write_text("forty of each")
+    (tmp_path / "photos" / "original" / "cut\x1b[2J.jpg").write_bytes(b"\xff\xd8\xff")
     made = tmp_path / "mine.safetensors"
     answer = run(
         app,
@@ -316,7 +317,8 @@ def test_bundle_makes_a_detector_that_scans(bundle: Path, tmp_path: Path) -> Non
     assert card.calibrated_on.originals == card.calibrated_on.recaptured == 40
     beside = tmp_path / "photos" / "original" / "readme.txt"
     assert f"files skipped because they are not images (1): {beside}\n" in answer.stderr
-    assert card.calibrated_on.note == "1 files beside them hold no image."
+    assert r"skipped original/cut\x1b[2J.jpg: " in answer.stderr
+    assert "1 files beside them hold no image." in card.calibrated_on.note
     assert f"left out  {card.calibrated_on.note}" in "  ".join(re.split(" {2,}", answer.stdout))
     assert scan(made, photograph(tmp_path / "bright.png", 190)).exit_code == 1
 

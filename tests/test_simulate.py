@@ -324,12 +324,12 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     for number, pixels in enumerate(noise):
         write_png(tmp_path / "in" / f"{number}.png", pixels)
     write_png(tmp_path / "in" / "twin.png", noise[0])
-    (tmp_path / "in" / "bad.jpg").write_bytes(b"\xff\xd8 no image")
+    (tmp_path / "in" / "bad\x1b[2J.jpg").write_bytes(b"\xff\xd8 no image")
     made = simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
     scenes = {json.loads(row["origins"])["scene"] for row in made.photos.to_pylist()}
     assert scenes <= {f"photo:{number}.png" for number in range(6)}
     told = capsys.readouterr().err
-    assert "bad.jpg" in told
+    assert r"skipped photo:bad\x1b[2J.jpg: " in told
     assert "twin.png: the same picture" in told
 
 

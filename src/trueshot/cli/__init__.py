@@ -13,8 +13,8 @@ from typer.core import TyperGroup
 
 from trueshot import __version__
 from trueshot.cli import bundles, data, learning, scanning, security
+from trueshot.cli.options import tell_error
 from trueshot.errors import TrueshotError
-from trueshot.files import utf8_safe
 
 _FAILED, _INTERRUPTED = 2, 130  # 1 is reserved for a scan that found something
 _TRAINING = {
@@ -101,7 +101,7 @@ def main() -> None:
     try:
         app()
     except (TrueshotError, OSError) as error:
-        print(utf8_safe(f"error: {error}"), file=sys.stderr)
+        tell_error(error)
         sys.exit(_FAILED)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

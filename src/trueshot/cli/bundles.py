@@ -17,7 +17,7 @@ from trueshot.cli.options import (
     bundle_named,
     tell_passed_over,
 )
-from trueshot.files import utf8_safe
+from trueshot.files import sanitize, utf8_safe
 
 if TYPE_CHECKING:
     from trueshot.card import Card
@@ -122,7 +122,7 @@ def bundle(
     )
     tell_passed_over(made.passed_over)
     for name, reason in made.unread.items():
-        typer.echo(utf8_safe(f"skipped {name}: {reason}"), err=True)
+        typer.echo(sanitize(f"skipped {name}: {reason}"), err=True)
     typer.echo(describe(made.card, made.sha256), nl=False)
     typer.echo(f"bundle: {utf8_safe(str(made.path))}")
 

@@ -396,7 +396,7 @@ def stage(
 
 def _print_dataset(dataset: Any) -> None:
     for name, reason in dataset.card["passed_over"].items():
-        typer.echo(f"skipped {name}: {reason}", err=True)
+        typer.echo(sanitize(f"skipped {name}: {reason}"), err=True)
     if dataset.card["passed_over"]:
         typer.echo("run the same command again to include files that you have repaired", err=True)
     for side, facts in dataset.card["sides"].items():

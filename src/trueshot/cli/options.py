@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from trueshot.errors import TrueshotError
 from trueshot.files import sanitize
 
 
@@ -118,6 +120,14 @@ Address = Annotated[
         help="Address of the Ray cluster; by default RAY_ADDRESS, or a cluster on this machine."
     ),
 ]
+
+
+def tell_error(error: Exception) -> None:
+    """Print an error on one line; ignore failures to print it."""
+    is_known = isinstance(error, TrueshotError | OSError)
+    said = str(error) if is_known else f"{type(error).__name__}: {error}"
+    with suppress(OSError, ValueError):
+        typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
 def tell_passed_over(files: Sequence[Path]) -> None:

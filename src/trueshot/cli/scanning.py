@@ -6,15 +6,20 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueshot.cli.options import Address, Bundle, EngineName, EngineOption, bundle_named
-from trueshot.errors import TrueshotError
+from trueshot.cli.options import (
+    Address,
+    Bundle,
+    EngineName,
+    EngineOption,
+    bundle_named,
+    tell_error,
+)
 from trueshot.files import sanitize
 
 if TYPE_CHECKING:
@@ -109,7 +114,7 @@ def scan(
         say = _record if as_json else None if wanted else _longest if alone else _line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # any other exception would exit with 1, which means recaptures
-        _tell(error)
+        tell_error(error)
         raise typer.Exit(2) from None
     if not exit_zero:
         raise typer.Exit(status)
@@ -131,14 +136,6 @@ def _destinations(out: Path | None, report: Path | None, ledger: Path | None) ->
     ledger = ledger or (first and ledger_beside(first))
     check_destinations(out, report, ledger)
     return ledger
-
-
-def _tell(error: Exception) -> None:
-    """Print an error on one line; ignore failures to print it."""
-    is_known = isinstance(error, TrueshotError | OSError)
-    said = str(error) if is_known else f"{type(error).__name__}: {error}"
-    with suppress(OSError, ValueError):
-        typer.echo(sanitize(f"error: {'; '.join(map(str.strip, said.splitlines()))}"), err=True)
 
 
 def _words(text: str) -> tuple[str, ...]:

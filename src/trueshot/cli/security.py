@@ -17,7 +17,7 @@ from trueshot.cli.options import (
     Sides,
 )
 from trueshot.errors import BundleError, RunError
-from trueshot.files import utf8_safe
+from trueshot.files import sanitize
 
 # Parameters of evaluate that the suite photograph uses. A network of one's own is loaded with its
 # bundle.
@@ -321,7 +321,7 @@ def attack(
         pixel_limit=pixel_limit,
     ):
         failed += bool(record.error)
-        typer.echo(_attacked_line(record), err=bool(record.error))
+        typer.echo(sanitize(_attacked_line(record)), err=bool(record.error))
     if failed:
         raise typer.Exit(2)
 
@@ -381,8 +381,8 @@ def compare(
 
 def _print_published(made: Any) -> None:
     for path in made.files:
-        typer.echo(utf8_safe(str(path)))
+        typer.echo(sanitize(str(path)))
     for fault in made.faults:
-        typer.echo(utf8_safe(fault), err=True)
+        typer.echo(sanitize(fault), err=True)
     if made.faults:
         raise typer.Exit(2)

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from trueshot.errors import DatasetError, ImageFileError
-from trueshot.files import utf8_safe
+from trueshot.files import sanitize, utf8_safe
 from trueshot.images import find_images, read_image
 from trueshot.progress import in_threads, progress
 from trueshot.simulation.colour import Bytes, Linear, Random, decode_srgb
@@ -158,7 +158,7 @@ def readable_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str
             if not note:
                 kept[sha256] = scene
             else:
-                print(utf8_safe(f"skipped {scene.name}: {note}"), file=sys.stderr)
+                print(sanitize(f"skipped {scene.name}: {note}"), file=sys.stderr)
             advance(1, "")
     return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
 
