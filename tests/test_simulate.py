@@ -370,11 +370,17 @@ def test_pairs_to_look_at_are_named_and_there(simulated: Dataset) -> None:
         assert "pixels of the file per pixel" in pair["note"]
 
 
-def test_the_sheet_shows_a_row_per_pair_and_ends_in_the_files_themselves(tmp_path: Path) -> None:
-    show(None, tmp_path / "sheet.png", SMALL, pairs=2)
+@pytest.mark.parametrize(
+    ("fractions", "part"), [(SMALL.fractions, "test"), ((0.8, 0.2, 0.0), "train")]
+)
+def test_the_sheet_shows_a_row_per_pair_and_ends_in_the_files_themselves(
+    tmp_path: Path, fractions: tuple[float, float, float], part: str
+) -> None:
+    simulation = replace(SMALL, fractions=fractions)
+    show(None, tmp_path / "sheet.png", simulation, pairs=2)
     sheet = read_image(tmp_path / "sheet.png").pixels
     assert sheet.shape == (22 + 2 * (256 + 22), 5 * 260, 3)
-    pair = production_of(None, SMALL).pair("test", 1)
+    pair = production_of(None, simulation).pair(part, 1)
     with Image.open(io.BytesIO(recaptured(pair, 256))) as image:
         last = np.asarray(image.convert("RGB"))
     np.testing.assert_array_equal(sheet[22 + 278 : 22 + 278 + 256, 4 * 260 : 4 * 260 + 256], last)

@@ -215,7 +215,9 @@ def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation
 
 
 def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6) -> None:
-    """Draw a sheet of pairs from the test part, with their intermediate stages, as a PNG.
+    """Draw a sheet of pairs, with their intermediate stages, as a PNG.
+
+    They are from the test part, or from train if there is no test part.
 
     Args:
         photos: Folder of photographs, as for `simulate`.
@@ -224,7 +226,8 @@ def show(photos: Path | None, out: Path, simulation: Simulation, pairs: int = 6)
         pairs: Number of pairs, one per row.
     """
     production = production_of(photos, simulation)
-    write_png(out, draw_sheet([production.pair(PARTS[-1], i) for i in range(pairs)]))
+    part = _shown_part(production)
+    write_png(out, draw_sheet([production.pair(part, i) for i in range(pairs)]))
 
 
 def production_of(photos: Path | None, simulation: Simulation) -> Production:
@@ -322,9 +325,14 @@ def _origins(pair: Pair, label: str) -> dict[str, str]:
     return origins
 
 
+def _shown_part(production: Production) -> str:
+    """Return the test part, or train if there is no test part."""
+    return PARTS[-1] if production.counts[PARTS[-1]] else PARTS[0]
+
+
 def _shown(production: Production) -> list[dict[str, Any]]:
-    """Return paths and descriptions of the first test pairs (train, if there is no test part)."""
-    part = PARTS[-1] if production.counts[PARTS[-1]] else PARTS[0]
+    """Return paths and descriptions of the first pairs of the part that is shown."""
+    part = _shown_part(production)
     shown = []
     for number in range(min(SHOWN_PAIRS, production.counts[part])):
         true_shot, recapture = names(part, number)
