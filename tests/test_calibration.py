@@ -19,7 +19,6 @@ from trueshot import calibration
 from trueshot.calibration import (
     Calibration,
     cllr,
-    cllr_cal,
     cllr_min,
     elub,
     fit,
@@ -142,7 +141,6 @@ def test_no_ratio_that_rises_with_the_score_costs_less_than_cllr_min(
     scores, labels = arrays(pairs)
     for slope in (0.0, 0.1, 1.0):
         assert cllr(slope * scores, labels) >= cllr_min(scores, labels) - 1e-9
-        assert cllr_cal(slope * scores, labels) >= -1e-9
 
 
 def test_perfectly_apart_the_bound_is_the_size_of_the_other_class_plus_one() -> None:

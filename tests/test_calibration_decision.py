@@ -23,7 +23,6 @@ from trueshot.calibration import (
 )
 from trueshot.calibration.domain import compressed, expanded
 from trueshot.calibration.domain_fitting import beyond
-from trueshot.calibration.rates import apcer, shares
 from trueshot.calibration.verbal_scale import beside_verdict
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording
@@ -421,13 +420,6 @@ def test_the_words_of_another_task_take_the_place_of_those_of_recapture() -> Non
     assert "not of the class “plain”, rather than that the photograph is of the class" in sentence
     assert beside_verdict("not plain", 2.0, words) == beside_verdict("plain", -2.0, words) == ""
     assert beside_verdict("not plain", -2.0, words) != ""
-    verdicts, labels = ["plain", "not plain", "plain", "undecided"], [0, 0, 1, 1]
-    clean, other = shares(verdicts, labels, words)
-    assert (clean.error, other.error, other.left_open) == (0.5, 0.5, 0.5)
-    kinds = ["", "", "blurred", "noisy"]
-    assert apcer(verdicts, labels, kinds, words) == {"blurred": 1.0, "noisy": 0.0}
-    with pytest.raises(CalibrationError, match="choose from original, recaptured, undecided"):
-        shares(verdicts, labels)
     with pytest.raises(
         CalibrationError, match=r"miss rate 0\.1 needs at least 9 not plain photographs"
     ):

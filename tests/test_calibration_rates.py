@@ -12,26 +12,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from trueshot.calibration import (
-    apcer,
-    bpcer,
     bpcer_at,
     clopper_pearson,
     cluster_bootstrap,
     det_curve,
     equal_error_rate,
-    probit,
     rate_with_interval,
     share_with_interval,
-    shares,
-    worst,
 )
 from trueshot.calibration.intervals import area_with_interval
+from trueshot.calibration.rates import of_kinds
 from trueshot.errors import CalibrationError
-
-VERDICTS = ["original"] * 6 + ["recaptured", "undecided"] + ["original", "undecided"]
-VERDICTS += ["recaptured"] * 6
-LABELS = [0] * 8 + [1] * 8
-KINDS = [""] * 8 + ["print", "print", "print", "print", "screen", "screen", "screen", "screen"]
 
 scored = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 1)), min_size=2, max_size=60).filter(
     lambda pairs: len({label for _, label in pairs}) == 2
@@ -43,44 +34,17 @@ def arrays(pairs: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.array(scores, dtype=float), np.array(labels)
 
 
-def test_undecided_photographs_stay_among_all_and_are_told_apart() -> None:
-    originals, recaptures = shares(VERDICTS, LABELS)
-    assert (originals.wrong, originals.undecided, originals.total) == (1, 1, 8)
-    assert (originals.error, originals.left_open) == (1 / 8, 1 / 8)
-    assert originals.error_of_decided == 1 / 7
-    assert (recaptures.wrong, recaptures.undecided, recaptures.total) == (1, 1, 8)
-    assert bpcer(VERDICTS, LABELS) == 1 / 8
-
-
-def test_the_worst_kind_of_recapture_is_found() -> None:
-    assert apcer(VERDICTS, LABELS) == {"recaptured": 1 / 8}
-    assert apcer(VERDICTS, LABELS, KINDS) == {"print": 1 / 4, "screen": 0.0}
-    assert worst(apcer(VERDICTS, LABELS, KINDS)) == ("print", 1 / 4)
-
-
-def test_a_detector_that_never_decides_makes_no_error_and_leaves_all_open() -> None:
-    for each in shares(["undecided"] * 2, [0, 1]):
-        assert (each.error, each.left_open, each.error_of_decided) == (0, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "labels", "reason"),
-    [
-        (["original"], [0], "no recaptured"),
-        (["original"], [1], "no original"),
-        (["original", "fake"], [0, 1], "'fake'"),
-        (["original"], [0, 1], "one label per verdict, got 2 for 1"),
-    ],
-)
-def test_verdicts_that_have_no_rate_are_refused(
-    verdicts: list[str], labels: list[int], reason: str
-) -> None:
-    with pytest.raises(CalibrationError, match=reason):
-        shares(verdicts, labels)
+def test_kinds_are_told_apart_and_must_be_as_many_as_photographs() -> None:
+    found = of_kinds([0, 1, 1, 1], ["screen", "screen", "print", ""], "other")
+    assert {kind: mask.tolist() for kind, mask in found.items()} == {
+        "other": [False, False, False, True],
+        "print": [False, False, True, False],
+        "screen": [False, True, False, False],
+    }
     with pytest.raises(
         CalibrationError, match="kinds must have one entry per photograph, got 2 for 3"
     ):
-        apcer(["original"] * 3, [0, 0, 1], ["a", "b"])
+        of_kinds([0, 0, 1], ["a", "b"])
 
 
 @given(scored)
@@ -89,9 +53,8 @@ def test_the_curve_is_what_counting_gives_at_every_threshold(pairs: list[tuple[i
     scores, labels = arrays(pairs)
     curve = det_curve(scores, labels)
     for threshold, missed, false in zip(curve.thresholds, curve.apcer, curve.bpcer, strict=True):
-        verdicts = np.where(scores >= threshold, "recaptured", "original").tolist()
-        assert apcer(verdicts, labels)["recaptured"] == pytest.approx(missed)
-        assert bpcer(verdicts, labels) == pytest.approx(false)
+        assert (scores[labels == 1] < threshold).mean() == pytest.approx(missed)
+        assert (scores[labels == 0] >= threshold).mean() == pytest.approx(false)
     assert (curve.apcer[0], curve.bpcer[0], curve.apcer[-1], curve.bpcer[-1]) == (0, 1, 1, 0)
 
 
@@ -130,16 +93,16 @@ def test_bpcer_at_a_fixed_apcer_keeps_the_worst_kind() -> None:
         bpcer_at(scores, labels, 2.0)
 
 
-def test_two_normal_classes_make_a_straight_line_on_probit_axes() -> None:
-    places = scipy.stats.norm.ppf((np.arange(2000) + 0.5) / 2000)
+def test_two_normal_classes_make_a_straight_line_on_axes_of_normal_quantiles() -> None:
+    normal = scipy.stats.norm
+    places = normal.ppf((np.arange(2000) + 0.5) / 2000)
     scores = np.append(places - 1, places + 1)
     curve = det_curve(scores, np.repeat([0, 1], 2000))
     inner = (curve.apcer > 0.02) & (curve.apcer < 0.98) & (curve.bpcer > 0.02)
-    assert probit(curve.apcer[inner]) + probit(curve.bpcer[inner]) == pytest.approx(-2, abs=0.02)
-    assert equal_error_rate(scores, np.repeat([0, 1], 2000))[0] == pytest.approx(
-        scipy.stats.norm.cdf(-1), abs=1e-3
-    )
-    assert np.isfinite(probit([0.0, 1.0])).all()
+    sums = normal.ppf(curve.apcer[inner]) + normal.ppf(curve.bpcer[inner])
+    assert sums == pytest.approx(-2, abs=0.02)
+    rate, _ = equal_error_rate(scores, np.repeat([0, 1], 2000))
+    assert rate == pytest.approx(normal.cdf(-1), abs=1e-3)
 
 
 @given(st.integers(1, 300), st.data())
@@ -293,5 +256,3 @@ def test_no_photographs_have_no_rate() -> None:
         rate_with_interval([])
     with pytest.raises(CalibrationError, match="3 of 2 is not a valid share"):
         clopper_pearson(3, 2)
-    with pytest.raises(CalibrationError, match="at least one kind"):
-        worst({})

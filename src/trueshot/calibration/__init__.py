@@ -24,8 +24,7 @@ if TYPE_CHECKING:
         share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
-    from trueshot.calibration.llr_cost import cllr, cllr_cal, cllr_min
-    from trueshot.calibration.rates import Shares, apcer, bpcer, shares, worst
+    from trueshot.calibration.llr_cost import cllr, cllr_min
     from trueshot.calibration.ratio_plots import (
         CrossEntropy,
         Tippett,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
         bpcer_at,
         det_curve,
         equal_error_rate,
-        probit,
     )
     from trueshot.calibration.verbal_scale import PROPOSITIONS, in_words, support
 
@@ -49,15 +47,11 @@ _HOMES = {
     "Domain": "domain",
     "Interval": "intervals",
     "PROPOSITIONS": "verbal_scale",
-    "Shares": "rates",
     "Tippett": "ratio_plots",
     "Tradeoff": "tradeoff",
-    "apcer": "rates",
-    "bpcer": "rates",
     "bpcer_at": "tradeoff",
     "choose_thresholds": "decision",
     "cllr": "llr_cost",
-    "cllr_cal": "llr_cost",
     "cllr_min": "llr_cost",
     "clopper_pearson": "intervals",
     "cluster_bootstrap": "intervals",
@@ -71,13 +65,10 @@ _HOMES = {
     "fit_logistic": "fitting",
     "in_words": "verbal_scale",
     "needed": "decision",
-    "probit": "tradeoff",
     "rate_with_interval": "intervals",
     "share_with_interval": "intervals",
-    "shares": "rates",
     "support": "verbal_scale",
     "tippett": "ratio_plots",
-    "worst": "rates",
 }
 
 __all__ = [
@@ -88,15 +79,11 @@ __all__ = [
     "Decision",
     "Domain",
     "Interval",
-    "Shares",
     "Tippett",
     "Tradeoff",
-    "apcer",
-    "bpcer",
     "bpcer_at",
     "choose_thresholds",
     "cllr",
-    "cllr_cal",
     "cllr_min",
     "clopper_pearson",
     "cluster_bootstrap",
@@ -110,13 +97,10 @@ __all__ = [
     "fit_logistic",
     "in_words",
     "needed",
-    "probit",
     "rate_with_interval",
     "share_with_interval",
-    "shares",
     "support",
     "tippett",
-    "worst",
 ]
 
 

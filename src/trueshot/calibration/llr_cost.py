@@ -43,8 +43,3 @@ def cllr_min(scores: ArrayLike, labels: ArrayLike) -> float:
     """
     given, classes = checked(scores, labels, finite=False)
     return cllr(pooled(given, classes), classes)
-
-
-def cllr_cal(log10_lrs: ArrayLike, labels: ArrayLike) -> float:
-    """Compute the cost of calibration: `cllr` minus `cllr_min`, at least 0 except for rounding."""
-    return cllr(log10_lrs, labels) - cllr_min(log10_lrs, labels)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,7 +37,7 @@ def det_curve(scores: ArrayLike, labels: ArrayLike, kinds: Sequence[str] | None 
     Args:
         scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        kinds: Kinds of recaptures, see `rates.apcer`. If given, the APCER at each threshold is
+        kinds: Kinds of recaptures, see `rates.of_kinds`. If given, the APCER at each threshold is
             that of the worst kind.
 
     Raises:
@@ -90,7 +89,7 @@ def bpcer_at(
         scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
         apcer: Highest allowed APCER, in [0, 1].
-        kinds: See `rates.apcer`.
+        kinds: See `rates.of_kinds`.
 
     Returns:
         The BPCER and the threshold. As in the standard, the threshold is chosen on the same
@@ -105,16 +104,3 @@ def bpcer_at(
     curve = det_curve(scores, labels, kinds)
     place = int(np.flatnonzero(curve.apcer <= apcer)[-1])
     return float(curve.bpcer[place]), float(curve.thresholds[place])
-
-
-def probit(rates: ArrayLike, least: float = 1e-4) -> Floats:
-    """Return rates as normal quantiles, the axes of a DET plot.
-
-    On these axes the curve of two normal distributions is a straight line.
-
-    Args:
-        rates: In [0, 1], any shape.
-        least: Rates nearer to 0 or 1 than this are clipped to it, because 0 and 1 are at infinity.
-    """
-    quantile = np.vectorize(NormalDist().inv_cdf, otypes=[np.float64])
-    return np.asarray(quantile(np.clip(np.asarray(rates, np.float64), least, 1 - least)))
