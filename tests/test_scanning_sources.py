@@ -437,6 +437,17 @@ def test_members_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [unpacked(first), unpacked(second)] == [b"1", b"2"]
 
 
+def test_members_whose_names_are_empty_or_begin_with_a_zero_byte_are_items(tmp_path: Path) -> None:
+    data = b"\xff\xd8\xff\xe0"
+    path = archive(tmp_path / "a.zip", [("folder/", b""), ("?.jpg", data)])
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr(zipfile.ZipInfo(""), data)
+    path.write_bytes(patched(path.read_bytes(), (b"?.jpg", 0, b"\0")))
+    found = list(items([path]))
+    assert [item.name for item in found] == [f"{path}!/\\x00.jpg", f"{path}!/(no name)"]
+    assert [(unpacked(item), item.note, item.reason) for item in found] == [(data, None, None)] * 2
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_damaged_member_is_never_taken_for_a_whole_one(tmp_path: Path, method: int) -> None:
     path = archive(tmp_path / "a.zip", [("a.jpg", os.urandom(300))], compression=method)

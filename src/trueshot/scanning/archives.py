@@ -107,11 +107,11 @@ def members(path: str) -> Iterator[Listed]:
 
     seen: Counter[str] = Counter()
     for info in _listing(path):
-        name = info.orig_filename  # `filename` is cut off at a zero byte
+        name = info.orig_filename or "(no name)"  # `filename` is cut off at a zero byte
         parts = _BETWEEN_PARTS.split(name)
         is_hidden = any(part.startswith(".") and part not in (".", "..") for part in parts)
         is_named = PurePosixPath(parts[-1].partition("\0")[0]).suffix.lower() in {*SUFFIXES, ".zip"}
-        if info.is_dir() and not info.file_size:
+        if info.filename.endswith("/") and not info.file_size:  # `is_dir` fails on an empty name
             continue
         seen[name] += 1
         called = name + (f" ({seen[name]})" if seen[name] > 1 else "")
