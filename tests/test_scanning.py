@@ -30,6 +30,7 @@ from trueshot import progress
 from trueshot.engines.engine import LocalEngine, Reply, Request
 from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
+from trueshot.files import FileState
 from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.scanning import Settings, Summary, Verdict, exit_status, scan
 from trueshot.scanning.ledger import EXPLAINED, Ledger
@@ -283,6 +284,19 @@ def test_a_change_within_one_tick_of_a_slow_clock_is_found_by_its_hash(
         late = replace(same, seen_ns=same.ctime_ns + 10**10)
         ledger.keep(late, 0, verdict, final=True)
         assert ledger.find(late, 0) == verdict
+
+
+@pytest.mark.parametrize("date", [2**63, -(2**63) - 1])
+def test_a_file_of_any_date_is_kept_in_the_ledger(
+    judges: LocalEngine, tmp_path: Path, date: int
+) -> None:
+    """Not set with `os.utime`, because some file systems have no such dates."""
+    status = SimpleNamespace(st_size=5, st_mtime_ns=date, st_ctime_ns=date, st_ino=1)
+    state = FileState.of(status)._asdict()  # type: ignore[arg-type]
+    item = Item(name="a.jpg", path=str(tmp_path / "a.jpg"), **state)
+    with Ledger(tmp_path / "the.ledger", {}) as ledger:
+        ledger.keep(item, 0, verdict_of(1), final=True)
+        assert list(ledger.verdicts()) == [verdict_of(1)]
 
 
 def test_members_of_a_changed_archive_are_judged_again(judges: LocalEngine, tmp_path: Path) -> None:

@@ -93,9 +93,10 @@ class FileState(NamedTuple):
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
-        """Build the state from a stat result read just now."""
+        """Build the state from a stat result read just now; limit times to what SQLite stores."""
         times = (status.st_mtime_ns, status.st_ctime_ns)
-        return cls(status.st_size, *times, status.st_ino & _MOST_NUMBER, time.time_ns())
+        mtime, ctime = (max(-_MOST_NUMBER, min(each, _MOST_NUMBER)) for each in times)
+        return cls(status.st_size, mtime, ctime, status.st_ino & _MOST_NUMBER, time.time_ns())
 
     def is_surely(self, now: FileState) -> bool:
         """Whether the file has certainly not changed between this state and `now`.
