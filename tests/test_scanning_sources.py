@@ -437,6 +437,14 @@ def test_members_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [unpacked(first), unpacked(second)] == [b"1", b"2"]
 
 
+def test_a_number_that_tells_members_apart_is_not_given_twice(tmp_path: Path) -> None:
+    members = ["a.jpg", "a.jpg", "a.jpg (2)", "a.jpg"]
+    with pytest.warns(UserWarning, match="Duplicate"):
+        path = archive(tmp_path / "a.zip", [(name, b"\xff\xd8\xff\xe0") for name in members])
+    given = ["a.jpg", "a.jpg (2)", "a.jpg (2) (2)", "a.jpg (3)"]
+    assert names(path) == [f"{path}!/{name}" for name in given]
+
+
 def test_members_whose_names_are_empty_or_begin_with_a_zero_byte_are_items(tmp_path: Path) -> None:
     data = b"\xff\xd8\xff\xe0"
     path = archive(tmp_path / "a.zip", [("folder/", b""), ("?.jpg", data)])

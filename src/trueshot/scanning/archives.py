@@ -10,7 +10,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -58,7 +58,8 @@ class Listed:
     """A member of an archive: its name, and its place or the reason why it cannot be judged.
 
     Args:
-        name: Name in the archive; the second member of the same name ends in " (2)".
+        name: Name in the archive, unique: the second member of the same name ends in " (2)", or
+            in the next number that is free.
         member: Its place.
         reason: Why it cannot be judged.
         note: A remark on its name.
@@ -105,7 +106,8 @@ def members(path: str) -> Iterator[Listed]:
     """
     from trueshot.images.recognition import SUFFIXES
 
-    seen: Counter[str] = Counter()
+    seen: defaultdict[str, int] = defaultdict(lambda: 1)
+    given: set[str] = set()
     for info in _listing(path):
         name = info.orig_filename or "(no name)"  # `filename` is cut off at a zero byte
         parts = _BETWEEN_PARTS.split(name)
@@ -113,8 +115,11 @@ def members(path: str) -> Iterator[Listed]:
         is_named = PurePosixPath(parts[-1].partition("\0")[0]).suffix.lower() in {*SUFFIXES, ".zip"}
         if info.filename.endswith("/") and not info.file_size:  # `is_dir` fails on an empty name
             continue
-        seen[name] += 1
-        called = name + (f" ({seen[name]})" if seen[name] > 1 else "")
+        called = name
+        while called in given:
+            seen[name] += 1
+            called = f"{name} ({seen[name]})"
+        given.add(called)
         reason = _refusal(info)
         if is_hidden or not is_named:
             holds = None if reason else _is_image(path, _member(info))
