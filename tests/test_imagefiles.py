@@ -305,6 +305,14 @@ def test_turns_are_undone_and_corners_follow_their_squares(orientation: int) -> 
     assert np.array_equal(upright(PIXELS[None, 8:18, 16:26], orientation)[0], square)
 
 
+def test_an_orientation_after_the_pixels_of_a_png_turns_nothing() -> None:
+    data = encoded("PNG")
+    chunk = png_chunk(b"eXIf", exif(tag274=6).removeprefix(b"Exif\0\0"))
+    image = read(data[:-12] + chunk + data[-12:])
+    assert (image.facts.orientation, image.notes) == (1, ())
+    assert np.array_equal(image.pixels, PIXELS)
+
+
 def test_an_orientation_in_xmp_which_no_browser_follows_turns_nothing() -> None:
     xmp = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
     image = read(encoded("JPEG", xmp=xmp))

@@ -72,7 +72,8 @@ def _decode_reference(picture: Image.Image, bits: int = 8) -> Pixels:
     """Decode with Pillow, the reference wherever two decoders could differ."""
     orientation = orientation_of(picture)
     picture.load()
-    if orientation_of(picture) != orientation:  # Pillow turns a TIFF upright on loading
+    # Pillow turns a TIFF upright on loading; EXIF after the pixels of a PNG is ignored.
+    if isinstance(picture, TiffImageFile) and orientation_of(picture) != orientation:
         stored = picture.transpose(_TURNS_BACK[orientation])
     else:
         stored = picture
