@@ -296,6 +296,14 @@ def test_where_nothing_is_judged_there_is_a_thumbnail_alone(size: tuple[int, int
     assert Explanation.from_bytes(found.to_bytes()) == found
 
 
+@pytest.mark.parametrize("score", [np.inf, np.nan])
+def test_scores_that_are_no_numbers_are_explained_by_a_thumbnail_alone(score: float) -> None:
+    predictor = Predictor(card(), lambda crops: np.full(len(crops), score))
+    found = explain(predictor, noise(150, 210), predictor.predict(noise(150, 210)))
+    assert (found.heat, found.judged) == (None, ())
+    assert Explanation.from_bytes(found.to_bytes()) == found
+
+
 def some() -> Explanation:
     predictor = judge_with(lcnn(), calibration=LINE)
     pixels = noise(150, 210)

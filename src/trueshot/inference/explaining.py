@@ -58,7 +58,8 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
         prediction: Its prediction for these pixels.
 
     Returns:
-        The explanation; the same arguments give the same one. Without crops it is only a thumbnail.
+        The explanation; the same arguments give the same one. Without a finite score it is only a
+        thumbnail.
     """
     neutral, span = scale_of(predictor.card)
     height, width = pixels.shape[:2]
@@ -72,11 +73,9 @@ def explain(predictor: Predictor, pixels: Bytes, prediction: Prediction) -> Expl
     )
     if prediction.evidence is not None:
         explanation = replace(explanation, evidence=_evidence_shown(prediction.evidence, pixels))
-    return (
-        _with_evidence(explanation, predictor, pixels, prediction)
-        if prediction.corners
-        else explanation
-    )
+    if prediction.score is None:
+        return explanation
+    return _with_evidence(explanation, predictor, pixels, prediction)
 
 
 def without_border(maps: Floats) -> Floats:
