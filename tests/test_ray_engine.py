@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from ray_workers import DEADLY, MARKS, POISON, SLOW
 from trueshot.bundle import save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.datasets import Dataset
+from trueshot.engines.engine import Work
+from trueshot.engines.ray_cluster import RayEngine
 from trueshot.errors import BundleError, RunError
 from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.evaluate import EvaluationSettings
@@ -272,6 +275,25 @@ def test_without_ray_it_is_said_what_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RunError, match=r"pip install 'trueshot\[ray\]'"):
         next(scan(bundle, ["none.jpg"], settings=RAY))
+
+
+def test_a_cluster_without_cpus_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [{"NodeID": "1", "Alive": True, "Resources": {}}]
+    ended: list[str] = []
+    ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **_: None,
+        put=lambda content: content,
+        remote=lambda **_: lambda kind: kind,
+        nodes=lambda: nodes,
+        shutdown=lambda: ended.append("shutdown"),
+    )
+    places = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda *_, **__: None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setitem(sys.modules, "ray.util.scheduling_strategies", places)
+    with pytest.raises(RunError, match="the Ray cluster has no CPUs"):
+        RayEngine(Work(loader="none:load", settings={}))
+    assert ended == ["shutdown"]
 
 
 @needs_ray

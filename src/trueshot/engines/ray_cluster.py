@@ -76,7 +76,7 @@ class RayEngine(Engine):
             on this machine.
 
     Raises:
-        RunError: Ray is not installed, or there is no cluster.
+        RunError: Ray is not installed, or there is no cluster, or it has no CPUs.
     """
 
     def __init__(self, work: Work, address: str | None = None) -> None:
@@ -93,6 +93,9 @@ class RayEngine(Engine):
                 actor = machine.options(scheduling_strategy=place).remote(work, [self._contents])
                 self._actors.append(actor)
                 self._stack.callback(ray.kill, actor)
+        if not self._actors:
+            self._stack.close()
+            raise RunError("the Ray cluster has no CPUs; start ray on a machine with --num-cpus")
         self.begin()
 
     @property
