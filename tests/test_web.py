@@ -37,7 +37,7 @@ from web_service import (
 )
 
 from trueshot.calibration.verbal_scale import PROPOSITIONS, in_figures, in_words
-from trueshot.engines.pool import Answer
+from trueshot.engines.pool import Answer, Pool
 from trueshot.errors import BundleError, RunError
 from trueshot.images import read_image
 from trueshot.inference import Predictor
@@ -255,6 +255,17 @@ def test_the_server_tells_of_its_detectors_and_itself(real: Served) -> None:
     assert (plain["name"], plain["card"]["title"]) == ("accurate", "Untrained 1")
     assert (robust["name"], robust["card"]["title"]) == ("robust", "Untrained 2")
     assert (health["status"], health["workers"], health["places"]) == ("ok", 2, 6)
+
+
+def test_no_request_waits_for_facts_of_detectors_that_are_loaded_again(
+    real: Served, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Pool.facts` waits for a new fork server, and would hold up the loop of all requests."""
+    monkeypatch.delattr(Pool, "facts")
+    data = photograph(folder, 7).read_bytes()
+    answers = [real.shared.get("/"), real.shared.get("/v1/detectors"), real.send(data)]
+    answers.append(real.shared.post("/v1/reports", content=data, headers=BYTES))
+    assert [answer.status_code for answer in answers] == [200] * 4
 
 
 def test_the_description_holds_models_problems_and_an_example_that_is_one(quick: Served) -> None:

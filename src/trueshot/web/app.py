@@ -12,7 +12,6 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from trueshot import __version__
-from trueshot.card import Card
 from trueshot.reports.page import strict_environment
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.web.draining import DrainingApp
@@ -71,8 +70,8 @@ def create_app(
 
 async def _page(request: Request) -> HTMLResponse:
     service: Service = request.app.state.service
-    cards = {name: service.pool.facts[name] for name in (ACCURATE, ROBUST)}
-    task = Card.model_validate(cards[ACCURATE]["card"]).decides
+    cards = {name: service.facts[name] for name in (ACCURATE, ROBUST)}
+    task = service.tasks[ACCURATE]
     template = strict_environment(_HERE / "templates").get_template("page.html.jinja")
     text = template.render(
         summary=_SUMMARY,

@@ -163,7 +163,7 @@ async def reports(request: Request, detector: Which = ACCURATE, name: Name = "")
 @router.get("/detectors")
 async def detectors(request: Request) -> list[DetectorAnswer]:
     """List the two detectors with their cards."""
-    facts = _service(request).pool.facts
+    facts = _service(request).facts
     return [DetectorAnswer(name=name, **facts[name]) for name in (ACCURATE, ROBUST)]
 
 

@@ -45,6 +45,11 @@ class Service:
         robust: Bundle of the detector that was trained with a defence.
         settings: Limits.
         loader: `module:function` that loads the detectors, see `Pool`.
+
+    Attributes:
+        facts: Facts about each detector, by name, once started. Unlike `Pool.facts`, reading them
+            never waits for detectors that are loaded again.
+        tasks: The tasks of the detectors.
     """
 
     def __init__(
@@ -57,6 +62,8 @@ class Service:
         self._loader = loader
         self._pool: Pool | None = None
         self._turns = anyio.CapacityLimiter(settings.at_once)
+        self.facts: dict[str, Any] = {}
+        self.tasks: dict[str, Task] = {}
 
     def start(self) -> None:
         """Load the detectors, unless they are loaded.
@@ -72,7 +79,10 @@ class Service:
                 workers=self.settings.at_once,
                 memory=self.settings.memory,
             )
-        _ = self._pool.facts
+        self.facts = self._pool.facts
+        self.tasks = {
+            name: Card.model_validate(self.facts[name]["card"]).decides for name in self._bundles
+        }
 
     def stop(self) -> None:
         """End all workers."""
@@ -128,7 +138,7 @@ class Service:
             status to use if this file is the whole request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
-        explanation, status, task = None, 200, self._task(detector)
+        explanation, status, task = None, 200, self.tasks[detector]
         sha256 = await self._keep_upload(upload)
         try:
             answer = await self._ask(request, upload.data)
@@ -137,17 +147,13 @@ class Service:
                 explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
             status = _refusal(answer) if verdict.verdict == FAILED else 200
         except (WorkerError, ValueError) as error:  # ValueError: the answer is invalid
-            reason, bundle = sanitize(str(error)), self.pool.facts[detector]["sha256"]
+            reason, bundle = sanitize(str(error)), self.facts[detector]["sha256"]
             verdict = Verdict(
                 file=upload.name, verdict=FAILED, reason=reason, detector=bundle, task=task
             )
             status = _status(error)
         verdict = replace(verdict, sha256=sha256)
         return await self._keep_verdict(verdict), explanation, status
-
-    def _task(self, detector: str) -> Task:
-        """Return the task of a detector."""
-        return Card.model_validate(self.pool.facts[detector]["card"]).decides
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
         """Attack a file with a white-box attack on the detector.
@@ -175,7 +181,7 @@ class Service:
             verdicts.append(verdict)
             if explanation is not None and verdict.sha256 is not None:
                 explanations[verdict.sha256] = explanation
-        facts = self.pool.facts[detector]
+        facts = self.facts[detector]
         make = functools.partial(report_of, verdicts, explanations, facts, self.settings)
         return await anyio.to_thread.run_sync(make)
 
