@@ -165,6 +165,8 @@ def test_what_other_processes_cannot_read_is_refused(
     nameless = PlannedAttack(name="mine", kind=planned("fgsm").kind)
     with pytest.raises(RunError, match=r"attack mine: .*planned"):
         results(bundles, dataset, tmp_path, asked(attacks=(nameless,)), workers=2)
+    with pytest.raises(RunError, match="only used with the engine ray"):
+        results(bundles, dataset, tmp_path, asked("everyday"), address="there:6379")
 
 
 def test_a_detector_that_fails_elsewhere_does_not_end_the_others(

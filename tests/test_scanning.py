@@ -804,6 +804,18 @@ def test_a_list_of_names_comes_from_standard_input(judges: LocalEngine, tmp_path
     assert [Path(verdict.file).name for verdict in found] == ["002.png", "000.png"]
 
 
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"piped_names": True}, "from standard input only: add the path -"),
+        ({"address": "there:6379"}, "only used with the engine ray"),
+    ],
+)
+def test_settings_without_effect_are_refused(more: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RunError, match=reason):
+        list(scan("quick", ["names.txt"], settings=replace(FAKE, **more)))
+
+
 def test_members_of_archives_get_verdicts_and_hashes_of_their_own(
     judges: LocalEngine, tmp_path: Path
 ) -> None:

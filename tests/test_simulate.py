@@ -23,7 +23,7 @@ from trueshot.cli import app
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
-from trueshot.errors import DatasetError, ImageFileError, LeakError, SimulationError
+from trueshot.errors import DatasetError, ImageFileError, LeakError, RunError, SimulationError
 from trueshot.images import read_image, write_jpeg, write_png
 from trueshot.simulate import Simulation, production_of, show, simulate, work_of
 from trueshot.simulation.display import Display
@@ -339,6 +339,11 @@ def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:
         simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
     with pytest.raises(ImageFileError, match=str(tmp_path / "none")):
         simulate(tmp_path / "none", tmp_path / "out", SMALL)
+
+
+def test_an_address_without_ray_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="only used with the engine ray"):
+        simulate(None, tmp_path, SMALL, workers=1, address="there:6379")
 
 
 def test_another_simulation_and_a_folder_of_other_things_are_refused(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def simulate(
         work = work_of(photos, scenes, simulation)
         with (
             nullcontext()
-            if engine == "local" and workers == 1
+            if engine == "local" and workers == 1 and address is None
             else open_engine(engine, work, workers=workers, address=address)
         ) as made_by:
             produce(production, root / _PHOTOS, made_by)

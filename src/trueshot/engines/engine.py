@@ -359,9 +359,15 @@ def open_engine(
         address: Address of the Ray cluster; see `RayEngine`.
 
     Raises:
-        RunError: The name is unknown, Ray is not installed, or there is no cluster.
+        RunError: The name is unknown, Ray is not installed, there is no cluster, or this machine
+            got an address.
     """
     if name == "local":
+        if address is not None:
+            raise RunError(
+                "the address of a Ray cluster is only used with the engine ray; choose that engine "
+                "(--engine ray), or leave out the address"
+            )
         return LocalEngine(work, workers)
     if name == "ray":
         from trueshot.engines.ray_cluster import RayEngine

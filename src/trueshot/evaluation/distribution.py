@@ -52,10 +52,10 @@ def engine_for(
         address: Address of the Ray cluster.
 
     Raises:
-        RunError: The engine is unknown, or a suite or an attack cannot be loaded by name or file
-            in another process.
+        RunError: The engine is unknown, or gets an address and has no use for it, or a suite or
+            an attack cannot be loaded by name or file in another process.
     """
-    if engine == "local" and workers is None:
+    if engine == "local" and workers is None and address is None:
         yield None
         return
     work = work_of(sources, dataset, settings, transfer)

@@ -190,7 +190,8 @@ def scan(
 
     Raises:
         RunError: The results or the ledger cannot be used as asked; Ray is requested but not
-            installed, or has no cluster; `fail_on` names a verdict that the task does not have.
+            installed, or has no cluster; `fail_on` names a verdict that the task does not have; an
+            address is given without Ray, or `piped_names` without `-`.
         BundleError: The detector cannot be loaded.
     """
     settings, out = settings or Settings(), None if out is None else Path(out)
@@ -198,10 +199,12 @@ def scan(
     if out is not None:
         check_output(out)
     check_destinations(out, place)
+    piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
+    if settings.piped_names and not piped:
+        raise RunError("a list of names (--names) is read from standard input only: add the path -")
     with contextlib.ExitStack() as stack:
         if engine is None:  # opened first, because it loads while files are searched
             engine = stack.enter_context(settings.open(bundle))
-        piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
         read = _read(stdin) if piped else b""
 
         mine = _own_files(out, place, own)
