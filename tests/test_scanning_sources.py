@@ -327,10 +327,13 @@ def test_members_are_known_by_content_under_any_name(tmp_path: Path) -> None:
         assert told.reason == "3 files are not images, or are hidden: .hidden, g\\x00.jpg, a/h.txt"
 
 
-def test_what_a_scan_writes_itself_is_not_passed_over(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "results.jsonl", "notes.txt", "report.html")
-    own = [tmp_path / "results.jsonl", tmp_path / "report.html"]
-    found = list(items([tmp_path], own=own))
+@pytest.mark.parametrize("through_link", [False, True])
+def test_what_a_scan_writes_itself_is_not_passed_over(tmp_path: Path, through_link: bool) -> None:
+    folder, link = tmp_path / "in", tmp_path / "link"
+    touch(folder, "a.jpg", "results.jsonl", "notes.txt", "report.html")
+    link.symlink_to(folder)
+    own = [folder / "results.jsonl", folder / "report.html"]
+    found = list(items([link if through_link else folder], own=own))
     assert [(item.passed_over, item.reason) for item in found] == [
         (0, None), (1, "1 file is not an image, or is hidden: notes.txt")
     ]  # fmt: skip

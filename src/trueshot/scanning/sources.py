@@ -98,7 +98,7 @@ def items(
             byte after each; otherwise they are one photograph.
         own: Files that the scan itself writes; they are not mentioned in folders.
     """
-    mine = frozenset(map(_absolute, map(os.fspath, own)))
+    mine = frozenset(map(os.path.realpath, own))
     found = _all(paths, piped, piped_names, mine)
     return _once(found) if len(paths) > 1 or piped_names or _is_pattern(paths) else found
 
@@ -288,7 +288,7 @@ def _names_in(folder: str, others: _PassedOver, own: frozenset[str]) -> list[str
                 found.append(entry.name + os.sep)
             elif _may_be_photograph(entry):
                 found.append(entry.name)
-            elif not (own and _absolute(entry.path) in own):
+            elif not (own and os.path.realpath(entry.path) in own):
                 others.add(entry.path)
     return [os.path.join(folder, name) for name in sorted(found)]  # noqa: PTH118
 
