@@ -568,6 +568,25 @@ def test_a_writer_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> N
     assert os.listdir(tmp_path) == ["r.jsonl"]  # noqa: PTH208
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_who_writes_the_same_file_meanwhile_disturbs_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    out, alone = tmp_path / f"r.{suffix}", tmp_path / f"alone.{suffix}"
+
+    def interrupted() -> Iterator[Verdict]:
+        yield verdict_of(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 1)
+            write_output(out, [verdict_of(0)])
+        yield verdict_of(2)
+
+    write_output(alone, [verdict_of(1), verdict_of(2)])
+    write_output(out, interrupted())
+    assert out.read_bytes() == alone.read_bytes()
+    assert sorted(os.listdir(tmp_path)) == [alone.name, out.name]  # noqa: PTH208
+
+
 @pytest.mark.parametrize(
     ("out", "ledger", "reason"),
     [

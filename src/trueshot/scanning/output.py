@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import glob
 import itertools
 import json
@@ -63,15 +64,19 @@ def _replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success, sync it and rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):  # left by killed processes
-        left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError), left.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails if one is still writing it
+            left.unlink()
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
+    with part.open("wb") as file:
+        with contextlib.suppress(OSError):  # the file system has no locks
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            yield part
             os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _write_lines(path: Path, verdicts: Iterable[Verdict]) -> None:
