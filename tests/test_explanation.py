@@ -22,7 +22,7 @@ from trueshot.graph import with_weights
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.explaining import MOST_CROPS, THUMBNAIL, explain, scale_of
-from trueshot.inference.explanation import _LENGTH, _MAGIC, Explanation, _parts
+from trueshot.inference.explanation import Explanation
 from trueshot.inference.feature_images import FeatureImage, feature_image
 from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
 from trueshot.networks import LCNN, SpectralNetwork
@@ -328,15 +328,6 @@ def test_what_a_file_claims_comes_back_printable_and_not_without_end() -> None:
 
 
 WHOLE = some().to_bytes()
-
-
-def test_an_explanation_that_an_older_ledger_keeps_is_read() -> None:
-    """In its header the crop that is shown was called otherwise."""
-    header, *pictures = _parts(WHOLE)
-    parts = [header.replace(b'"key_crop":', b'"telling":'), *pictures]
-    before = _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
-    assert before != WHOLE
-    assert Explanation.from_bytes(before) == Explanation.from_bytes(WHOLE)
 
 
 @given(st.integers(0, len(WHOLE) - 1))

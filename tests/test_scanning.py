@@ -38,7 +38,7 @@ from trueshot.scanning.output import write_output
 from trueshot.scanning.runner import judge_items
 from trueshot.scanning.shown import explain_shown
 from trueshot.scanning.sources import Item, items
-from trueshot.scanning.verdict import COLUMNS, words_of
+from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, words_of
 from trueshot.scanning.worker import examiner
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
@@ -365,6 +365,14 @@ def test_a_file_is_known_again_by_whatever_name_and_told_of_by_the_present_one(
     assert verdict.verdict == "recaptured"
 
 
+def pictures_of(ledger: Ledger) -> dict[str, dict[str, bytes]]:
+    """All that a ledger keeps besides verdicts, by file."""
+    numbers = ledger.numbers(THUMBNAIL) | ledger.numbers(EXPLANATION)
+    return {
+        verdict.file: ledger.pictures(numbers[str(verdict.sha256)]) for verdict in ledger.verdicts()
+    }
+
+
 def test_explanations_are_kept_and_asked_for_later_they_are_made(
     judges: LocalEngine, tmp_path: Path
 ) -> None:
@@ -377,11 +385,11 @@ def test_explanations_are_kept_and_asked_for_later_they_are_made(
     with Ledger(Path(f"{out}.ledger"), claim) as ledger:
         for position, item in enumerate(items([folder])):
             assert ledger.find(item, position, explained=EXPLAINED)
-        kept = list(ledger.explained())
-    assert [verdict for verdict, _ in kept] == full
-    for verdict, pictures in kept:
-        assert pictures.pop("thumbnail").startswith(b"RIFF")
-        assert pictures == {"explanation": str(verdict.sha256).encode()}
+        assert list(ledger.verdicts()) == full
+        kept = pictures_of(ledger)
+    for verdict in full:
+        assert kept[verdict.file].pop("thumbnail").startswith(b"RIFF")
+        assert kept[verdict.file] == {"explanation": str(verdict.sha256).encode()}
 
 
 def test_of_many_those_that_a_report_shows_are_explained(
@@ -394,7 +402,7 @@ def test_of_many_those_that_a_report_shows_are_explained(
     ranked = sorted(found, key=lambda each: (order.index(each.verdict), -float(each.score or 0)))
     with Ledger(Path(f"{out}.ledger"), {"detector": judges.facts["detector"]}) as ledger:
         list(judge_items(judges, items([folder]), ledger, pictured=True))
-        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+        kept = pictures_of(ledger)
     assert len(kept) == 9
     assert all("thumbnail" in pictures for pictures in kept.values())
     assert all("explanation" in kept[each.file] for each in ranked[:3])
@@ -408,7 +416,7 @@ def test_a_ledger_keeps_no_explanations_once_the_report_is_written_and_makes_the
     shown: list[dict[str, set[str]]] = []
 
     def finish(ledger: Ledger, _: object) -> None:
-        shown.append({verdict.file: set(pictures) for verdict, pictures in ledger.explained()})
+        shown.append({file: set(pictures) for file, pictures in pictures_of(ledger).items()})
 
     for _ in range(2):
         explained = replace(FAKE, explain=True)
@@ -429,49 +437,10 @@ def test_another_file_by_now_is_not_taken_for_the_one_that_was_judged(
         before = list(judge_items(judges, items([folder]), ledger, pictured=True))
         (folder / "000.png").write_bytes((folder / "001.png").read_bytes())
         explain_shown(judges, items([folder]), ledger, most=2)
-        kept = {verdict.file: set(pictures) for verdict, pictures in ledger.explained()}
+        kept = {file: set(pictures) for file, pictures in pictures_of(ledger).items()}
         assert list(ledger.verdicts()) == before
     (changed, same) = sorted(kept)
     assert kept == {changed: {"thumbnail"}, same: {"explanation", "thumbnail"}}
-
-
-def test_a_ledger_of_the_version_before_is_read(judges: LocalEngine, tmp_path: Path) -> None:
-    folder, path = photographs(tmp_path / "in", 3), tmp_path / "the.ledger"
-    found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
-    with connected(path) as database:
-        names = [row[1] for row in database.execute("PRAGMA table_info(items)")]
-        columns = [*names[names.index("position") + 1 :], "ctime_ns", "inode", "seen_ns"]
-        database.execute("ALTER TABLE items ADD COLUMN record TEXT")
-        for number, verdict in enumerate(found):
-            record = json.dumps(verdict.as_record())
-            database.execute("UPDATE items SET record=? WHERE position=?", (record, number))
-        for name in columns:
-            database.execute(f"ALTER TABLE items DROP COLUMN {name}")
-        database.execute("PRAGMA user_version = 1")
-        database.commit()
-    claim = {"detector": judges.facts["detector"]}
-    with Ledger(path, claim) as ledger:
-        for position, item in enumerate(items([folder])):
-            assert ledger.find(item, position) == replace(found[position], features={})
-        assert list(ledger.verdicts()) == [replace(verdict, features={}) for verdict in found]
-
-
-@pytest.mark.parametrize("version", [2, 3, 4])
-def test_a_ledger_of_an_earlier_version_is_read(
-    judges: LocalEngine, tmp_path: Path, version: int
-) -> None:
-    folder, path = photographs(tmp_path / "in", 3), tmp_path / "the.ledger"
-    found = list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
-    later = ["certified_radius", *(["log10_lr_low", "log10_lr_high"] if version < 4 else [])]
-    with connected(path) as database:
-        for name in [*later, *(["ctime_ns", "inode", "seen_ns"] if version == 2 else [])]:
-            database.execute(f"ALTER TABLE items DROP COLUMN {name}")
-        database.execute(f"PRAGMA user_version = {version}")
-        database.commit()
-    with Ledger(path, {"detector": judges.facts["detector"]}) as ledger:
-        for position, item in enumerate(items([folder])):
-            wanted = replace(found[position], **dict.fromkeys(later))
-            assert ledger.find(item, position) == wanted
 
 
 def test_the_ledger_of_another_detector_is_refused(tmp_path: Path) -> None:
@@ -496,7 +465,7 @@ def ledger_of_an_afternoon(path: Path, judges: LocalEngine) -> None:
     list(scan("quick", [folder], settings=FAKE, engine=judges, ledger=path))
 
 
-@pytest.mark.parametrize("how", ["text", "middle", "cut", "foreign", "later"])
+@pytest.mark.parametrize("how", ["text", "middle", "cut", "foreign", "before", "later"])
 def test_a_damaged_or_foreign_ledger_is_refused_by_name(
     judges: LocalEngine, tmp_path: Path, how: str
 ) -> None:
@@ -505,9 +474,14 @@ def test_a_damaged_or_foreign_ledger_is_refused_by_name(
     data = path.read_bytes()
     if how == "foreign":
         path.unlink()
-    if how in ("foreign", "later"):
+    done = {
+        "foreign": "CREATE TABLE t (a)",
+        "before": "PRAGMA user_version = 4",
+        "later": "PRAGMA user_version = 9",
+    }
+    if how in done:
         with connected(path) as database:
-            database.execute("CREATE TABLE t (a)" if how == "foreign" else "PRAGMA user_version=9")
+            database.execute(done[how])
     else:
         middle = data[:100] + os.urandom(len(data) - 100)
         path.write_bytes({"text": b"text" * 5000, "middle": middle, "cut": data[:5000]}[how])
@@ -516,7 +490,7 @@ def test_a_damaged_or_foreign_ledger_is_refused_by_name(
         list(scan("quick", [tmp_path / "in"], settings=FAKE, engine=judges, ledger=path))
     assert str(caught.value).startswith(f"{path}: ")
     assert "choose another" in str(caught.value)
-    if how in ("text", "foreign"):
+    if how in ("text", *done):
         assert path.read_bytes() == before, "what is not ours is left as it is"
 
 
@@ -886,7 +860,9 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
     with Ledger(tmp_path / "ledger", {}) as ledger:
         engine = Fixed(Answer({"verdict": record, "final": True}, attached))
         (verdict,) = judge_items(engine, [item], ledger, explained=1)
-        ((kept, pictures),) = ledger.explained()
+        assert (list(ledger.verdicts()), pictures_of(ledger)) == (
+            [verdict], {"a": {"explanation": b"1"}}
+        )  # fmt: skip
         assert ledger.find(item, 0)
     assert verdict == Verdict(
         file="a",
@@ -896,7 +872,6 @@ def test_what_a_worker_says_is_made_printable_and_bears_the_name_known_here(tmp_
         notes=("\\n", "known here"),
         format="\\x07",
     )
-    assert (kept, pictures) == (verdict, {"explanation": b"1"})
 
 
 @pytest.mark.parametrize(

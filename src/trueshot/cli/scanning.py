@@ -194,15 +194,17 @@ def _write_report(
     ledger: Any,
     summary: Any,
 ) -> None:
+    from trueshot.inference.explanation import Explanation
     from trueshot.publish import scan_report
-    from trueshot.scanning.ledger import Explanations, Thumbnails
+    from trueshot.scanning.ledger import Pictures
+    from trueshot.scanning.verdict import EXPLANATION, THUMBNAIL
 
     scan_report(
         (verdict.as_record() for verdict in ledger.verdicts()),
-        Explanations(ledger),
+        Pictures(ledger, EXPLANATION, Explanation.from_bytes),
         report,
         detector,
-        thumbnails=Thumbnails(ledger),
+        thumbnails=Pictures(ledger, THUMBNAIL, bytes),
         asked=paths,
         settings={**settings, "exit status not 0 for": ", ".join(summary.failing)},
         results=None if out is None else str(out),

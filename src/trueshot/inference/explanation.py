@@ -195,9 +195,7 @@ class Explanation:
 
     @classmethod
     def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
-        # Ledgers of scans that were interrupted before this key was renamed can still be resumed.
-        key_crop = header["key_crop"] if "key_crop" in header else header["telling"]
-        evidence = header.get("evidence")
+        key_crop, evidence = header["key_crop"], header.get("evidence")
         thumbnail, heat, *others = pictures
         wanted = 2 * (bool(key_crop) + bool(evidence and evidence["lattice"]))
         if len(others) != wanted or not all(map(_is_picture, [thumbnail, *others])):

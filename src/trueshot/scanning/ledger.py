@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from trueshot.engines.closing import Closing
 from trueshot.errors import RunError
 from trueshot.files import FileState, file_sha256
 from trueshot.scanning.sources import Item
-from trueshot.scanning.verdict import COLUMNS, EXPLANATION, THUMBNAIL, Verdict
-
-if TYPE_CHECKING:
-    from trueshot.inference.explanation import Explanation
+from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
 
 VERSION = 5
 # What is kept of an item besides its verdict: a thumbnail for a row, and an explanation for a card.
 THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST" in the file's header marks it as a ledger
+
+_Picture = TypeVar("_Picture")
 
 # The columns of a verdict are those of a record, without derived values. Notes and features are
 # stored as JSON.
@@ -59,32 +58,6 @@ ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for 
 RETURNING id
 """
 
-# Version 1 stored a verdict as one text, without features.
-_FROM_VERSION_1 = f"""
-{"".join(f"ALTER TABLE items ADD COLUMN {name};" for name in _FIELDS)}
-UPDATE items SET {", ".join(f"{name} = json_extract(record, '$.{name}')" for name in _FIELDS)};
-ALTER TABLE items DROP COLUMN record;
-"""
-
-# Version 2 knew only size and modification time of a file, so -1 marks all states as unknown.
-_FROM_VERSION_2 = ";".join(
-    f"ALTER TABLE items ADD COLUMN {name} INTEGER NOT NULL DEFAULT -1"
-    for name in ("ctime_ns", "inode", "seen_ns")
-)
-
-# Version 3 had no interval of the likelihood ratio.
-_FROM_VERSION_3 = ";".join(
-    f"ALTER TABLE items ADD COLUMN {name}" for name in ("log10_lr_low", "log10_lr_high")
-)
-# Version 4 had no certified radius.
-_FROM_VERSION_4 = "ALTER TABLE items ADD COLUMN certified_radius"
-_UPGRADES = {
-    1: f"{_FROM_VERSION_1}{_FROM_VERSION_2}",
-    2: f"{_FROM_VERSION_2};{_FROM_VERSION_3};{_FROM_VERSION_4}",
-    3: f"{_FROM_VERSION_3};{_FROM_VERSION_4}",
-    4: _FROM_VERSION_4,
-}
-
 
 class Ledger(Closing):
     """The finished items of a scan, each committed as soon as it is finished.
@@ -97,7 +70,8 @@ class Ledger(Closing):
         claim: What all its verdicts have in common, such as the detector.
 
     Raises:
-        RunError: It is damaged, is not a ledger, has another claim, or is locked by another scan.
+        RunError: It is damaged, is not a ledger, was written by another version, has another
+            claim, or is locked by another scan.
     """
 
     def __init__(self, path: Path, claim: Mapping[str, str]) -> None:
@@ -210,13 +184,18 @@ class Ledger(Closing):
 
     def verdicts(self) -> Iterator[Verdict]:
         """Yield the verdicts of this scan, including those reused from the ledger, in order."""
-        for _, verdict in self._rows():
+        with _errors_with_a_name(self.path):
+            rows = self._database.execute(
+                f"SELECT {', '.join(_FIELDS)} FROM items WHERE turn = ? ORDER BY position",
+                (self._turn,),
+            )
+        while True:
+            with _errors_with_a_name(self.path):
+                row = rows.fetchone()
+                if row is None:
+                    return
+                verdict = _verdict(row)
             yield verdict
-
-    def explained(self) -> Iterator[tuple[Verdict, dict[str, bytes]]]:
-        """Yield the same verdicts, each with its pictures by name."""
-        for number, verdict in self._rows():
-            yield verdict, self.pictures(number)
 
     def pictures(self, number: int) -> dict[str, bytes]:
         """Return the pictures of the item with this row number, by name; empty if it has none."""
@@ -264,7 +243,7 @@ class Ledger(Closing):
                 f"{self.path}: is a database, but not the ledger of a scan; choose another file"
             )
         version = VERSION if fresh else self._number("PRAGMA user_version")
-        if version not in (*_UPGRADES, VERSION):
+        if version != VERSION:
             reason = f"is a ledger of version {version}, but this trueshot writes version {VERSION}"
             raise RunError(f"{self.path}: {reason}; choose another file, or delete it")
         self._database.execute("PRAGMA journal_mode = WAL")
@@ -272,8 +251,8 @@ class Ledger(Closing):
         self._database.execute("BEGIN EXCLUSIVE")
         self._database.execute(f"PRAGMA application_id = {_APPLICATION}")
         self._database.execute(f"PRAGMA user_version = {VERSION}")
-        if fresh or version in _UPGRADES:
-            for statement in (_TABLES if fresh else _UPGRADES[version]).split(";"):
+        if fresh:
+            for statement in _TABLES.split(";"):
                 self._database.execute(statement)
         self._database.execute("COMMIT")
 
@@ -286,20 +265,6 @@ class Ledger(Closing):
                 raise RunError(f"{self.path}: is the ledger of a scan with {was}; {advice}")
         with self._together():
             self._database.executemany("INSERT OR IGNORE INTO claim VALUES (?, ?)", claim.items())
-
-    def _rows(self) -> Iterator[tuple[int, Verdict]]:
-        with _errors_with_a_name(self.path):
-            rows = self._database.execute(
-                f"SELECT id, {', '.join(_FIELDS)} FROM items WHERE turn = ? ORDER BY position",
-                (self._turn,),
-            )
-        while True:
-            with _errors_with_a_name(self.path):
-                row = rows.fetchone()
-                if row is None:
-                    return
-                number, verdict = row[0], _verdict(row[1:])
-            yield number, verdict
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
@@ -340,7 +305,7 @@ def _row(verdict: Verdict) -> Iterator[Any]:
 
 def _verdict(row: tuple[Any, ...], name: str | None = None) -> Verdict:
     fields = dict(zip(_FIELDS, row, strict=True))
-    fields |= {part: json.loads(fields[part] or "null") for part in ("notes", "features")}
+    fields |= {part: json.loads(fields[part]) for part in ("notes", "features")}
     return Verdict.from_record(fields, name, task=None)
 
 
@@ -369,42 +334,21 @@ def _errors_with_a_name(path: Path) -> Iterator[None]:
         raise RunError(f"{path}: cannot be created ({error.strerror}); check the folder") from error
 
 
-class Thumbnails(Mapping[str, bytes]):
-    """Thumbnails by the SHA-256 of the image file, read from the ledger one by one.
+class Pictures(Mapping[str, _Picture]):
+    """Pictures of one name, by SHA-256 of the image file, read from the ledger one by one.
 
     Args:
         ledger: The ledger of the scan; it has to stay open.
+        name: `THUMBNAIL` or `EXPLANATION`.
+        parse: Makes a picture of its bytes.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._numbers = ledger.numbers(THUMBNAIL)
+    def __init__(self, ledger: Ledger, name: str, parse: Callable[[bytes], _Picture]) -> None:
+        self._ledger, self._name, self._parse = ledger, name, parse
+        self._numbers = ledger.numbers(name)
 
-    def __getitem__(self, sha256: str) -> bytes:
-        return self._ledger.pictures(self._numbers[sha256])[THUMBNAIL]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-
-class Explanations(Mapping[str, "Explanation"]):
-    """Explanations by SHA-256 of the image file, read one by one: a report shows few of many.
-
-    Args:
-        ledger: The ledger of the scan; it has to stay open.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._numbers = ledger.numbers(EXPLANATION)
-
-    def __getitem__(self, sha256: str) -> Explanation:
-        from trueshot.inference.explanation import Explanation
-
-        return Explanation.from_bytes(self._ledger.pictures(self._numbers[sha256])[EXPLANATION])
+    def __getitem__(self, sha256: str) -> _Picture:
+        return self._parse(self._ledger.pictures(self._numbers[sha256])[self._name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)
