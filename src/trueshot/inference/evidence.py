@@ -40,8 +40,6 @@ class Evidence:
         looks_like: Kind of medium that the frame looks most like; empty for a piece.
         texture: Region whose crops look most like a recapture; None without crops.
         lattice: Result of the search for a display grid in the spectra.
-        context_map: What each position of the frame adds to the context's log odds, shape (8, 8);
-            a single 0 for a piece.
         region: Outline of the strongest evidence for a recapture; None if there is none.
     """
 
@@ -51,7 +49,6 @@ class Evidence:
     looks_like: str
     texture: TextureRegion | None
     lattice: Lattice
-    context_map: Floats
     region: Region | None
 
 
@@ -115,7 +112,6 @@ class EvidenceJudge:
             looks_like=self._looks_like(seen) if is_whole else "",
             texture=texture,
             lattice=lattice,
-            context_map=seen["evidence"][0],
             region=most_convincing_place(
                 pixels.shape[:2], contributions, texture, corners, lattice, seen["evidence"][0]
             ),

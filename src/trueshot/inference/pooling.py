@@ -24,7 +24,6 @@ class TextureRegion:
         highest_third: Mean score of the highest-scoring third of the crops, wherever they lie.
         highest: Highest score of all crops.
         local: For each crop, the mean score of its surroundings, shape (n,).
-        box: Top, left, bottom and right of the region's crops, in pixels.
     """
 
     score: float
@@ -32,7 +31,6 @@ class TextureRegion:
     highest_third: float
     highest: float
     local: Floats
-    box: tuple[int, int, int, int]
 
 
 def most_convincing_region(corners: Corners, scores: Floats, side: int) -> TextureRegion:
@@ -56,17 +54,12 @@ def most_convincing_region(corners: Corners, scores: Floats, side: int) -> Textu
     counts = near.sum(1)
     missing = np.maximum(_FEWEST - counts, 0)
     local = (near @ scores + missing * overall) / (counts + missing)
-    best = int(np.argmax(local))
-    region = places[near[best]]
-    top, left = region.min(0).astype(int)
-    bottom, right = region.max(0).astype(int) + side
     return TextureRegion(
-        score=float(local[best]),
+        score=float(local.max()),
         overall=overall,
         highest_third=float(np.sort(scores)[-max(1, len(scores) // 3) :].mean()),
         highest=float(scores.max()),
         local=local,
-        box=(int(top), int(left), int(bottom), int(right)),
     )
 
 
