@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
 from trueshot.adversary.lattice_height import lattice_height
 from trueshot.adversary.outcomes import doubts_of, result_of
@@ -25,6 +26,7 @@ from trueshot.bundle import save_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.channels import Brightened, Channel, Resized
+from trueshot.cli import app
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, RunError
 from trueshot.files import claim
@@ -224,6 +226,18 @@ def test_a_damaged_photograph_is_named_and_left_out(
     cut.path.write_bytes(b"")
     with pytest.raises(DatasetError, match=r"none of the 1 photographs .*photo\.png: "):
         evaluate_photographs(Path(certified), [cut], settings, out, "it")
+
+
+def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_path: Path) -> None:
+    target(tmp_path, photograph(100, 140))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("path,label,part\nphoto.png,recaptured,test\ncut.png,original,test\n")
+    line = ["evaluate", certified, "--suite", "photograph", "--budget", "1"]
+    line += ["--dataset", str(manifest), "--out", str(tmp_path / "out"), "--name", "it"]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 2
+    assert "it: 1 photographs\n" in done.stdout
 
 
 def outcome(number: int = 0, label: int = 1, said: str = "recaptured", **more: Any) -> Outcome:

@@ -261,11 +261,15 @@ def _evaluate_photographs(
         through=given.thorough,
     )
     targets = targets_of(dataset, given.part, given.most)
+    unread = 0
     for name, bundle in zip(named, bundles, strict=True):
         result = evaluate_photographs(bundle, targets, settings, out, name)
-        typer.echo(f"{name}: {len(targets)} photographs\n{result.table()}")
+        unread += len(result.unread)
+        typer.echo(f"{name}: {len(targets) - len(result.unread)} photographs\n{result.table()}")
         for doubt in result.doubts:
             typer.echo(f"doubt {doubt.name}: {doubt.finding}")
+    if unread:
+        raise typer.Exit(2)
 
 
 def attack(
