@@ -254,8 +254,13 @@ def test_batch_normalisation_that_cannot_share_its_statistics_is_refused_by_name
 
 @pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"lcnn-ensemble", "lipschitz"}))
 def test_every_network_of_a_recipe_shares_its_statistics(name: str) -> None:
-    recipe = parse_recipe(f"name: a\nnetwork: {name}", "a")
-    Processes(count=2).share_statistics(new_detector(recipe))
+    processes = Processes(count=2)
+    detector = new_detector(parse_recipe(f"name: a\nnetwork: {name}", "a"))
+    processes.share_statistics(detector)
+    layers = [
+        each for each in detector.modules() if isinstance(each, nn.modules.batchnorm._BatchNorm)
+    ]
+    assert all(each.total == processes.total for each in layers)
 
 
 def test_a_minibatch_is_shared_without_gaps_and_each_has_some_of_both_kinds() -> None:
