@@ -47,8 +47,8 @@ class Comparison:
     @property
     def slug(self) -> str:
         """Identifier for file names, unique within the report."""
-        part = "" if self.part == "test" else f"-{_slug(self.part)}"
-        return f"{self.side}px{part}{'' if self.alone else f'-{_slug(self.data[:8])}'}"
+        part = "" if self.part == "test" else f"-{slug_of(self.part)}"
+        return f"{self.side}px{part}{'' if self.alone else f'-{slug_of(self.data[:8])}'}"
 
     @property
     def threats(self) -> list[str]:
@@ -183,5 +183,6 @@ def _numbered(one: DetectorResults, numbers: dict[str, int]) -> DetectorResults:
     return replace(one, number=numbers.setdefault(one.name, len(numbers)))
 
 
-def _slug(text: str) -> str:
+def slug_of(text: str) -> str:
+    """Return a text as a part of a file name: ASCII letters and digits, in lower case, and `-`."""
     return "".join(c if c.isascii() and c.isalnum() else "-" for c in text.lower())

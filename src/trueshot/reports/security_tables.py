@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Sequence
 
 from trueshot.evaluation.result import Change, EvaluationResult, Trial, WorstCase
 from trueshot.proportion import Proportion
-from trueshot.reports.comparison import Comparison
+from trueshot.reports.comparison import Comparison, slug_of
 from trueshot.reports.detector_results import (
     L2,
     LINF,
@@ -96,9 +95,8 @@ def strong_table(comparison: Comparison, threat: str) -> Table:
     first, other = comparison.words.verdicts[0], comparison.words.plurals[1]
     has_proofs = any(row[1] == CERTIFIED for row in rows)
     proven = " Certified: proven correct under any attack." if has_proofs else ""
-    safe = re.sub(r"[^\w.+-]+", "-", threat)[:40]  # in a file name
     return Table(
-        name=f"{comparison.slug}-worst-{safe}",
+        name=f"{comparison.slug}-worst-{slug_of(threat)[:40]}",
         title=f"Worst case, {threat_name(threat)}. {comparison.title}",
         note=f"{INTERVAL}: correct without an attack and under every attack. The direction that "
         f"matters: {other} made to look {first}.{proven}{_goes_with(comparison, threat)}",
