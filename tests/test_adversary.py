@@ -31,7 +31,7 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, RunError
 from trueshot.files import claim
 from trueshot.inference import Predictor
-from trueshot.inference.lattice import LUMA, find_lattice
+from trueshot.inference.lattice import find_lattice
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import to_levels
 
@@ -88,7 +88,7 @@ def test_the_height_of_a_lattice_is_that_of_the_spectra_and_has_its_slope(scale:
     levels = to_levels(pixels[None])[0].requires_grad_()
     height = lattice_height(levels, scale)
     assert height is not None
-    exact = find_lattice(pixels, LUMA).features[f"luma 1/{scale} height"]
+    exact = find_lattice(pixels).features[f"luma 1/{scale} height"]
     assert float(height.detach()) == pytest.approx(exact, abs=1e-3)
     (gradient,) = torch.autograd.grad(height, levels)
     lower = lattice_height((levels - 2 * gradient.sign()).detach(), scale)
@@ -336,9 +336,7 @@ def test_a_detector_without_a_score_of_two_classes_is_refused(
 def test_a_notch_takes_a_grid_away_and_leaves_the_rest() -> None:
     plain, grid = photograph(300, 420, 0.0), photograph(300, 420, 8.0)
     changed = Notched().changed(grid)
-    heights = [
-        find_lattice(each, LUMA).features["luma 1/1 height"] for each in (plain, grid, changed)
-    ]
+    heights = [find_lattice(each).features["luma 1/1 height"] for each in (plain, grid, changed)]
     assert heights[1] > heights[0] + 3
     assert heights[2] < heights[0] + 1.5
     assert similarity(plain, changed) > 0.9
@@ -356,7 +354,7 @@ def test_a_picture_photographed_once_more_has_lost_its_grid_and_gained_none() ->
     assert similarity(photograph(300, 420, 0.0), changed) > 0.6
     plain = photograph(300, 420, 0.0)
     heights = [
-        find_lattice(each, LUMA).features["luma 1/1 height"]
+        find_lattice(each).features["luma 1/1 height"]
         for each in (plain, Rephotographed().changed(plain))
     ]
     assert heights[1] < heights[0] + 1  # of the second display nothing is left

@@ -15,7 +15,7 @@ from trueshot.bundle import Bundle, read_bundle, save_bundle, write_bundle
 from trueshot.calibrating.describing import describe
 from trueshot.calibrating.joining import with_context
 from trueshot.calibration.linear_model import LinearModel
-from trueshot.card import Card, EvidenceModel, InputContract
+from trueshot.card import FEATURES, Card, EvidenceModel, InputContract
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
 from trueshot.inference import Predictor
@@ -45,7 +45,7 @@ def line(*names: str, weight: float = 1.0) -> LinearModel:
 
 HEADS = {
     "texture": line("region"),
-    "lattice": line("luma 1/1 strength"),
+    "lattice": line("luma 1/1 height"),
     "context": line("logit"),
 }
 JOINT = line("texture for", "lattice for", "context for", "context against")
@@ -181,6 +181,9 @@ def test_a_piece_is_judged_by_heads_of_its_own(fitted: Bundle, tmp_path: Path) -
 
 
 def test_a_piece_of_a_photograph_has_no_context(path: Path) -> None:
+    whole = Predictor.load(path).predict(photograph()).evidence
+    assert whole is not None
+    assert {kind: tuple(given) for kind, given in whole.features.items()} == FEATURES
     found = Predictor.load(path).predict(photograph(height=300, width=400)).evidence
     assert found is not None
     assert "context" not in found.values
@@ -225,6 +228,8 @@ def test_a_card_and_networks_that_do_not_fit_are_refused(fitted: Bundle, tmp_pat
         EvidenceModel(media=KINDS, heads=HEADS)
     with pytest.raises(ValueError, match="heads must be texture, lattice, context"):
         EvidenceModel(media=KINDS, heads={"texture": HEADS["texture"]}, joint=JOINT)
+    with pytest.raises(ValueError, match="lattice has no feature luma 1/8 height, only luma 1/1"):
+        EvidenceModel(media=KINDS, heads=HEADS | {"lattice": line("luma 1/8 height")}, joint=JOINT)
     other = EvidenceModel(media=(*KINDS, "wall"), heads=HEADS, joint=JOINT)
     card = fitted.card.model_copy(update={"evidence": other})
     write_bundle(tmp_path / "media", replace(fitted, card=card))

@@ -14,11 +14,13 @@ import torch
 from conftest import SIDE, Linear
 from processes import Forked
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
 from trueshot.attacks import FGSM, PGD, Attack, as_filed, perturb
 from trueshot.bundle import save_bundle
 from trueshot.card import Card
 from trueshot.channels import Jpeg
+from trueshot.cli import app
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.errors import RunError, TrueshotError
@@ -876,6 +878,34 @@ def test_a_setting_that_a_suite_does_not_use_is_refused(
     assert settings(**given).name == "strong"
     with pytest.raises(RunError, match=f"the suite .* does not use {option}$"):
         settings(suite, **given)
+
+
+@pytest.mark.parametrize(
+    ("suite", "given"),
+    [
+        ("paper", ["--thorough"]),
+        ("everyday", ["--budget", "2"]),
+        ("everyday", ["--thorough"]),
+        ("photograph", ["--no-doubts"]),
+    ],
+)
+def test_an_option_that_a_suite_does_not_use_is_refused(
+    suite: str, given: list[str], dataset: Dataset, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "b", "--dataset", dataset.folder, "--out", tmp_path, "--suite", suite]
+    ran = CliRunner().invoke(app, [*map(str, arguments), *given], env={"COLUMNS": "200"})
+    assert ran.exit_code == 2
+    assert f"the suite {suite} does not use" in ran.output
+    assert given[0].removeprefix("--no-") in ran.output
+
+
+def test_an_attack_in_a_norm_that_no_threat_has_is_refused(dataset: Dataset) -> None:
+    attack = planned("pgd", name="mine", settings={"norm": "l2", "steps": 2})
+    candidate = candidate_of(corner(dataset))
+    with pytest.raises(RunError, match="mine: no threat of this suite has its norm, l2"):
+        evaluate_suite(candidate, dataset, settings("file", attacks=(attack,)))
+    tried = evaluate_suite(candidate, dataset, settings("paper", attacks=(attack,))).trials
+    assert {trial.attack for trial in tried} == {"mine"}
 
 
 FOUR = ("original", "blurred", "noisy", "resampled")

@@ -172,8 +172,14 @@ class Measurement(_Part):
     note: str = Field(default="", max_length=1000)
 
 
-KINDS = ("texture", "lattice", "context")
-"""The kinds of evidence; see `inference.evidence`."""
+FEATURES = {
+    "texture": ("region", "overall", "highest third", "highest"),
+    "lattice": ("luma 1/1 height", "luma 1/2 height", "luma 1/4 height"),
+    "context": ("logit",),
+}
+"""The kinds of evidence and their features; see `inference.evidence`."""
+
+KINDS = tuple(FEATURES)
 
 
 class EvidenceModel(_Part):
@@ -200,6 +206,12 @@ class EvidenceModel(_Part):
             raise ValueError(f"heads must be {', '.join(KINDS)}, got {', '.join(self.heads)}")
         if not self.pieces.keys() <= self.heads.keys():
             raise ValueError(f"pieces may only have kinds that heads has, of {', '.join(KINDS)}")
+        for kind, head in [*self.heads.items(), *self.pieces.items()]:
+            if unknown := set(head.features) - set(FEATURES[kind]):
+                raise ValueError(
+                    f"{kind} has no feature {', '.join(sorted(unknown))}, only "
+                    f"{', '.join(FEATURES[kind])}"
+                )
         return self
 
 

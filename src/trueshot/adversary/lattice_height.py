@@ -17,10 +17,10 @@ from torch.nn import functional
 from trueshot.adversary.squares import squares
 from trueshot.inference.lattice import (
     EULER,
+    LUMA,
     NOISE,
     ROUNDING,
     SIDES,
-    WEIGHTS,
     Frequencies,
     frequencies_of,
     window_corners,
@@ -45,7 +45,7 @@ def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
     plane = photograph
     for _ in range(scale.bit_length() - 1):
         plane = functional.avg_pool2d(plane[None], 2)[0]
-    luma = torch.tensordot(plane.new_tensor(WEIGHTS["luma"]), plane, dims=1)
+    luma = torch.tensordot(plane.new_tensor(LUMA), plane, dims=1)
     heights = [_height(luma, side, scale) for side in SIDES if side <= min(luma.shape)]
     if not heights:
         return photograph.new_tensor(NOISE)

@@ -65,7 +65,8 @@ class PhotographDetector(nn.Module):
             self.context = context_of(read, self.card)
             assert read.context is not None
             self.context_side = side_of(read.context)
-            _check_features(self.card, bundle)
+            if self.card.evidence.joint is None:
+                raise BundleError(f"{bundle}: its kinds of evidence are not joined yet")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (n, 2) for levels (n, 3, h, w)."""
@@ -204,16 +205,6 @@ def _network_of(weights: Mapping[str, Tensor], classes: int) -> nn.Module:
         return ResNet(classes, width=len(weights["stem.0.weight"]))
     blocks = {name.split(".")[1] for name in weights if name.startswith("blocks.")}
     return EfficientNetLite0(classes, weights["classifier.weight"].shape[1], blocks=len(blocks))
-
-
-def _check_features(card: Card, bundle: object) -> None:
-    evidence = card.evidence
-    if evidence is None or evidence.joint is None:
-        raise BundleError(f"{bundle}: its kinds of evidence are not joined yet")
-    known = {f"luma 1/{scale} height" for scale in (1, 2, 4)}
-    for name in evidence.heads["lattice"].features:
-        if name not in known:
-            raise BundleError(f"{bundle}: there is no gradient for the lattice feature {name}")
 
 
 def _for_and_against(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

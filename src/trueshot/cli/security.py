@@ -25,6 +25,8 @@ _OF_PHOTOGRAPHS = {
     *("dataset", "out", "bundle", "suite", "part", "crops", "budget", "threat", "name", "seed"),
     *("thorough", "network"),
 }
+# Parameters of evaluate that other suites do not use; `EvaluationSettings` refuses further ones.
+_UNUSED = {"paper": {"thorough"}, "everyday": {"budget", "thorough"}}
 
 
 def evaluate(
@@ -152,13 +154,13 @@ def evaluate(
     ] = 128,
 ) -> None:
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
+    if given := [
+        "/".join([*option.opts, *option.secondary_opts])
+        for option in ctx.command.params
+        if _is_given(ctx, option.name) and _is_unused(suite, option.name)
+    ]:
+        raise typer.BadParameter(f"the suite {suite} does not use {', '.join(given)}")
     if suite == "photograph":
-        if given := [
-            "/".join([*option.opts, *option.secondary_opts])
-            for option in ctx.command.params
-            if _is_given(ctx, option.name) and option.name not in _OF_PHOTOGRAPHS
-        ]:
-            raise typer.BadParameter(f"the suite photograph does not use {', '.join(given)}")
         if not bundle:
             raise typer.BadParameter("give a bundle")
         most = PhotographOptions(part, crops, budget or [], threat or [], seed, thorough)
@@ -217,6 +219,12 @@ def evaluate(
         typer.echo("\n".join(outcome.lines()), err=bool(outcome.error))
     if failed:
         raise typer.Exit(2)
+
+
+def _is_unused(suite: str, name: str | None) -> bool:
+    if suite == "photograph":
+        return name not in _OF_PHOTOGRAPHS
+    return name in _UNUSED.get(suite, ())
 
 
 def _is_given(ctx: typer.Context, name: str | None) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, Norm
+from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, Norm, norm_of
 from trueshot.attacks.apgd import APGD
 from trueshot.attacks.control import UniformNoise
 from trueshot.attacks.decision import RayS
@@ -194,9 +194,9 @@ def planned(attack: str, **more: Any) -> PlannedAttack:
 
 
 def _made_once(attack: PlannedAttack) -> PlannedAttack:
-    """Refuse settings that the attack does not accept."""
+    """Refuse settings that the attack does not accept, and a norm that there is not."""
     try:
-        attack.step().make(1.0)
+        norm_of(attack.step().make(1.0))
     except (TypeError, ValueError) as error:
         raise RunError(f"{attack.spec}: {sanitize(str(error), 300)}") from error
     return attack
@@ -245,7 +245,7 @@ class AdversaryCapabilities:
     def steps(self, norm: Norm) -> list[Step]:
         """Return the steps of those `attacks` whose budget is meant in `norm`."""
         steps = [attack.step(self.seed) for attack in self.attacks]
-        return [step for step in steps if getattr(step.make(1.0), "norm", "linf") == norm]
+        return [step for step in steps if norm_of(step.make(1.0)) == norm]
 
 
 def l2_per_level(side: int) -> float:
@@ -428,11 +428,19 @@ def threats_of(suite: str | Suite, adversary: AdversaryCapabilities) -> tuple[Th
 
     Raises:
         KeyError: The suite is unknown, or has no threat models (`everyday`).
+        RunError: None of them has the norm of a given attack, which would never be tried.
     """
     if isinstance(suite, Suite):
-        return suite.built(adversary)
-    made = {"paper": paper_threats, "strong": strong_threats, "file": file_threats}
-    return made[suite](adversary)
+        threats = suite.built(adversary)
+    else:
+        made = {"paper": paper_threats, "strong": strong_threats, "file": file_threats}
+        threats = made[suite](adversary)
+    if suite != "paper":  # which tries all given attacks
+        norms = {threat.norm for threat in threats}
+        for attack in adversary.attacks:
+            if (norm := norm_of(attack.step().make(1.0))) not in norms:
+                raise RunError(f"{attack.name}: no threat of this suite has its norm, {norm}")
+    return threats
 
 
 def paper_threats(adversary: AdversaryCapabilities) -> tuple[Threat, ...]:

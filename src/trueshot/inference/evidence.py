@@ -17,7 +17,7 @@ import numpy.typing as npt
 from trueshot.card import KINDS, EvidenceModel
 from trueshot.inference.context import context_frame
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.lattice import LUMA, Lattice, find_lattice
+from trueshot.inference.lattice import Lattice, find_lattice
 from trueshot.inference.pooling import Corners, TextureRegion, most_convincing_region
 from trueshot.inference.regions import Region, most_convincing_place
 
@@ -87,7 +87,7 @@ class EvidenceJudge:
             side: Height and width of these crops, in pixels.
         """
         texture = most_convincing_region(corners, scores, side) if len(scores) else None
-        lattice = find_lattice(pixels, LUMA)
+        lattice = find_lattice(pixels)
         is_whole = pixels.shape[0] * pixels.shape[1] >= WHOLE
         seen = self._seen(pixels) if is_whole else {"evidence": np.zeros((1, 1, 1))}
         features: dict[str, Mapping[str, float]] = {}

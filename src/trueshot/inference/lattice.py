@@ -2,9 +2,9 @@
 
 A display's pixels are periodic over its whole width, and so is the moiré that they form with a
 camera's. Even a faint pattern of this kind is a sharp peak in the spectrum of a large window, at
-nearly the same frequency in neighbouring windows, and often with a different phase in each colour,
-because subpixels lie side by side. Cloth, blinds and bricks cause peaks too, but broader ones, with
-all colours in phase. This module measures these differences; other modules weigh them.
+nearly the same frequency in neighbouring windows. Cloth, blinds and bricks cause peaks too, but
+broader ones. This module measures luma alone: differences of colours took as long again, and no
+detector needed them.
 
 Heights are in nats: the logarithm of the power at a frequency relative to the mean power of
 frequencies like it (equally far from zero, in the same direction). Noise and texture without a
@@ -14,10 +14,9 @@ period reach about 2.5 in a window, whatever their strength.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,25 +25,11 @@ import scipy.fft
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
-Channel = Literal["luma", "red-green", "blue-yellow"]
 
 NOISE = 2.5  # height in nats of the highest of about 10⁵ frequencies of noise
 SIDES = (512, 256)  # of the windows, in pixels of the scaled photograph
 LONGEST = 8  # longest period, in pixels of the scaled photograph
-# Full, half and quarter size. Colours start at half size, at which most files store them.
-PLANES: tuple[tuple[int, Channel], ...] = (
-    (1, "luma"),
-    (2, "luma"),
-    (2, "red-green"),
-    (2, "blue-yellow"),
-    (4, "luma"),
-    (4, "red-green"),
-    (4, "blue-yellow"),
-)
-
-LUMA = tuple((scale, channel) for scale, channel in PLANES if channel == "luma")
-"""`PLANES` without colour differences, which take a third of the time."""
-
+SCALES = (1, 2, 4)  # full, half and quarter size
 _WINDOWS = 48  # most windows of a grid; larger photographs are sampled
 _PEAKS = 3  # most peaks of a window
 _CANDIDATES = 32  # most frequencies, by height, from which peaks are chosen
@@ -55,11 +40,7 @@ _AGREE = 0.016  # cycles per pixel by which a frequency may differ between neigh
 _LINKED = 3.5  # nats above which frequencies are peaks, and agreeing peaks link windows
 ROUNDING = 1 / 12  # variance of the rounding to bytes
 EULER = 0.5772  # mean of -log(x) for exponential x of mean 1
-WEIGHTS: dict[Channel, tuple[float, float, float]] = {
-    "luma": (0.299, 0.587, 0.114),
-    "red-green": (0.5, -0.5, 0.0),
-    "blue-yellow": (-0.25, -0.25, 0.5),
-}
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,15 +52,12 @@ class Peak:
         fx: Horizontal frequency in cycles per pixel of the photograph, 0 or more.
         height: Nats above frequencies like it.
         sharpness: Nats above the frequencies around it.
-        harmonic: Height at twice or at half the frequency, whichever is larger, but at least 0;
-            always 0 except for the first peak of a window.
     """
 
     fy: float
     fx: float
     height: float
     sharpness: float
-    harmonic: float
 
     @property
     def period(self) -> float:
@@ -120,11 +98,6 @@ class LatticeRegion:
             missing windows count as noise, 0.
         share: Share of all windows of that size and scale that belong to the region.
         scale: 1, 2 or 4, for full, half or quarter size.
-        channel: The colour channel in which the peak was found.
-        chroma: Share of the power at the peak that lies in differences of red, green and blue; 0
-            if the three are equal.
-        surrounding_chroma: The same share at the frequencies around the peak.
-        phases: Phases of red and of blue relative to green at the peak, in radians.
     """
 
     windows: tuple[Window, ...]
@@ -132,10 +105,6 @@ class LatticeRegion:
     strength: float
     share: float
     scale: int
-    channel: Channel
-    chroma: float
-    surrounding_chroma: float
-    phases: tuple[float, float]
 
     @property
     def period(self) -> float:
@@ -149,7 +118,8 @@ class Lattice:
 
     Args:
         region: The strongest region; None if the photograph is too small for a window.
-        features: Features by name, with the same names for every photograph; heights in nats.
+        features: Mean prominence of the three clearest windows at each size, in nats, by name; that
+            of noise where no window fits.
     """
 
     region: LatticeRegion | None
@@ -163,30 +133,32 @@ class Lattice:
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:
-    """Windows of one size over one plane, row by row."""
+    """Windows of one size at one scale, row by row."""
 
     scale: int
-    channel: Channel
     rows: list[list[Window]]
 
 
-def find_lattice(pixels: Bytes, planes: Sequence[tuple[int, Channel]] = PLANES) -> Lattice:
+def find_lattice(pixels: Bytes) -> Lattice:
     """Look for the grid of a display.
 
     Args:
         pixels: RGB bytes, shape (h, w, 3). Nothing can be found if one side is below 256 px.
-        planes: Those of `PLANES` to search; the features of the others are set to those of noise.
 
     Returns:
         The strongest region and the features of the whole photograph.
     """
-    grids = list(_grids(pixels, planes))
-    regions = [max(_regions(grid), key=_strength) for grid in grids]
-    features = _features_of_planes(grids, regions)
-    best = max(regions, key=_strength, default=None)
-    if best is not None:
-        best = _with_colours(best, pixels)
-    return Lattice(region=best, features=features | _features_of_region(best))
+    grids = list(_grids(pixels))
+    regions = [region for grid in grids for region in _regions(grid)]
+    return Lattice(
+        region=max(regions, key=lambda region: region.strength, default=None),
+        features={
+            f"luma 1/{scale} height": max(
+                (_height(grid) for grid in grids if grid.scale == scale), default=NOISE
+            )
+            for scale in SCALES
+        },
+    )
 
 
 def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int, int]]:
@@ -203,26 +175,28 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
     window, scale = region.windows[0], region.scale
     side = window.side // scale
     frequencies = frequencies_of(side, scale)
-    tile = _colours(window, scale, pixels) @ np.array(WEIGHTS[region.channel], np.float32)
+    square = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
+    tile: Floats = np.asarray(square, np.float32)
+    for _ in range(scale.bit_length() - 1):  # scales are 1, 2 and 4
+        tile = _halved(tile)
+    luma = tile @ np.array(LUMA, np.float32)
     bins = np.arange(side) - side // 2
-    power = _log_power(tile, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
+    power = _log_power(luma, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
     ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
     return power, ((ky + side // 2) % side, (kx + side // 2) % side)
 
 
-def _grids(pixels: Bytes, planes: Sequence[tuple[int, Channel]]) -> Iterator[_Grid]:
-    half: Floats = _halved(pixels) @ np.array([*WEIGHTS.values()], np.float32).T
-    mixed = {2: half, 4: _halved(half)}
-    for scale, channel in planes:
-        plane = pixels if scale == 1 else mixed[scale][..., [*WEIGHTS].index(channel)]
-        fitting = [side for side in SIDES if side <= min(plane.shape[:2])]
-        # Colours take twice the time of luma and find large patterns: the larger windows suffice.
-        for side in fitting if channel == "luma" else fitting[:1]:
-            yield _grid(plane, scale, channel, side)
+def _grids(pixels: Bytes) -> Iterator[_Grid]:
+    half: Floats = _halved(pixels) @ np.array(LUMA, np.float32)
+    planes: tuple[Floats | Bytes, ...] = (pixels, half, _halved(half))
+    for scale, plane in zip(SCALES, planes, strict=True):
+        for side in SIDES:
+            if side <= min(plane.shape[:2]):
+                yield _grid(plane, scale, side)
 
 
 def _halved(plane: Floats | Bytes) -> Floats:
-    """Average 2×2 pixels: shape (h // 2, w // 2, 3); an odd last row or column is left out."""
+    """Average 2×2 pixels of an array (h, w, …); an odd last row or column is left out."""
     height, width = plane.shape[0] // 2 * 2, plane.shape[1] // 2 * 2
     kind = np.uint16 if plane.dtype == np.uint8 else np.float32
     rows = np.add(plane[0:height:2, :width], plane[1:height:2, :width], dtype=kind)
@@ -231,10 +205,10 @@ def _halved(plane: Floats | Bytes) -> Floats:
     return halved
 
 
-def _grid(plane: Floats | Bytes, scale: int, channel: Channel, side: int) -> _Grid:
+def _grid(plane: Floats | Bytes, scale: int, side: int) -> _Grid:
     ys, xs = window_corners(plane.shape[0], plane.shape[1], side)
-    rows = [[_window(plane, y, x, side, scale, channel) for x in xs] for y in ys]
-    return _Grid(scale=scale, channel=channel, rows=rows)
+    rows = [[_window(plane, y, x, side, scale) for x in xs] for y in ys]
+    return _Grid(scale=scale, rows=rows)
 
 
 def window_corners(height: int, width: int, side: int) -> tuple[list[int], list[int]]:
@@ -249,12 +223,10 @@ def window_corners(height: int, width: int, side: int) -> tuple[list[int], list[
     return ys, xs
 
 
-def _window(
-    plane: Floats | Bytes, y: int, x: int, side: int, scale: int, channel: Channel
-) -> Window:
+def _window(plane: Floats | Bytes, y: int, x: int, side: int, scale: int) -> Window:
     tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
     if tile.ndim == 3:
-        tile = tile @ np.array(WEIGHTS[channel], np.float32)
+        tile = tile @ np.array(LUMA, np.float32)
     frequencies = frequencies_of(side, scale)
     peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
     return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))
@@ -316,22 +288,9 @@ class Frequencies:
                 fx=float(kx[n]) / self.side / scale,
                 height=float(heights[candidates[n]]),
                 sharpness=float(sharpness[n]),
-                harmonic=self._harmonic(int(signed[n]), int(kx[n]), heights)
-                if n == chosen[0]
-                else 0.0,
             )
             for n in chosen
         ]
-
-    def _harmonic(self, ky: int, kx: int, heights: Floats) -> float:
-        double = self._height_at(2 * ky, 2 * kx, heights)
-        return max(double, self._height_at(round(ky / 2), round(kx / 2), heights))
-
-    def _height_at(self, ky: int, kx: int, heights: Floats) -> float:
-        around = np.arange(-1, 2)
-        places = self.place[self.index(ky + around[:, None], kx + around)]
-        places = places[places >= 0]
-        return max(float(heights[places].max()), 0.0) if places.size else 0.0
 
     def index(self, ky: npt.ArrayLike, kx: npt.ArrayLike) -> Integers:
         """Return the index of any frequency, given in bins, in the flattened half spectrum."""
@@ -392,10 +351,6 @@ def _group(fy: npt.NDArray[np.float64], fx: Integers, side: int) -> Integers:
     line = np.where(fx < np.abs(fy), fx, 4 + np.abs(fy)).astype(int)
     groups: Integers = np.where(on_axis, 1000 + coarse * 8 + line, ring * 6 + sector)
     return groups
-
-
-def _strength(region: LatticeRegion) -> float:
-    return region.strength
 
 
 def _regions(grid: _Grid) -> Iterator[LatticeRegion]:
@@ -468,99 +423,11 @@ def _region(grid: _Grid, windows: list[Window], peaks: list[Peak]) -> LatticeReg
         strength=strength,
         share=len(windows) / total,
         scale=grid.scale,
-        channel=grid.channel,
-        chroma=0.0,
-        surrounding_chroma=0.0,
-        phases=(0.0, 0.0),
     )
 
 
-def _with_colours(region: LatticeRegion, pixels: Bytes) -> LatticeRegion:
-    """Add chroma and phases of the peak, measured in the window where it is most prominent."""
-    window, scale = region.windows[0], region.scale
-    side = window.side // scale
-    colours = _colours(window, scale, pixels)
-    frequencies = frequencies_of(side, scale)
-    spectra = [
-        scipy.fft.rfft2((colour - colour.mean()) * frequencies.hann).ravel()
-        for colour in np.moveaxis(colours, -1, 0)
-    ]
-    ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
-    around = np.arange(-1, 2)
-    at_peak = frequencies.index(ky + around[:, None], kx + around).ravel()
-    beside = frequencies.index(ky + frequencies.annulus[0], kx + frequencies.annulus[1])
-    red, green, blue = (spectrum[at_peak] for spectrum in spectra)
-    return replace(
-        region,
-        chroma=_chroma([spectrum[at_peak] for spectrum in spectra]),
-        surrounding_chroma=_chroma([spectrum[beside] for spectrum in spectra]),
-        phases=(
-            float(np.angle((red * green.conj()).sum())),
-            float(np.angle((blue * green.conj()).sum())),
-        ),
-    )
-
-
-def _colours(window: Window, scale: int, pixels: Bytes) -> Floats:
-    """Return the pixels of a window at the scale of the region, shape (side, side, 3)."""
-    colours: Floats | Bytes = pixels[
-        window.y : window.y + window.side, window.x : window.x + window.side
-    ]
-    for _ in range(scale.bit_length() - 1):  # scales are 1, 2 and 4
-        colours = _halved(colours)
-    return np.asarray(colours, np.float32)
-
-
-def _chroma(spectra: Sequence[npt.NDArray[np.complex64]]) -> float:
-    """Return the share of the power that cancels out when the colours are added."""
-    power = float(sum((np.abs(spectrum) ** 2).sum() for spectrum in spectra))
-    together = float((np.abs(sum(spectra[1:], spectra[0])) ** 2).sum())
-    return 1 - together / (3 * power) if power > 0 else 0.0
-
-
-def _features_of_planes(
-    grids: Iterable[_Grid], regions: Iterable[LatticeRegion]
-) -> dict[str, float]:
-    """Return the features by plane, the maximum over window sizes; without windows, of noise."""
-    nothing = {
-        "strength": 0.0,
-        "share": 0.0,
-        "sharpness": NOISE,
-        "harmonic": 0.0,
-        "height": NOISE,
-        "median height": NOISE,
-    }
-    planes: dict[str, list[dict[str, float]]] = {
-        f"{channel} 1/{scale}": [] for scale, channel in PLANES
-    }
-    for grid, region in zip(grids, regions, strict=True):
-        planes[f"{grid.channel} 1/{grid.scale}"].append(_features_of_grid(grid, region))
-    return {
-        f"{plane} {kind}": max((each[kind] for each in found), default=none)
-        for plane, found in planes.items()
-        for kind, none in nothing.items()
-    }
-
-
-def _features_of_grid(grid: _Grid, region: LatticeRegion) -> dict[str, float]:
+def _height(grid: _Grid) -> float:
     heights = sorted(
         (window.peaks[0].prominence for line in grid.rows for window in line), reverse=True
     )
-    return {
-        "strength": region.strength,
-        "share": region.share if len(region.windows) > 1 else 0.0,
-        "sharpness": region.peak.sharpness,
-        "harmonic": region.peak.harmonic,
-        "height": float(np.mean(heights[:3])),
-        "median height": float(np.median(heights)),
-    }
-
-
-def _features_of_region(region: LatticeRegion | None) -> dict[str, float]:
-    if region is None:
-        return {"period": 0.0, "chroma": 0.0, "surrounding chroma": 0.0}
-    return {
-        "period": region.period,
-        "chroma": region.chroma,
-        "surrounding chroma": region.surrounding_chroma,
-    }
+    return float(np.mean(heights[:3]))
