@@ -29,6 +29,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trueshot.networks.registry import MOST_SIDE, Network, NetworkSettings, register
+from trueshot.networks.windows import overlapping_windows
 
 HIGHEST_FREQUENCY = 0.5
 _GREY = 127.5  # subtracted before the transform to reduce rounding; distances stay the same
@@ -88,26 +89,12 @@ class Amplitudes(nn.Module):
 
     def parts(self, images: Tensor) -> Tensor:
         """Return amplitudes by window and rotated colour, (n, windows, 3, window, window / 2)."""
-        windows = self._windows(images)
+        windows = overlapping_windows(images - _GREY, self.rotation, self.window)
         real, imaginary = windows @ self.columns[0], windows @ self.columns[1]
         cosines, sines = self.rows[0], self.rows[1]
         in_phase = cosines @ real - sines @ imaginary
         out_of_phase = cosines @ imaginary + sines @ real
         return _length(torch.stack([in_phase, out_of_phase]), 0) * self.once
-
-    def _windows(self, images: Tensor) -> Tensor:
-        height, width = (int(size) for size in images.shape[2:])  # constants in an exported graph
-        if min(height, width) < self.window:
-            raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
-        half = self.window // 2
-        down, across = height // half, width // half
-        images = images[:, :, : down * half, : across * half] - _GREY
-        colours = self.rotation @ images.reshape(-1, 3, down * across * half * half)
-        cells = colours.reshape(-1, 3, down, half, across, half).permute(0, 2, 4, 1, 3, 5)
-        cells = torch.cat([cells[:, :, :-1], cells[:, :, 1:]], 5)
-        cells = torch.cat([cells[:, :-1], cells[:, 1:]], 4)
-        count = (down - 1) * (across - 1)
-        return cells.reshape(-1, count, 3, self.window, self.window)
 
     def l2_scale(self, height: int, width: int) -> float:
         """Return a lower bound on the L2 norm, in levels, of a change that moves the output by 1.

@@ -28,6 +28,7 @@ from trueshot.networks.registry import (
     NetworkSettings,
     register,
 )
+from trueshot.networks.windows import overlapping_windows
 
 DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
 
@@ -66,25 +67,9 @@ class Spectra(nn.Module):
         self.register_buffer("columns", columns, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        power = self._power(self._windows(images))
+        windows = overlapping_windows(images, self.colours, self.window)
+        power = self._power(windows - windows.mean((3, 4), keepdim=True))
         return (power.mean(1) * (2 / self.floor) ** 2).log1p()
-
-    def _windows(self, images: Tensor) -> Tensor:
-        """Cut out the windows and subtract their means, (n, windows, 3, window, window)."""
-        height, width = (int(size) for size in images.shape[2:])  # constants in an exported graph
-        if min(height, width) < self.window:
-            raise ValueError(f"{width}×{height} px: smaller than a window of {self.window} px")
-        half = self.window // 2
-        down, across = height // half, width // half
-        images = images[:, :, : down * half, : across * half]
-        colours = self.colours @ images.reshape(-1, 3, down * across * half * half)
-        # Assemble windows that overlap by half from blocks of half a window.
-        cells = colours.reshape(-1, 3, down, half, across, half).permute(0, 2, 4, 1, 3, 5)
-        cells = torch.cat([cells[:, :, :-1], cells[:, :, 1:]], 5)
-        cells = torch.cat([cells[:, :-1], cells[:, 1:]], 4)
-        count = (down - 1) * (across - 1)
-        windows = cells.reshape(-1, count, 3, self.window, self.window)
-        return windows - windows.mean((3, 4), keepdim=True)
 
     def _power(self, windows: Tensor) -> Tensor:
         real, imaginary = windows @ self.columns[0], windows @ self.columns[1]
