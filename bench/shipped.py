@@ -7,7 +7,7 @@
     python bench/shipped.py choose NAME@SIDE...             # on photographs of the validation part
     python bench/shipped.py bundle lcnn NAME@SIDE           # contract, calibration, thresholds
     python bench/shipped.py measure lcnn --real MANIFEST.csv   # what the card says
-    python bench/shipped.py install lcnn robust             # into the package, with their sums
+    python bench/shipped.py install lcnn                    # into the package, with its sum
     python bench/shipped.py tables                          # of docs/detectors.md, from both cards
 
 `photographs` makes whole photographs with the scenes, cameras and media of that simulation's
