@@ -215,6 +215,10 @@ def _refused(picture: Image.Image) -> dict[str, tuple[bytes, str, str]]:
         "QOI": (b"qoif" + struct.pack(">IIBB", 9, 9, 3, 0) + bytes(60), "QOI image"),
         "Photoshop": (b"8BPS\0\1" + bytes(90), "Photoshop image"),
         "Canon raw": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(90), "camera raw file"),
+        "Canon raw, a TIFF": (
+            b"II*\0\x10\0\0\0CR\2\0" + encoded(picture, "TIFF"),
+            "camera raw file",
+        ),
         "Fujifilm raw": (b"FUJIFILMCCD-RAW 0201" + bytes(90), "camera raw file"),
     }
     return {name: (data, f"is a {kind}", "") for name, (data, kind) in known.items()} | {

@@ -117,6 +117,7 @@ def advised() -> Iterator[list[str]]:
     yield ["export", "accurate", "--out", "OUT.onnx"]
     yield ["reproduce", "DATA", "--out", "OUT"]
     yield ["recipe"]
+    yield ["scan", "PHOTOS", "--out", "OUT.PARQUET"]
 
 
 @pytest.mark.parametrize("arguments", list(advised()), ids=lambda each: each[0])

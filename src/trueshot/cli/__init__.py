@@ -25,12 +25,12 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
         scanning.scan: "scan PHOTOS --out results.csv --report report.html",
         bundles.inspect: "inspect accurate",
         bundles.bundle: "bundle accurate --calibrate photos.csv --out mine.safetensors",
-        bundles.export: "export mine.safetensors --out mine.onnx",
+        bundles.export: "export lcnn --out lcnn.onnx",
     },
     "Train and attack detectors": {
         learning.train: "train DATASET --recipe robust --size 64 --out RUN",
         learning.recipe: "recipe secure",
-        security.attack: "attack accurate PHOTOS --attack pgd --budget 2 --out ATTACKED",
+        security.attack: "attack lcnn PHOTOS --attack pgd --budget 2 --out ATTACKED",
         security.evaluate: "evaluate RUN/detector.safetensors --dataset DATASET --suite strong "
         "--out RESULT",
         security.report: "report RESULT --out PAGE",

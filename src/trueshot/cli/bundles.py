@@ -38,7 +38,9 @@ class FormatName(StrEnum):
 
 
 def bundle(
-    run: Annotated[Path, typer.Argument(help="Folder of a training run, or a bundle.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a training run, a bundle, or a built-in detector.")
+    ],
     calibrate: Annotated[
         Path,
         typer.Option(
@@ -129,7 +131,8 @@ def bundle(
 
 def inspect(
     bundle: Annotated[
-        str, typer.Argument(help="Built-in detector (accurate, robust or certified), or a file.")
+        str,
+        typer.Argument(help="Built-in detector (accurate, robust, certified or lcnn), or a file."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
@@ -165,13 +168,16 @@ def _card_of_use(path: Path) -> Card:
 
 def export(
     bundle: Annotated[
-        str, typer.Argument(help="Built-in detector (accurate, robust or certified), or a file.")
+        str,
+        typer.Argument(help="Built-in detector (accurate, robust, certified or lcnn), or a file."),
     ],
     out: Annotated[Path, typer.Option(help="File to write.")],
     to: Annotated[FormatName, typer.Option(help="Format of the file.")] = FormatName.onnx,
     network: OwnNetworks = None,
 ) -> None:
     """Export a detector to ONNX, if its results stay the same.
+
+    Detectors that join kinds of evidence, such as accurate and robust, have no ONNX form.
 
     With --to bundle, convert a bundle of an older format to the current one, which can scan without
     PyTorch; weights, calibration and thresholds stay the same.

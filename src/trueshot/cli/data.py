@@ -32,13 +32,8 @@ class SplitBy(StrEnum):
     photo = "photo"
 
 
-TaskName = Annotated[
-    str,
-    typer.Option(
-        help="recapture, median-filtering, recompression, double-jpeg, manipulation, camera-model, "
-        "a variant of these (docs/tasks.md), or path/to/file.py:NAME, whose code is run."
-    ),
-]
+_MADE = "median-filtering, recompression, double-jpeg, manipulation"
+_OR_OWN = "a variant of these (docs/tasks.md), or path/to/file.py:NAME, whose code is run."
 
 
 def prepare(
@@ -47,7 +42,9 @@ def prepare(
         list[Path] | None,
         typer.Argument(help="Photographs, or folders of them, from which --task makes examples."),
     ] = None,
-    task: TaskName = "recapture",
+    task: Annotated[
+        str, typer.Option(help=f"recapture, {_MADE}, camera-model, {_OR_OWN}")
+    ] = "recapture",
     folders: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,7 +104,7 @@ def prepare(
 
 def examples(
     photos: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-    task: TaskName,
+    task: Annotated[str, typer.Option(help=f"{_MADE}, {_OR_OWN}")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.csv and a subfolder per class.")],
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the task.")] = 0,
     unseen_by: Annotated[
@@ -294,7 +291,7 @@ def simulate(
             "default 0 (none shared); paper: 3."
         ),
     ] = None,
-    task: TaskName = "recapture",
+    task: Annotated[str, typer.Option(help=f"recapture, {_MADE}, {_OR_OWN}")] = "recapture",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
     engine: EngineOption = EngineName.local,

@@ -92,7 +92,7 @@ def recipe_named(name: str, iterations: int | None) -> Any:
 Bundle = Annotated[
     str,
     typer.Option(
-        help="Built-in detector (accurate, robust or certified), or the file of another one."
+        help="Built-in detector (accurate, robust, certified or lcnn), or the file of another one."
     ),
 ]
 

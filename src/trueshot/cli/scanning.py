@@ -36,7 +36,8 @@ def scan(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="File for the results: .jsonl, .csv or .parquet.")
+        Path | None,
+        typer.Option(help="File for the results: .jsonl, .csv or .parquet (extra train)."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="File for the report: .html, or .pdf (extra pdf).")

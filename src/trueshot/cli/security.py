@@ -39,7 +39,8 @@ def evaluate(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     bundle: Annotated[
-        list[Path] | None, typer.Argument(help="Detectors made by train.", metavar="BUNDLE…")
+        list[Path] | None,
+        typer.Argument(help="Detectors made by train, or built-in (lcnn, …).", metavar="BUNDLE…"),
     ] = None,
     suite: Annotated[
         str,
@@ -281,7 +282,7 @@ def _evaluate_photographs(
 
 
 def attack(
-    bundle: Annotated[Path, typer.Argument(help="Detector made by train.")],
+    bundle: Annotated[Path, typer.Argument(help="Detector made by train, or built-in (lcnn, …).")],
     paths: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the attacked PNGs and attacks.jsonl.")],
     attack: Annotated[

@@ -30,6 +30,7 @@ _STARTS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"GIF87a": "GIF",
     b"GIF89a": "GIF",
+    b"II*\0\x10\0\0\0CR": _RAW,  # Canon's CR2, a TIFF that begins with a JPEG preview
     **dict.fromkeys(_TIFF_STARTS, "TIFF"),
     b"IIRO": _RAW,  # Olympus
     b"IIRS": _RAW,

@@ -24,13 +24,22 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def check_output(path: Path) -> None:
-    """Raise RunError, before the work begins, if the name of the file has no known format.
+    """Check, before the work begins, that results can be written under this name.
 
     Raises:
-        RunError: Its suffix is not .jsonl, .csv or .parquet.
+        RunError: The suffix is not .jsonl, .csv or .parquet, or pyarrow is not installed for the
+            last.
     """
     if path.suffix.lower() not in _WRITERS:
         raise RunError(f"{path}: unknown format; choose a name that ends in {', '.join(_WRITERS)}")
+    if path.suffix.lower() == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise RunError(
+                f"{path}: Parquet needs the extra train: pip install 'trueshot[train]', or choose "
+                "a name that ends in .jsonl or .csv"
+            ) from error
 
 
 def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False) -> None:
@@ -45,7 +54,7 @@ def write_output(path: Path, verdicts: Iterable[Verdict], *, excel: bool = False
         excel: Whether a CSV begins with a byte order mark, which Excel needs to recognise UTF-8.
 
     Raises:
-        RunError: It cannot be written, or its suffix is no known format.
+        RunError: It cannot be written, or as for `check_output`.
     """
     check_output(path)
     try:
