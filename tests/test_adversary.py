@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from trueshot.cli import app
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, RunError
 from trueshot.files import claim
+from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.inference.lattice import find_lattice
 from trueshot.networks import LipschitzNetwork
@@ -238,6 +240,22 @@ def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_pa
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 2
     assert "it: 1 photographs\n" in done.stdout
+
+
+def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(tmp_path: Path) -> None:
+    made = target(tmp_path / "in", photograph(300, 330))
+    line = ["attack", "accurate", str(made.path), "--budget", "1", "--out", str(tmp_path / "out")]
+    assert "omit --size" in CliRunner().invoke(app, [*line, "--size", "64"]).output
+    assert CliRunner().invoke(app, line).exit_code == 0
+    _, record = map(json.loads, (tmp_path / "out" / "attacks.jsonl").read_text().splitlines())
+    judge = Predictor.load("accurate")
+    scores = [judge.predict(read_image(record[name]).pixels).score for name in ("path", "out")]
+    for name, score in zip(("before", "after_file"), scores, strict=True):
+        assert score is not None
+        odds = 1 / (1 + math.exp(judge.card.middle - score))
+        assert record[name]["label"] == ("original", "recaptured")[odds > 0.5]
+        assert record[name]["probability"] == pytest.approx(max(odds, 1 - odds), abs=1e-3)
+    assert scores[0] != pytest.approx(scores[1], abs=0.1)
 
 
 def outcome(number: int = 0, label: int = 1, said: str = "recaptured", **more: Any) -> Outcome:

@@ -28,7 +28,6 @@ from trueshot.web.attacking import (
     attack_photograph,
     attackable,
     stack_detector,
-    threshold_of,
 )
 from trueshot.web.schemas import MOST_LEVELS, Method
 
@@ -67,7 +66,7 @@ def test_a_sheet_has_the_score_that_the_judge_gives_the_photograph(
     stack = to_levels(cut(pixels, prediction.corners, SIDE).reshape(-1, SIDE, 3))
     with torch.no_grad():
         logits = stacks(stack)[0]
-    assert threshold_of(predictor.card) == 1.5
+    assert predictor.card.middle == 1.5
     assert float(logits[1] - logits[0]) == pytest.approx(prediction.score - 1.5, abs=1e-5)
 
 

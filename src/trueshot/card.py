@@ -342,6 +342,17 @@ class Card(_Part):
             return self.decision.verdict(score, self.words)
         return self.words.verdicts[score > 0]
 
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Highest score of class 0 and lowest of the others; 0 and 0 if none are calibrated."""
+        decision = self.decision
+        return (0.0, 0.0) if decision is None else (decision.original_to, decision.recaptured_from)
+
+    @property
+    def middle(self) -> float:
+        """Score in the middle between the two thresholds."""
+        return sum(self.thresholds) / 2
+
     def log10_lr(self, score: float) -> float | None:
         """Return the bounded log10 likelihood ratio of a score; None without calibration."""
         if self.calibration is None:

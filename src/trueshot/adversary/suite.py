@@ -293,10 +293,7 @@ class PhotographAdversary:
 
     def _goal(self, label: int) -> float:
         """Return the score to aim for: the threshold of the other class, plus some slack."""
-        decision = self.predictor.card.decision
-        low, high = (
-            (0.0, 0.0) if decision is None else (decision.original_to, decision.recaptured_from)
-        )
+        low, high = self.predictor.card.thresholds
         slack = _SLACK * (high - low)
         return low - slack if label else high + slack
 

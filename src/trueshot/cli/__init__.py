@@ -30,7 +30,7 @@ _GROUPS: dict[str, dict[Callable[..., None], str]] = {
     "Train and attack detectors": {
         learning.train: "train DATASET --recipe robust --size 64 --out RUN",
         learning.recipe: "recipe secure",
-        security.attack: "attack lcnn PHOTOS --attack pgd --budget 2 --out ATTACKED",
+        security.attack: "attack accurate PHOTOS --attack pgd --budget 2 --out ATTACKED",
         security.evaluate: "evaluate RUN/detector.safetensors --dataset DATASET --suite strong "
         "--out RESULT",
         security.report: "report RESULT --out PAGE",

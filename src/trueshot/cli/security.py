@@ -305,12 +305,21 @@ def attack(
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some failed."""
     from trueshot.attacks import lost_in_file, norm_of
     from trueshot.bundle import bundle_sha256, load_bundle
+    from trueshot.detector import Detector
     from trueshot.evaluation.attack_files import attack_files
     from trueshot.evaluation.suites import planned
 
     detector, card = load_bundle(bundle)
     side = size or card.side
-    if side is None:
+    if card.evidence is not None:
+        from trueshot.adversary.photograph import PhotographDetector
+
+        if size:
+            raise typer.BadParameter(f"{bundle}: judges photographs as a whole; omit --size")
+        joint = PhotographDetector(str(bundle), card.middle)
+        detector, side = Detector(joint, classes=detector.classes), None
+        device = "cpu"  # evidence is joined there
+    elif side is None:
         raise typer.BadParameter(
             f"{bundle}: its card does not state the size of its crops; give --size"
         )
@@ -321,6 +330,7 @@ def attack(
     if norm_of(made) == "linf" and (note := lost_in_file(budget)):
         typer.echo(f"note: {note}", err=True)
     code = f"-{chosen.origin.split()[-1][:8]}" if chosen.origin else ""
+    images = f"{side}px" if side else "whole"
     failed = 0
     for record in attack_files(
         detector,
@@ -328,7 +338,7 @@ def attack(
         made,
         paths,
         out,
-        name=f"{chosen.name}{budget:g}{code}-{side}px-{weights}-{label or 'verdict'}",
+        name=f"{chosen.name}{budget:g}{code}-{images}-{weights}-{label or 'verdict'}",
         label=None if label is None else detector.classes.index(label),
         device=device,
         pixel_limit=pixel_limit,

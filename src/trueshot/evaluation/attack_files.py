@@ -64,7 +64,7 @@ class AttackedFile:
 
 def attack_files(
     detector: Detector,
-    side: int,
+    side: int | None,
     attack: Attack,
     paths: Iterable[str | os.PathLike[str]],
     out: str | os.PathLike[str],
@@ -76,14 +76,14 @@ def attack_files(
 ) -> Iterator[AttackedFile]:
     """Attack each photograph as a whole and judge it again from its file.
 
-    A photograph is judged by the mean logits of all its crops (`CropAggregator`), and the attack
-    works on this mean. A file that cannot be processed yields an error and the run continues.
-    Photographs that an earlier run with the same `out` and `name` has finished are not attacked
-    again; their records come from the journal.
+    With `side`, a photograph is judged by the mean logits of all its crops (`CropAggregator`), and
+    the attack works on this mean. A file that cannot be processed yields an error and the run
+    continues. Photographs that an earlier run with the same `out` and `name` has finished are not
+    attacked again; their records come from the journal.
 
     Args:
-        detector: Detector of crops.
-        side: Height and width of the crops.
+        detector: Detector of crops, or of whole photographs.
+        side: Height and width of the crops; None if the detector takes whole photographs.
         attack: Attack to run.
         paths: Files, and folders to search.
         out: Folder for the PNGs and the journal `attacks.jsonl`.
@@ -96,12 +96,14 @@ def attack_files(
         One record per photograph, in order.
     """
     folder = Path(out)
-    whole = Detector(
-        CropAggregator(detector.network, side),
-        offset=detector.offset,
-        scale=detector.scale,
-        classes=detector.classes,
-    )
+    whole = detector
+    if side is not None:
+        whole = Detector(
+            CropAggregator(detector.network, side),
+            offset=detector.offset,
+            scale=detector.scale,
+            classes=detector.classes,
+        )
     whole.to(device).eval()
     with claim(folder):
         remove_leftovers(folder)

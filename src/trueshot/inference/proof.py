@@ -45,8 +45,7 @@ def proven_radius(card: Card, score: float) -> float | None:
     """
     if not is_provable(card):
         return None
-    decision = card.decision
-    low, high = (0.0, 0.0) if decision is None else (decision.original_to, decision.recaptured_from)
+    low, high = card.thresholds
     if score >= high:
         distance = score - high
     else:

@@ -104,7 +104,7 @@ def attackable(bundle: str, predictor: Predictor) -> nn.Module:
         BundleError: Its evidence has no gradient, see `PhotographDetector`.
     """
     if predictor.card.evidence is not None:
-        return PhotographDetector(bundle, threshold_of(predictor.card))
+        return PhotographDetector(bundle, predictor.card.middle)
     return stack_detector(predictor.detector, predictor.card)
 
 
@@ -123,13 +123,7 @@ def stack_detector(detector: Detector, card: Card) -> Detector:
     contract = card.input_contract()
     crops = AgainstFirst(detector)
     whole = CropAggregator(crops, contract.side, aggregation=contract.aggregation)
-    return Detector(Decided(whole, threshold_of(card)), classes=card.words.verdicts).eval()
-
-
-def threshold_of(card: Card) -> float:
-    """Return the score in the middle between the two thresholds of a card."""
-    decision = card.decision
-    return 0.0 if decision is None else (decision.original_to + decision.recaptured_from) / 2
+    return Detector(Decided(whole, card.middle), classes=card.words.verdicts).eval()
 
 
 def attack_named(method: Method, budget: float) -> Attack:
@@ -167,7 +161,7 @@ def attack_photograph(
     pixels = photograph if isinstance(photograph, np.ndarray) else photograph.pixels
     if not before.corners or before.score is None:
         raise ValueError("; ".join(before.reasons) or "it has no crop to attack")
-    label = int(before.score > threshold_of(predictor.card))
+    label = int(before.score > predictor.card.middle)
     if whole := isinstance(attacked, PhotographDetector):
         if pixels.shape[0] * pixels.shape[1] > MOST_PIXELS:
             raise ValueError(
