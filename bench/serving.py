@@ -24,6 +24,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from entry import enter
 from PIL import Image
 
 SERVE = """
@@ -142,4 +143,4 @@ def memory(process: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter(main)
