@@ -13,6 +13,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from entry import enter
+
 from trueshot.memory import keep_freed_memory
 from trueshot.simulate import Simulation, simulate
 from trueshot.simulation.pairs import EVERYDAY
@@ -46,4 +48,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 import torch
+from entry import enter
 from torch import Tensor, nn
 
 from trueshot.bundle import load_bundle, save_bundle
@@ -40,7 +41,6 @@ from trueshot.proportion import Proportion
 Floats = npt.NDArray[np.float64]
 BUDGETS = (0.0, 1.0, 2.0, 3.0, 5.0)
 CHOSEN_AT = (2.0, 5.0)  # thresholds maximise the mean certified accuracy at these budgets
-GOALS = {128: {2.0: 0.90, 5.0: 0.85}, 256: {2.0: 0.93, 5.0: 0.88}}
 MARGINS = (1.0, 2.0, 5.0)  # margins, in levels, that training demands of every score
 DRAWS = 1000  # of the bootstrap
 LOWEST = 0.154  # cycles per pixel: periods of at most 6.5 px
@@ -103,8 +103,6 @@ def interval(right: npt.NDArray, crops: Crops, seed: int = 0) -> list[tuple[floa
 
 
 # ---- Statistics without training: amplitudes of one plane or three, with exact constants.
-
-Statistic = Callable[[Floats, Floats], Scores]
 
 
 def amplitudes(pixels: npt.NDArray[np.uint8], name: str, side: int, planes: Floats) -> Floats:
@@ -379,14 +377,18 @@ def scored(
     learned: Learned, side: int, parts: tuple[Crops, Crops], dataset: Dataset, out: Path
 ) -> list[Scores]:
     """Return a network's scores on the validation and test parts, cached in a file."""
-    counts = "-".join(str(len(part.labels)) for part in parts)
-    file = out / f"scores-{side}px-{counts}-{learned.name}.npz"
+    file = out / f"scores-{side}px-{counts_of(parts)}-{learned.name}.npz"
     if not file.exists():
         network = trained(learned, dataset, out)
         found = [learned_scores(network, part).lower[0] for part in parts]
         np.savez(file, validation=found[0], test=found[1])
     with np.load(file) as stored:
         return [shifted(stored["validation"]), shifted(stored["test"])]
+
+
+def counts_of(parts: tuple[Crops, Crops]) -> str:
+    """Return the numbers of crops, for the names of files: others have other results."""
+    return "-".join(str(len(part.labels)) for part in parts)
 
 
 def mean_of(side: int, parts: tuple[Crops, Crops], dataset: Dataset, out: Path) -> list[Scores]:
@@ -617,7 +619,8 @@ def main() -> None:
         )
         for name, make in entries(side, parts, dataset, out):
             if arguments.entry in name:
-                file = out / f"{side}px-{name.replace(' ', '_').replace(',', '')}.json"
+                stem = f"{side}px-{counts_of(parts)}-{name.replace(' ', '_').replace(',', '')}"
+                file = out / f"{stem}.json"
                 print(shown(kept(file, partial(judged, name, side, parts, make))), flush=True)
         if arguments.bundles:
             best = next(each for each in LEARNED[side] if (each.window, each.units) == BUNDLED)
@@ -650,4 +653,4 @@ def judged(
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

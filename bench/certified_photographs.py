@@ -11,14 +11,15 @@ once.
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 import numpy as np
 import torch
+from entry import enter
 from torch import Tensor
 
 from trueshot.bundle import load_bundle, save_bundle
+from trueshot.datasets.listing import manifest_rows
 from trueshot.images import read_image
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import to_levels
@@ -32,8 +33,7 @@ BATCH = 32  # photographs
 def features_of(network: LipschitzNetwork, manifest: Path, side: int, file: Path) -> None:
     """Compute features of tiles in the train and validation photographs, in half precision."""
     random, found = np.random.default_rng(0), []
-    with manifest.open(encoding="utf-8", newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["part"] in ("train", "validation")]
+    rows = [row for row in manifest_rows(manifest) if row["part"] in ("train", "validation")]
     for row in rows:
         pixels = np.asarray(read_image(manifest.parent / row["path"]).pixels)
         ys, xs = (random.integers(0, size - side + 1, TILES) for size in pixels.shape[:2])
@@ -117,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -14,6 +14,7 @@ import argparse
 import time
 from pathlib import Path
 
+from entry import enter
 from torch.nn import functional
 
 from trueshot.attacks import FGSM, PGD, Attack
@@ -82,4 +83,4 @@ def mean_gradient_norm(detector: Detector, dataset: Dataset, side: int) -> float
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

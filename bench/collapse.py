@@ -1,7 +1,7 @@
 """Does the paper's collapse under an attack of one level occur, and why? Variants in one table.
 
     python bench/collapse.py --out FOLDER [--photos DIR] [--variant NAME ...]
-    python bench/collapse.py --out FOLDER --table
+    python bench/collapse.py --out FOLDER --table    # with the other options as they were
 
 Each variant is a data set, a plain training run and the paper's attacks, made by the commands in
 its row. An interrupted run resumes. Trained detectors are also examined in three ways that need no
@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from entry import enter
 from torch import Tensor
 
 from trueshot.attacks import FGSM, Attack, LeastLikelyClass, as_filed, perturb, undisturbed
@@ -181,7 +182,8 @@ class Run:
         self.root.mkdir(parents=True, exist_ok=True)
         for command in self.commands(name):
             print("trueshot", shlex.join(command), flush=True)
-            subprocess.run([sys.executable, "-m", "trueshot", *command], check=True)
+            if status := subprocess.call([sys.executable, "-m", "trueshot", *command]):
+                sys.exit(status)
         return self.root / name / "detector.safetensors"
 
 
@@ -298,11 +300,13 @@ def table(run: Run) -> Iterator[str]:
     yield ""
     for name in dict.fromkeys(name for name, _ in done):
         looks = " ".join(look for other, look in done if other == name)
-        yield f"{name}: python bench/collapse.py --out FOLDER --variant {name} --look {looks}"
+        line = f"python bench/collapse.py --out FOLDER --variant {name} --look {looks}"
+        line += f" --per-class {run.per_class} --iterations {run.iterations} --crops {run.crops}"
+        yield f"{name}: {line}"
         for command in run.commands(name):
             yield f"    trueshot {shlex.join(command)}"
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main()
+    enter(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from entry import enter
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -81,4 +82,4 @@ def features_of(frames: Sequence[Frame]) -> Floats:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -10,7 +10,6 @@ photographs are kept in --cache; delete it after a change to the code that compu
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 from collections import defaultdict
@@ -18,12 +17,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
+from entry import enter
 from PIL import Image, ImageOps
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
-Bytes = npt.NDArray[np.uint8]
+from trueshot.datasets.listing import manifest_rows
+from trueshot.images import read_image
+
 Scores = dict[str, float]
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     threadpool_limits(1)
     for folder in arguments.folders:
-        rows = list(csv.DictReader((folder / "manifest.csv").open(encoding="utf-8")))
+        rows = manifest_rows(folder / "manifest.csv")
         kinds = dict(KINDS)
         for weights in arguments.context:  # cached by stem: give each its own name
             kinds[weights.stem] = context_of(weights)
@@ -111,7 +112,7 @@ def auc_of(values: Iterable[float], rows: Sequence[Mapping[str, str]], source: s
 def lattice_of(path: Path) -> Scores:
     from trueshot.inference.lattice import find_lattice
 
-    found = find_lattice(read(path))
+    found = find_lattice(read_image(path).pixels)
     return {"": found.score, **found.features}
 
 
@@ -121,7 +122,7 @@ def crops_of(path: Path) -> Scores:
 
     judge = shipped()
     side = judge.contract.side
-    pixels = read(path)
+    pixels = read_image(path).pixels
     few, many = (
         judge.scores(cut(pixels, select_crops(pixels, side, n).corners, side)) for n in (16, 40)
     )
@@ -148,13 +149,13 @@ def screens_of(path: Path) -> Scores:
 def context_of(weights: Path) -> Callable[[Path], Scores]:
     import torch
 
-    from trueshot.training.context import load_context
+    from trueshot.training.context_file import context_side, load_context
 
-    detector = load_context(weights)
+    detector, side = load_context(weights), context_side(weights)
 
     def score(path: Path) -> Scores:
         with torch.inference_mode():
-            logits = detector(frame_of(path))[0]
+            logits = detector(frame_of(path, side))[0]
         return {"": float(logits[1:].logsumexp(0) - logits[0])}
 
     return score
@@ -196,19 +197,15 @@ def imagenet():  # type: ignore[no-untyped-def]
     return _LOADED["imagenet"]
 
 
-def frame_of(path: Path):  # type: ignore[no-untyped-def]
+def frame_of(path: Path, side: int = 256):  # type: ignore[no-untyped-def]
     import torch
 
     image = Image.open(path)
     image.draft("RGB", (512, 512))
     upright = ImageOps.exif_transpose(image).convert("RGB")
-    frame = upright.resize((256, 256), Image.Resampling.BILINEAR, reducing_gap=3)
+    frame = upright.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3)
     return torch.from_numpy(np.asarray(frame, np.float32)).permute(2, 0, 1)[None]
 
 
-def read(path: Path) -> Bytes:
-    return np.asarray(Image.open(path).convert("RGB"))
-
-
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -1,6 +1,6 @@
 """Measure how long it takes to explain a verdict, beside reading and judging, in ms per photograph.
 
-    python bench/explaining.py PHOTOS [--bundle FILE] [--rounds 3]
+    python bench/explaining.py PHOTOS [--bundle lcnn] [--rounds 3]
 
 One thread; medians over photographs and rounds. Also the size of an explanation in the ledger.
 """
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+from entry import enter
 
 from trueshot.detectors import shipped
 from trueshot.images import find_images, read_image
@@ -31,7 +32,10 @@ def main() -> None:
     predictor = Predictor.load(options.bundle or shipped("accurate"))
     times: dict[str, list[float]] = {"read": [], "judge": [], "explain": []}
     sizes = []
-    for path in find_images(options.photos) * options.rounds:
+    paths = find_images(options.photos)
+    if not paths:
+        raise SystemExit(f"{options.photos}: no photographs in it")
+    for path in paths * options.rounds:
         moments = [time.perf_counter()]
         pixels = read_image(path).pixels
         moments.append(time.perf_counter())
@@ -47,4 +51,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

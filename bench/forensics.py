@@ -16,6 +16,7 @@ import argparse
 import signal
 from pathlib import Path
 
+from entry import enter
 from forensic.page import page
 from forensic.plan import STAGES, SUBJECTS
 from forensic.running import follow, keep_results
@@ -60,4 +61,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -15,11 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from entry import enter
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from trueshot.attacks import PGD, as_filed, perturb
+from trueshot.inference.context import squeezed
 from trueshot.training.context import scores_of_images
 from trueshot.training.context_file import context_side, load_context
 from trueshot.training.context_recipe import ContextRecipe
@@ -66,7 +68,7 @@ def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]
 def filled(image: Image.Image, frame: Frame, side: int, number: int) -> Bytes:
     """Cut out a close view, of the medium if there is one, and resize it to `side` pixels."""
     box = close_by(image, frame.outline, np.random.default_rng(number))
-    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+    return squeezed(image, side, box)
 
 
 def attacked(judge: nn.Module, levels: Tensor, labels: Tensor, budget: float) -> Tensor:
@@ -81,4 +83,4 @@ def attacked(judge: nn.Module, levels: Tensor, labels: Tensor, budget: float) ->
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from certificates import scene_name, scenes_learnt
+from entry import enter
 
 from trueshot.datasets import Dataset
 from trueshot.evaluation import EvaluationResult, load_result
@@ -59,4 +60,4 @@ def counted(result: EvaluationResult, fresh: Dataset, learnt: set[str]) -> Itera
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

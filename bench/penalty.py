@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from entry import enter
 from torch import Tensor
 
 from trueshot.attacks import FGSM, PGD, Attack
@@ -135,4 +136,4 @@ def judged(arguments: argparse.Namespace, dataset: Dataset, weight: float, metho
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

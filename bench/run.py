@@ -12,7 +12,7 @@ compute the same.
 torchattacks declares torchvision as a dependency, though it does not need it, so install it in an
 environment of its own, whose Python is PYTHON:
 
-    pip install torch numpy scipy requests safetensors; pip install --no-deps torchattacks
+    pip install -c constraints.txt '.[train]' requests; pip install --no-deps torchattacks
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from entry import enter
 from speed.attacking import attacks
 from speed.loading import loading
 from speed.plot import draw
@@ -113,4 +114,4 @@ def _processor() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from entry import enter
 
 from trueshot.bundle import load_bundle, read_bundle, save_bundle
 from trueshot.card import Card, InputContract
@@ -102,4 +103,4 @@ def spread(times: list[float], unit: str) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    enter(lambda: main(sys.argv[1:]))

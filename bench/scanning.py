@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import simplejpeg
+from entry import enter
 from PIL import Image
 
 from trueshot.detectors import shipped
@@ -164,4 +165,4 @@ def made(seed: int) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from entry import enter
 from torch import Tensor
 
 from trueshot.attacks import FGSM, PGD, LeastLikelyClass, as_filed, perturb
@@ -97,4 +98,4 @@ def by_class(right: Tensor, labels: Tensor) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

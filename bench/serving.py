@@ -6,7 +6,7 @@
 
 Prints a table with one row per round. All rounds are alike, so memory should not grow after the
 first. A 503 response (the queue is full) is counted as an answer; any other failure makes the exit
-status 1.
+status 1. Needs httpx, as the tests do.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+from entry import enter
 from PIL import Image
 
 SERVE = """
@@ -142,4 +143,4 @@ def memory(process: int) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    enter(main)

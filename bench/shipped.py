@@ -21,6 +21,7 @@ import argparse
 from pathlib import Path
 
 import torch
+from entry import enter
 from shipping.bundling import TITLES, bundle, install
 from shipping.choosing import choose
 from shipping.measuring import measure_all
@@ -66,4 +67,4 @@ def parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

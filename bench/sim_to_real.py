@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from entry import enter
 
 from trueshot.attacks import PGD, as_filed, margin, perturb
 from trueshot.bundle import load_bundle
@@ -84,8 +85,14 @@ def evaluate_detectors(
         for photo in photos:
             judged[photo.source].append(Prediction(photo, scores_of(detector, photo, side, budget)))
             advance(1, "")
-    name = bundle.parent.name
-    rows = [row_of(name, side, budget, source, found) for source, found in sorted(judged.items())]
+    name = bundle.parent.name if bundle.stem == "detector" else bundle.stem
+    rows = [
+        row_of(name, side, budget, source, found)
+        for source, found in sorted(judged.items())
+        if any(len(one.scores) for one in found)
+    ]
+    if not rows:
+        raise SystemExit(f"{bundle}: all photographs are smaller than crops of {side} px")
     mean = float(np.mean([row["image_auc"] for row in rows]))
     worst = min(row["image_auc"] for row in rows)
     for row in rows:
@@ -168,4 +175,4 @@ def bootstrap(
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

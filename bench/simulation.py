@@ -15,6 +15,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from entry import enter
+
 from trueshot.engines.engine import LocalEngine
 from trueshot.simulate import Simulation, production_of, work_of
 from trueshot.simulation.production import produce
@@ -47,4 +49,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

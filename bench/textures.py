@@ -11,16 +11,17 @@ all, under each pooling of the scores of at most 64 crops.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from entry import enter
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from trueshot.bundle import read_bundle
+from trueshot.datasets.listing import manifest_rows
 from trueshot.images import read_image
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import cut, select_crops
@@ -55,7 +56,7 @@ def main() -> None:
     rows = [
         (folder / row["path"], row["label"] == "recaptured", row.get("source") or folder.name)
         for folder in given.folder
-        for row in csv.DictReader((folder / "manifest.csv").open(encoding="utf-8"))
+        for row in manifest_rows(folder / "manifest.csv")
         if not given.part or row.get("part", "") in ("", given.part)
     ]
     if given.part:
@@ -96,4 +97,4 @@ def judged(path: Path, models: Sequence[CropModel]) -> Iterator[list[float]]:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from entry import enter
 
 from trueshot.adversary.targets import targets_of
 from trueshot.adversary.tricks import TRICKS, Rephotographed, similarity
@@ -84,4 +85,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

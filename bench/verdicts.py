@@ -11,7 +11,6 @@ bundle.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +21,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score
+from entry import enter
 from threadpoolctl import threadpool_limits
 
 from trueshot.bundle import bundle_sha256
-from trueshot.calibration import cllr, cluster_bootstrap
+from trueshot.calibration import cllr
+from trueshot.calibration.intervals import area_with_interval
+from trueshot.datasets.listing import manifest_rows
 from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.inference.evidence import KINDS
@@ -50,7 +51,7 @@ def main() -> None:
     for folder in given.folders:
         rows = [
             row
-            for row in csv.DictReader((folder / "manifest.csv").open(encoding="utf-8"))
+            for row in manifest_rows(folder / "manifest.csv")
             if not given.part or row.get("part", "") in ("", given.part)
         ]
         said = predicted(given.bundle, folder, rows, given.cache, given.workers)
@@ -118,20 +119,14 @@ def areas(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> Itera
         cells, found = [], []
         for source in names:
             mine = np.array([s == source for s in sources]) & ~np.isnan(values)
-            found.append(area(values[mine], labels[mine]))
-            cells.append(f"{found[-1]:.3f}{interval(values[mine], labels[mine])}")
-        yield f"| {name} | {' | '.join(cells)} | {np.mean(found):.3f} | {min(found):.3f} |"
-
-
-def area(values: Floats, labels: Floats) -> float:
-    return float(roc_auc_score(labels, values)) if len(set(labels.tolist())) > 1 else math.nan
-
-
-def interval(values: Floats, labels: Floats) -> str:
-    found = cluster_bootstrap(
-        lambda chosen: area(values[chosen], labels[chosen]), list(range(len(values))), draws=DRAWS
-    )
-    return f" ({found.low:.2f} to {found.high:.2f})"
+            if len(set(labels[mine].tolist())) < 2:
+                cells.append("–")
+                continue
+            own = area_with_interval(values[mine], labels[mine], range(mine.sum()), DRAWS)
+            found.append(own.value)
+            cells.append(f"{own.value:.3f} ({own.low:.2f} to {own.high:.2f})")
+        cells += [f"{np.mean(found):.3f}", f"{min(found):.3f}"] if found else ["–", "–"]
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def verdicts(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> Iterator[str]:
@@ -166,20 +161,23 @@ def tradeoffs(said: Sequence[Said], labels: Floats, sources: Sequence[str]) -> I
     )
     yield "|---" * (len(names) + 5) + "|"
     scores = np.array([each["score"] for each in said])
+    words = np.array([each["verdict"] for each in said])
     for source in [*sorted(set(sources)), "all"]:
-        mine = np.array([source in (s, "all") for s in sources]) & ~np.isnan(scores)
-        ours, theirs = scores[mine & ~labels], scores[mine & labels]
-        cells = []
-        for rate in BPCERS:
-            threshold = np.quantile(ours, 1 - rate, method="higher")
-            cells.append(f"{100 * (theirs <= threshold).mean():.0f}")
-        words = [
-            np.array([e["verdict"] for e in said])[mine & chosen] for chosen in (labels, ~labels)
+        mine = np.array([source in (s, "all") for s in sources])
+        scored = mine & ~np.isnan(scores)  # without a score there is a verdict: undecided
+        ours, theirs = scores[scored & ~labels], scores[scored & labels]
+        cells = [
+            percent(theirs <= np.quantile(ours, 1 - rate, method="higher")) if len(ours) else "–"
+            for rate in BPCERS
         ]
-        cells += [f"{100 * (given == 'undecided').mean():.0f}" for given in words]
-        cells.append(f"{100 * (words[0] != 'recaptured').mean():.0f}")
-        cells.append(f"{100 * (words[1] != 'original').mean():.0f}")
+        both = [words[mine & chosen] for chosen in (labels, ~labels)]
+        cells += [percent(given == "undecided") for given in both]
+        cells += [percent(both[0] != "recaptured"), percent(both[1] != "original")]
         yield f"| {source} | {' | '.join(cells)} |"
+
+
+def percent(hits: npt.NDArray[np.bool_]) -> str:
+    return f"{100 * hits.mean():.0f}" if len(hits) else "–"
 
 
 def kinds(said: Sequence[Said], rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
@@ -195,4 +193,4 @@ def kinds(said: Sequence[Said], rows: Sequence[Mapping[str, str]]) -> Iterator[s
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -17,7 +17,6 @@ other measures; real photographs are only used to measure.
 from __future__ import annotations
 
 import argparse
-import csv
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -25,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from entry import enter
 from shipping.bundling import LICENCE as PAIRS_LICENCE
 from shipping.bundling import TASK, install_bundle
-from shipping.changing import Shown, attacked, changed_by, in_manifest
+from shipping.changing import Shown, attacked, changed_by, in_manifest, pairs_of
 from shipping.measuring import measurement
 from shipping.withstanding import score_taken, through_all_evidence
 from threadpoolctl import threadpool_limits
@@ -38,6 +38,7 @@ from trueshot.calibrating.error_rates import Kind
 from trueshot.calibration import rate_with_interval
 from trueshot.card import Measurement, Rate
 from trueshot.channels import EVERYDAY
+from trueshot.datasets.listing import manifest_rows
 from trueshot.inference import Predictor
 
 TITLE = "accurate: texture, lattice and context of whole photographs"
@@ -133,7 +134,7 @@ def train_photographs(given: argparse.Namespace) -> None:
     scenes = {
         row["scene"].removeprefix("photo:")
         for manifest in given.manifests
-        for row in csv.DictReader(manifest.open(encoding="utf-8", newline=""))
+        for row in manifest_rows(manifest)
         if row["part"] == "train" and row["scene"].startswith("photo:")
     }
     for scene in sorted(scenes):
@@ -165,11 +166,7 @@ def bundle(given: argparse.Namespace) -> None:
 
 def measure(given: argparse.Namespace) -> None:
     """Measure on attacked, changed and real photographs, each in a process of its own."""
-    few = [
-        photo
-        for number, photo in enumerate(in_manifest(given.few, "test"))
-        if number // 2 % FEW == 0
-    ]
+    few = pairs_of(in_manifest(given.few, "test"), FEW)
     tasks = [("attacked", f"PGD, ε = {budget:g}", few, budget) for budget in BUDGETS]
     tasks += [
         ("everyday", "unchanged" if channel is None else channel.name, few, channel)
@@ -280,4 +277,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -15,14 +15,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from trueshot.datasets.listing import manifest_rows
 from trueshot.files import write_atomically
 
 
 def rows(folder: Path) -> Iterator[tuple[str, str]]:
     """Yield the path and phone of each photograph."""
-    with (folder / "manifest.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            yield str((folder / row["path"]).resolve()), row["source"]
+    for row in manifest_rows(folder / "manifest.csv"):
+        yield str((folder / row["path"]).resolve()), row["source"]
 
 
 def main() -> None:

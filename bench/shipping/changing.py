@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.channels.base import Channel
+from trueshot.datasets.listing import manifest_rows
 from trueshot.detector import Detector
 from trueshot.inference import Predictor
 from trueshot.inference.crops import cut, places_of
@@ -33,19 +33,18 @@ class Shown:
 
 def in_manifest(path: Path, part: str = "") -> list[Shown]:
     """Return the photographs of a manifest, or those of one part."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Shown(
-                path=path.parent / row["path"],
-                label=row["label"],
-                source=row.get("source") or row.get("scene", ""),
-                kind=(row.get("kind") or row.get("medium", ""))
-                if row["label"] == RECAPTURE.classes[1]
-                else "",
-            )
-            for row in csv.DictReader(file)
-            if part in ("", row.get("part", ""))
-        ]
+    return [
+        Shown(
+            path=path.parent / row["path"],
+            label=row["label"],
+            source=row.get("source") or row.get("scene", ""),
+            kind=(row.get("kind") or row.get("medium", ""))
+            if row["label"] == RECAPTURE.classes[1]
+            else "",
+        )
+        for row in manifest_rows(path)
+        if part in ("", row.get("part", ""))
+    ]
 
 
 def pairs_of(photos: Sequence[Shown], every: int) -> list[Shown]:

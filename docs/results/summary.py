@@ -10,14 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from trueshot.evaluation import CLEAN, EvaluationResult, load_result
 from trueshot.reports.paper_tables import write_tables
 
 HERE = Path(__file__).parent
-RUNS = ("recapture-dev", "close", "close/whole", "paper-style")
-NO_TABLES = ("close/whole",)  # no tables.md: not all sizes
+PAIRED = ("recapture-dev", "close", "paper-style")  # plain and secure at each size
 HEADER = (
     "size",
     "detector",
@@ -32,23 +29,20 @@ HEADER = (
 )
 ALL = ("size", "detector", "crops (groups)", "clean (95 %)", "by class", "AUC", "FGSM, ε = 1")
 
-SPECTRAL = ("robust", "spectral-16", "spectral-32-wide", "spectral-32")
-
 
 def main() -> None:
-    for run in RUNS:
+    for run in (*PAIRED, "close/whole"):
         found = sorted(results(HERE / run), key=lambda one: one.side)
         print(f"\n{run}\n\n| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
         for result in found:
             print(f"| {' | '.join(row(result, HERE / run))} |")
-        if run not in NO_TABLES:
+        if run in PAIRED:
             write_tables(HERE / run, [noted(result, found) for result in found])
         every = [load_result(path) for path in sorted((HERE / run / "all").glob("paper-*.json"))]
         if every:
             print(f"\n{run}, all test crops\n\n| {' | '.join(ALL)} |\n{'|---' * len(ALL)}|")
         for result in sorted(every, key=lambda one: (one.side, one.detector == "secure")):
             print(f"| {' | '.join(row_of_all(result))} |")
-    print(f"\n{chosen()}")
 
 
 def results(folder: Path) -> Iterator[EvaluationResult]:
@@ -69,31 +63,6 @@ def noted(result: EvaluationResult, others: Sequence[EvaluationResult]) -> Evalu
         return result
     note = f"Trained at {min(sides)} px, and judged at all sizes with those weights."
     return replace(result, notes=(*result.notes, note))
-
-
-def chosen(draws: int = 200_000) -> str:
-    """Estimate how certain the choice of `robust` is, since it was made on the test part.
-
-    Accuracies are drawn from their posteriors, and the best spectral network is chosen again on as
-    many simulated crops.
-    """
-    random = np.random.default_rng(0)
-    folder = HERE / "robustness" / "64px-pgd"
-    found = [load_result(folder / f"paper-{name}-64px.json") for name in SPECTRAL]
-    cells = [one.single("pgd", 5.0) for one in found]
-    right, total = (
-        np.array([sum(counts) for counts in column])
-        for column in ([cell.right for cell in cells], [cell.total for cell in cells])
-    )
-    truth = random.beta(right + 1, total - right + 1, size=(draws, len(cells)))
-    fresh = random.binomial(total, truth) / total
-    taken = fresh.argmax(axis=1)
-    flattered = (fresh.max(axis=1) - truth[np.arange(draws), taken]).mean()
-    return (
-        f"robust under PGD at 5: {100 * right[0] / total[0]:.1f} %; chosen again on as many crops "
-        f"{np.mean(taken == 0):.2f}, best {np.mean(truth.argmax(axis=1) == 0):.2f}, "
-        f"flattered by {100 * flattered:.1f} points"
-    )
 
 
 def row(result: EvaluationResult, folder: Path) -> Iterator[str]:
