@@ -14,7 +14,7 @@ import argparse
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -168,18 +168,16 @@ KINDS: dict[str, Callable[[Path], Scores]] = {
     "screens of ImageNet": screens_of,
     "crops of lcnn": crops_of,
 }
-_LOADED: dict[str, object] = {}
 
 
+@cache
 def shipped():  # type: ignore[no-untyped-def]
-    from trueshot.detectors import shipped as bundle
     from trueshot.inference import Predictor
 
-    if "judge" not in _LOADED:
-        _LOADED["judge"] = Predictor.load(bundle("lcnn"))
-    return _LOADED["judge"]
+    return Predictor.load("lcnn")
 
 
+@cache
 def imagenet():  # type: ignore[no-untyped-def]
     from trueshot.detector import Detector
     from trueshot.networks.efficientnet_lite import (
@@ -189,11 +187,9 @@ def imagenet():  # type: ignore[no-untyped-def]
         load_imagenet,
     )
 
-    if "imagenet" not in _LOADED:
-        network = EfficientNetLite0(classes=1000)
-        load_imagenet(network)
-        _LOADED["imagenet"] = Detector(network, offset=OFFSET, scale=SCALE).eval().folded()
-    return _LOADED["imagenet"]
+    network = EfficientNetLite0(classes=1000)
+    load_imagenet(network)
+    return Detector(network, offset=OFFSET, scale=SCALE).eval().folded()
 
 
 def frame_of(path: Path, side: int = 256):  # type: ignore[no-untyped-def]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from shipping import RUNS
 from shipping.changing import Change, Shown, attacked, pairs_of
-from shipping.places import RUNS
 from trueshot.bundle import load_bundle
 from trueshot.card import InputContract
 from trueshot.detector import Detector
