@@ -168,10 +168,11 @@ def evaluate(
         return _evaluate_photographs(bundle, name or [], dataset, out, most)
     from trueshot.datasets import Dataset
     from trueshot.evaluation.detector_source import sources_of
-    from trueshot.evaluation.evaluate import EvaluationSettings
     from trueshot.evaluation.external import InputSpec
+    from trueshot.evaluation.plan import EvaluationSettings
+    from trueshot.evaluation.planned_attacks import BUDGETS, QUICK, THOROUGH, planned
     from trueshot.evaluation.runner import evaluate_detectors
-    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned, suite_named
+    from trueshot.evaluation.suites import suite_named
 
     judged = Dataset.open(dataset)
     contract = InputSpec(
@@ -307,7 +308,7 @@ def attack(
     from trueshot.bundle import bundle_sha256, load_bundle
     from trueshot.detector import Detector
     from trueshot.evaluation.attack_files import attack_files
-    from trueshot.evaluation.suites import planned
+    from trueshot.evaluation.planned_attacks import planned
 
     detector, card = load_bundle(bundle)
     side = size or card.side
