@@ -170,6 +170,21 @@ def test_examples_that_differ_from_one_time_to_the_next_are_refused(
     assert not has_card(tmp_path / "d")
 
 
+def test_examples_of_a_folder_above_lie_in_the_folders_of_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("above/below", "beside"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("above/1.png", "beside/2.png"):
+        Image.fromarray(photo_pixels(len(name), recaptured=False)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "above" / "below")
+    photos = examples_of(photos_at([Path(".."), tmp_path / "beside"]), TASKS["recompression"])
+    assert [each.name for each in photos] == [
+        *("original/above/1.png", "original/beside/2.png"),
+        *("compressed/above/1.png", "compressed/beside/2.png"),
+    ]
+
+
 def test_a_photograph_of_which_no_example_can_be_made_is_passed_over_by_name(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from trueshot.datasets.crops import cut
-from trueshot.datasets.journal import check_finished, known_records, state_of, survey_journal
 from trueshot.datasets.manifest import (
     Dataset,
     crops_file,
@@ -41,9 +40,13 @@ from trueshot.datasets.splits import PARTS, check_origins
 from trueshot.datasets.survey import (
     SCALED,
     Record,
+    check_finished,
     example_of,
+    known_records,
     pixels_sha256,
+    state_of,
     survey,
+    survey_journal,
 )
 from trueshot.errors import DatasetError, LeakError
 from trueshot.files import (
