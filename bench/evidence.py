@@ -180,12 +180,7 @@ def shipped():  # type: ignore[no-untyped-def]
 @cache
 def imagenet():  # type: ignore[no-untyped-def]
     from trueshot.detector import Detector
-    from trueshot.networks.efficientnet_lite import (
-        OFFSET,
-        SCALE,
-        EfficientNetLite0,
-        load_imagenet,
-    )
+    from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0, load_imagenet
 
     network = EfficientNetLite0(classes=1000)
     load_imagenet(network)

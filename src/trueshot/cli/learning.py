@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueshot.cli.options import (
-    AttackName,
-    ConditionsName,
-    Device,
-    OwnNetworks,
-    Sides,
-)
+from trueshot.cli.options import AttackName, ConditionsName, Device, OwnNetworks, Sides
 
 if TYPE_CHECKING:
     from trueshot.training import Recipe

@@ -49,14 +49,7 @@ from trueshot.datasets.survey import (
     survey_journal,
 )
 from trueshot.errors import DatasetError, LeakError
-from trueshot.files import (
-    append_line,
-    claim,
-    hold,
-    read_lines,
-    remove_leftovers,
-    write_lines,
-)
+from trueshot.files import append_line, claim, hold, read_lines, remove_leftovers, write_lines
 from trueshot.images import read_image
 from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE

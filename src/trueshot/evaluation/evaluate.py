@@ -25,17 +25,9 @@ from trueshot.evaluation.plan import (
     groups_of_crops,
     plan_of,
 )
-from trueshot.evaluation.planned_attacks import (
-    BUDGETS,
-    l2_per_level,
-)
+from trueshot.evaluation.planned_attacks import BUDGETS, l2_per_level
 from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult, ones_of
-from trueshot.evaluation.suites import (
-    AVERAGED,
-    SUITES,
-    Suite,
-    without_gradient,
-)
+from trueshot.evaluation.suites import AVERAGED, SUITES, Suite, without_gradient
 from trueshot.evaluation.worst_case import (
     Evaluator,
     Step,

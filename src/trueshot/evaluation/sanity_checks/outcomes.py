@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Flags, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.panel import (
     ELSEWHERE,
     FAR_BUDGET,
@@ -26,7 +26,6 @@ from trueshot.evaluation.sanity_checks.panel import (
 from trueshot.evaluation.sanity_checks.significance import (
     LEVEL,
     Difference,
-    Flags,
     at_least,
     more_than,
     percent,
