@@ -4,25 +4,29 @@
 
 Measures only: nothing is fitted to these photographs. To join kinds, their scores are standardised
 per phone over the photographs of both classes, without using labels, and added. Scores of
-photographs are kept in --cache; delete it after a change to the code that computes them.
+photographs are kept in --cache, by the content of each photograph and of the context network.
+Delete it after a change to the code that computes them.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from entry import enter
+from kept import kept
 from PIL import Image, ImageOps
 from sklearn.metrics import roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from trueshot.datasets.listing import manifest_rows
+from trueshot.files import file_sha256
 from trueshot.images import read_image
 
 Scores = dict[str, float]
@@ -39,11 +43,12 @@ def main() -> None:
     for folder in arguments.folders:
         rows = manifest_rows(folder / "manifest.csv")
         kinds = dict(KINDS)
-        for weights in arguments.context:  # cached by stem: give each its own name
-            kinds[weights.stem] = context_of(weights)
+        kinds |= {weights.stem: context_of(weights) for weights in arguments.context}
+        weights_of = {weights.stem: file_sha256(weights) for weights in arguments.context}
         found = {}
         for name, kind in kinds.items():
-            found |= measured(name, kind, folder, rows, arguments.cache)
+            file, key = arguments.cache / "evidence.jsonl", [name, weights_of.get(name)]
+            found |= measured(name, kind, folder, rows, file, key)
         for join in arguments.join:
             found[join] = joined([found[name] for name in join.split("+")], rows)
         print(table(folder.name, found, rows))
@@ -54,21 +59,15 @@ def measured(
     kind: Callable[[Path], Scores],
     folder: Path,
     rows: Sequence[Mapping[str, str]],
-    cache: Path,
+    file: Path,
+    key: Any,
 ) -> dict[str, list[float]]:
     """Return scores by name, in the order of the rows; NaN where there is none."""
-    cache.mkdir(parents=True, exist_ok=True)
-    kept = cache / f"{folder.name}-{name.replace(' ', '-')}.json"
-    scores: dict[str, Scores] = json.loads(kept.read_text()) if kept.exists() else {}
-    for number, row in enumerate(rows):
-        if row["path"] not in scores:
-            scores[row["path"]] = kind(folder / row["path"])
-            if number % 50 == 49 or row is rows[-1]:
-                kept.write_text(json.dumps(scores))
-    names = sorted({key for each in scores.values() for key in each})
+    paths = [folder / row["path"] for row in rows]
+    scores: list[Scores] = kept(file, key, paths, partial(map, kind))
     return {
-        f"{name}: {key}" if key else name: [scores[row["path"]].get(key, math.nan) for row in rows]
-        for key in names
+        f"{name}: {part}" if part else name: [each.get(part, math.nan) for each in scores]
+        for part in sorted({part for each in scores for part in each})
     }
 
 
@@ -169,32 +168,23 @@ KINDS: dict[str, Callable[[Path], Scores]] = {
     "screens of ImageNet": screens_of,
     "crops of lcnn": crops_of,
 }
-_LOADED: dict[str, object] = {}
 
 
+@cache
 def shipped():  # type: ignore[no-untyped-def]
-    from trueshot.detectors import shipped as bundle
     from trueshot.inference import Predictor
 
-    if "judge" not in _LOADED:
-        _LOADED["judge"] = Predictor.load(bundle("lcnn"))
-    return _LOADED["judge"]
+    return Predictor.load("lcnn")
 
 
+@cache
 def imagenet():  # type: ignore[no-untyped-def]
     from trueshot.detector import Detector
-    from trueshot.networks.efficientnet_lite import (
-        OFFSET,
-        SCALE,
-        EfficientNetLite0,
-        load_imagenet,
-    )
+    from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0, load_imagenet
 
-    if "imagenet" not in _LOADED:
-        network = EfficientNetLite0(classes=1000)
-        load_imagenet(network)
-        _LOADED["imagenet"] = Detector(network, offset=OFFSET, scale=SCALE).eval().folded()
-    return _LOADED["imagenet"]
+    network = EfficientNetLite0(classes=1000)
+    load_imagenet(network)
+    return Detector(network, offset=OFFSET, scale=SCALE).eval().folded()
 
 
 def frame_of(path: Path, side: int = 256):  # type: ignore[no-untyped-def]

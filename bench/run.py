@@ -31,8 +31,8 @@ from speed.loading import loading
 from speed.plot import draw
 from speed.processes import processes
 from speed.profiling import profile
-from speed.settings import Settings
 from speed.steps import steps
+from speed.timing import Settings
 
 from trueshot.memory import keep_freed_memory
 

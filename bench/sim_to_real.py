@@ -29,7 +29,7 @@ from trueshot.attacks import PGD, as_filed, margin, perturb
 from trueshot.bundle import load_bundle
 from trueshot.datasets import Photo, photos_in_manifest
 from trueshot.detector import Detector
-from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.worst_case import area_under_curve
 from trueshot.images import read_image
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import Bytes, to_bytes, to_levels

@@ -4,24 +4,23 @@
 
 Measures only: nothing is fitted to these photographs. A folder has a manifest.csv (path, label,
 source; for staged photographs also part, which `--part` selects, and kind, for a table by medium).
-Intervals cover 95 %, over photographs. Predictions are kept in --cache under the hash of the
-bundle.
+Intervals cover 95 %, over photographs. Predictions are kept in --cache, by the content of the
+bundle and of each photograph.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from entry import enter
+from kept import kept
 from threadpoolctl import threadpool_limits
 
 from trueshot.bundle import bundle_sha256
@@ -68,18 +67,12 @@ def main() -> None:
 def predicted(
     bundle: str, folder: Path, rows: Sequence[Mapping[str, str]], cache: Path, workers: int
 ) -> list[Said]:
-    cache.mkdir(parents=True, exist_ok=True)
-    kept = cache / f"{bundle_sha256(bundle)[:16]}-{folder.name}.json"
-    found: dict[str, Said] = json.loads(kept.read_text()) if kept.exists() else {}
-    left = [row["path"] for row in rows if row["path"] not in found]
+    paths = [folder / row["path"] for row in rows]
     with ProcessPoolExecutor(workers, initializer=_begin, initargs=(bundle,)) as pool:
-        for number, (path, said) in enumerate(
-            zip(left, pool.map(partial(_predict, folder), left, chunksize=4), strict=True)
-        ):
-            found[path] = said
-            if number % 40 == 39 or path == left[-1]:
-                kept.write_text(json.dumps(found))
-    return [found[row["path"]] for row in rows]
+        key = bundle_sha256(bundle)
+        return kept(
+            cache / "verdicts.jsonl", key, paths, lambda left: pool.map(_predict, left, chunksize=4)
+        )
 
 
 _PREDICTOR: list[Predictor] = []
@@ -90,8 +83,8 @@ def _begin(bundle: str) -> None:
     _PREDICTOR.append(Predictor.load(bundle))
 
 
-def _predict(folder: Path, path: str) -> Said:
-    made = _PREDICTOR[0].predict(read_image(folder / path))
+def _predict(path: Path) -> Said:
+    made = _PREDICTOR[0].predict(read_image(path))
     evidence = made.evidence
     return {
         "verdict": made.verdict,

@@ -30,7 +30,7 @@ from trueshot.channels import Brightened, Channel, Resized
 from trueshot.cli import app
 from trueshot.detector import Detector
 from trueshot.errors import BundleError, DatasetError, RunError
-from trueshot.files import claim
+from trueshot.files import claim, read_file
 from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.inference.lattice import find_lattice
@@ -230,6 +230,25 @@ def test_a_damaged_photograph_is_named_and_left_out(
         evaluate_photographs(Path(certified), [cut], settings, out, "it")
 
 
+def test_a_photograph_without_a_score_is_told_and_counts_in_no_figure(
+    certified: str, tmp_path: Path
+) -> None:
+    settings = PhotographSettings(budgets=(1.0,), steps=1, channels=())
+    small = target(tmp_path / "small", photograph(20, 20), 0)
+    small = replace(small, name="small.png")
+    given = (Path(certified), [small], settings, tmp_path / "out")
+    found = evaluate_photographs(*given, "it")
+    assert found.unscored == ("small.png",)
+    assert (found.outcomes, found.unread) == ((), ())
+    large = target(tmp_path / "large", photograph(100, 140))
+    found = evaluate_photographs(Path(certified), [small, large], *given[2:], "it")
+    assert found.unscored == ("small.png",)
+    assert [each.name for each in found.outcomes] == ["photo.png"]
+    assert found.table().endswith("\n\nPhotographs without a score, which were not attacked: 1")
+    written = json.loads((tmp_path / "out" / "photograph-it.json").read_text())
+    assert written["unscored"] == ["small.png"]
+
+
 def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_path: Path) -> None:
     target(tmp_path, photograph(100, 140))
     (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
@@ -242,11 +261,21 @@ def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_pa
     assert "it: 1 photographs\n" in done.stdout
 
 
-def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(tmp_path: Path) -> None:
+def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = target(tmp_path / "in", photograph(300, 330))
     line = ["attack", "accurate", str(made.path), "--budget", "1", "--out", str(tmp_path / "out")]
     assert "omit --size" in CliRunner().invoke(app, [*line, "--size", "64"]).output
+    reads: list[object] = []
+
+    def read(*given: Any) -> bytes:
+        reads.append(given)
+        return read_file(*given)
+
+    monkeypatch.setattr("trueshot.bundle.read_file", read)
     assert CliRunner().invoke(app, line).exit_code == 0
+    assert len(reads) == 1
     _, record = map(json.loads, (tmp_path / "out" / "attacks.jsonl").read_text().splitlines())
     judge = Predictor.load("accurate")
     scores = [judge.predict(read_image(record[name]).pixels).score for name in ("path", "out")]

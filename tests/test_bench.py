@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,36 @@ def test_a_missing_folder_is_told_in_a_line(line: str, tmp_path: Path) -> None:
 
 
 def test_the_lines_are_of_all_that_read_files() -> None:
-    others = {"entry.py", "forensics.py", "interval_coverage.py", "tried.py"}
+    others = {"entry.py", "forensics.py", "interval_coverage.py", "kept.py", "tried.py"}
     names = {path.name for path in BENCH.glob("*.py")}
     assert names - others == {line.split()[0] for line in LINES}
+
+
+def test_kept_results_belong_to_the_content_of_a_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    kept = importlib.import_module("kept").kept
+    measured: list[str] = []
+
+    def lengths(paths: list[Path]) -> Iterator[int]:
+        for path in paths:
+            measured.append(path.read_text())
+            yield len(path.read_text())
+
+    def found(folder: str, key: str = "a") -> list[int]:
+        photographs = [tmp_path / folder / "set" / name for name in ("0.jpg", "1.jpg")]
+        return kept(tmp_path / "kept.jsonl", key, photographs, lengths)
+
+    for folder, second in (("one", "bb"), ("other", "cccc")):
+        (tmp_path / folder / "set").mkdir(parents=True)
+        (tmp_path / folder / "set" / "0.jpg").write_text("a")
+        (tmp_path / folder / "set" / "1.jpg").write_text(second)
+    assert found("one") == [1, 2]
+    assert found("other") == [1, 4]  # a folder of the same name, with another photograph
+    assert measured == ["a", "bb", "cccc"]
+    (tmp_path / "one" / "set" / "1.jpg").write_text("ddd")
+    assert found("one") == [1, 3]
+    measured.clear()
+    assert found("one", "b") == [1, 3]
+    assert measured == ["a", "ddd"]

@@ -125,3 +125,10 @@ def test_a_manifest_of_cameras_becomes_a_data_set(tmp_path: Path) -> None:
     assert len(set(np.bincount(labels))) == 1
     wrong = CliRunner().invoke(app, [*asked[:3], "--out", str(tmp_path / "e")])
     assert "EXIF" in wrong.output
+
+
+def test_folders_of_camera_models_are_refused_with_what_to_give_instead(tmp_path: Path) -> None:
+    asked = ["prepare", "--task", "camera-model", "--class", f"x={tmp_path}"]
+    done = CliRunner().invoke(app, [*asked, "--out", str(tmp_path / "d")])
+    assert done.exit_code == 2
+    assert "column label of a --manifest" in " ".join(done.output.split())

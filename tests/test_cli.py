@@ -258,6 +258,7 @@ def test_an_error_is_one_line_that_names_what_was_wrong(
     [
         ((), "two detectors are named detector"),
         (("--name", "a", "--name", "a"), "two detectors are named a"),
+        (("--name", "../a b", "--name", "a-b"), "two detectors are named a-b"),
         (("--name", "a", "--name", "b", "--name", "c"), "3 names for 2 detectors"),
     ],
 )

@@ -29,13 +29,13 @@ from trueshot.datasets import (
     Dataset,
     Photo,
     Settings,
-    audit_shortcuts,
     photos_in_folders,
     photos_in_manifest,
     prepare,
 )
 from trueshot.datasets.crops import grid_corners, is_flat, shares
 from trueshot.datasets.manifest import crops_table, fingerprint
+from trueshot.datasets.shortcuts import audit_shortcuts
 from trueshot.datasets.splits import check_disjoint, groups_of, split_groups
 from trueshot.errors import DatasetError, LeakError, RunError
 from trueshot.files import claim, read_lines

@@ -28,11 +28,12 @@ from trueshot.engines.engine import (
 from trueshot.errors import RunError
 from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.distribution import _settings_of, work_of
-from trueshot.evaluation.evaluate import EvaluationSettings
 from trueshot.evaluation.external import InputSpec
+from trueshot.evaluation.plan import EvaluationSettings
+from trueshot.evaluation.planned_attacks import Effort, PlannedAttack, planned
 from trueshot.evaluation.result import EvaluationResult, Trial, load_result
 from trueshot.evaluation.runner import evaluate_detectors
-from trueshot.evaluation.suites import Effort, PlannedAttack, Suite, planned
+from trueshot.evaluation.suites import Suite
 from trueshot.files import Journal
 from trueshot.networks import LCNN
 

@@ -16,7 +16,7 @@ from trueshot.attacks import PGD
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.evaluation import make_examples, paper_attacks
-from trueshot.evaluation.pairs import copy_pairs
+from trueshot.evaluation.examples import copy_pairs
 from trueshot.images import read_image, write_png
 from trueshot.networks import LCNN
 from trueshot.pixels import linf, share_changed, to_levels

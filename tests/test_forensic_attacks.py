@@ -17,7 +17,8 @@ from trueshot.card import Card
 from trueshot.cli import app
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
-from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
+from trueshot.evaluation.evaluate import evaluate_suite
+from trueshot.evaluation.plan import DetectorUnderTest, EvaluationSettings
 from trueshot.evaluation.result import load_result, save_result
 from trueshot.evaluation.suites import load_suite
 from trueshot.networks import build_network

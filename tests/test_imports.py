@@ -67,15 +67,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
     | {"engines", "graph", "certificates", "detectors"},
-    "reports": BASE
-    | {"calibration", "card", "inference.explanation"}
-    | {"evaluation.metrics", "evaluation.result"},
+    "reports": BASE | {"calibration", "card", "inference.explanation"} | {"evaluation.result"},
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "adversary": BASE
     | FILED
     | {"attacks", "channels", "datasets", "inference", "calibrating", "simulation"}
-    | {"evaluation.metrics", "evaluation.result"},
+    | {"evaluation.result"},
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE
     | FILED

@@ -30,7 +30,7 @@ from trueshot.engines.engine import Work
 from trueshot.engines.ray_cluster import RayEngine
 from trueshot.errors import BundleError, RunError
 from trueshot.evaluation.detector_source import DetectorSource
-from trueshot.evaluation.evaluate import EvaluationSettings
+from trueshot.evaluation.plan import EvaluationSettings
 from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.runner import evaluate_detectors
 from trueshot.files import Journal

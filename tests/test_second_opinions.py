@@ -11,7 +11,8 @@ from conftest import levels, linear_detector
 from trueshot.attacks import margin, perturb
 from trueshot.attacks.second_opinions import FoolboxPGD, PyAutoAttackAPGD
 from trueshot.errors import TrueshotError
-from trueshot.evaluation.suites import AdversaryCapabilities, strong_threats
+from trueshot.evaluation.planned_attacks import AdversaryCapabilities
+from trueshot.evaluation.suites import strong_threats
 
 ATTACKS = [PyAutoAttackAPGD, FoolboxPGD]
 

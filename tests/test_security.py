@@ -23,6 +23,7 @@ from trueshot.channels import Jpeg
 from trueshot.cli import app
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
+from trueshot.engines.engine import follow_here
 from trueshot.errors import RunError, TrueshotError
 from trueshot.evaluation.detector_source import (
     DetectorSource,
@@ -31,8 +32,16 @@ from trueshot.evaluation.detector_source import (
     sources_of,
     training_cost,
 )
-from trueshot.evaluation.evaluate import DetectorUnderTest, EvaluationSettings, evaluate_suite
+from trueshot.evaluation.evaluate import evaluate_suite
 from trueshot.evaluation.external import InputSpec
+from trueshot.evaluation.plan import DetectorUnderTest, EvaluationSettings
+from trueshot.evaluation.planned_attacks import (
+    THOROUGH,
+    AdversaryCapabilities,
+    Effort,
+    l2_per_level,
+    planned,
+)
 from trueshot.evaluation.result import (
     CLEAN,
     UNBROKEN,
@@ -43,25 +52,14 @@ from trueshot.evaluation.result import (
 )
 from trueshot.evaluation.runner import evaluate_detectors
 from trueshot.evaluation.suites import (
-    THOROUGH,
-    AdversaryCapabilities,
-    Effort,
     Suite,
-    l2_per_level,
     load_suite,
-    planned,
     strong_threats,
     suite_named,
     without_gradient,
 )
-from trueshot.evaluation.worst_case import (
-    Evaluator,
-    Step,
-    Threat,
-    ThreatResult,
-    work,
-    worst_cases,
-)
+from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult, attack_group, work
+from trueshot.evaluation.worst_case import worst_cases as course_of_worst_cases
 from trueshot.files import Journal
 from trueshot.networks import LCNN
 
@@ -119,6 +117,16 @@ PGD_STEP = Step(name="pgd", make=lambda b: PGD(budget=b, steps=8, relative_step=
 
 def threat_of(*steps: Step, budgets: tuple[float, ...] = (1.0, 2.0, 4.0), **more: Any) -> Threat:
     return Threat(name="linf", steps=steps, budgets=budgets, **more)
+
+
+def worst_cases(
+    evaluator: Evaluator,
+    threat: Threat,
+    journal: Journal | None = None,
+    advance: Callable[[int, str], None] = lambda steps, note: None,
+) -> ThreatResult:
+    course = course_of_worst_cases(evaluator, threat, journal or Journal(), advance)
+    return follow_here(course, lambda request: attack_group(evaluator, threat, request.content))
 
 
 def timeless(finding: ThreatResult) -> ThreatResult:

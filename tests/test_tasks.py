@@ -12,14 +12,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trueshot.cli import app
-from trueshot.datasets import (
-    Dataset,
-    Settings,
-    examples_of,
-    photos_at,
-    photos_in_manifest,
-    prepare,
-)
+from trueshot.datasets import Dataset, Settings, examples_of, photos_at, photos_in_manifest, prepare
+from trueshot.datasets.example_files import write_examples
 from trueshot.datasets.manifest import has_card
 from trueshot.errors import DatasetError, PluginError, SimulationError, TaskError
 from trueshot.evaluation.result import load_result
@@ -168,6 +162,32 @@ def test_examples_that_differ_from_one_time_to_the_next_are_refused(
     with pytest.raises(DatasetError, match="take all randomness in examples from the generator"):
         prepared(task, folder, tmp_path / "d")
     assert not has_card(tmp_path / "d")
+
+
+def test_examples_of_a_folder_above_lie_in_the_folders_of_their_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("above/below", "beside"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("above/1.png", "beside/2.png"):
+        Image.fromarray(photo_pixels(len(name), recaptured=False)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path / "above" / "below")
+    photos = examples_of(photos_at([Path(".."), tmp_path / "beside"]), TASKS["recompression"])
+    assert [each.name for each in photos] == [
+        *("original/above/1.png", "original/beside/2.png"),
+        *("compressed/above/1.png", "compressed/beside/2.png"),
+    ]
+
+
+def test_a_name_too_long_for_an_example_does_not_end_the_others(tmp_path: Path) -> None:
+    long, short = "a" * 250 + ".png", "b.png"
+    for number, name in enumerate((long, short)):
+        Image.fromarray(photo_pixels(number, recaptured=False)).save(tmp_path / name)
+    photos = photos_at([tmp_path / short, tmp_path / long])
+    made = write_examples(photos, TASKS["recompression"], tmp_path / "out")
+    assert made.photographs == 1
+    assert "File name too long" in made.unread[long]
+    assert (tmp_path / "out" / "original" / "b.png.png").is_file()
 
 
 def test_a_photograph_of_which_no_example_can_be_made_is_passed_over_by_name(

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from shipping import RUNS
 from shipping.choosing import contract_of
-from shipping.places import RUNS
 from trueshot.calibrating import CalibrationSettings, make_bundle
 from trueshot.detectors import SUMS
 from trueshot.files import write_atomically

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from shipping import RUNS
 from shipping.changing import Change, Shown, attacked, pairs_of
-from shipping.places import RUNS
 from trueshot.bundle import load_bundle
 from trueshot.card import InputContract
 from trueshot.detector import Detector
-from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.worst_case import area_under_curve
 from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.onnx import scores_by_torch

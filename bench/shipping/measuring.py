@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from shipping import RUNS
 from shipping.changing import STEPS, Change, Shown, attacked, changed_by, in_manifest, pairs_of
-from shipping.places import RUNS
 from trueshot.bundle import load_bundle, save_bundle
 from trueshot.calibrating.error_rates import Answers, Kind
 from trueshot.calibrating.error_rates import measure as rates_of

@@ -10,7 +10,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
-from shipping.places import PARTS, RUNS, SIMULATION
+from shipping import PARTS, RUNS, SIMULATION
 from trueshot.simulate import production_of
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import Production, names, produce

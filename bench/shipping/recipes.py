@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from shipping.places import RUNS
+from shipping import RUNS
 from trueshot.datasets import Dataset
 from trueshot.networks.lcnn import DEFAULT_FILTERS
 from trueshot.training import Recipe, load_recipe, train

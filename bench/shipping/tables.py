@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shipping import RUNS
 from shipping.bundling import TITLES
-from shipping.places import RUNS
 from trueshot.bundle import read_card
 from trueshot.card import Card, Measurement, Rate
 

@@ -10,11 +10,9 @@ import torch
 from torch import Tensor
 
 from speed import examples, libraries
+from speed.elsewhere import measure_elsewhere
 from speed.equality import for_check, require_equal, success
-from speed.sending import measure_elsewhere
-from speed.settings import Settings
-from speed.tables import table
-from speed.timing import Times, in_turns
+from speed.timing import Settings, Times, in_turns, table
 from trueshot.attacks import FGSM, PGD, Attack, Loss, perturb
 from trueshot.bundle import load_bundle
 from trueshot.datasets import Dataset

@@ -10,9 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from speed.rows import PLAIN, step_calls
-from speed.settings import Settings
-from speed.tables import table
-from speed.timing import Call, Times, in_turns
+from speed.timing import Call, Settings, Times, in_turns, table
 from trueshot.datasets import Batches, Part
 from trueshot.pixels import Bytes, to_levels
 from trueshot.training.augmentation import SYMMETRIES, turn

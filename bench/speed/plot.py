@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from speed.rows import DIFFERENCE, EXACT, PLAIN, USUAL_SECURE, step_calls
-from speed.settings import Settings
-from speed.timing import in_turns
+from speed.timing import Settings, in_turns
 
 SIDES, BATCHES = (64, 96, 128, 192, 256), (16, 32, 64, 128)
 BATCH, SIDE = 64, 64

@@ -12,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from speed.settings import Settings
-from speed.tables import table
-from speed.timing import Spread
+from speed.timing import Settings, Spread, table
 
 ROUNDS = 3
 ALONE = "one process of one thread"

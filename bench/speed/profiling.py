@@ -11,9 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from speed.rows import DIFFERENCE, EXACT, PLAIN, step_calls
-from speed.settings import Settings
-from speed.tables import table
-from speed.timing import Call
+from speed.timing import Call, Settings, table
 
 STEPS = 3
 KINDS = (

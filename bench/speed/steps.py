@@ -18,9 +18,7 @@ from speed.rows import (
     objectives,
     step_calls,
 )
-from speed.settings import Settings
-from speed.tables import table
-from speed.timing import Times, in_turns
+from speed.timing import Settings, Times, in_turns, table
 from trueshot.training.adversaries import fused
 
 BATCH = 64

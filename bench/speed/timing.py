@@ -1,15 +1,39 @@
-"""Timing in turns, so that other load on the machine affects all calls alike."""
+"""Timing in turns, so that other load on the machine affects all calls alike; settings, tables."""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 Call = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings that all sections share.
+
+    Args:
+        sides: Heights and widths of the images.
+        threads: Number of threads for PyTorch.
+        seconds: Time limit for the rounds of one table, without the warm-up.
+        rounds: Minimum number of rounds.
+        detector: Bundle to attack; None trains a detector first.
+        dataset: Folder of the data set whose test part is attacked, with `detector`.
+        torchattacks: Python of an environment with torchattacks; None leaves it out.
+    """
+
+    sides: tuple[int, ...]
+    threads: int
+    seconds: float
+    rounds: int
+    detector: Path | None
+    dataset: Path | None
+    torchattacks: Path | None
 
 
 @dataclass(frozen=True)
@@ -79,3 +103,17 @@ def _seconds(call: Call) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Format a table whose first column is text and whose others are numbers."""
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(cells, widths) for cells in (head, rule, *rows))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = zip(cells, widths, strict=True)
+    padded = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]
+    return f"| {' | '.join(padded)} |"

@@ -58,12 +58,14 @@ class Bundle:
             graphs.
         context: The context network with its weights, from downsized whole photographs to logits,
             if the card joins several kinds of evidence; else None.
+        sha256: SHA-256 of the file it was read from; empty if it was not read from a file.
     """
 
     card: Card
     weights: Mapping[str, npt.NDArray[Any]]
     graph: Message | None
     context: Message | None = None
+    sha256: str = ""
 
 
 def save_bundle(path: BundlePath, detector: Detector, card: Card) -> None:
@@ -165,13 +167,23 @@ def load_bundle(path: BundlePath) -> tuple[Detector, Card]:
             bundle, or of a later format; or PyTorch is not installed.
     """
     bundle = read_bundle(path)
+    return detector_of(bundle, path), bundle.card
+
+
+def detector_of(bundle: Bundle, path: BundlePath) -> Detector:
+    """Build the detector of a bundle that was read from `path`; see `load_bundle`.
+
+    Raises:
+        BundleError: The bundle is an ONNX file, its weights do not match its card, or PyTorch is
+            not installed.
+    """
     if is_onnx(path):
         raise BundleError(
             f"{path}: an ONNX file has no gradients; use the bundle that it was exported from"
         )
     check_torch(path)
     try:
-        return _detector(bundle.card, bundle.weights), bundle.card
+        return _detector(bundle.card, bundle.weights)
     except PluginError as error:
         raise BundleError(f"{path}: {error}") from error
     except (RecipeError, ValueError, RuntimeError, TypeError, OverflowError) as error:
@@ -189,9 +201,10 @@ def read_bundle(path: BundlePath) -> Bundle:
             bundle, of a later format, or contains something that no detector needs.
     """
     data = _read(path)
+    sha256 = hashlib.sha256(data).hexdigest()
     if is_onnx(path):
         card, whole = _onnx(path, data)
-        return Bundle(card=card, weights={}, graph=whole)
+        return Bundle(card=card, weights={}, graph=whole, sha256=sha256)
     card = _checked_card(path, data)
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -210,6 +223,7 @@ def read_bundle(path: BundlePath) -> Bundle:
         weights=weights,
         graph=graph,
         context=None if context is None else widened(context),
+        sha256=sha256,
     )
 
 

@@ -41,22 +41,23 @@ def report(paths: Sequence[Path], out: Path) -> Published:
     Raises:
         RunError: No result was found.
     """
+    from trueshot.evaluation.doubts import NAMES
     from trueshot.reports.loading import find
     from trueshot.reports.report import write_report
 
-    files, faults = write_report(find(paths), out, _meanings())
+    files, faults = write_report(find(paths), out, NAMES)
     return Published(files=files, faults=faults)
 
 
 def compare(
-    paths: Sequence[Path], out: Path, threat: str | None = None, budget: float | None = None
+    paths: Sequence[Path], out: Path, threat: str = "linf", budget: float | None = None
 ) -> Published:
     """Write a leaderboard sorted by worst case for each data set, part and image size.
 
     Args:
         paths: Result files and folders that contain some.
         out: Output folder.
-        threat: Threat model of the worst cases; by default L∞.
+        threat: Threat model of the worst cases.
         budget: Budget in levels whose worst case decides the order; by default chosen for each
             table by `Comparison.budget`: the largest, up to 5, that most of its detectors have.
 
@@ -64,14 +65,13 @@ def compare(
         RunError: There is no result, or no worst case for that threat model or at that budget.
     """
     from trueshot.reports.comparison import comparisons_of
-    from trueshot.reports.detector_results import LINF
     from trueshot.reports.leaderboard import board
     from trueshot.reports.loading import find
     from trueshot.reports.report import write_leaderboard
 
     findings = find(paths)
     comparisons = comparisons_of(findings.results)
-    boards = [board(each, threat or LINF, budget) for each in comparisons]
+    boards = [board(each, threat, budget) for each in comparisons]
     if not any(made.ranked for made in boards):
         raise RunError(_nothing(sorted({t for c in comparisons for t in c.threats}), budget))
     return Published(files=write_leaderboard(boards, out), faults=findings.faults)
@@ -81,13 +81,6 @@ def _nothing(threats: Sequence[str], budget: float | None) -> str:
     wanted = "" if budget is None else f" at ε = {budget:g}"
     known = f"their threats: {', '.join(threats)}" if threats else "they have no threats"
     return f"these results contain no worst case{wanted}; {known}"
-
-
-def _meanings() -> dict[str, str]:
-    """Return the meaning of each doubt, by its name."""
-    from trueshot.evaluation.doubts import NAMES
-
-    return dict(NAMES)
 
 
 def scan_report(

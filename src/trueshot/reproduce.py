@@ -127,44 +127,23 @@ def reproduce(
     root = Path(out)
     with claim(root):
         results, examples = _others(root, sides)
-        _run(root, dataset, recipes, sides, attacks, device, crops, from_smaller, results, examples)
+        for side in sorted(sides):
+            bundles = {}
+            for recipe in recipes:
+                folder = root / f"{side}px" / recipe.name
+                start = _next_smaller(root, side, recipe) if from_smaller else None
+                run = train(recipe, dataset, folder, side=side, device=device, start=start)
+                bundles[recipe.name] = run.bundle
+            results += [
+                _evaluated(bundle, dataset, attacks, side, crops, device)
+                for bundle in bundles.values()
+            ]
+            detectors = {name: load_bundle(each)[0].to(device) for name, each in bundles.items()}
+            examples[str(side)] = make_examples(dataset, side, detectors, attacks, root)
+        results.sort(key=lambda result: result.side)  # stable sort keeps plain before secure
+        content = {"results": [result.to_json() for result in results], "examples": examples}
+        write_json(root / "results.json", content)
     return render(root)
-
-
-def _run(
-    root: Path,
-    dataset: Dataset,
-    recipes: Sequence[Recipe],
-    sides: Sequence[int],
-    attacks: Mapping[tuple[str, float], Attack],
-    device: str | torch.device,
-    crops: int | None,
-    from_smaller: bool,
-    results: list[EvaluationResult],
-    examples: dict[str, Any],
-) -> None:
-    for side in sorted(sides):
-        bundles = []
-        for recipe in recipes:
-            folder, start = _folder(root, side, recipe), None
-            if from_smaller:
-                start = _next_smaller(root, side, recipe)
-            run = train(recipe, dataset, folder, side=side, device=device, start=start)
-            bundles.append(run.bundle)
-        results += [
-            evaluate_bundle(
-                bundle, dataset, bundle.parent, attacks, side=side, crops=crops, device=device
-            )
-            for bundle in bundles
-        ]
-        detectors = {
-            recipe.name: load_bundle(bundle)[0].to(device)
-            for recipe, bundle in zip(recipes, bundles, strict=True)
-        }
-        examples[str(side)] = make_examples(dataset, side, detectors, attacks, root)
-    results.sort(key=lambda result: result.side)  # stable sort keeps plain before secure
-    content = {"results": [result.to_json() for result in results], "examples": examples}
-    write_json(root / "results.json", content)
 
 
 def _require_test_crops(dataset: Dataset, side: int) -> None:
@@ -208,35 +187,30 @@ def render(root: Path) -> Reproduction:
     )
 
 
-def evaluate_bundle(
+def _evaluated(
     bundle: Path,
     dataset: Dataset,
-    out: Path,
-    attacks: Mapping[tuple[str, float], Attack] | None = None,
-    *,
-    side: int | None = None,
-    part: str = "test",
-    crops: int | None = None,
-    device: str | torch.device = "cpu",
+    attacks: Mapping[tuple[str, float], Attack],
+    side: int,
+    crops: int | None,
+    device: str | torch.device,
 ) -> EvaluationResult:
-    """Evaluate a bundle, by default with the paper's attacks, and write result.json to `out`.
+    """Evaluate a bundle and write result.json beside it.
 
-    Finished trials are read from the journal in `out`, so an interrupted evaluation resumes.
+    Finished trials are read from a journal there, so an interrupted evaluation resumes.
     """
+    out = bundle.parent
     detector, card = load_bundle(bundle)
-    side = side or card.side or dataset.only_side()
-    sha256 = bundle_sha256(bundle)
     name = str((card.recipe or {}).get("name", bundle.stem))
+    tested = DetectorUnderTest(
+        detector=detector, name=name, bundle_sha256=bundle_sha256(bundle), recipe=card.recipe
+    )
     with claim(out):
-        tested = DetectorUnderTest(
-            detector=detector, name=name, bundle_sha256=sha256, recipe=card.recipe
-        )
         result = evaluate(
             tested,
             dataset,
             attacks,
             side=side,
-            part=part,
             crops=crops,
             journal=out / "result.jsonl",
             device=device,
@@ -248,15 +222,8 @@ def evaluate_bundle(
     return result
 
 
-def _folder(root: Path, side: int, recipe: Recipe) -> Path:
-    return root / f"{side}px" / recipe.name
-
-
 def _next_smaller(root: Path, side: int, recipe: Recipe) -> Path | None:
     """Return the bundle of the next smaller size in the folder, or None if there is none."""
-    known = {int(one.parts[-3].removesuffix("px")): one for one in _bundles(root, recipe)}
+    bundles = root.glob(f"*px/{recipe.name}/{BUNDLE}")
+    known = {int(one.parts[-3].removesuffix("px")): one for one in bundles}
     return known.get(max((other for other in known if other < side), default=0))
-
-
-def _bundles(root: Path, recipe: Recipe) -> Iterator[Path]:
-    return root.glob(f"*px/{recipe.name}/{BUNDLE}")

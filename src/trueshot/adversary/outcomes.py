@@ -72,6 +72,8 @@ class PhotographResult:
         cost: Means over attacks: `forward` and `backward` calls, `seconds`, `ssim` of the files.
         outcomes: One per photograph, threat and budget.
         unread: Names of photographs that could not be read; no figure counts them.
+        unscored: Names of photographs that the detector gives no score, so that there is nothing to
+            attack; it leaves them undecided, and no figure counts them. Missing in older results.
     """
 
     detector: str
@@ -83,6 +85,7 @@ class PhotographResult:
     cost: Mapping[str, float]
     outcomes: tuple[Outcome, ...]
     unread: tuple[str, ...] = ()
+    unscored: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Write the result atomically as JSON."""
@@ -94,10 +97,12 @@ class PhotographResult:
             "| attack | budget | file | originals right | undecided | wrong "
             "| recaptures right | undecided | wrong | proven | AUC |\n" + "|---" * 11 + "|"
         )
-        tail = (
-            ["", f"Photographs that could not be read: {len(self.unread)}"] if self.unread else []
-        )
-        return "\n".join([head, *map(_row, self.tallies), *tail])
+        left_out = {
+            "Photographs without a score, which were not attacked": self.unscored,
+            "Photographs that could not be read": self.unread,
+        }
+        notes = [f"\n{why}: {len(names)}" for why, names in left_out.items() if names]
+        return "\n".join([head, *map(_row, self.tallies), *notes])
 
 
 def result_of(
@@ -134,10 +139,10 @@ def _tally(
     is_clean = threat == NO_ATTACK
     verdicts = [each.clean if is_clean else each.verdicts[channel] for each in outcomes]
     scores = [each.clean_score if is_clean else each.scores[channel] for each in outcomes]
-    labels = np.array([each.label for each in outcomes])
+    labels = np.array([each.label for each in outcomes], np.int64)
     truth = [wording.verdicts[label] for label in labels]
-    right = np.array([said == true for said, true in zip(verdicts, truth, strict=True)])
-    undecided = np.array([said == UNDECIDED for said in verdicts])
+    right = np.array([said == true for said, true in zip(verdicts, truth, strict=True)], bool)
+    undecided = np.array([said == UNDECIDED for said in verdicts], bool)
     bounded = threat in (NO_ATTACK, "linf", "region")
     proven = np.array(
         [
@@ -146,7 +151,8 @@ def _tally(
             and each.certified_radius is not None
             and each.certified_radius >= budget
             for each, true in zip(outcomes, truth, strict=True)
-        ]
+        ],
+        bool,
     )
     area = _area(scores, labels, [each.source or each.name for each in outcomes])
     return Tally(

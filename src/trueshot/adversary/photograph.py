@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from trueshot.adversary.lattice_height import lattice_height, smooth_maximum
 from trueshot.adversary.squares import squares
-from trueshot.bundle import Bundle, load_bundle, read_bundle
+from trueshot.bundle import Bundle, detector_of, read_bundle
 from trueshot.calibration.linear_model import FARTHEST, LinearModel
 from trueshot.card import Card
 from trueshot.detector import Detector
@@ -45,15 +45,17 @@ class PhotographDetector(nn.Module):
     Args:
         bundle: Bundle file, or name of an included detector, that judges whole photographs.
         threshold: Score that is subtracted.
+        read: Content of that file, if it has been read already.
 
     Raises:
         BundleError: The bundle cannot be read, has more than two classes, or combines features
             that have no gradient.
     """
 
-    def __init__(self, bundle: str, threshold: float = 0.0) -> None:
+    def __init__(self, bundle: str, threshold: float = 0.0, read: Bundle | None = None) -> None:
         super().__init__()
-        self.crops, self.card = load_bundle(bundle)
+        read = read or read_bundle(bundle)
+        self.crops, self.card = detector_of(read, bundle), read.card
         if self.card.decision_rule != "against-class-0" or len(self.card.classes) != 2:
             raise BundleError(f"{bundle}: must decide between exactly two classes by a score")
         self.contract = self.card.input_contract()
@@ -61,7 +63,6 @@ class PhotographDetector(nn.Module):
         self.context: Detector | None = None
         self.context_side = 0
         if self.card.evidence is not None:
-            read = read_bundle(bundle)
             self.context = context_of(read, self.card)
             assert read.context is not None
             self.context_side = side_of(read.context)

@@ -12,7 +12,7 @@ from trueshot.bundle import bundle_sha256
 from trueshot.calibrating.photographs import photographs_of
 from trueshot.datasets.listing import manifest_rows
 from trueshot.errors import DatasetError
-from trueshot.files import claim
+from trueshot.files import claim, write_atomically
 
 Outline = tuple[tuple[float, float], ...]
 
@@ -64,6 +64,7 @@ def evaluate_photographs(
         stem = out / f"photograph-{name}"
         unread: list[str] = []
         outcomes = adversary.run(targets, stem.with_name(f"{stem.name}.jsonl"), unread)
+        told = {each.name for each in outcomes} | set(unread)
         result = result_of(
             outcomes,
             adversary.predictor.card.words,
@@ -72,9 +73,10 @@ def evaluate_photographs(
             data=fingerprint(targets),
             settings=repr(settings),
             unread=tuple(unread),
+            unscored=tuple(each.name for each in targets if each.name not in told),
         )
         result.save(stem.with_name(f"{stem.name}.json"))
-        stem.with_name(f"{stem.name}.md").write_text(result.table() + "\n", "utf-8")
+        write_atomically(stem.with_name(f"{stem.name}.md"), result.table() + "\n")
     return result
 
 

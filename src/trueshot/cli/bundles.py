@@ -13,10 +13,12 @@ import typer
 from trueshot.cli.options import (
     AggregationName,
     Bundle,
+    BundleArgument,
     OwnNetworks,
-    bundle_named,
+    WorkerProcesses,
     tell_passed_over,
 )
+from trueshot.detectors import located
 from trueshot.files import sanitize, utf8_safe
 
 if TYPE_CHECKING:
@@ -96,7 +98,7 @@ def bundle(
         list[str] | None,
         typer.Option(help="Known limitation, as a sentence; repeatable."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    workers: WorkerProcesses = None,
     network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, save a bundle."""
@@ -130,17 +132,14 @@ def bundle(
 
 
 def inspect(
-    bundle: Annotated[
-        str,
-        typer.Argument(help="Built-in detector (accurate, robust, certified or lcnn), or a file."),
-    ],
+    bundle: BundleArgument,
     as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON.")] = False,
 ) -> None:
     """Describe a detector, its measured error rates and its limits."""
     from trueshot.bundle import bundle_sha256
     from trueshot.calibrating import describe
 
-    path = bundle_named(bundle)
+    path = located(bundle)
     card = _card_of_use(path)
     if as_json:
         typer.echo(card.model_dump_json(indent=2))
@@ -167,10 +166,7 @@ def _card_of_use(path: Path) -> Card:
 
 
 def export(
-    bundle: Annotated[
-        str,
-        typer.Argument(help="Built-in detector (accurate, robust, certified or lcnn), or a file."),
-    ],
+    bundle: BundleArgument,
     out: Annotated[Path, typer.Option(help="File to write.")],
     to: Annotated[FormatName, typer.Option(help="Format of the file.")] = FormatName.onnx,
     network: OwnNetworks = None,
@@ -218,9 +214,7 @@ def serve(
         int, typer.Option(min=1, help="Maximum number of photographs per request.")
     ] = 20,
     timeout: Annotated[float, typer.Option(help="Time limit per photograph, in seconds.")] = 60.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
-    ] = None,
+    workers: WorkerProcesses = None,
     queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait.")] = 16,
     keep: Annotated[
         Path | None,
@@ -250,4 +244,4 @@ def serve(
         queue=queue,
         keep=keep,
     )
-    run(bundle_named(bundle), bundle_named(robust), settings)
+    run(located(bundle), located(robust), settings)

@@ -14,7 +14,11 @@ from trueshot.cli.options import (
     ConditionsName,
     EngineName,
     EngineOption,
+    Fractions,
+    PixelLimit,
+    Seed,
     Sides,
+    WorkerProcesses,
     tell_passed_over,
 )
 from trueshot.files import sanitize
@@ -64,17 +68,13 @@ def prepare(
     per_class: Annotated[
         int, typer.Option(help="Maximum number of crops per class and size.")
     ] = 10_000,
-    fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
-    ] = (0.4, 0.1, 0.5),
+    fractions: Fractions = (0.4, 0.1, 0.5),
     split_by: Annotated[
         SplitBy,
         typer.Option(help="Unit that is kept within one part: each source, or only each photo."),
     ] = SplitBy.source,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    seed: Seed = 0,
+    pixel_limit: PixelLimit = 200_000_000,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
 ) -> None:
     """Cut photographs into a data set of crops, split without leaks."""
@@ -82,7 +82,12 @@ def prepare(
 
     by_class = _by_class(folders or [], original, recaptured)
     passed_over: list[Path] = []
-    if task == CAMERA_MODEL and not by_class:
+    if task == CAMERA_MODEL:
+        if by_class:
+            raise typer.BadParameter(
+                f"{CAMERA_MODEL} takes its classes from EXIF, or from the column label of a "
+                "--manifest; give one of these, not a folder for each class"
+            )
         chosen, found = _of_cameras(
             photos or [], manifest, passed_over, fractions, seed, pixel_limit
         )
@@ -111,9 +116,7 @@ def examples(
         Path | None,
         typer.Option(help="Data set; photographs in its training part are left out."),
     ] = None,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
 ) -> None:
     """Write a task's example photographs, to calibrate on or scan.
 
@@ -259,9 +262,7 @@ def simulate(
     crops_per_photo: Annotated[
         int, typer.Option(help="Maximum number of crops per photograph.")
     ] = 4,
-    fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
-    ] = (0.4, 0.1, 0.5),
+    fractions: Fractions = (0.4, 0.1, 0.5),
     procedural: Annotated[
         float | None,
         typer.Option(
@@ -292,8 +293,8 @@ def simulate(
         ),
     ] = None,
     task: Annotated[str, typer.Option(help=f"recapture, {_MADE}, {_OR_OWN}")] = "recapture",
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    seed: Seed = 0,
+    workers: WorkerProcesses = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
 ) -> None:
@@ -371,8 +372,8 @@ def stage(
             help="Use each kind of medium equally often, so that rates per kind can be measured.",
         ),
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    seed: Seed = 0,
+    workers: WorkerProcesses = None,
 ) -> None:
     """Simulate photographs of rooms, some with a screen or print."""
     from trueshot.simulation.staging import Staging

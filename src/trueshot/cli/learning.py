@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueshot.cli.options import (
-    AttackName,
-    ConditionsName,
-    Device,
-    OwnNetworks,
-    Sides,
-    recipe_named,
-)
+from trueshot.cli.options import AttackName, ConditionsName, Device, OwnNetworks, Sides
+
+if TYPE_CHECKING:
+    from trueshot.training import Recipe
 
 
 def train(
@@ -50,7 +46,7 @@ def train(
 
     keep_freed_memory()
     history = training.train(
-        recipe_named(recipe, iterations),
+        _recipe_named(recipe, iterations),
         Dataset.open(dataset),
         out,
         side=size,
@@ -134,7 +130,7 @@ def reproduce(
         made = run(
             data,
             out,
-            [recipe_named(plain, iterations), recipe_named(secure, iterations)],
+            [_recipe_named(plain, iterations), _recipe_named(secure, iterations)],
             sides=sides,
             attacks=paper_attacks()
             | paper_attacks(tuple(name.value for name in more_attack or ())),
@@ -145,6 +141,14 @@ def reproduce(
     typer.echo(made.tables[0].read_text("utf-8"))
     for path in (made.results_file, *made.tables, *made.figures, made.page):
         typer.echo(path)
+
+
+def _recipe_named(name: str, iterations: int | None) -> Recipe:
+    """Return a built-in recipe or one from a YAML file, shortened to `iterations` if given."""
+    from trueshot.training.recipe import load_recipe
+
+    found = load_recipe(name)
+    return found if iterations is None else found.shortened(iterations)
 
 
 def recipe(
@@ -164,4 +168,4 @@ def recipe(
     elif name is None:
         typer.echo("\n".join(recipe_names()))
     else:
-        typer.echo(recipe_named(name, iterations).to_yaml(), nl=False)
+        typer.echo(_recipe_named(name, iterations).to_yaml(), nl=False)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -41,6 +41,18 @@ class AggregationName(StrEnum):
 
 Sides = Annotated[
     list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
+]
+
+
+PixelLimit = Annotated[
+    int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+Fractions = Annotated[
+    tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
+]
+WorkerProcesses = Annotated[
+    int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
 ]
 
 
@@ -81,14 +93,6 @@ OwnNetworks = Annotated[
 ]
 
 
-def recipe_named(name: str, iterations: int | None) -> Any:
-    """Return a built-in recipe or one from a YAML file, shortened to `iterations` if given."""
-    from trueshot.training.recipe import load_recipe
-
-    found = load_recipe(name)
-    return found if iterations is None else found.shortened(iterations)
-
-
 Bundle = Annotated[
     str,
     typer.Option(
@@ -97,11 +101,10 @@ Bundle = Annotated[
 ]
 
 
-def bundle_named(name: str) -> Path:
-    """Return the path of a shipped detector, or of any other by its file name."""
-    from trueshot.detectors import located
-
-    return located(name)
+BundleArgument = Annotated[
+    str,
+    typer.Argument(help="Built-in detector (accurate, robust, certified or lcnn), or a file."),
+]
 
 
 class EngineName(StrEnum):

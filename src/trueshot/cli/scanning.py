@@ -17,9 +17,11 @@ from trueshot.cli.options import (
     Bundle,
     EngineName,
     EngineOption,
-    bundle_named,
+    PixelLimit,
+    WorkerProcesses,
     tell_error,
 )
+from trueshot.detectors import located
 from trueshot.files import sanitize
 
 if TYPE_CHECKING:
@@ -43,16 +45,12 @@ def scan(
         Path | None, typer.Option(help="File for the report: .html, or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
-    ] = None,
+    workers: WorkerProcesses = None,
     timeout: Annotated[float, typer.Option(min=1, help="Time limit per file, in seconds.")] = 60.0,
     memory: Annotated[
         int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")
     ] = 4096,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
     names: Annotated[
         bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
     ] = False,
@@ -86,10 +84,11 @@ def scan(
     """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""
     try:
         from trueshot.scanning.runner import Settings, Summary, scan
+        from trueshot.scanning.verdict import long_text, one_line
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
-        chosen = bundle_named(bundle)
+        chosen = located(bundle)
         settings = Settings(
             workers=workers,
             seconds=timeout,
@@ -102,7 +101,9 @@ def scan(
             excel=excel,
             engine=engine.value,
             address=address,
-            fail_on=None if fail_on is None else _words(fail_on),
+            fail_on=None
+            if fail_on is None
+            else tuple(word.strip() for word in fail_on.split(",") if word.strip()),
         )
         ledger = _destinations(out, report, ledger)
         said = _told(settings)
@@ -112,7 +113,7 @@ def scan(
         verdicts = scan(
             chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
         )
-        say = _record if as_json else None if wanted else _longest if alone else _line
+        say = _record if as_json else None if wanted else long_text if alone else one_line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # any other exception would exit with 1, which means recaptures
         tell_error(error)
@@ -139,10 +140,6 @@ def _destinations(out: Path | None, report: Path | None, ledger: Path | None) ->
     return ledger
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 def _follow(
     verdicts: Iterable[Verdict],
     summary: Summary,
@@ -158,18 +155,6 @@ def _follow(
     if summed:
         typer.echo(str(summary), err=True)
     return summary.status
-
-
-def _line(verdict: Verdict) -> str:
-    from trueshot.scanning.verdict import one_line
-
-    return one_line(verdict)
-
-
-def _longest(verdict: Verdict) -> str:
-    from trueshot.scanning.verdict import long_text
-
-    return long_text(verdict)
 
 
 def _record(verdict: Verdict) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +15,14 @@ from trueshot.cli.options import (
     EngineName,
     EngineOption,
     OwnNetworks,
+    PixelLimit,
     Sides,
 )
 from trueshot.errors import BundleError, RunError
 from trueshot.files import sanitize
+
+if TYPE_CHECKING:
+    from trueshot.adversary.suite import PhotographSettings
 
 # Parameters of evaluate that the suite photograph uses. A network of one's own is loaded with its
 # bundle.
@@ -29,149 +34,161 @@ _OF_PHOTOGRAPHS = {
 _UNUSED = {"paper": {"thorough"}, "everyday": {"budget", "thorough"}}
 
 
+# The options of evaluate.
+_Dataset = Annotated[
+    Path,
+    typer.Option(
+        help="Data set, made by prepare or simulate; in the suite photograph also a manifest."
+    ),
+]
+_Bundles = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Detectors made by train, or built-in (lcnn, …).", metavar="BUNDLE…"),
+]
+_Suite = Annotated[
+    str,
+    typer.Option(
+        help="paper: FGSM and LLCM; strong: worst case over many attacks; "
+        "file: attacks saved as PNG or JPEG or sent by messengers; "
+        "everyday: changes without an attacker; "
+        "photograph: white-box attacks on whole photographs; or a YAML file."
+    ),
+]
+_Part = Annotated[str, typer.Option(help="Part of the data set: train, validation or test.")]
+_Crops = Annotated[
+    int | None, typer.Option(min=1, help="Maximum number of crops, or photographs, per class.")
+]
+_Attacks = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Attack that replaces those of the suite paper, or is added to another suite: "
+        "fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run; repeatable."
+    ),
+]
+_Budgets = Annotated[
+    list[float] | None,
+    typer.Option(
+        min=0, max=255, help="Budget in levels; repeatable; by default those of the suite."
+    ),
+]
+_Threats = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Threat to evaluate: linf or l2 in the suite strong; png, jpeg-75, … in file; "
+        "linf (the default), l2, region or patch in photograph; repeatable; by default all."
+    ),
+]
+_Names = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Name of each detector, in order; by default that of its folder (of its file in "
+        "the suite photograph)."
+    ),
+]
+_Seed = Annotated[int, typer.Option(min=0, help="Random seed of the attacks.")]
+_Thorough = Annotated[
+    bool, typer.Option("--thorough", help="Run all attacks, as long as published; takes hours.")
+]
+_Doubts = Annotated[bool, typer.Option(help="Look for signs that the results may be wrong.")]
+_CropAggregation = Annotated[
+    AggregationName | None,
+    typer.Option(
+        help="Judge and attack each image of --size by all crops of the detector's size, with "
+        "the mean, median, trimmed mean or maximum of their logits."
+    ),
+]
+_Transfer = Annotated[
+    Path | None, typer.Option(help="Detector from which attacks are transferred.")
+]
+_Opinions = Annotated[
+    bool,
+    typer.Option(
+        "--second-opinions",
+        help="Suite strong: also attack with pyautoattack and foolbox (extra robustness).",
+    ),
+]
+_Detectors = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Detector from elsewhere: module:attribute or file.py:attribute (the code is run) "
+        "or an ONNX file; repeatable. Its classes must be those of the data set, in order."
+    ),
+]
+_Offset = Annotated[float, typer.Option(help="For --detector: level that becomes 0.")]
+_Scale = Annotated[float, typer.Option(help="For --detector: divisor after the offset; often 255.")]
+_Mean = Annotated[
+    tuple[float, float, float],
+    typer.Option(help="For --detector: mean per channel, subtracted after scaling."),
+]
+_Std = Annotated[
+    tuple[float, float, float],
+    typer.Option(help="For --detector: divisor per channel, applied last."),
+]
+_PositiveClass = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=1,
+        help="For a --detector of two classes: its output for the data set's class 1.",
+    ),
+]
+_Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Number of single-threaded processes; by default one with many threads."
+    ),
+]
+_Batch = Annotated[
+    int, typer.Option(min=1, help="Images per batch; smaller batches keep more processes busy.")
+]
+
+
 def evaluate(
     ctx: typer.Context,
-    dataset: Annotated[
-        Path,
-        typer.Option(
-            help="Data set, made by prepare or simulate; in the suite photograph also a manifest."
-        ),
-    ],
+    dataset: _Dataset,
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    bundle: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Detectors made by train, or built-in (lcnn, …).", metavar="BUNDLE…"),
-    ] = None,
-    suite: Annotated[
-        str,
-        typer.Option(
-            help="paper: FGSM and LLCM; strong: worst case over many attacks; "
-            "file: attacks saved as PNG or JPEG or sent by messengers; "
-            "everyday: changes without an attacker; "
-            "photograph: white-box attacks on whole photographs; or a YAML file."
-        ),
-    ] = "paper",
+    bundle: _Bundles = None,
+    suite: _Suite = "paper",
     size: Sides = None,
-    part: Annotated[
-        str, typer.Option(help="Part of the data set: train, validation or test.")
-    ] = "test",
-    crops: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of crops, or photographs, per class.")
-    ] = None,
-    attack: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Attack that replaces those of the suite paper, or is added to another suite: "
-            "fgsm, llcm, pgd, apgd, …, or file.py:NAME, whose code is run; repeatable."
-        ),
-    ] = None,
-    budget: Annotated[
-        list[float] | None,
-        typer.Option(
-            min=0, max=255, help="Budget in levels; repeatable; by default those of the suite."
-        ),
-    ] = None,
-    threat: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Threat to evaluate: linf or l2 in the suite strong; png, jpeg-75, … in file; "
-            "linf (the default), l2, region or patch in photograph; repeatable; by default all."
-        ),
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Name of each detector, in order; by default that of its folder (of its file in "
-            "the suite photograph)."
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the attacks.")] = 0,
-    thorough: Annotated[
-        bool,
-        typer.Option("--thorough", help="Run all attacks, as long as published; takes hours."),
-    ] = False,
-    doubts: Annotated[
-        bool, typer.Option(help="Look for signs that the results may be wrong.")
-    ] = True,
-    crop_aggregation: Annotated[
-        AggregationName | None,
-        typer.Option(
-            help="Judge and attack each image of --size by all crops of the detector's size, with "
-            "the mean, median, trimmed mean or maximum of their logits."
-        ),
-    ] = None,
-    transfer_from: Annotated[
-        Path | None, typer.Option(help="Detector from which attacks are transferred.")
-    ] = None,
-    second_opinions: Annotated[
-        bool,
-        typer.Option(
-            "--second-opinions",
-            help="Suite strong: also attack with pyautoattack and foolbox (extra robustness).",
-        ),
-    ] = False,
+    part: _Part = "test",
+    crops: _Crops = None,
+    attack: _Attacks = None,
+    budget: _Budgets = None,
+    threat: _Threats = None,
+    name: _Names = None,
+    seed: _Seed = 0,
+    thorough: _Thorough = False,
+    doubts: _Doubts = True,
+    crop_aggregation: _CropAggregation = None,
+    transfer_from: _Transfer = None,
+    second_opinions: _Opinions = False,
     network: OwnNetworks = None,
-    detector: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Detector from elsewhere: module:attribute or file.py:attribute (the code is run) "
-            "or an ONNX file; repeatable. Its classes must be those of the data set, in order."
-        ),
-    ] = None,
-    input_offset: Annotated[
-        float, typer.Option(help="For --detector: level that becomes 0.")
-    ] = 0.0,
-    input_scale: Annotated[
-        float, typer.Option(help="For --detector: divisor after the offset; often 255.")
-    ] = 1.0,
-    input_mean: Annotated[
-        tuple[float, float, float],
-        typer.Option(help="For --detector: mean per channel, subtracted after scaling."),
-    ] = (0.0, 0.0, 0.0),
-    input_std: Annotated[
-        tuple[float, float, float],
-        typer.Option(help="For --detector: divisor per channel, applied last."),
-    ] = (1.0, 1.0, 1.0),
-    positive_class: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            max=1,
-            help="For a --detector of two classes: its output for the data set's class 1.",
-        ),
-    ] = 1,
+    detector: _Detectors = None,
+    input_offset: _Offset = 0.0,
+    input_scale: _Scale = 1.0,
+    input_mean: _Mean = (0.0, 0.0, 0.0),
+    input_std: _Std = (1.0, 1.0, 1.0),
+    positive_class: _PositiveClass = 1,
     device: Device = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Number of single-threaded processes; by default one with many threads."
-        ),
-    ] = None,
+    workers: _Workers = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
-    batch: Annotated[
-        int,
-        typer.Option(min=1, help="Images per batch; smaller batches keep more processes busy."),
-    ] = 128,
+    batch: _Batch = 128,
 ) -> None:
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
-    if given := [
-        "/".join([*option.opts, *option.secondary_opts])
-        for option in ctx.command.params
-        if _is_given(ctx, option.name) and _is_unused(suite, option.name)
-    ]:
-        raise typer.BadParameter(f"the suite {suite} does not use {', '.join(given)}")
+    _refuse_unused(ctx, suite)
     if suite == "photograph":
         if not bundle:
             raise typer.BadParameter("give a bundle")
-        most = PhotographOptions(part, crops, budget or [], threat or [], seed, thorough)
-        return _evaluate_photographs(bundle, name or [], dataset, out, most)
+        how = _photograph_settings(budget or (), threat or (), seed, thorough)
+        return _evaluate_photographs(bundle, name or [], dataset, part, crops, how, out)
     from trueshot.datasets import Dataset
     from trueshot.evaluation.detector_source import sources_of
-    from trueshot.evaluation.evaluate import EvaluationSettings
     from trueshot.evaluation.external import InputSpec
+    from trueshot.evaluation.plan import EvaluationSettings
+    from trueshot.evaluation.planned_attacks import BUDGETS, QUICK, THOROUGH, planned
     from trueshot.evaluation.runner import evaluate_detectors
-    from trueshot.evaluation.suites import BUDGETS, QUICK, THOROUGH, planned, suite_named
+    from trueshot.evaluation.suites import suite_named
 
     judged = Dataset.open(dataset)
     contract = InputSpec(
@@ -182,13 +199,7 @@ def evaluate(
         std=input_std,
         positive_class=positive_class,
     )
-    sources = sources_of(
-        bundle or (),
-        detector or (),
-        name or (),
-        contract,
-        crop_aggregation and crop_aggregation.value,
-    )
+    aggregation = crop_aggregation and crop_aggregation.value
     settings = EvaluationSettings(
         suite=suite_named(suite),
         budgets=tuple(sorted(set(budget or BUDGETS))),
@@ -203,8 +214,9 @@ def evaluate(
         device=device,
         batch=batch,
     )
-    found = evaluate_detectors(
-        sources,
+    failed = 0
+    for outcome in evaluate_detectors(
+        sources_of(bundle or (), detector or (), name or (), contract, aggregation),
         judged,
         out,
         settings,
@@ -213,13 +225,22 @@ def evaluate(
         engine=engine.value,
         workers=workers,
         address=address,
-    )
-    failed = 0
-    for outcome in found:
+    ):
         failed += bool(outcome.error)
         typer.echo("\n".join(outcome.lines()), err=bool(outcome.error))
     if failed:
         raise typer.Exit(2)
+
+
+def _refuse_unused(ctx: typer.Context, suite: str) -> None:
+    """Refuse options on the command line that the suite does not use."""
+    given = [
+        "/".join([*option.opts, *option.secondary_opts])
+        for option in ctx.command.params
+        if _is_given(ctx, option.name) and _is_unused(suite, option.name)
+    ]
+    if given:
+        raise typer.BadParameter(f"the suite {suite} does not use {', '.join(given)}")
 
 
 def _is_unused(suite: str, name: str | None) -> bool:
@@ -233,50 +254,52 @@ def _is_given(ctx: typer.Context, name: str | None) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-class PhotographOptions(NamedTuple):
-    """The options that the suite `photograph` uses."""
-
-    part: str
-    most: int | None
-    budgets: list[float]
-    threats: list[str]
-    seed: int
-    thorough: bool
-
-
-def _evaluate_photographs(
-    bundles: list[Path], names: list[str], dataset: Path, out: Path, given: PhotographOptions
-) -> None:
+def _photograph_settings(
+    budgets: Sequence[float], threats: Sequence[str], seed: int, thorough: bool
+) -> PhotographSettings:
     from trueshot.adversary.suite import THREATS, PhotographSettings
-    from trueshot.adversary.targets import evaluate_photographs, targets_of
-    from trueshot.evaluation.detector_source import names_for
 
-    given_names = names_for(len(bundles), names)
-    named = [name or bundle.stem for name, bundle in zip(given_names, bundles, strict=True)]
-    if twice := next((name for name in named if named.count(name) > 1), None):
-        raise RunError(f"two detectors are named {twice}; give each its own name with --name")
-    chosen = tuple(each for each in THREATS if each in given.threats)
-    if unknown := set(given.threats) - set(THREATS):
+    if unknown := set(threats) - set(THREATS):
         raise typer.BadParameter(
             f"threat {min(unknown)}: unknown; choose from {', '.join(THREATS)}"
         )
     defaults = PhotographSettings()
-    settings = PhotographSettings(
-        budgets=tuple(sorted(set(given.budgets))) or defaults.budgets,
-        threats=chosen or defaults.threats,
-        steps=100 if given.thorough else defaults.steps,
-        restarts=4 if given.thorough else defaults.restarts,
-        seed=given.seed,
-        through=given.thorough,
+    return PhotographSettings(
+        budgets=tuple(sorted(set(budgets))) or defaults.budgets,
+        threats=tuple(each for each in THREATS if each in threats) or defaults.threats,
+        steps=100 if thorough else defaults.steps,
+        restarts=4 if thorough else defaults.restarts,
+        seed=seed,
+        through=thorough,
     )
-    targets = targets_of(dataset, given.part, given.most)
+
+
+def _evaluate_photographs(
+    bundles: list[Path],
+    names: list[str],
+    dataset: Path,
+    part: str,
+    most: int | None,
+    settings: PhotographSettings,
+    out: Path,
+) -> None:
+    from trueshot.adversary.targets import evaluate_photographs, targets_of
+    from trueshot.evaluation.detector_source import names_for, safe_name
+
+    given = names_for(len(bundles), names)
+    pairs = zip(given, bundles, strict=True)
+    named = [safe_name(name or bundle.stem) for name, bundle in pairs]
+    if twice := next((name for name in named if named.count(name) > 1), None):
+        raise RunError(f"two detectors are named {twice}; give each its own name with --name")
+    targets = targets_of(dataset, part, most)
     unread = 0
     for name, bundle in zip(named, bundles, strict=True):
         result = evaluate_photographs(bundle, targets, settings, out, name)
         unread += len(result.unread)
-        typer.echo(f"{name}: {len(targets) - len(result.unread)} photographs\n{result.table()}")
+        attacked = len(targets) - len(result.unread) - len(result.unscored)
+        typer.echo(f"{name}: {attacked} photographs\n{result.table()}")
         for doubt in result.doubts:
-            typer.echo(f"doubt {doubt.name}: {doubt.finding}")
+            typer.echo(sanitize(f"doubt {doubt.name}: {doubt.finding}"))
     if unread:
         raise typer.Exit(2)
 
@@ -296,36 +319,35 @@ def attack(
     size: Annotated[
         int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
     ] = None,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
     """Attack photographs, write them as PNG, and judge the files. Exit status 2: some failed."""
     from trueshot.attacks import lost_in_file, norm_of
-    from trueshot.bundle import bundle_sha256, load_bundle
-    from trueshot.detector import Detector
+    from trueshot.bundle import detector_of, read_bundle
     from trueshot.evaluation.attack_files import attack_files
-    from trueshot.evaluation.suites import planned
+    from trueshot.evaluation.planned_attacks import planned
 
-    detector, card = load_bundle(bundle)
-    side = size or card.side
-    if card.evidence is not None:
+    read = read_bundle(bundle)
+    if read.card.evidence is None:
+        detector, side = detector_of(read, bundle), size or read.card.side
+        if side is None:
+            raise typer.BadParameter(
+                f"{bundle}: its card does not state the size of its crops; give --size"
+            )
+    else:
         from trueshot.adversary.photograph import PhotographDetector
+        from trueshot.detector import Detector
 
         if size:
             raise typer.BadParameter(f"{bundle}: judges photographs as a whole; omit --size")
-        joint = PhotographDetector(str(bundle), card.middle)
-        detector, side = Detector(joint, classes=detector.classes), None
+        joint = PhotographDetector(str(bundle), read.card.middle, read)
+        detector, side = Detector(joint, classes=joint.crops.classes), None
         device = "cpu"  # evidence is joined there
-    elif side is None:
-        raise typer.BadParameter(
-            f"{bundle}: its card does not state the size of its crops; give --size"
-        )
     if label is not None and label not in detector.classes:
         raise BundleError(f"{bundle}: has no class {label}; its classes are {detector.classes}")
-    weights, chosen = bundle_sha256(bundle)[:8], planned(attack)
+    weights, chosen = read.sha256[:8], planned(attack)
     made = chosen.step().make(budget)
     if norm_of(made) == "linf" and (note := lost_in_file(budget)):
         typer.echo(f"note: {note}", err=True)
@@ -364,11 +386,14 @@ def _attacked_line(record: Any) -> str:
     )
 
 
+_Results = Annotated[
+    list[Path],
+    typer.Argument(metavar="RESULT…", help="Result files, or folders that contain them."),
+]
+
+
 def report(
-    results: Annotated[
-        list[Path],
-        typer.Argument(metavar="RESULT…", help="Result files, or folders that contain them."),
-    ],
+    results: _Results,
     out: Annotated[Path, typer.Option(help="Folder for the report.")],
 ) -> None:
     """Write results as a page, Markdown, LaTeX and CSV. Exit status 2: some were skipped."""
@@ -378,10 +403,7 @@ def report(
 
 
 def compare(
-    results: Annotated[
-        list[Path],
-        typer.Argument(metavar="RESULT…", help="Result files, or folders that contain them."),
-    ],
+    results: _Results,
     out: Annotated[Path, typer.Option(help="Folder for the leaderboard.")],
     threat: Annotated[
         str, typer.Option(help="Threat to rank by: linf, l2, or a file channel such as jpeg-75.")

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from trueshot.datasets.batches import Batches, Part
     from trueshot.datasets.manifest import Dataset
     from trueshot.datasets.photos import (
-        ORIGINS,
         Photo,
         examples_of,
         photos_at,
@@ -19,22 +18,16 @@ if TYPE_CHECKING:
         photos_in_manifest,
     )
     from trueshot.datasets.preparation import prepare
-    from trueshot.datasets.settings import PAPER_PER_CLASS, Settings
-    from trueshot.datasets.shortcuts import ShortcutAudit, audit_shortcuts
-    from trueshot.datasets.splits import PAPER_FRACTIONS, PARTS
+    from trueshot.datasets.settings import Settings
+    from trueshot.datasets.splits import PARTS
 
 _HOME = {
-    "ORIGINS": "photos",
-    "PAPER_FRACTIONS": "splits",
-    "PAPER_PER_CLASS": "settings",
     "PARTS": "splits",
     "Batches": "batches",
     "Dataset": "manifest",
     "Part": "batches",
     "Photo": "photos",
     "Settings": "settings",
-    "ShortcutAudit": "shortcuts",
-    "audit_shortcuts": "shortcuts",
     "examples_of": "photos",
     "photos_at": "photos",
     "photos_in_folders": "photos",
@@ -43,17 +36,12 @@ _HOME = {
 }
 
 __all__ = [
-    "ORIGINS",
-    "PAPER_FRACTIONS",
-    "PAPER_PER_CLASS",
     "PARTS",
     "Batches",
     "Dataset",
     "Part",
     "Photo",
     "Settings",
-    "ShortcutAudit",
-    "audit_shortcuts",
     "examples_of",
     "photos_at",
     "photos_in_folders",

@@ -13,7 +13,15 @@ from trueshot.datasets.photos import Photo, examples_of
 from trueshot.datasets.settings import Settings
 from trueshot.datasets.survey import example_of
 from trueshot.errors import DatasetError, ImageFileError, TaskError
-from trueshot.files import append_line, claim, hold, read_lines, sanitize, write_atomically
+from trueshot.files import (
+    append_line,
+    claim,
+    hold,
+    read_lines,
+    sanitize,
+    utf8_safe,
+    write_atomically,
+)
 from trueshot.images import read_image, write_png
 from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
 from trueshot.progress import progress
@@ -82,13 +90,13 @@ def write_examples(
     left_out = 0
     with claim(out), progress("examples", len(photos)) as advance:
         for photo in photos:
+            made = None
             try:
                 made = _of(photo, settings, out, seen, made_of)
-            except (ImageFileError, TaskError) as error:
-                unread[photo.name] = (
-                    error.reason if isinstance(error, ImageFileError) else str(error)
-                )
-                made = None
+            except ImageFileError as error:
+                unread[photo.name] = error.reason
+            except (TaskError, OSError) as error:  # OSError: a name too long for one more ending
+                unread[photo.name] = utf8_safe(str(error))
             left_out += made == []
             rows += made or []
             advance(1, "")

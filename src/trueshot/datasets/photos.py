@@ -79,7 +79,9 @@ def photos_at(paths: Sequence[Path], passed_over: list[Path] | None = None) -> l
     photos: list[Photo] = []
     for path in paths:
         if path.is_dir():
-            photos += _in_folder(path, "", path.name if len(paths) > 1 else "", passed_over)
+            # The name of `..` would put examples of all classes at the same place.
+            own = path.resolve().name if path.name == ".." else path.name
+            photos += _in_folder(path, "", own if len(paths) > 1 else "", passed_over)
         elif path.is_file():
             photos.append(Photo(name=utf8_safe(path.name), path=path, label=""))
         else:

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from trueshot.datasets.crops import cut
-from trueshot.datasets.journal import check_finished, known_records, state_of, survey_journal
 from trueshot.datasets.manifest import (
     Dataset,
     crops_file,
@@ -41,19 +40,16 @@ from trueshot.datasets.splits import PARTS, check_origins
 from trueshot.datasets.survey import (
     SCALED,
     Record,
+    check_finished,
     example_of,
+    known_records,
     pixels_sha256,
+    state_of,
     survey,
+    survey_journal,
 )
 from trueshot.errors import DatasetError, LeakError
-from trueshot.files import (
-    append_line,
-    claim,
-    hold,
-    read_lines,
-    remove_leftovers,
-    write_lines,
-)
+from trueshot.files import append_line, claim, hold, read_lines, remove_leftovers, write_lines
 from trueshot.images import read_image
 from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from trueshot.datasets.splits import PAPER_FRACTIONS
 from trueshot.errors import DatasetError
 from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
-PAPER_PER_CLASS = 10_000
 SMALLEST_SIDE, LARGEST_SIDE = 16, 4096
 
 
@@ -21,9 +19,10 @@ class Settings:
 
     Args:
         sides: Sizes of the crops, in pixels, from 16 to 4096.
-        per_class: Largest number of crops of each class, over all parts, at each size.
-        fractions: Shares of train, validation and test, in crops. If the photographs have parts,
-            each part gets at most its share of `per_class`.
+        per_class: Largest number of crops of each class, over all parts, at each size; by default
+            as in the paper.
+        fractions: Shares of train, validation and test, in crops; by default as in the paper. If
+            the photographs have parts, each part gets at most its share of `per_class`.
         split_by: Unit that a split keeps in one part: the `source` of each photo, or only the
             `photo`. Without effect if the photographs have parts.
         seed: Seed of the split, the positions of crops, the examples and the audit.
@@ -37,8 +36,8 @@ class Settings:
     """
 
     sides: tuple[int, ...]
-    per_class: int = PAPER_PER_CLASS
-    fractions: tuple[float, float, float] = PAPER_FRACTIONS
+    per_class: int = 10_000
+    fractions: tuple[float, float, float] = (0.4, 0.1, 0.5)
     split_by: Literal["source", "photo"] = "source"
     seed: int = 0
     pixel_limit: int = DEFAULT_PIXEL_LIMIT

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from trueshot.errors import DatasetError, LeakError
 
 PARTS = ("train", "validation", "test")
-PAPER_FRACTIONS = (0.4, 0.1, 0.5)
 _AGAIN = "prepare the data set again"
 # It is the same camera, whether it took the original picture or the recapture.
 _NAMED_AS = {"first_camera": "camera"}

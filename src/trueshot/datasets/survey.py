@@ -1,9 +1,15 @@
-"""The survey of photographs: whether each can be read, its facts, and its possible crops."""
+"""The survey of photographs: whether each can be read, its facts, and its possible crops.
+
+A journal keeps the record of each photograph, so that only those that have changed are read again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +18,13 @@ from PIL import Image
 from trueshot.datasets.crops import Corners, cut, grid_corners, is_flat
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
-from trueshot.errors import ImageFileError, TaskError
+from trueshot.errors import DatasetError, ImageFileError, TaskError
+from trueshot.files import FileState, file_sha256, read_lines
 from trueshot.images import ImageFile, read_image
 from trueshot.images.compression import is_lossy
 from trueshot.tasks import Pixels
 
+_JOURNAL = "survey.jsonl"
 _SCALE = 0.4
 SCALED = "scaled down to two fifths: its file is lossy, and the task wants no grid of blocks in it"
 
@@ -99,3 +107,67 @@ def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corn
     entropy = [seed, side, int(facts["sha256"][:16], 16)]
     random = np.random.default_rng(entropy)
     return grid_corners(facts["height"], facts["width"], side, random, multiple)
+
+
+def survey_journal(root: Path) -> Path:
+    """Return the path of the records of `survey`, one per line; the last of a name counts."""
+    return root / _JOURNAL
+
+
+def known_records(root: Path, photos: Sequence[Photo]) -> list[Record | None]:
+    """Return each photograph's record, or None if the photograph has to be surveyed again.
+
+    That is the case if it is new, could not be read before, or has changed. Size, inode and times
+    show whether a file is unchanged; where they leave a doubt, its hash decides.
+    """
+    known = {record.get("name"): record for record in read_lines(survey_journal(root))}
+    return [_if_current(known.get(photo.name), photo) for photo in photos]
+
+
+def check_finished(root: Path, photos: Sequence[Photo], settings: Settings) -> bool:
+    """Whether a finished data set still matches its photographs.
+
+    Photographs that have been deleted do not matter, because their crops are stored.
+
+    Raises:
+        DatasetError: A photograph has changed or become readable, so the data set would have to be
+            made again, but another one is gone.
+    """
+    known = {record.get("name"): record for record in read_lines(survey_journal(root))}
+    changed: list[Photo] = []
+    gone: list[Photo] = []
+    for photo in photos:
+        record = known.get(photo.name)
+        if record is None or _if_current(record, photo) is not None:
+            continue
+        if not record.get("error", ""):
+            (changed if photo.path.exists() else gone).append(photo)
+        elif not survey(photo, settings)["error"]:
+            changed.append(photo)
+    if changed and gone:
+        raise DatasetError(
+            f"{root}: {changed[0].path} has changed since the data set was made, and "
+            f"{gone[0].path} is missing: restore it to make the data set again, or choose another "
+            "folder for a new one"
+        )
+    return not changed
+
+
+def _if_current(record: Record | None, photo: Photo) -> Record | None:
+    if record is None or record.get("error", "none") or "facts" not in record:
+        return None
+    now = state_of(photo.path)
+    if now is None:
+        return None
+    before = record.get("state")
+    if before is not None and FileState(*before).is_surely(FileState(*now)):
+        return record
+    same = file_sha256(photo.path) == record["facts"]["sha256"]
+    return record | {"state": now} if same else None
+
+
+def state_of(path: Path) -> list[int] | None:
+    """Return the file's size, inode and times as JSON values, or None if it cannot be accessed."""
+    with contextlib.suppress(OSError, ValueError):
+        return list(FileState.of(path.stat()))
+    return None

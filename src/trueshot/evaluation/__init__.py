@@ -4,15 +4,14 @@ from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.evaluate import (
     PAPER_ATTACKS,
     PAPER_BUDGETS,
-    DetectorUnderTest,
-    EvaluationSettings,
     evaluate,
     evaluate_suite,
     paper_attacks,
 )
 from trueshot.evaluation.examples import make_examples
 from trueshot.evaluation.external import InputSpec, OutsideDetectorError, load_outside
-from trueshot.evaluation.metrics import area_under_curve
+from trueshot.evaluation.plan import DetectorUnderTest, EvaluationSettings
+from trueshot.evaluation.planned_attacks import QUICK, THOROUGH, Effort
 from trueshot.evaluation.result import (
     CLEAN,
     Change,
@@ -25,7 +24,8 @@ from trueshot.evaluation.result import (
     save_result,
 )
 from trueshot.evaluation.runner import RunOutcome, evaluate_detectors
-from trueshot.evaluation.suites import QUICK, SUITES, THOROUGH, Effort, load_suite
+from trueshot.evaluation.suites import SUITES, load_suite
+from trueshot.evaluation.worst_case import area_under_curve
 
 __all__ = [
     "CLEAN",

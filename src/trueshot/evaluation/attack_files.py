@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 
 from trueshot.attacks import Attack, as_filed, perturb
 from trueshot.detector import Detector
@@ -154,11 +155,7 @@ def _files(paths: Iterable[str | os.PathLike[str]], out: Path) -> Iterator[Path 
 def _done_before(line: dict[str, object] | None) -> AttackedFile | None:
     if line is None or not Path(str(line["out"])).is_file():
         return None
-    fields = dict(line)
-    for key in ("before", "in_memory", "after_file"):
-        fields[key] = Verdict(**fields[key])  # type: ignore[arg-type]
-    fields["notes"] = tuple(fields.get("notes", ()))  # type: ignore[arg-type]
-    return AttackedFile(**fields)  # type: ignore[arg-type]
+    return TypeAdapter(AttackedFile).validate_python(line)
 
 
 def _attack_file(

@@ -15,8 +15,8 @@ from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.detectors import located
 from trueshot.errors import RunError
-from trueshot.evaluation.evaluate import DetectorUnderTest
 from trueshot.evaluation.external import InputSpec, fingerprint, load_outside
+from trueshot.evaluation.plan import DetectorUnderTest
 from trueshot.files import read_lines, utf8_safe
 from trueshot.networks.crop_aggregation import Aggregation, CropAggregator
 
@@ -104,6 +104,11 @@ def name_of(source: DetectorSource, depth: int = 1) -> str:
         path = Path(source.path).resolve()
         path = path.parent if source.contract is None else path.with_suffix("")
         name = "-".join(path.parts[1:][-depth:])
+    return safe_name(name)
+
+
+def safe_name(name: str) -> str:
+    """Return a name with only the characters that are safe in the names of files."""
     return re.sub(r"[^\w.+-]+", "-", utf8_safe(name)).strip("-.") or "detector"
 
 

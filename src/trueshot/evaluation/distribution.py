@@ -11,15 +11,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from trueshot.datasets import Dataset
 from trueshot.engines.engine import Engine, Work, open_engine
 from trueshot.engines.fork_server import Attached, Handler
 from trueshot.engines.pool import MOST_SECONDS
 from trueshot.errors import RunError
 from trueshot.evaluation.detector_source import DetectorSource, load_detector
-from trueshot.evaluation.evaluate import EvaluationSettings, Plan, plan_of
-from trueshot.evaluation.external import InputSpec
-from trueshot.evaluation.suites import Effort, Suite, planned, suite_named
+from trueshot.evaluation.plan import EvaluationSettings, Plan, plan_of
+from trueshot.evaluation.planned_attacks import Effort, planned
+from trueshot.evaluation.suites import Suite, suite_named
 from trueshot.networks import own
 
 _PLAIN = ("budgets", "part", "crops", "seed", "threats", "doubts", "opinions", "batch")
@@ -147,9 +149,5 @@ def _settings_of(settings: Mapping[str, Any]) -> EvaluationSettings:
 
 def _source(settings: Mapping[str, Any], number: int) -> DetectorSource:
     content = dict(settings["sources"][number])
-    if content["contract"] is not None:
-        fields: dict[str, Any] = dict(content["contract"])
-        tuples = {name: tuple(fields[name]) for name in ("mean", "std", "classes")}
-        content["contract"] = InputSpec(**{**fields, **tuples})
     content["path"] = settings.get(f"detector {number}", content["path"])
-    return DetectorSource(**content)
+    return TypeAdapter(DetectorSource).validate_python(content)

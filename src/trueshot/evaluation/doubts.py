@@ -7,20 +7,20 @@ Differences count only if chance does not explain them (`sanity_checks.significa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
 from trueshot.attacks.base import check_labels
 from trueshot.detector import Detector
 from trueshot.evaluation.result import Doubt, EvaluationResult
-from trueshot.evaluation.sanity_checks.behaviour import Behaviour, behaviour_of, reads
+from trueshot.evaluation.sanity_checks.behaviour import behaviour_of, reads
 from trueshot.evaluation.sanity_checks.detector_rules import (
     noticed_in_behaviour,
     noticed_in_sizes,
     noticed_in_slopes,
 )
-from trueshot.evaluation.sanity_checks.gradients import Slopes, gives_gradient, slopes_of
+from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import (
     beaten_certificates,
     compared,
@@ -137,11 +137,15 @@ def investigate(
         panel = run_panel(
             detector, images, labels, budgets=tried, seed=seed, gradient=gradient, unusual=unusual
         )
+    ignored, read = 0.0, False
+    if slopes is not None:
+        ignored = float(slopes.ignored.double().mean())
+        read = reads(detector, images, labels, slopes.ignored)
     found = [
         *([] if gradient else [_NO_GRADIENT]),
         *noticed_in_behaviour(behaviour),
         *(noticed_in_slopes(slopes) if slopes else []),
-        *_noticed_in_sizes(detector, images, labels, behaviour, slopes),
+        *noticed_in_sizes(behaviour, ignored, read),
         *(compared(outcomes_of_panel(panel)) if gradient else []),
         *([one_verdict(len(images))] if behaviour.one_verdict else []),
     ]
@@ -171,14 +175,6 @@ _NO_GRADIENT = Doubt(
     name="no-gradients",
     finding="No gradient leads from the logits to the images; attacks along it were not tried.",
 )
-
-
-def _noticed_in_sizes(
-    detector: Detector, images: Tensor, labels: Tensor, behaviour: Behaviour, slopes: Slopes | None
-) -> Iterator[Doubt]:
-    ignored = float(slopes.ignored.double().mean()) if slopes else 0.0
-    read = slopes is not None and reads(detector, images, labels, slopes.ignored)
-    return noticed_in_sizes(behaviour, ignored, read)
 
 
 def _too_few(right: int) -> Doubt:

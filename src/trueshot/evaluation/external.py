@@ -257,13 +257,21 @@ def _files_of(source: str) -> list[Path]:
 def _weights_beside(path: Path) -> list[Path]:
     """Return the files that hold external weights of an ONNX file."""
     import onnx
-    from onnx.external_data_helper import _get_all_tensors
 
-    tensors = _get_all_tensors(onnx.load(path, load_external_data=False))
-    names = {e.value for t in tensors for e in t.external_data if e.key == "location"}
+    names = set(_locations(onnx.load(path, load_external_data=False)))
     if outside := [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]:
         raise OutsideDetectorError(f"{path}: its weights lie outside its folder: {outside[0]}")
     return sorted(path.parent / name for name in names)
+
+
+def _locations(message: Any) -> Iterator[str]:
+    """Yield the file names of external weights anywhere in a protobuf message of ONNX."""
+    for field, value in message.ListFields():
+        if field.name == "external_data":
+            yield from (entry.value for entry in value if entry.key == "location")
+        elif field.message_type is not None:
+            for each in [value] if hasattr(value, "ListFields") else value:
+                yield from _locations(each)
 
 
 def _imported(source: str) -> nn.Module:

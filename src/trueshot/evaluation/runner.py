@@ -15,7 +15,8 @@ from trueshot.evaluation.detector_source import (
     uniquely_named,
 )
 from trueshot.evaluation.distribution import engine_for
-from trueshot.evaluation.evaluate import EvaluationSettings, evaluate_suite
+from trueshot.evaluation.evaluate import evaluate_suite
+from trueshot.evaluation.plan import EvaluationSettings
 from trueshot.evaluation.result import PAPER, EvaluationResult, Tally, save_result
 from trueshot.files import claim, remove_leftovers, utf8_safe
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from trueshot.attacks import Attack, Norm, as_filed, counted, perturb
 from trueshot.datasets import Part
 from trueshot.detector import Detector, evaluating
-from trueshot.engines.engine import Answer, Course, Request, follow_here, gather
+from trueshot.engines.engine import Answer, Course, Request, gather
 from trueshot.errors import RunError
 from trueshot.evaluation.result import (
     CLEAN,
@@ -194,17 +194,29 @@ def score(logits: Tensor) -> Tensor:
     return exact[:, 1:].logsumexp(1) - exact[:, 0]
 
 
+def area_under_curve(scores: npt.NDArray[np.float64], labels: npt.NDArray[np.int64]) -> float:
+    """Compute the area under the ROC curve for class 0 against all other classes.
+
+    This is the share of pairs, one image of class 0 and one of another class, that the scores rank
+    correctly; ties count half.
+
+    Args:
+        scores: Scores, shape (n,); higher means more likely not class 0.
+        labels: Classes, shape (n,); class 0 and another class must occur.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels > 0, scores))
+
+
 def work(evaluator: Evaluator, threat: Threat) -> int:
     """Return the number of images that `worst_cases` reports to `advance` in total."""
     return len(evaluator.part) * (1 + sum(len(steps) for _, steps in threat.plan))
 
 
 def worst_cases(
-    evaluator: Evaluator,
-    threat: Threat,
-    journal: Journal | None = None,
-    advance: Advance = lambda steps, note: None,
-) -> ThreatResult:
+    evaluator: Evaluator, threat: Threat, journal: Journal, advance: Advance
+) -> Course[ThreatResult]:
     """Try to break every image at every budget, in increasing order.
 
     Args:
@@ -216,18 +228,11 @@ def worst_cases(
         advance: Called with the number of images done; in total `work(evaluator, threat)`.
 
     Returns:
-        The worst cases at budget 0 and at each budget, and the trials. Before the file, an image
-        counts as broken if any attack tried on it broke it in memory. If the file is a plain PNG,
-        a break in the file counts there too, because the same levels could be set in memory.
+        A course, whose requests `attack_group` answers, in any process. It ends with the worst
+        cases at budget 0 and at each budget, and the trials. Before the file, an image counts as
+        broken if any attack tried on it broke it in memory. If the file is a plain PNG, a break in
+        the file counts there too, because the same levels could be set in memory.
     """
-    course = course_of_worst_cases(evaluator, threat, journal or Journal(), advance)
-    return follow_here(course, lambda request: attack_group(evaluator, threat, request.content))
-
-
-def course_of_worst_cases(
-    evaluator: Evaluator, threat: Threat, journal: Journal, advance: Advance
-) -> Course[ThreatResult]:
-    """Run `worst_cases` as a course, whose requests `attack_group` answers, in any process."""
     names, in_memory = _clean(evaluator, threat.channel)
     advance(len(evaluator.part), f"{threat.name} clean")
     right = names == UNBROKEN

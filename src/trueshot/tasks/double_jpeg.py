@@ -58,8 +58,7 @@ def double_jpeg(
         last = drawn(random, tuple(qualities))
         first = drawn(random, qualities[last])
         place = int(random.integers(1, JPEG_BLOCK**2))
-        aligned = alignments[int(random.integers(len(alignments)))]
-        down, across = (0, 0) if aligned else divmod(place, JPEG_BLOCK)
+        down, across = (0, 0) if drawn(random, alignments) else divmod(place, JPEG_BLOCK)
         plane = grey(pixels) if in_grey else pixels
         before = compressed(plane, first) if label else plane
         height, width = (size - JPEG_BLOCK for size in plane.shape[:2])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trueshot.tasks.planes import QUALITIES, compressed, grey, median_filtered
+from trueshot.tasks.planes import QUALITIES, compressed, drawn, grey, median_filtered
 from trueshot.tasks.task import JPEG_BLOCK, Pixels, Task, Wording
 
 if TYPE_CHECKING:
@@ -47,8 +47,7 @@ def median_filtering(
     def example(pixels: Pixels, label: int, random: np.random.Generator) -> Pixels:
         # Draw both for either class, so that the qualities of the classes have the same
         # distribution.
-        window = windows[int(random.integers(len(windows)))]
-        quality = qualities[int(random.integers(len(qualities)))]
+        window, quality = drawn(random, windows), drawn(random, qualities)
         plane = grey(pixels) if in_grey else pixels
         return compressed(median_filtered(plane, window) if label else plane, quality)
 

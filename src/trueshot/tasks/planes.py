@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trueshot.tasks.task import Pixels
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 QUALITIES = (90, 70)
+Option = TypeVar("Option")
 
 
 def grey(pixels: Pixels) -> Pixels:
@@ -50,6 +51,6 @@ def compressed(pixels: Pixels, quality: int | None) -> Pixels:
     return pixels if quality is None else Jpeg(quality).changed(pixels)
 
 
-def drawn(random: np.random.Generator, options: tuple[int, ...]) -> int:
-    """Draw one of several numbers, each equally likely."""
+def drawn(random: np.random.Generator, options: tuple[Option, ...]) -> Option:
+    """Draw one of several options, each equally likely."""
     return options[int(random.integers(len(options)))]

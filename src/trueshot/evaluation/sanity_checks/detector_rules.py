@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueshot.evaluation.result import Doubt
+from trueshot.evaluation.result import Doubt, Flags
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour
 from trueshot.evaluation.sanity_checks.gradients import FAR, NEAR, TURNED, Slopes
-from trueshot.evaluation.sanity_checks.significance import Flags, more_than
+from trueshot.evaluation.sanity_checks.significance import more_than, percent
 
 HARDLY_ANY = 0.01  # share of images, for findings that are rare on an honest detector
 SOME = 0.1  # share of images, for findings that occur here and there on an honest detector
@@ -21,7 +21,7 @@ def noticed_in_behaviour(behaviour: Behaviour) -> Iterator[Doubt]:
     elif behaviour.differs_under_gradient > 0:
         yield Doubt(
             name="differs-under-gradient",
-            finding=f"For {_percent(behaviour.differs_under_gradient)} of the images the logits "
+            finding=f"For {percent(behaviour.differs_under_gradient)} of the images the logits "
             "are others while a gradient is being recorded.",
             evidence={"share": behaviour.differs_under_gradient},
         )
@@ -113,7 +113,7 @@ def noticed_in_sizes(behaviour: Behaviour, ignored: float, read_after_all: bool)
     if behaviour.resizes:
         parts.append("images enlarged to twice the size get the scores that they had before")
     if unread:
-        parts.append(f"{_percent(ignored)} of the pixels are never looked at")
+        parts.append(f"{percent(ignored)} of the pixels are never looked at")
     change = behaviour.same_at_twice_the_size
     evidence = {"ignored_pixels": ignored if unread else 0.0}
     yield Doubt(
@@ -128,8 +128,8 @@ def _random(behaviour: Behaviour) -> Doubt:
     source = "also from one seed: the random numbers are its own" if fixed else "not from one seed"
     return Doubt(
         name="random-detector",
-        finding=f"Two calls give {_percent(behaviour.random)} of the images other logits "
-        f"({source}), {_percent(behaviour.flips)} another verdict.",
+        finding=f"Two calls give {percent(behaviour.random)} of the images other logits "
+        f"({source}), {percent(behaviour.flips)} another verdict.",
         evidence={
             "share": behaviour.random,
             "share_from_one_seed": behaviour.random_from_one_seed,
@@ -140,7 +140,7 @@ def _random(behaviour: Behaviour) -> Doubt:
 
 def _of_train_mode(behaviour: Behaviour, company: float) -> Iterator[str]:
     if company:
-        yield f"{_percent(company)} of the verdicts depend on the other images of the batch"
+        yield f"{percent(company)} of the verdicts depend on the other images of the batch"
     if behaviour.stays_in_train_mode:
         yield f"modules that stay in train mode: {behaviour.stays_in_train_mode}"
     if behaviour.changing_statistics:
@@ -152,8 +152,4 @@ def _many(flags: Flags, share: float) -> bool:
 
 
 def _share(flags: Flags) -> str:
-    return _percent(float(flags.mean())) if len(flags) else "none"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.0f} %"
+    return percent(float(flags.mean())) if len(flags) else "none"

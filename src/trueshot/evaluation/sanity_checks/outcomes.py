@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Flags, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.panel import (
     ELSEWHERE,
     FAR_BUDGET,
@@ -26,9 +26,9 @@ from trueshot.evaluation.sanity_checks.panel import (
 from trueshot.evaluation.sanity_checks.significance import (
     LEVEL,
     Difference,
-    Flags,
     at_least,
     more_than,
+    percent,
 )
 
 LOST = 0.2
@@ -280,8 +280,8 @@ def _rising(outcomes: Outcomes) -> Doubt | None:
     low, high = cases[place]
     return Doubt(
         name="accuracy-rises-with-budget",
-        finding=f"{low.attack}, {low.threat}: accuracy rises from {_percent(low.accuracy)} at "
-        f"{low.budget:g} to {_percent(high.accuracy)} at {high.budget:g} levels, on the same "
+        finding=f"{low.attack}, {low.threat}: accuracy rises from {percent(low.accuracy)} at "
+        f"{low.budget:g} to {percent(high.accuracy)} at {high.budget:g} levels, on the same "
         "images.",
         evidence=_evidence(low.beats(high), high) | {"from_budget": low.budget},
     )
@@ -296,8 +296,8 @@ def _far_from_chance(outcomes: Outcomes) -> Doubt | None:
             return Doubt(
                 name="large-budget-does-not-reach-chance",
                 finding=f"At {FAR_BUDGET:g} levels, where every image can be made the same grey, "
-                f"{_percent(right / total)} are still right; one grey cannot be right for more "
-                f"than {_percent(share)}.",
+                f"{percent(right / total)} are still right; one grey cannot be right for more "
+                f"than {percent(share)}.",
                 evidence={"budget": FAR_BUDGET, "accuracy": right / total, "chance": chance},
             )
     return None
@@ -367,7 +367,7 @@ def _above_clean(outcomes: Outcomes) -> Doubt | None:
     one, clean = attempts[place], 1 - _count(wrong) / _count(attempts[place].tried)
     return Doubt(
         name="attacked-above-clean",
-        finding=f"{_percent(clean)} are right without an attack, {_percent(one.accuracy)} under "
+        finding=f"{percent(clean)} are right without an attack, {percent(one.accuracy)} under "
         f"{one.attack} at {one.budget:g} levels.",
         evidence=_evidence(differences[place], one) | {"clean": clean, "attacked": one.accuracy},
     )
@@ -393,8 +393,8 @@ def noticed_in_figures(result: EvaluationResult) -> Iterator[Doubt]:
     if high - low > WIDEST:
         yield Doubt(
             name="too-few-images",
-            finding=f"{result.images_in_words}: a 95 % interval reaches from {_percent(low)} to "
-            f"{_percent(high)}{'' if result.groups else ', and crops of one photo widen it'}.",
+            finding=f"{result.images_in_words}: a 95 % interval reaches from {percent(low)} to "
+            f"{percent(high)}{'' if result.groups else ', and crops of one photo widen it'}.",
             evidence=_counted(result) | {"low": low, "high": high},
         )
 
@@ -431,7 +431,3 @@ def _evidence(difference: Difference, one: Outcome) -> dict[str, float]:
         "lost": float(difference.lost),
         "chance": difference.chance,
     }
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.0f} %"

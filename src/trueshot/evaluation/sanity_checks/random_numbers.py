@@ -34,17 +34,13 @@ def margins(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
 
     The detector's mode is not changed.
     """
-    size = chunk_of(images)
-    parts = zip(images.split(size), labels.split(size), strict=True)
-    return torch.cat([margin(detector(some), of_them).double() for some, of_them in parts])
+    return in_chunks(images, labels, lambda some, truth: margin(detector(some), truth).double())
 
 
 @torch.no_grad()
 def wrong(detector: Detector, images: Tensor, labels: Tensor) -> Tensor:
     """Return which images are misclassified, shape (n,); ties and NaN are left to argmax."""
-    size = chunk_of(images)
-    said = torch.cat([detector(some).argmax(1) for some in images.split(size)])
-    return said != labels
+    return in_chunks(images, labels, lambda some, truth: detector(some).argmax(1) != truth)
 
 
 def in_chunks(

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-import numpy.typing as npt
-
-Flags = npt.NDArray[np.bool_]
+from trueshot.evaluation.result import Flags
 
 LEVEL = 0.01
 """Significance level: how often each doubt may be raised by chance alone."""
@@ -54,6 +51,11 @@ def at_least(count: int, total: int, share: float) -> float:
     from scipy.stats import binom
 
     return 1.0 if count <= 0 else float(binom.sf(count - 1, total, share))
+
+
+def percent(share: float) -> str:
+    """Write a share in whole per cent, for findings."""
+    return f"{100 * share:.0f} %"
 
 
 def more_than(share: float, count: int, total: int, level: float = LEVEL) -> bool:
