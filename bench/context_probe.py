@@ -23,7 +23,8 @@ from trueshot.inference.context import squeezed
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE
 from trueshot.networks.folding import folded
 from trueshot.pixels import to_levels
-from trueshot.training.context import new_context, save_context
+from trueshot.training.context import new_context
+from trueshot.training.context_file import save_context
 from trueshot.training.frames import Frame, open_frame, read_frames
 
 Floats = npt.NDArray[np.float32]
