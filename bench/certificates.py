@@ -34,6 +34,7 @@ from trueshot.certificates.bounds import Bounds
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.images import read_image
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import to_levels
 from trueshot.proportion import Proportion
@@ -169,9 +170,9 @@ def shifted(values: Floats) -> Scores:
     return Scores(lower=values - budgets, upper=values + budgets)
 
 
-LUMA = np.array([[0.299, 0.587, 0.114]])
+LUMA = np.array([LUMA_WEIGHTS])
 EACH = np.eye(3)
-DIFFERENCES = np.array([[0.299, 0.587, 0.114], [0.5, -0.5, 0.0], [-0.25, -0.25, 0.5]])
+DIFFERENCES = np.array([LUMA_WEIGHTS, [0.5, -0.5, 0.0], [-0.25, -0.25, 0.5]])
 PLAIN: dict[str, tuple[Floats, Callable[[Floats], Scores]]] = {
     "highest, luma": (LUMA, highest),
     "highest, luma and differences": (DIFFERENCES, highest),
@@ -194,7 +195,8 @@ class Bounded(nn.Module):
 
     def bounds(self, features: Tensor, budget: float) -> Bounds:
         """Compute bounds of the score for amplitudes (n, features) known to within `budget`."""
-        known = Bounds.around(features, budget, least=0.0).log_above(self.floor)
+        known = Bounds.around(features, budget, least=0.0)
+        known = known.monotone(lambda a: (a / self.floor).square().log1p())
         hidden = known.linear(self.first.weight, self.first.bias).monotone(torch.relu)
         return hidden.linear(self.last.weight, self.last.bias).monotone(lambda s: s[:, 0])
 

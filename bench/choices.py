@@ -23,7 +23,7 @@ from trueshot.datasets import Dataset
 from trueshot.detector import Detector
 from trueshot.evaluation import evaluate
 from trueshot.training import Recipe, load_recipe, train
-from trueshot.training.penalty import gradient_norms, input_gradient
+from trueshot.training.losses import gradient_norms, input_gradient
 
 ATTACKS: dict[tuple[str, float], Attack] = {
     ("fgsm", 2.0): FGSM(budget=2.0),

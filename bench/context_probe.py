@@ -22,8 +22,9 @@ from sklearn.metrics import roc_auc_score
 from trueshot.inference.context import squeezed
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE
 from trueshot.networks.folding import folded
-from trueshot.training.context import new_context, save_context
-from trueshot.training.frame_run import levels_of
+from trueshot.pixels import to_levels
+from trueshot.training.context import new_context
+from trueshot.training.context_file import save_context
 from trueshot.training.frames import Frame, open_frame, read_frames
 
 Floats = npt.NDArray[np.float32]
@@ -76,7 +77,7 @@ def features_of(frames: Sequence[Frame]) -> Floats:
     with torch.inference_mode():
         for first in range(0, len(frames), 32):
             some = frames[first : first + 32]
-            levels = levels_of([squeezed(open_frame(frame)) for frame in some])
+            levels = to_levels(np.stack([squeezed(open_frame(frame)) for frame in some]))
             rows.append(network.features((levels - OFFSET) / SCALE).numpy())
     return np.concatenate(rows)
 

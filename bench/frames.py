@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from trueshot.attacks import PGD, as_filed, perturb
 from trueshot.inference.context import squeezed
+from trueshot.pixels import Bytes, to_levels
 from trueshot.training.context import scores_of_images
 from trueshot.training.context_file import context_side, load_context
 from trueshot.training.context_recipe import ContextRecipe
-from trueshot.training.frame_augmentation import Bytes, close_by, seen
-from trueshot.training.frame_run import levels_of
+from trueshot.training.frame_augmentation import close_by, seen
 from trueshot.training.frames import Frame, open_frame, read_frames
 from trueshot.web.attacking import AgainstFirst
 
@@ -61,7 +61,8 @@ def measured(path: Path, frames: list[Frame], budgets: list[float]) -> list[str]
         for number, (image, frame) in enumerate(zip(opened, frames, strict=True))
     ]
     scores = [scores_of_images(detector, images) for images in (whole, closer)]
-    scores += [attacked(AgainstFirst(detector), levels_of(whole), labels, each) for each in budgets]
+    levels = to_levels(np.stack(whole))
+    scores += [attacked(AgainstFirst(detector), levels, labels, each) for each in budgets]
     return [f"{roc_auc_score(labels.numpy(), each.numpy()):.3f}" for each in scores]
 
 

@@ -15,13 +15,15 @@ from pathlib import Path
 
 import numpy as np
 from entry import enter
+from PIL import Image
 
 from trueshot.adversary.targets import targets_of
-from trueshot.adversary.tricks import TRICKS, Rephotographed, similarity
+from trueshot.adversary.tricks import TRICKS, Rephotographed
 from trueshot.bundle import bundle_sha256
 from trueshot.files import Journal
 from trueshot.images import read_image
 from trueshot.inference import Predictor
+from trueshot.pixels import Bytes, ssim, to_levels
 
 SIMILAR = 8  # number of photographs of each class whose SSIM is reported
 
@@ -54,6 +56,15 @@ def judged(
                 }
             )
     yield from kept.records
+
+
+def similarity(before: Bytes, after: Bytes) -> float:
+    """Return the SSIM between a photograph and its changed version, resized back if needed."""
+    if after.shape != before.shape:
+        size = before.shape[1], before.shape[0]
+        after = np.array(Image.fromarray(after).resize(size, Image.Resampling.BICUBIC))
+    first, other = (to_levels(np.array(each)[None]) for each in (before, after))
+    return float(ssim(first, other)[0])
 
 
 def main() -> None:

@@ -181,6 +181,21 @@ def test_with_early_exit_rays_stops_at_the_budget_and_spends_less(trained: Detec
     assert spent[1][0] < spent[0][0]
 
 
+def test_rays_stops_early_at_a_budget_below_one_level_too() -> None:
+    detector, images = linear_detector(side=3), middle_levels(3, side=3)
+    with torch.no_grad():  # a boundary that every image is half a level from
+        weight = detector.network.weight[1] - detector.network.weight[0]
+        detector.network.weight -= detector.network.weight.mean(0)
+        gap = detector(images)[:, 1] - detector(images)[:, 0]
+        detector.network.bias[1] += 0.25 * weight.abs().sum() - gap[0]
+    images = images[:1].expand(3, -1, -1, -1)
+    labels = detector(images).argmax(1)
+    with counted(3) as count:
+        attacked = perturb(RayS(budget=0.9, queries=400), detector, images, labels)
+    assert broken(detector, attacked, labels) == 3
+    assert int(count.forward.max()) < 200
+
+
 @pytest.mark.parametrize("budget", [3.0, 5.0])
 def test_square_goes_the_way_of_that_of_autoattack_when_it_draws_the_same_numbers(
     trained: Detector, budget: float, monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,14 +18,11 @@ from trueshot.card import Card, InputContract
 from trueshot.certificates import (
     Bounds,
     certified_radius,
-    certify_photograph,
     is_certifiable,
-    l2_constants,
     linf_constants,
     taper,
     worst_change,
 )
-from trueshot.certificates.photograph import Pooling
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
 from trueshot.evaluation.evaluate import evaluate
@@ -36,7 +32,6 @@ from trueshot.inference.crop_model import CropModel
 from trueshot.inference.crops import grid_corners
 from trueshot.inference.proof import ROUNDING
 from trueshot.networks import LCNN, LipschitzNetwork
-from trueshot.pixels import to_levels
 
 SIDE = 32
 FREQUENCIES = [(0, 5), (3, 5), (13, 2), (4, 4), (8, 3), (2, 7), (12, 7)]
@@ -177,9 +172,8 @@ def test_constants_are_those_of_the_worst_phase(name: str) -> None:
     for down, across in FREQUENCIES:
         angles = 2 * math.pi * (down * y + across * x) / side
         waves = window * np.cos(angles - phases[:, None, None])
-        in_linf, in_l2 = np.abs(waves).sum((1, 2)).max(), np.sqrt((waves**2).sum((1, 2))).max()
-        assert linf_constants(weights)[down, across] == pytest.approx(in_linf, rel=1e-5)
-        assert l2_constants(weights)[down, across] == pytest.approx(in_l2, rel=1e-5)
+        expected = np.abs(waves).sum((1, 2)).max()
+        assert linf_constants(weights)[down, across] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["box", "hann", "sine"])
@@ -207,7 +201,8 @@ def test_bounds_hold_for_all_that_lies_between_them() -> None:
         hidden = ((values / 4).square().log1p() @ weights.T - 1).relu()
         return hidden.sort(-1).values[..., -3:].mean(-1)
 
-    bounds = Bounds.around(amplitudes, 2.0, least=0.0).log_above(4.0).linear(weights, -1.0)
+    bounds = Bounds.around(amplitudes, 2.0, least=0.0)
+    bounds = bounds.monotone(lambda a: (a / 4).square().log1p()).linear(weights, -1.0)
     bounds = bounds.monotone(lambda h: h.relu().sort(-1).values[..., -3:].mean(-1))
     inside = (amplitudes + 4 * torch.rand(5000, 30).double() - 2).clamp(min=0)
     ends = (amplitudes + 2 * torch.randn(5000, 30).double().sign()).clamp(min=0)
@@ -329,28 +324,6 @@ def test_the_strongest_attack_of_the_suite_leaves_what_is_proven() -> None:
         attacked = perturb(attack, detector, images, labels)
         assert torch.equal(Score(detector)(attacked) >= 0, found.recaptured)
         assert float((attacked - images).abs().max()) > 1  # something was tried
-
-
-@pytest.mark.parametrize("pooling", ["mean", "maximum"])
-def test_no_attack_turns_the_verdict_of_a_whole_photograph(pooling: Pooling) -> None:
-    detector = Detector(lipschitz().network.float()).eval()
-    pixels = np.concatenate([*lattices(6).permute(0, 2, 3, 1).numpy().astype(np.uint8)], 1)
-    pixels = np.concatenate([pixels, pixels[:, ::-1]], 0)[:, :-5]
-    settings: dict[str, Any] = {"side": SIDE, "pooling": pooling, "threshold": 0.3}
-    found = certify_photograph(detector, pixels, **settings)
-    assert len(found.places) == 10
-    assert found.linf > 0.5
-    tiles = torch.stack(
-        [to_levels(pixels[None, y : y + SIDE, x : x + SIDE])[0] for y, x in found.places]
-    )
-    away = 1.0 if found.recaptured else -1.0
-    radius = torch.full((len(tiles),), found.linf)
-    attacked = moved(Above(Score(detector), away * 1e3), tiles, radius, "linf", 0)
-    scores = Score(detector)(attacked).detach()
-    towards = moved(Above(Score(detector), -away * 1e3), tiles, radius, "linf", 0)
-    for each in (scores, Score(detector)(towards).detach()):
-        pooled = each.mean() if pooling == "mean" else each.amax()
-        assert bool(pooled - 0.3 >= 0) is found.recaptured
 
 
 def test_places_of_tiles_depend_on_the_size_alone_and_are_few() -> None:

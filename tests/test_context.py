@@ -18,16 +18,14 @@ from trueshot.inference.context import SIDE, context_frame
 from trueshot.networks import EfficientNetLite0
 from trueshot.training import context, frame_run
 from trueshot.training.context import (
-    load_context,
     new_context,
-    save_context,
-    scores_of,
+    scores_of_frames,
     train_context,
 )
+from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import augmented
-from trueshot.training.frames import Frame, read_frames
-from trueshot.training.outlines import holds
+from trueshot.training.frames import Frame, holds, open_frame, read_frames
 
 TINY = ContextRecipe(
     side=32, steps=6, head_steps=2, batch=8, frozen_blocks=13, validate_every=2, seed=3
@@ -70,7 +68,7 @@ def network_of(detector: Detector) -> EfficientNetLite0:
 def test_it_learns_what_tells_the_classes_apart(frames: list[Frame], tmp_path: Path) -> None:
     trained = train_context(frames, tmp_path, replace(TINY, steps=16))
     validation = [frame for frame in frames if frame.part == "validation"]
-    scores = scores_of(trained, validation, TINY)
+    scores = scores_of_frames(trained, validation, TINY)
     recaptured = torch.tensor([frame.label == 1 for frame in validation])
     assert scores[recaptured].median() > scores[~recaptured].max()
 
@@ -136,7 +134,7 @@ def test_every_epoch_takes_every_frame_once(frames: list[Frame]) -> None:
         taken = [
             frame.path
             for step in range(epoch * steps, (epoch + 1) * steps)
-            for frame in frame_run.drawn_frames(training, TINY, step)
+            for frame in frame_run.drawn_frames(training, TINY.seed, TINY.batch, step)
         ]
         assert sorted(taken) == sorted(frame.path for frame in training)
 
@@ -172,7 +170,7 @@ def test_half_precision_costs_next_to_nothing(frames: list[Frame], tmp_path: Pat
     save_context(tmp_path / "half.safetensors", detector, facts={})
     again = load_context(tmp_path / "half.safetensors")
     before, after = (
-        scores_of(each, frames[:8], ContextRecipe(side=64)) for each in (detector, again)
+        scores_of_frames(each, frames[:8], ContextRecipe(side=64)) for each in (detector, again)
     )
     torch.testing.assert_close(before, after, rtol=0.05, atol=0.05)
     assert (tmp_path / "half.safetensors").stat().st_size < 7e6
@@ -202,8 +200,37 @@ def test_a_scene_in_two_parts_and_a_part_without_a_class_are_refused(
         read_frames(leaking)
     with pytest.raises(DatasetError, match="both classes"):
         train_context([frame for frame in frames if frame.label], tmp_path / "run", TINY)
-    with pytest.raises(DatasetError, match="cannot be read as a manifest"):
+    with pytest.raises(DatasetError, match=r"none\.csv: no such file"):
         read_frames(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("a.png", "a.png: lacks label and part and scene"),
+        ("a.png,original,train", "a.png: lacks scene"),
+        ("a.png,fake,train,1", "a.png: label must be original or recaptured, got 'fake'"),
+        ("a.png,recaptured,train,1,,5", "a.png: invalid outline"),
+        ('a.png,recaptured,train,1,,"[[1, NaN]]"', "a.png: invalid outline"),
+        (f'a.png,recaptured,train,1,,"[[1, 1{400 * "0"}]]"', "a.png: invalid outline"),
+        (f"a.png,recaptured,train,1,,{'1' * 200_000}", "cannot be read as a manifest"),
+    ],
+)
+def test_a_row_that_is_no_frame_is_refused_by_name(tmp_path: Path, row: str, expected: str) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(f"path,label,part,scene,kind,outline\n{row}\n", "utf-8")
+    with pytest.raises(DatasetError, match=expected):
+        read_frames(manifest)
+
+
+def test_a_damaged_frame_is_named(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "damaged.png")
+    data = (tmp_path / "damaged.png").read_bytes()
+    second = data.index(b"IDAT", data.index(b"IDAT") + 4)
+    (tmp_path / "damaged.png").write_bytes(data[:second] + b"\xfa}\x8fu" + data[second + 4 :])
+    with pytest.raises(DatasetError, match=r"damaged\.png: cannot be read: broken PNG"):
+        open_frame(Frame(path=tmp_path / "damaged.png", label=0, part="train", scene="0"))
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

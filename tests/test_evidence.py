@@ -27,7 +27,8 @@ from trueshot.inference.pooling import most_convincing_region
 from trueshot.inference.regions import most_convincing_place
 from trueshot.networks import build_network
 from trueshot.onnx import ExportError, export_onnx
-from trueshot.training.context import new_context, save_context
+from trueshot.training.context import new_context
+from trueshot.training.context_file import save_context
 
 KINDS = ("original", "laptop", "phone")
 

@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": {"errors"},
     "networks": BASE,
     "detector": BASE | {"networks"},
-    "certificates": BASE | {"networks", "detector", "inference.crops", "inference.proof"},
+    "certificates": BASE | {"networks", "detector", "inference.proof"},
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},

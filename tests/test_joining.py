@@ -29,7 +29,8 @@ from trueshot.graph import side_of
 from trueshot.inference import Predictor
 from trueshot.networks import ResNet, build_network
 from trueshot.pixels import to_levels
-from trueshot.training.context import new_context, save_context
+from trueshot.training.context import new_context
+from trueshot.training.context_file import save_context
 from trueshot.training.frames import read_frames
 from trueshot.training.patches import Patching, cut_patches
 from trueshot.training.patches import main as patches

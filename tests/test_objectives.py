@@ -22,7 +22,14 @@ from trueshot.training import Recipe, steps, train
 from trueshot.training.adversaries import fused, n_fgsm
 from trueshot.training.checkpoints import Progress
 from trueshot.training.distributed import Processes
-from trueshot.training.losses import boosted_cross_entropy, divergence, misalignment, uniform
+from trueshot.training.losses import (
+    boosted_cross_entropy,
+    divergence,
+    gradient_norms,
+    input_gradient,
+    misalignment,
+    uniform,
+)
 from trueshot.training.objective_settings import (
     Alignment,
     Fusion,
@@ -31,7 +38,6 @@ from trueshot.training.objective_settings import (
     WeightPerturbation,
 )
 from trueshot.training.objectives import differentiate, objective_value
-from trueshot.training.penalty import gradient_norms, input_gradient
 from trueshot.training.recipe import Schedule
 from trueshot.training.steps import State, begin, draw_budgets, gradients, keep
 
@@ -279,6 +285,22 @@ def test_the_gradients_that_are_aligned_have_the_same_dropout_masks() -> None:
     objective = Objective(alignment=Alignment())
     parts = differentiate(objective, detector, doubles(), LABELS, None)
     assert parts["misalignment"] < 1e-6  # the gradients of a linear network are parallel
+
+
+def test_so_have_they_where_attacked_images_are_judged_along() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, 2))
+    detector = Detector(network, scale=255.0).double().train()
+    objective = Objective(alignment=Alignment(), fusion=Fusion(adversarial=2))
+    budgets = torch.full((2,), 1.0, dtype=torch.float64)
+    parts = differentiate(objective, detector, doubles(), LABELS, budgets)
+    assert parts["misalignment"] < 1e-6
+
+
+def test_next_to_an_image_the_gradient_is_that_of_the_image_among_attacked_ones_too() -> None:
+    objective = Objective(alignment=Alignment(budget=1e-6), fusion=Fusion(adversarial=2))
+    budgets = torch.full((2,), 30.0, dtype=torch.float64)
+    parts = differentiate(objective, _aligned("none"), doubles(6, 16), LABELS, budgets)
+    assert parts["misalignment"] < 1e-6  # batch statistics are those of all images
 
 
 def test_dropout_masks_are_those_of_the_step_the_seed_and_the_process() -> None:

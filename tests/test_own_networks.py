@@ -53,6 +53,9 @@ class Fixed(nn.Module):
 half = 0.5
 """
 
+FORWARD = "def forward(self, images):\n"
+INIT = "def __init__(self, classes, width=4):\n"
+
 RECIPE = """
 name: own
 network: {network}
@@ -90,16 +93,16 @@ def test_a_recipe_with_a_network_of_ones_own_trains_and_is_attacked(
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("begun", "line", "said"),
     [
-        ("raise ZeroDivisionError('by nothing')", r"net\.py:Residual: fails on images of shape"),
-        ("images.clamp_(0.0, 1.0)", r"net\.py:Residual: modifies its input images"),
+        (FORWARD, "raise ZeroDivisionError('by nothing')", r"net\.py:Residual: fails on"),
+        (FORWARD, "images.clamp_(0.0, 1.0)", r"net\.py:Residual: modifies its input images"),
+        (INIT, "{}['width']", r"network 'net\.py:Residual': KeyError: 'width'"),
     ],
 )
 def test_a_network_that_raises_or_writes_into_its_input_is_named_before_the_training(
-    dataset: Dataset, tmp_path: Path, line: str, said: str
+    dataset: Dataset, tmp_path: Path, begun: str, line: str, said: str
 ) -> None:
-    begun = "def forward(self, images):\n"
     assert begun in NETWORK
     text = NETWORK.replace(begun, f"{begun}        {line}\n")
     recipe = load_recipe(written(tmp_path, text=text))

@@ -11,9 +11,9 @@ from trueshot.attacks import FGSM, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
 from trueshot.training.adversaries import fused
+from trueshot.training.losses import gradient_norms, input_gradient
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.objectives import differentiate, objective_value
-from trueshot.training.penalty import gradient_norms, input_gradient
 
 LABELS = torch.arange(6) % 2
 

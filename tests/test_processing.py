@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trueshot.training.processing import LEAST_SCALE, draw_scale, process
+from trueshot.training.patches import LEAST_SCALE, draw_scale, process
 
 
 def test_every_second_photograph_keeps_its_size_and_none_loses_more_than_half() -> None:

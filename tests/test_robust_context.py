@@ -54,6 +54,12 @@ def test_it_learns_what_a_few_levels_do_not_take_away(frames: list[Frame], tmp_p
     assert context_side(tmp_path / "context.safetensors") == 32
 
 
+def test_a_loss_that_is_not_finite_ends_the_run(frames: list[Frame], tmp_path: Path) -> None:
+    recipe = replace(TINY, steps=20, learning_rate=1e30)
+    with pytest.raises(RunError, match=r"the loss is not finite at step \d+; lower the learning"):
+        train_robust_context(frames, tmp_path, recipe)
+
+
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
     frames: list[Frame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

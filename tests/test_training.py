@@ -30,12 +30,11 @@ from trueshot.training import (
     steps,
     train,
 )
-from trueshot.training.augmentation import turn
 from trueshot.training.loop import validate_detector
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
 from trueshot.training.objectives import Mixture
 from trueshot.training.recipe import Schedule
-from trueshot.training.steps import draw_budgets, new_detector
+from trueshot.training.steps import draw_budgets, new_detector, turn
 
 
 def small(iterations: int = 12, **settings: object) -> Recipe:

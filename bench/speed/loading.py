@@ -13,7 +13,7 @@ from speed.rows import PLAIN, step_calls
 from speed.timing import Call, Settings, Times, in_turns, table
 from trueshot.datasets import Batches, Part
 from trueshot.pixels import Bytes, to_levels
-from trueshot.training.augmentation import SYMMETRIES, turn
+from trueshot.training.steps import SYMMETRIES, turn
 
 BATCH = 64
 _COLUMNS = 128_000  # in total: 2,000 images of 64 px, 500 of 256 px

@@ -3,33 +3,46 @@
 The forward pass computes the score of `Predictor` step by step: it selects crops, analyses spectra
 and the downscaled frame, and combines the results. The backward pass approximates steps that have
 no gradient (BPDA, Athalye et al. 2018, arXiv:1802.00420): the selected crops and peaks count as
-fixed, the downscaled and rounded frame gets the gradient of downscaling alone, and maxima get the
-gradient of smooth maxima.
+fixed, the downscaled and rounded frame gets the gradient of downscaling alone, and maxima (over
+crops, peaks, windows and window sizes) get the gradient of smooth maxima: an attack that lowers
+only the highest value meets the next highest a step later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from trueshot.adversary.lattice_height import lattice_height, smooth_maximum
-from trueshot.adversary.squares import squares
 from trueshot.bundle import Bundle, detector_of, read_bundle
 from trueshot.calibration.linear_model import FARTHEST, LinearModel
 from trueshot.card import Card
-from trueshot.detector import Detector
+from trueshot.detector import Detector, scores_of
 from trueshot.errors import BundleError
 from trueshot.graph import Message, side_of, values_of
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
 from trueshot.inference.context import context_frame
 from trueshot.inference.crops import places_of
 from trueshot.inference.evidence import WHOLE
+from trueshot.inference.lattice import (
+    EULER,
+    NOISE,
+    ROUNDING,
+    SIDES,
+    Frequencies,
+    frequencies_of,
+    window_corners,
+)
 from trueshot.inference.pooling import Corners, most_convincing_region
+from trueshot.networks.crop_aggregation import ranks_that_count
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0
 from trueshot.networks.resnet import ResNet
 from trueshot.pixels import Bytes, to_bytes
@@ -37,6 +50,8 @@ from trueshot.pixels import Bytes, to_bytes
 _AT_ONCE = 16  # crops per batch; activations are kept for one batch at a time
 _LEAK = 0.1  # gradient where a feature is clamped to zero
 _SPREAD = 0.01  # share of the mean's gradient that is added, so that every crop gets some
+_COUNTED = 3  # highest windows, whose mean is the lattice height of a photograph
+_SMOOTH = 0.5  # temperature of the smooth maxima, in nats
 
 
 class PhotographDetector(nn.Module):
@@ -97,19 +112,16 @@ class PhotographDetector(nn.Module):
             logits = [self.crops(part) for part in parts]
         else:
             logits = [checkpoint(self.crops, part, use_reentrant=False) for part in parts]
-        found = torch.cat(logits).double()
-        return found[:, 1] - found[:, 0]
+        return scores_of(torch.cat(logits).double())
 
     def _aggregated(self, scores: Tensor) -> Tensor:
-        how, ranked = self.contract.aggregation, scores.sort().values
+        how = self.contract.aggregation
         if how == "mean":
             return scores.mean()
         if how == "max":
             pooled = smooth_maximum(scores)
         else:
-            count = len(ranked)
-            left = (count - 1) // 2 if how == "median" else int(count * 0.2)
-            pooled = ranked[left : count - left].mean()
+            pooled = scores.sort().values[ranks_that_count(how, len(scores))].mean()
         spread = _SPREAD * scores.mean()
         return pooled + spread - spread.detach()
 
@@ -156,9 +168,7 @@ class PhotographDetector(nn.Module):
         small = functional.interpolate(
             photograph[None], seen.shape[2:], mode="bilinear", antialias=True, align_corners=False
         )
-        logits = self.context(small + (seen - small).detach())[0].double()
-        odds: Tensor = torch.logsumexp(logits[1:], 0) - logits[0]
-        return odds
+        return scores_of(self.context(small + (seen - small).detach()).double())[0]
 
 
 def context_of(bundle: Bundle, card: Card) -> Detector:
@@ -234,3 +244,101 @@ def _linear(model: LinearModel, values: Mapping[str, Tensor]) -> Tensor:
 def _bytes(photograph: Tensor) -> Bytes:
     """Return the bytes that a file would hold, shape (h, w, 3)."""
     return np.asarray(to_bytes(photograph.detach()[None])[0])
+
+
+def lattice_height(photograph: Tensor, scale: int = 1) -> Tensor | None:
+    """Compute the feature `luma 1/SCALE height` of a photograph, in nats.
+
+    The value is that of `inference.lattice`, from the same windows and peaks.
+
+    Args:
+        photograph: Levels, float, shape (3, h, w).
+        scale: 1, 2 or 4, for full, half or quarter size.
+
+    Returns:
+        A scalar; None if no window fits into the photograph at full size.
+    """
+    if min(photograph.shape[1:]) < min(SIDES):
+        return None
+    plane = photograph
+    for _ in range(scale.bit_length() - 1):
+        plane = functional.avg_pool2d(plane[None], 2)[0]
+    luma = torch.tensordot(plane.new_tensor(LUMA_WEIGHTS), plane, dims=1)
+    heights = [_height(luma, side, scale) for side in SIDES if side <= min(luma.shape)]
+    if not heights:
+        return photograph.new_tensor(NOISE)
+    return smooth_maximum(torch.stack(heights))
+
+
+def _height(luma: Tensor, side: int, scale: int) -> Tensor:
+    """Compute the mean prominence of the three most prominent windows."""
+    ys, xs = window_corners(luma.shape[0], luma.shape[1], side)
+    frequencies = frequencies_of(side, scale)
+    tiles = squares(luma[None], tuple(product(ys, xs)), side)[:, 0]
+    windows = torch.stack([_prominence(tile, frequencies) for tile in tiles])
+    exact = windows.topk(min(_COUNTED, len(windows))).values.mean()
+    share = torch.softmax(windows.detach() / _SMOOTH, 0)
+    return _with_gradient_of(exact, (share * windows).sum())
+
+
+def _prominence(tile: Tensor, frequencies: Frequencies) -> Tensor:
+    """Compute the prominence of the most prominent peak of a window."""
+    side = frequencies.side
+    hann = torch.from_numpy(frequencies.hann).to(tile)
+    spectrum = torch.fft.rfft2((tile - tile.mean()) * hann)
+    power = spectrum.real.square() + spectrum.imag.square() + ROUNDING * frequencies.energy
+    logarithms = power.log().flatten()
+    values = logarithms.detach().cpu().numpy().reshape(side, -1)
+    found = []
+    for peak in frequencies.peaks(np.ascontiguousarray(values, np.float32), 1):
+        ky, kx = round(peak.fy * side), round(peak.fx * side)
+        here = int(frequencies.index(ky, kx))
+        like = logarithms[torch.from_numpy(_like(frequencies, here))].mean() + EULER
+        around = frequencies.index(ky + frequencies.annulus[0], kx + frequencies.annulus[1])
+        beside = logarithms[torch.from_numpy(around)].mean() + EULER
+        found.append(logarithms[here] - torch.maximum(like, beside))
+    return smooth_maximum(torch.stack(found))
+
+
+def _like(frequencies: Frequencies, here: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return the indices of all frequencies as far from zero as `here`, in the same direction."""
+    group = int(np.searchsorted(frequencies.starts, frequencies.place[here], "right")) - 1
+    first = int(frequencies.starts[group])
+    return np.asarray(frequencies.order[first : first + int(frequencies.counts[group])])
+
+
+def smooth_maximum(values: Tensor) -> Tensor:
+    """Return the maximum of `values`, shape (n,), with the gradient of log-sum-exp."""
+    return _with_gradient_of(values.amax(), _SMOOTH * torch.logsumexp(values / _SMOOTH, 0))
+
+
+def _with_gradient_of(value: Tensor, smooth: Tensor) -> Tensor:
+    return smooth + (value - smooth).detach()
+
+
+def squares(image: Tensor, corners: Corners, side: int) -> Tensor:
+    """Cut squares out of an image of shape (c, h, w) at `corners` (top, left).
+
+    In PyTorch the gradient of a slice is as large as the whole image, so many slices of a large
+    image would need as many images to add up. Here all slices share one gradient.
+
+    Returns:
+        The squares, shape (n, c, side, side).
+    """
+    found: Tensor = _Squares.apply(image, corners, side)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Squares(Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, corners: Corners, side: int) -> Tensor:
+        ctx.corners, ctx.side, ctx.shape = corners, side, image.shape
+        return torch.stack([image[:, y : y + side, x : x + side] for y, x in corners])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        whole = gradient.new_zeros(ctx.shape)
+        for (y, x), square in zip(ctx.corners, gradient, strict=True):
+            whole[:, y : y + ctx.side, x : x + ctx.side] += square
+        return whole, None, None

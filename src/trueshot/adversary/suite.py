@@ -23,6 +23,7 @@ from trueshot.attacks.through import Through
 from trueshot.attacks.wrapping import Wrapper, attack_network
 from trueshot.bundle import bundle_sha256
 from trueshot.channels import FILES, Channel
+from trueshot.datasets.listing import Outline
 from trueshot.errors import DatasetError, ImageFileError
 from trueshot.files import Journal, file_sha256, sanitize
 from trueshot.images import read_image
@@ -57,7 +58,7 @@ class Target:
     path: Path
     label: int
     source: str = ""
-    outline: tuple[tuple[float, float], ...] = ()
+    outline: Outline = ()
 
 
 @dataclass(frozen=True, kw_only=True)

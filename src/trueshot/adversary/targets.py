@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +9,9 @@ from trueshot.adversary.outcomes import PhotographResult, result_of
 from trueshot.adversary.suite import PhotographAdversary, PhotographSettings, Target, fingerprint
 from trueshot.bundle import bundle_sha256
 from trueshot.calibrating.photographs import photographs_of
-from trueshot.datasets.listing import manifest_rows
+from trueshot.datasets.listing import manifest_rows, outline_in
 from trueshot.errors import DatasetError
 from trueshot.files import claim, write_atomically
-
-Outline = tuple[tuple[float, float], ...]
 
 
 def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> list[Target]:
@@ -29,7 +26,8 @@ def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> li
     Raises:
         DatasetError: The data set cannot be read, or holds crops instead of photographs.
     """
-    outlines = _outlines(dataset) if dataset.is_file() else {}
+    rows = manifest_rows(dataset) if dataset.is_file() else []
+    outlines = {row.get("path", ""): outline_in(dataset, row) for row in rows}
     found = []
     for photograph in photographs_of(dataset, part):
         if photograph.row is not None:
@@ -84,15 +82,3 @@ def _evenly(targets: Sequence[Target], most: int | None) -> list[Target]:
     if most is None or len(targets) <= most:
         return list(targets)
     return [targets[number * len(targets) // most] for number in range(most)]
-
-
-def _outlines(manifest: Path) -> dict[str, Outline]:
-    """Read the column `outline` of a staged manifest, by name of the photograph."""
-    found = {}
-    for row in manifest_rows(manifest):
-        try:
-            points = json.loads(row.get("outline") or "[]")
-            found[row["path"]] = tuple((float(x), float(y)) for x, y in points)
-        except (ValueError, TypeError) as error:
-            raise DatasetError(f"{manifest}: {row['path']}: invalid outline: {error}") from error
-    return found

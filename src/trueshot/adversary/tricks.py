@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter, uniform_filter
 
 from trueshot.channels import Blurred, Channel, Jpeg, Resized
 from trueshot.channels.base import Chain, filed
-from trueshot.pixels import Bytes, ssim, to_levels
+from trueshot.pixels import Bytes
 from trueshot.simulation.camera import Camera, Shot, photograph
 from trueshot.simulation.colour import decode_srgb
 from trueshot.simulation.display import Display, stripes
@@ -141,12 +141,3 @@ TRICKS: tuple[Channel, ...] = (
     Rephotographed(),
 )
 """All tricks, in order of increasing effort."""
-
-
-def similarity(before: Bytes, after: Bytes) -> float:
-    """Return the SSIM between a photograph and its changed version, resized back if needed."""
-    if after.shape != before.shape:
-        size = before.shape[1], before.shape[0]
-        after = np.array(Image.fromarray(after).resize(size, Image.Resampling.BICUBIC))
-    first, other = (to_levels(np.array(each)[None]) for each in (before, after))
-    return float(ssim(first, other)[0])

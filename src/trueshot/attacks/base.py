@@ -52,7 +52,7 @@ def distance(norm: Norm, first: Tensor, second: Tensor) -> Tensor:
 
 
 def per_image(budget: Budget, images: Tensor) -> Tensor:
-    """Return the budget as a tensor that broadcasts over images, (n, 1, 1, 1) or (1, 1, 1, 1).
+    """Return the budget of each image, shape (n, 1, 1, 1).
 
     Raises:
         ValueError: The budget is negative or not finite, or is neither one number nor one per
@@ -66,7 +66,7 @@ def per_image(budget: Budget, images: Tensor) -> Tensor:
         )
     if not bool(torch.isfinite(levels).all()) or bool((levels < 0).any()):
         raise ValueError(f"budget must be finite and at least 0 levels, got {budget}")
-    return levels.reshape(-1, 1, 1, 1)
+    return levels.reshape(-1, 1, 1, 1).expand(len(images), 1, 1, 1)
 
 
 @contextmanager
@@ -201,7 +201,7 @@ def as_filed(attack: Attack, images: Tensor, attacked: Tensor) -> Tensor:
         Whole levels, same shape. In L∞, a budget that is not a whole number is rounded down: a
         change of half a level does not survive in a file. In L2, the change is scaled down to fit.
     """
-    budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1)
+    budget = per_image(attack.budget, images)
     if norm_of(attack) == "linf":
         filed = attacked.round().clamp(images - budget.floor(), images + budget.floor())
         return filed.clamp(0, LEVELS)

@@ -25,8 +25,9 @@ class RayS:
             image found is farther away, the original image is returned.
         queries: Maximum number of detector calls per image.
         tolerance: Precision, in levels, of the distance to the boundary in a direction.
-        early_exit: Stop on an image once a misclassified one is found whose distance, rounded up to
-            whole levels, is within the budget, as published; otherwise go on to closer ones.
+        early_exit: Stop on an image once a misclassified one is found within the budget, as
+            published. From a budget of 1 on, its distance is rounded up to whole levels, as in a
+            file. Otherwise go on to closer ones.
 
     Raises:
         ValueError: `queries` is below 3, or `tolerance` is not positive.
@@ -49,7 +50,7 @@ class RayS:
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return a misclassified image within the budget, or the image itself, in levels."""
-        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1).flatten()
+        budget = per_image(self.budget, images).flatten()
         result = images.clone()
         with undisturbed(detector) as target:
             right = (~_wrong(target, images, labels)).nonzero().flatten()
@@ -64,7 +65,7 @@ class RayS:
         # One query goes to the image itself and one to the rounding at the end.
         for _ in range(self.queries - 2):
             if self.early_exit:
-                going = going[rays.radius[going].ceil() > budget[going].floor()]
+                going = going[_in_file(rays.radius, budget)[going] > budget[going]]
             if not len(going):
                 break
             tried, radius = rays.trial(going)
@@ -157,6 +158,11 @@ def _ends(detector: nn.Module, rays: _Rays, budget: Tensor) -> Tensor:
         wrong = _wrong(detector, tried, rays.labels[which], rays.places[which])
         reach[which] = torch.where(wrong, whole[which], exact[which])
     return _at(rays, reach)
+
+
+def _in_file(radius: Tensor, budget: Tensor) -> Tensor:
+    """Round distances up to whole levels; a file holds none of a budget below 1."""
+    return torch.where(budget < 1, radius, radius.ceil())
 
 
 def _at(rays: _Rays, radius: Tensor) -> Tensor:

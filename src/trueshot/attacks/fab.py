@@ -64,7 +64,7 @@ class FAB:
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Return the closest image found within the budget, or the image itself, in levels."""
-        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
+        budget = per_image(self.budget, images)
         with undisturbed(detector) as target:
             right = places_right(target, images, labels)
             closest = Closest(images[right], self.norm)

@@ -236,7 +236,7 @@ def counting(
         places: Indices of the images that were attacked, shape (k,).
         closest: Results for these images.
     """
-    budget = per_image(attack.budget, images).expand(len(images), 1, 1, 1).flatten()
+    budget = per_image(attack.budget, images).flatten()
     if len(places):
         closest.confirm(detector, labels[places], places)
     within = closest.distance <= budget[places]

@@ -40,7 +40,7 @@ class Ball:
         Raises:
             ValueError: The budget is invalid, see `per_image`.
         """
-        radius = per_image(budget, images).expand(len(images), 1, 1, 1)
+        radius = per_image(budget, images)
         low, high = (images - radius).clamp_(min=0), (images + radius).clamp_(max=LEVELS)
         return cls(norm, images, radius, low, high)
 

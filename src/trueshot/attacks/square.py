@@ -62,7 +62,7 @@ class Square:
 
     def __call__(self, detector: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """Search within the budget until the detector is wrong; return levels."""
-        budget = per_image(self.budget, images).expand(len(images), 1, 1, 1)
+        budget = per_image(self.budget, images)
         budget = torch.where(budget < 1, budget, budget.floor())
         result = images.clone()
         with undisturbed(detector) as target:

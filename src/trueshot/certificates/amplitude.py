@@ -9,8 +9,6 @@ only `side` directions, so the zonotope has at most `side` corners, and all of t
 most frequencies the farthest corner lies at 2/π = 0.637 of the sum of the weights, as for a square
 wave.
 
-For ‖δ‖₂ ≤ 1 the sums form an ellipse, whose longer half axis has a closed form.
-
 A plane that mixes colours, Σ γ(c) u(c), changes by up to Σ |γ(c)| per level. Rounding to whole
 levels and clipping to 0 … 255 leave an adversary fewer changes, never more.
 """
@@ -104,22 +102,6 @@ def _weights_by_direction(weights: Floats, down: int) -> Floats:
     both = spectrum[turns * down % side] * spectrum[across * turns % side]
     sums = np.fft.ifft(both, axis=1).real
     return np.asarray(sums[:, : side // 2] + sums[:, side // 2 :])
-
-
-def l2_constants(weights: Floats) -> Floats:
-    """Compute the largest change of the amplitude at each frequency, per level of change in L2.
-
-    Args:
-        weights: See `linf_constants`.
-
-    Returns:
-        Shape (side, side // 2 + 1).
-    """
-    side = len(weights)
-    squares = np.fft.fft(weights**2)
-    down, across = 2 * np.arange(side) % side, 2 * np.arange(side // 2 + 1) % side
-    twice = np.abs(np.outer(squares[down], squares[across]))
-    return np.sqrt((float(squares[0].real) ** 2 + twice) / 2)
 
 
 def worst_change(weights: Floats, down: int, across: int) -> Floats:

@@ -43,22 +43,9 @@ class Bounds:
         """Apply a non-decreasing function, such as a mean, a maximum, sorting or a ReLU."""
         return Bounds(function(self.lower), function(self.upper))
 
-    def log_above(self, floor: float) -> Bounds:
-        """Apply log(1 + (a / floor)²) to amplitudes a of 0 or more."""
-        return self.monotone(lambda a: (a / floor).square().log1p())
-
     def linear(self, weights: Tensor, bias: Tensor | float = 0.0) -> Bounds:
         """Apply a linear layer to the last dimension; `weights` (out, in) may have any sign."""
         up, down = weights.clamp(min=0).T, weights.clamp(max=0).T
         return Bounds(
             self.lower @ up + self.upper @ down + bias, self.upper @ up + self.lower @ down + bias
         )
-
-    def intersection(self, other: Bounds) -> Bounds:
-        """Intersect these bounds with other bounds of the same values.
-
-        Raises:
-            ValueError: The intersection is empty, so one of the bounds is wrong.
-        """
-        lower = torch.maximum(self.lower, other.lower)
-        return Bounds(lower, torch.minimum(self.upper, other.upper))

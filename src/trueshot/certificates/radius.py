@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trueshot.detector import Detector
+from trueshot.detector import Detector, scores_of
 from trueshot.inference.proof import ROUNDING
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import LEVELS
@@ -59,8 +59,7 @@ def certified_radius(detector: Detector, images: Tensor, threshold: float = 0.0)
     network = detector.network
     if not isinstance(network, LipschitzNetwork):
         raise TypeError(f"{type(network).__name__}: this network has no certified radii")
-    logits = detector(images).double()
-    score = logits[:, 1] - logits[:, 0] - threshold
+    score = scores_of(detector(images).double()) - threshold
     levels = detector.scale  # input is levels / scale: a level moves the score by up to 1 / scale
     radius = (score.abs() * levels - ROUNDING).clamp(min=0)
     height, width = images.shape[2:]

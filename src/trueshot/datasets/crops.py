@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
+
 Bytes = npt.NDArray[np.uint8]
 
 FLAT_DEVIATION = 3.0
 MOST_PER_PHOTO = 1024
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LUMA = np.array(LUMA_WEIGHTS, np.float32)
 
 Corners = npt.NDArray[np.int64]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from trueshot.errors import DatasetError
 
 Row = Mapping[str, str]
+Outline = tuple[tuple[float, float], ...]
 
 _DELIMITERS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # an Excel convention
@@ -52,6 +56,22 @@ def manifest_rows(manifest: Path) -> list[Row]:
             raise
         raise DatasetError(f"{manifest}: cannot be read as a manifest: {error}") from error
     return [_with_path(manifest, number, row) for number, row in enumerate(rows, start=1)]
+
+
+def outline_in(manifest: Path, row: Row) -> Outline:
+    """Return the outline of the medium in a photograph: corners (x, y), or none if unknown.
+
+    Raises:
+        DatasetError: The column `outline` is not a list of such corners, in JSON.
+    """
+    try:
+        corners = tuple((x, y) for x, y in json.loads(row.get("outline") or "[]"))
+        if not all(map(math.isfinite, itertools.chain(*corners))):
+            raise ValueError("a coordinate is not finite")
+    except (ValueError, TypeError, OverflowError) as error:
+        place = f"{manifest}: {row.get('path', '')}"
+        raise DatasetError(f"{place}: invalid outline: {error}") from error
+    return corners
 
 
 def _of_parquet(data: bytes) -> list[dict[str, str]]:

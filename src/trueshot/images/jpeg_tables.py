@@ -1,10 +1,12 @@
-"""The example tables of the JPEG standard, and how libjpeg scales them by quality."""
+"""The luma and the example tables of the JPEG standard, and how libjpeg scales them by quality."""
 
 from __future__ import annotations
 
 from functools import cache
 
 Table = tuple[int, ...]
+
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-T T.871, equal to ITU-R BT.601
 
 # Tables K.1 (luminance) and K.2 (chrominance) of ITU-T T.81, row by row.
 LUMA: Table = (

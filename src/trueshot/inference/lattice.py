@@ -22,6 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.fft
 
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
+
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -40,7 +42,7 @@ _AGREE = 0.016  # cycles per pixel by which a frequency may differ between neigh
 _LINKED = 3.5  # nats above which frequencies are peaks, and agreeing peaks link windows
 ROUNDING = 1 / 12  # variance of the rounding to bytes
 EULER = 0.5772  # mean of -log(x) for exponential x of mean 1
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue
+_LUMA = np.array(LUMA_WEIGHTS, np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,7 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
     tile: Floats = np.asarray(square, np.float32)
     for _ in range(scale.bit_length() - 1):  # scales are 1, 2 and 4
         tile = _halved(tile)
-    luma = tile @ np.array(LUMA, np.float32)
+    luma = tile @ _LUMA
     bins = np.arange(side) - side // 2
     power = _log_power(luma, frequencies).ravel()[frequencies.index(bins[:, None], bins)]
     ky, kx = (round(f * scale * side) for f in (region.peak.fy, region.peak.fx))
@@ -187,7 +189,7 @@ def spectrum_of(region: LatticeRegion, pixels: Bytes) -> tuple[Floats, tuple[int
 
 
 def _grids(pixels: Bytes) -> Iterator[_Grid]:
-    half: Floats = _halved(pixels) @ np.array(LUMA, np.float32)
+    half: Floats = _halved(pixels) @ _LUMA
     planes: tuple[Floats | Bytes, ...] = (pixels, half, _halved(half))
     for scale, plane in zip(SCALES, planes, strict=True):
         for side in SIDES:
@@ -226,7 +228,7 @@ def window_corners(height: int, width: int, side: int) -> tuple[list[int], list[
 def _window(plane: Floats | Bytes, y: int, x: int, side: int, scale: int) -> Window:
     tile: Floats = np.asarray(plane[y : y + side, x : x + side], np.float32)
     if tile.ndim == 3:
-        tile = tile @ np.array(LUMA, np.float32)
+        tile = tile @ _LUMA
     frequencies = frequencies_of(side, scale)
     peaks = frequencies.peaks(_log_power(tile, frequencies), scale)
     return Window(y=y * scale, x=x * scale, side=side * scale, peaks=tuple(peaks))

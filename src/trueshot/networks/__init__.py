@@ -15,7 +15,6 @@ from trueshot.networks.registry import (
     Network,
     NetworkSettings,
     build_network,
-    load,
     register,
 )
 from trueshot.networks.resnet import ResNet
@@ -44,6 +43,5 @@ __all__ = [
     "Tuama",
     "YangFusion",
     "build_network",
-    "load",
     "register",
 ]

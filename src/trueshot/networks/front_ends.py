@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trueshot.networks.convolution import convolve, fixed_filter
+from trueshot.networks.layers import centred
 
 LAPLACIAN = ((0.0, -1.0, 0.0), (-1.0, 4.0, -1.0), (0.0, -1.0, 0.0))
 _SIDE = 5  # side of learned filters
-_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class Laplacian(nn.Module):
@@ -61,7 +61,7 @@ class Levels(nn.Module):
     """No filter: the levels, shifted and scaled to be around zero."""
 
     def forward(self, images: Tensor) -> Tensor:
-        return (images - _MIDDLE) / _DEVIATION
+        return centred(images)
 
 
 class Learned(nn.Module):

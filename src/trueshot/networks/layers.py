@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
 from trueshot.networks.convolution import Conv2d
 from trueshot.networks.normalisation import BatchNorm2d
 from trueshot.networks.registry import Explained
 
-_LUMA = (0.299, 0.587, 0.114)
+_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class Luma(nn.Module):
@@ -20,17 +21,15 @@ class Luma(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor(_LUMA)[:, None, None], persistent=False)
+        self.register_buffer("weights", torch.tensor(LUMA_WEIGHTS)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         return (images * self.weights).sum(1, keepdim=True)
 
 
-class Green(nn.Module):
-    """The green channel of levels (n, 3, h, w), shape (n, 1, h, w)."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return images[:, 1:2]
+def centred(levels: Tensor) -> Tensor:
+    """Shift and scale levels to be around zero."""
+    return (levels - _MIDDLE) / _DEVIATION
 
 
 def normalised(
@@ -87,6 +86,13 @@ def check_classes(classes: int) -> int:
     if classes < 2:
         raise ValueError(f"classes must be at least 2, got {classes}")
     return classes
+
+
+def check_smallest(images: Tensor, side: int = 16) -> None:
+    """Raise ValueError if images are lower or narrower than `side` pixels."""
+    height, width = (int(size) for size in images.shape[2:])
+    if min(height, width) < side:
+        raise ValueError(f"{width}×{height} px: images must be at least {side}×{side} px")
 
 
 def check_side(images: Tensor, side: int) -> None:

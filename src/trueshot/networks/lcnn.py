@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from trueshot.networks.convolution import AveragePool, Conv2d
 from trueshot.networks.front_ends import FRONT_ENDS
+from trueshot.networks.layers import check_classes
 from trueshot.networks.normalisation import BatchNorm2d
 from trueshot.networks.registry import (
     Explained,
@@ -78,12 +79,10 @@ class LCNN(Network):
         super().__init__()
         if len(filters) != UNITS or min(filters) < 1:
             raise ValueError(f"filters must be five positive numbers, got {tuple(filters)}")
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
         if front not in FRONT_ENDS:
             raise ValueError(f"front end {front!r}: unknown; known: {', '.join(FRONT_ENDS)}")
         self.filters = tuple(filters)
-        self.classes = classes
+        self.classes = check_classes(classes)
         self.picture = None if front == "none" else "filtered"
         self.enhancement = FRONT_ENDS[front]()
         channels = (3, *filters)

@@ -16,12 +16,18 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trueshot.networks.layers import Luma, check_classes, max_pool, normalised, of_places
+from trueshot.networks.layers import (
+    Luma,
+    centred,
+    check_classes,
+    check_smallest,
+    max_pool,
+    normalised,
+    of_places,
+)
 from trueshot.networks.registry import Explained, Filters, Network, NetworkSettings, register
 
 DEFAULT_FILTERS = (64, 96, 128, 128, 256)
-_SMALLEST = 16
-_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class MFNetSettings(NetworkSettings):
@@ -71,10 +77,8 @@ class MFNet(Network):
         return of_places(self._features(images), self.classifier)
 
     def _features(self, images: Tensor) -> Tensor:
-        height, width = (int(size) for size in images.shape[2:])
-        if min(height, width) < _SMALLEST:
-            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
-        planes = (self.luma(images) - _MIDDLE) / _DEVIATION
+        check_smallest(images)
+        planes = centred(self.luma(images))
         larger = functional.interpolate(planes, scale_factor=2.0, mode="nearest")
         features: Tensor = self.units(larger)
         return features

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from trueshot.networks.convolution import convolve
 from trueshot.networks.filter_first import FilterFirst, connected
-from trueshot.networks.layers import Green, max_pool, normalised, pooled
+from trueshot.networks.layers import max_pool, normalised, pooled
 from trueshot.networks.registry import Filters, NetworkSettings, register
 
 DEFAULT_FILTERS = (96, 64, 64, 128)
@@ -96,7 +96,6 @@ class MISLnet(FilterFirst):
         classes: int = 6,
     ) -> None:
         super().__init__(side, classes)
-        self.green = Green()
         self.constrained = ConstrainedConvolution()
         first, second, third, last = filters
         self.units = nn.Sequential(
@@ -114,7 +113,7 @@ class MISLnet(FilterFirst):
 
     def filtered(self, images: Tensor) -> Tensor:
         """Return the prediction errors of the three constrained filters."""
-        filtered: Tensor = self.constrained(self.green(images))
+        filtered: Tensor = self.constrained(images[:, 1:2])  # green
         return filtered
 
     def project(self) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from trueshot.networks.layout import layout
+from trueshot.networks.convolution import layout
 
 Reduction = Callable[[Tensor], Tensor]
 

@@ -46,6 +46,12 @@ def is_given(name: str, sha256: str) -> bool:
     return (split_spec(name)[1], sha256) in _GIVEN
 
 
+def in_a_line(error: Exception) -> str:
+    """Return the type of an error that user-defined code raised, and its first line."""
+    line = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"{type(error).__name__}: {line}"
+
+
 def own_network(name: str, sha256: str) -> type[nn.Module]:
     """Return the class of the network that a recipe or a bundle names.
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from trueshot.errors import RecipeError
-from trueshot.networks.own import own_network
+from trueshot.networks.own import in_a_line, own_network
 
 Picture = Literal["filtered", "spectrum"]
 
@@ -84,17 +84,6 @@ def register(name: str) -> Callable[[AnyNetwork], AnyNetwork]:
     return entered
 
 
-def load(name: str) -> type[nn.Module]:
-    """Return the class of the network with this name.
-
-    Raises:
-        RecipeError: No network has this name.
-    """
-    if name not in NETWORKS:
-        raise RecipeError(f"network {name!r}: unknown; known: {', '.join(sorted(NETWORKS))}")
-    return NETWORKS[name]
-
-
 def build_network(settings: Mapping[str, Any]) -> nn.Module:
     """Build a network from `{"name": "lcnn", ...}`; the other keys are its arguments.
 
@@ -104,23 +93,24 @@ def build_network(settings: Mapping[str, Any]) -> nn.Module:
         RecipeError: No network has this name, or it does not take these arguments.
     """
     arguments = dict(settings)
-    name = arguments.pop("name", None)
+    name = str(arguments.pop("name", None))
     sha256 = arguments.pop("sha256", None)
-    network = load(str(name)) if sha256 is None else own_network(str(name), str(sha256))
+    if sha256 is None and name not in NETWORKS:
+        raise RecipeError(f"network {name!r}: unknown; known: {', '.join(sorted(NETWORKS))}")
+    network = NETWORKS[name] if sha256 is None else own_network(name, str(sha256))
+    bounds = getattr(network, "Settings", NetworkSettings)
     try:
-        return network(**_bounded(network, str(name), arguments))
+        if bounds is not NetworkSettings:
+            given = {key: value for key, value in arguments.items() if key != "classes"}
+            bounds.model_validate({"name": name, **given})
+        return network(**arguments)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RecipeError(f"network {name!r}: {place}: {first['msg']}") from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"network {name!r}: {error}") from error
-
-
-def _bounded(network: type[nn.Module], name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Validate the arguments with the network's own settings class, if any, and return them."""
-    settings = getattr(network, "Settings", NetworkSettings)
-    if settings is not NetworkSettings:
-        given = {key: value for key, value in arguments.items() if key != "classes"}
-        settings.model_validate({"name": name, **given})
-    return arguments
+    except Exception as error:
+        if sha256 is None:
+            raise
+        raise RecipeError(f"network {name!r}: {in_a_line(error)}") from error  # user-defined code

@@ -18,7 +18,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from trueshot.images.jpeg_tables import LUMA_WEIGHTS
 from trueshot.networks.convolution import Conv2d
+from trueshot.networks.layers import check_classes
 from trueshot.networks.normalisation import BatchNorm2d
 from trueshot.networks.registry import (
     MOST_SIDE,
@@ -33,7 +35,7 @@ from trueshot.networks.windows import overlapping_windows
 DEFAULT_SPECTRAL_FILTERS = (16, 32, 64)
 
 # Luma, and the two colour differences that the subpixels of a display cause.
-_COLOURS = ((0.299, 0.587, 0.114), (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
+_COLOURS = (LUMA_WEIGHTS, (0.5, -0.5, 0.0), (-0.25, -0.25, 0.5))
 
 
 class Spectra(nn.Module):
@@ -137,9 +139,7 @@ class SpectralNetwork(Network):
             raise ValueError(f"window must be a positive multiple of {2 * halvings}, got {window}")
         if not 0 < floor < math.inf:
             raise ValueError(f"floor must be positive and finite, got {floor}")
-        if classes < 2:
-            raise ValueError(f"classes must be at least 2, got {classes}")
-        self.classes = classes
+        self.classes = check_classes(classes)
         self.spectra = Spectra(window, floor)
         layers: list[nn.Module] = []
         for before, after in zip((3, *filters), filters, strict=False):

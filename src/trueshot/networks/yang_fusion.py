@@ -16,14 +16,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from trueshot.networks.layers import check_classes, normalised
+from trueshot.networks.layers import centred, check_classes, check_smallest, normalised
 from trueshot.networks.registry import Filters, Network, NetworkSettings, register
 
 DEFAULT_FILTERS = (32, 64, 128)
 _WINDOWS = (3, 5, 7)
 _PREPARED = 8  # number of filters of the preprocessing convolution
-_SMALLEST = 16
-_MIDDLE, _DEVIATION = 128.0, 64.0  # roughly the mean and deviation of levels in photographs
 
 
 class YangFusionSettings(NetworkSettings):
@@ -78,10 +76,8 @@ class YangFusion(Network):
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute logits (n, classes) from levels (n, 3, h, w); h and w are at least 16."""
-        height, width = (int(size) for size in images.shape[2:])
-        if min(height, width) < _SMALLEST:
-            raise ValueError(f"{width}×{height} px: images must be at least 16×16 px")
-        levels = (images - _MIDDLE) / _DEVIATION
+        check_smallest(images)
+        levels = centred(images)
         features = [branch(levels).mean((2, 3)) for branch in self.branches]
         logits: Tensor = self.classifier(torch.cat(features, 1))
         return logits

@@ -23,18 +23,16 @@ from torch.nn import functional
 
 from trueshot.bundle import save_bundle
 from trueshot.card import Card
-from trueshot.detector import Detector
+from trueshot.detector import Detector, scores_of
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE, EfficientNetLite0, load_imagenet
 from trueshot.networks.folding import folded
+from trueshot.pixels import Bytes, to_levels
 from trueshot.tasks.recapture import RECAPTURE
-from trueshot.training.context_file import load_context, save_context
 from trueshot.training.context_recipe import ContextRecipe
-from trueshot.training.frame_augmentation import Bytes, augmented, seen
-from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
-from trueshot.training.frames import Frame, classes_of, fingerprint, open_frame
+from trueshot.training.frame_augmentation import augmented, seen
+from trueshot.training.frame_run import Run, command, drawn_frames, run
+from trueshot.training.frames import Frame, classes_of, open_frame
 from trueshot.versions import versions
-
-__all__ = ["load_context", "new_context", "save_context", "scores_of", "train_context"]
 
 _STEP = 2  # random number stream of the steps
 _CHUNK = 32  # images judged at a time
@@ -61,25 +59,18 @@ def train_context(
     """
     if recipe.view == "crop":  # a crop does not show the kind of medium
         frames = [replace(frame, kind="") for frame in frames]
-    training, validation = (part_of(frames, name) for name in ("train", "validation"))
-    data = {"training": len(training), "validation": len(validation), "frames": fingerprint(frames)}
 
-    def start() -> _FineTuning:
-        return _FineTuning(new_context(recipe, weights, classes_of(frames)), recipe, *parts)
+    def start(training: Sequence[Frame], validation: Sequence[Frame]) -> _FineTuning:
+        detector = new_context(recipe, weights, classes_of(frames))
+        return _FineTuning(detector, recipe, training, validation)
 
-    parts = (training, validation)
-    run(start, out, {**asdict(recipe), **data}, recipe.steps, recipe.validate_every)
-    best = load_context(out / BEST)
+    best = run(frames, out, recipe, start)
     if recipe.view == "crop":
         save_bundle(out / "detector.safetensors", best, card_of(recipe))
     return best
 
 
-class _FineTuning:
-    """The run of a fine-tuning, see `frame_run.Run`."""
-
-    average = None
-
+class _FineTuning(Run):
     def __init__(
         self,
         detector: Detector,
@@ -102,11 +93,10 @@ class _FineTuning:
         network, recipe = self.network, self.recipe
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(recipe, number)
-        chosen = drawn_frames(self.training, recipe, number)
+        chosen = drawn_frames(self.training, recipe.seed, recipe.batch, number)
         random = np.random.default_rng((recipe.seed, _STEP, number))
-        levels = levels_of(
-            [augmented(open_frame(frame), recipe, random, frame.outline) for frame in chosen]
-        )
+        images = [augmented(open_frame(each), recipe, random, each.outline) for each in chosen]
+        levels = to_levels(np.stack(images))
         names = self.detector.classes
         labels = torch.tensor([names.index(frame.class_name) for frame in chosen])
         with torch.no_grad():
@@ -123,7 +113,7 @@ class _FineTuning:
         return float(loss.detach())
 
     def judge(self) -> float:
-        scores = scores_of(self.detector, self.validation, self.recipe)
+        scores = scores_of_frames(self.detector, self.validation, self.recipe)
         return float(roc_auc_score([frame.label for frame in self.validation], scores.numpy()))
 
 
@@ -159,7 +149,7 @@ def new_context(
     return detector
 
 
-def scores_of(
+def scores_of_frames(
     detector: Detector, frames: Sequence[Frame], recipe: ContextRecipe | None = None
 ) -> Tensor:
     """Return the log odds that each frame is not an original, shape (n,)."""
@@ -173,8 +163,7 @@ def scores_of_images(detector: Detector, images: Iterable[Bytes]) -> Tensor:
     quick, scores, rest = detector.folded(), [], iter(images)
     with torch.inference_mode():
         while chunk := list(islice(rest, _CHUNK)):
-            logits = quick(levels_of(chunk))
-            scores.append(logits[:, 1:].logsumexp(1) - logits[:, 0])
+            scores.append(scores_of(quick(to_levels(np.stack(chunk)))))
     return torch.cat(scores)
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
 
+from trueshot.datasets.listing import Outline
 from trueshot.inference.context import squeezed
+from trueshot.pixels import Bytes
 from trueshot.training.context_recipe import ContextRecipe
-from trueshot.training.outlines import holds
+from trueshot.training.frames import holds
 
-Bytes = npt.NDArray[np.uint8]
 Random = np.random.Generator
 
 _LEAST_CLOSE = 0.1  # smallest share of a frame's area: less has too few pixels
@@ -33,7 +32,7 @@ def augmented(
     image: Image.Image,
     recipe: ContextRecipe,
     random: Random,
-    outline: Sequence[tuple[float, float]] = (),
+    outline: Outline = (),
 ) -> Bytes:
     """Return an image as another photographer, camera or messenger might have made it.
 
@@ -72,7 +71,7 @@ def augmented(
 
 
 def close_by(
-    image: Image.Image, outline: Sequence[tuple[float, float]], random: Random
+    image: Image.Image, outline: Outline, random: Random
 ) -> tuple[float, float, float, float]:
     """Draw a box for a close-up that the medium fills.
 

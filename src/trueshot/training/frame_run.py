@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
-from collections import Counter
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trueshot.detector import Detector
 from trueshot.errors import DatasetError, RunError, TrueshotError
@@ -22,9 +22,8 @@ from trueshot.files import append_line, claim, read_lines, write_atomically, wri
 from trueshot.progress import progress
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-from trueshot.training.context_file import save_context
-from trueshot.training.frame_augmentation import Bytes
-from trueshot.training.frames import Frame, read_frames
+from trueshot.training.context_file import load_context, save_context
+from trueshot.training.frames import Frame, fingerprint, read_frames
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Any)  # a dataclass
 
@@ -32,80 +31,80 @@ BEST = "context.safetensors"
 _ORDER = 1  # random number stream of the order
 
 
-class Drawn(Protocol):
-    """The settings that determine which frames a step draws."""
+class Run(ABC):
+    """A training run: a detector that learns, its training step and its validation.
 
-    @property
-    def seed(self) -> int:
-        """Seed of the order."""
+    Attributes:
+        detector: The detector that learns.
+        optimizer: Its optimiser.
+        average: Running mean of the detector, judged and kept in its place; None if there is none.
+        facts: Facts to store in the file that is kept, see `save_context`.
+    """
 
-    @property
-    def batch(self) -> int:
-        """Frames per step."""
+    detector: Detector
+    optimizer: torch.optim.Optimizer
+    average: Detector | None = None
+    facts: Mapping[str, object]
 
-
-class Run(Protocol):
-    """A training run: a detector that learns, its training step and its validation."""
-
-    @property
-    def detector(self) -> Detector:
-        """The detector that learns."""
-
-    @property
-    def optimizer(self) -> torch.optim.Optimizer:
-        """The optimiser of the detector."""
-
-    @property
-    def average(self) -> Detector | None:
-        """Running mean of the detector, judged and kept in its place; None if there is none."""
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """Facts to store in the file that is kept, see `save_context`."""
-
+    @abstractmethod
     def step(self, number: int) -> float:
         """Train on one minibatch and return its loss."""
 
+    @abstractmethod
     def judge(self) -> float:
         """Return the AUC on the validation part."""
 
 
 def run(
-    start: Callable[[], Run], out: Path, settings: Mapping[str, object], steps: int, every: int
-) -> None:
+    frames: Sequence[Frame],
+    out: Path,
+    recipe: Any,
+    start: Callable[[Sequence[Frame], Sequence[Frame]], Run],
+) -> Detector:
     """Train; an interrupted run resumes, and ends with the same bits.
 
     Args:
-        start: Creates the run; called once the folder is claimed.
+        frames: Frames of all parts, of which train and validation are used.
         out: Folder of the run: recipe.json, log.jsonl, checkpoint.safetensors, and
             context.safetensors, the state with the best validation AUC.
-        settings: All settings that the run depends on, and the fingerprint of its data.
-        steps: Total number of steps.
-        every: Steps between validations.
+        recipe: All settings of the run, a dataclass.
+        start: Creates the run from the frames of both parts; called once the folder is claimed.
+
+    Returns:
+        The detector with the best validation AUC.
 
     Raises:
-        RunError: The folder holds another run.
+        RunError: The folder holds another run, or the loss is not finite.
+        DatasetError: A part lacks a class, or a frame cannot be read.
     """
+    training, validation = (_part(frames, name) for name in ("train", "validation"))
+    data = {"training": len(training), "validation": len(validation), "frames": fingerprint(frames)}
+    steps, every = recipe.steps, recipe.validate_every
     with claim(out):
-        _claim(out, settings)
-        training, at = start(), Progress()
+        _claim(out, {**asdict(recipe), **data})
+        learning, at = start(training, validation), Progress()
         checkpoint, log = out / "checkpoint.safetensors", out / "log.jsonl"
-        detector, optimizer = training.detector, training.optimizer
+        detector, optimizer = learning.detector, learning.optimizer
         if checkpoint.exists():
-            at = load_checkpoint(checkpoint, detector, optimizer, training.average)
+            at = load_checkpoint(checkpoint, detector, optimizer, learning.average)
         write_lines(log, [line for line in read_lines(log) if line["step"] <= at.step])
         with progress("context", steps, at.step) as advance:
             while at.step < steps:
                 started = time.monotonic()
-                loss = training.step(at.step)
+                loss = learning.step(at.step)
+                if not math.isfinite(loss):
+                    raise RunError(
+                        f"{out}: the loss is not finite at step {at.step}; lower the learning rate"
+                    )
                 at.step += 1
                 at.sums = {"loss": at.sums.get("loss", 0.0) + loss}
                 at.counted += 1
                 at.seconds += time.monotonic() - started
                 advance(1, f"loss {loss:.3f}")
                 if at.step % every == 0 or at.step == steps:
-                    _validate(training, at, out)
-                    save_checkpoint(checkpoint, detector, optimizer, at, training.average)
+                    _validate(learning, at, out)
+                    save_checkpoint(checkpoint, detector, optimizer, at, learning.average)
+    return load_context(out / BEST)
 
 
 def _claim(out: Path, settings: Mapping[str, object]) -> None:
@@ -118,13 +117,13 @@ def _claim(out: Path, settings: Mapping[str, object]) -> None:
     write_atomically(path, text)
 
 
-def _validate(training: Run, at: Progress, out: Path) -> None:
-    area, log = training.judge(), out / "log.jsonl"
+def _validate(learning: Run, at: Progress, out: Path) -> None:
+    area, log = learning.judge(), out / "log.jsonl"
     best = max((line["validation_auc"] for line in read_lines(log)), default=-1.0)
     facts = {"step": at.step, "validation_auc": area}
     if area > best:
-        kept = training.detector if training.average is None else training.average
-        save_context(out / BEST, kept, facts={**training.facts, **facts})
+        kept = learning.detector if learning.average is None else learning.average
+        save_context(out / BEST, kept, facts={**learning.facts, **facts})
     append_line(log, {**facts, "loss": at.sums["loss"] / at.counted, "seconds": at.seconds})
     at.sums, at.counted = {}, 0
 
@@ -164,36 +163,28 @@ def _with_settings(recipe: AnyRecipe, settings: Sequence[str]) -> AnyRecipe:
         name, equals, value = setting.partition("=")
         if not equals or name not in known:
             raise ValueError(f"{setting}: must be SETTING=VALUE; settings: {', '.join(known)}")
-        changed[name] = type(known[name])(value)
+        try:
+            changed[name] = type(known[name])(value)
+        except ValueError as error:
+            raise ValueError(f"{setting}: {error}") from error
     return replace(recipe, **changed)
 
 
-def part_of(frames: Sequence[Frame], name: str) -> list[Frame]:
-    """Return the frames of a part.
-
-    Raises:
-        DatasetError: The part lacks a class.
-    """
+def _part(frames: Sequence[Frame], name: str) -> list[Frame]:
     part = [frame for frame in frames if frame.part == name]
-    if len(Counter(frame.label for frame in part)) < len(RECAPTURE.classes):
+    if len({frame.label for frame in part}) < len(RECAPTURE.classes):
         raise DatasetError(f"part {name} must have frames of both classes")
     return part
 
 
-def drawn_frames(frames: Sequence[Frame], by: Drawn, step: int) -> list[Frame]:
+def drawn_frames(frames: Sequence[Frame], seed: int, batch: int, step: int) -> list[Frame]:
     """Return the frames of a step; each epoch takes every frame once, in its own order."""
-    places = np.arange(step * by.batch, (step + 1) * by.batch)
+    places = np.arange(step * batch, (step + 1) * batch)
     epochs, numbers = np.divmod(places, len(frames))
     orders = {
-        int(epoch): np.random.default_rng((by.seed, _ORDER, epoch)).permutation(len(frames))
+        int(epoch): np.random.default_rng((seed, _ORDER, epoch)).permutation(len(frames))
         for epoch in np.unique(epochs)
     }
     return [
         frames[orders[int(epoch)][number]] for epoch, number in zip(epochs, numbers, strict=True)
     ]
-
-
-def levels_of(images: Sequence[Bytes]) -> Tensor:
-    """Return images as levels, shape (n, 3, side, side), channels last in memory."""
-    stacked = torch.from_numpy(np.stack(images))
-    return stacked.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import os
@@ -10,8 +9,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
+from trueshot.datasets.listing import Outline, Row, manifest_rows, outline_in
 from trueshot.errors import DatasetError, LeakError
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -34,7 +36,7 @@ class Frame:
     part: str
     scene: str
     kind: str = ""
-    outline: tuple[tuple[float, float], ...] = ()
+    outline: Outline = ()
 
     @property
     def class_name(self) -> str:
@@ -49,27 +51,11 @@ def read_frames(manifest: Path) -> list[Frame]:
     Paths are relative to the manifest's folder; the last two columns may be missing.
 
     Raises:
-        DatasetError: The manifest cannot be read, lacks a column, or has an unknown label.
+        DatasetError: The manifest cannot be read, lacks a column, or has an unknown label or an
+            invalid outline.
         LeakError: A scene is in two parts.
     """
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            frames = [
-                Frame(
-                    path=manifest.parent / row["path"],
-                    label=RECAPTURE.classes.index(row["label"]),
-                    part=row["part"],
-                    scene=row["scene"],
-                    kind=(row.get("kind") or "") if row["label"] != RECAPTURE.classes[0] else "",
-                    outline=tuple((x, y) for x, y in json.loads(row.get("outline") or "[]")),
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, KeyError, ValueError) as error:
-        raise DatasetError(
-            f"{manifest}: cannot be read as a manifest with the columns path, label, part and "
-            f"scene: {error}"
-        ) from error
+    frames = [_frame(manifest, row) for row in manifest_rows(manifest)]
     parts: dict[str, str] = {}
     for frame in frames:
         if parts.setdefault(frame.scene, frame.part) != frame.part:
@@ -77,6 +63,28 @@ def read_frames(manifest: Path) -> list[Frame]:
                 f"{manifest}: scene {frame.scene} is in two parts; put all its frames into one part"
             )
     return frames
+
+
+def _frame(manifest: Path, row: Row) -> Frame:
+    if missing := [name for name in ("path", "label", "part", "scene") if name not in row]:
+        raise DatasetError(
+            f"{manifest}: {row.get('path', 'a row')}: lacks {' and '.join(missing)}; "
+            "the columns must be path, label, part and scene"
+        )
+    if row["label"] not in RECAPTURE.classes:
+        raise DatasetError(
+            f"{manifest}: {row['path']}: label must be {' or '.join(RECAPTURE.classes)}, "
+            f"got {row['label']!r}"
+        )
+    label = RECAPTURE.classes.index(row["label"])
+    return Frame(
+        path=manifest.parent / row["path"],
+        label=label,
+        part=row["part"],
+        scene=row["scene"],
+        kind=row.get("kind", "") if label else "",
+        outline=outline_in(manifest, row),
+    )
 
 
 def classes_of(frames: Sequence[Frame]) -> tuple[str, ...]:
@@ -107,5 +115,20 @@ def open_frame(frame: Frame) -> Image.Image:
     try:
         with Image.open(frame.path) as image:
             return image.convert("RGB")
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DatasetError(f"{frame.path}: cannot be read: {error}") from error
+
+
+def holds(outline: npt.NDArray[np.float64], box: Sequence[float]) -> bool:
+    """Whether all corners of a box lie inside a convex outline.
+
+    Args:
+        outline: Corners (x, y), shape (n, 2), clockwise or anticlockwise.
+        box: Left, upper, right and lower edge.
+    """
+    left, upper, right, lower = box
+    corners = np.array([(left, upper), (right, upper), (left, lower), (right, lower)], float)
+    edges = np.roll(outline, -1, 0) - outline
+    ways = corners[:, None] - outline[None]
+    turns = edges[None, :, 0] * ways[..., 1] - edges[None, :, 1] * ways[..., 0]
+    return bool(((turns >= 0).all(1) | (turns <= 0).all(1)).all())

@@ -28,6 +28,7 @@ from trueshot.files import (
     write_atomically,
     write_lines,
 )
+from trueshot.networks.own import in_a_line
 from trueshot.plugins import is_plugin
 from trueshot.progress import progress
 from trueshot.tasks import Task
@@ -163,7 +164,7 @@ def train(
     """
     side = dataset.only_side() if side is None else side
     task = dataset.task
-    _check_network(recipe, task, side)  # fails before anything is written
+    detector = _checked_detector(recipe, task, side)  # fails before anything is written
     with processes(torch.device(device)) as (together, own_device):
         run = _Run(
             recipe=recipe,
@@ -179,7 +180,7 @@ def train(
         fusion, batch = recipe.objective.fusion, recipe.schedule.batch
         attacked = fusion.adversarial if fusion else 0
         together.share(attacked, batch - attacked)  # fails before anything is written
-        together.share_statistics(new_detector(recipe, task))  # likewise
+        together.share_statistics(detector)  # likewise
         if together.is_first:
             _lead(run, resume, checkpoint_seconds)
         else:
@@ -189,11 +190,12 @@ def train(
     return TrainingHistory(bundle=run.folder / BUNDLE, records=records, is_first=together.is_first)
 
 
-def _check_network(recipe: Recipe, task: Task, side: int) -> None:
+def _checked_detector(recipe: Recipe, task: Task, side: int) -> Detector:
+    """Return an untrained detector of the recipe, for crops of that side."""
     detector = new_detector(recipe, task)
     if is_plugin(recipe.network.name):
         _try_own(detector, recipe.network.name, side)
-        return  # its arguments may mean anything
+        return detector  # its arguments may mean anything
     wanted = getattr(recipe.network, "side", side)
     if wanted != side:
         raise RecipeError(
@@ -206,6 +208,7 @@ def _check_network(recipe: Recipe, task: Task, side: int) -> None:
             f"network.window is {window} px, but the crops are {side} px; "
             "use larger crops or a smaller window"
         )
+    return detector
 
 
 @torch.no_grad()
@@ -219,10 +222,8 @@ def _try_own(detector: Detector, name: str, side: int) -> None:
     try:
         detector.eval()(images)
     except Exception as error:  # user code may raise anything
-        line = (str(error).strip().splitlines() or [""])[0][:300]
         raise RecipeError(
-            f"network {name}: fails on images of shape {tuple(images.shape)}: "
-            f"{type(error).__name__}: {line}"
+            f"network {name}: fails on images of shape {tuple(images.shape)}: {in_a_line(error)}"
         ) from error
     if not bool((images == 128.0).all()):
         raise RecipeError(f"network {name}: modifies its input images; make it work on a copy")
@@ -230,11 +231,12 @@ def _try_own(detector: Detector, name: str, side: int) -> None:
 
 def _claim(run: _Run, resume: bool) -> None:
     """Claim the folder for this run, or check that it already belongs to it."""
-    claim = run.folder / "recipe.yaml"
-    if not claim.exists():
-        write_atomically(claim, run.identity)
+    path = run.folder / "recipe.yaml"
+    if not path.exists():
+        write_atomically(path, run.identity)
         return
-    before = parse_recipe(claim.read_text("utf-8"), str(claim))
+    text = path.read_text("utf-8")
+    before = parse_recipe(text, str(path))
     if not resume:
         raise RunError(f"{run.folder}: already holds a run; choose another folder, or resume it")
     if before != run.recipe:
@@ -242,7 +244,7 @@ def _claim(run: _Run, resume: bool) -> None:
         raise RunError(
             f"{run.folder}: already holds a run of another recipe ({known}); choose another folder"
         )
-    if claim.read_text("utf-8").splitlines()[0] != run.identity.splitlines()[0]:
+    if text.splitlines()[0] != run.identity.splitlines()[0]:
         raise RunError(
             f"{run.folder}: already holds a run on other data or from other initial weights; "
             "choose another folder"
@@ -321,14 +323,13 @@ def _train(run: _Run, state: State, checkpoint_seconds: float) -> None:
             started = time.monotonic()
             parts = run.step(state, next(minibatches))
             _count(at, parts, time.monotonic() - started)
-            note = f"loss {parts['loss']:.3f}"
             due = at.step % validate_every == 0 or at.step == total
             if at.step % log_every == 0 or due:
                 append_line(run.folder / LOG, _log_line(run, state.kept, at, validate=due))
             if time.monotonic() - saved >= checkpoint_seconds or at.step == total:
                 save_checkpoint(run.checkpoint, state.detector, state.optimizer, at, state.average)
                 saved = time.monotonic()
-            advance(1, note)
+            advance(1, f"loss {parts['loss']:.3f}")
 
 
 def _weights(start: Path, recipe: Recipe, task: Task) -> tuple[Detector, str]:

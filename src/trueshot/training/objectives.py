@@ -16,13 +16,15 @@ from trueshot.networks.convolution import gradient_wanted_from
 from trueshot.training.adversaries import fused
 from trueshot.training.losses import (
     boosted_cross_entropy,
+    directions,
     divergence,
     dropout_seeded,
+    gradient_norms,
+    input_gradient,
     misalignment,
     misclassification,
 )
 from trueshot.training.objective_settings import Fusion, Objective, Penalty
-from trueshot.training.penalty import directions, gradient_norms, input_gradient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,9 +222,8 @@ def _exact(objective: Objective, detector: Detector, mixture: Mixture) -> Object
         parts["gradient_norm"] = norms
         totals = _added(totals, mixture.first, mixture.penalty * norms)
     if alignment is not None:
-        clean = mixture.images[k:], mixture.labels[k:]
-        seeds = mixture.seed, mixture.dropout_seed
-        off = misalignment(alignment, detector, *clean, gradient[k - first :], *seeds)
+        whole, seeds = (mixture.images, mixture.labels), (mixture.seed, mixture.dropout_seed)
+        off = misalignment(alignment, detector, *whole, gradient[k - first :], *seeds, first=k)
         parts["misalignment"] = off
         totals = _added(totals, k, alignment.weight * off)
     return _value(mixture, totals, parts)

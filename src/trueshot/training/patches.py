@@ -6,6 +6,10 @@ A source is the manifest of a staging, or a data set made by `trueshot simulate`
 part of a data set is used, because it is split differently from a staging. In a staged recapture,
 patches lie inside the medium's outline; in any other photograph, anywhere. Flat patches are left
 out, as in a scan.
+
+A network that learns from files of a single pipeline mistakes the traces of this pipeline for
+evidence. With `--processed`, patches of both classes are therefore scaled, smoothed, sharpened,
+made noisy and compressed, at random and in the same way, as any photograph may have been.
 """
 
 from __future__ import annotations
@@ -22,24 +26,27 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageFilter
 from pyarrow import parquet
 
+from trueshot.datasets.listing import Outline, Row, manifest_rows, outline_in
 from trueshot.datasets.splits import PARTS
 from trueshot.errors import DatasetError, TrueshotError
 from trueshot.files import claim, write_atomically
 from trueshot.images import read_image
 from trueshot.inference.crops import BLOCK, FLAT_DEVIATION
+from trueshot.pixels import Bytes
 from trueshot.progress import progress
-from trueshot.training.outlines import holds
-from trueshot.training.processing import draw_scale, process
-
-Bytes = npt.NDArray[np.uint8]
-Points = npt.NDArray[np.float64]
+from trueshot.training.frames import holds
 
 _PROCESSING = 1  # random number stream of the processing
 _TRIES = 20  # positions tried for each patch
 COLUMNS = ("path", "label", "part", "scene", "kind")
+LEAST_SCALE = 0.5
+MOST_NOISE = 4.0  # largest standard deviation, in levels
+_KERNELS = tuple(
+    getattr(Image.Resampling, name) for name in ("BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,8 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
             pixels = read_image(photograph).pixels
             random = np.random.default_rng([patching.seed, number, at])
             processing = np.random.default_rng([patching.seed, number, at, _PROCESSING])
-            for place, patch in enumerate(_patches(pixels, row, patching, random)):
+            outline = outline_in(sources[number], row)
+            for place, patch in enumerate(_patches(pixels, outline, patching, random)):
                 if patching.processed:
                     patch = process(patch, patching.side, processing)
                 name = f"{number}/{Path(row['path']).with_suffix('')}-{place:02d}.png"
@@ -107,11 +115,11 @@ def cut_patches(sources: Sequence[Path], out: Path, patching: Patching) -> Path:
     return out / "manifest.csv"
 
 
-def _rows(source: Path) -> list[dict[str, str]]:
+def _rows(source: Path) -> Sequence[Row]:
     return _of_data_set(source) if source.is_dir() else _of_manifest(source)
 
 
-def _is_wanted(source: Path, row: dict[str, str]) -> bool:
+def _is_wanted(source: Path, row: Row) -> bool:
     """Whether to use a row: of a data set, only rows of the training part.
 
     Its other parts may show scenes that are in the training part of a staging.
@@ -136,13 +144,9 @@ def _of_data_set(folder: Path) -> list[dict[str, str]]:
     ]
 
 
-def _of_manifest(manifest: Path) -> list[dict[str, str]]:
-    try:
-        with manifest.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{manifest}: cannot be read: {error}") from error
-    missing = {*COLUMNS, "outline"} - set(rows[0] if rows else {})
+def _of_manifest(manifest: Path) -> list[Row]:
+    rows = manifest_rows(manifest)
+    missing = {name for row in rows for name in (*COLUMNS, "outline") if name not in row}
     if missing:
         raise DatasetError(
             f"{manifest}: missing columns {', '.join(sorted(missing))}; "
@@ -152,10 +156,10 @@ def _of_manifest(manifest: Path) -> list[dict[str, str]]:
 
 
 def _patches(
-    pixels: Bytes, row: dict[str, str], patching: Patching, random: np.random.Generator
+    pixels: Bytes, corners: Outline, patching: Patching, random: np.random.Generator
 ) -> Iterator[Bytes]:
     found = 0
-    outline = np.array(json.loads(row["outline"])) if row["outline"] else None
+    outline = np.array(corners, float) if corners else None
     height, width = pixels.shape[:2]
     most = min(patching.per_photograph, (height // patching.side) * (width // patching.side))
     for _ in range(most * _TRIES):
@@ -175,7 +179,7 @@ def _patches(
 
 
 def _bounds(
-    shape: tuple[int, int], outline: Points | None, side: int
+    shape: tuple[int, int], outline: npt.NDArray[np.float64] | None, side: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the first and last upper left corner (y, x) that a patch may have."""
     low, high = np.zeros(2), np.array(shape, float)
@@ -183,6 +187,51 @@ def _bounds(
         low = np.maximum(low, outline[:, ::-1].min(0))
         high = np.minimum(high, outline[:, ::-1].max(0))
     return np.ceil(low).astype(np.int64), np.floor(high).astype(np.int64) - side
+
+
+def draw_scale(random: np.random.Generator) -> float:
+    """Draw the scale to which a photograph was reduced: 1 in half of the cases, else 0.5 to 1."""
+    return 1.0 if random.random() < 0.5 else LEAST_SCALE ** random.uniform(0, 1)
+
+
+def process(pixels: Bytes, side: int, random: np.random.Generator) -> Bytes:
+    """Scale a square to `side`, then smooth, sharpen, add noise and compress, each at random.
+
+    Args:
+        pixels: RGB bytes of a square, shape (n, n, 3).
+        side: Side of the result in pixels.
+        random: Random generator of the processing.
+
+    Returns:
+        RGB bytes, shape (side, side, 3).
+    """
+    image = Image.fromarray(pixels)
+    if image.size != (side, side):
+        image = image.resize((side, side), _KERNELS[random.integers(len(_KERNELS))])
+    if random.random() < 0.2:
+        image = Image.blend(
+            image, image.filter(ImageFilter.MedianFilter(3)), random.uniform(0.3, 1)
+        )
+    if random.random() < 0.1:
+        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.2, 0.8)))
+    if random.random() < 0.3:
+        radius, percent = random.uniform(0.5, 1.5), int(random.integers(30, 151))
+        image = image.filter(ImageFilter.UnsharpMask(radius, percent, int(random.integers(4))))
+    if random.random() < 0.4:
+        levels = np.asarray(image) + random.normal(
+            0, random.uniform(0, MOST_NOISE), (side, side, 3)
+        )
+        image = Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
+    if random.random() < 0.5:
+        image = _compressed(image, random)
+    return np.asarray(image)
+
+
+def _compressed(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    file = io.BytesIO()
+    quality, subsampling = int(random.integers(55, 97)), int(random.choice((0, 2)))
+    image.save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return Image.open(file).convert("RGB")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -207,15 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="also list the photographs in the manifest",
     )
     given = parser.parse_args(arguments)
-    patching = Patching(
-        side=given.side,
-        per_photograph=given.per_photograph,
-        seed=given.seed,
-        processed=given.processed,
-        with_photographs=given.with_photographs,
-    )
+    settings = vars(given)
+    sources, out = settings.pop("sources"), settings.pop("out")
     try:
-        print(cut_patches(given.sources, given.out, patching))
+        print(cut_patches(sources, out, Patching(**settings)))
     except TrueshotError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

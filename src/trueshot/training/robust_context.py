@@ -16,6 +16,7 @@ import copy
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from trueshot.attacks import PGD, perturb
-from trueshot.detector import Detector
+from trueshot.detector import Detector, scores_of
 from trueshot.networks.efficientnet_lite import OFFSET, SCALE
 from trueshot.networks.resnet import WIDTH, ResNet
-from trueshot.training.context_file import load_context
+from trueshot.pixels import to_levels
 from trueshot.training.context_recipe import ContextRecipe
 from trueshot.training.frame_augmentation import augmented, seen
-from trueshot.training.frame_run import BEST, command, drawn_frames, levels_of, part_of, run
-from trueshot.training.frames import Frame, fingerprint, open_frame
+from trueshot.training.frame_run import Run, command, drawn_frames, run
+from trueshot.training.frames import Frame, open_frame
 from trueshot.training.steps import keep
 
 _STEP = 3  # random number stream of the steps
@@ -110,18 +111,11 @@ def train_robust_context(
         RunError: The folder holds another run.
         DatasetError: A part lacks a class.
     """
-    training, validation = (part_of(frames, name) for name in ("train", "validation"))
-    data = {"training": len(training), "validation": len(validation), "frames": fingerprint(frames)}
-
-    def start() -> _Training:
-        return _Training(recipe, training, validation)
-
-    run(start, out, {**asdict(recipe), **data}, recipe.steps, recipe.validate_every)
-    return load_context(out / BEST)
+    return run(frames, out, recipe, partial(_Training, recipe))
 
 
-class _Training:
-    """The run of an adversarial training, see `frame_run.Run`."""
+class _Training(Run):
+    average: Detector
 
     def __init__(
         self, recipe: RobustContextRecipe, training: Sequence[Frame], validation: Sequence[Frame]
@@ -143,17 +137,19 @@ class _Training:
             for frame in [each for each in validation if each.label == label][: recipe.judged]
         ]
         self.labels = torch.tensor([frame.label for frame in shown])
-        self.levels = levels_of([seen(open_frame(frame), recipe.frames) for frame in shown])
+        images = [seen(open_frame(frame), recipe.frames) for frame in shown]
+        self.levels = to_levels(np.stack(images))
 
     def step(self, number: int) -> float:
         recipe = self.recipe
         for group in self.optimizer.param_groups:
             group["lr"] = _rate(recipe, number)
-        chosen = drawn_frames(self.training, recipe, number)
+        chosen = drawn_frames(self.training, recipe.seed, recipe.batch, number)
         random = np.random.default_rng((recipe.seed, _STEP, number))
-        levels = levels_of(
-            [augmented(open_frame(each), recipe.frames, random, each.outline) for each in chosen]
-        )
+        images = [
+            augmented(open_frame(each), recipe.frames, random, each.outline) for each in chosen
+        ]
+        levels = to_levels(np.stack(images))
         labels = torch.tensor([frame.label for frame in chosen])
         budget = recipe.budget * min(1.0, number / (_RISING * recipe.steps))
         change = torch.from_numpy(random.uniform(-budget, budget, levels.shape).astype(np.float32))
@@ -189,8 +185,7 @@ def auc_under(attack: PGD, detector: Detector, levels: Tensor, labels: Tensor) -
     for some, theirs in zip(levels.split(_CHUNK), labels.split(_CHUNK), strict=True):
         attacked = perturb(attack, detector, some, theirs)
         with torch.inference_mode():
-            logits = detector(attacked)
-        scores.append(logits[:, 1] - logits[:, 0])
+            scores.append(scores_of(detector(attacked)))
     return float(roc_auc_score(labels.numpy(), torch.cat(scores).numpy()))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -18,14 +19,15 @@ from trueshot.card import Card
 from trueshot.datasets import Batches, Part
 from trueshot.detector import Detector
 from trueshot.networks.registry import Network
-from trueshot.pixels import to_levels
+from trueshot.pixels import Bytes, to_levels
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
-from trueshot.training.augmentation import SYMMETRIES, turn
 from trueshot.training.checkpoints import Progress
 from trueshot.training.distributed import Processes
 from trueshot.training.objectives import accumulate, learned, mixed
 from trueshot.training.recipe import Recipe
+
+SYMMETRIES = 8  # of a square
 
 _FACTOR = "factor"  # key in a parameter group: its learning rate relative to the schedule's
 _BUDGET_STREAM, _SYMMETRY_STREAM = 1, 2
@@ -155,6 +157,24 @@ def _read(
     if budgets is not None:
         budgets = budgets[share[share < attacked]].to(device)
     return to_levels(pixels, device=device), labels.to(device), budgets
+
+
+def turn(pixels: Bytes, ways: npt.NDArray[np.integer]) -> Bytes:
+    """Rotate and mirror square images, as bytes.
+
+    Args:
+        pixels: Bytes, shape (n, side, side, 3).
+        ways: One of eight ways for each image, shape (n,): 0 to 3 are quarter turns of the image, 4
+            to 7 are 0 to 3 quarter turns of its mirror image.
+
+    Returns:
+        A new array of the same shape.
+    """
+    turned = np.empty_like(pixels)
+    for image, way, out in zip(pixels, ways, turned, strict=True):
+        upright = image[:, ::-1] if way >= SYMMETRIES // 2 else image
+        out[:] = np.rot90(upright, int(way) % 4)
+    return turned
 
 
 def draw_budgets(recipe: Recipe, step: int) -> Tensor | None:
