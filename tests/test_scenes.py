@@ -21,12 +21,7 @@ from trueshot.simulation import scenes
 from trueshot.simulation.colour import LUMA, Bytes, Linear, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 from trueshot.simulation.procedural.noise import tile
-from trueshot.simulation.scenes import (
-    Scene,
-    embedded_scenes,
-    photo_scenes,
-    procedural_scenes,
-)
+from trueshot.simulation.scenes import Scene, embedded_scenes, photo_scenes, procedural_scenes
 
 
 def noise(height: int, width: int, seed: int = 0) -> Bytes:

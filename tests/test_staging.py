@@ -105,7 +105,7 @@ def test_the_frame_shows_a_box_where_the_homography_takes_its_corners() -> None:
 def test_aiming_gives_the_share_of_the_frame_that_was_asked_for() -> None:
     for share in (0.1, 0.4, 1.5):
         pose = aim(FRAME, 0.7, rotation(20, 10, 30), (0, 0, 70, 150), share, np.array([0.1, 0]))
-        seen = project(pose.front(), corners((0, 0, 70, 150)))
+        seen = project(pose.homography(), corners((0, 0, 70, 150)))
         assert area(seen) == pytest.approx(share, rel=1e-3)
 
 

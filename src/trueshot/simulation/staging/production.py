@@ -38,22 +38,6 @@ if TYPE_CHECKING:
 VERSION = 7  # version of the photographs made from a seed; raised when they change
 PHONES, DISPLAYS = 150, 150  # numbers in all parts together
 _SCREEN = "interface"  # left out: cameras see interfaces on displays only, and pages draw theirs
-COLUMNS = (
-    "path",
-    "label",
-    "part",
-    "source",
-    "scene",
-    "camera",
-    "medium",
-    "kind",
-    "share",
-    "outline",
-    "width",
-    "height",
-    "history",
-    "staging",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +117,13 @@ class Production:
 
     def names(self, part: str, index: int) -> tuple[str]:
         """Return the path of a photograph, the only file made for a part and index."""
-        return (name(part, index),)
+        return (f"{part}/{index:06d}.jpg",)
 
     def made(self, part: str, index: int) -> dict[str, bytes]:
         """Make a photograph and return its JPEG file by its path."""
         side, example = self.staging.side, self.example(part, index)
         file = native_photograph(example) if side is None else small_frame(example, side)
-        return {name(part, index): file}
+        return dict.fromkeys(self.names(part, index), file)
 
 
 def stage(
@@ -181,11 +165,6 @@ def stage(
         manifest = root / "manifest.csv"
         write_atomically(manifest, _manifest(production))
         return manifest
-
-
-def name(part: str, index: int) -> str:
-    """Return the path of a photograph relative to the output folder."""
-    return f"{part}/{index:06d}.jpg"
 
 
 def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
@@ -273,31 +252,33 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def _manifest(production: Production) -> str:
+    rows = [_row(production, *place) for place in production.places()]
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for place in production.places():
-        example = production.example(*place)
-        height, width = production.size(example)
-        outline = outline_in_pixels(example, height, width)
-        writer.writerow(
-            {
-                "path": name(*place),
-                "label": example.label,
-                "part": example.part,
-                "source": f"{example.part} {example.index // 2}",
-                "scene": example.content.name,
-                "camera": example.phone.name,
-                "medium": example.medium_name,
-                "kind": example.medium,
-                "share": f"{example.arrangement.share():.4f}",
-                "outline": json.dumps([[round(float(n), 1) for n in point] for point in outline])
-                if len(outline)
-                else "",
-                "width": width,
-                "height": height,
-                "history": "messenger" if example.edge else "camera",
-                "staging": example.staging,
-            }
-        )
+    writer.writerows(rows)
     return text.getvalue()
+
+
+def _row(production: Production, part: str, index: int) -> dict[str, str | int]:
+    """Return a photograph's facts by column of the manifest."""
+    example = production.example(part, index)
+    height, width = production.size(example)
+    outline = outline_in_pixels(example, height, width).tolist()
+    (path,) = production.names(part, index)
+    return {
+        "path": path,
+        "label": example.label,
+        "part": part,
+        "source": f"{part} {index // 2}",
+        "scene": example.content.scene.name,
+        "camera": example.phone.name,
+        "medium": example.medium_name,
+        "kind": example.medium,
+        "share": f"{example.arrangement.share():.4f}",
+        "outline": json.dumps([[round(x, 1), round(y, 1)] for x, y in outline]) if outline else "",
+        "width": width,
+        "height": height,
+        "history": "messenger" if example.edge else "camera",
+        "staging": example.staging,
+    }
