@@ -110,8 +110,9 @@ def embedded_scenes() -> list[Scene]:
     scenes = []
     for package, (folder, names) in _EMBEDDED.items():
         found = importlib.util.find_spec(package)
-        home = Path(found.origin).parent / folder if found and found.origin else Path(folder)
-        paths = [home / name for name in names.split()]
+        if found is None or found.origin is None:
+            continue
+        paths = [Path(found.origin).parent / folder / name for name in names.split()]
         scenes += [
             Scene(name=f"{package}:{path.stem}", kind=PHOTO, path=path)
             for path in paths

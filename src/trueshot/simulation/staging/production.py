@@ -73,7 +73,7 @@ class Staging:
             raise SimulationError(f"side must be from 32 to 2048 px, got {self.side}")
         if not self.megapixels >= 0.1:
             raise SimulationError(f"megapixels must be at least 0.1, got {self.megapixels}")
-        if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
+        if not abs(sum(self.fractions) - 1) <= 1e-6 or min(self.fractions) < 0:
             raise SimulationError(
                 f"fractions must not be negative and must add up to 1, got {self.fractions}"
             )
@@ -81,8 +81,16 @@ class Staging:
             raise SimulationError(
                 f"per_part must not be negative, nor 0 for all parts, got {self.per_part}"
             )
+        counts = self.counts().values()
+        if any(n and not share for n, share in zip(counts, self.fractions, strict=True)):
+            raise SimulationError(
+                "per_part must be 0 for parts whose share in fractions is 0, got "
+                f"{self.per_part} and {self.fractions}"
+            )
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"procedural must be between 0 and 1, got {self.procedural}")
+        if self.seed < 0:
+            raise SimulationError(f"seed must not be negative, got {self.seed}")
 
     def counts(self) -> dict[str, int]:
         """Return the number of photographs in each part, both classes together."""
@@ -185,7 +193,7 @@ def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
 
 def _folder_names(folders: Sequence[Path]) -> list[str]:
     """Return a name for each folder: its own, with a number if an earlier folder has it too."""
-    own = [utf8_safe(folder.name) for folder in folders]
+    own = [utf8_safe(folder.name or folder.resolve().name) for folder in folders]
     names: list[str] = []
     for name in own:
         numbered = (f"{name}-{number}" for number in itertools.count(2))
