@@ -47,7 +47,8 @@ from trueshot.simulation.recapture import (
     see_print,
 )
 
-PANELS = [make(0.8) for make in LAYOUTS.values()]
+FILLS = {"bgr": 0.7, "chevrons": 0.9, "white": 0.7}
+PANELS = [make(FILLS.get(name, 0.8)) for name, make in LAYOUTS.items()]
 EVERY_PANEL = pytest.mark.parametrize("layout", PANELS, ids=list(LAYOUTS))
 DARK = Ambience(veil=0, shading=0)
 RAMP = np.arange(256, dtype=np.uint8)
