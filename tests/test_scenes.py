@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -21,12 +22,7 @@ from trueshot.simulation import scenes
 from trueshot.simulation.colour import LUMA, Bytes, Linear, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
 from trueshot.simulation.procedural.noise import tile
-from trueshot.simulation.scenes import (
-    Scene,
-    embedded_scenes,
-    photo_scenes,
-    procedural_scenes,
-)
+from trueshot.simulation.scenes import Scene, embedded_scenes, photo_scenes, procedural_scenes
 
 
 def noise(height: int, width: int, seed: int = 0) -> Bytes:
@@ -262,6 +258,16 @@ def test_embedded_scenes_need_no_network(monkeypatch: pytest.MonkeyPatch) -> Non
         assert light.std() > 0.01
     assert sum(value > 0.1 for value in spread.values()) >= 7
     assert spread["skimage:camera"] == 0
+
+
+def test_a_package_that_is_missing_lends_no_picture_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo(tmp_path, noise(8, 8), "data/coffee.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DatasetError, match="contain no photographs"):
+        embedded_scenes()
 
 
 def test_names_are_unique_and_stay_the_same() -> None:

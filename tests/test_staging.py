@@ -105,7 +105,7 @@ def test_the_frame_shows_a_box_where_the_homography_takes_its_corners() -> None:
 def test_aiming_gives_the_share_of_the_frame_that_was_asked_for() -> None:
     for share in (0.1, 0.4, 1.5):
         pose = aim(FRAME, 0.7, rotation(20, 10, 30), (0, 0, 70, 150), share, np.array([0.1, 0]))
-        seen = project(pose.front(), corners((0, 0, 70, 150)))
+        seen = project(pose.homography(), corners((0, 0, 70, 150)))
         assert area(seen) == pytest.approx(share, rel=1e-3)
 
 
@@ -311,14 +311,18 @@ def test_a_staging_does_not_go_on_with_a_photograph_that_has_changed(
         stage([tmp_path / "in"], tmp_path / "out", settings, workers=1)
 
 
-def test_scenes_of_folders_with_one_name_have_different_names(photos: Path, tmp_path: Path) -> None:
+def test_scenes_of_folders_with_one_name_have_different_names(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = [tmp_path / path for path in ("jan/DCIM", "feb/DCIM", "DCIM-2", "mar/DCIM")]
     names = ["0.png", "0.png", "0.png", os.fsdecode(b"\xe9.png")]
     for number, (folder, name) in enumerate(zip(folders, names, strict=True)):
         folder.mkdir(parents=True)
         shutil.copy(photos / f"{number}.png", folder / name)
     settings = Staging(per_class=24, side=32, procedural=0.0, fractions=(0.5, 0.25, 0.25))
-    listed = photos_in_manifest(stage(folders, tmp_path / "out", settings, workers=1))
+    monkeypatch.chdir(folders.pop())
+    given = [*folders, Path()]  # which has a name, too
+    listed = photos_in_manifest(stage(given, tmp_path / "out", settings, workers=1))
     known = {
         "photo:DCIM/0.png",
         "photo:DCIM-3/0.png",
@@ -366,6 +370,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         {"fractions": (0.5, 0.1, 0.1)},
         {"per_part": (0, 0, 0)},
         {"per_part": (5, -1, 0)},
+        {"per_part": (5, 1, 1), "fractions": (0.9, 0.1, 0.0)},
+        {"fractions": (np.nan, 0.5, 0.5)},
+        {"seed": -1},
     ):
         with pytest.raises(SimulationError, match=f"^{next(iter(wrong))} must "):
             Staging(**wrong)  # type: ignore[arg-type]

@@ -303,7 +303,7 @@ def _photos(root: Path, production: Production) -> list[Photo]:
     photos = []
     for part, number in production.places():
         pair = production.pair(part, number)
-        for name, label in zip(production.files(part, number), RECAPTURE.classes, strict=False):
+        for name, label in zip(production.names(part, number), RECAPTURE.classes, strict=False):
             photos.append(
                 Photo(
                     name=f"{_PHOTOS}/{name}",

@@ -17,19 +17,18 @@ from trueshot.simulation.colour import (
     channelwise,
     encode_srgb,
     lightness,
-    to_bytes,
 )
 from trueshot.simulation.develop import (
     Development,
-    add_local_contrast,
     correct_colour,
     crosstalk_matrix,
     denoise,
-    s_curve,
-    sharpen,
+    finish,
 )
 from trueshot.simulation.file_history import Jpeg, draw_jpeg
 from trueshot.simulation.mosaic import IDEAL, METHODS, PATTERNS, demosaic, mosaic
+
+FRAME = 2500.0  # half the diagonal of every frame, in pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,6 @@ class Shot:
         defocus: Blur added to that of the lens: standard deviation in pixels.
         cast: Factors on red and blue that the white balance leaves uncorrected.
         place: Centre of the window in the frame: (y, x) in [-1, 1], corners at (±1, ±1).
-        frame: Half the frame's diagonal, in pixels.
     """
 
     brightness: float = 0.18
@@ -96,7 +94,6 @@ class Shot:
     defocus: float = 0.0
     cast: tuple[float, float] = (1.0, 1.0)
     place: tuple[float, float] = (0.0, 0.0)
-    frame: float = 2500.0
 
 
 def blur_of(camera: Camera, shot: Shot) -> float:
@@ -111,8 +108,8 @@ def vignette(lens: Lens, shot: Shot, height: int, width: int) -> Plane:
     """
     y = (np.arange(height, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
-    centre_y, centre_x = (np.float32(p * shot.frame / np.sqrt(2)) for p in shot.place)
-    radius = ((y + centre_y) ** 2 + (x + centre_x) ** 2) / np.float32(shot.frame**2)
+    centre_y, centre_x = (np.float32(p * FRAME / np.sqrt(2)) for p in shot.place)
+    radius = ((y + centre_y) ** 2 + (x + centre_x) ** 2) / np.float32(FRAME**2)
     return np.asarray(1 - np.float32(lens.vignetting) * np.minimum(radius, 1), np.float32)
 
 
@@ -165,10 +162,7 @@ def develop(raw: Plane, camera: Camera, cast: tuple[float, float]) -> Bytes:
     light = correct_colour(light, settings.crosstalk, settings.saturation, cast)
     values = encode_srgb(light)
     values = denoise(values, settings.denoiser, settings.denoise_radius, settings.denoise_strength)
-    values = s_curve(np.clip(values, 0, 1), settings.contrast)
-    values = add_local_contrast(values, settings.local_contrast)
-    values = sharpen(values, settings.sharpen_amount, settings.sharpen_radius, settings.halo)
-    return to_bytes(values)
+    return finish(values, settings)
 
 
 def photograph(light: Linear, camera: Camera, shot: Shot, random: Random) -> Bytes:

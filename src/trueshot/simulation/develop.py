@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import median_filter
 
 from trueshot.simulation.colour import (
     LUMA,
+    Bytes,
     Linear,
     Plane,
     blur,
@@ -17,6 +19,7 @@ from trueshot.simulation.colour import (
     channelwise,
     lightness,
     recolour,
+    to_bytes,
 )
 
 DENOISERS = ("none", "chroma", "guided", "median")
@@ -111,28 +114,6 @@ def guided_smooth(
     return smoothed
 
 
-def median_of_nine(plane: Plane) -> Plane:
-    """Return the median of each pixel and its eight neighbours; the plane is mirrored at its edges.
-
-    Each column of three is sorted. The result is the median of three values: the largest of the
-    three minima, the median of the medians, and the smallest of the maxima.
-    """
-    padded = np.pad(plane, 1, mode="symmetric")
-    first, second, third = padded[:-2], padded[1:-1], padded[2:]
-    low, high = np.minimum(first, second), np.maximum(first, second)
-    least, most = np.minimum(low, third), np.maximum(high, third)
-    middle = np.maximum(low, np.minimum(high, third))
-    return _median(
-        np.maximum(np.maximum(least[:, :-2], least[:, 1:-1]), least[:, 2:]),
-        _median(middle[:, :-2], middle[:, 1:-1], middle[:, 2:]),
-        np.minimum(np.minimum(most[:, :-2], most[:, 1:-1]), most[:, 2:]),
-    )
-
-
-def _median(a: Plane, b: Plane, c: Plane) -> Plane:
-    return np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-
-
 def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
     """Denoise encoded values, shape (h, w, 3), separately in lightness and in colour."""
     if kind == "none":
@@ -145,7 +126,7 @@ def denoise(values: Linear, kind: str, radius: int, strength: float) -> Linear:
         (smooth,) = guided_smooth([light], light, radius, strength)
         planes = guided_smooth(colours, light, 2 * radius, strength)
     elif kind == "median":
-        smooth = light + np.float32(min(1.0, 20 * strength)) * (median_of_nine(light) - light)
+        smooth = light + np.float32(min(1.0, 20 * strength)) * (median_filter(light, 3) - light)
         planes = [box_mean(colour, radius) for colour in colours]
     else:
         smooth = light
@@ -162,6 +143,14 @@ def sharpen(values: Linear, amount: float, radius: float, halo: float) -> Linear
     light = lightness(values)
     detail = np.float32(amount) * (light - blur(light, radius))
     return channelwise(np.add, values, np.clip(detail, -halo, halo))
+
+
+def finish(values: Linear, settings: Development) -> Bytes:
+    """Apply the tone curve, local contrast and sharpening of a development to encoded values."""
+    values = s_curve(np.clip(values, 0, 1), settings.contrast)
+    values = add_local_contrast(values, settings.local_contrast)
+    values = sharpen(values, settings.sharpen_amount, settings.sharpen_radius, settings.halo)
+    return to_bytes(values)
 
 
 def add_local_contrast(values: Linear, share: float) -> Linear:

@@ -7,7 +7,9 @@ Any moiré arises from sampling the result; none is painted.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -75,19 +77,19 @@ def stripes(fill: float = 0.8, order: str = "RGB", vertical: bool = False) -> La
     return Layout(cell=(1, 1), subpixels=tuple(subpixels))
 
 
-def chevrons(fill: float = 0.8, order: str = "RGB") -> Layout:
+def chevrons(fill: float) -> Layout:
     """Return a layout of stripes that lean one way above and the other way below (IPS)."""
     subpixels: list[Subpixel] = []
-    for place, name in enumerate(order):
+    for channel in range(3):
         for half, lean in ((0, -1), (1, 1)):
             for step in range(3):
                 y = (half + (step + 0.5) / 3 * fill + (1 - fill) / 2) / 2
-                x = (place + 0.5) / 3 + lean * (step - 1) * 0.045
-                subpixels.append(("RGB".index(name), y, x, fill / 6, fill / 3))
+                x = (channel + 0.5) / 3 + lean * (step - 1) * 0.045
+                subpixels.append((channel, y, x, fill / 6, fill / 3))
     return Layout(cell=(1, 1), subpixels=tuple(subpixels))
 
 
-def white_subpixel(fill: float = 0.8) -> Layout:
+def white_subpixel(fill: float) -> Layout:
     """Return an RGBW layout: red, green, blue and white quarters; white emits all three colours."""
     width = fill / 4
     own = [(channel, 0.5, (channel + 0.5) / 4, fill, width) for channel in range(3)]
@@ -95,7 +97,7 @@ def white_subpixel(fill: float = 0.8) -> Layout:
     return Layout(cell=(1, 1), subpixels=(*own, *white))
 
 
-def pentile(fill: float = 0.6) -> Layout:
+def pentile(fill: float) -> Layout:
     """Return a PenTile OLED layout: green in every pixel, red and blue in a checkerboard."""
     side, large = 0.45 * fill / 0.6, 0.6 * fill / 0.6
     subpixels: list[Subpixel] = []
@@ -147,7 +149,7 @@ def shine(picture: Bytes, display: Display) -> Linear:
     return np.stack([table[:, c][picture[..., c]] for c in range(3)], axis=-1)
 
 
-def fit_to_panel(picture: Bytes, height: int, width: int, method: str = "bilinear") -> Bytes:
+def fit_to_panel(picture: Bytes, height: int, width: int, method: str) -> Bytes:
     """Scale a picture to (height, width) display pixels, on encoded values, as viewers do.
 
     Args:
@@ -156,8 +158,6 @@ def fit_to_panel(picture: Bytes, height: int, width: int, method: str = "bilinea
         width: Number of display pixels across.
         method: `nearest`, `bilinear`, `bicubic` or `lanczos`.
     """
-    if picture.shape[:2] == (height, width):
-        return picture
     how = Image.Resampling[method.upper()]
     return np.asarray(Image.fromarray(picture).resize((width, height), how))
 
@@ -220,7 +220,15 @@ def scan_flicker(random: Random, depth: float, height: int) -> Plane:
     return wave.astype(np.float32)
 
 
-LAYOUTS = ("stripes", "bgr", "turned", "chevrons", "white", "pentile")
+LAYOUTS: Mapping[str, Callable[[float], Layout]] = {
+    "stripes": stripes,
+    "bgr": partial(stripes, order="BGR"),
+    "turned": partial(stripes, vertical=True),
+    "chevrons": chevrons,
+    "white": white_subpixel,
+    "pentile": lambda fill: pentile(0.75 * fill),
+}
+"""Layouts of displays by name; each is a function of the share that subpixels fill, 0 to 1."""
 
 
 def draw_display(random: Random, name: str) -> Display:
@@ -229,16 +237,8 @@ def draw_display(random: Random, name: str) -> Display:
     Source of the ranges: panel microphotographs and black levels as display reviewers publish them
     (LCD contrast 700 to 5000, OLED without a black level; gamma 2.0 to 2.4; white 5500 to 9000 K).
     """
-    kind = random.choice(LAYOUTS, p=[0.4, 0.06, 0.1, 0.22, 0.06, 0.16])
-    fill = float(random.uniform(0.6, 0.92))
-    layout = {
-        "stripes": lambda: stripes(fill),
-        "bgr": lambda: stripes(fill, "BGR"),
-        "turned": lambda: stripes(fill, vertical=True),
-        "chevrons": lambda: chevrons(fill),
-        "white": lambda: white_subpixel(fill),
-        "pentile": lambda: pentile(0.75 * fill),
-    }[kind]()
+    kind = random.choice(list(LAYOUTS), p=[0.4, 0.06, 0.1, 0.22, 0.06, 0.16])
+    layout = LAYOUTS[kind](float(random.uniform(0.6, 0.92)))
     warm = float(random.normal(0, 0.06))
     return Display(
         name=name,

@@ -10,6 +10,7 @@ import numpy as np
 
 from trueshot.errors import SimulationError
 from trueshot.simulation.camera import (
+    FRAME,
     Camera,
     Shot,
     draw_camera,
@@ -83,11 +84,8 @@ class Conditions:
 
     def facts(self) -> dict[str, Any]:
         """Return the settings as JSON values; `shared_devices` and `fixed_views` only if set."""
-        facts = asdict(self)
-        for name in ("shared_devices", "fixed_views"):
-            if not facts[name]:
-                del facts[name]
-        return facts
+        optional = ("shared_devices", "fixed_views")
+        return {name: v for name, v in asdict(self).items() if v or name not in optional}
 
 
 EVERYDAY = Conditions()
@@ -274,7 +272,7 @@ def draw_view(
     low, high = conditions.magnification if display else conditions.print_magnification
     right = 90.0 * (random.random() < 0.3)  # the camera or the display turned to portrait
     turn = random.normal(0, 3) if random.random() < 0.7 else random.uniform(-45, 45)
-    tilt = random.normal(0, 0.12, 2) / 2500
+    tilt = random.normal(0, 0.12, 2) / FRAME
     return View(
         magnification=between(random, low, high) * reduction,
         angle=float(right + turn),
@@ -331,7 +329,10 @@ def recapture(pair: Pair, side: int) -> Recapture:
     size = _sensor_side(pair, side)
     places = look(pair.view, size, size)
     picture = _shown(pair, places, random)
-    light = _seen(pair, picture, places)
+    if isinstance(pair.medium, Display):
+        light = see_display(picture, pair.medium, places, pair.camera, pair.shot, pair.ambience)
+    else:
+        light = see_print(picture, pair.medium, places, pair.camera, pair.shot, pair.ambience)
     return Recapture(picture=picture, light=light, file=_file(pair, light, side, random))
 
 
@@ -354,12 +355,6 @@ def _shown(pair: Pair, places: Places, random: Random) -> Bytes:
         taken = photograph(lit, pair.first_camera, pair.first_shot, random)
         picture = decompress(compress(taken, pair.first_file))
     return fit_to_panel(picture, places.height, places.width, pair.scaling)
-
-
-def _seen(pair: Pair, picture: Bytes, places: Places) -> Linear:
-    if isinstance(pair.medium, Display):
-        return see_display(picture, pair.medium, places, pair.camera, pair.shot, pair.ambience)
-    return see_print(picture, pair.medium, places, pair.camera, pair.shot, pair.ambience)
 
 
 def _sensor_side(pair: Pair, side: int) -> int:

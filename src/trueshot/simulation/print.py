@@ -17,7 +17,8 @@ from trueshot.simulation.colour import (
     smooth_field,
 )
 
-_ANGLES = (15.0, 75.0, 0.0, 45.0)  # of cyan, magenta, yellow, black, as usual in offset printing
+DOTS = 3  # printer dots per picture pixel, along a side
+SCREEN_ANGLES = (15.0, 75.0, 0.0, 45.0)  # of cyan, magenta, yellow, black, as in offset printing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,6 @@ class Print:
 
     Args:
         name: Name of this print; data sets record it as the origin `medium`.
-        dots: Printer dots per picture pixel, along a side.
         cell: Period of the halftone grid in printer dots; 0: stochastic dots, as from inkjets.
         ink: Share of the light that a solid ink leaves in the channel it absorbs.
         spread: Blur of light within the paper: standard deviation in printer dots.
@@ -35,7 +35,6 @@ class Print:
     """
 
     name: str
-    dots: int = 3
     cell: float = 4.0
     ink: float = 0.08
     spread: float = 0.7
@@ -81,16 +80,15 @@ def halftone(cover: Plane, cell: float, angle: float, random: Random) -> Plane:
     return (cover > uniform).astype(np.float32)
 
 
-_PLACES = np.cos(2 * np.pi * (np.arange(512) + 0.5) / 512)
-_SPREAD = np.sort(0.5 + 0.25 * (_PLACES[:, None] + _PLACES[None, :]), axis=None)[::64]
+_WAVE = np.cos(2 * np.pi * (np.arange(512) + 0.5) / 512)
+_QUANTILES = np.sort(0.5 + 0.25 * (_WAVE[:, None] + _WAVE[None, :]), axis=None)[::64]
+_SHARES = np.searchsorted(_QUANTILES, np.linspace(0, 1, 1025)) / len(_QUANTILES)
 
 
 def threshold_share(threshold: Plane) -> Plane:
     """Map values of 0.5 + (cos a + cos b) / 4 to their quantiles: uniform in [0, 1]."""
-    table = np.searchsorted(_SPREAD, np.linspace(0, 1, 1025)) / len(_SPREAD)
     place = np.clip(threshold * 1024, 0, 1024).astype(np.int16)
-    result: Plane = table.astype(np.float32)[place]
-    return result
+    return np.asarray(_SHARES.astype(np.float32)[place])
 
 
 def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
@@ -102,23 +100,33 @@ def reflect(picture: Bytes, medium: Print, random: Random) -> Linear:
         random: Generator for the dot positions and the paper's grain.
 
     Returns:
-        Linear light, shape (dots · h, dots · w, 3).
+        Linear light, shape (DOTS · h, DOTS · w, 3).
     """
     cover = separate(picture)
-    side = medium.dots
-    light: Linear = np.empty((side * cover.shape[0], side * cover.shape[1], 3), np.float32)
+    light: Linear = np.empty((DOTS * cover.shape[0], DOTS * cover.shape[1], 3), np.float32)
     light[:] = np.array(medium.paper, np.float32)
     for ink in range(4):
-        share = np.repeat(np.repeat(cover[..., ink], side, 0), side, 1)
-        dots = halftone(share, medium.cell, _ANGLES[ink], random)
-        taken = 1 - (1 - np.float32(medium.ink)) * dots
-        if ink < 3:
-            light[..., ink] *= taken
-            light[..., (ink + 1) % 3] *= 1 - 0.12 * dots  # real inks absorb other colours, too
-        else:
-            light = channelwise(np.multiply, light, taken)
+        share = np.repeat(np.repeat(cover[..., ink], DOTS, 0), DOTS, 1)
+        dots = halftone(share, medium.cell, SCREEN_ANGLES[ink], random)
+        light = inked(light, ink, dots, 1 - np.float32(medium.ink))
     paper = grain(light.shape[0], light.shape[1], medium.texture, random)
     return channelwise(np.multiply, light, paper)
+
+
+def inked(light: Linear, ink: int, dots: Plane, taken: np.float32) -> Linear:
+    """Return the light that is left after dots of an ink, which may be in the same array.
+
+    Args:
+        light: Reflected light, shape (h, w, 3).
+        ink: Number of the ink among cyan, magenta, yellow and black.
+        dots: Share of ink at each place, shape (h, w).
+        taken: Share of the light that solid ink takes from the channel it absorbs.
+    """
+    if ink == 3:
+        return channelwise(np.multiply, light, 1 - taken * dots)
+    light[..., ink] *= 1 - taken * dots
+    light[..., (ink + 1) % 3] *= 1 - np.float32(0.12) * dots  # real inks absorb other colours, too
+    return light
 
 
 def grain(height: int, width: int, depth: float, random: Random) -> Plane:

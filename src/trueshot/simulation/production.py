@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,19 +62,17 @@ class Production:
         """Return the part and number of every pair."""
         return [(part, number) for part, count in self.counts.items() for number in range(count)]
 
-    def files(self, part: str, number: int) -> Mapping[str, Callable[[Pair, int], bytes]]:
-        """Return the functions that make a pair's files, by path below the production's folder."""
-        true_shot, recapture = names(part, number)
-        return {true_shot: original} | ({recapture: recaptured} if self.recaptures else {})
-
     def names(self, part: str, number: int) -> tuple[str, ...]:
-        """Return the paths of a pair's files."""
-        return tuple(self.files(part, number))
+        """Return the paths of a pair's files, the true shot first."""
+        return names(part, number)[: 1 + self.recaptures]
 
     def made(self, part: str, number: int) -> dict[str, bytes]:
         """Make the files of a pair; return their bytes by name."""
-        pair = self.pair(part, number)
-        return {name: take(pair, self.side) for name, take in self.files(part, number).items()}
+        pair, files = self.pair(part, number), self.names(part, number)
+        return {
+            name: take(pair, self.side)
+            for name, take in zip(files, (original, recaptured), strict=False)
+        }
 
 
 def names(part: str, number: int) -> tuple[str, str]:

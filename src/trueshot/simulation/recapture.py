@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.camera import Camera, Shot, blur_of
+from trueshot.simulation.camera import FRAME, Camera, Shot, blur_of
 from trueshot.simulation.colour import (
     Bytes,
     Linear,
@@ -26,7 +26,7 @@ from trueshot.simulation.display import (
     shine,
     uneven_light,
 )
-from trueshot.simulation.print import Print, reflect
+from trueshot.simulation.print import DOTS, Print, reflect
 
 MARGIN = 4  # extra pixels of the picture around the camera's view
 
@@ -42,10 +42,9 @@ class View:
         angle: Rotation of the picture, in degrees.
         tilt: Perspective (y, x): relative change of magnification per camera pixel.
         phase: Position (y, x) of the centre within a pixel of the picture.
-        distortion: Lens distortion: a point `frame` pixels from the lens's centre moves by this
-            share of that distance.
+        distortion: Lens distortion: a point in the corner of the frame moves by this share of its
+            distance from the lens's centre.
         place: Position (y, x) of the window in the frame, in camera pixels from the lens's centre.
-        frame: Half the frame's diagonal, in camera pixels.
     """
 
     magnification: float = 2.0
@@ -54,7 +53,6 @@ class View:
     phase: tuple[float, float] = (0.0, 0.0)
     distortion: float = 0.0
     place: tuple[float, float] = (0.0, 0.0)
-    frame: float = 2500.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,7 @@ def look(view: View, height: int, width: int) -> Places:
 
     def project(down: _Exact, across: _Exact) -> tuple[_Exact, _Exact]:
         far_y, far_x = down + view.place[0], across + view.place[1]
-        bent = 1 + view.distortion * (far_y * far_y + far_x * far_x) / view.frame**2
+        bent = 1 + view.distortion * (far_y * far_y + far_x * far_x) / FRAME**2
         down, across = far_y * bent - view.place[0], far_x * bent - view.place[1]
         depth = view.magnification * (1 + view.tilt[0] * down + view.tilt[1] * across)
         turn = np.deg2rad(view.angle)
@@ -130,10 +128,14 @@ def sample(light: Linear, y: Plane, x: Plane) -> Linear:
     return mix(light, rows, columns)
 
 
-def smooth_for_camera(light: Linear, places: Places, sigma: float, aperture: float) -> Linear:
-    """Blur a picture, at its own resolution, by as much as the lens and photosites will."""
-    scale = float(np.sqrt(abs(np.linalg.det(places.jacobian))))
-    return blur(light, scale * float(np.sqrt(sigma**2 + aperture**2 / 12)))
+def picture_scale(jacobian: _Exact) -> float:
+    """Return the pixels of the picture per camera pixel, along a side."""
+    return float(np.sqrt(abs(np.linalg.det(jacobian))))
+
+
+def blur_of_optics(sigma: float, aperture: float) -> float:
+    """Return the standard deviation of lens blur and photosite combined, in camera pixels."""
+    return float(np.sqrt(sigma**2 + aperture**2 / 12))
 
 
 def see_display(
@@ -166,7 +168,8 @@ def see_display(
     if display.sparkle:
         noise = random.standard_normal(light.shape, dtype=np.float32)
         light *= 1 + np.float32(display.sparkle) * noise
-    seen = sample(smooth_for_camera(light, places, sigma, aperture), places.y, places.x)
+    light = blur(light, picture_scale(places.jacobian) * blur_of_optics(sigma, aperture))
+    seen = sample(light, places.y, places.x)
     table = grid_table(display.layout, places.jacobian, sigma, aperture)
     grid = look_up(table, display.layout.cell, places.y, places.x)
     seen *= grid if display.contrast == 1 else 1 + np.float32(display.contrast) * (grid - 1)
@@ -188,9 +191,9 @@ def see_print(
     """Return the light that reaches a camera's sensor from a print; see `see_display`."""
     random = np.random.default_rng(ambience.seed)
     light = reflect(picture, medium, random)
-    dots = np.float32(medium.dots)
-    scale = float(np.sqrt(abs(np.linalg.det(places.jacobian)))) * medium.dots
-    sigma = scale * float(np.sqrt(blur_of(camera, shot) ** 2 + camera.sensor.aperture**2 / 12))
+    dots = np.float32(DOTS)
+    scale = picture_scale(places.jacobian) * DOTS
+    sigma = scale * blur_of_optics(blur_of(camera, shot), camera.sensor.aperture)
     light = blur(light, float(np.hypot(sigma, medium.spread)))
     seen = sample(light, places.y * dots, places.x * dots)
     shade = smooth_field(random, seen.shape[0], seen.shape[1], 2)

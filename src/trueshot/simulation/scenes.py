@@ -24,8 +24,8 @@ from trueshot.simulation.procedural import KINDS, MIXTURE
 
 PHOTO = "photo"
 
-_CACHE_BYTES = 256 * 2**20  # per process: seven photographs of 12 megapixels, 340 of 512 by 512
-_GAP = 3.0  # Pillow's reducing_gap: from 6 times smaller, average whole pixels first (far faster)
+_CACHE_BYTES = 300 * 2**20  # per process: eight photographs of 12 megapixels, 400 of 512 by 512
+REDUCING_GAP = 3.0  # from 6 times smaller, average whole pixels first (far faster)
 
 # Photographs inside packages that the project needs anyway: one of the two of the motorcycle,
 # which show one scene; no drawings, no medical pictures, none smaller than 300 pixels.
@@ -77,7 +77,7 @@ class Scene:
         if self.path is None:
             state = np.random.default_rng([self.seed, int(random.integers(2**63))])
             return np.ascontiguousarray(KINDS[self.kind](state, height, width))
-        light = _window(random, _decoded(self.path), height, width, magnification)
+        light = _window(random, decoded(self.path), height, width, magnification)
         return np.ascontiguousarray(light[:, :: random.choice([-1, 1])])
 
 
@@ -110,8 +110,9 @@ def embedded_scenes() -> list[Scene]:
     scenes = []
     for package, (folder, names) in _EMBEDDED.items():
         found = importlib.util.find_spec(package)
-        home = Path(found.origin).parent / folder if found and found.origin else Path(folder)
-        paths = [home / name for name in names.split()]
+        if found is None or found.origin is None:
+            continue
+        paths = [Path(found.origin).parent / folder / name for name in names.split()]
         scenes += [
             Scene(name=f"{package}:{path.stem}", kind=PHOTO, path=path)
             for path in paths
@@ -200,7 +201,9 @@ def _resampled(
     light = np.empty((height, width, 3), np.float32)
     for channel in range(3):
         plane = Image.fromarray(decode_srgb(part[..., channel]))
-        light[..., channel] = np.asarray(plane.resize((width, height), kernel, inside, _GAP))
+        light[..., channel] = np.asarray(
+            plane.resize((width, height), kernel, inside, REDUCING_GAP)
+        )
     return np.maximum(light, 0, out=light)
 
 
@@ -209,21 +212,30 @@ class _Cache:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.kept: OrderedDict[tuple[Path, int, int], Bytes] = OrderedDict()
+        self.kept: OrderedDict[tuple[Path, int | None, int, int], Bytes] = OrderedDict()
         self.lock = threading.Lock()
 
-    def pixels(self, path: Path) -> Bytes:
-        """Return a file's RGB bytes, shape (h, w, 3); a file that has changed is read again."""
+    def pixels(self, path: Path, longest: int | None = None) -> Bytes:
+        """Return a file's RGB bytes, shape (h, w, 3); a file that has changed is read again.
+
+        Args:
+            path: File of the photograph.
+            longest: Largest height or width; larger photographs are reduced. None reduces none.
+        """
         try:
             status = path.stat()
         except OSError:
             return read_image(path).pixels  # raises an error that names the cause
-        key = (path, status.st_mtime_ns, status.st_size)
+        key = (path, longest, status.st_mtime_ns, status.st_size)
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
                 return self.kept[key]
         pixels = read_image(path).pixels
+        if longest is not None:
+            image = Image.fromarray(pixels)
+            image.thumbnail((longest, longest), Image.Resampling.HAMMING, REDUCING_GAP)
+            pixels = np.asarray(image)
         if pixels.nbytes > self.limit // 2:
             return pixels
         with self.lock:
@@ -233,4 +245,4 @@ class _Cache:
         return pixels
 
 
-_decoded = _Cache(_CACHE_BYTES).pixels
+decoded = _Cache(_CACHE_BYTES).pixels

@@ -15,7 +15,7 @@ from trueshot.simulation.procedural.gradients import gradient
 from trueshot.simulation.procedural.interface import interface
 from trueshot.simulation.procedural.leaves import dead_leaves
 from trueshot.simulation.procedural.objects import objects
-from trueshot.simulation.procedural.pages import text
+from trueshot.simulation.procedural.text import text
 from trueshot.simulation.procedural.textures import texture
 
 Kind = Callable[[Random, int, int], Linear]

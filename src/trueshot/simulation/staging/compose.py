@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -20,7 +20,7 @@ from trueshot.simulation.staging.geometry import (
     magnification,
     project,
 )
-from trueshot.simulation.staging.light import Fields, Room, enlarged, fields, soft
+from trueshot.simulation.staging.light import Room, enlarged, fields, soft
 from trueshot.simulation.staging.moire import Optics, coarse_waves
 from trueshot.simulation.staging.parts import Part, Thing
 from trueshot.simulation.staging.surfaces import Surface
@@ -64,6 +64,10 @@ class Arrangement:
         return area(self.outline())
 
 
+Seen = tuple[tuple[slice, slice], Bytes]
+"""Rows and columns that a part covers within the rendered rows, and its RGBA bytes there."""
+
+
 @dataclass(frozen=True)
 class Raster:
     """A part drawn for one size of photograph: its pixels and where they appear."""
@@ -74,7 +78,6 @@ class Raster:
     near: float  # sign that the matrix gives to depths in front of the camera
 
 
-@dataclass
 class Stage:
     """Renderer of an arrangement at one size, for any range of rows.
 
@@ -84,53 +87,51 @@ class Stage:
         optics: Camera properties for the coarse moiré of a display's grid; None draws no moiré.
     """
 
-    arrangement: Arrangement
-    height: int
-    width: int
-    optics: Optics | None = None
-    fields: Fields = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.scale = float(np.sqrt(self.height * self.width))
-        plan = self.arrangement
-        self.parts = [] if plan.thing is None else list(plan.thing.parts)
+    def __init__(
+        self, arrangement: Arrangement, height: int, width: int, optics: Optics | None = None
+    ) -> None:
+        self.arrangement, self.height, self.width = arrangement, height, width
+        self.optics = optics
+        self.scale = float(np.sqrt(height * width))
+        thing, backdrop = arrangement.thing, arrangement.backdrop
+        self.parts = () if thing is None else thing.parts
         self.rasters = [self._raster(part) for part in self.parts]
-        self.fields = fields(plan.room, plan.frame, self._glowing())
+        self.fields = fields(arrangement.room, arrangement.frame, self._glowing())
         self.shadows = [self._shadow(part) for part in self.parts]
-        self.backdrop = self._backdrop(self.height, self.width)
+        paint = backdrop.world if isinstance(backdrop, Content) else backdrop.paint
+        self.backdrop = np.asarray(paint(height, width))
         self.soft_ground = self._soft_ground()
 
     def light(self, rows: tuple[int, int]) -> Linear:
         """Return the light of rows (start, stop), before lens blur: shape (rows, width, 3)."""
-        falls = enlarged(self.fields.falls, self.height, self.width, rows)
-        light = self._ground(rows, falls)
-        mirrored = falls
-        if any(part.gloss for part in self.parts):
-            mirrored = enlarged(self.fields.mirrored, self.height, self.width, rows)
+        light, falls, mirrored = self._ground(rows)
         for part, raster, shadow in zip(self.parts, self.rasters, self.shadows, strict=True):
-            if not part.far:
-                if shadow is not None:
-                    shade = enlarged(shadow[..., None], self.height, self.width, rows)
-                    light *= 1 - np.float32(self.arrangement.room.shadow) * shade
-                self._lay(light, part, raster, rows, falls, mirrored)
+            self._shade(light, shadow, rows)
+            found = self._seen(raster, rows)
+            if found is not None and raster is not None:
+                self._lay(light, part, raster, found, rows, falls, mirrored)
         return light
 
-    def _ground(self, rows: tuple[int, int], falls: Linear) -> Linear:
-        if self.soft_ground is not None:
-            return enlarged(self.soft_ground, self.height, self.width, rows)
-        return self._sharp_ground(self.backdrop, rows, falls)
+    def _ground(self, rows: tuple[int, int]) -> tuple[Linear, Linear, Linear]:
+        """Return the background's light, the light that falls on things, and what glass mirrors."""
+        falls, mirrored = (
+            enlarged(field, self.height, self.width, rows)
+            for field in (self.fields.falls, self.fields.mirrored)
+        )
+        if self.soft_ground is None:
+            light = self._lit_backdrop(self.backdrop[rows[0] : rows[1]], falls, self.scale)
+        else:
+            light = enlarged(self.soft_ground, self.height, self.width, rows)
+        return light, falls, mirrored
 
-    def _sharp_ground(self, backdrop: Bytes, rows: tuple[int, int], falls: Linear) -> Linear:
+    def _lit_backdrop(self, backdrop: Bytes, falls: Linear, scale: float) -> Linear:
         plan = self.arrangement
-        light = decode_srgb(backdrop[rows[0] : rows[1]])
+        light = decode_srgb(backdrop)
         if isinstance(plan.backdrop, Content):
             light *= np.float32(plan.backdrop_light)
         if not plan.flat:
             light *= falls
-        far = [at for at, part in enumerate(self.parts) if part.far]
-        for at in far:
-            self._lay(light, self.parts[at], self.rasters[at], rows, falls, falls)
-        sigma = plan.far_blur * self.scale
+        sigma = plan.far_blur * scale
         return blur(light, sigma) if 0.3 < sigma <= _SHARP else light
 
     def _soft_ground(self) -> Linear | None:
@@ -140,30 +141,21 @@ class Stage:
             return None
         share = 1.5 / sigma
         height, width = max(8, round(self.height * share)), max(8, round(self.width * share))
-        plan = self.arrangement
-        small = Stage.__new__(Stage)
-        small.arrangement, small.height, small.width = plan, height, width
-        small.scale, small.parts = self.scale * share, self.parts
-        small.optics = None
-        small.rasters = [small._raster(part) if part.far else None for part in self.parts]
-        backdrop = np.asarray(
-            Image.fromarray(self.backdrop).resize((width, height), Image.Resampling.BOX)
-        )
+        small = Image.fromarray(self.backdrop).resize((width, height), Image.Resampling.BOX)
         falls = enlarged(self.fields.falls, height, width, (0, height))
-        return small._sharp_ground(backdrop, (0, height), falls)
+        return self._lit_backdrop(np.asarray(small), falls, self.scale * share)
 
-    def _backdrop(self, height: int, width: int) -> Bytes:
-        what = self.arrangement.backdrop
-        image = (
-            what.world(height, width) if isinstance(what, Content) else what.paint(height, width)
-        )
-        return np.asarray(image)
+    def _shade(self, light: Linear, shadow: Plane | None, rows: tuple[int, int]) -> None:
+        """Darken `light` where a part's shadow falls, in place."""
+        if shadow is not None:
+            shade = enlarged(shadow[..., None], self.height, self.width, rows)
+            light *= 1 - np.float32(self.arrangement.room.shadow) * shade
 
     def _raster(self, part: Part) -> Raster | None:
         """Draw a part at the resolution at which it is seen; return None if it is not in view."""
         pose = self.arrangement.pose
         assert pose is not None
-        homography = part.homography(pose)
+        homography = pose.homography(part.plane)
         outline = project(homography, corners(part.box))
         depth = corners(part.box) @ homography[2, :2] + homography[2, 2]
         near = float(depth.mean())
@@ -204,14 +196,10 @@ class Stage:
         sign = matrix[2] @ np.array([middle[0] * self.scale, middle[1] * self.scale, 1.0])
         return Raster(image, matrix, box, float(np.sign(sign)))
 
-    def _seen(
-        self, raster: Raster, rows: tuple[int, int]
-    ) -> tuple[tuple[slice, slice], Bytes] | None:
-        """Warp a drawing into the photograph.
-
-        Returns:
-            Its slices within `rows`, and RGBA bytes; None if it covers none of the rows.
-        """
+    def _seen(self, raster: Raster | None, rows: tuple[int, int]) -> Seen | None:
+        """Warp a drawing into the photograph; return None if it covers none of the rows."""
+        if raster is None:
+            return None
         left, top, right, bottom = raster.box
         top, bottom = max(top, rows[0]), min(bottom, rows[1])
         if bottom <= top:
@@ -239,15 +227,13 @@ class Stage:
         self,
         light: Linear,
         part: Part,
-        raster: Raster | None,
+        raster: Raster,
+        found: Seen,
         rows: tuple[int, int],
         falls: Linear,
         mirrored: Linear,
     ) -> None:
         """Composite a part over `light`, in place."""
-        found = None if raster is None else self._seen(raster, rows)
-        if found is None or raster is None:
-            return
         where, seen = found
         cover: Plane = seen[..., 3].astype(np.float32) / np.float32(255)
         own = decode_srgb(np.ascontiguousarray(seen[..., :3]))
@@ -277,9 +263,9 @@ class Stage:
 
     def _shadow(self, part: Part) -> Plane | None:
         plan = self.arrangement
-        if not part.rises or part.far or plan.pose is None or plan.room.shadow <= 0:
+        if not part.rises or plan.pose is None:
             return None
-        homography = part.homography(plan.pose)
+        homography = plan.pose.homography(part.plane)
         if (corners(part.box) @ homography[2, :2] + homography[2, 2] <= 0).any():
             return None
         outline = project(homography, corners(part.box))
@@ -296,7 +282,7 @@ class Stage:
             if part.emits and raster is not None and plan.pose is not None:
                 small = raster.pixels.convert("RGB").resize((16, 16), Image.Resampling.BOX)
                 mean = decode_srgb(np.asarray(small)).mean(axis=(0, 1)) * np.float32(part.emits)
-                outline = project(part.homography(plan.pose), corners(part.box))
+                outline = project(plan.pose.homography(part.plane), corners(part.box))
                 found.append((outline, mean.astype(np.float32)))
         return found
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from trueshot.images import read_image
-from trueshot.simulation.colour import (
-    Bytes,
-    blur,
-    box_mean,
-    channelwise,
-    encode_srgb,
-    to_bytes,
-)
+from trueshot.simulation.colour import blur, box_mean, channelwise, encode_srgb, to_bytes
 from trueshot.simulation.procedural import KINDS
+from trueshot.simulation.scenes import REDUCING_GAP, Scene, decoded
 
-_CACHE_BYTES = 300 * 2**20  # per process
 _TILE = 384  # pixels along a tile of added detail
 _SMALL = 640  # longer side, in pixels, of the reduced copies used for small frames
 
@@ -30,18 +20,15 @@ class Content:
     """A picture that fills any rectangle.
 
     Args:
-        name: Name of the scene, such as "photo:garden/17.webp" or "dead leaves:81".
-        kind: "photo", or a kind of `procedural.KINDS`.
-        path: File of a photograph; None for a procedural scene.
-        seed: Seed of a procedural scene, or of the detail added to an enlarged photograph.
+        scene: Photograph, or procedural scene.
+        seed: Seed of a procedural scene, used instead of the scene's own, or of the detail added
+            to an enlarged photograph.
         place: Position (y, x), from 0 to 1, of the window that is shown of a photograph.
         part: Side of that window, as a share of the largest one that fits.
         mirrored: Whether left and right are swapped.
     """
 
-    name: str
-    kind: str
-    path: Path | None = None
+    scene: Scene
     seed: int = 0
     place: tuple[float, float] = (0.5, 0.5)
     part: float = 1.0
@@ -53,8 +40,8 @@ class Content:
         Raises:
             ImageFileError: The photograph is missing or damaged.
         """
-        if self.path is None:
-            image = _made(self.kind, self.seed, height, width)
+        if self.scene.path is None:
+            image = _made(self.scene.kind, self.seed, height, width)
         else:
             image = self._window(height, width)
         return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else image
@@ -66,10 +53,11 @@ class Content:
         about as strong as the photograph's own finest detail. Small frames get none.
         """
         image = self.picture(height, width)
-        if self.path is None:
+        if self.scene.path is None or max(height, width) <= _SMALL:
             return image
-        enlarged = 1 / self.finest(height, width)
-        if enlarged < 1.3 or max(height, width) <= _SMALL:
+        tall, wide = decoded(self.scene.path).shape[:2]
+        enlarged = 1 / (self.part * min(tall / height, wide / width))
+        if enlarged < 1.3:
             return image
         share = 1 / enlarged
         small = image.resize(
@@ -77,16 +65,10 @@ class Content:
         )
         return _with_detail(image, small, enlarged, self.seed)
 
-    def finest(self, height: int, width: int) -> float:
-        """Return photograph pixels per pixel, along a side, at a size of (height, width)."""
-        if self.path is None:
-            return 1.0
-        tall, wide = _photograph(self.path, small=False).shape[:2]
-        return self.part * float(min(tall / height, wide / width))
-
     def _window(self, height: int, width: int) -> Image.Image:
-        assert self.path is not None
-        pixels = _photograph(self.path, small=max(height, width) <= _SMALL)
+        assert self.scene.path is not None
+        small = max(height, width) <= _SMALL
+        pixels = decoded(self.scene.path, _SMALL if small else None)
         tall, wide = pixels.shape[:2]
         scale = self.part * min(tall / height, wide / width)
         high, broad = height * scale, width * scale
@@ -94,7 +76,7 @@ class Content:
         image = Image.fromarray(pixels)
         box = (max(0.0, left), max(0.0, top), min(left + broad, wide), min(top + high, tall))
         smooth = Image.Resampling.HAMMING if scale > 1 else Image.Resampling.BICUBIC
-        return image.resize((width, height), smooth, box, reducing_gap=3.0)
+        return image.resize((width, height), smooth, box, REDUCING_GAP)
 
 
 def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
@@ -102,8 +84,7 @@ def _made(kind: str, seed: int, height: int, width: int) -> Image.Image:
     share = min(1.0, most / max(height, width))
     tall, wide = max(16, round(share * height)), max(16, round(share * width))
     light = KINDS[kind](np.random.default_rng(seed), tall, wide)
-    image = Image.fromarray(to_bytes(encode_srgb(light)))
-    return image if share == 1 and image.size == (width, height) else image.resize((width, height))
+    return Image.fromarray(to_bytes(encode_srgb(light))).resize((width, height))
 
 
 def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: int) -> Image.Image:
@@ -119,30 +100,8 @@ def _with_detail(image: Image.Image, small: Image.Image, enlarged: float, seed: 
         tile += noise / noise.std()
         sigma *= 2
     tile /= np.float32(max(1e-6, float(tile.std())))
-    tile = np.concatenate([tile, tile[::-1]])
-    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
-    rows = np.arange(image.height) % len(tile)
-    columns = np.arange(image.width) % len(tile)
-    detail = np.minimum(np.float32(1.5) * np.asarray(active), 12) * tile[rows][:, columns]
+    rest = [(0, max(0, length - _TILE)) for length in (image.height, image.width)]
+    tile = np.pad(tile, rest, "symmetric")[: image.height, : image.width]
+    detail = np.minimum(np.float32(1.5) * np.asarray(active), 12) * tile
     pixels = np.asarray(image).astype(np.float32)
     return Image.fromarray(np.clip(channelwise(np.add, pixels, detail), 0, 255).astype(np.uint8))
-
-
-_kept: OrderedDict[tuple[Path, bool], Bytes] = OrderedDict()
-
-
-def _photograph(path: Path, *, small: bool) -> Bytes:
-    """Return a photograph's pixels, whole or as a small copy, from a cache of the last used."""
-    key = (path, small)
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
-    pixels = read_image(path).pixels
-    if small:
-        image = Image.fromarray(pixels)
-        image.thumbnail((_SMALL, _SMALL), Image.Resampling.HAMMING, reducing_gap=3.0)
-        pixels = np.asarray(image)
-    _kept[key] = pixels
-    while sum(each.nbytes for each in _kept.values()) > _CACHE_BYTES and len(_kept) > 1:
-        _kept.popitem(last=False)
-    return pixels

@@ -11,13 +11,12 @@ from PIL import Image, ImageChops, ImageDraw
 
 from trueshot.simulation.colour import Random
 from trueshot.simulation.display import Display
-from trueshot.simulation.staging.geometry import Box
+from trueshot.simulation.procedural.text import Ink
+from trueshot.simulation.staging.geometry import Box, Plane, parallel
 from trueshot.simulation.staging.pages import Page
-from trueshot.simulation.staging.parts import Part, Plane, Thing, grown, rounded, shaded
-from trueshot.simulation.staging.sheet import BLACK, Ink, Sheet
+from trueshot.simulation.staging.parts import Part, Thing, flat, grown, rounded, shaded
+from trueshot.simulation.staging.sheet import BLACK, Sheet
 
-KINDS = ("phone", "tablet", "laptop", "monitor", "television")
-SHARES = (0.4, 0.08, 0.25, 0.2, 0.07)
 _GLASS: Ink = (16, 16, 18)  # colour of a screen that is off
 _BODIES: tuple[Ink, ...] = (
     (30, 30, 32),
@@ -39,7 +38,7 @@ class Device:
     """The look of a device; lengths are in millimetres.
 
     Args:
-        kind: One of `KINDS`.
+        kind: Kind of device, one of `KINDS`.
         width, height: Size of the screen as the device is held.
         bezel: Width of the frame to the left, top, right and bottom of the screen.
         corner: Radius of the body's corners.
@@ -77,10 +76,15 @@ class Device:
         """Box of the body, without a case."""
         return grown(self.screen, *self.bezel)
 
+    @property
+    def whole(self) -> Box:
+        """Box of the body with its case."""
+        return grown(self.outside, *[self.rim] * 4)
+
 
 def draw_device(random: Random, kind: str, *, upright: bool) -> Device:
     """Draw a device from the range that people own, with sizes that makers publish."""
-    device = _LOOKS[kind](random)
+    device = _LOOKS[kind][0](random)
     if kind in ("phone", "tablet") and not upright:
         left, top, right, bottom = device.bezel
         device = replace(
@@ -176,13 +180,19 @@ def _television(random: Random) -> Device:
     )
 
 
-_LOOKS: dict[str, Callable[[Random], Device]] = {
-    "phone": _phone,
-    "tablet": _tablet,
-    "laptop": _laptop,
-    "monitor": _monitor,
-    "television": _television,
+_LOOKS: dict[str, tuple[Callable[[Random], Device], float]] = {
+    "phone": (_phone, 0.4),
+    "tablet": (_tablet, 0.08),
+    "laptop": (_laptop, 0.25),
+    "monitor": (_monitor, 0.2),
+    "television": (_television, 0.07),
 }
+KINDS = tuple(_LOOKS)
+
+
+def draw_kind(random: Random) -> str:
+    """Draw a kind of device, each as often as people photograph it."""
+    return str(random.choice(KINDS, p=[share for _, share in _LOOKS.values()]))
 
 
 def lit(device: Device, display: Display, page: Page, brightness: float) -> Thing:
@@ -216,15 +226,13 @@ def lit(device: Device, display: Display, page: Page, brightness: float) -> Thin
         display=display,
         dots=float(device.resolution),
     )
-    whole = grown(device.outside, *[device.rim] * 4)
     return Thing(
         parts=(*_body(device), screen),
-        whole=whole,
+        whole=device.whole,
         face=device.screen,
         subject=subject,
         medium=device.kind,
         name=display.name,
-        page=page,
     )
 
 
@@ -237,16 +245,18 @@ def dark(device: Device) -> Thing:
         return image
 
     glass = Part(box=device.screen, paint=paint, gloss=0.05, finest=1.0)
-    whole = grown(device.outside, *[device.rim] * 4)
     return Thing(
-        parts=(*_body(device), glass), whole=whole, face=device.screen, subject=device.screen
+        parts=(*_body(device), glass),
+        whole=device.whole,
+        face=device.screen,
+        subject=device.screen,
     )
 
 
 def behind(device: Device) -> Thing:
     """Return a device seen from behind."""
-    outside = grown(device.outside, *[device.rim] * 4)
-    wide, tall = outside[2] - outside[0], outside[3] - outside[1]
+    box = device.whole
+    wide, tall = box[2] - box[0], box[3] - box[1]
     colour = device.rim_colour if device.rim else device.body
 
     def paint(height: int, width: int) -> Image.Image:
@@ -265,18 +275,15 @@ def behind(device: Device) -> Thing:
                         y + side * scale * (0.3 + 0.5 * row),
                     )
                     lens = side * scale * 0.18
-                    pen.ellipse(
-                        (cx - lens, cy - lens, cx + lens, cy + lens), (15, 15, 18), (90, 90, 95)
-                    )
+                    pen.circle((cx, cy), lens, (15, 15, 18), (90, 90, 95))
         half = 0.06 * min(wide, tall) * scale
         cx, cy = width / 2, height * (0.5 if random.random() < 0.7 else 0.8)
         mark = tuple(int(np.clip(level + random.choice([-60, 70]), 0, 255)) for level in colour)
-        pen.ellipse((cx - half, cy - half, cx + half, cy + half), mark)
+        pen.circle((cx, cy), half, mark)
         return shaded(image, device.seed, 0.03)
 
-    part = Part(box=outside, paint=paint, gloss=0.03, finest=4.0, rises=8.0)
-    extra = _base(device) if device.kind == "laptop" else ()
-    return Thing(parts=(*extra, part), whole=outside, face=outside, subject=outside)
+    part = Part(box=box, paint=paint, gloss=0.03, finest=4.0, rises=8.0)
+    return flat(*([_base(device)] if device.kind == "laptop" else []), part)
 
 
 def keyboard(random: Random) -> Thing:
@@ -292,8 +299,7 @@ def keyboard(random: Random) -> Thing:
         _keys(sheet, np.random.default_rng(seed), (8, 8, width - 8, height - 8), keys)
         return sheet.image
 
-    part = Part(box=box, paint=paint, gloss=0.01, finest=10.0, rises=12.0)
-    return Thing(parts=(part,), whole=box, face=box, subject=box)
+    return flat(Part(box=box, paint=paint, gloss=0.01, finest=10.0, rises=12.0))
 
 
 def _window(device: Device, height: int, width: int) -> Image.Image:
@@ -312,7 +318,7 @@ def _window(device: Device, height: int, width: int) -> Image.Image:
         radius = 2.3 * scale
         off = 4.0 * scale if device.notch == "hole" else 1.0 * scale
         cx, cy = (middle, off) if upright else (off, reach)
-        pen.ellipse((cx - radius, cy - radius, cx + radius, cy + radius), 0)
+        pen.circle((cx, cy), radius, 0)
     elif device.notch == "bar":
         long, deep = 15 * scale, 5 * scale
         box = (
@@ -348,8 +354,7 @@ def _as_seen(device: Device, image: Image.Image) -> Image.Image:
 
 def _body(device: Device) -> tuple[Part, ...]:
     """Return the parts around the screen: the body, and a stand or a laptop's base."""
-    outside = device.outside
-    whole = grown(outside, *[device.rim] * 4)
+    whole = device.whole
     wide = whole[2] - whole[0]
     left, top = -whole[0], -whole[1]
     front: Ink = BLACK if device.kind in ("phone", "tablet") else device.body
@@ -371,10 +376,7 @@ def _body(device: Device) -> tuple[Part, ...]:
         pen.rounded_rectangle([at * scale for at in hole], device.round * scale, (10, 10, 11, 255))
         if device.kind == "laptop":
             x, y = (left + device.width / 2) * scale, top / 2 * scale
-            pen.ellipse(
-                (x - 1.6 * scale, y - 1.6 * scale, x + 1.6 * scale, y + 1.6 * scale),
-                (40, 40, 48, 255),
-            )
+            pen.circle((x, y), 1.6 * scale, (40, 40, 48, 255))
         if device.kind != "phone":
             x, y = (
                 (left + device.width / 2) * scale,
@@ -386,13 +388,9 @@ def _body(device: Device) -> tuple[Part, ...]:
         return image
 
     shell = Part(box=whole, paint=paint, gloss=0.02, finest=5.0, rises=8.0)
-    stands: dict[str, Callable[[Device], tuple[Part, ...]]] = {
-        "laptop": _base,
-        "monitor": _stand,
-        "television": _stand,
-    }
-    stand = stands.get(device.kind)
-    return (*(stand(device) if stand else ()), shell)
+    if device.kind in ("phone", "tablet"):
+        return (shell,)
+    return _base(device) if device.kind == "laptop" else _stand(device), shell
 
 
 def hinge(device: Device) -> tuple[float, Plane]:
@@ -403,7 +401,7 @@ def hinge(device: Device) -> tuple[float, Plane]:
     return 0.68 * device.width, ((0.0, y, 0.0), (1.0, 0.0, 0.0), down)
 
 
-def _base(device: Device) -> tuple[Part, ...]:
+def _base(device: Device) -> Part:
     """Return a laptop's base with keyboard and touchpad."""
     depth, plane = hinge(device)
     left, _, right, _ = device.outside
@@ -421,7 +419,7 @@ def _base(device: Device) -> tuple[Part, ...]:
         sheet.box((centre - 0.17 * wide, 0.63 * depth, centre + 0.17 * wide, 0.95 * depth), pad, 3)
         return shaded(sheet.image, device.seed, 0.02)
 
-    return (Part(box=box, paint=paint, plane=plane, gloss=0.015, finest=8.0, rises=6.0),)
+    return Part(box=box, paint=paint, plane=plane, gloss=0.015, finest=8.0, rises=6.0)
 
 
 def _keys(sheet: Sheet, random: Random, box: Box, keys: Ink) -> None:
@@ -448,7 +446,7 @@ def _keys(sheet: Sheet, random: Random, box: Box, keys: Ink) -> None:
                 sheet.say([letter], start + 0.2 * (end - start), y + 0.2 * tall, 0.36 * high, ink)
 
 
-def _stand(device: Device) -> tuple[Part, ...]:
+def _stand(device: Device) -> Part:
     """Return a monitor's neck and foot, or a television's feet, behind and below the body."""
     left, _, right, bottom = device.outside
     wide = right - left
@@ -482,13 +480,4 @@ def _stand(device: Device) -> tuple[Part, ...]:
                 )
         return image
 
-    return (
-        Part(
-            box=box,
-            paint=paint,
-            plane=((0, 0, 30.0), (1, 0, 0), (0, 1, 0)),
-            gloss=0.02,
-            finest=2.0,
-            rises=20.0,
-        ),
-    )
+    return Part(box=box, paint=paint, plane=parallel(30.0), gloss=0.02, finest=2.0, rises=20.0)

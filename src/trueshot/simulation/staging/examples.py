@@ -22,7 +22,15 @@ from trueshot.simulation.staging import devices, props
 from trueshot.simulation.staging.compose import Arrangement
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.devices import Device, draw_device
-from trueshot.simulation.staging.geometry import Frame, Pose, aim, rotation
+from trueshot.simulation.staging.geometry import (
+    Exact,
+    Frame,
+    Pose,
+    aim,
+    parallel,
+    rotation,
+    seen_box,
+)
 from trueshot.simulation.staging.hands import hold
 from trueshot.simulation.staging.light import Room, draw_room
 from trueshot.simulation.staging.pages import draw_page
@@ -65,7 +73,6 @@ class Example:
     Args:
         seed: Seed of all randomness in taking it: seed of the staging, part number and index.
         index: Number of the example; even for an original, the next odd one for its recapture.
-        part: Part of the split.
         arrangement: What is photographed.
         content: Picture that the scene or the medium shows.
         phone: Phone that takes the photograph.
@@ -81,7 +88,6 @@ class Example:
 
     seed: tuple[int, int, int]
     index: int
-    part: str
     arrangement: Arrangement
     content: Content
     phone: Phone
@@ -169,7 +175,6 @@ def draw_example(cast: Cast, seed: int, index: int, part: str, *, in_turn: bool 
     return Example(
         seed=(seed, PARTS.index(part), index),
         index=index,
-        part=part,
         arrangement=arrangement,
         content=contents[0],
         phone=phone,
@@ -204,9 +209,7 @@ def _frame(random: Random) -> Frame:
 def _content(random: Random, scenes: Sequence[Scene]) -> Content:
     scene = scenes[int(random.integers(len(scenes)))]
     return Content(
-        name=scene.name,
-        kind=scene.kind,
-        path=scene.path,
+        scene=scene,
         seed=int(random.integers(2**31)),
         place=(float(random.random()), float(random.random())),
         part=float(random.choice([1.0, random.uniform(0.55, 1.0)])),
@@ -242,7 +245,7 @@ def _medium(random: Random) -> str:
     """Draw a kind of medium, each as often as people photograph it."""
     if random.random() < _PRINTS:
         return PRINT
-    return str(random.choice(devices.KINDS, p=devices.SHARES))
+    return devices.draw_kind(random)
 
 
 def _recapture(random: Random, place: _Place, cast: Cast, kind: str) -> tuple[str, Arrangement]:
@@ -326,7 +329,7 @@ def _original(random: Random, place: _Place) -> tuple[str, Arrangement]:
 
 def _idle(random: Random, place: _Place) -> tuple[str, Arrangement]:
     """Draw an arrangement of a device that is off or seen from behind, or of a keyboard alone."""
-    kind = str(random.choice(devices.KINDS, p=devices.SHARES))
+    kind = devices.draw_kind(random)
     device = draw_device(random, kind, upright=not _along(random, place.frame))
     draw, how = random.random(), _how(random, device)
     share = _share(random, 0.08)
@@ -385,9 +388,7 @@ def _staged(
     )
 
 
-def _turn(
-    random: Random, how: str, share: float
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _turn(random: Random, how: str, share: float) -> Exact:
     calm = 0.5 if share > 0.7 else 1.0
     yaw, pitch = random.normal(0, 13 * calm), random.normal(0, 11 * calm)
     roll = random.normal(0, 4)
@@ -409,11 +410,9 @@ def _in_hand(random: Random, thing: Thing) -> Thing:
 
 def _floor(surface: Surface, pose: Pose, thing: Thing) -> Part:
     """Return the surface that a thing lies on: the part of its plane that the frame shows."""
-    from trueshot.simulation.staging.geometry import seen_box
-
-    plane = ((0.0, 0.0, 8.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+    plane = parallel(8.0)
     size = max(thing.whole[2] - thing.whole[0], thing.whole[3] - thing.whole[1])
-    box = seen_box(pose.plane(*plane), pose.frame, 12 * size)
+    box = seen_box(pose.homography(plane), pose.frame, 12 * size)
     return Part(box=box, paint=surface.paint, plane=plane)
 
 
@@ -430,4 +429,4 @@ def _desk(random: Random, surface: Surface, thing: Thing, device: Device | None)
         foot = max(part.box[3] for part in thing.parts)
         plane = ((0.0, foot, 60.0), (1.0, 0.0, 0.0), (0.0, 0.1, -1.0))
         box = (left - 1.2 * wide, -0.5 * wide, right + 1.2 * wide, 1.2 * wide)
-    return Part(box=box, paint=surface.paint, plane=plane, far=False)
+    return Part(box=box, paint=surface.paint, plane=plane)

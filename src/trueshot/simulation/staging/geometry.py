@@ -7,7 +7,6 @@ serves photographs of every size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,16 @@ import numpy.typing as npt
 
 Exact = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]  # left, top, right, bottom
+Vector = tuple[float, float, float]
+Plane = tuple[Vector, Vector, Vector]  # origin, and directions across and down
+
+
+def parallel(depth: float) -> Plane:
+    """Return the plane that lies `depth` mm behind the front of a thing, parallel to it."""
+    return (0.0, 0.0, depth), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
+
+
+FRONT = parallel(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +68,15 @@ class Pose:
     focal: float
     frame: Frame
 
-    def plane(
-        self, origin: Sequence[float], across: Sequence[float], down: Sequence[float]
-    ) -> Exact:
-        """Return the homography to the frame from a plane, in mm along `across` and `down`."""
+    def homography(self, plane: Plane = FRONT) -> Exact:
+        """Return the homography from a plane, in mm along its directions, to the frame."""
+        origin, across, down = plane
         columns = [self.rotation @ np.asarray(one, float) for one in (across, down, origin)]
         columns[2] = columns[2] + self.shift
         frame = self.frame
         reach = self.focal * float(np.hypot(frame.width, frame.height))
         camera = np.array([[reach, 0, frame.width / 2], [0, reach, frame.height / 2], [0, 0, 1.0]])
         return np.asarray(camera @ np.stack(columns, axis=1))
-
-    def front(self) -> Exact:
-        """Return the homography from the plane z = 0 to the frame."""
-        return self.plane((0, 0, 0), (1, 0, 0), (0, 1, 0))
 
 
 def rotation(yaw: float, pitch: float, roll: float) -> Exact:
@@ -151,7 +155,7 @@ def aim(frame: Frame, focal: float, turn: Exact, target: Box, share: float, cent
     for _ in range(6):
         beside = np.array([centre[0], centre[1], reach]) * distance / reach
         pose = Pose(rotation=turn, shift=beside - turn @ middle, focal=focal, frame=frame)
-        seen = area(project(pose.front(), corners(target)))
+        seen = area(project(pose.homography(), corners(target)))
         distance *= float(np.sqrt(seen / share))
     return pose
 

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.colour import Plane, Random, smooth_field
-from trueshot.simulation.staging.geometry import Box
+from trueshot.simulation.procedural.text import Ink
+from trueshot.simulation.staging.geometry import Box, parallel
 from trueshot.simulation.staging.parts import Part
 
 # Reflectance of skin as sRGB levels, from light to dark. Source: the six Fitzpatrick skin types.
@@ -26,9 +27,7 @@ _MOST = 1400  # most pixels along a side of a drawing; enough because skin is sm
 Stroke = tuple[float, float, float, float, float, float]  # (x, y) of both ends, then both radii
 
 
-def _hand(
-    strokes: Sequence[Stroke], skin: tuple[int, int, int], seed: int, *, nails: bool, depth: float
-) -> Part:
+def _hand(strokes: Sequence[Stroke], skin: Ink, seed: int, *, nails: bool, depth: float) -> Part:
     """Return a part that shows strokes as skin; later strokes hide the nails of earlier ones."""
     box: Box = (
         min(min(x0 - r0, x1 - r1) for x0, _, x1, _, r0, r1 in strokes),
@@ -41,16 +40,12 @@ def _hand(
         share = min(0.6, _MOST / max(height, width))
         tall, wide = max(2, round(height * share)), max(2, round(width * share))
         image = _painted(strokes, box, skin, seed, tall, wide, nails=nails)
-        return (
-            image
-            if (wide, tall) == (width, height)
-            else image.resize((width, height), Image.Resampling.BILINEAR)
-        )
+        return image.resize((width, height), Image.Resampling.BILINEAR)
 
     return Part(
         box=box,
         paint=paint,
-        plane=((0, 0, depth), (1, 0, 0), (0, 1, 0)),
+        plane=parallel(depth),
         gloss=0.01,
         finest=6.0,
         rises=4.0,
@@ -60,7 +55,7 @@ def _hand(
 def _painted(
     strokes: Sequence[Stroke],
     box: Box,
-    skin: tuple[int, int, int],
+    skin: Ink,
     seed: int,
     height: int,
     width: int,
@@ -172,7 +167,7 @@ def hold(random: Random, whole: Box) -> tuple[Part, Part]:
     )
 
 
-def _pinch(random: Random, whole: Box, skin: tuple[int, int, int], seed: int) -> tuple[Part, Part]:
+def _pinch(random: Random, whole: Box, skin: Ink, seed: int) -> tuple[Part, Part]:
     """Return a hand that pinches a wide thing at an edge: the parts behind and in front."""
     left, top, right, bottom = whole
     place = float(random.uniform(0.25, 0.75))

@@ -147,7 +147,7 @@ def _mirrored(room: Room, random: Random, height: int, width: int) -> Linear:
         )
         kind = random.random()
         if kind < 0.4:
-            pen.ellipse((x - size, y - size, x + size, y + size), 255)
+            pen.circle((x, y), size, 255)
         elif kind < 0.7:  # a fluorescent tube
             lean = random.uniform(-0.4, 0.4)
             dx, dy = 3 * size * np.cos(lean), 3 * size * np.sin(lean)

@@ -90,22 +90,15 @@ def coarse_waves(layout: Layout, to_display: Exact, y: Exact, x: Exact, optics: 
 @lru_cache(maxsize=1024)
 def _harmonics(layout: Layout, channel: int) -> list[tuple[tuple[float, float], complex]]:
     """Return frequency, in cycles per display pixel, and amplitude of all but faint waves."""
-    spectrum = layout.spectrum(channel)
     rows, columns = layout.orders()
-    found = []
-    for order in _orders(layout):
-        row = int(np.flatnonzero(rows == round(order[0] * layout.cell[0]))[0])
-        column = int(np.flatnonzero(columns == round(order[1] * layout.cell[1]))[0])
-        if abs(spectrum[row, column]) >= _FAINTEST:
-            found.append((order, complex(spectrum[row, column])))
-    return found
-
-
-def _orders(layout: Layout) -> list[tuple[float, float]]:
-    """Return all (down, across) in cycles per display pixel, one of each pair of opposites."""
-    down = np.arange(0, _ORDERS * layout.cell[0] + 1) / layout.cell[0]
-    across = np.arange(-_ORDERS * layout.cell[1], _ORDERS * layout.cell[1] + 1) / layout.cell[1]
-    return [(float(v), float(u)) for v in down for u in across if v > 0 or u > 0]
+    down, across = rows[:, None] / layout.cell[0], columns[None, :] / layout.cell[1]
+    spectrum = layout.spectrum(channel)
+    one_of_opposites = (down > 0) | ((down == 0) & (across > 0))
+    coarse = (down <= _ORDERS) & (np.abs(across) <= _ORDERS)
+    return [
+        ((float(down[row, 0]), float(across[0, column])), complex(spectrum[row, column]))
+        for row, column in np.argwhere(one_of_opposites & coarse & (np.abs(spectrum) >= _FAINTEST))
+    ]
 
 
 def _nearest(frequency: Exact, channel: int) -> Exact:

@@ -8,29 +8,21 @@ moiré appears where the geometry causes it; none is drawn.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.simulation.colour import (
-    Bytes,
-    Linear,
-    Plane,
-    blur,
-    channelwise,
-    mix,
-    transfer,
-)
+from trueshot.simulation.colour import Bytes, Linear, Plane, blur, channelwise, mix, transfer
 from trueshot.simulation.display import Display, grid_table, look_up, scan_flicker, shine
-from trueshot.simulation.print import Print, separate, threshold_share
+from trueshot.simulation.print import SCREEN_ANGLES, Print, inked, separate, threshold_share
+from trueshot.simulation.recapture import blur_of_optics, picture_scale
 from trueshot.simulation.staging.compose import Arrangement, Raster, Stage
 from trueshot.simulation.staging.geometry import Exact, through
 from trueshot.simulation.staging.geometry import jacobian as jacobian_at
-from trueshot.simulation.staging.light import enlarged
 from trueshot.simulation.staging.parts import Part
 
 BLOCK = 384  # side in pixels of the blocks in which the scale of a grid is taken as constant
-_ANGLES = (15.0, 75.0, 0.0, 45.0)  # screen angles of cyan, magenta, yellow, black, in degrees
 _COVERS, _PHASES = 33, 64  # ink shares, and phases per axis, of a halftone table
 
 
@@ -66,26 +58,19 @@ class NativeStage(Stage):
 
     def on_sensor(self, rows: tuple[int, int]) -> Linear:
         """Return the light of rows (start, stop) after the lens: shape (rows, width, 3)."""
-        falls = enlarged(self.fields.falls, self.height, self.width, rows)
-        light = self._ground(rows, falls)
-        mirrored = enlarged(self.fields.mirrored, self.height, self.width, rows)
+        light, falls, mirrored = self._ground(rows)
         fine: Linear | None = None  # light already filtered by the optics
         for at, part in enumerate(self.parts):
-            raster, shadow = self.rasters[at], self.shadows[at]
-            if part.far:
-                continue
-            if shadow is not None:
-                shade = enlarged(shadow[..., None], self.height, self.width, rows)
-                light *= 1 - np.float32(self.arrangement.room.shadow) * shade
-            found = None if raster is None else self._seen(raster, rows)
+            raster = self.rasters[at]
+            self._shade(light, self.shadows[at], rows)
+            found = self._seen(raster, rows)
             if found is None or raster is None:
                 continue
             (down, across), seen = found
             if part.display is None and part.sheet is None:
-                self._lay(light, part, raster, rows, falls, mirrored)
+                self._lay(light, part, raster, found, rows, falls, mirrored)
                 if fine is not None:
-                    cover = self._cover(seen)[..., None]
-                    fine[down, across] *= 1 - cover
+                    fine[down, across] *= 1 - self._cover(seen)[..., None]
                 continue
             if fine is None:
                 fine = np.zeros_like(light)
@@ -110,15 +95,15 @@ class NativeStage(Stage):
         if part.display is None or raster is None:
             return None
         left, top, right, bottom = raster.box
-        middle = np.array([[(left + right) / 2, (top + bottom) / 2]])
-        scale = float(np.sqrt(abs(np.linalg.det(jacobian_at(raster.matrix, middle[0])))))
+        middle = np.array([(left + right) / 2, (top + bottom) / 2])
+        scale = picture_scale(jacobian_at(raster.matrix, middle))
         light = shine(np.asarray(raster.pixels.convert("RGB")), part.display)
         light *= np.float32(part.emits)
         if part.display.sparkle:
             random = np.random.default_rng([*self.seed, 1])
             noise = random.standard_normal(light.shape[:2], dtype=np.float32)
             light *= (1 + np.float32(part.display.sparkle) * noise)[..., None]
-        return blur(light, scale * float(np.sqrt(self.sigma**2 + self.aperture**2 / 12)))
+        return blur(light, scale * blur_of_optics(self.sigma, self.aperture))
 
     def _medium(
         self, part: Part, at: int, raster: Raster, seen: Bytes, corner: tuple[int, int]
@@ -179,25 +164,19 @@ class NativeStage(Stage):
             if medium.cell > 0:
                 dots = share + self._halftone(ink, share, pitch, places, jacobian)
             else:
-                fine = float(np.sqrt(abs(np.linalg.det(jacobian)))) * pitch * 4  # drops per pixel
+                fine = picture_scale(jacobian) * pitch * 4  # drops per pixel
                 depth = np.sqrt(np.maximum(share * (1 - share), 0)) * np.float32(
                     0.8 / max(1.0, fine)
                 )
                 dots = share + depth * random.standard_normal(share.shape, dtype=np.float32)
-            dots = np.clip(dots, 0, 1)
-            taken = 1 - np.float32(1 - medium.ink) * dots
-            if ink < 3:
-                light[..., ink] *= taken
-                light[..., (ink + 1) % 3] *= 1 - np.float32(0.12) * dots  # real inks are impure
-            else:
-                light = channelwise(np.multiply, light, taken)
+            light = inked(light, ink, np.clip(dots, 0, 1), np.float32(1 - medium.ink))
         grain = random.standard_normal(light.shape[:2], dtype=np.float32)
         return channelwise(np.multiply, light, 1 + np.float32(medium.texture) * grain)
 
     def _halftone(
         self, ink: int, share: Plane, pitch: float, places: tuple[Exact, Exact], jacobian: Exact
     ) -> Plane:
-        turn = np.deg2rad(_ANGLES[ink])
+        turn = np.deg2rad(SCREEN_ANGLES[ink])
         # Rows: phase across and down the cell, in cycles per drawn pixel (y, x).
         turned = pitch * np.array([[np.sin(turn), np.cos(turn)], [np.cos(turn), -np.sin(turn)]])
         table = halftone_table(turned @ jacobian, self.sigma, self.aperture)
@@ -227,18 +206,13 @@ def halftone_table(frequency: Exact, sigma: float, aperture: float) -> Plane:
     return np.asarray(np.fft.ifft2(_screened() * passed).real, np.float32)
 
 
+@cache
 def _screened() -> npt.NDArray[np.complex128]:
     """Return the spectra of a halftone's dots, one per tabulated ink share."""
-    global _SCREENED
-    if _SCREENED is None:
-        wave = np.cos(2 * np.pi * (np.arange(_PHASES) + 0.5) / _PHASES)
-        uniform = threshold_share((0.5 + 0.25 * (wave[:, None] + wave[None, :])).astype(np.float32))
-        shares = np.linspace(0, 1, _COVERS)[:, None, None]
-        _SCREENED = np.fft.fft2((shares > uniform).astype(float))
-    return _SCREENED
-
-
-_SCREENED: npt.NDArray[np.complex128] | None = None
+    wave = np.cos(2 * np.pi * (np.arange(_PHASES) + 0.5) / _PHASES)
+    uniform = threshold_share((0.5 + 0.25 * (wave[:, None] + wave[None, :])).astype(np.float32))
+    shares = np.linspace(0, 1, _COVERS)[:, None, None]
+    return np.asarray(np.fft.fft2((shares > uniform).astype(float)))
 
 
 def _blocks(height: int, width: int) -> Iterator[tuple[slice, slice]]:

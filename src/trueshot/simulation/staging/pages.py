@@ -9,9 +9,10 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.colour import Random
+from trueshot.simulation.procedural.text import Ink, random_ink
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.geometry import Box
-from trueshot.simulation.staging.sheet import BLACK, WHITE, Ink, Sheet, fitted
+from trueshot.simulation.staging.sheet import BLACK, WHITE, Sheet, fitted
 
 _HAND = ("phone", "tablet")
 
@@ -105,11 +106,14 @@ def _chatted(page: Page, tall: float) -> Box:
     return left, top, left + wide, min(top + wide / page.shape, tall - 80)
 
 
+def _clock(random: Random) -> list[str]:
+    return [f"{random.integers(1, 24)}:{random.integers(60):02d}"]
+
+
 def _status(page: Page, sheet: Sheet, random: Random, ink: Ink) -> None:
     """Draw the status bar at the top of a handheld page: time, icons, battery."""
     if page.handheld:
-        clock = [f"{random.integers(1, 24)}:{random.integers(60):02d}"]
-        sheet.say(clock, 22, 7, 13, ink)
+        sheet.say(_clock(random), 22, 7, 13, ink)
         for step in range(int(random.integers(2, 5))):
             sheet.icon(random, page.wide - 60 - 18 * step, 14, 5, ink)
         sheet.box((page.wide - 46, 9, page.wide - 22, 20), ink, 3)
@@ -137,12 +141,10 @@ def _taskbar(page: Page, sheet: Sheet, random: Random) -> None:
     sheet.box((0, top, page.wide, sheet.tall), fill)
     start = page.wide / 2 - 220 if random.random() < 0.6 else 12
     for step in range(int(random.integers(6, 12))):
-        colour: Ink = tuple(int(n) for n in random.integers(30, 240, 3))  # type: ignore[assignment]
+        colour = random_ink(random, 30, 240)
         x = start + 44 * step
         sheet.box((x, top + 10, x + 24, top + 34), colour, 5)
-    sheet.say(
-        [f"{random.integers(1, 24)}:{random.integers(60):02d}"], page.wide - 70, top + 6, 12, ink
-    )
+    sheet.say(_clock(random), page.wide - 70, top + 6, 12, ink)
     sheet.say(["12.06.2026"], page.wide - 84, top + 23, 12, ink)
 
 
@@ -201,7 +203,7 @@ def _desktop(page: Page, sheet: Sheet, random: Random) -> None:
     for row in range(int(random.integers(0, 8))):
         for column in range(int(random.integers(1, 3))):
             x, y = 24 + 84 * column, 20 + 92 * row
-            colour: Ink = tuple(int(n) for n in random.integers(30, 250, 3))  # type: ignore[assignment]
+            colour = random_ink(random, 30, 250)
             sheet.box((x, y, x + 44, y + 44), colour, 8)
             sheet.text(random, x - 6, y + 50, 12, WHITE, 1, menu=True)
     if random.random() < 0.75:
@@ -334,7 +336,7 @@ def paper(sheet: Sheet, random: Random, box: Box, size: float) -> None:
             y += high + 16 * size
         else:
             rows, columns = int(random.integers(3, 8)), int(random.integers(3, 6))
-            head: Ink = tuple(int(n) for n in random.integers(60, 230, 3))  # type: ignore[assignment]
+            head = random_ink(random, 60, 230)
             sheet.box((left, y, right, y + 30 * size), head)
             for row in range(rows):
                 for column in range(columns):
@@ -379,19 +381,13 @@ def _home(page: Page, sheet: Sheet, random: Random) -> None:
     sheet.picture(page.contents[0], (0, 0, page.wide, sheet.tall))
     _status(page, sheet, random, WHITE)
     size = page.wide / 6
-    sheet.say(
-        [f"{random.integers(1, 24)}:{random.integers(60):02d}"],
-        page.wide / 2 - 1.3 * size,
-        90,
-        size,
-        WHITE,
-    )
+    sheet.say(_clock(random), page.wide / 2 - 1.3 * size, 90, size, WHITE)
     if random.random() < 0.5:
         step = page.wide / 4
         for row in range(int(random.integers(1, 5))):
             for column in range(4):
                 x, y = (column + 0.5) * step, sheet.tall - 110 - 100 * row
-                colour: Ink = tuple(int(n) for n in random.integers(20, 255, 3))  # type: ignore[assignment]
+                colour = random_ink(random, 20, 255)
                 sheet.box((x - 27, y - 27, x + 27, y + 27), colour, 13)
                 sheet.icon(random, x, y, 13, WHITE)
                 sheet.text(random, x - 22, y + 33, 11, WHITE, 1, menu=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,13 +11,10 @@ from PIL import Image, ImageDraw
 from trueshot.simulation.colour import smooth_field
 from trueshot.simulation.display import Display
 from trueshot.simulation.print import Print
-from trueshot.simulation.staging.geometry import Box, Exact, Pose, corners, project
-from trueshot.simulation.staging.pages import Page
-from trueshot.simulation.staging.sheet import Ink
+from trueshot.simulation.procedural.text import Ink
+from trueshot.simulation.staging.geometry import FRONT, Box, Exact, Plane, Pose, corners, project
 
 Paint = Callable[[int, int], Image.Image]  # paints at (height, width) pixels: RGB or RGBA
-Plane = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
-FRONT: Plane = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +24,11 @@ class Part:
     Args:
         box: Area that the part covers on its plane, in millimetres.
         paint: Function that paints the part; what lies behind shows through transparent pixels.
-        plane: Origin, and directions across and down.
+        plane: Plane of the part.
         finest: Pixels per millimetre beyond which the part has no further detail.
         gloss: Share of light that the part mirrors.
         emits: Factor on the light that the part emits; 0 means it is lit by the room instead.
         rises: Height above the surface that its shadow falls on, in millimetres; 0 casts none.
-        far: Whether the part belongs to the background and is blurred with it.
         display: Display whose subpixels the part shows at native size.
         sheet: Print whose dots the part shows at native size.
         dots: Number of pixels across a display, or of halftone cells across a print.
@@ -45,14 +41,9 @@ class Part:
     gloss: float = 0.0
     emits: float = 0.0
     rises: float = 0.0
-    far: bool = False
     display: Display | None = None
     sheet: Print | None = None
     dots: float = 0.0
-
-    def homography(self, pose: Pose) -> Exact:
-        """Return the homography from the part's plane, in millimetres, to the frame."""
-        return pose.plane(*self.plane)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +57,6 @@ class Thing:
         subject: Box of the picture shown or printed on it.
         medium: Kind of the display or print; empty if the thing is neither.
         name: Name of that display or print.
-        page: Page that a display shows.
     """
 
     parts: tuple[Part, ...]
@@ -75,11 +65,10 @@ class Thing:
     subject: Box
     medium: str = ""
     name: str = ""
-    page: Page | None = field(default=None, repr=False)
 
     def outline(self, pose: Pose) -> Exact:
         """Return the corners of the face in the frame, shape (4, 2)."""
-        return project(pose.front(), corners(self.face))
+        return project(pose.homography(), corners(self.face))
 
     def before(self, *parts: Part) -> Thing:
         """Return a copy with further parts behind all others."""
@@ -88,6 +77,12 @@ class Thing:
     def after(self, *parts: Part) -> Thing:
         """Return a copy with further parts in front of all others."""
         return replace(self, parts=(*self.parts, *parts))
+
+
+def flat(*parts: Part, subject: Box | None = None, medium: str = "", name: str = "") -> Thing:
+    """Return a thing whose nearest part is all that a person sees and aims at."""
+    box = parts[-1].box
+    return Thing(parts=parts, whole=box, face=box, subject=subject or box, medium=medium, name=name)
 
 
 def grown(box: Box, left: float, top: float, right: float, bottom: float) -> Box:

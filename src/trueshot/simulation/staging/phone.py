@@ -13,7 +13,6 @@ from PIL import Image
 
 from trueshot.simulation.camera import Camera, Shot, draw_camera, record
 from trueshot.simulation.colour import (
-    LUMA,
     Bytes,
     Linear,
     Random,
@@ -22,7 +21,6 @@ from trueshot.simulation.colour import (
     channelwise,
     encode_srgb,
     lightness,
-    recolour,
     to_bytes,
 )
 from trueshot.simulation.develop import (
@@ -30,6 +28,7 @@ from trueshot.simulation.develop import (
     correct_colour,
     crosstalk_matrix,
     denoise,
+    finish,
     s_curve,
     sharpen,
 )
@@ -146,12 +145,9 @@ def develop_small(
         method: Resampling filter of the reduction.
     """
     settings = phone.camera.development
-    grey = np.tile(LUMA, (3, 1))
-    colour = settings.saturation * np.eye(3) + (1 - settings.saturation) * grey
-    balance = np.diag([shot.cast[0], 1, shot.cast[1]])
-    light = recolour(light * np.float32(exposure), balance @ colour)
-    picture = reduced(to_bytes(encode_srgb(shoulder(light, phone.headroom))), *size, method)
-    values = picture.astype(np.float32) / np.float32(255)
+    light = correct_colour(light * np.float32(exposure), 0.0, settings.saturation, shot.cast)
+    picture = Image.fromarray(to_bytes(encode_srgb(shoulder(light, phone.headroom))))
+    values = np.asarray(picture.resize(size[::-1], method), np.float32) / np.float32(255)
     values = s_curve(values, settings.contrast)
     values = add_local_contrast(values, 0.5 * settings.local_contrast)
     values = sharpen(values, 0.4 * settings.sharpen_amount, 0.7, settings.halo)
@@ -180,11 +176,6 @@ def watercolour(values: Linear, coring: float, boost: float) -> Linear:
     kept = np.sign(detail) * np.maximum(np.abs(detail) - np.float32(coring), 0)
     change = np.float32(1 + boost) * kept - detail
     return channelwise(np.add, values, change.astype(np.float32))
-
-
-def reduced(picture: Bytes, height: int, width: int, method: Image.Resampling) -> Bytes:
-    """Resize a picture to (height, width)."""
-    return np.asarray(Image.fromarray(picture).resize((width, height), method))
 
 
 def develop_native(
@@ -219,8 +210,4 @@ def develop_native(
         values = denoise(
             values, settings.denoiser, settings.denoise_radius, settings.denoise_strength
         )
-    values = watercolour(values, phone.coring, phone.boost)
-    values = s_curve(np.clip(values, 0, 1), settings.contrast)
-    values = add_local_contrast(values, settings.local_contrast)
-    values = sharpen(values, settings.sharpen_amount, settings.sharpen_radius, settings.halo)
-    return to_bytes(values)
+    return finish(watercolour(values, phone.coring, phone.boost), settings)

@@ -38,22 +38,6 @@ if TYPE_CHECKING:
 VERSION = 7  # version of the photographs made from a seed; raised when they change
 PHONES, DISPLAYS = 150, 150  # numbers in all parts together
 _SCREEN = "interface"  # left out: cameras see interfaces on displays only, and pages draw theirs
-COLUMNS = (
-    "path",
-    "label",
-    "part",
-    "source",
-    "scene",
-    "camera",
-    "medium",
-    "kind",
-    "share",
-    "outline",
-    "width",
-    "height",
-    "history",
-    "staging",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +73,7 @@ class Staging:
             raise SimulationError(f"side must be from 32 to 2048 px, got {self.side}")
         if not self.megapixels >= 0.1:
             raise SimulationError(f"megapixels must be at least 0.1, got {self.megapixels}")
-        if abs(sum(self.fractions) - 1) > 1e-6 or min(self.fractions) < 0:
+        if not abs(sum(self.fractions) - 1) <= 1e-6 or min(self.fractions) < 0:
             raise SimulationError(
                 f"fractions must not be negative and must add up to 1, got {self.fractions}"
             )
@@ -97,8 +81,16 @@ class Staging:
             raise SimulationError(
                 f"per_part must not be negative, nor 0 for all parts, got {self.per_part}"
             )
+        counts = self.counts().values()
+        if any(n and not share for n, share in zip(counts, self.fractions, strict=True)):
+            raise SimulationError(
+                "per_part must be 0 for parts whose share in fractions is 0, got "
+                f"{self.per_part} and {self.fractions}"
+            )
         if not 0 <= self.procedural <= 1:
             raise SimulationError(f"procedural must be between 0 and 1, got {self.procedural}")
+        if self.seed < 0:
+            raise SimulationError(f"seed must not be negative, got {self.seed}")
 
     def counts(self) -> dict[str, int]:
         """Return the number of photographs in each part, both classes together."""
@@ -133,13 +125,13 @@ class Production:
 
     def names(self, part: str, index: int) -> tuple[str]:
         """Return the path of a photograph, the only file made for a part and index."""
-        return (name(part, index),)
+        return (f"{part}/{index:06d}.jpg",)
 
     def made(self, part: str, index: int) -> dict[str, bytes]:
         """Make a photograph and return its JPEG file by its path."""
         side, example = self.staging.side, self.example(part, index)
         file = native_photograph(example) if side is None else small_frame(example, side)
-        return {name(part, index): file}
+        return dict.fromkeys(self.names(part, index), file)
 
 
 def stage(
@@ -183,11 +175,6 @@ def stage(
         return manifest
 
 
-def name(part: str, index: int) -> str:
-    """Return the path of a photograph relative to the output folder."""
-    return f"{part}/{index:06d}.jpg"
-
-
 def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
     """Return the readable photographs below the folders, without duplicates, and their hashes."""
     found = [
@@ -206,7 +193,7 @@ def _scenes(folders: Sequence[Path]) -> tuple[list[Scene], dict[str, str]]:
 
 def _folder_names(folders: Sequence[Path]) -> list[str]:
     """Return a name for each folder: its own, with a number if an earlier folder has it too."""
-    own = [utf8_safe(folder.name) for folder in folders]
+    own = [utf8_safe(folder.name or folder.resolve().name) for folder in folders]
     names: list[str] = []
     for name in own:
         numbered = (f"{name}-{number}" for number in itertools.count(2))
@@ -273,31 +260,33 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 
 def _manifest(production: Production) -> str:
+    rows = [_row(production, *place) for place in production.places()]
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    for place in production.places():
-        example = production.example(*place)
-        height, width = production.size(example)
-        outline = outline_in_pixels(example, height, width)
-        writer.writerow(
-            {
-                "path": name(*place),
-                "label": example.label,
-                "part": example.part,
-                "source": f"{example.part} {example.index // 2}",
-                "scene": example.content.name,
-                "camera": example.phone.name,
-                "medium": example.medium_name,
-                "kind": example.medium,
-                "share": f"{example.arrangement.share():.4f}",
-                "outline": json.dumps([[round(float(n), 1) for n in point] for point in outline])
-                if len(outline)
-                else "",
-                "width": width,
-                "height": height,
-                "history": "messenger" if example.edge else "camera",
-                "staging": example.staging,
-            }
-        )
+    writer.writerows(rows)
     return text.getvalue()
+
+
+def _row(production: Production, part: str, index: int) -> dict[str, str | int]:
+    """Return a photograph's facts by column of the manifest."""
+    example = production.example(part, index)
+    height, width = production.size(example)
+    outline = outline_in_pixels(example, height, width).tolist()
+    (path,) = production.names(part, index)
+    return {
+        "path": path,
+        "label": example.label,
+        "part": part,
+        "source": f"{part} {index // 2}",
+        "scene": example.content.scene.name,
+        "camera": example.phone.name,
+        "medium": example.medium_name,
+        "kind": example.medium,
+        "share": f"{example.arrangement.share():.4f}",
+        "outline": json.dumps([[round(x, 1), round(y, 1)] for x, y in outline]) if outline else "",
+        "width": width,
+        "height": height,
+        "history": "messenger" if example.edge else "camera",
+        "staging": example.staging,
+    }

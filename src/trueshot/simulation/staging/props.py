@@ -6,21 +6,53 @@ Also photographs on paper, which are recaptured media.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
 from trueshot.simulation.colour import Random, between
 from trueshot.simulation.print import Print
+from trueshot.simulation.procedural.text import Ink, random_ink
 from trueshot.simulation.staging.content import Content
+from trueshot.simulation.staging.geometry import parallel
 from trueshot.simulation.staging.pages import paper
-from trueshot.simulation.staging.parts import Part, Thing, shaded
-from trueshot.simulation.staging.sheet import BLACK, WHITE, Ink, Sheet
+from trueshot.simulation.staging.parts import Part, Thing, flat, shaded
+from trueshot.simulation.staging.sheet import BLACK, WHITE, Sheet
 
 
-def _colour(random: Random, low: int = 20, high: int = 240) -> Ink:
-    red, green, blue = (int(level) for level in random.integers(low, high, 3))
-    return red, green, blue
+def _board(
+    size: tuple[float, float],
+    ground: Ink,
+    seed: int,
+    draw: Callable[[Sheet, Random], None],
+    *,
+    units: float = 100.0,
+    rough: float = 0.02,
+    gloss: float = 0.0,
+    finest: float = 8.0,
+    rises: float = 0.0,
+) -> Part:
+    """Return a slightly uneven part of this width and height, on which `draw` draws.
+
+    Args:
+        size: Width and height, in millimetres.
+        ground: Colour of the background.
+        seed: Seed of what `draw` draws and of the unevenness.
+        draw: Function that draws on a sheet `units` wide.
+        units: Width in units of `draw`.
+        rough: Depth of the unevenness, as a share.
+        gloss, finest, rises: As for `Part`.
+    """
+
+    def paint(tall: int, wide: int) -> Image.Image:
+        sheet = Sheet(tall, wide, units, ground)
+        draw(sheet, np.random.default_rng(seed))
+        return shaded(sheet.image, seed, rough)
+
+    box = (0.0, 0.0, *size)
+    return Part(box=box, paint=paint, gloss=gloss, finest=finest, rises=rises)
 
 
 def photo_print(random: Random, medium: Print, content: Content, *, landscape: bool) -> Thing:
@@ -50,9 +82,8 @@ def photo_print(random: Random, medium: Print, content: Content, *, landscape: b
             )
         return sheet.image
 
-    box = (0.0, 0.0, width, height)
     part = Part(
-        box=box,
+        box=(0.0, 0.0, width, height),
         paint=paint,
         gloss=float(random.choice([0.0, 0.005, 0.04])),
         finest=8.0,
@@ -60,39 +91,27 @@ def photo_print(random: Random, medium: Print, content: Content, *, landscape: b
         sheet=medium,
         dots=width / 25.4 * float(random.uniform(85, 175)),
     )
-    return Thing(
-        parts=(part,), whole=box, face=box, subject=inner, medium="print", name=medium.name
-    )
+    return flat(part, subject=inner, medium="print", name=medium.name)
 
 
 def book(random: Random, content: Content) -> Thing:
     """Make a book whose cover has a title, areas of colour and sometimes a picture."""
     width = float(random.uniform(110, 210))
     height = width * float(random.uniform(1.25, 1.55))
-    seed, ground = int(random.integers(2**31)), _colour(random)
-
-    def paint(tall: int, wide: int) -> Image.Image:
-        draw = np.random.default_rng(seed)
-        sheet = Sheet(tall, wide, 100.0, ground)
-        _cover(sheet, draw, content)
-        return shaded(sheet.image, seed, 0.02)
-
-    def pages(tall: int, wide: int) -> Image.Image:
-        return Sheet(tall, wide, 100.0, (225, 220, 205)).image
-
-    box = (0.0, 0.0, width, height)
+    seed, ground = int(random.integers(2**31)), random_ink(random, 20, 240)
     edge = Part(
         box=(3.0, 3.0, width + 3, height + 3),
-        paint=pages,
+        paint=lambda tall, wide: Image.new("RGB", (wide, tall), (225, 220, 205)),
         finest=1.0,
         rises=14.0,
-        plane=((0, 0, 10), (1, 0, 0), (0, 1, 0)),
+        plane=parallel(10.0),
     )
-    cover = Part(box=box, paint=paint, gloss=float(random.choice([0.005, 0.03])), finest=8.0)
-    return Thing(parts=(edge, cover), whole=(0, 0, width + 3, height + 3), face=box, subject=box)
+    gloss = float(random.choice([0.005, 0.03]))
+    cover = _board((width, height), ground, seed, partial(_cover, content), gloss=gloss)
+    return replace(flat(edge, cover), whole=(0, 0, width + 3, height + 3))
 
 
-def _cover(sheet: Sheet, random: Random, content: Content) -> None:
+def _cover(content: Content, sheet: Sheet, random: Random) -> None:
     ink = WHITE if sum(sheet.ground) < 380 else BLACK
     tall = sheet.tall
     if random.random() < 0.45:
@@ -109,11 +128,11 @@ def _cover(sheet: Sheet, random: Random, content: Content) -> None:
     for _ in range(int(random.integers(1, 6))):
         x, y, size = (float(n) for n in random.uniform(0, 1, 3))
         if random.random() < 0.5:
-            sheet.disc(100 * x, tall * y, 5 + 25 * size, _colour(random))
+            sheet.disc(100 * x, tall * y, 5 + 25 * size, random_ink(random, 20, 240))
         else:
             sheet.box(
                 (100 * x - 30, tall * y, 100 * x + 30 * size, tall * y + 40 * size),
-                _colour(random),
+                random_ink(random, 20, 240),
                 3,
             )
     y = tall * float(random.uniform(0.06, 0.3))
@@ -128,15 +147,13 @@ def poster(random: Random, content: Content) -> Thing:
     """Make a poster, a notice or a sign with large words, sometimes with a picture."""
     width = float(random.uniform(200, 700))
     height = width * float(random.choice([0.4, 0.7, 1.0, 1.41, 1.5]))
-    seed, ground = int(random.integers(2**31)), _colour(random, 0, 256)
+    seed, ground = int(random.integers(2**31)), random_ink(random, 0, 256)
     picture = random.random() < 0.25
 
-    def paint(tall: int, wide: int) -> Image.Image:
-        draw = np.random.default_rng(seed)
-        sheet = Sheet(tall, wide, 100.0, ground)
+    def draw(sheet: Sheet, random: Random) -> None:
         ink = WHITE if sum(ground) < 380 else BLACK
-        margin = float(draw.choice([2, 5]))
-        if draw.random() < 0.5:
+        margin = float(random.choice([2, 5]))
+        if random.random() < 0.5:
             sheet.box((margin, margin, 100 - margin, sheet.tall - margin), ink)
             sheet.box((margin + 1, margin + 1, 99 - margin, sheet.tall - margin - 1), ground)
         y = 4 + margin
@@ -144,24 +161,13 @@ def poster(random: Random, content: Content) -> Thing:
             sheet.picture(content, (2 * margin, y, 100 - 2 * margin, y + 0.45 * sheet.tall))
             y += 0.48 * sheet.tall
         while y < sheet.tall - 8 - margin:
-            size = float(draw.choice([4, 7, 12, 20])) * min(1.0, sheet.tall / 80)
-            sheet.text(
-                draw,
-                8,
-                y,
-                size,
-                ink if draw.random() < 0.7 else _colour(draw),
-                1 if size > 8 else 4,
-                menu=True,
-            )
+            size = float(random.choice([4, 7, 12, 20])) * min(1.0, sheet.tall / 80)
+            colour = ink if random.random() < 0.7 else random_ink(random, 20, 240)
+            sheet.text(random, 8, y, size, colour, 1 if size > 8 else 4, menu=True)
             y += 1.5 * size
-        return shaded(sheet.image, seed, 0.02)
 
-    box = (0.0, 0.0, width, height)
-    part = Part(
-        box=box, paint=paint, gloss=float(random.choice([0.0, 0.02])), finest=4.0, rises=3.0
-    )
-    return Thing(parts=(part,), whole=box, face=box, subject=box)
+    gloss = float(random.choice([0.0, 0.02]))
+    return flat(_board((width, height), ground, seed, draw, gloss=gloss, finest=4.0, rises=3.0))
 
 
 def framed(random: Random, content: Content) -> Thing:
@@ -172,23 +178,19 @@ def framed(random: Random, content: Content) -> Thing:
         width * float(random.uniform(0.03, 0.1)),
         width * float(random.choice([0, 0.06, 0.15])),
     )
-    wood, seed = _colour(random, 10, 200), int(random.integers(2**31))
+    wood, seed = random_ink(random, 10, 200), int(random.integers(2**31))
     inner = (rim + mat, rim + mat, width - rim - mat, height - rim - mat)
 
-    def paint(tall: int, wide: int) -> Image.Image:
-        sheet = Sheet(tall, wide, width, wood)
+    def draw(sheet: Sheet, _: Random) -> None:
         light: Ink = tuple(min(255, level + 30) for level in wood)  # type: ignore[assignment]
         sheet.box((rim * 0.3, rim * 0.3, width - rim * 0.3, height - rim * 0.3), light)
         sheet.box((rim * 0.7, rim * 0.7, width - rim * 0.7, height - rim * 0.7), wood)
         sheet.box((rim, rim, width - rim, height - rim), (240, 236, 226))
         sheet.picture(content, inner)
-        return shaded(sheet.image, seed, 0.02)
 
-    box = (0.0, 0.0, width, height)
-    part = Part(
-        box=box, paint=paint, gloss=float(random.choice([0.0, 0.03])), finest=3.0, rises=15.0
-    )
-    return Thing(parts=(part,), whole=box, face=box, subject=inner)
+    gloss, size = float(random.choice([0.0, 0.03])), (width, height)
+    part = _board(size, wood, seed, draw, units=width, gloss=gloss, finest=3.0, rises=15.0)
+    return flat(part, subject=inner)
 
 
 def window(random: Random, content: Content) -> Thing:
@@ -200,9 +202,6 @@ def window(random: Random, content: Content) -> Thing:
     white = int(random.integers(60, 250))
     tone: Ink = (white, white, int(0.95 * white))
     blind = random.random() < 0.3
-
-    def view(tall: int, wide: int) -> Image.Image:
-        return content.picture(tall, wide)
 
     def bars(tall: int, wide: int) -> Image.Image:
         mask = Sheet(tall, wide, width, BLACK)
@@ -222,16 +221,10 @@ def window(random: Random, content: Content) -> Thing:
         return image
 
     box = (0.0, 0.0, width, height)
-    plane = ((0.0, 0.0, 60.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
     light = between(random, 1.0, 8.0)
-    return Thing(
-        parts=(
-            Part(box=box, paint=view, emits=light, plane=plane),
-            Part(box=box, paint=bars, gloss=0.01, finest=2.0),
-        ),
-        whole=box,
-        face=box,
-        subject=box,
+    return flat(
+        Part(box=box, paint=content.picture, emits=light, plane=parallel(60.0)),
+        Part(box=box, paint=bars, gloss=0.01, finest=2.0),
     )
 
 
@@ -240,20 +233,16 @@ def papers(random: Random, content: Content) -> Thing:
     width, height = 210.0, 297.0
     seed, lined = int(random.integers(2**31)), random.random() < 0.4
 
-    def paint(tall: int, wide: int) -> Image.Image:
-        draw = np.random.default_rng(seed)
-        sheet = Sheet(tall, wide, width, (246, 245, 240))
+    def draw(sheet: Sheet, random: Random) -> None:
         if lined:
             for row in range(int(height / 8)):
                 sheet.line([(0, 8.0 * row), (width, 8.0 * row)], (150, 175, 215), 0.3)
-            _handwriting(sheet, draw)
+            _handwriting(sheet, random)
         else:
-            paper(sheet, draw, (0, 0, width, height), width / 820)
-        return shaded(sheet.image, seed, 0.015)
+            paper(sheet, random, (0, 0, width, height), width / 820)
 
-    box = (0.0, 0.0, width, height)
-    part = Part(box=box, paint=paint, finest=8.0, rises=1.0)
-    return Thing(parts=(part,), whole=box, face=box, subject=box)
+    size, ground = (width, height), (246, 245, 240)
+    return flat(_board(size, ground, seed, draw, units=width, rough=0.015, rises=1.0))
 
 
 def _handwriting(sheet: Sheet, random: Random) -> None:
@@ -273,26 +262,22 @@ def box_of_goods(random: Random, content: Content) -> Thing:
     """Make a small thing with words or buttons: a package, a card, a remote control."""
     width = float(random.uniform(45, 220))
     height = width * float(random.uniform(0.5, 3.2))
-    seed, ground = int(random.integers(2**31)), _colour(random, 15, 250)
+    seed, ground = int(random.integers(2**31)), random_ink(random, 15, 250)
     knobs = random.random() < 0.45
 
-    def paint(tall: int, wide: int) -> Image.Image:
-        draw = np.random.default_rng(seed)
-        sheet = Sheet(tall, wide, 100.0, ground)
+    def draw(sheet: Sheet, random: Random) -> None:
         if not knobs:
-            _cover(sheet, draw, content)
-            return shaded(sheet.image, seed, 0.03)
+            _cover(content, sheet, random)
+            return
         sheet.box((15, 8, 85, min(55, 0.2 * sheet.tall)), (120, 135, 120), 3)
         y, step = max(30, 0.28 * sheet.tall), 26
         while y < sheet.tall - 20:
             for x in (22, 50, 78):
-                sheet.disc(x, y, 8, _colour(draw))
+                sheet.disc(x, y, 8, random_ink(random, 20, 240))
             y += step
-        return shaded(sheet.image, seed, 0.03)
 
-    box = (0.0, 0.0, width, height)
-    part = Part(box=box, paint=paint, gloss=0.015, finest=8.0, rises=20.0)
-    return Thing(parts=(part,), whole=box, face=box, subject=box)
+    size = (width, height)
+    return flat(_board(size, ground, seed, draw, rough=0.03, gloss=0.015, rises=20.0))
 
 
 # Props of originals: the function that makes one, its probability, and how it is placed.

@@ -6,17 +6,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from trueshot.simulation.colour import Random
-from trueshot.simulation.procedural.canvas import Page as IconPage
-from trueshot.simulation.procedural.canvas import Theme, icon
-from trueshot.simulation.procedural.lettering import labels, size_near, words, write_line
+from trueshot.simulation.procedural.interface import icon
+from trueshot.simulation.procedural.text import Ink, labels, size_near, words, write_line
 from trueshot.simulation.staging.content import Content
 from trueshot.simulation.staging.geometry import Box
 
-Ink = tuple[int, int, int]
 WHITE: Ink = (255, 255, 255)
 BLACK: Ink = (0, 0, 0)
 _LEGIBLE = 7  # pixels; smaller text is drawn as a grey band, as a camera sees it
-_PLAIN = Theme(WHITE, WHITE, WHITE, BLACK, BLACK, BLACK)
 
 
 class Sheet:
@@ -107,9 +104,8 @@ class Sheet:
 
     def icon(self, random: Random, x: float, y: float, half: float, ink: Ink) -> None:
         """Draw a random icon around a point; `half` is half its size."""
-        page = IconPage(self.image, self.pen, _PLAIN, 10)
         if half * self.unit >= 1.5:
-            icon(random, page, x * self.unit, y * self.unit, half * self.unit, ink)
+            icon(random, self.pen, x * self.unit, y * self.unit, half * self.unit, ink)
         else:
             self.box((x - half, y - half, x + half, y + half), self._mixed(ink, x, y, 0.4))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,6 @@ from trueshot.simulation.colour import Linear, Random, between, encode_srgb, smo
 from trueshot.simulation.procedural.noise import stretched
 from trueshot.simulation.procedural.textures import clouds, grain, pattern
 
-KINDS = ("plain", "wood", "cloth", "pattern", "clouds", "grain", "stripes")
-_LYING = (0.14, 0.26, 0.2, 0.16, 0.12, 0.06, 0.06)
-_HANGING = (0.55, 0.1, 0.06, 0.09, 0.14, 0.02, 0.04)
 _TILE = 768  # pixels along a tile; larger surfaces repeat it in mirror images
 
 
@@ -38,7 +36,7 @@ class Surface:
     """A surface that can be painted at any size.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `_KINDS`.
         seed: Seed of the pattern and its colours.
         level: Mean light that the surface reflects, as a share.
         colour: Share of the pattern's colours that is kept; 0 leaves shades of one tone.
@@ -54,39 +52,26 @@ class Surface:
     def paint(self, height: int, width: int) -> Image.Image:
         """Paint the surface at (height, width) pixels, RGB."""
         tall, wide = max(8, round(height / self.zoom)), max(8, round(width / self.zoom))
-        light = self._tile(min(tall, _TILE), min(wide, _TILE))
-        mean = light.mean(axis=(0, 1))
+        random = np.random.default_rng(self.seed)
+        light = _KINDS[self.kind][0](random, min(tall, _TILE), min(wide, _TILE))
         grey = np.float32(1 - self.colour) * light.mean(axis=2, keepdims=True)
         light = np.float32(self.colour) * light + grey
         light = light * np.array(_TONES[self.seed % len(_TONES)], np.float32)
-        mean = light.mean(axis=(0, 1))
-        light *= np.float32(self.level / max(1e-3, float(mean.mean())))
-        image = Image.fromarray(to_bytes(encode_srgb(np.minimum(light, 0.95))))
-        image = _repeated(image, tall, wide)
-        return (
-            image
-            if image.size == (width, height)
-            else image.resize((width, height), Image.Resampling.BICUBIC)
-        )
+        mean = float(light.mean(axis=(0, 1)).mean())
+        light *= np.float32(self.level / max(1e-3, mean))
+        pixels = to_bytes(encode_srgb(np.minimum(light, 0.95)))
+        rest = (0, tall - pixels.shape[0]), (0, wide - pixels.shape[1]), (0, 0)
+        image = Image.fromarray(np.pad(pixels, rest, "symmetric"))
+        return image.resize((width, height), Image.Resampling.BICUBIC)
 
-    def _tile(self, height: int, width: int) -> Linear:
-        random = np.random.default_rng(self.seed)
-        if self.kind == "plain":
-            tint = 1 + 0.12 * random.standard_normal(3)
-            rough = random.standard_normal((height, width), dtype=np.float32)
-            waves = smooth_field(random, height, width, 4)
-            flat = 1 + np.float32(random.uniform(0, 0.03)) * rough + np.float32(0.04) * waves
-            return np.asarray(np.maximum(flat[..., None] * tint, 0.02), np.float32)
-        if self.kind == "wood":
-            return _wood(random, height, width)
-        if self.kind == "cloth":
-            return _cloth(random, height, width)
-        if self.kind == "stripes":
-            return _stripes(random, height, width)
-        made = {"pattern": pattern, "clouds": clouds, "grain": grain}[self.kind](
-            random, height, width
-        )
-        return made
+
+def _plain(random: Random, height: int, width: int) -> Linear:
+    """Make a painted wall or table top, slightly rough and uneven."""
+    tint = 1 + 0.12 * random.standard_normal(3)
+    rough = random.standard_normal((height, width), dtype=np.float32)
+    waves = smooth_field(random, height, width, 4)
+    flat = 1 + np.float32(random.uniform(0, 0.03)) * rough + np.float32(0.04) * waves
+    return np.asarray(np.maximum(flat[..., None] * tint, 0.02), np.float32)
 
 
 def _wood(random: Random, height: int, width: int) -> Linear:
@@ -129,26 +114,22 @@ def _stripes(random: Random, height: int, width: int) -> Linear:
     return np.asarray(np.maximum(light * (1 + 0.05 * rough), 0.01), np.float32)
 
 
-def _repeated(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Cover (height, width) with mirrored copies of an image side by side."""
-    if image.size == (width, height):
-        return image
-    pixels = np.asarray(image)
-    rows, columns = (
-        _mirrored(count, size)
-        for count, size in ((height, pixels.shape[0]), (width, pixels.shape[1]))
-    )
-    return Image.fromarray(pixels[rows][:, columns])
-
-
-def _mirrored(count: int, size: int) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    place = np.arange(count) % (2 * size)
-    return np.where(place < size, place, 2 * size - 1 - place)
+# The function that makes each kind, and its probabilities where it lies and where it hangs.
+_KINDS: dict[str, tuple[Callable[[Random, int, int], Linear], float, float]] = {
+    "plain": (_plain, 0.14, 0.55),
+    "wood": (_wood, 0.26, 0.1),
+    "cloth": (_cloth, 0.2, 0.06),
+    "pattern": (pattern, 0.16, 0.09),
+    "clouds": (clouds, 0.12, 0.14),
+    "grain": (grain, 0.06, 0.02),
+    "stripes": (_stripes, 0.06, 0.04),
+}
 
 
 def draw_surface(random: Random, *, hanging: bool) -> Surface:
     """Draw a surface such as a wall if `hanging`, else a table, bed or floor."""
-    kind = str(random.choice(KINDS, p=_HANGING if hanging else _LYING))
+    shares = [hung if hanging else laid for _, laid, hung in _KINDS.values()]
+    kind = str(random.choice(list(_KINDS), p=shares))
     return Surface(
         kind=kind,
         seed=int(random.integers(2**31)),

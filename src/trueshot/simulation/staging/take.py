@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from trueshot.simulation.camera import Lens, blur_of
-from trueshot.simulation.colour import Bytes, Linear, Plane, blur, channelwise
+from trueshot.simulation.colour import Linear, blur, channelwise
 from trueshot.simulation.file_history import compress, file_of
 from trueshot.simulation.staging.compose import Stage
 from trueshot.simulation.staging.examples import Example
@@ -38,14 +38,13 @@ def small_frame(example: Example, side: int) -> bytes:
         aperture=camera.sensor.aperture,
     )
     stage = Stage(example.arrangement, round(_FINER * height), round(_FINER * width), optics)
-    light = stage.light((0, stage.height))
+    rows = (0, stage.height)
+    light = stage.light(rows)
     haze = np.float32(example.arrangement.room.haze)
     light = (1 - haze) * light + haze * spread_of(light)
     blurred = example.shot.defocus * stage.scale / np.sqrt(1e6 * example.phone.megapixels)
     light = blur(light, float(np.hypot(0.5, 3 * blurred)))
-    rows = (0, stage.height)
-    fall = _vignetted(camera.lens, stage.height, stage.width, rows)
-    light = channelwise(np.multiply, light, fall)
+    light = _vignetted(light, camera.lens, stage.height, rows)
     exposure = exposure_for_level(light[::5, ::5], example.level, example.phone.headroom)
     method = Image.Resampling[example.small_filter.upper()]
     picture = develop_small(
@@ -88,11 +87,6 @@ def sensor_size(example: Example) -> tuple[int, int]:
 
 def native_photograph(example: Example) -> bytes:
     """Render the photograph at native size, with subpixels and dots; return a JPEG file."""
-    return file_of(record_native(example), example.history, *native_size(example))
-
-
-def record_native(example: Example) -> Bytes:
-    """Render the camera's image, before resizing and compression: bytes, shape (h, w, 3)."""
     height, width = sensor_size(example)
     camera, plan = example.phone.camera, example.arrangement
     exposure, spread = _metered(example)
@@ -111,11 +105,11 @@ def record_native(example: Example) -> Bytes:
         light = stage.on_sensor(rows)
         light *= np.float32(1 - plan.room.haze)
         light += enlarged(spread, height, width, rows)
-        light = channelwise(np.multiply, light, _vignetted(camera.lens, height, width, rows))
+        light = _vignetted(light, camera.lens, height, rows)
         random = np.random.default_rng([*example.seed, 41, start])
         made = develop_native(light, example.phone, example.shot, exposure, random)
         picture[start:stop] = made[start - rows[0] : stop - rows[0]]
-    return picture
+    return file_of(picture, example.history, *native_size(example))
 
 
 def _metered(example: Example) -> tuple[float, Linear]:
@@ -128,15 +122,14 @@ def _metered(example: Example) -> tuple[float, Linear]:
     light = Stage(plan, height, width).light((0, height))
     haze = np.float32(plan.room.haze) * spread_of(light)
     seen = np.float32(1 - plan.room.haze) * light + haze
-    seen = channelwise(
-        np.multiply, seen, _vignetted(example.phone.camera.lens, height, width, (0, height))
-    )
+    seen = _vignetted(seen, example.phone.camera.lens, height, (0, height))
     return exposure_for_level(seen[::2, ::2], example.level, example.phone.headroom), haze
 
 
-def _vignetted(lens: Lens, height: int, width: int, rows: tuple[int, int]) -> Plane:
-    """Return the share of light that vignetting leaves in these rows, shape (rows, width)."""
+def _vignetted(light: Linear, lens: Lens, height: int, rows: tuple[int, int]) -> Linear:
+    """Return what vignetting leaves of the light of these rows of a frame `height` high."""
+    width = light.shape[1]
     y = (np.arange(*rows, dtype=np.float32) - (height - 1) / 2)[:, None]
     x = (np.arange(width, dtype=np.float32) - (width - 1) / 2)[None, :]
     radius = (y * y + x * x) * np.float32(4 / (height**2 + width**2))
-    return np.asarray(1 - np.float32(lens.vignetting) * radius, np.float32)
+    return channelwise(np.multiply, light, 1 - np.float32(lens.vignetting) * radius)
