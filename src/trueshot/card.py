@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
+from trueshot.calibration.intervals import Rate as Rate
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.tasks import Task, Wording
 from trueshot.tasks.recapture import RECAPTURE, words_for
@@ -62,25 +63,6 @@ class InputContract(_Part):
             return float(ranked[-1])
         left = (count - 1) // 2 if self.aggregation == "median" else int(count * _TRIMMED)
         return float(ranked[left : count - left].mean())
-
-
-class Rate(_Part):
-    """A share and its interval, all in [0, 1], and the counts behind it."""
-
-    value: float = Share
-    low: float = Share
-    high: float = Share
-    count: int = Field(ge=0)
-    total: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Rate:
-        if not self.low <= self.value <= self.high or self.count > self.total:
-            raise ValueError(
-                "a rate must lie in its interval, and its count must not exceed its total, "
-                f"got {self!r}"
-            )
-        return self
 
 
 class Likeliest(_Part):

@@ -8,15 +8,13 @@ photographs of known classes, by a conformal quantile (Vovk, Gammerman and Shafe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from trueshot.calibrating.scores import Scores
 from trueshot.calibration import Domain, fit_domain, needed, rate_with_interval
 from trueshot.calibration.samples import Floats, Labels
-from trueshot.card import Likeliest, Measurement, Rate
+from trueshot.card import Likeliest, Measurement
 from trueshot.errors import CalibrationError
 from trueshot.inference.likeliest import CLASS_LOGIT, probabilities
 
@@ -72,8 +70,8 @@ def measure_likeliest(
     return Measurement(
         kind="clean",
         name=name,
-        right=_rate([a == b for a, b in zip(named, wanted, strict=True)], new.sources),
-        of_none=_rate([found is None for found in named], new.sources),
+        right=rate_with_interval([a == b for a, b in zip(named, wanted, strict=True)], new.sources),
+        of_none=rate_with_interval([found is None for found in named], new.sources),
         photographs=len(named),
         sources=len(set(new.sources)),
         command=command[:1000],
@@ -105,10 +103,3 @@ def _row(features: dict[str, float]) -> Floats | None:
 
 def _is_logit(name: str) -> bool:
     return name.startswith(CLASS_LOGIT)
-
-
-def _rate(hits: Sequence[bool], sources: Sequence[str]) -> Rate:
-    found = rate_with_interval(np.array(hits, dtype=np.bool_), sources)
-    return Rate(
-        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
-    )
