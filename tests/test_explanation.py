@@ -25,8 +25,9 @@ from trueshot.inference.explaining import MOST_CROPS, THUMBNAIL, explain, scale_
 from trueshot.inference.explanation import Explanation
 from trueshot.inference.feature_images import FeatureImage, feature_image
 from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
+from trueshot.inference.predictor import log_odds
 from trueshot.networks import LCNN, SpectralNetwork
-from trueshot.onnx import crop_graph, scores_by_torch
+from trueshot.onnx import crop_graph, logits_by_torch
 
 Bytes = npt.NDArray[np.uint8]
 FILTERS = (4, 4, 6, 6, 8)
@@ -103,7 +104,7 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
     assert maps is not None
     assert maps.shape[1] > 1
     assert maps.std((1, 2)).min() > 1e-6
-    wanted = scores_by_torch(detector)(crops)
+    wanted = log_odds(logits_by_torch(detector)(crops))
     np.testing.assert_allclose(maps.mean((1, 2)), wanted, rtol=1e-4, atol=1e-4)
 
 
