@@ -14,7 +14,7 @@ from trueshot.calibration.intervals import Rate as Rate
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.tasks import Task, Wording
 from trueshot.tasks.recapture import RECAPTURE, words_for
-from trueshot.tasks.task import DecisionRule
+from trueshot.tasks.task import DecisionRule, is_name
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
@@ -182,6 +182,12 @@ class EvidenceModel(_Part):
 
     @model_validator(mode="after")
     def _whole(self) -> EvidenceModel:
+        for name in self.media:
+            if not is_name(name):
+                raise ValueError(
+                    f"medium {name!r} is not a valid name; use up to 80 letters, digits, spaces or "
+                    "._-"
+                )
         if (self.joint is None) == bool(self.heads):
             raise ValueError("heads and joint must be given together, or neither")
         if self.heads and set(self.heads) != set(KINDS):

@@ -16,7 +16,7 @@ from trueshot.calibration import Domain, fit_domain, needed, rate_with_interval
 from trueshot.calibration.samples import Floats, Labels
 from trueshot.card import Likeliest, Measurement
 from trueshot.errors import CalibrationError
-from trueshot.inference.likeliest import CLASS_LOGIT, probabilities
+from trueshot.inference.predictor import CLASS_LOGIT, probabilities
 
 _TEMPERATURES = (0.01, 100.0)
 
