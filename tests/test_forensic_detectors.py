@@ -230,7 +230,7 @@ def test_the_wanted_share_of_new_photographs_is_of_no_class() -> None:
     fitted = fit_likeliest(scores(2000, 4.0), 0.1)
     everything = Domain(features={}, mean=(), precision=(), limit=0.0, fewest_crops=1, side=32)
     found = measure_likeliest(
-        scores(2000, 4.0, seed=1), fitted, everything, name="new"
+        scores(2000, 4.0, seed=1), fitted, everything, kind="clean", name="new"
     )
     assert found.of_none is not None
     assert found.right is not None

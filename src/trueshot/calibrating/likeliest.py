@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from trueshot.calibrating.error_rates import Kind, cut
 from trueshot.calibrating.scores import Scores
 from trueshot.calibration import Domain, fit_domain, needed, rate_with_interval
 from trueshot.calibration.samples import Floats, Labels
@@ -62,20 +63,27 @@ def domain_of(known: Scores, side: int) -> Domain:
 
 
 def measure_likeliest(
-    new: Scores, fitted: Likeliest, domain: Domain, *, name: str, command: str = "", note: str = ""
+    new: Scores,
+    fitted: Likeliest,
+    domain: Domain,
+    *,
+    kind: Kind,
+    name: str,
+    command: str = "",
+    note: str = "",
 ) -> Measurement:
     """Measure how often the right class, and how often none, is named for new photographs."""
     named = [_named(each.features, each.crops, fitted, domain) for each in new.findings]
     wanted = [each.photograph.label for each in new.findings]
     return Measurement(
-        kind="clean",
+        kind=kind,
         name=name,
         right=rate_with_interval([a == b for a, b in zip(named, wanted, strict=True)], new.sources),
         of_none=rate_with_interval([found is None for found in named], new.sources),
         photographs=len(named),
         sources=len(set(new.sources)),
-        command=command[:1000],
-        note=note[:1000],
+        command=cut(command),
+        note=cut(note),
     )
 
 
