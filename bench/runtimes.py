@@ -27,7 +27,7 @@ from trueshot.bundle import load_bundle, read_bundle, save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.predictor import ScoreFunction
-from trueshot.onnx import photographs, scores_by_torch
+from trueshot.onnx import logits_by_torch, photographs
 
 CROPS, ROUNDS, STARTS = 16, 60, 9
 NETWORKS = {
@@ -67,7 +67,7 @@ def fresh(folder: Path) -> Iterator[tuple[str, Path]]:
 def judging(bundle: Path) -> tuple[list[float], list[float]]:
     """Measure milliseconds for one photograph's crops, with torch and with onnxruntime."""
     detector, card = load_bundle(bundle)
-    both = scores_by_torch(detector), CropModel.of(read_bundle(bundle), bundle)
+    both = logits_by_torch(detector), CropModel.of(read_bundle(bundle), bundle)
     crops = np.resize(
         np.concatenate(list(photographs(card.input_contract().side, CROPS))[:8]),
         (CROPS, card.input_contract().side, card.input_contract().side, 3),

@@ -233,10 +233,7 @@ def _abstained(one: Measurement) -> Measurement:
 
 
 def _rate(count: int, total: int) -> Rate:
-    found = rate_with_interval(np.arange(total) < count, list(map(str, range(total))))
-    return Rate(
-        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
-    )
+    return rate_with_interval(np.arange(total) < count)
 
 
 def install(given: argparse.Namespace) -> None:

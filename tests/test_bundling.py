@@ -24,7 +24,7 @@ from trueshot.calibrating import CalibrationSettings, describe, make_bundle
 from trueshot.calibrating.error_rates import Answers, cross_validate, fit_all, measure
 from trueshot.calibrating.photographs import Photograph, has_test_part, photographs_of
 from trueshot.calibrating.scores import PhotographScore, Scores, group_folds
-from trueshot.calibrating.write import _measured
+from trueshot.calibrating.write import _thresholds
 from trueshot.calibration import Calibration, cllr
 from trueshot.card import Card, InputContract, Measurement, Rate
 from trueshot.datasets import Settings, photos_in_manifest, prepare
@@ -704,11 +704,13 @@ def test_folds_decide_as_the_bundle_does_or_nothing_is_measured() -> None:
     assert whole.of_new_sources
     with pytest.raises(CalibrationError, match="needs at least 9 original sources"):
         cross_validate(given, partial(calibrated, of_new_sources=True))
-    measured, missing = _measured(calibrated, whole, given, None, None, CalibrationSettings(), "")
-    assert measured == ()
+    wanted = CalibrationSettings(apcer=0.1, bpcer=0.1)
+    said = _thresholds(Card(network={}, side=32), given, None, wanted, {"command": ""})
+    assert said["decision"] == whole.decision
+    assert said["measured"] == ()
     told = "Its error rates were not measured: APCER 0.1 needs at least 9 recaptured sources"
-    assert told in missing[0]
-    assert "BPCER 0.1 needs at least 9 original sources" in missing[0]
+    assert told in said["limits"][0]
+    assert "BPCER 0.1 needs at least 9 original sources" in said["limits"][0]
 
 
 def test_no_sign_on_a_card_steers_a_terminal() -> None:

@@ -21,8 +21,7 @@ from trueshot.calibration import (
     needed,
     support,
 )
-from trueshot.calibration.domain import compressed, expanded
-from trueshot.calibration.domain_fitting import beyond
+from trueshot.calibration.domain import beyond, compressed, expanded
 from trueshot.calibration.verbal_scale import beside_verdict
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording

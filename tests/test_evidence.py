@@ -19,12 +19,14 @@ from trueshot.card import FEATURES, Card, EvidenceModel, InputContract
 from trueshot.detector import Detector
 from trueshot.errors import BundleError
 from trueshot.inference import Predictor
+from trueshot.inference.context import ContextView
+from trueshot.inference.crop_model import CropModel
 from trueshot.inference.evidence import joint_features
 from trueshot.inference.explaining import explain, without_border
 from trueshot.inference.explanation import Explanation
 from trueshot.inference.lattice import find_lattice
 from trueshot.inference.pooling import most_convincing_region
-from trueshot.inference.regions import most_convincing_place
+from trueshot.inference.regions import KindOfEvidence, most_convincing_place
 from trueshot.networks import build_network
 from trueshot.onnx import ExportError, export_onnx
 from trueshot.training.context import new_context
@@ -115,8 +117,7 @@ def test_the_outline_holds_what_each_kind_saw_and_nothing_else() -> None:
     grid = 30 * np.cos(2 * np.pi * x / 3.1) * ((y >= 448) & (x >= 640))
     shown = np.clip(pixels + grid[..., None], 0, 255).astype(np.uint8)
     lattice = find_lattice(shown)
-    nothing = np.zeros((8, 8))
-    region = most_convincing_place((960, 1280), {"lattice": 2.0}, None, (), lattice, nothing)
+    region = most_convincing_place((960, 1280), {"lattice": lattice}, {"lattice": 2.0})
     assert region is not None
     picture = Image.new("1", (1280, 960))
     ImageDraw.Draw(picture).polygon([(x, y) for y, x in region.outline], fill=1)
@@ -124,19 +125,21 @@ def test_the_outline_holds_what_each_kind_saw_and_nothing_else() -> None:
     assert inside[600:, 800:].mean() > 0.9
     assert inside[:300, :400].mean() < 0.05
     assert region.share == pytest.approx(inside.mean(), abs=0.06)
-    context = np.zeros((8, 8))
-    context[:3, :4] = 5.0
-    upper = most_convincing_place((960, 1280), {"context": 1.0}, None, (), lattice, context)
+    places = np.zeros((8, 8))
+    places[:3, :4] = 5.0
+    context = ContextView(logit=1.0, looks_like="laptop", places=places)
+    kinds: dict[str, KindOfEvidence] = {"lattice": lattice, "context": context}
+    upper = most_convincing_place((960, 1280), kinds, {"lattice": 0.0, "context": 1.0})
     assert upper is not None
     assert max(y for y, _ in upper.outline) < 500
     assert max(x for _, x in upper.outline) < 800
 
 
 def test_what_speaks_against_outlines_nothing() -> None:
-    lattice = find_lattice(photograph())
-    place = most_convincing_place
-    assert place((300, 400), {"context": -1.0}, None, (), lattice, np.ones((8, 8))) is None
-    assert place((300, 400), {}, None, (), lattice, np.ones((8, 8))) is None
+    context = ContextView(logit=1.0, looks_like="laptop", places=np.ones((8, 8)))
+    kinds: dict[str, KindOfEvidence] = {"context": context}
+    assert most_convincing_place((300, 400), kinds, {"context": -1.0}) is None
+    assert most_convincing_place((300, 400), kinds, {}) is None
 
 
 def test_for_and_against_are_apart_and_what_is_missing_stays_so() -> None:
@@ -221,6 +224,19 @@ def test_a_bundle_keeps_its_context_in_half_precision_and_its_judgement(
     assert scores[0] == scores[1]
 
 
+def test_crops_whose_mean_is_infinite_have_no_joint_score(fitted: Bundle) -> None:
+    """Finite scores of crops, as a foreign graph may give them, add up to more than a double."""
+    assert fitted.context is not None
+    context = CropModel(fitted.context, "here")
+    predictor = Predictor(fitted.card, lambda crops: np.full(len(crops), 1.5e308), None, context)
+    assert predictor.predict(photograph()).score is not None  # heads limit what a kind adds
+    unjoined = fitted.card.model_copy(update={"evidence": EvidenceModel(media=KINDS)})
+    predictor = Predictor(unjoined, lambda crops: np.full(len(crops), 1.5e308), None, context)
+    prediction = predictor.predict(photograph())
+    assert (prediction.score, prediction.evidence) == (None, None)
+    assert prediction.reasons == ("its score is no finite number",)
+
+
 def test_a_card_and_networks_that_do_not_fit_are_refused(fitted: Bundle, tmp_path: Path) -> None:
     write_bundle(tmp_path / "without", replace(fitted, context=None))
     with pytest.raises(BundleError, match="networks do not match its card"):
@@ -259,6 +275,21 @@ def test_what_is_explained_survives_as_bytes_and_names_the_period(path: Path) ->
     assert abs(abs(column - side / 2) * 3.1 / side - lattice.side / side) < 0.02
     with pytest.raises(ValueError, match="not an explanation, or damaged"):
         Explanation.from_bytes(explanation.to_bytes().replace(b'"laptop"', b'"<b>lap>"'))
+
+
+def test_a_medium_may_have_any_name_that_a_class_may_have(path: Path) -> None:
+    predictor, pixels = Predictor.load(path), photograph()
+    explanation = explain(predictor, pixels, predictor.predict(pixels))
+    assert explanation.evidence is not None
+    shown = replace(explanation.evidence, looks_like="phone_2 (old)")
+    with pytest.raises(ValueError, match="not a valid name of a medium"):
+        Explanation.from_bytes(replace(explanation, evidence=shown).to_bytes())
+    shown = replace(explanation.evidence, looks_like="phone_2.1")
+    again = Explanation.from_bytes(replace(explanation, evidence=shown).to_bytes())
+    assert again.evidence == shown
+    assert EvidenceModel(media=("original", "phone_2.1")).media[1] == "phone_2.1"
+    with pytest.raises(ValueError, match=r"medium 'écran' is not a valid name"):
+        EvidenceModel(media=("original", "écran"))
 
 
 def test_a_padded_border_is_no_evidence() -> None:

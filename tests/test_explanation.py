@@ -21,12 +21,18 @@ from trueshot.detector import Detector
 from trueshot.graph import with_weights
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
-from trueshot.inference.explaining import MOST_CROPS, THUMBNAIL, explain, scale_of
+from trueshot.inference.explaining import (
+    MOST_CROPS,
+    THUMBNAIL,
+    explain,
+    feature_image,
+    scale_of,
+)
 from trueshot.inference.explanation import Explanation
-from trueshot.inference.feature_images import FeatureImage, feature_image
 from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
+from trueshot.inference.predictor import log_odds
 from trueshot.networks import LCNN, SpectralNetwork
-from trueshot.onnx import crop_graph, scores_by_torch
+from trueshot.onnx import crop_graph, logits_by_torch
 
 Bytes = npt.NDArray[np.uint8]
 FILTERS = (4, 4, 6, 6, 8)
@@ -83,9 +89,10 @@ def judge_with(detector: Detector, **said: object) -> Predictor:
     return Predictor(card(**said), model_of(detector))  # type: ignore[arg-type]
 
 
-def seen_by(detector: Detector, crop: Bytes) -> FeatureImage | None:
+def seen_by(detector: Detector, crop: Bytes) -> tuple[str, Bytes, float] | None:
+    """Kind, picture and gain of the first layer's output."""
     first = model_of(detector).first_layer(crop)
-    return None if first is None else feature_image(*first)
+    return None if first is None else (first[0], *feature_image(*first))
 
 
 def opened(picture: bytes) -> Bytes:
@@ -103,7 +110,7 @@ def test_the_mean_of_a_detectors_own_map_is_the_score_of_the_crop(
     assert maps is not None
     assert maps.shape[1] > 1
     assert maps.std((1, 2)).min() > 1e-6
-    wanted = scores_by_torch(detector)(crops)
+    wanted = log_odds(logits_by_torch(detector)(crops))
     np.testing.assert_allclose(maps.mean((1, 2)), wanted, rtol=1e-4, atol=1e-4)
 
 
@@ -223,17 +230,18 @@ def test_the_residual_is_that_of_the_laplacian() -> None:
     crop = (noise(64, 64) // 8) + 100
     seen = seen_by(lcnn(), crop)
     assert seen is not None
+    kind, pixels, gain = seen
     kernel = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
     filtered = np.stack(
         [ndimage.convolve(crop[..., c].astype(int), kernel)[1:-1, 1:-1] for c in range(3)], -1
     )
-    expected = np.clip(np.rint(filtered * seen.gain + 128), 0, 255)
-    assert (seen.kind, seen.pixels.shape) == ("filtered", (62, 62, 3))
-    assert np.abs(seen.pixels.astype(int) - expected).max() <= 1
-    assert (np.abs(filtered * seen.gain) <= 127).mean() > 0.95
+    expected = np.clip(np.rint(filtered * gain + 128), 0, 255)
+    assert (kind, pixels.shape) == ("filtered", (62, 62, 3))
+    assert np.abs(pixels.astype(int) - expected).max() <= 1
+    assert (np.abs(filtered * gain) <= 127).mean() > 0.95
     flat = seen_by(lcnn(), np.full((64, 64, 3), 77, np.uint8))
     assert flat is not None
-    assert (flat.pixels == 128).all()
+    assert (flat[1] == 128).all()
 
 
 def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
@@ -242,9 +250,10 @@ def test_a_grid_is_a_pair_of_peaks_in_the_spectrum() -> None:
     crop = np.repeat(wave[..., None], 3, 2).astype(np.uint8)
     seen = seen_by(shaken(SpectralNetwork(window=64, filters=(4, 4))), crop)
     assert seen is not None
-    assert seen.kind == "spectrum"
-    size = seen.pixels.shape[0] // 65
-    plane = seen.pixels[::size, ::size, 0]
+    kind, pixels, _ = seen
+    assert kind == "spectrum"
+    size = pixels.shape[0] // 65
+    plane = pixels[::size, ::size, 0]
     brightest = {tuple(int(i) - 32 for i in place) for place in np.argwhere(plane == plane.max())}
     assert brightest == {(4, 8), (-4, -8)}
     np.testing.assert_array_equal(plane, plane[::-1, ::-1])

@@ -24,7 +24,7 @@ from trueshot.cli import app
 from trueshot.datasets import Dataset
 from trueshot.errors import BundleError, CalibrationError
 from trueshot.inference import Predictor
-from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
+from trueshot.inference.predictor import CLASS_LOGIT, probabilities
 from trueshot.web.server import serve
 from trueshot.web.settings import ServiceSettings
 
@@ -212,7 +212,10 @@ def scores(count: int, temperature: float, seed: int = 0) -> Scores:
                 sha256=f"{number:064}",
                 score=0.0,
                 crops=4,
-                features={"contrast": 20.0 + random.normal(), **raw(temperature * logits)},
+                features={
+                    "contrast": 20.0 + random.normal(),
+                    **{f"{CLASS_LOGIT}{n:02}": temperature * logits[n] for n in range(3)},
+                },
             )
         )
     return Scores(findings=tuple(found), unread=())
@@ -226,7 +229,9 @@ def test_the_temperature_is_found_that_logits_were_multiplied_by() -> None:
 def test_the_wanted_share_of_new_photographs_is_of_no_class() -> None:
     fitted = fit_likeliest(scores(2000, 4.0), 0.1)
     everything = Domain(features={}, mean=(), precision=(), limit=0.0, fewest_crops=1, side=32)
-    found = measure_likeliest(scores(2000, 4.0, seed=1), fitted, everything, name="new")
+    found = measure_likeliest(
+        scores(2000, 4.0, seed=1), fitted, everything, kind="clean", name="new"
+    )
     assert found.of_none is not None
     assert found.right is not None
     assert found.of_none.value == pytest.approx(0.1, abs=0.03)
@@ -238,7 +243,16 @@ def test_the_wanted_share_of_new_photographs_is_of_no_class() -> None:
 def test_a_probability_at_the_threshold_names_the_class() -> None:
     logits = np.log(np.array([0.2, 0.5, 0.3]))
     how = Likeliest(temperature=1.0, least=0.5 - 1e-12, rejected=0.1)
-    assert reasons_of_none(logits, CAMERAS, how) == []
     stricter = how.model_copy(update={"least": 0.51})
-    assert "beta" in reasons_of_none(logits, CAMERAS, stricter)[0]
-    assert Card(network={}, likeliest=how).likeliest == how
+    pixels = photo_pixels(300, recaptured=False, side=2 * SIDE)
+    card = Card(network={}, classes=CAMERAS, decision_rule="top-class", side=SIDE)
+    found, none = (
+        Predictor(
+            card.model_copy(update={"likeliest": each}),
+            lambda crops: np.tile(logits, (len(crops), 1)),
+        ).predict(pixels)
+        for each in (how, stricter)
+    )
+    assert (found.verdict, found.reasons) == ("beta", ())
+    assert none.verdict == "undecided"
+    assert "beta, has a probability of 0.50, and 0.51 is wanted" in none.reasons[0]

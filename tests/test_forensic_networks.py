@@ -20,7 +20,7 @@ from trueshot.networks.median_residual import LocalResponse, MedianResidual
 from trueshot.networks.mislnet import ConstrainedConvolution, MISLnet
 from trueshot.networks.wavelets import NoiseResidual
 from trueshot.networks.yang_fusion import ResidualBlock
-from trueshot.onnx import export_onnx, scores_by_torch
+from trueshot.onnx import export_onnx, logits_by_torch
 from trueshot.training import load_recipe, recipe_names
 
 # Small ones, that two classes and a second are enough for.
@@ -222,7 +222,7 @@ def test_a_detector_goes_through_file_folding_and_onnx_unchanged(name: str, tmp_
         assert torch.allclose(detector.folded()(images), wanted, atol=1e-4, rtol=1e-4)
         assert torch.allclose(detector.explained(images).logits, wanted, atol=1e-5)
     crops = images.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    assert np.isfinite(scores_by_torch(again)(crops)).all()
+    assert np.isfinite(logits_by_torch(again)(crops)).all()
     if name in ("mfnet", "barni-histograms"):
         _, difference = export_onnx(again, said, "0" * 64, tmp_path / "d.onnx")
         assert difference < 1e-4

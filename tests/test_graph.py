@@ -39,9 +39,10 @@ from trueshot.errors import BundleError
 from trueshot.graph import digest_of, read_graph, write_graph
 from trueshot.inference import Predictor
 from trueshot.inference.crop_model import CropModel
+from trueshot.inference.predictor import log_odds
 from trueshot.networks import NETWORKS
 from trueshot.networks.front_ends import FRONT_ENDS
-from trueshot.onnx import export_onnx, scores_by_torch
+from trueshot.onnx import export_onnx, logits_by_torch
 from trueshot.pixels import to_levels
 
 SIDE = 32
@@ -100,7 +101,7 @@ def exported(whole_file: Path, tmp_path: Path) -> Path:
 def test_scores_are_those_of_torch(tmp_path: Path, network: dict[str, Any], side: int) -> None:
     contract = InputContract(side=side)
     path = bundle_of(tmp_path / "detector.safetensors", network, contract=contract)
-    wanted = scores_by_torch(load_bundle(path)[0])(crops(side=side))
+    wanted = log_odds(logits_by_torch(load_bundle(path)[0])(crops(side=side)))
     assert np.std(wanted) > 0.02  # there is something to be wrong about
     np.testing.assert_allclose(model_of(path)(crops(side=side)), wanted, rtol=0, atol=1e-5)
 
@@ -181,7 +182,7 @@ def test_a_network_of_anybodys_is_judged_by_its_logits_alone(
 
     monkeypatch.setitem(NETWORKS, "mean", mean)
     path = bundle_of(tmp_path / "mean.safetensors", {"name": "mean"})
-    wanted = scores_by_torch(load_bundle(path)[0])(crops())
+    wanted = log_odds(logits_by_torch(load_bundle(path)[0])(crops()))
     model = model_of(path)
     np.testing.assert_allclose(model(crops()), wanted, rtol=0, atol=1e-4)
     assert model.judged(crops())[1] is None

@@ -233,9 +233,10 @@ def test_what_was_not_calibrated_is_undecided_however_clear_its_score() -> None:
     assert "3 crops" in predictor.predict(noise(32, 96, low=60, high=90)).reasons[0]
 
 
-def test_a_detector_that_gives_no_number_decides_nothing() -> None:
+@pytest.mark.parametrize("score", [np.nan, np.inf, 1.5e308], ids=["nan", "inf", "infinite mean"])
+def test_a_detector_that_gives_no_number_decides_nothing(score: float) -> None:
     card = Card(network={"name": "lcnn"}, side=32, calibration=LINE, decision=DECISION)
-    prediction = Predictor(card, lambda crops: np.full(len(crops), np.nan)).predict(noise(64, 64))
+    prediction = Predictor(card, lambda crops: np.full(len(crops), score)).predict(noise(64, 64))
     assert prediction.verdict == "undecided"
     assert prediction.score is prediction.log10_lr is None
     assert "no finite number" in prediction.reasons[0]
@@ -282,6 +283,8 @@ def test_a_photograph_is_judged_alike_from_its_file_its_bytes_and_its_pixels(
     for other in (pixels[..., 0], pixels.astype(np.float32), pixels.transpose(2, 0, 1)):
         with pytest.raises(ValueError, match="must be RGB levels, uint8, shape"):
             predictor.predict(other)
+    with pytest.raises(ValueError, match="orientation must be 1 to 8, as in EXIF, got 9"):
+        predictor.predict(pixels, orientation=9)
     with pytest.raises(ImageFileError, match=r"none\.png"):
         predictor.predict(tmp_path / "none.png")
 

@@ -37,3 +37,18 @@ def test_it_goes_to_json_and_back() -> None:
 def test_a_model_without_a_weight_for_each_feature_is_refused() -> None:
     with pytest.raises(ValidationError, match="each with one mean, deviation and weight"):
         LinearModel(features=("peak",), means=(), deviations=(1,), weights=(1,), intercept=0)
+
+
+def test_a_model_that_can_give_a_score_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValidationError, match="so large that a score may be infinite"):
+        LinearModel(
+            features=("peak", "screen"),
+            means=(0, 0),
+            deviations=(1, 1),
+            weights=(1e308, -1e308),
+            intercept=0,
+        )
+    with pytest.raises(ValidationError, match="finite number"):
+        LinearModel.model_validate_json(
+            MODEL.model_dump_json().replace('"deviations":[0.5', '"deviations":[1e999')
+        )

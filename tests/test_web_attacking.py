@@ -20,7 +20,7 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import cut
-from trueshot.onnx import scores_by_torch
+from trueshot.onnx import logits_by_torch
 from trueshot.pixels import to_levels
 from trueshot.web import attacking, worker
 from trueshot.web.attacking import (
@@ -37,7 +37,7 @@ DECISION = Decision(original_to=-1.0, recaptured_from=4.0, apcer=0.05, bpcer=0.0
 
 def loaded(folder: Path, **said: object) -> tuple[Predictor, Detector]:
     detector, card = load_bundle(small_bundle(folder / "small.safetensors", 3, **said))
-    return Predictor(card, scores_by_torch(detector)), stack_detector(detector, card)
+    return Predictor(card, logits_by_torch(detector)), stack_detector(detector, card)
 
 
 def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linear]:
@@ -46,7 +46,7 @@ def linear(decision: Decision | None = None) -> tuple[Predictor, Detector, Linea
     detector = Detector(network).eval()
     contract = InputContract(side=16, crops=9)
     card = Card(network={"name": "lcnn"}, contract=contract, decision=decision)
-    return Predictor(card, scores_by_torch(detector)), stack_detector(detector, card), network
+    return Predictor(card, logits_by_torch(detector)), stack_detector(detector, card), network
 
 
 def grey(seed: int, side: int = 64) -> np.ndarray:

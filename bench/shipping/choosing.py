@@ -17,7 +17,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation.worst_case import area_under_curve
 from trueshot.images import read_image
 from trueshot.inference import Predictor
-from trueshot.onnx import scores_by_torch
+from trueshot.onnx import logits_by_torch
 from trueshot.tasks.recapture import RECAPTURE
 
 
@@ -52,7 +52,7 @@ def judge_of(name: str) -> tuple[Predictor, Detector]:
     path, contract = contract_of(name)
     detector, card = load_bundle(path)
     return Predictor(
-        card.model_copy(update={"contract": contract}), scores_by_torch(detector)
+        card.model_copy(update={"contract": contract}), logits_by_torch(detector)
     ), detector
 
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 from trueshot.calibration import Calibration, Decision, Domain
+from trueshot.calibration.intervals import Rate as Rate
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.tasks import Task, Wording
 from trueshot.tasks.recapture import RECAPTURE, words_for
-from trueshot.tasks.task import DecisionRule
+from trueshot.tasks.task import DecisionRule, is_name
 
 if TYPE_CHECKING:
     from trueshot.detector import Detector
@@ -62,25 +63,6 @@ class InputContract(_Part):
             return float(ranked[-1])
         left = (count - 1) // 2 if self.aggregation == "median" else int(count * _TRIMMED)
         return float(ranked[left : count - left].mean())
-
-
-class Rate(_Part):
-    """A share and its interval, all in [0, 1], and the counts behind it."""
-
-    value: float = Share
-    low: float = Share
-    high: float = Share
-    count: int = Field(ge=0)
-    total: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Rate:
-        if not self.low <= self.value <= self.high or self.count > self.total:
-            raise ValueError(
-                "a rate must lie in its interval, and its count must not exceed its total, "
-                f"got {self!r}"
-            )
-        return self
 
 
 class Likeliest(_Part):
@@ -200,6 +182,12 @@ class EvidenceModel(_Part):
 
     @model_validator(mode="after")
     def _whole(self) -> EvidenceModel:
+        for name in self.media:
+            if not is_name(name):
+                raise ValueError(
+                    f"medium {name!r} is not a valid name; use up to 80 letters, digits, spaces or "
+                    "._-"
+                )
         if (self.joint is None) == bool(self.heads):
             raise ValueError("heads and joint must be given together, or neither")
         if self.heads and set(self.heads) != set(KINDS):

@@ -356,17 +356,6 @@ def logits_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
     return logits
 
 
-def scores_by_torch(detector: Detector) -> Callable[[Bytes], Floats]:
-    """Return a function that computes scores of crops with PyTorch on the CPU, as a reference."""
-    logits = logits_by_torch(detector)
-
-    def scores(crops: Bytes) -> Floats:
-        found: Floats = scores_of(torch.from_numpy(logits(crops))).numpy()
-        return found
-
-    return scores
-
-
 def _answers(card: Card, logits: Floats) -> dict[str, Any]:
     """Compute from the logits, without the graph, all values that the graph should give."""
     scores: Floats = scores_of(torch.from_numpy(logits)).numpy()

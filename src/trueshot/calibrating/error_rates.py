@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,8 +25,7 @@ from trueshot.calibration import (
     share_with_interval,
 )
 from trueshot.calibration.intervals import Interval, area_with_interval, sources_of_class
-from trueshot.calibration.rates import of_kinds
-from trueshot.calibration.samples import Floats, Labels
+from trueshot.calibration.samples import Floats, Labels, of_kinds
 from trueshot.card import Measurement, Rate, RatioSample
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording
@@ -201,7 +200,7 @@ def measure(
     sources = np.array(evidence.sources, dtype=object)
 
     def rate(what: str, among: Flags) -> Rate:
-        return _rate(verdicts[among] == what, sources[among].tolist())
+        return rate_with_interval(verdicts[among] == what, sources[among].tolist())
 
     first, other = answers.wording.verdicts
     kinds = of_kinds(labels, evidence.kinds, other)
@@ -220,8 +219,8 @@ def measure(
         **compared,
         photographs=len(labels),
         sources=len(set(evidence.sources)),
-        command=_cut(command),
-        note=_cut(" ".join(filter(None, notes))),
+        command=cut(command),
+        note=cut(" ".join(filter(None, notes))),
     )
 
 
@@ -261,12 +260,6 @@ def _note_on_kinds(count: int, wording: Wording) -> str:
     return f"Of {count} kinds the {_MOST_KINDS} with the highest {missed} are named."
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Shorten a note or command to what a card holds."""
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-
-
-def _rate(hits: Flags, sources: Sequence[str]) -> Rate:
-    found = rate_with_interval(hits, sources)
-    return Rate(
-        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
-    )

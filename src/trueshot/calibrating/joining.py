@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from trueshot.bundle import Bundle, bundle_sha256, read_bundle, with_graph, write_bundle
 from trueshot.calibrating.photographs import photographs_of
@@ -145,7 +146,6 @@ def joined(
         join: How the evidence is joined.
         reached: What an adversary makes of originals, for the kinds in `join.written`.
     """
-
     ones, noughts = (1.0,) * len(join.joined), (0.0,) * len(join.joined)
     joint = LinearModel(
         features=join.joined, means=noughts, deviations=ones, weights=ones, intercept=0.0
@@ -207,8 +207,13 @@ def with_context(textures: Sequence[Path], context: Path, crops: int = CROPS) ->
     side = contract.side if contract else bundle.card.side
     if side is None:
         raise TrueshotError(f"{path}: its card does not state the crop size")
+    try:
+        evidence = EvidenceModel(media=detector.classes)
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{context}: {fault}") from error
     said = {
-        "evidence": EvidenceModel(media=detector.classes),
+        "evidence": evidence,
         "contract": InputContract(side=side, crops=crops),
         "calibration": None,
         "decision": None,

@@ -8,17 +8,16 @@ photographs of known classes, by a conformal quantile (Vovk, Gammerman and Shafe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.optimize import minimize_scalar
 
+from trueshot.calibrating.error_rates import Kind, cut
 from trueshot.calibrating.scores import Scores
 from trueshot.calibration import Domain, fit_domain, needed, rate_with_interval
 from trueshot.calibration.samples import Floats, Labels
-from trueshot.card import Likeliest, Measurement, Rate
+from trueshot.card import Likeliest, Measurement
 from trueshot.errors import CalibrationError
-from trueshot.inference.likeliest import CLASS_LOGIT, probabilities
+from trueshot.inference.predictor import CLASS_LOGIT, probabilities
 
 _TEMPERATURES = (0.01, 100.0)
 
@@ -64,20 +63,27 @@ def domain_of(known: Scores, side: int) -> Domain:
 
 
 def measure_likeliest(
-    new: Scores, fitted: Likeliest, domain: Domain, *, name: str, command: str = "", note: str = ""
+    new: Scores,
+    fitted: Likeliest,
+    domain: Domain,
+    *,
+    kind: Kind,
+    name: str,
+    command: str = "",
+    note: str = "",
 ) -> Measurement:
     """Measure how often the right class, and how often none, is named for new photographs."""
     named = [_named(each.features, each.crops, fitted, domain) for each in new.findings]
     wanted = [each.photograph.label for each in new.findings]
     return Measurement(
-        kind="clean",
+        kind=kind,
         name=name,
-        right=_rate([a == b for a, b in zip(named, wanted, strict=True)], new.sources),
-        of_none=_rate([found is None for found in named], new.sources),
+        right=rate_with_interval([a == b for a, b in zip(named, wanted, strict=True)], new.sources),
+        of_none=rate_with_interval([found is None for found in named], new.sources),
         photographs=len(named),
         sources=len(set(new.sources)),
-        command=command[:1000],
-        note=note[:1000],
+        command=cut(command),
+        note=cut(note),
     )
 
 
@@ -105,10 +111,3 @@ def _row(features: dict[str, float]) -> Floats | None:
 
 def _is_logit(name: str) -> bool:
     return name.startswith(CLASS_LOGIT)
-
-
-def _rate(hits: Sequence[bool], sources: Sequence[str]) -> Rate:
-    found = rate_with_interval(np.array(hits, dtype=np.bool_), sources)
-    return Rate(
-        value=found.value, low=found.low, high=found.high, count=found.count, total=found.total
-    )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trueshot.bundle import Bundle, bundle_sha256, is_onnx, read_bundle, with_graph, write_bundle
+from trueshot.bundle import bundle_sha256, is_onnx, read_bundle, with_graph, write_bundle
 from trueshot.calibrating.error_rates import (
     FOLDS,
     FittedCalibration,
@@ -29,7 +29,6 @@ from trueshot.detectors import located
 from trueshot.errors import BundleError, CalibrationError
 from trueshot.files import check_destinations, utf8_safe
 from trueshot.inference import Predictor
-from trueshot.inference.crop_model import CropModel
 from trueshot.inference.proof import is_provable
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
@@ -146,7 +145,7 @@ def make_bundle(
     card = _with_contract(read.card, settings, bundle)
     task = card.decides
     read = with_graph(replace(read, card=card), bundle)
-    _check(read, bundle)
+    Predictor.of(read, bundle)  # so that one that cannot judge fails before the long work
     check_destinations(out)
     with tempfile.TemporaryDirectory(prefix="trueshot-") as folder:
         bare = Path(folder) / _DETECTOR  # without texts, because scores do not depend on them
@@ -162,7 +161,10 @@ def make_bundle(
     if new is not None:
         refuse_leak(known, new)
     settled = _likeliest if card.decision_rule == "top-class" else _thresholds
-    said = settled(card, known, new, test, settings, command)
+    about: dict[str, Any] = {"kind": settings.test_kind, "command": command}
+    if test is not None:
+        about["name"] = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
+    said = settled(card, known, new, settings, about)
     said |= {
         "calibrated_on": facts_of(known, Path(calibrate), len(beside[0])),
         "limits": (*settings.limits, *said["limits"]),
@@ -184,11 +186,13 @@ def _thresholds(
     card: Card,
     known: Scores,
     new: Scores | None,
-    test: str | os.PathLike[str] | None,
     settings: CalibrationSettings,
-    command: str,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the card's entries for a calibration of class 0 against all others."""
+    """Return the card's entries for a calibration of class 0 against all others.
+
+    `about` has the kind, name and command of the measurement on `new`.
+    """
     calibrated = partial(
         fit_all,
         side=card.input_contract().side,
@@ -201,27 +205,56 @@ def _thresholds(
         wording=card.words,
     )
     fitted = calibrated(known)
-    measured, missing = _measured(calibrated, fitted, known, new, test, settings, command)
+    measured: tuple[Measurement, ...] = ()
+    limits = limits_of(fitted, known)
+    if new is not None:
+        measured = (measure(new, predict_all(fitted, new), note=note_on(new), **about),)
+    else:
+        try:
+            measured = (_cross_validated(calibrated, fitted, known, about["command"]),)
+        except CalibrationError as error:
+            limits.insert(0, f"Its error rates were not measured: {error}.")
     return {
         "calibration": fitted.calibration,
         "decision": fitted.decision,
         "domain": fitted.domain,
         "measured": measured,
-        "limits": (*missing, *limits_of(fitted, known)),
+        "limits": tuple(limits),
     }
+
+
+def _cross_validated(
+    calibrated: Callable[..., FittedCalibration],
+    fitted: FittedCalibration,
+    known: Scores,
+    command: str,
+) -> Measurement:
+    """Return error rates on the calibration photographs, each judged without its source.
+
+    Raises:
+        CalibrationError: There is only one source, or too little data without a fold.
+    """
+    answers = cross_validate(known, partial(calibrated, of_new_sources=fitted.of_new_sources))
+    folds = min(FOLDS, len(set(known.sources)))
+    note = (
+        f"The calibration photographs themselves, their sources left out in turn ({folds} folds): "
+        f"those left out are judged by a calibration on the others. {note_on(known)}"
+    ).strip()
+    name = "cross-validation over sources"
+    return measure(known, answers, kind="clean", name=name, command=command, note=note)
 
 
 def _likeliest(
     card: Card,
     known: Scores,
     new: Scores | None,
-    test: str | os.PathLike[str] | None,
     settings: CalibrationSettings,
-    command: str,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the card's entries for a calibration where the likeliest class decides.
 
-    `bpcer` is the share of photographs of known classes for which no class is named.
+    `bpcer` is the share of photographs of known classes for which no class is named; for `about`,
+    see `_thresholds`.
     """
     fitted = fit_likeliest(known, settings.bpcer)
     domain = domain_of(known, card.input_contract().side)
@@ -230,14 +263,10 @@ def _likeliest(
         "Probabilities hold for photographs like those calibrated. Of classes that it does not "
         "know, how many are said to be of none was not measured."
     ]
-    if new is None or test is None:
+    if new is None:
         limits.append("Its error rates were not measured: no test photographs were named.")
     else:
-        name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
-        found = measure_likeliest(
-            new, fitted, domain, name=name, command=command, note=note_on(new)
-        )
-        measured = (found.model_copy(update={"kind": settings.test_kind}),)
+        measured = (measure_likeliest(new, fitted, domain, note=note_on(new), **about),)
     return {"likeliest": fitted, "domain": domain, "measured": measured, "limits": tuple(limits)}
 
 
@@ -288,48 +317,3 @@ def _sentence(task: Task) -> str:
             "screen or of a print."
         )
     return f"{task.name}: tells {', '.join(task.classes[1:])} from {task.classes[0]}."
-
-
-def _check(bundle: Bundle, path: Path) -> None:
-    """Raise BundleError, before the long work, if the bundle cannot judge photographs."""
-    try:
-        context = None if bundle.context is None else CropModel(bundle.context, path)
-        Predictor(bundle.card, CropModel.of(bundle, path), None, context)
-    except ValueError as error:
-        raise BundleError(f"{path}: cannot judge photographs: {error}") from error
-
-
-def _measured(
-    calibrated: Callable[..., FittedCalibration],
-    fitted: FittedCalibration,
-    known: Scores,
-    new: Scores | None,
-    test: str | os.PathLike[str] | None,
-    settings: CalibrationSettings,
-    command: str,
-) -> tuple[tuple[Measurement, ...], tuple[str, ...]]:
-    """Return the measurement, or a sentence on why there is none."""
-    if new is not None and test is not None:
-        note = note_on(new)
-        name = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
-        found = measure(
-            new,
-            predict_all(fitted, new),
-            kind=settings.test_kind,
-            name=name,
-            command=command,
-            note=note,
-        )
-        return (found,), ()
-    try:
-        crosswise = partial(calibrated, of_new_sources=fitted.of_new_sources)
-        answers = cross_validate(known, crosswise)
-    except CalibrationError as error:
-        return (), (f"Its error rates were not measured: {error}.",)
-    folds = min(FOLDS, len(set(known.sources)))
-    note = (
-        f"The calibration photographs themselves, their sources left out in turn ({folds} folds): "
-        f"those left out are judged by a calibration on the others. {note_on(known)}"
-    ).strip()
-    name = "cross-validation over sources"
-    return (measure(known, answers, kind="clean", name=name, command=command, note=note),), ()

@@ -11,74 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trueshot.calibration.decision import Decision, choose_thresholds, needed
-    from trueshot.calibration.domain import Domain
-    from trueshot.calibration.domain_fitting import fit_domain
+    from trueshot.calibration.domain import Domain, fit_domain
     from trueshot.calibration.elub_bounds import elub
     from trueshot.calibration.fitting import fit, fit_isotonic, fit_logistic
     from trueshot.calibration.intervals import (
-        CountedRate,
         Interval,
+        Rate,
         clopper_pearson,
         cluster_bootstrap,
         rate_with_interval,
         share_with_interval,
     )
     from trueshot.calibration.likelihood import Calibration
-    from trueshot.calibration.llr_cost import cllr, cllr_min
-    from trueshot.calibration.ratio_plots import (
+    from trueshot.calibration.ratio_quality import (
         CrossEntropy,
         Tippett,
+        cllr,
+        cllr_min,
         empirical_cross_entropy,
         tippett,
     )
-    from trueshot.calibration.tradeoff import (
-        Tradeoff,
-        bpcer_at,
-        det_curve,
-        equal_error_rate,
-    )
+    from trueshot.calibration.tradeoff import Tradeoff, bpcer_at, det_curve, equal_error_rate
     from trueshot.calibration.verbal_scale import PROPOSITIONS, in_words, support
-
-_HOMES = {
-    "Calibration": "likelihood",
-    "CountedRate": "intervals",
-    "CrossEntropy": "ratio_plots",
-    "Decision": "decision",
-    "Domain": "domain",
-    "Interval": "intervals",
-    "PROPOSITIONS": "verbal_scale",
-    "Tippett": "ratio_plots",
-    "Tradeoff": "tradeoff",
-    "bpcer_at": "tradeoff",
-    "choose_thresholds": "decision",
-    "cllr": "llr_cost",
-    "cllr_min": "llr_cost",
-    "clopper_pearson": "intervals",
-    "cluster_bootstrap": "intervals",
-    "det_curve": "tradeoff",
-    "elub": "elub_bounds",
-    "empirical_cross_entropy": "ratio_plots",
-    "equal_error_rate": "tradeoff",
-    "fit": "fitting",
-    "fit_domain": "domain_fitting",
-    "fit_isotonic": "fitting",
-    "fit_logistic": "fitting",
-    "in_words": "verbal_scale",
-    "needed": "decision",
-    "rate_with_interval": "intervals",
-    "share_with_interval": "intervals",
-    "support": "verbal_scale",
-    "tippett": "ratio_plots",
-}
 
 __all__ = [
     "PROPOSITIONS",
     "Calibration",
-    "CountedRate",
     "CrossEntropy",
     "Decision",
     "Domain",
     "Interval",
+    "Rate",
     "Tippett",
     "Tradeoff",
     "bpcer_at",
@@ -103,8 +66,23 @@ __all__ = [
     "tippett",
 ]
 
+_MODULES = (
+    "verbal_scale",
+    "likelihood",
+    "decision",
+    "domain",
+    "intervals",
+    "fitting",
+    "elub_bounds",
+    "tradeoff",
+    "ratio_quality",
+)
+
 
 def __getattr__(name: str) -> Any:  # lazy, because a scan's main process needs only verbal_scale
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in __all__:
+        for home in _MODULES:
+            module = importlib.import_module(f"{__name__}.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

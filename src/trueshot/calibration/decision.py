@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from trueshot.calibration.numbers import Number, Share
-from trueshot.calibration.rates import of_kinds
-from trueshot.calibration.samples import Floats, Labels, checked, groups
+from trueshot.calibration.samples import (
+    Floats,
+    Labels,
+    Number,
+    Share,
+    checked,
+    groups,
+    of_kinds,
+)
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording
 from trueshot.tasks.recapture import RECAPTURE

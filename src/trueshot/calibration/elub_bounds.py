@@ -13,7 +13,7 @@ _SURE = 0.95  # confidence that photographs of one source are no more alike than
 
 
 def elub(
-    log10_lrs: ArrayLike, labels: ArrayLike, sources: Sequence[object] | None = None
+    log10_lrs: ArrayLike, labels: ArrayLike, weights: Floats | None = None
 ) -> tuple[float, float]:
     """Compute the empirical lower and upper bound (ELUB) of likelihood ratios.
 
@@ -24,51 +24,46 @@ def elub(
     than no ratios. They are exact, not searched on a grid: the rates only change at the ratios.
 
     Photographs of one source are correlated: a hundred photographs of one scene support far less
-    than a hundred scenes. With `sources`, a class counts its effective number of independent
-    photographs, between its number of sources, if the ratios within a source are all alike, and
-    its number of photographs, if they differ as much as ratios of different sources. The
-    correlation within sources is taken at its upper confidence limit, because with few sources
-    it may look small by chance. The added ratio counts as one more independent photograph.
+    than a hundred scenes. `weights` from `independence` take this into account. The added ratio
+    counts as one more independent photograph.
 
     Args:
         log10_lrs: Unbounded log10 ratios, shape (n,); may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: Source of each photograph, shape (n,). None: each is its own source.
+        weights: Share of an independent photograph that each one counts as, shape (n,), in (0, 1];
+            None: 1.
 
     Returns:
         Lower (at most 0) and upper (at least 0) bound, log10.
 
     Raises:
-        CalibrationError: A class is missing, a ratio is not a number, or lengths differ.
+        CalibrationError: A class is missing, or a ratio is not a number.
 
     Source: Vergeer, van Es, de Jongh, Alberink and Stoel 2016, "Numerical likelihood ratios
         outputted by LR systems are often based on extrapolation: when to stop extrapolating?",
-        Science & Justice 56. The number of independent photographs: Kish 1965, section 5.4.
+        Science & Justice 56.
     """
     given, classes = checked(log10_lrs, labels, finite=False)
-    return weighted_elub(given, classes, independence(given, classes, sources))
-
-
-def weighted_elub(log10_lrs: Floats, labels: Labels, weights: Floats) -> tuple[float, float]:
-    """Compute `elub` with a weight per photograph: the share of an independent one it counts as."""
-    lower = -_upper(-log10_lrs, 1 - labels, weights)
-    return lower, _upper(log10_lrs, labels, weights)
+    counts = np.ones(len(given)) if weights is None else weights
+    return -_upper(-given, 1 - classes, counts), _upper(given, classes, counts)
 
 
 def independence(scores: Floats, labels: Labels, sources: Sequence[object] | None = None) -> Floats:
     """Return the share of an independent photograph each one counts as, shape (n,), in (0, 1].
 
-    It is 1 / (1 + (m - 1) r), where m photographs of the class come from the same source, and r is
-    the upper 95 % confidence limit of the rank correlation within sources, from an analysis of
-    variance of the class. With a single source, or without any variation, r is 1.
+    So a class counts between its number of sources, if the scores within a source are all alike,
+    and its number of photographs, if they differ as much as scores of different sources. The share
+    is 1 / (1 + (m - 1) r), where m photographs of the class come from the same source, and r is the
+    upper 95 % confidence limit of the rank correlation within sources, because with few sources it
+    may look small by chance. With a single source, or without any variation, r is 1.
 
     Args:
         scores: Scores or ratios, shape (n,); only their ranks matter, and they may be infinite.
         labels: 0 original, 1 recaptured, shape (n,).
         sources: Source of each photograph; None: each is its own source.
 
-    Source: Shrout and Fleiss 1979, "Intraclass correlations", for the limit: exact for normal
-        values and sources of equal size.
+    Source: Kish 1965, section 5.4; for the limit Shrout and Fleiss 1979, "Intraclass correlations":
+        exact for normal values and sources of equal size.
     """
     from scipy.stats import rankdata
 

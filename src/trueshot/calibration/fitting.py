@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trueshot.calibration.elub_bounds import independence, weighted_elub
+from trueshot.calibration.elub_bounds import elub, independence
 from trueshot.calibration.likelihood import MOST_KNOTS, Calibration
 from trueshot.calibration.samples import Floats, Labels, balanced, checked, groups
 
@@ -30,7 +30,7 @@ def fit_logistic(
     Args:
         scores: Scores of the calibration photographs, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        sources: Source of each photograph, shape (n,); see `elub`.
+        sources: Source of each photograph, shape (n,); see `independence`.
 
     Returns:
         The calibration, bounded by `elub`.
@@ -174,7 +174,7 @@ def _facts(
     ratios: Floats, scores: Floats, labels: Labels, sources: Sequence[object] | None
 ) -> dict[str, Any]:
     """Return the fields that both kinds of calibration have in common."""
-    lower, upper = weighted_elub(ratios, labels, independence(scores, labels, sources))
+    lower, upper = elub(ratios, labels, independence(scores, labels, sources))
     originals, recaptured = np.bincount(labels, minlength=2).tolist()
     return {
         "lower": lower,

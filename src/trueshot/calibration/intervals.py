@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from trueshot.calibration.samples import Floats, Labels, groups
 from trueshot.errors import CalibrationError
@@ -34,25 +36,25 @@ class Interval:
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CountedRate:
-    """A share with its confidence interval, all in [0, 1], and the counts behind it.
+class Rate(BaseModel):
+    """A share and its 95 % interval, all in [0, 1], and the counts behind it."""
 
-    Args:
-        value: count / total.
-        low: Lower end, at most the value.
-        high: Upper end, at least the value.
-        count: Number of hits among the photographs.
-        total: Number of photographs.
-        sources: Number of sources they come from.
-    """
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    value: float
-    low: float
-    high: float
-    count: int
-    total: int
-    sources: int
+    value: float = Field(ge=0, le=1)
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    count: int = Field(ge=0)
+    total: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low <= self.value <= self.high or self.count > self.total:
+            raise ValueError(
+                "a rate must lie in its interval, and its count must not exceed its total, "
+                f"got {self!r}"
+            )
+        return self
 
 
 def clopper_pearson(count: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
@@ -194,7 +196,7 @@ def sources_of_class(sources: Sequence[object], labels: Labels, label: int) -> i
 
 def rate_with_interval(
     hits: ArrayLike, sources: Sequence[object] | None = None, confidence: float = 0.95
-) -> CountedRate:
+) -> Rate:
     """Compute a share with an interval that accounts for sources.
 
     - All or none are hits: Clopper-Pearson with one trial per source.
@@ -223,13 +225,12 @@ def rate_with_interval(
     photographs = np.bincount(source).astype(np.int64)
     wrong = np.bincount(source, hit).astype(np.float64)
     low, high = _interval(wrong, photographs, confidence)
-    return CountedRate(
+    return Rate(
         value=float(hit.mean()),
         low=min(low, float(hit.mean())),
         high=max(high, float(hit.mean())),
         count=int(hit.sum()),
         total=len(hit),
-        sources=len(photographs),
     )
 
 

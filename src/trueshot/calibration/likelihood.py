@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trueshot.calibration.numbers import Count, Number
+from trueshot.calibration.samples import Count, Number
 
 MOST_KNOTS = 1000
 MOST_LOG10 = 100  # more than any set of photographs supports, and 10 to this power is still finite

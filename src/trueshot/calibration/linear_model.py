@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
 FARTHEST = 4.0  # deviations from the mean: training saw nothing further off
 
@@ -15,7 +15,7 @@ class LinearModel(BaseModel):
     """Logistic regression on standardised features.
 
     A feature that is missing or NaN counts as its mean, so it adds nothing. A feature more than
-    four standard deviations from its mean is clipped to four.
+    four standard deviations from its mean is clipped to four. So every score is finite.
 
     Args:
         features: Names of the features.
@@ -29,7 +29,7 @@ class LinearModel(BaseModel):
 
     features: tuple[str, ...]
     means: tuple[FiniteFloat, ...]
-    deviations: tuple[PositiveFloat, ...]
+    deviations: tuple[Annotated[FiniteFloat, Field(gt=0)], ...]
     weights: tuple[FiniteFloat, ...]
     intercept: FiniteFloat
 
@@ -38,6 +38,8 @@ class LinearModel(BaseModel):
         counts = {len(self.features), len(self.means), len(self.deviations), len(self.weights)}
         if len(counts) != 1 or len(set(self.features)) != len(self.features):
             raise ValueError("features must be unique, each with one mean, deviation and weight")
+        if not math.isfinite(FARTHEST * sum(map(abs, self.weights)) + abs(self.intercept)):
+            raise ValueError("weights and intercept are so large that a score may be infinite")
         return self
 
     def score(self, values: Mapping[str, float]) -> float:

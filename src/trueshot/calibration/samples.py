@@ -1,11 +1,13 @@
-"""Checks and helpers for scores with labels, the common input of this package."""
+"""Types of the numbers in a card, and checks of scores with labels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 
 from trueshot.errors import CalibrationError
 from trueshot.tasks import Wording
@@ -13,6 +15,11 @@ from trueshot.tasks.recapture import RECAPTURE
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
+
+# Numbers in a card: finite, and not given as text.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 def checked(
@@ -72,3 +79,31 @@ def groups(sources: Sequence[object] | None, count: int) -> Labels:
         )
     names = [str(source) for source in sources]
     return np.asarray(np.unique(names, return_inverse=True)[1], dtype=np.int64).reshape(-1)
+
+
+def of_kinds(
+    labels: ArrayLike, kinds: Sequence[str] | None, unknown: str = RECAPTURE.words.verdicts[1]
+) -> dict[str, NDArray[np.bool_]]:
+    """Return a mask of the recaptures of each kind, in alphabetical order of the kinds.
+
+    ISO/IEC 30107-3 requires the error rate of each kind.
+
+    Args:
+        labels: 0 original, 1 recaptured, shape (n,).
+        kinds: Kind of each recapture, such as "screen" and "print", n of them; entries for
+            originals are ignored. None: all are of one kind, `unknown`.
+        unknown: Name of an empty kind.
+
+    Raises:
+        CalibrationError: The numbers of kinds and photographs differ.
+    """
+    recaptured = np.asarray(labels) == 1
+    if kinds is None:
+        return {unknown: recaptured}
+    if len(kinds) != len(recaptured):
+        raise CalibrationError(
+            f"kinds must have one entry per photograph, got {len(kinds)} for {len(recaptured)}"
+        )
+    names = np.array([str(kind) or unknown for kind in kinds], dtype=object)
+    found = sorted(set(names[recaptured]))
+    return {kind: recaptured & np.asarray(names == kind, dtype=bool) for kind in found}

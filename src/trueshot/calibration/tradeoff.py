@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from trueshot.calibration.rates import of_kinds
-from trueshot.calibration.samples import Floats, checked
+from trueshot.calibration.samples import Floats, checked, of_kinds
 from trueshot.errors import CalibrationError
 
 
@@ -37,7 +36,7 @@ def det_curve(scores: ArrayLike, labels: ArrayLike, kinds: Sequence[str] | None 
     Args:
         scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
-        kinds: Kinds of recaptures, see `rates.of_kinds`. If given, the APCER at each threshold is
+        kinds: Kinds of recaptures, see `samples.of_kinds`. If given, the APCER at each threshold is
             that of the worst kind.
 
     Raises:
@@ -89,7 +88,7 @@ def bpcer_at(
         scores: Higher means more likely recaptured, shape (n,).
         labels: 0 original, 1 recaptured, shape (n,).
         apcer: Highest allowed APCER, in [0, 1].
-        kinds: See `rates.of_kinds`.
+        kinds: See `samples.of_kinds`.
 
     Returns:
         The BPCER and the threshold. As in the standard, the threshold is chosen on the same

@@ -85,14 +85,8 @@ class CropModel:
     def outputs(self, crops: Bytes) -> dict[str, Floats]:
         """Compute all outputs of the graph for crops, by name."""
         names = outputs_of(self._graph)
-        try:
-            found = self._explaining.run(list(names), {INPUT: crops})
-        except Exception as error:  # onnxruntime's exceptions have no common base class
-            line = first_line(error)
-            raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
-        return {
-            name: np.asarray(value, np.float64) for name, value in zip(names, found, strict=True)
-        }
+        found = self._run(self._explaining, dict.fromkeys(names), crops)
+        return dict(zip(names, found, strict=True))
 
     def first_layer(self, crop: Bytes) -> tuple[Kind, npt.NDArray[np.float32]] | None:
         """Return kind and output of the first layer for a crop, see `Explained`, or None."""
@@ -115,19 +109,19 @@ class CropModel:
     def _run(
         self,
         running: Any,
-        wanted: Mapping[str, int],
+        wanted: Mapping[str, int | None],
         crops: Bytes,
         seconds: float | None = None,
     ) -> list[Floats]:
-        """Run a session; check that each wanted output has the given number of dimensions."""
+        """Run a session; check the number of dimensions of each output for which one is given."""
         try:
             found = run(running, list(wanted), {INPUT: crops}, seconds)
-        except Exception as error:  # as in `outputs`
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             line = first_line(error)
             raise BundleError(f"{self._name}: fails on crops of {self.side} px: {line}") from error
         arrays = [np.asarray(each, np.float64) for each in found]
         for (name, dimensions), each in zip(wanted.items(), arrays, strict=True):
-            if each.ndim != dimensions or len(each) != len(crops):
+            if dimensions and (each.ndim != dimensions or len(each) != len(crops)):
                 said = f"returns {name} of shape {each.shape} for {len(crops)} crops"
                 raise BundleError(f"{self._name}: {said}")
         return arrays

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.card import KINDS, EvidenceModel
-from trueshot.inference.context import context_frame
+from trueshot.inference.context import ContextView, context_frame
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.lattice import Lattice, find_lattice
 from trueshot.inference.pooling import Corners, TextureRegion, most_convincing_region
-from trueshot.inference.regions import Region, most_convincing_place
+from trueshot.inference.regions import KindOfEvidence, Region, most_convincing_place
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -32,24 +32,35 @@ class Evidence:
     """The evidence for and against a recapture in one photograph.
 
     Args:
-        features: Inputs of each kind's linear model, by kind and name. A kind without data (no
-            crop, no window, no whole frame) is missing.
+        texture: Region whose crops look most like a recapture.
+        lattice: Result of the search for a display grid in the spectra; None if the photograph is
+            too small for a window.
+        context: What the whole frame shows; None for a piece.
         values: Output of each kind's linear model, on one scale; empty if the card has no models.
         contributions: What each kind adds to the score, positive for a recapture; empty if the
             card has no models.
-        looks_like: Kind of medium that the frame looks most like; empty for a piece.
-        texture: Region whose crops look most like a recapture; None without crops.
-        lattice: Result of the search for a display grid in the spectra.
+        score: The joint score; without a joint model, that of the texture.
         region: Outline of the strongest evidence for a recapture; None if there is none.
     """
 
-    features: Mapping[str, Mapping[str, float]]
+    texture: TextureRegion
+    lattice: Lattice | None
+    context: ContextView | None
     values: Mapping[str, float]
     contributions: Mapping[str, float]
-    looks_like: str
-    texture: TextureRegion | None
-    lattice: Lattice
+    score: float
     region: Region | None
+
+    @property
+    def features(self) -> dict[str, Mapping[str, float]]:
+        """Inputs of each kind's linear model; a kind without data is missing."""
+        kinds = {kind: getattr(self, kind) for kind in KINDS}
+        return {kind: found.features for kind, found in kinds.items() if found is not None}
+
+    @property
+    def looks_like(self) -> str:
+        """Kind of medium that the frame looks most like; empty for a piece."""
+        return "" if self.context is None else self.context.looks_like
 
 
 class EvidenceJudge:
@@ -82,66 +93,39 @@ class EvidenceJudge:
 
         Args:
             pixels: RGB bytes, shape (h, w, 3).
-            corners: Upper left corners (y, x) of the crops that were judged.
+            corners: Upper left corners (y, x) of the crops that were judged, at least one.
             scores: Scores of these crops, shape (n,).
             side: Height and width of these crops, in pixels.
         """
-        texture = most_convincing_region(corners, scores, side) if len(scores) else None
-        lattice = find_lattice(pixels)
+        found = find_lattice(pixels)
         is_whole = pixels.shape[0] * pixels.shape[1] >= WHOLE
-        seen = self._seen(pixels) if is_whole else {"evidence": np.zeros((1, 1, 1))}
-        features: dict[str, Mapping[str, float]] = {}
-        if is_whole:
-            features["context"] = {"logit": float(seen["scores"][0])}
-        if texture is not None:
-            features["texture"] = {
-                "region": texture.score,
-                "overall": texture.overall,
-                "highest third": texture.highest_third,
-                "highest": texture.highest,
-            }
-        if lattice.region is not None:
-            features["lattice"] = lattice.features
+        texture = most_convincing_region(corners, scores, side)
+        lattice = found if found.region else None
+        context = self._context(pixels) if is_whole else None
+        every: tuple[KindOfEvidence | None, ...] = (texture, lattice, context)
+        kinds = {name: kind for name, kind in zip(KINDS, every, strict=True) if kind is not None}
         heads = self.model.heads | ({} if is_whole else self.model.pieces)
-        values = {kind: heads[kind].score(given) for kind, given in features.items() if heads}
-        contributions = self._contributions(values)
+        values = {name: heads[name].score(kind.features) for name, kind in kinds.items() if heads}
+        joint, terms = self.model.joint, joint_features(values)
+        contributions = {} if joint is None else _by_kind(joint.contributions(terms))
         return Evidence(
-            features=features,
-            values=values,
-            contributions=contributions,
-            looks_like=self._looks_like(seen) if is_whole else "",
             texture=texture,
             lattice=lattice,
-            region=most_convincing_place(
-                pixels.shape[:2], contributions, texture, corners, lattice, seen["evidence"][0]
-            ),
+            context=context,
+            values=values,
+            contributions=contributions,
+            score=texture.score if joint is None else joint.score(terms),
+            region=most_convincing_place(pixels.shape[:2], kinds, contributions),
         )
 
-    def _seen(self, pixels: Bytes) -> dict[str, Floats]:
-        return self.context.outputs(context_frame(pixels, self.context.side)[None])
-
-    def score(self, evidence: Evidence) -> float | None:
-        """Return the joint score; without a joint model, the texture score or None."""
-        joint = self.model.joint
-        if joint is None:
-            return None if evidence.texture is None else evidence.texture.score
-        return joint.score(joint_features(evidence.values))
-
-    def _contributions(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Return what each kind adds to the score, summed over all its terms in the joint model."""
-        if self.model.joint is None:
-            return {}
-        parts = self.model.joint.contributions(joint_features(values))
-        return {
-            kind: sum(value for name, value in parts.items() if name.split()[0] == kind)
-            for kind in KINDS
-        }
-
-    def _looks_like(self, seen: Mapping[str, Floats]) -> str:
-        """Return the likeliest kind of medium, even if there is probably none."""
-        if "logits" not in seen:
-            return self.model.media[1]
-        return self.model.media[1 + int(np.argmax(seen["logits"][0][1:]))]
+    def _context(self, pixels: Bytes) -> ContextView:
+        seen = self.context.outputs(context_frame(pixels, self.context.side)[None])
+        media = self.model.media[1:]
+        return ContextView(
+            logit=float(seen["scores"][0]),
+            looks_like=media[int(np.argmax(seen["logits"][0][1:])) if "logits" in seen else 0],
+            places=seen["evidence"][0],
+        )
 
 
 def joint_features(values: Mapping[str, float]) -> dict[str, float]:
@@ -150,3 +134,11 @@ def joint_features(values: Mapping[str, float]) -> dict[str, float]:
     for kind, value in values.items():
         found |= {kind: value, f"{kind} for": max(value, 0.0), f"{kind} against": min(value, 0.0)}
     return found
+
+
+def _by_kind(parts: Mapping[str, float]) -> dict[str, float]:
+    """Sum the contributions of all terms of a kind in the joint model."""
+    return {
+        kind: sum(value for name, value in parts.items() if name.split()[0] == kind)
+        for kind in KINDS
+    }

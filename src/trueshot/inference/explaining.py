@@ -20,11 +20,12 @@ from trueshot.inference.explanation import (
     EvidenceShown,
     Explanation,
     KeyCrop,
+    Kind,
     LatticeShown,
 )
-from trueshot.inference.feature_images import feature_image
 from trueshot.inference.heat_map import assemble, heat_png
 from trueshot.inference.lattice import LatticeRegion, spectrum_of
+from trueshot.inference.pooling import Corners
 
 if TYPE_CHECKING:
     from trueshot.calibration import Calibration
@@ -33,13 +34,15 @@ if TYPE_CHECKING:
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
-Corners = tuple[tuple[int, int], ...]
 
 MOST_CROPS = 192  # extra crops on the heat map, spread over the photograph
 THUMBNAIL = 480  # pixels along the long side
 _MANY = 48  # judged crops that cover a photograph well enough
 _SMALLEST_MAP = 4  # rows or columns; in smaller maps most would be border
 _SPECTRUM_SHOWN = (0.02, 0.9999)  # quantiles that are drawn black and white
+_GREY = 128
+_GAINS = tuple(2.0**power for power in range(-4, 9))
+_REACHED = 0.97  # share of values that the amplified picture shows unclipped
 _SPAN = 4.0  # used if no calibration gives the range of scores
 _SCORES = np.linspace(-200.0, 200.0, 80_001)
 
@@ -95,34 +98,30 @@ def without_border(maps: Floats) -> Floats:
 
 
 def _evidence_shown(evidence: Evidence, pixels: Bytes) -> EvidenceShown:
-    region = evidence.region
+    place, lattice = evidence.region, evidence.lattice
     return EvidenceShown(
         contributions=evidence.contributions,
         looks_like=evidence.looks_like,
-        outline=region.outline if region else (),
-        share=region.share if region else 0.0,
-        lattice=_lattice_shown(evidence.lattice.region, pixels),
+        outline=place.outline if place else (),
+        share=place.share if place else 0.0,
+        lattice=_lattice_shown(lattice.region, pixels) if lattice and lattice.region else None,
     )
 
 
-def _lattice_shown(region: LatticeRegion | None, pixels: Bytes) -> LatticeShown | None:
-    if region is None:
-        return None
+def _lattice_shown(region: LatticeRegion, pixels: Bytes) -> LatticeShown:
     window = region.windows[0]
     power, peak = spectrum_of(region, pixels)
     low, high = np.quantile(power, _SPECTRUM_SHOWN)
     shades = np.clip((power - low) / max(float(high - low), 1e-6), 0, 1) * 255
-    seen = Image.fromarray(
-        pixels[window.y : window.y + window.side, window.x : window.x + window.side]
-    ).reduce(region.scale)
+    square = pixels[window.y : window.y + window.side, window.x : window.x + window.side]
+    seen = Image.fromarray(square).reduce(region.scale)
+    spectrum = Image.fromarray(shades.astype(np.uint8))
     return LatticeShown(
         y=window.y,
         x=window.x,
         side=window.side,
         window=_written(seen, "WEBP", lossless=True, method=0),
-        spectrum=_written(
-            Image.fromarray(shades.astype(np.uint8)), "WEBP", lossless=True, method=0
-        ),
+        spectrum=_written(spectrum, "WEBP", lossless=True, method=0),
         peak=peak,
         period=region.period,
         prominence=region.peak.prominence,
@@ -171,8 +170,11 @@ def _with_evidence(
     return replace(
         explanation,
         heat=heat_png(cells, explanation.neutral, explanation.span),
-        judged=_spots(prediction.corners, prediction.scores),
-        looked_at=_spots(corners, maps.mean((1, 2))),
+        judged=prediction.regions,
+        looked_at=tuple(
+            CropScore(y=y, x=x, score=float(score))
+            for (y, x), score in zip(corners, maps.mean((1, 2)), strict=True)
+        ),
         within_crops=within,
         key_crop=_key_crop(
             predictor, pixels, prediction, 0.0 if prediction.evidence else explanation.neutral
@@ -209,21 +211,47 @@ def _key_crop(
     if not isinstance(model, CropModel) or prediction.score is None:
         return None
     number = int((prediction.scores * (1 if prediction.score >= neutral else -1)).argmax())
-    (spot,) = _spots(
-        prediction.corners[number : number + 1], prediction.scores[number : number + 1]
-    )
+    spot = prediction.regions[number]
     crop = pixels[spot.y : spot.y + prediction.side, spot.x : spot.x + prediction.side]
     first = model.first_layer(crop)
     if first is None:
         return None
-    seen = feature_image(*first)
+    seen, gain = feature_image(*first)
     return KeyCrop(
         spot=spot,
         crop=_written(Image.fromarray(crop), "WEBP", lossless=True),
-        seen=_written(Image.fromarray(seen.pixels), "WEBP", lossless=True),
-        kind=seen.kind,
-        gain=seen.gain,
+        seen=_written(Image.fromarray(seen), "WEBP", lossless=True),
+        kind=first[0],
+        gain=gain,
     )
+
+
+def feature_image(kind: Kind, values: npt.NDArray[np.float32]) -> tuple[Bytes, float]:
+    """Draw the output of a first layer.
+
+    Args:
+        kind: `filtered` or `spectrum`.
+        values: A filtered crop, shape (3, h, w); or half a spectrum of luma, shape (window,
+            window / 2 + 1), with zero frequency in the middle of the first axis.
+
+    Returns:
+        RGB bytes, shape (h, w, 3), and `KeyCrop.gain`. A filtered crop shows 0 as mid grey,
+        amplified by a power of two so that few values are clipped; of a spectrum both halves are
+        drawn, which are mirror images, with zero frequency in the middle.
+    """
+    if kind == "filtered":
+        reached = float(np.quantile(np.abs(values), _REACHED))
+        fitting = [gain for gain in _GAINS if gain * reached <= _GREY - 1]
+        gain = max(fitting, default=_GAINS[0])
+        grey = np.clip(np.rint(values * gain + _GREY), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(grey.transpose(1, 2, 0)), gain
+    window = len(values)
+    rows = np.concatenate([values, values[:1]])  # -window/2 … window/2
+    plane = np.concatenate([rows[::-1, ::-1][:, :-1], rows], 1)
+    highest = max(float(plane.max()), 1e-6)
+    grey = np.rint(plane / np.float32(highest) * 255).astype(np.uint8)
+    enlarged = np.kron(grey, np.ones((max(1, 256 // window),) * 2, np.uint8))
+    return np.stack([enlarged] * 3, -1), highest
 
 
 def _middle(ratios: Floats) -> float:
@@ -236,11 +264,6 @@ def _middle(ratios: Floats) -> float:
         return float((_SCORES[before + 1] + _SCORES[after - 1]) / 2)
     share = ratios[before] / (ratios[before] - ratios[after])
     return float(_SCORES[before] + share * (_SCORES[after] - _SCORES[before]))
-
-
-def _spots(corners: Corners, scores: Floats) -> tuple[CropScore, ...]:
-    pairs = zip(corners, scores, strict=True)
-    return tuple(CropScore(y=int(y), x=int(x), score=float(score)) for (y, x), score in pairs)
 
 
 def _written(picture: Image.Image, kind: str, **how: object) -> bytes:

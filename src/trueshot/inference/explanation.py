@@ -2,26 +2,58 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 
 from trueshot.files import sanitize
+from trueshot.tasks.task import is_name
 
 Kind = Literal["filtered", "spectrum"]
 
-_MAGIC = b"trueshot explanation 1\n"
+_MAGIC = b"trueshot explanation 2\n"
 _LENGTH = 4  # bytes that hold the length of the part after them
 _MOST_HEADER = 2**20
 _MOST_BLOB = 8 * 2**20
 _MOST_SIDE = 10**6  # largest height or width of a photograph, in pixels
-_MOST_KINDS, _MOST_CORNERS = 10, 1000
-_MOST_CLAIMS, _LONGEST_CLAIM = 20, 1000
-_WORD = re.compile("[A-Za-z][A-Za-z -]{0,59}")
 _BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF")
+
+
+def _picture(number: object, info: ValidationInfo) -> bytes:
+    """Return the picture with this number in the header."""
+    pictures: list[bytes] = info.context  # type: ignore[assignment]
+    if type(number) is not int or not 0 <= number < len(pictures):
+        raise ValueError("a picture is missing")
+    if not pictures[number].startswith(_BEGINNINGS):
+        raise ValueError("a picture is neither JPEG, PNG nor WebP")
+    return pictures[number]
+
+
+def _name(text: str) -> str:
+    """Return the name of a medium or kind of evidence, if a card could have it."""
+    if not is_name(text):
+        raise ValueError("not a valid name of a medium or kind of evidence")
+    return text
+
+
+# Limits on what `Explanation.from_bytes` reads.
+_Place = Annotated[int, Field(strict=True, ge=0, le=_MOST_SIDE)]
+_Size = Annotated[int, Field(strict=True, ge=1, le=_MOST_SIDE)]
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_Name = Annotated[str, AfterValidator(_name)]
+_Claim = Annotated[str, Field(max_length=1000), AfterValidator(sanitize)]
+_Picture = Annotated[bytes, BeforeValidator(_picture)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +66,9 @@ class CropScore:
         score: Logit of recaptured minus logit of original.
     """
 
-    y: int
-    x: int
-    score: float
+    y: _Place
+    x: _Place
+    score: _Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +87,10 @@ class KeyCrop:
     """
 
     spot: CropScore
-    crop: bytes
-    seen: bytes
+    crop: _Picture
+    seen: _Picture
     kind: Kind
-    gain: float
+    gain: _Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +110,14 @@ class LatticeShown:
         prominence: Prominence of the peak in nats, see `Peak.prominence`.
     """
 
-    y: int
-    x: int
-    side: int
-    window: bytes
-    spectrum: bytes
-    peak: tuple[int, int]
-    period: float
-    prominence: float
+    y: _Place
+    x: _Place
+    side: _Size
+    window: _Picture
+    spectrum: _Picture
+    peak: tuple[_Place, _Place]
+    period: _Number
+    prominence: _Number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,10 +136,10 @@ class EvidenceShown:
         lattice: The clearest grid; None if the photograph is too small for a window.
     """
 
-    contributions: Mapping[str, float]
-    looks_like: str
-    outline: tuple[tuple[int, int], ...] = ()
-    share: float = 0.0
+    contributions: Annotated[Mapping[_Name, _Number], Field(max_length=10)]
+    looks_like: _Name | Literal[""]
+    outline: Annotated[tuple[tuple[_Place, _Place], ...], Field(max_length=1000)] = ()
+    share: _Number = 0.0
     lattice: LatticeShown | None = None
 
     @property
@@ -141,81 +173,55 @@ class Explanation:
             checked or used in the judgement.
     """
 
-    width: int
-    height: int
-    thumbnail: bytes
-    heat: bytes | None = None
-    neutral: float = 0.0
-    span: float = 1.0
-    side: int
+    width: _Size
+    height: _Size
+    thumbnail: _Picture
+    heat: _Picture | None = None
+    neutral: _Number = 0.0
+    span: _Number = 1.0
+    side: _Size
     judged: tuple[CropScore, ...] = ()
     looked_at: tuple[CropScore, ...] = ()
     within_crops: bool = False
     key_crop: KeyCrop | None = None
     evidence: EvidenceShown | None = None
-    claims: tuple[tuple[str, str], ...] = ()
+    claims: Annotated[tuple[tuple[_Claim, _Claim], ...], Field(max_length=20)] = ()
 
     def to_bytes(self) -> bytes:
-        """Serialise: a JSON header, then the pictures; equal explanations give equal bytes."""
-        key_crop = self.key_crop
-        pictures = [self.thumbnail, self.heat or b""]
-        pictures += [key_crop.crop, key_crop.seen] if key_crop else []
-        lattice = self.evidence.lattice if self.evidence else None
-        pictures += [lattice.window, lattice.spectrum] if lattice else []
-        header = {
-            "size": [self.width, self.height],
-            "neutral": self.neutral,
-            "span": self.span,
-            "side": self.side,
-            "judged": [_numbers(spot) for spot in self.judged],
-            "looked_at": [_numbers(spot) for spot in self.looked_at],
-            "within_crops": self.within_crops,
-            "key_crop": key_crop and [*_numbers(key_crop.spot), key_crop.kind, key_crop.gain],
-        }
-        if self.evidence is not None:
-            header["evidence"] = _said_of(self.evidence)
-        if self.claims:
-            header["claims"] = self.claims
-        parts = [json.dumps(header, separators=(",", ":"), allow_nan=False).encode(), *pictures]
-        return _MAGIC + b"".join(len(part).to_bytes(_LENGTH, "big") + part for part in parts)
+        """Serialise: a JSON header with the numbers of pictures, then the pictures.
+
+        Equal explanations give equal bytes.
+        """
+        pictures: list[bytes] = []
+
+        def numbered(picture: bytes) -> int:
+            pictures.append(picture)
+            return len(pictures) - 1
+
+        header = json.dumps(
+            asdict(self), default=numbered, separators=(",", ":"), allow_nan=False
+        ).encode()
+        parts = (len(part).to_bytes(_LENGTH, "big") + part for part in (header, *pictures))
+        return _MAGIC + b"".join(parts)
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
+    def from_bytes(cls, data: bytes) -> Explanation:
         """Read an explanation that `to_bytes` wrote.
 
         Raises:
             ValueError: The bytes are damaged, or no explanation.
         """
         try:
-            first, *pictures = _parts(data)
-            header = json.loads(first)
-            return cls._of(header, pictures)
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            raise ValueError(f"not an explanation, or damaged: {error}") from error
+            header, *pictures = _parts(data)
+            return _format().validate_json(header, context=pictures)
+        except ValueError as error:
+            fault = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise ValueError(f"not an explanation, or damaged: {fault}") from error
 
-    @classmethod
-    def _of(cls, header: Mapping[str, Any], pictures: Sequence[bytes]) -> Self:
-        key_crop, evidence = header["key_crop"], header.get("evidence")
-        thumbnail, heat, *others = pictures
-        wanted = 2 * (bool(key_crop) + bool(evidence and evidence["lattice"]))
-        if len(others) != wanted or not all(map(_is_picture, [thumbnail, *others])):
-            raise ValueError("wrong number or format of pictures")
-        width, height = (_whole(size, 1) for size in header["size"])
-        return cls(
-            width=width,
-            height=height,
-            thumbnail=thumbnail,
-            heat=heat if _is_picture(heat) else None,
-            neutral=_finite(header["neutral"]),
-            span=_finite(header["span"]),
-            side=_whole(header["side"], 1),
-            judged=tuple(_spot(*numbers) for numbers in header["judged"]),
-            looked_at=tuple(_spot(*numbers) for numbers in header["looked_at"]),
-            within_crops=header["within_crops"] is True,
-            key_crop=_key_crop(key_crop, others[:2]) if key_crop else None,
-            evidence=_evidence(evidence, others[-2:]) if evidence else None,
-            claims=_claims(header.get("claims", ())),
-        )
+
+@functools.cache  # building it takes longer than reading an explanation
+def _format() -> TypeAdapter[Explanation]:
+    return TypeAdapter(Explanation)
 
 
 def _parts(data: bytes) -> list[bytes]:
@@ -230,90 +236,3 @@ def _parts(data: bytes) -> list[bytes]:
             raise ValueError("it is cut off, or a part is too long")
         parts.append(data[place - length : place])
     return parts
-
-
-def _key_crop(said: Sequence[Any], pictures: Sequence[bytes]) -> KeyCrop:
-    y, x, score, kind, gain = said
-    if kind not in ("filtered", "spectrum"):
-        raise ValueError(f"unknown kind of picture: {kind!r}")
-    crop, seen = pictures
-    return KeyCrop(spot=_spot(y, x, score), crop=crop, seen=seen, kind=kind, gain=_finite(gain))
-
-
-def _said_of(evidence: EvidenceShown) -> dict[str, Any]:
-    lattice = evidence.lattice
-    return {
-        "contributions": dict(evidence.contributions),
-        "looks_like": evidence.looks_like,
-        "outline": evidence.outline,
-        "share": evidence.share,
-        "lattice": lattice
-        and [lattice.y, lattice.x, lattice.side, *lattice.peak, lattice.period, lattice.prominence],
-    }
-
-
-def _evidence(said: Mapping[str, Any], pictures: Sequence[bytes]) -> EvidenceShown:
-    kinds, words = said["contributions"], said["looks_like"]
-    if not isinstance(words, str) or not all(map(_WORD.fullmatch, [words or "none", *kinds])):
-        raise ValueError("invalid name of a kind of evidence or medium")
-    if len(kinds) > _MOST_KINDS or len(said["outline"]) > _MOST_CORNERS:
-        raise ValueError("too many kinds of evidence, or corners of the outline")
-    return EvidenceShown(
-        contributions={kind: _finite(value) for kind, value in kinds.items()},
-        looks_like=words,
-        outline=tuple((_whole(y, 0), _whole(x, 0)) for y, x in said["outline"]),
-        share=_finite(said["share"]),
-        lattice=_lattice(said["lattice"], pictures) if said["lattice"] else None,
-    )
-
-
-def _lattice(said: Sequence[Any], pictures: Sequence[bytes]) -> LatticeShown:
-    y, x, side, row, column, period, prominence = said
-    window, spectrum = pictures
-    return LatticeShown(
-        y=_whole(y, 0),
-        x=_whole(x, 0),
-        side=_whole(side, 1),
-        window=window,
-        spectrum=spectrum,
-        peak=(_whole(row, 0), _whole(column, 0)),
-        period=_finite(period),
-        prominence=_finite(prominence),
-    )
-
-
-def _claims(said: Sequence[Any]) -> tuple[tuple[str, str], ...]:
-    """Return the claims of an untrusted file, limited in length and safe to display."""
-    if len(said) > _MOST_CLAIMS:
-        raise ValueError("too many claims")
-    return tuple((_claim(name), _claim(text)) for name, text in said)
-
-
-def _claim(text: object) -> str:
-    if not isinstance(text, str) or len(text) > _LONGEST_CLAIM:
-        raise ValueError(f"a claim must be a short text, got {text!r:.100}")
-    return sanitize(text)
-
-
-def _numbers(spot: CropScore) -> list[float]:
-    return [spot.y, spot.x, spot.score]
-
-
-def _spot(y: object, x: object, score: object) -> CropScore:
-    return CropScore(y=_whole(y, 0), x=_whole(x, 0), score=_finite(score))
-
-
-def _whole(value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_SIDE:
-        raise ValueError(f"expected a number of pixels, got {value!r}")
-    return value
-
-
-def _finite(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {value!r}")
-    return float(value)
-
-
-def _is_picture(data: bytes) -> bool:
-    return data.startswith(_BEGINNINGS)

@@ -132,6 +132,15 @@ class Lattice:
         """Untrained score: strength of the region in nats, 0 without one."""
         return self.region.strength if self.region else 0.0
 
+    def by_cell(self, rows: int, columns: int, cell: float) -> npt.NDArray[np.float64]:
+        """Return 1 in the cells of a grid that the region covers, elsewhere 0."""
+        found = np.zeros((rows, columns))
+        for window in self.region.windows if self.region else ():
+            top, left = int(window.y / cell), int(window.x / cell)
+            bottom, right = (math.ceil((n + window.side) / cell) for n in (window.y, window.x))
+            found[top:bottom, left:right] = 1
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Grid:

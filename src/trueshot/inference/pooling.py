@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trueshot.inference.regions import excess
+
 Floats = npt.NDArray[np.float64]
 Corners = tuple[tuple[int, int], ...]
 
@@ -23,6 +25,7 @@ class TextureRegion:
         overall: Mean score of all crops.
         highest_third: Mean score of the highest-scoring third of the crops, wherever they lie.
         highest: Highest score of all crops.
+        corners: Upper left corners (y, x) of the crops.
         local: For each crop, the mean score of its surroundings, shape (n,).
     """
 
@@ -30,7 +33,25 @@ class TextureRegion:
     overall: float
     highest_third: float
     highest: float
+    corners: Corners
     local: Floats
+
+    @property
+    def features(self) -> dict[str, float]:
+        """Inputs of the linear model of texture, by name."""
+        return {
+            "region": self.score,
+            "overall": self.overall,
+            "highest third": self.highest_third,
+            "highest": self.highest,
+        }
+
+    def by_cell(self, rows: int, columns: int, cell: float) -> Floats:
+        """Give each cell of a grid the `excess` of the nearest crop's local mean."""
+        y, x = np.mgrid[:rows, :columns] * cell
+        places = np.array(self.corners, np.float64)
+        away = (y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2
+        return np.asarray(excess(self.local)[away.argmin(-1)])
 
 
 def most_convincing_region(corners: Corners, scores: Floats, side: int) -> TextureRegion:
@@ -59,6 +80,7 @@ def most_convincing_region(corners: Corners, scores: Floats, side: int) -> Textu
         overall=overall,
         highest_third=float(np.sort(scores)[-max(1, len(scores) // 3) :].mean()),
         highest=float(scores.max()),
+        corners=corners,
         local=local,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.bundle import load_bundle, read_bundle
+from trueshot.bundle import Bundle, BundlePath, load_bundle, read_bundle
 from trueshot.card import Card, InputContract
 from trueshot.errors import BundleError
 from trueshot.images.orientation import lying, upright
@@ -21,7 +22,7 @@ from trueshot.inference.crops import CropSelection, cut, places_of, upright_corn
 from trueshot.inference.evidence import Evidence, EvidenceJudge
 from trueshot.inference.explanation import CropScore
 from trueshot.inference.features import features_of
-from trueshot.inference.likeliest import probabilities, raw, reasons_of_none
+from trueshot.inference.pooling import Corners
 from trueshot.inference.proof import is_provable, proven_radius
 from trueshot.tasks.task import UNDECIDED
 
@@ -30,9 +31,15 @@ if TYPE_CHECKING:
     from trueshot.images import ImageFile
 
 Bytes = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float64]
 
-ScoreFunction = Callable[[Bytes], npt.NDArray[np.float64]]
+ScoreFunction = Callable[[Bytes], Floats]
 """Maps crops, RGB bytes (n, side, side, 3), to scores (n,) or logits (n, classes)."""
+
+_OVERFLOWING = np.errstate(over="ignore", invalid="ignore")  # means of finite scores may overflow
+
+CLASS_LOGIT = "logit of class "
+"""Prefix of the names under which an uncalibrated detector reports a photograph's logits."""
 
 UNCALIBRATED = "not calibrated: the sign of the score decides; error rates are not known"
 LIKELIEST = "the likeliest class is named; error rates are not known"
@@ -44,8 +51,8 @@ class Prediction:
 
     Args:
         verdict: A word of the task, such as original or recaptured; or undecided.
-        score: Log odds that the photograph is not of class 0; None without crops, or if a score of
-            a crop is not finite.
+        score: Log odds that the photograph is not of class 0; None without crops, or if it or a
+            crop's score is not finite.
         log10_lr: Bounded log10 likelihood ratio of not class 0 against class 0; None without
             calibration or score. It is given for undecided photographs too, next to the reasons.
         log10_lr_interval: Ends of its 95 % interval over other calibration sources; None likewise,
@@ -73,8 +80,8 @@ class Prediction:
     log10_lr: float | None
     side: int
     corners: tuple[tuple[int, int], ...]
-    scores: npt.NDArray[np.float64]
-    maps: npt.NDArray[np.float64] | None = None
+    scores: Floats
+    maps: Floats | None = None
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -113,7 +120,7 @@ class Predictor:
         self,
         card: Card,
         scores: ScoreFunction,
-        bundle: str | os.PathLike[str] | None = None,
+        bundle: BundlePath | None = None,
         context: CropModel | None = None,
     ) -> None:
         self.card = card
@@ -125,7 +132,7 @@ class Predictor:
             self._evidence = EvidenceJudge(card.evidence, context)
 
     @classmethod
-    def load(cls, bundle: str | os.PathLike[str]) -> Predictor:
+    def load(cls, bundle: BundlePath) -> Predictor:
         """Read a detector; PyTorch is needed only for bundles without a suitable graph.
 
         Args:
@@ -135,12 +142,16 @@ class Predictor:
         Raises:
             BundleError: It cannot be read, or cannot judge photographs.
         """
-        found = read_bundle(bundle)
+        return cls.of(read_bundle(bundle), bundle)
+
+    @classmethod
+    def of(cls, bundle: Bundle, path: BundlePath) -> Predictor:
+        """Make a predictor from a bundle that was read from `path`; see `load`."""
         try:
-            context = None if found.context is None else CropModel(found.context, bundle)
-            return cls(found.card, CropModel.of(found, bundle), bundle, context)
+            context = None if bundle.context is None else CropModel(bundle.context, path)
+            return cls(bundle.card, CropModel.of(bundle, path), path, context)
         except ValueError as error:
-            raise BundleError(f"{bundle}: cannot judge photographs: {error}") from error
+            raise BundleError(f"{path}: cannot judge photographs: {error}") from error
 
     @functools.cached_property
     def detector(self) -> Detector:
@@ -171,109 +182,105 @@ class Predictor:
 
         Raises:
             ImageFileError: The file cannot be read.
-            ValueError: The array has another dtype or shape.
+            ValueError: The array has another dtype or shape, or the orientation is not 1 to 8.
         """
         pixels, orientation, mode = _stored(photograph, orientation)
-        side = self.contract.side
+        card, side = self.card, self.contract.side
         selection = places_of(pixels, self.contract)
         crops = upright(cut(pixels, selection.corners, side), orientation)
-        scores, logits, maps = self._judged(crops)
-        features = features_of(crops, selection.flat)
-        finite = len(scores) > 0 and bool(np.isfinite(scores).all())
         corners = upright_corners(selection.corners, side, pixels.shape, orientation)
-        evidence = None
-        if self._evidence is not None and finite:
-            shown = upright(pixels, orientation)
-            evidence = self._evidence.gather(shown, corners, scores, side)
-        score = self._score(scores, evidence) if finite else None
-        card = self.card
-        reasons = self._reasons(pixels, selection, finite, features)
+        scores, logits, maps = self._judged(crops)
+        score, evidence = self._score(pixels, orientation, corners, scores)
+        features = features_of(crops, selection.flat)
+        reasons = self._reasons(pixels, selection, score, features)
         colours = [] if reasons else colour_reasons(mode, crops)
         is_calibrated = card.decision is not None or card.likeliest is not None
         if is_calibrated and not is_provable(card):  # content must not affect a proven verdict
             reasons, colours = reasons + colours, []
-        top_class = self._top_class(logits) if finite else None
-        if card.decision_rule == "top-class" and finite:
-            over = self._over_crops(two_logits(scores) if logits is None else logits)
-            if card.likeliest is None:
-                features |= raw(over)
-            else:
-                features["probability"] = float(
-                    probabilities(over, card.likeliest.temperature).max()
-                )
-                reasons = reasons or reasons_of_none(over, card.classes, card.likeliest)
+        likeliest = None
+        if score is not None:
+            likeliest, more, none = self._likeliest(logits)
+            features, reasons = features | more, reasons or none
+        if evidence is not None and not evidence.values:  # to fit the card's linear models from
+            for kind, found in evidence.features.items():
+                features |= {f"{kind}: {name}": value for name, value in found.items()}
+        verdict, radius = UNDECIDED, None
+        if score is not None and not reasons:
+            is_top = card.decision_rule == "top-class"
+            verdict = likeliest if is_top and likeliest else card.verdict(score)
+            radius = proven_radius(card, score)
         return Prediction(
-            verdict=UNDECIDED if reasons or score is None else self._verdict(score, top_class),
+            verdict=verdict,
             score=score,
-            log10_lr=None if score is None else self.card.log10_lr(score),
-            log10_lr_interval=None if score is None else self.card.log10_lr_interval(score),
+            log10_lr=None if score is None else card.log10_lr(score),
+            log10_lr_interval=None if score is None else card.log10_lr_interval(score),
             side=side,
             corners=corners,
             scores=scores,
             maps=maps,
-            features=features | self._raw(evidence),
+            features=features,
             reasons=tuple(reasons),
             notes=tuple(colours),
-            top_class=top_class,
+            top_class=likeliest if len(card.classes) > 2 else None,
             evidence=evidence,
             orientation=orientation,
-            certified_radius=None if reasons or score is None else proven_radius(card, score),
+            certified_radius=radius,
         )
 
-    def crop_scores(self, crops: Bytes) -> npt.NDArray[np.float64]:
+    def crop_scores(self, crops: Bytes) -> Floats:
         """Compute the scores of crops, shape (n,)."""
         return self._judged(crops)[0]
 
-    def _score(self, scores: npt.NDArray[np.float64], evidence: Evidence | None) -> float | None:
-        if self._evidence is None or evidence is None:
-            return self.contract.aggregate(scores)
-        return self._evidence.score(evidence)
+    @_OVERFLOWING
+    def _score(
+        self, pixels: Bytes, orientation: int, corners: Corners, scores: Floats
+    ) -> tuple[float | None, Evidence | None]:
+        """Compute the photograph's score and the evidence behind it; None if it is not finite."""
+        if not len(scores) or not np.isfinite(scores).all():
+            return None, None
+        evidence = None
+        if self._evidence is not None:
+            shown = upright(pixels, orientation)
+            evidence = self._evidence.gather(shown, corners, scores, self.contract.side)
+        score = self.contract.aggregate(scores) if evidence is None else evidence.score
+        return (score, evidence) if math.isfinite(score) else (None, None)
 
-    def _raw(self, evidence: Evidence | None) -> dict[str, float]:
-        """Return the features from which the card's linear models are fitted, while it has none."""
-        if self._evidence is None or evidence is None or self._evidence.model.joint is not None:
-            return {}
-        return {
-            f"{kind}: {name}": value
-            for kind, features in evidence.features.items()
-            for name, value in features.items()
-        }
-
-    def _judged(
-        self, crops: Bytes
-    ) -> tuple[
-        npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.float64] | None
-    ]:
-        """Compute scores (n,), logits (n, classes) if there are over two classes, and maps."""
+    def _judged(self, crops: Bytes) -> tuple[Floats, Floats, Floats | None]:
+        """Compute scores (n,), logits (n, classes) and maps; of two classes, 0 and the score."""
         model, maps = self.scores, None
         if isinstance(model, CropModel):
             found, maps = model.judged(crops)
         else:
             found = model(crops)
         if found.ndim == 1:
-            return found, None, maps
+            return found, np.stack([np.zeros_like(found), found], axis=1), maps
         classes = len(self.card.classes)
         if len(found) and found.shape[1] != classes:
             counted = f"returns {found.shape[1]} logits for {classes} classes"
             raise BundleError(f"{self._bundle or 'the detector'}: its network {counted}")
         return log_odds(found), found, maps
 
-    def _top_class(self, logits: npt.NDArray[np.float64] | None) -> str | None:
-        """Return the class with the largest logit over all crops, see `Prediction.top_class`."""
-        if logits is None:
-            return None
-        first = 0 if self.card.decision_rule == "top-class" else 1
-        return self.card.classes[first + int(np.argmax(self._over_crops(logits)[first:]))]
+    @_OVERFLOWING
+    def _likeliest(self, logits: Floats) -> tuple[str, dict[str, float], list[str]]:
+        """Return the likeliest class over all crops, features, and reasons to name no class.
 
-    def _over_crops(self, logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Subtract the logits of class 0 and aggregate over the crops, shape (classes,)."""
+        Class 0 is left out, and there are no features or reasons, unless the task is decided by
+        the likeliest class.
+        """
         columns = (logits - logits[:, :1]).T
-        return np.array([self.contract.aggregate(column) for column in columns])
-
-    def _verdict(self, score: float, top_class: str | None) -> str:
-        if self.card.decision_rule == "against-class-0":
-            return self.card.verdict(score)
-        return top_class or self.card.classes[int(score > 0)]
+        odds = np.array([self.contract.aggregate(column) for column in columns])
+        classes, how = self.card.classes, self.card.likeliest
+        if self.card.decision_rule != "top-class":
+            return classes[1 + int(odds[1:].argmax())], {}, []
+        best = classes[int(odds.argmax())]
+        if how is None:  # a calibration is fitted to these features
+            return best, {f"{CLASS_LOGIT}{k:02}": odd for k, odd in enumerate(odds.tolist())}, []
+        found = float(probabilities(odds, how.temperature).max())
+        none = (
+            f"perhaps none of its classes: the likeliest, {best}, has a probability of "
+            f"{found:.2f}, and {how.least:.2f} is wanted"
+        )
+        return best, {"probability": found}, [none] * (found < how.least)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -283,7 +290,11 @@ class Predictor:
         return () if self.card.decision is not None else (UNCALIBRATED,)
 
     def _reasons(
-        self, pixels: Bytes, selection: CropSelection, finite: bool, features: dict[str, float]
+        self,
+        pixels: Bytes,
+        selection: CropSelection,
+        score: float | None,
+        features: dict[str, float],
     ) -> list[str]:
         height, width = pixels.shape[:2]
         side = self.contract.side
@@ -291,14 +302,20 @@ class Predictor:
             return [f"{width}×{height} px: too small, {side}×{side} or more are needed"]
         if not selection.corners:
             return ["flat all over: no part of it shows enough to be judged"]
-        if not finite:
+        if score is None:
             return ["its score is no finite number"]
         if self.card.domain is None:
             return []
         return self.card.domain.reasons(features, len(selection.corners))
 
 
-def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def probabilities(logits: Floats, temperature: float = 1.0) -> Floats:
+    """Compute the softmax of one photograph's logits, (classes,), divided by a temperature."""
+    scaled = logits / temperature
+    return np.asarray(np.exp(scaled - np.logaddexp.reduce(scaled)), np.float64)
+
+
+def log_odds(logits: Floats) -> Floats:
     """Convert logits (n, classes) to scores (n,): log odds that a crop is not of class 0."""
     if not len(logits):
         return np.zeros(0)
@@ -306,12 +323,7 @@ def log_odds(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(others - logits[:, 0], np.float64)
 
 
-def two_logits(scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Convert scores of two classes to logits, shape (n, 2), with 0 for class 0."""
-    return np.stack([np.zeros_like(scores), scores], axis=1)
-
-
-def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
+def load(bundle: BundlePath = "accurate") -> Predictor:
     """Read a detector that judges photographs.
 
     Args:
@@ -332,6 +344,8 @@ def _stored(
         if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
             kind = f"{photograph.dtype} {photograph.shape}"
             raise ValueError(f"photograph must be RGB levels, uint8, shape (h, w, 3), got {kind}")
+        if orientation not in range(1, 9):
+            raise ValueError(f"orientation must be 1 to 8, as in EXIF, got {orientation}")
         return lying(photograph, orientation), orientation, ""
     from trueshot.images import ImageFile, read_image, read_image_bytes
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import scipy.ndimage
-
-from trueshot.inference.lattice import Lattice
-from trueshot.inference.pooling import Corners, TextureRegion
 
 Floats = npt.NDArray[np.float64]
 Point = tuple[int, int]
@@ -34,13 +32,28 @@ class Region:
     share: float
 
 
+class KindOfEvidence(Protocol):
+    """What one kind of evidence found in a photograph."""
+
+    @property
+    def features(self) -> Mapping[str, float]:
+        """Inputs of the kind's linear model, by name."""
+
+    def by_cell(self, rows: int, columns: int, cell: float) -> Floats:
+        """Return the evidence for a recapture, at least 0, in each cell of a grid.
+
+        Args:
+            rows: Number of rows of the grid.
+            columns: Number of columns of the grid.
+            cell: Height and width of a cell, in pixels of the photograph.
+
+        Returns:
+            Shape (rows, columns).
+        """
+
+
 def most_convincing_place(
-    shape: tuple[int, int],
-    contributions: Mapping[str, float],
-    texture: TextureRegion | None,
-    corners: Corners,
-    lattice: Lattice,
-    context: Floats,
+    shape: tuple[int, int], kinds: Mapping[str, KindOfEvidence], contributions: Mapping[str, float]
 ) -> Region | None:
     """Outline the connected part of a photograph with the strongest evidence for a recapture.
 
@@ -49,11 +62,8 @@ def most_convincing_place(
 
     Args:
         shape: Height and width of the photograph.
+        kinds: The evidence found, by kind.
         contributions: What each kind adds to the score; kinds against a recapture are left out.
-        texture: Local mean scores of the crops at `corners`.
-        corners: Upper left corners (y, x) of the crops.
-        lattice: Windows in which a common peak was found.
-        context: What each position of the frame adds, shape (rows, columns).
 
     Returns:
         The region; None if no kind supports a recapture.
@@ -65,14 +75,9 @@ def most_convincing_place(
         return None
     places = np.zeros((rows, columns))
     for kind, weight in contributions.items():
-        if weight < _LEAST * strongest:
+        if weight < _LEAST * strongest:  # true of a kind without data, which adds 0
             continue
-        if kind == "context":
-            found = _stretched(context, (rows, columns))
-        elif kind == "lattice":
-            found = _of_windows(lattice, (rows, columns), cell)
-        else:
-            found = _of_crops(texture, corners, (rows, columns), cell)
+        found = kinds[kind].by_cell(rows, columns, cell)
         if found.max() > 0:
             places += weight * found / found.max()
     if places.max() <= 0:
@@ -84,34 +89,9 @@ def most_convincing_place(
     return Region(outline=_outline(inside, shape), share=float(inside.mean()))
 
 
-def _stretched(values: Floats, size: tuple[int, int]) -> Floats:
-    """Resize to the grid the excess over 0 and the midpoint of lowest and highest value."""
-    above = np.maximum(values - max(0.0, float(values.min() + values.max()) / 2), 0)
-    zoom = (size[0] / values.shape[0], size[1] / values.shape[1])
-    found: Floats = scipy.ndimage.zoom(above, zoom, order=1, grid_mode=True, mode="nearest")
-    return found
-
-
-def _of_windows(lattice: Lattice, size: tuple[int, int], cell: float) -> Floats:
-    found = np.zeros(size)
-    for window in lattice.region.windows if lattice.region else ():
-        top, left = int(window.y / cell), int(window.x / cell)
-        bottom, right = (int(np.ceil((n + window.side) / cell)) for n in (window.y, window.x))
-        found[top:bottom, left:right] = 1
-    return found
-
-
-def _of_crops(
-    texture: TextureRegion | None, corners: Corners, size: tuple[int, int], cell: float
-) -> Floats:
-    """Give each cell the excess of the nearest crop's local mean, as in `_stretched`."""
-    if texture is None:
-        return np.zeros(size)
-    above = texture.local - max(0.0, float(texture.local.min() + texture.local.max()) / 2)
-    y, x = np.mgrid[: size[0], : size[1]] * cell
-    places = np.array(corners, np.float64)
-    nearest = ((y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2).argmin(-1)
-    return np.asarray(np.maximum(above, 0)[nearest])
+def excess(values: Floats) -> Floats:
+    """Return the excess of each value over 0 and the midpoint of the lowest and highest value."""
+    return np.maximum(values - max(0.0, float(values.min() + values.max()) / 2), 0)
 
 
 def _outline(inside: npt.NDArray[np.bool_], shape: tuple[int, int]) -> tuple[Point, ...]:

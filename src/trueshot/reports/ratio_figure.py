@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trueshot.calibration.ratio_plots import empirical_cross_entropy, tippett
+from trueshot.calibration.ratio_quality import empirical_cross_entropy, tippett
 from trueshot.calibration.verbal_scale import in_figures
 from trueshot.card import Card, RatioSample
 from trueshot.files import sanitize
