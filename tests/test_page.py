@@ -372,15 +372,15 @@ def test_the_page_says_how_to_make_it_again_and_where_it_ends(run: Path) -> None
     ):
         assert words in text
     (size,) = sizes_of([replace(PLAIN, recipe=None, detector="mine"), SECURE], {})
-    assert size.command == (
+    assert size["command"] == (
         "trueshot reproduce DATASET --out OUT --size 64 --plain mine.yaml --more-attack pgd"
     )
-    assert not any("simulated" in limit for limit in size.limits)
+    assert not any("simulated" in limit for limit in size["limits"])
 
 
 def test_the_curves_stand_where_the_accuracies_are() -> None:
     (size,) = sizes_of([PLAIN, result("s", 0.5, fgsm=0.25)], {})
-    drawn = size.paper_chart
+    drawn = size["paper_chart"]
     (line,) = (line for line in drawn.lines if line.curve.name == "secure, FGSM")
     height = AXES.bottom - AXES.top
     assert line.dots[0] == (AXES.left, AXES.top + height / 2)

@@ -41,8 +41,8 @@ def report(paths: Sequence[Path], out: Path) -> Published:
     Raises:
         RunError: No result was found.
     """
-    from trueshot.reports.loading import find
     from trueshot.reports.report import write_report
+    from trueshot.reports.results import find
 
     files, faults = write_report(find(paths), out, _meanings())
     return Published(files=files, faults=faults)
@@ -63,11 +63,9 @@ def compare(
     Raises:
         RunError: There is no result, or no worst case for that threat model or at that budget.
     """
-    from trueshot.reports.comparison import comparisons_of
-    from trueshot.reports.detector_results import LINF
     from trueshot.reports.leaderboard import board
-    from trueshot.reports.loading import find
     from trueshot.reports.report import write_leaderboard
+    from trueshot.reports.results import LINF, comparisons_of, find
 
     findings = find(paths)
     comparisons = comparisons_of(findings.results)
