@@ -245,7 +245,7 @@ def verdict(comparison: Comparison) -> Statement:
     sentences = (
         f"{best.detector.name} classifies {percent(best.clean.share)} of its test images correctly "
         f"without an attack, and {percent(best.worst.accuracy)} under every attack of the suite "
-        f"within {budget:g} levels{where}.",
+        f"within {budget:g} {'level' if budget == 1 else 'levels'}{where}.",
         _direction(best.worst, best.detector.words),
         _others(ranked[1:]),
         _misled(ranked, budget) if threat == LINF else "",

@@ -285,11 +285,7 @@ class DetectorResults:
         return next((result.cost for result in self.security if result.cost), {})
 
     def alone(self, attack: str, budget: float) -> Proportion | None:
-        """Return the accuracy under this attack alone, or None if it was not measured.
-
-        It comes from the paper suite, or else from a trial on all images or on all that were
-        classified correctly without an attack; the others then count as wrong.
-        """
+        """Return the accuracy under one attack alone, from the paper suite or else from a trial."""
         results = filter(None, (self.paper, *self.security))
         found = (accuracy(result, attack, budget) for result in results)
         return next(filter(None, found), None)
