@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -281,7 +281,12 @@ def _panel(found: LoadedResult, example: Example, faults: list[str]) -> _Panel:
 
 def _page(sections: Sequence[_Section], faults: Sequence[str]) -> str:
     """Return the report as a self-contained HTML page."""
-    filters = {"attack": attack_name, "threat": threat_name, "percent": percent, "yaml": _yaml}
+    filters: dict[str, Callable[..., Any]] = {
+        "attack": attack_name,
+        "threat": threat_name,
+        "percent": percent,
+        "yaml": _yaml,
+    }
     classes = {one.classes for section in sections for one in section["comparison"].detectors}
     return render(
         "report.html.jinja",

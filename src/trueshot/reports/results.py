@@ -251,7 +251,7 @@ class DetectorResults:
                 return case.before_file.proportion
         found = accuracy(self.paper, CLEAN, 0.0) if self.paper else None
         unchanged = self.changes.get(NO_CHANGE)
-        return found or (unchanged and unchanged.proportion)
+        return found or (unchanged.proportion if unchanged else None)
 
     @property
     def changes(self) -> dict[str, Change]:

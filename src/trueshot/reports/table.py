@@ -14,20 +14,24 @@ from trueshot.files import utf8_safe
 from trueshot.proportion import Proportion
 
 NOTHING = "–"
-_LATEX = {
-    **{character: f"\\{character}" for character in "%&_#${}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    # LaTeX would read a bracket or an asterisk after the end of a row as an option.
-    **{"[": "{[}", "]": "{]}", "*": "{*}"},
-    **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
-    **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
-    **{"–": "--", "…": r"\ldots{}", "†": r"$\dagger$", "·": r"$\cdot$", "≤": r"$\leq$"},
-    **{"²": r"$^2$", "₂": r"$_2$"},
-}
-_MARKDOWN = {
-    **{character: f"\\{character}" for character in r"\|`*["},
-    **{"<": "&lt;", ">": "&gt;", "&": "&amp;"},
-}
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%&_#${}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        # LaTeX would read a bracket or an asterisk after the end of a row as an option.
+        **{"[": "{[}", "]": "{]}", "*": "{*}"},
+        **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
+        **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
+        **{"–": "--", "…": r"\ldots{}", "†": r"$\dagger$", "·": r"$\cdot$", "≤": r"$\leq$"},
+        **{"²": r"$^2$", "₂": r"$_2$"},
+    }
+)
+_MARKDOWN = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in r"\|`*["},
+        **{"<": "&lt;", ">": "&gt;", "&": "&amp;"},
+    }
+)
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -94,12 +98,12 @@ def one_line(text: str) -> str:
 
 def in_markdown(text: str) -> str:
     """Escape a text so that Markdown shows it literally, on one line."""
-    return one_line(text).translate(str.maketrans(_MARKDOWN))
+    return one_line(text).translate(_MARKDOWN)
 
 
 def in_latex(text: str) -> str:
     """Escape a text so that LaTeX prints it literally, on one line."""
-    return one_line(text).translate(str.maketrans(_LATEX))
+    return one_line(text).translate(_LATEX)
 
 
 def as_markdown(table: Table) -> str:
