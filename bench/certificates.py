@@ -25,6 +25,7 @@ import numpy.typing as npt
 import scipy.fft
 import torch
 from entry import enter
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from trueshot.bundle import load_bundle, save_bundle
@@ -37,7 +38,6 @@ from trueshot.images import read_image
 from trueshot.images.jpeg_tables import LUMA_WEIGHTS
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import to_levels
-from trueshot.proportion import Proportion
 
 Floats = npt.NDArray[np.float64]
 BUDGETS = (0.0, 1.0, 2.0, 3.0, 5.0)
@@ -433,7 +433,7 @@ def smoothed(detector: Detector, crops: Crops, deviation: float, draws: int) -> 
                 votes.append(torch.cat([detector(e).argmax(1) for e in (image + noise).split(100)]))
         leading = int(votes[0].double().mean() > 0.5)
         count = int((votes[1] == leading).sum())
-        share = Proportion(count, draws).interval(0.998, "exact")[0]  # one end of it: 99.9 %
+        share = binomtest(count, draws).proportion_ci(0.998).low  # exact; one end of it: 99.9 %
         radius = deviation * NormalDist().inv_cdf(share) if share > 0.5 else math.nan
         radii.append((2 * leading - 1) * radius / math.sqrt(image[0].numel()))
     return shifted(np.array(radii))

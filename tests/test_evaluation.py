@@ -30,7 +30,7 @@ from trueshot.evaluation import (
 from trueshot.files import Journal, read_lines
 from trueshot.networks import LCNN
 from trueshot.proportion import Proportion, interval_over_groups
-from trueshot.reports.loading import find
+from trueshot.reports.results import find
 
 MINE = {"name": "mine", "bundle_sha256": "mine"}
 

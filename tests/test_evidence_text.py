@@ -12,10 +12,17 @@ from PIL import Image
 from trueshot.card import Card, Measurement, Rate
 from trueshot.inference.explanation import EvidenceShown, LatticeShown
 from trueshot.reports.evidence_text import EvidenceTold, decided, evidence_told, place
-from trueshot.reports.merged import Reasons
-from trueshot.reports.rates_text import by_kind, of_hundred, parts_of_hundred, pooled
-from trueshot.reports.scan_summary import FIRST, OTHER
-from trueshot.reports.scan_text import NBSP, common_folder
+from trueshot.reports.scan_summary import Reasons
+from trueshot.reports.scan_text import (
+    FIRST,
+    NBSP,
+    OTHER,
+    by_kind,
+    common_folder,
+    of_hundred,
+    parts_of_hundred,
+    pooled,
+)
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import UNDECIDED
 

@@ -38,7 +38,7 @@ from trueshot.graph import tensor
 from trueshot.inference import Predictor
 from trueshot.networks.sizes import sketch
 from trueshot.plugins import load_plugin
-from trueshot.reports.loading import find
+from trueshot.reports.results import find
 from trueshot.training.recipe import load_recipe
 
 SIDE = 32

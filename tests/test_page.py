@@ -372,21 +372,21 @@ def test_the_page_says_how_to_make_it_again_and_where_it_ends(run: Path) -> None
     ):
         assert words in text
     (size,) = sizes_of([replace(PLAIN, recipe=None, detector="mine"), SECURE], {})
-    assert size.command == (
+    assert size["command"] == (
         "trueshot reproduce DATASET --out OUT --size 64 --plain mine.yaml --more-attack pgd"
     )
-    assert not any("simulated" in limit for limit in size.limits)
+    assert not any("simulated" in limit for limit in size["limits"])
 
 
 def test_the_curves_stand_where_the_accuracies_are() -> None:
     (size,) = sizes_of([PLAIN, result("s", 0.5, fgsm=0.25)], {})
-    drawn = size.paper_chart
-    (line,) = (line for line in drawn.lines if line.curve.name == "secure, FGSM")
+    drawn = size["paper_chart"]
+    (line,) = (line for line in drawn.lines if line.name == "secure, FGSM")
     height = AXES.bottom - AXES.top
     assert line.dots[0] == (AXES.left, AXES.top + height / 2)
     assert line.dots[-1][0] == AXES.right
     assert line.dots[-1][1] == pytest.approx(AXES.top + height * (1 - 0.255), abs=0.1)
-    assert [line.curve.tone for line in drawn.lines] == ["secure", "plain", "plain"]
+    assert [line.tone for line in drawn.lines] == ["secure", "plain", "plain"]
 
 
 def test_every_picture_is_described_and_every_table_has_headers(run: Path) -> None:

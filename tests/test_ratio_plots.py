@@ -18,7 +18,7 @@ from trueshot.calibration import (
 )
 from trueshot.calibration.verbal_scale import between
 from trueshot.card import Card, Measurement, RatioSample
-from trueshot.reports.ratio_figure import ratio_figures
+from trueshot.reports.scan_charts import ratio_figures
 from trueshot.reports.scan_report import scan_report
 
 FACTS = {"lower": -1.0, "upper": 2.0, "originals": 9, "recaptured": 8, "sources": 7}
@@ -164,7 +164,7 @@ def test_the_report_draws_the_ratios_of_its_card_and_counts_those_that_mislead()
     assert clean.misleading == (0.25, 0.25)
     assert real.misleading == (0.5, 0.0)
     assert real.name == "real photographs: phone1, phone2"
-    originals = [tuple(map(float, p.split(","))) for p in clean.tippett.traces[0].points.split()]
+    originals = [tuple(map(float, p.split(","))) for p in clean.tippett.lines[0].points.split()]
     assert originals[0] == (clean.tippett.axes.left, clean.tippett.axes.top)  # all of them
     assert originals[-1][1] == clean.tippett.axes.bottom  # none of them
     page = scan_report([{"file": "a.jpg", "verdict": "original"}], card, bundle_sha256="0" * 64)

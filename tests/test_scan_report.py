@@ -35,15 +35,9 @@ from trueshot.inference import Predictor
 from trueshot.inference.explaining import explain
 from trueshot.inference.explanation import EvidenceShown, Explanation, LatticeShown
 from trueshot.reports.page import write_pdf
+from trueshot.reports.scan_charts import BINS, Histogram, draw, histogram_for
 from trueshot.reports.scan_report import ScanReport, write_scan_report
-from trueshot.reports.scan_summary import (
-    BINS,
-    WORDS,
-    Histogram,
-    draw,
-    histogram_for,
-    summarise,
-)
+from trueshot.reports.scan_summary import WORDS, summarise
 from trueshot.reports.scan_text import NBSP, ratio_text, share_text, worst_kinds
 from trueshot.scanning.verdict import Verdict, long_text, one_line
 
@@ -556,7 +550,20 @@ def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratio
     )
     assert {text: place for place, text in drawing.across}["1"] == drawing.neutral
     assert len(drawing.rows) == 3
+    histogram.add("other", sys.float_info.max)
+    assert histogram.counts["other"][-1] == 2
     assert BINS > 20
+
+
+def test_labels_of_close_thresholds_do_not_cross_each_others_lines() -> None:
+    decision = Decision(original_to=0.1, recaptured_from=0.4, apcer=0.05, bpcer=0.01)
+    near = CARD.model_copy(update={"decision": decision})
+    low, high = draw(histogram_for(near), near).marks
+    assert (low.anchor, high.anchor) == ("end", "start")
+    far = decision.model_copy(update={"original_to": -3.0, "recaptured_from": 4.0})
+    edge = CARD.model_copy(update={"decision": far})
+    low, high = draw(histogram_for(edge), edge).marks
+    assert (low.anchor, high.anchor) == ("start", "end")  # there is no room outside
 
 
 def test_the_same_records_make_the_same_page(tmp_path: Path) -> None:

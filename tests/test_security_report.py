@@ -39,15 +39,18 @@ from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import AXES, Curve, line_chart
-from trueshot.reports.comparison import Comparison, comparisons_of
-from trueshot.reports.detector_results import DetectorResults
 from trueshot.reports.leaderboard import board, leaderboard
-from trueshot.reports.loading import LoadedResult, find
 from trueshot.reports.narrative import verdict
 from trueshot.reports.paper_tables import comparison_tables
-from trueshot.reports.provenance import command
 from trueshot.reports.report import write_report
-from trueshot.reports.security_tables import price_table, strong_table
+from trueshot.reports.results import (
+    Comparison,
+    DetectorResults,
+    LoadedResult,
+    comparisons_of,
+    find,
+)
+from trueshot.reports.security_tables import command, price_table, strong_table
 from trueshot.reports.table import (
     Number,
     Table,
@@ -249,7 +252,7 @@ def report(run: Path) -> str:
 
 def of(right: int, total: int) -> str:
     """A share as the page writes it, computed apart."""
-    low, high = Proportion(right, total).interval()
+    low, high = Proportion(right, total).interval95
     return f"{100 * right / total:.1f} {100 * low:.1f}–{100 * high:.1f}"
 
 
@@ -353,7 +356,7 @@ def test_markdown_latex_csv_and_page_hold_the_same_tables(run: Path) -> None:
     case = ROBUST.worst_case("linf", 5.0)
     assert float(last["ε = 5"]) == pytest.approx(case.right[1] / PER_CLASS)
     assert float(last["ε = 5 low"]) == pytest.approx(
-        Proportion(case.right[1], 400).interval()[0], 1e-5
+        Proportion(case.right[1], 400).interval95[0], 1e-5
     )
     assert last["ε = 5 images"] == "400"
 
@@ -608,7 +611,7 @@ def test_any_text_stays_one_cell_of_its_table(texts: list[str]) -> None:
 
 def test_shares_keep_their_interval_in_each_form() -> None:
     rate = Proportion(count=81, total=100)
-    low, high = Proportion(81, 100).interval()
+    low, high = Proportion(81, 100).interval95
     rows = ((rate, Number(value=float("nan"))), (None, Number(value=1234.5)))
     table = Table(name="g", title="t", header=("a", "b"), rows=rows, stubs=0)
     assert f"| 81.0 % \\[{100 * low:.1f}, {100 * high:.1f}] | – |" in as_markdown(table)
@@ -818,8 +821,11 @@ def test_the_curves_stand_where_the_worst_cases_are() -> None:
     robust = Curve(name="robust", tone="c1", points=tuple(steps), dash="9 5")
     other = Curve(name="other", tone="c1", points=((0.0, Proportion(8, 400)),))
     drawn = line_chart([other, robust])
-    first, second = drawn.lines
-    assert (first.curve, second.curve) == (robust, other)
+    first, _ = drawn.lines
+    assert [(line.name, line.tone, line.dash) for line in drawn.lines] == [
+        ("robust", "c1", "9 5"),
+        ("other", "c1", ""),
+    ]
     assert first.dots[0] == (AXES.left, AXES.top)
     assert first.dots[-1][0] == AXES.right
     assert first.dots[-1][1] == pytest.approx(AXES.bottom - (AXES.bottom - AXES.top) / 4, abs=0.1)
@@ -851,6 +857,12 @@ def test_the_headline_claims_no_more_than_the_figures(
     assert (told.kind, words in told.headline) == (kind, True)
     doubted = any(result.doubts for result in results)
     assert ("There are doubts" in " ".join(told.sentences)) == doubted
+
+
+def test_one_level_is_no_levels() -> None:
+    first, two = (replace(PLAIN, worst=PLAIN.worst[: 2 + more]) for more in (0, 1))
+    assert "within 1 level." in verdict(comparison(first)).sentences[0]
+    assert "within 2 levels." in verdict(comparison(two)).sentences[0]
 
 
 def test_what_one_attack_flatters_is_said() -> None:

@@ -131,7 +131,7 @@ def _of_groups(right: npt.NDArray[np.bool_], groups: Sequence[int]) -> Proportio
 def _cell(share: Proportion | None) -> str:
     if share is None:
         return NOT_YET
-    low, high = share.interval()
+    low, high = share.interval95
     return f"{100 * share.share:.1f} ({100 * low:.0f}–{100 * high:.0f})"
 
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
-from typing import Literal
 
 Groups = tuple[tuple[int, int], ...]
 """Successes and trials of each group; trials in one group are correlated."""
 
+_CONFIDENCE = 0.95
 _DRAWS = 2000
 
 
@@ -52,37 +52,21 @@ class Proportion:
 
     @property
     def interval95(self) -> tuple[float, float]:
-        """The 95 % interval of the share."""
-        return self.interval()
+        """The 95 % interval of the share, both ends in [0, 1].
 
-    def interval(
-        self, confidence: float = 0.95, method: Literal["wilson", "exact"] = "wilson"
-    ) -> tuple[float, float]:
-        """Return a confidence interval of the share, both ends in [0, 1].
+        With groups it is that of `interval_over_groups`; without, Wilson's, whose coverage is right
+        on average, even for few trials and shares near 0 and 1.
 
-        With groups it is that of `interval_over_groups`; without, trials are taken as independent.
-
-        Args:
-            confidence: Confidence level in (0, 1).
-            method: Method without groups. The coverage of `wilson` is right on average, even for
-                few trials and shares near 0 and 1; that of `exact` (Clopper and Pearson) is never
-                below the confidence level.
-
-        Source: Wilson 1927; Clopper and Pearson 1934.
+        Source: Wilson 1927.
         """
         if self.groups:
-            return interval_over_groups(self.groups, confidence)
-        if method == "exact":
-            from scipy.stats import binomtest
-
-            found = binomtest(self.count, self.total).proportion_ci(confidence, method="exact")
-            return float(found.low), float(found.high)
-        return _wilson(self.share, self.total, confidence)
+            return interval_over_groups(self.groups)
+        return _wilson(self.share, self.total)
 
 
-@lru_cache(maxsize=512)
-def interval_over_groups(groups: Groups, confidence: float = 0.95) -> tuple[float, float]:
-    """Return a confidence interval of a share whose trials are correlated within groups.
+@lru_cache(maxsize=4096)  # a report writes each interval several times, and may have thousands
+def interval_over_groups(groups: Groups) -> tuple[float, float]:
+    """Return the 95 % interval of a share whose trials are correlated within groups.
 
     - If all groups have the same size and each succeeded or failed as a whole: Wilson's interval
       with the groups as trials.
@@ -95,7 +79,6 @@ def interval_over_groups(groups: Groups, confidence: float = 0.95) -> tuple[floa
 
     Args:
         groups: Successes and trials of each group; at least one trial in each.
-        confidence: Confidence level in (0, 1).
 
     Source: Field and Welsh 2007, "Bootstrapping clustered data"; Hesterberg 2015, "What teachers
         should know about the bootstrap", section 4.3, for the quantiles; Korn and Graubard 1998
@@ -113,23 +96,23 @@ def interval_over_groups(groups: Groups, confidence: float = 0.95) -> tuple[floa
     share = float(times @ right) / total
     alike = np.all(trials == trials[0]) and np.all((right == 0) | (right == trials))
     if alike or share in (0, 1):
-        return _wilson(share, count, confidence)
+        return _wilson(share, count)
     if count == 1:
         return 0.0, 1.0
-    tail = (1 - confidence) / 2
+    tail = (1 - _CONFIDENCE) / 2
     away = times @ np.square(right - share * trials)
     variance = count / (count - 1) * float(away) / total**2
     reach = float(t.isf(tail, count - 1) / norm.isf(tail))
     effective = total if not variance else share * (1 - share) / variance / reach**2
-    low, high = _wilson(share, min(total, effective), confidence)
+    low, high = _wilson(share, min(total, effective))
     drawn = np.random.default_rng(0).multinomial(count, times / count, size=_DRAWS)
     farther = norm.sf(math.sqrt(count / (count - 1)) * t.isf(tail, count - 1))
     ends = np.quantile((drawn @ right) / (drawn @ trials), [farther, 1 - farther])
     return min(low, float(ends[0])), max(high, float(ends[1]))
 
 
-def _wilson(share: float, total: float, confidence: float) -> tuple[float, float]:
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+def _wilson(share: float, total: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + _CONFIDENCE) / 2)
     scale = 1 + z * z / total
     middle = (share + z * z / (2 * total)) / scale
     spread = share * (1 - share) / total + z * z / (4 * total * total)

@@ -42,8 +42,8 @@ def report(paths: Sequence[Path], out: Path) -> Published:
         RunError: No result was found.
     """
     from trueshot.evaluation.doubts import NAMES
-    from trueshot.reports.loading import find
     from trueshot.reports.report import write_report
+    from trueshot.reports.results import find
 
     files, faults = write_report(find(paths), out, NAMES)
     return Published(files=files, faults=faults)
@@ -64,10 +64,9 @@ def compare(
     Raises:
         RunError: There is no result, or no worst case for that threat model or at that budget.
     """
-    from trueshot.reports.comparison import comparisons_of
     from trueshot.reports.leaderboard import board
-    from trueshot.reports.loading import find
     from trueshot.reports.report import write_leaderboard
+    from trueshot.reports.results import comparisons_of, find
 
     findings = find(paths)
     comparisons = comparisons_of(findings.results)

@@ -292,5 +292,5 @@ def _share(count: int, total: int) -> str:
     if not total:
         return ""
     found = Proportion(count, total)
-    low, high = found.interval()
+    low, high = found.interval95
     return f"{100 * found.share:.0f} ({100 * low:.0f}–{100 * high:.0f})"

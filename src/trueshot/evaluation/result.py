@@ -64,7 +64,7 @@ class Tally:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the accuracy, over groups if they are known."""
-        return self.proportion.interval()
+        return self.proportion.interval95
 
     @property
     def others(self) -> Proportion | None:

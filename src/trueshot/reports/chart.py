@@ -1,19 +1,87 @@
-"""Geometry of an SVG line chart of accuracy against budget; parts.html.jinja draws it."""
+"""Geometry of SVG line charts, which the templates draw; that of accuracy against budget."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from trueshot.proportion import Proportion
-from trueshot.reports.axes import Axes, joined
 
-AXES = Axes(width=640, height=380, left=52, right=626, top=14, bottom=332)
 COLOURS = 8
 DASHES = ("", "9 5", "2 5", "9 5 2 5")
 _ROOM = 34.0  # minimum distance between tick labels of the horizontal axis, in units of the SVG
 _WIDE = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """Size of an SVG and position of the axes in it, in units of the SVG.
+
+    Args:
+        width: Width of the SVG.
+        height: Height of the SVG.
+        left: Horizontal position of the vertical axis.
+        right: Right end of the horizontal axis.
+        top: Upper end of the vertical axis.
+        bottom: Vertical position of the horizontal axis.
+    """
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def across(self, share: float) -> float:
+        """Return the x coordinate at a share, in [0, 1], of the horizontal axis."""
+        return round(self.left + (self.right - self.left) * share, 1)
+
+    def up(self, share: float) -> float:
+        """Return the y coordinate at a share, in [0, 1], of the vertical axis."""
+        return round(self.bottom - (self.bottom - self.top) * share, 1)
+
+
+def joined(places: Iterable[tuple[float, float]]) -> str:
+    """Return points (x, y) in the format of the `points` attribute of an SVG `polyline`."""
+    return " ".join(f"{across:g},{up:g}" for across, up in places)
+
+
+AXES = Axes(width=640, height=380, left=52, right=626, top=14, bottom=332)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line in units of the SVG.
+
+    Args:
+        name: Text in the legend.
+        tone: CSS class that sets the colour.
+        points: `points` attribute of an SVG `polyline`.
+        dash: Value of `stroke-dasharray`.
+        band: `points` attribute of the polygon of the 95 % interval.
+        dots: Coordinates (x, y) of the points.
+    """
+
+    name: str
+    tone: str
+    points: str
+    dash: str = ""
+    band: str = ""
+    dots: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Lines, and axis ticks as (place, text); `neutral` is the x coordinate of a ratio of 1."""
+
+    lines: tuple[Line, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+    axes: Axes
+    is_logarithmic: bool = False
+    neutral: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,36 +102,11 @@ class Curve:
     dash: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A curve in units of the SVG.
-
-    Args:
-        curve: The curve that is drawn.
-        points: `points` attribute of an SVG `polyline`.
-        band: `points` attribute of the polygon of the 95 % interval.
-        dots: Coordinates (x, y) of the points.
-    """
-
-    curve: Curve
-    points: str
-    band: str
-    dots: tuple[tuple[float, float], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """Lines, ordered by their right end from the top down, and axis ticks as (place, text)."""
-
-    lines: tuple[Line, ...]
-    across: tuple[tuple[float, str], ...]
-    up: tuple[tuple[float, str], ...]
-    is_logarithmic: bool
-    axes: Axes = AXES
-
-
 def line_chart(curves: Sequence[Curve]) -> Chart:
-    """Lay out curves on common axes; the budget axis is logarithmic if the range is wide."""
+    """Lay out curves on common axes, ordered by their right end from the top down.
+
+    The budget axis is logarithmic if the range is wide.
+    """
     budgets = sorted({budget for curve in curves for budget, _ in curve.points} | {0.0})
     across = _scale(budgets)
     ordered = sorted(curves, key=lambda curve: -curve.points[-1][1].share)
@@ -71,6 +114,7 @@ def line_chart(curves: Sequence[Curve]) -> Chart:
         lines=tuple(_line(curve, across) for curve in ordered),
         across=tuple((across(budget), f"{budget:.3g}") for budget in _apart(budgets, across)),
         up=tuple((AXES.up(share / 100), f"{share}") for share in (0, 25, 50, 75, 100)),
+        axes=AXES,
         is_logarithmic=is_wide(budgets),
     )
 
@@ -104,4 +148,11 @@ def _line(curve: Curve, across: Callable[[float], float]) -> Line:
     dots = tuple((across(budget), AXES.up(found.share)) for budget, found in curve.points)
     lows = [(across(budget), AXES.up(found.interval95[0])) for budget, found in curve.points]
     highs = [(across(budget), AXES.up(found.interval95[1])) for budget, found in curve.points]
-    return Line(curve=curve, points=joined(dots), band=joined([*highs, *lows[::-1]]), dots=dots)
+    return Line(
+        name=curve.name,
+        tone=curve.tone,
+        dash=curve.dash,
+        points=joined(dots),
+        band=joined([*highs, *lows[::-1]]),
+        dots=dots,
+    )

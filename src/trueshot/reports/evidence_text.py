@@ -10,8 +10,7 @@ from PIL import Image
 
 from trueshot.card import Card
 from trueshot.inference.explanation import EvidenceShown, LatticeShown
-from trueshot.reports.scan_summary import FIRST, OTHER
-from trueshot.reports.scan_text import NBSP, number_text
+from trueshot.reports.scan_text import FIRST, NBSP, OTHER, begun, number_text
 from trueshot.tasks.recapture import RECAPTURE
 
 NOISE = 2.5
@@ -112,8 +111,7 @@ def decided(shown: EvidenceShown, kind: str, card: Card) -> str:
     alike = [k for k, value in found.items() if abs(value) >= _ALIKE * most]
     alike = [k for k in alike if (found[k] > 0) == towards]
     ranked = sorted(alike, key=lambda k: -abs(found[k]))
-    subject = _joined([_noun(k, shown, card) for k in ranked])
-    subject = subject[0].upper() + subject[1:]
+    subject = begun(_joined([_noun(k, shown, card) for k in ranked]))
     if kind == (OTHER if towards else FIRST):
         return f"{subject} decided the verdict."
     many = len(ranked) > 1
@@ -146,7 +144,7 @@ def place(shown: EvidenceShown, kind: str, card: Card) -> str:
     if not inside:
         what = _medium(shown, card) or "a device or a print"
         return (
-            f"{_begun(what)} {be} in the picture ({share}), but neither a grid nor the texture "
+            f"{begun(what)} {be} in the picture ({share}), but neither a grid nor the texture "
             "there indicates a recapture."
         )
     if shown.share >= _MOST_OF_IT:
@@ -299,7 +297,3 @@ def _joined(parts: list[str]) -> str:
     between = "," if len(parts) > 2 else ""
     before = [part if part.endswith(",") else part + between for part in others]
     return f"{' '.join(before)} and {last}"
-
-
-def _begun(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -11,9 +11,8 @@ from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, Wo
 from trueshot.images import read_image
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import is_wide
-from trueshot.reports.comparison import Standing
-from trueshot.reports.detector_results import L2, threat_name
 from trueshot.reports.leaderboard import DOUBTED, Board
+from trueshot.reports.results import L2, Standing, threat_name
 from trueshot.reports.security_tables import epsilon
 from trueshot.reports.table import one_line
 

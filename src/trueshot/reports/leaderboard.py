@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueshot.proportion import Proportion
-from trueshot.reports.comparison import Comparison, Standing, standings
-from trueshot.reports.detector_results import LINF, NO_CHANGE, DetectorResults
-from trueshot.reports.detector_results import threat_name as in_words
-from trueshot.reports.provenance import cost
-from trueshot.reports.security_tables import INTERVAL, epsilon
+from trueshot.reports.results import (
+    LINF,
+    NO_CHANGE,
+    Comparison,
+    DetectorResults,
+    Standing,
+    standings,
+    threat_name,
+)
+from trueshot.reports.security_tables import INTERVAL, at, cost, count, epsilon
 from trueshot.reports.table import Cell, Number, Table
 
 DOUBTED = " †"
@@ -59,8 +63,9 @@ def leaderboard(made: Board) -> Table:
     """Return the table of a board; detectors with doubts are marked but keep their rank."""
     budgets = _near(made)
     common = _common_changes(made.comparison.detectors)
-    proven = [b for b in budgets if made.threat == LINF and _is_proven(made)]
-    at = "" if made.budget is None else f" at {epsilon(made.budget, made.threat)}"
+    has_proofs = any(one.certified(0.0) for one in made.comparison.detectors)
+    proven = budgets if made.threat == LINF and has_proofs else []
+    here = "" if made.budget is None else f" at {epsilon(made.budget, made.threat)}"
     rows = [
         (str(place), *_row(made, standing.detector, budgets, proven, common))
         for place, standing in enumerate(made.ranked, start=1)
@@ -68,15 +73,15 @@ def leaderboard(made: Board) -> Table:
     rows += [("–", *_row(made, one, budgets, proven, common)) for one in made.unranked]
     return Table(
         name=f"leaderboard-{made.comparison.slug}",
-        title=f"Leaderboard by the worst case{at}, {in_words(made.threat)}. "
+        title=f"Leaderboard by the worst case{here}, {threat_name(made.threat)}. "
         f"{made.comparison.title}",
         note=_note(made, common),
         header=(
             "place",
             "detector",
-            *(f"worst case, {epsilon(budget, made.threat)}" for budget in budgets),
-            *(f"certified, {epsilon(budget, made.threat)}" for budget in proven),
-            f"{made.comparison.words.plurals[1]} found{at}",
+            *(f"worst case, {text}" for text in at(budgets, made.threat)),
+            *(f"certified, {text}" for text in at(proven, made.threat)),
+            f"{made.comparison.words.plurals[1]} found{here}",
             "clean",
             "AUC",
             "images",
@@ -100,10 +105,6 @@ def _near(made: Board) -> list[float]:
     return sorted(found | ({made.budget} if made.budget is not None else set()))
 
 
-def _is_proven(made: Board) -> bool:
-    return any(one.certified(0.0) for one in made.comparison.detectors)
-
-
 def _row(
     made: Board,
     one: DetectorResults,
@@ -120,8 +121,8 @@ def _row(
         None if chosen is None else chosen.others,
         one.clean,
         Number(value=one.auc, digits=3),
-        None if one.clean is None else Number(value=one.clean.total, digits=0),
-        None if one.groups is None else Number(value=one.groups, digits=0),
+        None if one.clean is None else count(one.clean.total),
+        None if one.groups is None else count(one.groups),
         *_everyday(one, common),
         cost(one),
         _doubts(one),
@@ -146,22 +147,18 @@ def _note(made: Board, common: Sequence[str]) -> str:
 
 def _common_changes(detectors: Sequence[DetectorResults]) -> list[str]:
     """Return the everyday changes shared by all detectors for which any were measured."""
-    named = [list(_changes(one)) for one in detectors if _changes(one)]
+    named = [[n for n in one.changes if n != NO_CHANGE] for one in detectors]
+    named = [names for names in named if names]
     return [name for name in named[0] if all(name in one for one in named)] if named else []
 
 
-def _changes(one: DetectorResults) -> dict[str, Proportion]:
-    found = {change.name: change for result in one.security for change in result.changes}
-    return {name: change.proportion for name, change in found.items() if name != NO_CHANGE}
-
-
 def _everyday(one: DetectorResults, common: Sequence[str]) -> tuple[Cell, Cell]:
-    found = {name: each for name, each in _changes(one).items() if name in common}
+    found = {name: each.accuracy for name, each in one.changes.items() if name in common}
     if not found:
         return None, None
-    mean = sum(each.share for each in found.values()) / len(found)
-    lowest = min(found, key=lambda name: found[name].share)
-    return f"{100 * mean:.1f} %", f"{100 * found[lowest].share:.1f} % ({lowest})"
+    mean = sum(found.values()) / len(found)
+    lowest = min(found, key=found.__getitem__)
+    return f"{100 * mean:.1f} %", f"{100 * found[lowest]:.1f} % ({lowest})"
 
 
 def _doubts(one: DetectorResults) -> str | None:

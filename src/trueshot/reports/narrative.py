@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
-from trueshot.reports.comparison import Comparison, Standing, standings
-from trueshot.reports.detector_results import LINF, threat_name
+from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, Tally, WorstCase
+from trueshot.reports.results import LINF, Comparison, Standing, standings, threat_name
 from trueshot.reports.security_tables import NOISE, attack_name
 from trueshot.tasks import Wording
 
@@ -200,7 +199,7 @@ def _has_learnt(result: EvaluationResult) -> bool:
     return clean.interval[0] > _guessing(clean) and result.auc >= _LEARNT_AUC
 
 
-def _guessing(cell: SingleAttack) -> float:
+def _guessing(cell: Tally) -> float:
     """Accuracy of always predicting the larger class."""
     return max(cell.total) / sum(cell.total)
 
@@ -246,7 +245,7 @@ def verdict(comparison: Comparison) -> Statement:
     sentences = (
         f"{best.detector.name} classifies {percent(best.clean.share)} of its test images correctly "
         f"without an attack, and {percent(best.worst.accuracy)} under every attack of the suite "
-        f"within {budget:g} levels{where}.",
+        f"within {budget:g} {'level' if budget == 1 else 'levels'}{where}.",
         _direction(best.worst, best.detector.words),
         _others(ranked[1:]),
         _misled(ranked, budget) if threat == LINF else "",
@@ -257,11 +256,12 @@ def verdict(comparison: Comparison) -> Statement:
 
 def _headline(best: Standing, budget: float) -> tuple[Kind, str]:
     name, left = best.detector.name, percent(best.worst.accuracy)
-    if not best.beats_guessing:
+    loss = best.clean.share - best.worst.accuracy
+    if best.worst.interval[0] <= _guessing(best.worst):
         return "bad", f"No detector withstands ε = {budget:g}: {name}, the best, keeps {left}"
-    if best.loss >= MUCH:
+    if loss >= MUCH:
         return "mixed", f"{name} partly withstands ε = {budget:g}: {left} in the worst case"
-    if best.loss >= SOME:
+    if loss >= SOME:
         return "mixed", f"{name} mostly withstands ε = {budget:g}: {left} in the worst case"
     return "good", f"{name} withstands ε = {budget:g}: {left} in the worst case"
 

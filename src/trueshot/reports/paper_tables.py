@@ -7,11 +7,9 @@ from pathlib import Path
 
 from trueshot.evaluation.result import CLEAN, EvaluationResult
 from trueshot.files import write_atomically
-from trueshot.proportion import Proportion
 from trueshot.reports import paper
-from trueshot.reports.comparison import Comparison
-from trueshot.reports.detector_results import DetectorResults, single_of
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
+from trueshot.reports.results import Comparison, DetectorResults, accuracy, single_of
 from trueshot.reports.security_tables import INTERVAL, at, attack_name
 from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown, in_markdown
 
@@ -106,7 +104,7 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     first = [
         (
             one.name,
-            cell(result, CLEAN, 0.0),
+            accuracy(result, CLEAN, 0.0),
             printed(paper.CLEAN.get(one.role, {}).get(comparison.side)),
             Number(value=result.auc, digits=3),
         )
@@ -128,12 +126,6 @@ def comparison_tables(comparison: Comparison) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def cell(result: EvaluationResult, attack: str, budget: float) -> Proportion | None:
-    """Return the accuracy under one attack alone, or None if it was not measured."""
-    found = single_of(result, attack, budget)
-    return None if found is None else found.proportion
-
-
 def printed(value: float | None) -> Number | None:
     """Return a figure of the paper, in per cent, as a table cell."""
     return None if value is None else Number(value=value)
@@ -142,7 +134,7 @@ def printed(value: float | None) -> Number | None:
 def _clean_table(plain: Results, secure: Results) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for (role, name), results in zip(_ROLES.items(), (plain, secure), strict=True):
-        rows.append((f"{results[0].detector}, ours", *(cell(r, CLEAN, 0.0) for r in results)))
+        rows.append((f"{results[0].detector}, ours", *(accuracy(r, CLEAN, 0.0) for r in results)))
         theirs = [paper.CLEAN[role].get(r.side) for r in results]
         rows.append((f"{name}, paper, %", *map(printed, theirs)))
     return Table(
@@ -173,7 +165,7 @@ def _further_table(results: Results) -> Table:
         (
             f"{r.side} × {r.side}",
             f"{r.detector}, {attack_name(attack)}",
-            *(cell(r, attack, budget) for budget in BUDGETS),
+            *(accuracy(r, attack, budget) for budget in BUDGETS),
         )
         for r in results
         for attack in dict.fromkeys(each.attack for each in r.singles())
@@ -215,7 +207,7 @@ def _compared(
     rows: list[tuple[Cell, ...]] = []
     for one, result in detectors:
         for attack in ATTACK_NAMES:
-            if any(cell(result, attack, budget) for budget in BUDGETS):
+            if any(accuracy(result, attack, budget) for budget in BUDGETS):
                 rows += _both((one.name, attack_name(attack)), result, one.role, attack)
     role = "the plain detector" if number == 2 else "the paper's secure training"
     return Table(
@@ -234,6 +226,6 @@ def _both(
     """Return a row with our accuracies at each budget and a row with the paper's."""
     theirs = paper.ATTACKED[role].get((result.side, attack), (None,) * len(BUDGETS))
     return [
-        (*stub, "ours", *(cell(result, attack, budget) for budget in BUDGETS)),
+        (*stub, "ours", *(accuracy(result, attack, budget) for budget in BUDGETS)),
         (*stub, "paper, %", *map(printed, theirs)),
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,15 @@ import yaml
 from trueshot.errors import RunError
 from trueshot.evaluation.result import CLEAN, EvaluationResult, load_experiments
 from trueshot.files import write_atomically
-from trueshot.proportion import Proportion
 from trueshot.reports import narrative, paper
 from trueshot.reports.chart import DASHES, Chart, Curve, line_chart
 from trueshot.reports.narrative import NBSP, percent
 from trueshot.reports.page import picture, render
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
-from trueshot.reports.paper_tables import cell, check_pairs, printed
-from trueshot.reports.security_tables import attack_name
-from trueshot.reports.table import Cell as TableCell
-from trueshot.reports.table import Number, Table
+from trueshot.reports.paper_tables import check_pairs, printed
+from trueshot.reports.results import accuracy
+from trueshot.reports.security_tables import at, attack_name
+from trueshot.reports.table import Cell, Number, Table
 
 PAPER_ITERATIONS = 100_000
 STARTED = "Training began with the weights of a smaller size"  # start of that note
@@ -37,179 +35,21 @@ _NOTHING_SHOWN: dict[str, Any] = {
     "pairs": [],
     "pairs_passed_over": [],
 }
-
-
 _SPLITS = {
     "photo": "by photo: no photo is in two parts, but a camera or scene may be",
     "source": "by source: no photo and no source, such as a camera, is in two parts",
     "manifest": "supplied with the data: no known origin of a photo, such as its scene, camera or "
     "screen, is in two parts",
 }
+_TILES = (
+    ("plain", "clean crops", CLEAN, 0.0),
+    ("plain", "under FGSM, ε = 1", "fgsm", 1.0),
+    ("secure", "under FGSM, ε = 1", "fgsm", 1.0),
+    ("secure", "under PGD, ε = 1", "pgd", 1.0),
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """The content of the page for one crop size.
-
-    Args:
-        side: Height and width of the crops in pixels.
-        detectors: Results by role: `plain`, `secure`.
-        shown: Examples: names of image files, verdicts and facts about the data; every key is
-            present, with None or an empty list if there are no examples of that kind.
-        command: Command that reproduces the results.
-        limits: Limitations of the results, as sentences.
-    """
-
-    side: int
-    detectors: Mapping[str, EvaluationResult]
-    shown: Mapping[str, Any]
-    command: str
-    limits: list[str]
-
-    @property
-    def split(self) -> str:
-        """Description of what the split keeps in one part."""
-        name = self.detectors["plain"].split_by
-        return _SPLITS.get(name, f"by {name}")
-
-    @property
-    def attacks(self) -> list[str]:
-        """Names of the attacks run on either detector."""
-        cells = (found for result in self.detectors.values() for found in result.singles())
-        return [name for name in dict.fromkeys(found.attack for found in cells) if name != CLEAN]
-
-    @property
-    def further_attacks(self) -> list[str]:
-        """Names of the attacks that are not in the paper."""
-        return [name for name in self.attacks if name not in ATTACK_NAMES]
-
-    @property
-    def paper_chart(self) -> Chart:
-        """Curves under the paper's attacks."""
-        return _chart(self.detectors, [name for name in self.attacks if name in ATTACK_NAMES])
-
-    @property
-    def further_chart(self) -> Chart:
-        """Curves under FGSM and the attacks that are not in the paper."""
-        return _chart(self.detectors, ["fgsm", *self.further_attacks])
-
-    @property
-    def collapse_table(self) -> Table:
-        """Table of the plain detector under the paper's attacks."""
-        budgets, plain = self.budgets(["fgsm"]), self.detectors["plain"]
-        return Table(
-            name="plain",
-            title="The plain detector under the paper's attacks",
-            note=_SHARE,
-            header=("attack", *(f"ε = {budget:g}" for budget in budgets)),
-            rows=tuple(
-                (attack_name(attack), *(cell(plain, attack, budget) for budget in budgets))
-                for attack in ATTACK_NAMES
-            ),
-        )
-
-    @property
-    def attacked_table(self) -> Table:
-        """Tables 2 and 3: each of the paper's attacks at each budget, ours and the paper's."""
-        rows: list[tuple[TableCell, ...]] = []
-        for attack in (name for name in self.attacks if name in ATTACK_NAMES):
-            for budget in self.budgets([attack]):
-                cells = (
-                    found
-                    for role, result in self.detectors.items()
-                    for found in _both(role, result, attack, budget)
-                )
-                rows.append((attack_name(attack), f"{budget:g}", *cells))
-        whose = (f"{role}, {which}" for role in self.detectors for which in ("ours", "paper, %"))
-        return Table(
-            name="attacked",
-            title=f"Tables 2 and 3. Attacked crops of {self.side} × {self.side}",
-            note=_SHARE,
-            header=("attack", "ε, levels", *whose),
-            rows=tuple(rows),
-            stubs=2,
-        )
-
-    @property
-    def further_table(self) -> Table:
-        """Table of FGSM and the attacks that are not in the paper."""
-        attacks = ["fgsm", *self.further_attacks]
-        columns = [(role, name) for role in self.detectors for name in attacks]
-        return Table(
-            name="further",
-            title=f"Not in the paper: attacked crops of {self.side} × {self.side}",
-            note=_SHARE,
-            header=("ε, levels", *(f"{role}, {attack_name(name)}" for role, name in columns)),
-            rows=tuple(
-                (f"{b:g}", *(cell(self.detectors[role], name, b) for role, name in columns))
-                for b in self.budgets(attacks)
-            ),
-        )
-
-    @property
-    def training_table(self) -> Table:
-        """Table of how both detectors were trained."""
-        return Table(
-            name="trainings",
-            title="Training of the two detectors",
-            note="The full recipes are below.",
-            header=("detector", "iterations", "batch", "seed", "weights, SHA-256"),
-            rows=tuple(
-                (_title(role, result), *_training(result))
-                for role, result in self.detectors.items()
-            ),
-        )
-
-    @property
-    def works(self) -> narrative.Statement:
-        """Statement of section 1: whether the plain detector has learnt the task."""
-        return narrative.works(self.detectors["plain"])
-
-    @property
-    def collapse(self) -> narrative.Statement:
-        """Statement of section 2: the plain detector under FGSM at one level."""
-        return narrative.collapse(self.detectors["plain"])
-
-    @property
-    def defence(self) -> narrative.Statement:
-        """Statement of section 3: gain and cost of the paper's defence."""
-        return narrative.defence(self.detectors["plain"], self.detectors["secure"])
-
-    @property
-    def truth(self) -> narrative.Statement:
-        """Statement of section 4: how the defence holds under PGD."""
-        return narrative.truth(self.detectors["plain"], self.detectors["secure"])
-
-    def cell(self, role: str, attack: str, budget: float) -> Proportion | None:
-        """Return the accuracy under an attack, or None if it was not measured."""
-        return cell(self.detectors[role], attack, budget)
-
-    def budgets(self, attacks: Sequence[str]) -> list[float]:
-        """Return all budgets at which either detector was attacked with any of these attacks."""
-        cells = (found for result in self.detectors.values() for found in result.singles())
-        return sorted({found.budget for found in cells if found.attack in attacks})
-
-    def triples(self, role: str, attack: str) -> list[Mapping[str, Any]]:
-        """Return the examples (clean, noise, attacked) of a detector under an attack."""
-        name = self.detectors[role].detector
-        wanted = [
-            t for t in self.shown["triples"] if (t["detector"], t["attack"]) == (name, attack)
-        ]
-        return [{**triple, "role": role} for triple in wanted]
-
-
-def sizes_of(results: Sequence[EvaluationResult], examples: Mapping[str, Any]) -> list[Size]:
-    """Return the content of the page: a `Size` for each pair of results.
-
-    Args:
-        results: For each size the result of the plain detector, then that of the secure one.
-        examples: Examples by size as in results.json; older files contain fewer kinds.
-
-    Raises:
-        ValueError: The results are not such pairs.
-    """
-    pairs = zip(*check_pairs(results), strict=True)
-    return [_size(plain, secure, examples.get(str(plain.side), {})) for plain, secure in pairs]
+Detectors = Mapping[str, EvaluationResult]
+"""Results at one size by role: `plain`, `secure`."""
 
 
 def write_page(out: Path) -> Path:
@@ -228,13 +68,69 @@ def write_page(out: Path) -> Path:
     results, examples = load_experiments(path)
     try:
         sizes = sizes_of(results, examples)
-        limits = list(dict.fromkeys(limit for size in sizes for limit in size.limits))
+        limits = list(dict.fromkeys(limit for size in sizes for limit in size["limits"]))
         content = {"sizes": sizes, "limits": limits, "table_1": _clean_table(sizes)}
         text = render("reproduction.html.jinja", _filters(out), **content)
     except (jinja2.TemplateError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path}: cannot be shown as a page: {error!r}; run again") from error
     write_atomically(out / "page.html", text)
     return out / "page.html"
+
+
+def sizes_of(
+    results: Sequence[EvaluationResult], examples: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the content of the page for each size, by the names that the template uses.
+
+    Args:
+        results: For each size the result of the plain detector, then that of the secure one.
+        examples: Examples by size as in results.json; older files contain fewer kinds.
+
+    Raises:
+        ValueError: The results are not such pairs.
+    """
+    pairs = zip(*check_pairs(results), strict=True)
+    return [_size(plain, secure, examples.get(str(plain.side), {})) for plain, secure in pairs]
+
+
+def _size(
+    plain: EvaluationResult, secure: EvaluationResult, examples: Mapping[str, Any]
+) -> dict[str, Any]:
+    shown = _NOTHING_SHOWN | dict(examples)
+    detectors = {"plain": plain, "secure": secure}
+    cells = (found for result in detectors.values() for found in result.singles())
+    attacks = [name for name in dict.fromkeys(found.attack for found in cells) if name != CLEAN]
+    papers = [name for name in attacks if name in ATTACK_NAMES]
+    further = [name for name in attacks if name not in ATTACK_NAMES]
+    tiles = [
+        (role, words, accuracy(detectors[role], attack, budget))
+        for role, words, attack, budget in _TILES
+    ]
+    return {
+        "side": plain.side,
+        "detectors": detectors,
+        "shown": shown,  # names of image files, verdicts and facts about the data
+        "split": _SPLITS.get(plain.split_by, f"by {plain.split_by}"),
+        "tiles": tiles,
+        "triples": {
+            (role, name): _triples(shown, role, detectors[role], name)
+            for role in detectors
+            for name in attacks
+        },
+        "works": narrative.works(plain),
+        "collapse": narrative.collapse(plain),
+        "defence": narrative.defence(plain, secure),
+        "truth": narrative.truth(plain, secure),
+        "collapse_table": _collapse_table(detectors),
+        "paper_chart": _chart(detectors, papers),
+        "attacked_table": _attacked_table(detectors, papers),
+        "further_attacks": further,
+        "further_chart": _chart(detectors, ["fgsm", *further]),
+        "further_table": _further_table(detectors, ["fgsm", *further]),
+        "training_table": _training_table(detectors),
+        "command": _command(plain, secure, shown["data"]),
+        "limits": _limits(plain, shown["data"]),
+    }
 
 
 def _filters(out: Path) -> dict[str, Callable[..., Any]]:
@@ -247,29 +143,32 @@ def _filters(out: Path) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _size(plain: EvaluationResult, secure: EvaluationResult, example: Mapping[str, Any]) -> Size:
-    shown = _NOTHING_SHOWN | dict(example)
-    detectors = {"plain": plain, "secure": secure}
-    return Size(
-        side=plain.side,
-        detectors=detectors,
-        shown=shown,
-        command=_command(plain, secure, shown["data"]),
-        limits=_limits(plain, shown["data"]),
-    )
+def _triples(
+    shown: Mapping[str, Any], role: str, result: EvaluationResult, attack: str
+) -> list[dict[str, Any]]:
+    """Return the examples (clean, noise, attacked) of a detector under an attack."""
+    wanted = result.detector, attack
+    found = (each for each in shown["triples"] if (each["detector"], each["attack"]) == wanted)
+    return [{**each, "role": role} for each in found]
 
 
-def _clean_table(sizes: Sequence[Size]) -> Table:
+def _budgets(detectors: Detectors, attacks: Sequence[str]) -> list[float]:
+    """Return all budgets at which either detector was attacked with any of these attacks."""
+    cells = (found for result in detectors.values() for found in result.singles())
+    return sorted({found.budget for found in cells if found.attack in attacks})
+
+
+def _clean_table(sizes: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         (
             _title(role, result),
-            f"{size.side} × {size.side}",
-            cell(result, CLEAN, 0.0),
-            printed(paper.CLEAN[role].get(size.side)),
+            f"{result.side} × {result.side}",
+            accuracy(result, CLEAN, 0.0),
+            printed(paper.CLEAN[role].get(result.side)),
             Number(value=result.auc, digits=3),
         )
         for size in sizes
-        for role, result in size.detectors.items()
+        for role, result in size["detectors"].items()
     ]
     return Table(
         name="clean",
@@ -280,34 +179,89 @@ def _clean_table(sizes: Sequence[Size]) -> Table:
     )
 
 
-def _chart(detectors: Mapping[str, EvaluationResult], attacks: Sequence[str]) -> Chart:
+def _collapse_table(detectors: Detectors) -> Table:
+    budgets, plain = _budgets(detectors, ["fgsm"]), detectors["plain"]
+    return Table(
+        name="plain",
+        title="The plain detector under the paper's attacks",
+        note=_SHARE,
+        header=("attack", *at(budgets)),
+        rows=tuple(
+            (attack_name(attack), *(accuracy(plain, attack, budget) for budget in budgets))
+            for attack in ATTACK_NAMES
+        ),
+    )
+
+
+def _attacked_table(detectors: Detectors, attacks: Sequence[str]) -> Table:
+    """Tables 2 and 3: each of the paper's attacks at each budget, ours and the paper's."""
+    rows: list[tuple[Cell, ...]] = []
+    side = detectors["plain"].side
+    for attack in attacks:
+        for budget in _budgets(detectors, [attack]):
+            cells: list[Cell] = []
+            for role, result in detectors.items():
+                figures = paper.ATTACKED[role].get((side, attack), ())
+                theirs = dict(zip(BUDGETS, figures, strict=False)).get(budget)
+                cells += [accuracy(result, attack, budget), printed(theirs)]
+            rows.append((attack_name(attack), f"{budget:g}", *cells))
+    whose = (f"{role}, {which}" for role in detectors for which in ("ours", "paper, %"))
+    return Table(
+        name="attacked",
+        title=f"Tables 2 and 3. Attacked crops of {side} × {side}",
+        note=_SHARE,
+        header=("attack", "ε, levels", *whose),
+        rows=tuple(rows),
+        stubs=2,
+    )
+
+
+def _further_table(detectors: Detectors, attacks: Sequence[str]) -> Table:
+    columns = [(role, name) for role in detectors for name in attacks]
+    side = detectors["plain"].side
+    return Table(
+        name="further",
+        title=f"Not in the paper: attacked crops of {side} × {side}",
+        note=_SHARE,
+        header=("ε, levels", *(f"{role}, {attack_name(name)}" for role, name in columns)),
+        rows=tuple(
+            (f"{b:g}", *(accuracy(detectors[role], name, b) for role, name in columns))
+            for b in _budgets(detectors, attacks)
+        ),
+    )
+
+
+def _training_table(detectors: Detectors) -> Table:
+    return Table(
+        name="trainings",
+        title="Training of the two detectors",
+        note="The full recipes are below.",
+        header=("detector", "iterations", "batch", "seed", "weights, SHA-256"),
+        rows=tuple((_title(role, each), *_training(each)) for role, each in detectors.items()),
+    )
+
+
+def _chart(detectors: Detectors, attacks: Sequence[str]) -> Chart:
     """Lay out accuracy against budget: colours distinguish detectors, dashes attacks."""
-    curves = [
-        Curve(
-            name=f"{role}, {attack_name(attack)}",
-            tone=role,
-            points=_points(result, attack),
-            dash=DASHES[number % len(DASHES)],
-        )
-        for role, result in detectors.items()
-        for number, attack in enumerate(attacks)
-        if any(found.attack == attack for found in result.singles())
-    ]
+    curves = []
+    for role, result in detectors.items():
+        singles = sorted(result.singles(), key=lambda each: each.budget)
+        tried = {each.attack for each in singles}
+        curves += [
+            Curve(
+                name=f"{role}, {attack_name(attack)}",
+                tone=role,
+                points=tuple(
+                    (each.budget, each.proportion)
+                    for each in singles
+                    if each.attack in (CLEAN, attack)
+                ),
+                dash=DASHES[number % len(DASHES)],
+            )
+            for number, attack in enumerate(attacks)
+            if attack in tried
+        ]
     return line_chart(curves)
-
-
-def _points(result: EvaluationResult, attack: str) -> tuple[tuple[float, Proportion], ...]:
-    cells = [found for found in result.singles() if found.attack in (CLEAN, attack)]
-    return tuple((each.budget, each.proportion) for each in sorted(cells, key=lambda c: c.budget))
-
-
-def _both(
-    role: str, result: EvaluationResult, attack: str, budget: float
-) -> tuple[Proportion | None, Number | None]:
-    """Return our accuracy and the paper's, each None if unknown."""
-    figures = paper.ATTACKED[role].get((result.side, attack), ())
-    theirs = dict(zip(BUDGETS, figures, strict=False)).get(budget)
-    return cell(result, attack, budget), printed(theirs)
 
 
 def _title(role: str, result: EvaluationResult) -> str:

@@ -26,29 +26,24 @@ from trueshot.files import sanitize, write_atomically
 from trueshot.images.thumbnails import row_thumbnail
 from trueshot.reports.evidence_text import EvidenceTold, evidence_told, share_of_frame
 from trueshot.reports.page import TEMPLATES, render
-from trueshot.reports.rates_text import by_kind, of_hundred, pooled
-from trueshot.reports.ratio_figure import ratio_figures
-from trueshot.reports.scan_summary import (
+from trueshot.reports.scan_charts import draw, histogram_for, ratio_figures
+from trueshot.reports.scan_summary import WORDS, Row, Summary, summarise
+from trueshot.reports.scan_text import (
     FIRST,
     OTHER,
-    WORDS,
-    Row,
-    Summary,
-    draw,
-    histogram_for,
-    summarise,
-)
-from trueshot.reports.scan_text import (
     area_text,
+    begun,
+    by_kind,
     bytes_text,
     common_folder,
     flat,
     number_text,
+    of_hundred,
+    pooled,
     rate_text,
     ratio_text,
     share_text,
     span_text,
-    times_text,
     worst_kinds,
 )
 from trueshot.tasks.recapture import RECAPTURE
@@ -68,7 +63,7 @@ _MOST_REASONS = 500
 _AT_BOUND = 1e-6
 _FRAME = 6000  # bytes of a card without its pictures, approximately
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
-_EXIT = {
+_EXIT: dict[int | None, str] = {
     0: "no file got a verdict that fails the scan",
     1: "some files got a verdict that fails the scan",
     2: "some files could not be judged, or there were no files",
@@ -149,10 +144,11 @@ def scan_report(
     made = made or datetime.now(UTC)
     summary = summarise(records, histogram_for(card), most_rows, card.decides)
     folder = common_folder([row.file for row in summary.rows])
-    summary = replace(summary, rows=tuple(_below(row, folder) for row in summary.rows))
+    rows = (replace(row, file=row.file.removeprefix(folder)) for row in summary.rows)
+    summary = replace(summary, rows=tuple(rows))
     small = {row.sha256: thumbnails[row.sha256] for row in summary.rows
              if thumbnails and row.sha256 in thumbnails}  # fmt: skip
-    shown = image_cards(
+    shown = _image_cards(
         summary.of(OTHER, UNDECIDED, FIRST),
         explanations or {},
         card,
@@ -174,7 +170,7 @@ def scan_report(
         asked=[sanitize(each, 300) for each in asked],
         results=sanitize(results) if results else "",
         exit_status=exit_status,
-        exit_words=_EXIT.get(-1 if exit_status is None else exit_status, ""),
+        exit_words=_EXIT.get(exit_status, ""),
         made=made.isoformat(" ", "seconds"),
         facts=_facts(card),
         most_reasons=_MOST_REASONS,
@@ -186,11 +182,6 @@ def scan_report(
         rows=len(summary.rows),
         cards=len(shown),
     )
-
-
-def _below(row: Row, folder: str) -> Row:
-    """Return the row with its file name relative to the common folder."""
-    return replace(row, file=row.file.removeprefix(folder))
 
 
 def _small(explanation: Explanation | None) -> bytes:
@@ -230,7 +221,7 @@ def _facts(card: Card) -> dict[str, Any]:
         "measured": {k: [m for m in card.measured if m.kind == k] for k in kinds},
         "hundreds": [*_hundreds(card)],
         "ratios": ratio_figures(card),
-        "hypotheses": hypotheses(card),
+        "hypotheses": tuple(begun(text) + "." for text in propositions(card.words)),
         "kinds": WORDS,
         "names": _names(card),
         "words": card.words,
@@ -254,7 +245,7 @@ def _names(card: Card) -> dict[str, str]:
     """Return the name of each kind of verdict."""
     first, other = (sanitize(word) for word in card.words.verdicts)
     names = {FIRST: first, OTHER: other, UNDECIDED: UNDECIDED, FAILED: "not judged"}
-    return {kind: name[:1].upper() + name[1:] for kind, name in names.items()}
+    return {kind: begun(name) for kind, name in names.items()}
 
 
 def _page(**content: Any) -> str:
@@ -284,18 +275,18 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "span": span_text,
         "area": area_text,
         "worst": worst_kinds,
-        "uri": data_uri,
+        "uri": _data_uri,
         "size": bytes_text,
         "name": lambda text: sanitize(text, 160),
         "clean": sanitize,
         "count": lambda number: f"{number:,}",
         "frame": share_of_frame,
-        "begun": lambda text: text[:1].upper() + text[1:],
+        "begun": begun,
     }
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCard:
+class _ImageCard:
     """The card of one image in a report.
 
     Args:
@@ -325,20 +316,20 @@ class ImageCard:
         return sum(map(_encoded, pictures))
 
 
-def image_cards(
+def _image_cards(
     rows: Iterable[Row],
     explanations: Mapping[str, Explanation],
     card: Card,
     most: int,
     most_bytes: int,
-) -> list[ImageCard]:
+) -> list[_ImageCard]:
     """Return cards for the first `most` images, as far as `most_bytes` allows."""
-    found: list[ImageCard] = []
+    found: list[_ImageCard] = []
     room = most_bytes
     for row in rows:
         if len(found) == most:
             break
-        one = image_card(row, _explanation(explanations, row.sha256), card)
+        one = _image_card(row, _explanation(explanations, row.sha256), card)
         room -= one.picture_bytes + _FRAME
         if room < 0:
             break
@@ -346,32 +337,26 @@ def image_cards(
     return found
 
 
-def image_card(row: Row, explanation: Explanation | None, card: Card) -> ImageCard:
-    """Make the card of one image from its record."""
-    return ImageCard(
+def _image_card(row: Row, explanation: Explanation | None, card: Card) -> _ImageCard:
+    shown = explanation.evidence if explanation else None
+    return _ImageCard(
         row=row,
         explanation=explanation,
         verdict=_verdict(row, card),
         findings=_findings(row, card),
         caution=_caution(row, card),
-        evidence=_evidence(row, explanation, card),
+        evidence=evidence_told(shown, row.kind, row.score, card) if shown else None,
         small=_small(explanation),
     )
 
 
-def _evidence(row: Row, explanation: Explanation | None, card: Card) -> EvidenceTold | None:
-    if explanation is None or explanation.evidence is None:
-        return None
-    return evidence_told(explanation.evidence, row.kind, row.score, card)
-
-
-def data_uri(picture: bytes) -> str:
+def _data_uri(picture: bytes) -> str:
     """Return a JPEG, PNG or WebP picture as a data URI."""
     kind = _TYPES[picture[:2]]
     return f"data:{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
-def rests_on_score(row: Row, card: Card) -> bool:
+def _rests_on_score(row: Row, card: Card) -> bool:
     """Whether the verdict follows from the score and the thresholds alone.
 
     The reason in the record decides, because a photograph unlike the calibration data may also
@@ -385,7 +370,7 @@ def rests_on_score(row: Row, card: Card) -> bool:
 
 
 def _verdict(row: Row, card: Card) -> str:
-    if row.verdict == UNDECIDED and rests_on_score(row, card):
+    if row.verdict == UNDECIDED and _rests_on_score(row, card):
         return "No verdict: the score lies between the two thresholds."
     if row.verdict == UNDECIDED and row.score is None:
         return "No verdict: there is no score."
@@ -402,7 +387,7 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
     if row.log10_lr is None:
         why = "the detector gives none" if card.calibration is None else "there is no score"
         return (f"No likelihood ratio: {why}.",)
-    times = times_text(row.log10_lr)
+    times = ratio_text(abs(row.log10_lr))
     likelier, other = ("H1", "H2") if row.log10_lr >= 0 else ("H2", "H1")
     bound = ", the most that the calibration supports" if _at_bound(row.log10_lr, card) else ""
     said = f"about {times} times as probable if {likelier} is true as if {other} is true{bound}"
@@ -417,7 +402,7 @@ def _findings(row: Row, card: Card) -> tuple[str, ...]:
 
 
 def _caution(row: Row, card: Card) -> str:
-    if row.verdict != UNDECIDED or row.log10_lr is None or rests_on_score(row, card):
+    if row.verdict != UNDECIDED or row.log10_lr is None or _rests_on_score(row, card):
         return ""
     return (
         "This photograph is unlike those that the likelihood ratio was calibrated on. The ratio is "
@@ -445,9 +430,3 @@ def _pictures(explanation: Explanation | None) -> list[bytes]:
     key_crop: Any = explanation.key_crop
     found = [explanation.thumbnail, explanation.heat or b""]
     return found + ([key_crop.crop, key_crop.seen] if key_crop else [])
-
-
-def hypotheses(card: Card) -> tuple[str, str]:
-    """Return the two propositions, H1 and H2, as sentences."""
-    first, second = (text[0].upper() + text[1:] + "." for text in propositions(card.words))
-    return first, second

@@ -1,28 +1,28 @@
-"""Summary of a scan's records: counts, the most important rows, and a histogram."""
+"""Summary of a scan's records: counts, the most important rows, reasons, and a histogram."""
 
 from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from trueshot.card import Card
 from trueshot.errors import RunError
 from trueshot.files import sanitize
-from trueshot.reports.axes import Axes
-from trueshot.reports.merged import Reasons
-from trueshot.reports.scan_text import number_text, ratio_text
+from trueshot.reports.scan_charts import Histogram
+from trueshot.reports.scan_text import FIRST, OTHER
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED, UNDECIDED
 
-OTHER, FIRST = "other", "class-0"
 WORDS = (OTHER, UNDECIDED, FAILED, FIRST)
 """Kinds of verdicts in order of interest: not class 0, undecided, not judged, class 0."""
 
 _LONGEST = 1000  # maximum length in characters of a name, reason or note
+# A number that stands alone, not one that is part of a name or a hash.
+_FIGURE = re.compile(r"(?<![\w.+])-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?!\.?\w)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,180 +185,52 @@ def _whole(value: object) -> int | None:
     return None if (found := _finite(value)) is None else int(found)
 
 
-BINS = 36
-AXES = Axes(width=720, height=272, left=46, right=706, top=68, bottom=220)
-ORDER = (FIRST, UNDECIDED, OTHER)  # stacked from the axis up
-_SCORES = 10.0  # without calibration the axis spans scores from -10 to 10
-_ROOM = 0.15  # minimum log10 span to either side of 0, for calibrations with narrow bounds
+@dataclass
+class _Group:
+    count: int
+    lowest: list[str]
+    highest: list[str]
+
+    def add(self, figures: list[str]) -> None:
+        self.count += 1
+        self.lowest = [min(pair, key=_size) for pair in zip(self.lowest, figures, strict=True)]
+        self.highest = [max(pair, key=_size) for pair in zip(self.highest, figures, strict=True)]
 
 
-@dataclass(kw_only=True)
-class Histogram:
-    """Counts by bin and verdict; values beyond the ends are counted in the outermost bins.
+class Reasons:
+    """Counter of reasons that merges "distance 4.94" and "distance 5.2" to "distance 4.94 to 5.2".
 
     Args:
-        low: Lower edge of the first bin: log10 of the likelihood ratio, or a score.
-        high: Upper edge of the last bin.
-        is_calibrated: Whether the values are log10 likelihood ratios rather than scores.
+        most: Maximum number of different reasons; further ones are ignored.
     """
 
-    low: float
-    high: float
-    is_calibrated: bool
-    counts: dict[str, list[int]] = field(default_factory=lambda: {w: [0] * BINS for w in ORDER})
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._groups: dict[tuple[str, ...], _Group] = {}
 
-    def add(self, verdict: str, value: float | None) -> None:
-        """Count one file, unless it has no value or was not judged."""
-        if value is not None and verdict in self.counts:
-            self.counts[verdict][self.bin_of(value)] += 1
+    def add(self, reason: str) -> None:
+        """Count a reason; an empty text is ignored."""
+        if not reason:
+            return
+        words, figures = tuple(_FIGURE.split(reason)), _FIGURE.findall(reason)
+        if words in self._groups:
+            self._groups[words].add(figures)
+        elif len(self._groups) < self._most:
+            self._groups[words] = _Group(1, figures, figures)
 
-    def bin_of(self, value: float) -> int:
-        """Return the bin of a value; a value on an edge belongs to the bin above."""
-        place = math.floor((value - self.low) / (self.high - self.low) * BINS)
-        return min(max(place, 0), BINS - 1)
-
-    @property
-    def total(self) -> int:
-        """Number of files counted."""
-        return sum(map(sum, self.counts.values()))
-
-    def edges(self, number: int) -> tuple[float, float]:
-        """Return the lower and the upper edge of a bin."""
-        step = (self.high - self.low) / BINS
-        return self.low + number * step, self.low + (number + 1) * step
+    def ranked(self) -> tuple[tuple[str, int], ...]:
+        """Return texts and counts, most frequent first; ties keep the order of appearance."""
+        found = [(_text(words, group), group.count) for words, group in self._groups.items()]
+        return tuple(sorted(found, key=lambda pair: -pair[1]))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bar:
-    """One verdict's part of a stacked column, in units of the SVG."""
-
-    verdict: str
-    across: float
-    up: float
-    width: float
-    height: float
+def _text(words: tuple[str, ...], group: _Group) -> str:
+    ranges = [
+        low if low == high else f"{low} to {high}"
+        for low, high in zip(group.lowest, group.highest, strict=True)
+    ]
+    return "".join(part + figure for part, figure in zip(words, [*ranges, ""], strict=True))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A vertical line with a label to its left or right."""
-
-    across: float
-    words: str
-    anchor: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """Layout of a histogram: ticks are (place, text), rows (from, to, counts as in `ORDER`)."""
-
-    bars: tuple[Bar, ...]
-    across: tuple[tuple[float, str], ...]
-    up: tuple[tuple[float, str], ...]
-    marks: tuple[Mark, ...]
-    rows: tuple[tuple[str, str, tuple[int, ...]], ...]
-    neutral: float
-    axes: Axes = AXES
-
-
-def histogram_for(card: Card) -> Histogram:
-    """Return an empty histogram over the calibration's range, or over scores without one."""
-    if card.calibration is None:
-        return Histogram(low=-_SCORES, high=_SCORES, is_calibrated=False)
-    low = min(card.calibration.lower, -_ROOM)
-    high = max(card.calibration.upper, _ROOM)
-    return Histogram(low=low, high=high, is_calibrated=True)
-
-
-def draw(histogram: Histogram, card: Card) -> Drawing:
-    """Lay out the columns, the axes and the two thresholds."""
-    columns = list(zip(*(histogram.counts[word] for word in ORDER), strict=True))
-    highest = _ceiling(max(map(sum, columns)))
-    bars = [bar for number, column in enumerate(columns) for bar in _bars(number, column, highest)]
-    return Drawing(
-        bars=tuple(bars),
-        across=_ticks(histogram),
-        up=tuple((_up(count, highest), f"{count:,}") for count in (0, highest // 2, highest)),
-        marks=_marks(histogram, card),
-        rows=tuple(_rows(histogram, columns)),
-        neutral=_across(histogram, 0.0),
-    )
-
-
-def _bars(number: int, column: Sequence[int], highest: int) -> list[Bar]:
-    step = (AXES.right - AXES.left) / BINS
-    found, below = [], 0
-    for verdict, count in zip(ORDER, column, strict=True):
-        if count:
-            foot, head = _up(below, highest), _up(below + count, highest)
-            across = round(AXES.left + number * step + 0.5, 1)
-            height = round(foot - head, 1)
-            found.append(
-                Bar(
-                    verdict=verdict,
-                    across=across,
-                    up=head,
-                    width=round(step - 1, 1),
-                    height=height,
-                )
-            )
-        below += count
-    return found
-
-
-def _ticks(histogram: Histogram) -> tuple[tuple[float, str], ...]:
-    if not histogram.is_calibrated:
-        wanted = {float(value) for value in range(-10, 11, 5)}
-    else:
-        reach = math.ceil(max(-histogram.low, histogram.high))
-        decades = range(0, reach + 1, 1 if reach < 5 else 2)
-        # With up to three decades there is room for ticks at 3, 30, … in between.
-        steps = {d + part for d in decades for part in ((0, math.log10(3)) if reach < 4 else (0,))}
-        wanted = steps | {-step for step in steps}
-    kept = sorted(v for v in wanted if histogram.low <= v <= histogram.high)
-    say = ratio_text if histogram.is_calibrated else (lambda value: number_text(value, 0))
-    return tuple((_across(histogram, value), say(value)) for value in kept)
-
-
-def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
-    decision = card.decision
-    if decision is None:
-        return ()
-    scores = (decision.original_to, decision.recaptured_from)
-    values = scores
-    if card.calibration is not None:
-        first, second = card.calibration.log10_lr(scores)
-        values = (float(first), float(second))
-    places = [_across(histogram, value) for value in values]
-    first, other = card.words.verdicts
-    words = (f"← {first} up to here", f"{other} from here →")
-    return tuple(
-        Mark(across=across, words=said, anchor="start" if 2 * across < AXES.width else "end")
-        for across, said in zip(places, words, strict=True)
-    )
-
-
-def _rows(
-    histogram: Histogram, columns: Sequence[Sequence[int]]
-) -> list[tuple[str, str, tuple[int, ...]]]:
-    say = ratio_text if histogram.is_calibrated else number_text
-    edges = [histogram.edges(number) for number in range(BINS)]
-    found = zip(edges, columns, strict=True)
-    return [(say(low), say(high), tuple(column)) for (low, high), column in found if sum(column)]
-
-
-def _ceiling(count: int) -> int:
-    """Round a count up to an even number with at most two significant digits."""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return int(max(2, -(-count // (2 * unit)) * 2 * unit))
-
-
-def _across(histogram: Histogram, value: float) -> float:
-    share = (min(max(value, histogram.low), histogram.high) - histogram.low) / (
-        histogram.high - histogram.low
-    )
-    return AXES.across(share)
-
-
-def _up(count: int, highest: int) -> float:
-    return AXES.up(count / highest)
+def _size(figure: str) -> float:
+    return float(figure.replace(",", ""))

@@ -7,26 +7,31 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 
 from trueshot.files import utf8_safe
 from trueshot.proportion import Proportion
 
 NOTHING = "–"
-_LATEX = {
-    **{character: f"\\{character}" for character in "%&_#${}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    # LaTeX would read a bracket or an asterisk after the end of a row as an option.
-    **{"[": "{[}", "]": "{]}", "*": "{*}"},
-    **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
-    **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
-    **{"–": "--", "…": r"\ldots{}", "†": r"$\dagger$", "·": r"$\cdot$", "≤": r"$\leq$"},
-    **{"²": r"$^2$", "₂": r"$_2$"},
-}
-_MARKDOWN = {
-    **{character: f"\\{character}" for character in r"\|`*["},
-    **{"<": "&lt;", ">": "&gt;", "&": "&amp;"},
-}
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "%&_#${}"},
+        **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+        # LaTeX would read a bracket or an asterisk after the end of a row as an option.
+        **{"[": "{[}", "]": "{]}", "*": "{*}"},
+        **{"<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "`": r"\textasciigrave{}"},
+        **{"×": r"$\times$", "ε": r"$\varepsilon$", "∞": r"$\infty$", "→": r"$\rightarrow$"},
+        **{"–": "--", "…": r"\ldots{}", "†": r"$\dagger$", "·": r"$\cdot$", "≤": r"$\leq$"},
+        **{"²": r"$^2$", "₂": r"$_2$"},
+    }
+)
+_MARKDOWN = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in r"\|`*["},
+        **{"<": "&lt;", ">": "&gt;", "&": "&amp;"},
+    }
+)
 _FORMULA = ("=", "+", "-", "@")
 
 
@@ -82,13 +87,7 @@ class Table:
     @property
     def runs(self) -> list[list[tuple[Cell, ...]]]:
         """Consecutive rows grouped by equal first cells."""
-        found: list[list[tuple[Cell, ...]]] = []
-        for row in self.rows:
-            if found and found[-1][0][0] == row[0]:
-                found[-1].append(row)
-            else:
-                found.append([row])
-        return found
+        return [list(rows) for _, rows in groupby(self.rows, key=itemgetter(0))]
 
 
 def one_line(text: str) -> str:
@@ -99,12 +98,12 @@ def one_line(text: str) -> str:
 
 def in_markdown(text: str) -> str:
     """Escape a text so that Markdown shows it literally, on one line."""
-    return "".join(_MARKDOWN.get(character, character) for character in one_line(text))
+    return one_line(text).translate(_MARKDOWN)
 
 
 def in_latex(text: str) -> str:
     """Escape a text so that LaTeX prints it literally, on one line."""
-    return "".join(_LATEX.get(character, character) for character in one_line(text))
+    return one_line(text).translate(_LATEX)
 
 
 def as_markdown(table: Table) -> str:
