@@ -14,7 +14,7 @@ from scipy import fft, ndimage
 from trueshot.channels.jpeg import quantisation_tables
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, prepare
 from trueshot.images import read_image
-from trueshot.images.compression import is_lossy
+from trueshot.images.reading import is_lossy
 from trueshot.tasks import TASKS, VARIANTS, Pixels, Task, task_named
 
 SHA = "5" * 64

@@ -30,7 +30,7 @@ def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
     Raises:
         OSError: The file is missing, not a regular file, or larger than `most` bytes.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("is a pipe or a device, not a regular file")
         data = file.read(most + 1)
@@ -106,18 +106,30 @@ class FileState(NamedTuple):
         return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
 
 
+def read_start(path: str | os.PathLike[str], size: int) -> bytes | None:
+    """Return a file's first bytes; b"" if it is no regular file, None if it cannot be read."""
+    try:
+        with io.FileIO(path, opener=open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return file.read(size) if is_regular else b""
+    except IsADirectoryError:
+        return b""
+    except (OSError, ValueError):
+        return None
+
+
 def file_sha256(path: str | os.PathLike[str]) -> str | None:
     """Return the SHA-256 of a regular file; None if it is not one, or cannot be read."""
     try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
+        with io.FileIO(path, opener=open_without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
     except (OSError, ValueError):
         return None
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open a file, as an `opener`; without O_NONBLOCK, a FIFO waits for a writer, maybe forever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -14,7 +14,7 @@ from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
 from trueshot.errors import ImageFileError, TaskError
 from trueshot.images import ImageFile, read_image
-from trueshot.images.compression import is_lossy
+from trueshot.images.reading import is_lossy
 from trueshot.tasks import Pixels
 
 _SCALE = 0.4

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from trueshot.errors import ImageFileError, TruncatedImageError
+from trueshot.files import open_without_waiting, read_start
 
 MOST_MEMBERS = 100_000
 LARGEST_MEMBER = 2**30
@@ -84,12 +85,7 @@ class _Bounded(io.FileIO):
 
 def is_archive(path: str) -> bool:
     """Whether a regular file starts like a zip archive."""
-    try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            return stat.S_ISREG(status.st_mode) and file.read(4) in _STARTS
-    except (OSError, ValueError):
-        return False
+    return read_start(path, 4) in _STARTS
 
 
 def members(path: str) -> Iterator[Listed]:
@@ -142,8 +138,7 @@ def members(path: str) -> Iterator[Listed]:
 
 def _is_image(path: str, member: Member) -> bool:
     """Whether a member starts like an image; only its start is decompressed."""
-    from trueshot.images import recognise
-    from trueshot.images.recognition import START
+    from trueshot.images.recognition import START, recognise
 
     try:
         with _opened(path) as file:
@@ -169,7 +164,7 @@ def read_member(path: str, member: Member) -> bytes:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     try:
-        with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
+        with io.BufferedReader(io.FileIO(path, opener=open_without_waiting)) as file:
             yield cast(BinaryIO, file)
     except (OSError, ValueError, struct.error) as error:
         raise TruncatedImageError(path, f"cannot be read from its archive ({error})") from error
@@ -211,7 +206,7 @@ def _damaged(path: str, what: str) -> TruncatedImageError:
 
 def _listing(path: str) -> list[zipfile.ZipInfo]:
     try:
-        with _Bounded(path, opener=_open_without_waiting) as file:
+        with _Bounded(path, opener=open_without_waiting) as file:
             with zipfile.ZipFile(file) as archive:
                 listed = archive.infolist()
             size = os.fstat(file.fileno()).st_size
@@ -256,7 +251,3 @@ def _member(info: zipfile.ZipInfo) -> Member:
         method=info.compress_type,
         crc=info.CRC,
     )
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import FileState, sanitize, sanitize_unique
+from trueshot.files import FileState, read_start, sanitize, sanitize_unique
 from trueshot.scanning.archives import Member, is_archive, members
 
 STANDARD_INPUT = "-"
@@ -303,15 +303,14 @@ def _may_be_photograph(entry: os.DirEntry[str]) -> bool:
 
 
 def _begins_as_image(path: str) -> bool:
-    from trueshot.images import recognise
-    from trueshot.images.opening import read_start
+    from trueshot.images.recognition import START, recognise
 
-    return recognise(read_start(path) or b"") is not None
+    return recognise(read_start(path, START) or b"") is not None
 
 
 def _link(path: str, root: str) -> Iterator[Item]:
     """Yield a link in a folder: judged if it is, or is named like, a file and stays inside."""
-    from trueshot.images.searching import has_image_suffix
+    from trueshot.images.recognition import has_image_suffix
 
     is_named = _is_archive_name(path) or has_image_suffix(path)
     if not is_named and os.path.isdir(path):  # noqa: PTH112

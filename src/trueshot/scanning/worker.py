@@ -125,7 +125,7 @@ def examiner(
 
 
 def _thumbnail(image: ImageFile) -> bytes:
-    from trueshot.images.thumbnails import row_thumbnail
+    from trueshot.images.writing import row_thumbnail
 
     return row_thumbnail(image.pixels)
 
