@@ -19,6 +19,9 @@ from typing import Any, NamedTuple, Self
 
 from trueshot.errors import RunError, TrueshotError
 
+DEFAULT_PIXEL_LIMIT = 200_000_000
+"""Photographs with more pixels are refused, unless another limit is given."""
+
 _DEEPEST_YAML = 50  # nesting levels
 _JOINERS = "\u200c\u200d"  # zero-width joiners: invisible, but used to spell some languages
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
@@ -78,18 +81,18 @@ class FileState(NamedTuple):
     """Metadata that shows whether a file has changed, without reading it.
 
     Args:
-        size: Size in bytes.
+        size: Size in bytes; -1 if there is no file.
         mtime_ns: Modification time of the content, which programs can set.
         ctime_ns: Change time of content or metadata, which the system sets.
         inode: Inode number.
         seen_ns: When this state was read.
     """
 
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    seen_ns: int
+    size: int = -1
+    mtime_ns: int = -1
+    ctime_ns: int = -1
+    inode: int = -1
+    seen_ns: int = -1
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
@@ -104,6 +107,9 @@ class FileState(NamedTuple):
         If False, its hash has to decide.
         """
         return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
+
+
+NO_FILE = FileState()
 
 
 def read_start(path: str | os.PathLike[str], size: int) -> bytes | None:

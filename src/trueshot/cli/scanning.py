@@ -20,7 +20,7 @@ from trueshot.cli.options import (
     bundle_named,
     tell_error,
 )
-from trueshot.files import sanitize
+from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
 
 if TYPE_CHECKING:
     from trueshot.scanning.runner import Summary
@@ -52,7 +52,7 @@ def scan(
     ] = 4096,
     pixel_limit: Annotated[
         int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    ] = DEFAULT_PIXEL_LIMIT,
     names: Annotated[
         bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
     ] = False,
@@ -85,7 +85,8 @@ def scan(
 ) -> None:
     """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""
     try:
-        from trueshot.scanning.runner import Settings, Summary, scan
+        from trueshot.scanning.runner import Settings, Summary, ledger_beside, scan
+        from trueshot.scanning.verdict import long_text, one_line
 
         wanted = out is not None or report is not None
         alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
@@ -104,7 +105,11 @@ def scan(
             address=address,
             fail_on=None if fail_on is None else _words(fail_on),
         )
-        ledger = _destinations(out, report, ledger)
+        if report is not None:
+            from trueshot.publish import check_report
+
+            check_report(report)
+            ledger = ledger or (ledger_beside(report) if out is None else None)
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has no stdin
@@ -112,31 +117,13 @@ def scan(
         verdicts = scan(
             chosen, paths, out, settings, ledger=ledger, stdin=stdin, finish=finish, own=own
         )
-        say = _record if as_json else None if wanted else _longest if alone else _line
+        say = _record if as_json else None if wanted else long_text if alone else one_line
         status = _follow(verdicts, Summary(fail_on=settings.fail_on), say, summed=not alone)
     except Exception as error:  # any other exception would exit with 1, which means recaptures
         tell_error(error)
         raise typer.Exit(2) from None
     if not exit_zero:
         raise typer.Exit(status)
-
-
-def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
-    """Check that all outputs can be written before work begins; return the ledger's path."""
-    from trueshot.files import check_destinations
-    from trueshot.scanning.output import check_output
-    from trueshot.scanning.runner import ledger_beside
-
-    if out is not None:
-        check_output(out)
-    if report is not None:
-        from trueshot.publish import check_report
-
-        check_report(report)
-    first = out or report
-    ledger = ledger or (first and ledger_beside(first))
-    check_destinations(out, report, ledger)
-    return ledger
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -158,18 +145,6 @@ def _follow(
     if summed:
         typer.echo(str(summary), err=True)
     return summary.status
-
-
-def _line(verdict: Verdict) -> str:
-    from trueshot.scanning.verdict import one_line
-
-    return one_line(verdict)
-
-
-def _longest(verdict: Verdict) -> str:
-    from trueshot.scanning.verdict import long_text
-
-    return long_text(verdict)
 
 
 def _record(verdict: Verdict) -> str:

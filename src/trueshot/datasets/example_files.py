@@ -14,8 +14,7 @@ from trueshot.datasets.settings import Settings
 from trueshot.datasets.survey import example_of
 from trueshot.errors import DatasetError, ImageFileError, TaskError
 from trueshot.files import append_line, claim, hold, read_lines, sanitize, write_atomically
-from trueshot.images import read_image, write_png
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
+from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
 from trueshot.progress import progress
 from trueshot.tasks import Task
 

@@ -18,7 +18,8 @@ from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector, evaluating
-from trueshot.engines.engine import Answer, Course, Request, abreast, follow_here, gather
+from trueshot.engines.engine import Course, Request, abreast, follow_here, gather
+from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
 from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.metrics import area_under_curve

@@ -23,8 +23,6 @@ from trueshot.errors import (
 from trueshot.files import open_without_waiting
 from trueshot.images.recognition import READ, START, recognise
 
-DEFAULT_PIXEL_LIMIT = 200_000_000
-
 # Enough for four uncompressed channels of two bytes, and for metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
 

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trueshot.errors import ImageFileError, TruncatedImageError
+from trueshot.files import DEFAULT_PIXEL_LIMIT
 from trueshot.images.decoding import (
     MOST_SCANS,
     Pixels,
@@ -20,7 +21,7 @@ from trueshot.images.decoding import (
     has_sensible_chunks,
 )
 from trueshot.images.facts import ImageFacts, bits_of, facts_of
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
+from trueshot.images.opening import opened, read_bytes
 from trueshot.images.orientation import upright
 from trueshot.images.profile import has_wide_gamut
 
