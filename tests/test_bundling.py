@@ -40,8 +40,8 @@ from trueshot.errors import (
 from trueshot.images import read_image, read_image_bytes
 from trueshot.inference import Predictor
 from trueshot.networks import build_network
+from trueshot.scanning.item import Item
 from trueshot.scanning.ledger import Ledger
-from trueshot.scanning.sources import Item
 from trueshot.scanning.verdict import Verdict
 from trueshot.scanning.worker import examiner
 

@@ -29,9 +29,9 @@ from trueshot.channels import (
     Png,
     Resized,
     messenger,
-    quantisation_tables,
 )
 from trueshot.images import read_image, write_jpeg
+from trueshot.images.jpeg_tables import standard_tables
 from trueshot.pixels import to_bytes, to_levels
 
 ODD = Jpeg(tables=([9] * 32 + [70] * 32, [31] * 64), subsampling="4:2:2")  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_a_jpeg_is_what_our_own_files_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize("quality", [1, 2, 10, 25, 49, 50, 51, 75, 90, 95, 99, 100])
 def test_the_tables_of_a_quality_are_those_that_a_file_gets(quality: int) -> None:
     held = saved(photo_pixels(0, False, 32), quality=quality).quantization  # type: ignore[attr-defined]
-    assert quantisation_tables(quality) == (tuple(held[0]), tuple(held[1]))
+    assert standard_tables(quality) == (tuple(held[0]), tuple(held[1]))
 
 
 def test_tables_of_ones_own_are_those_that_the_file_holds_and_is_read_with() -> None:
@@ -79,7 +79,7 @@ def test_tables_of_ones_own_are_those_that_the_file_holds_and_is_read_with() -> 
     assert tuple(file.quantization[0]) == luma  # type: ignore[attr-defined]
     (arrived,) = to_bytes(Jpeg(tables=(luma, chroma), subsampling="4:4:4")(pictures(1)))
     np.testing.assert_array_equal(arrived, np.asarray(file))
-    assert torch.equal(Jpeg(tables=quantisation_tables(60))(pictures()), Jpeg(60)(pictures()))
+    assert torch.equal(Jpeg(tables=standard_tables(60))(pictures()), Jpeg(60)(pictures()))
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.75, 1.6])
@@ -189,7 +189,7 @@ def test_the_names_in_tables_are_short_and_differ() -> None:
         Resized(0.5, resample="bilinear"),
         Resized(0.5, back=False),
         ODD,
-        Jpeg(tables=quantisation_tables(75)),
+        Jpeg(tables=standard_tables(75)),
         Brightened(1.0, factor=1.2),
     ]
     names = [each.name for each in (*EVERYDAY, *others)]
@@ -209,7 +209,7 @@ def test_pictures_of_any_size_are_saved(height: int, width: int, quality: int) -
     ("make", "named"),
     [
         (lambda: Jpeg(), "quality or tables"),
-        (lambda: Jpeg(75, tables=quantisation_tables(75)), "quality or tables"),
+        (lambda: Jpeg(75, tables=standard_tables(75)), "quality or tables"),
         (lambda: Jpeg(0), "quality"),
         (lambda: Jpeg(101), "quality"),
         (lambda: Jpeg(75.0), "quality"),  # type: ignore[arg-type]

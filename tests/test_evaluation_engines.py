@@ -16,15 +16,8 @@ from trueshot.bundle import save_bundle
 from trueshot.card import Card
 from trueshot.datasets import Dataset
 from trueshot.detector import Detector
-from trueshot.engines.engine import (
-    Answer,
-    Course,
-    Request,
-    WorkerError,
-    abreast,
-    follow_here,
-    gather,
-)
+from trueshot.engines.engine import Course, Request, abreast, follow_here, gather
+from trueshot.engines.pool import Answer, WorkerError
 from trueshot.errors import RunError
 from trueshot.evaluation.detector_source import DetectorSource
 from trueshot.evaluation.distribution import _settings_of, work_of

@@ -11,10 +11,10 @@ from conftest import photo_pixels
 from PIL import Image, ImageFilter
 from scipy import fft, ndimage
 
-from trueshot.channels.jpeg import quantisation_tables
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, prepare
 from trueshot.images import read_image
-from trueshot.images.compression import is_lossy
+from trueshot.images.jpeg_tables import standard_tables
+from trueshot.images.reading import is_lossy
 from trueshot.tasks import TASKS, VARIANTS, Pixels, Task, task_named
 
 SHA = "5" * 64
@@ -120,7 +120,7 @@ def test_every_variant_of_double_jpeg_has_first_qualities_on_its_side() -> None:
         made = [example(VARIANTS[name], textured(64), label) for label in (0, 1)]
         assert made[0].shape == made[1].shape == (56, 56, 3)
         last = 95 if name.endswith("95") else 75
-        table = np.reshape(quantisation_tables(last)[0], (8, 8))
+        table = np.reshape(standard_tables(last)[0], (8, 8))
         for one in made:  # the last compression is the same in both classes
             coarse = steps_of(one[..., 0])[:, 6, 7] / table[6, 7]
             assert np.abs(coarse - coarse.round()).mean() < 0.15

@@ -23,7 +23,7 @@ from trueshot.inference import Predictor
 from trueshot.inference.crops import select_crops
 from trueshot.inference.explaining import explain
 from trueshot.inference.explanation import Explanation
-from trueshot.scanning.worker import examiner, explainer
+from trueshot.scanning.worker import examiner
 from trueshot.web.attacking import attack_photograph, stack_detector
 
 TURNS = range(1, 9)
@@ -84,7 +84,7 @@ def test_every_way_to_a_verdict_is_the_same(
     (tmp_path / "photo").write_bytes(data)
     wanted = predictor.predict(data)
     image = read_image_bytes(data, "photo")
-    handle = examiner(predictor, "0" * 64, explain=explainer(predictor))
+    handle = examiner(predictor, "0" * 64)
     answer, attached = handle(
         {"name": "photo", "member": None, "explain": True, "path": str(tmp_path / "photo")}, {}
     )

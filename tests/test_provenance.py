@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 from trueshot.images import read_image_bytes
 from trueshot.images.jpeg_tables import standard_tables
 from trueshot.images.provenance import Claims, claims_of, has_c2pa, tables_text
-from trueshot.images.thumbnails import ROW, row_thumbnail
+from trueshot.images.writing import ROW, row_thumbnail
 
 PIXELS = np.random.default_rng(5).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")

@@ -30,7 +30,7 @@ from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS, beside_verdict
 from trueshot.card import Card, DataFacts, InputContract, Measurement, Rate
 from trueshot.errors import RunError
 from trueshot.files import sanitize
-from trueshot.images.thumbnails import row_thumbnail
+from trueshot.images.writing import row_thumbnail
 from trueshot.inference import Predictor
 from trueshot.inference.explaining import explain
 from trueshot.inference.explanation import EvidenceShown, Explanation, LatticeShown

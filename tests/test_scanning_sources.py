@@ -19,7 +19,8 @@ from trueshot.files import sanitize, sanitize_unique
 from trueshot.images import find_images
 from trueshot.scanning import archives
 from trueshot.scanning.archives import read_member
-from trueshot.scanning.sources import Item, items
+from trueshot.scanning.item import Item, Member
+from trueshot.scanning.sources import items
 
 
 def names(*paths: str | Path, **more: object) -> list[str]:
@@ -63,7 +64,7 @@ def test_a_folder_is_listed_as_find_images_lists_it(tmp_path: Path) -> None:
     *found, told = items([tmp_path])
     assert [Path(item.path) for item in found] == listed
     assert told.passed_over == 3, "these two, and a hidden folder"
-    assert [item.size for item in found] == [path.stat().st_size for path in find_images(tmp_path)]
+    assert [item.state.size for item in found] == [path.stat().st_size for path in listed]
 
 
 def test_a_file_that_is_named_is_an_item_whatever_its_suffix(tmp_path: Path) -> None:
@@ -490,5 +491,5 @@ def test_requests_are_what_json_can_hold(tmp_path: Path) -> None:
     (item,) = items([path])
     request = item.request()
     assert request["path"] == str(path)
-    assert archives.Member(**request["member"]) == item.member
+    assert Member(**request["member"]) == item.member
     assert io.BytesIO(unpacked(item)).read() == b"1"

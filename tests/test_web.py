@@ -43,7 +43,7 @@ from trueshot.images import read_image
 from trueshot.inference import Predictor
 from trueshot.scanning.verdict import COLUMNS, Verdict
 from trueshot.web import server
-from trueshot.web.headers import HEADERS
+from trueshot.web.middleware import HEADERS
 from trueshot.web.schemas import VerdictAnswer
 from trueshot.web.settings import ServiceSettings
 
@@ -785,7 +785,7 @@ def test_a_disk_that_takes_nothing_costs_no_verdict(
 def test_nonsense_of_a_worker_is_an_error_of_its_file(
     quick: Served, monkeypatch: pytest.MonkeyPatch, record: Any
 ) -> None:
-    say(quick, monkeypatch, {"verdict": record, "status": 200})
+    say(quick, monkeypatch, {"verdict": record, "error": ["none"]})
     said = assert_problem(quick.send(bright(9), name="a.png"), 422, "a.png: ")
     assert said["verdict"]["verdict"] == "error"
 
@@ -803,10 +803,10 @@ def test_what_a_worker_says_bears_the_name_and_hash_known_here_and_is_printable(
     quick: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = Verdict(file="other", verdict="error", sha256="0" * 64, reason="\x1b[2J").as_record()
-    say(quick, monkeypatch, {"verdict": record, "status": 999})
+    say(quick, monkeypatch, {"verdict": record, "error": "999"})
     said = assert_problem(quick.send(b"data", name="a.png"), 422, r"a.png: \x1b[2J")
     assert said["verdict"]["sha256"] == hashlib.sha256(b"data").hexdigest()
-    for content in ({}, {"refused": "\x1b", "status": "x"}, {"before": 1}):
+    for content in ({}, {"refused": "\x1b", "error": {}}, {"before": 1}):
         say(quick, monkeypatch, content)
         how = {"params": {"method": "fgsm", "budget": 1}, "headers": BYTES}
         answer = quick.shared.post("/v1/attacks", content=b"data", **how)

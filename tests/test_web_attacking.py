@@ -29,7 +29,7 @@ from trueshot.web.attacking import (
     attackable,
     stack_detector,
 )
-from trueshot.web.schemas import MOST_LEVELS, Method
+from trueshot.web.schemas import Method
 
 METHODS = get_args(Method)
 DECISION = Decision(original_to=-1.0, recaptured_from=4.0, apcer=0.05, bpcer=0.05)
@@ -137,12 +137,6 @@ def test_a_photograph_without_crops_is_refused_with_the_reason(pixels: np.ndarra
     predictor, stacks, _ = linear()
     with pytest.raises(ValueError, match=r"flat all over|too small"):
         attack_photograph(predictor, stacks, pixels, FGSM(budget=1.0))
-
-
-@pytest.mark.parametrize("budget", [-1.0, MOST_LEVELS + 0.1, float("nan")])
-def test_a_budget_that_is_none_is_refused(budget: float) -> None:
-    with pytest.raises(ValueError, match="budget"):
-        attack_named("fgsm", budget)
 
 
 def test_a_calibration_takes_no_part_in_the_attack(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from trueshot.web.ending import EndingApp
+from trueshot.web.middleware import EndingApp
 
 HTTP = {"type": "http", "method": "POST", "path": "/", "headers": []}
 

@@ -12,7 +12,6 @@ from scanning_workers import Brightness
 
 from trueshot.card import Card
 from trueshot.scanning.worker import examiner
-from trueshot.web.worker import status_of
 
 Handler = Callable[[dict[str, Any], dict[str, bytes]], tuple[dict[str, Any], dict[str, bytes]]]
 
@@ -21,17 +20,13 @@ def load(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """Judge by brightness; do what the first bytes of a file say."""
     card = Card(network={"name": "lcnn"}, side=32, title="Brightness").model_dump(mode="json")
     facts = {name: {"sha256": name[0] * 64, "card": card} for name in ("accurate", "robust")}
-    limit = settings["pixel_limit"]
-    examine = examiner(Brightness(), "b" * 64, limit)  # type: ignore[arg-type]
+    examine = examiner(Brightness(), "b" * 64, settings["pixel_limit"])  # type: ignore[arg-type]
 
     def handle(request: dict[str, Any], attached: dict[str, bytes]) -> Any:
         trick = TRICKS.get(attached["data"][:4])
         if trick is not None:
             trick(attached["data"])
-        answer, pictures = examine({**request, "member": None}, attached)
-        if answer["verdict"]["verdict"] == "error":
-            answer["status"] = status_of(attached["data"], limit)
-        return answer, pictures
+        return examine({**request, "explain": False}, attached)
 
     return handle, facts
 

@@ -19,6 +19,9 @@ from typing import Any, NamedTuple, Self
 
 from trueshot.errors import RunError, TrueshotError
 
+DEFAULT_PIXEL_LIMIT = 200_000_000
+"""Photographs with more pixels are refused, unless another limit is given."""
+
 _DEEPEST_YAML = 50  # nesting levels
 _JOINERS = "\u200c\u200d"  # zero-width joiners: invisible, but used to spell some languages
 _ESCAPE = re.compile(r"\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
@@ -30,7 +33,7 @@ def read_file(path: str | os.PathLike[str], most: int = 2**30) -> bytes:
     Raises:
         OSError: The file is missing, not a regular file, or larger than `most` bytes.
     """
-    with open(path, "rb", opener=_open_without_waiting) as file:
+    with open(path, "rb", opener=open_without_waiting) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("is a pipe or a device, not a regular file")
         data = file.read(most + 1)
@@ -78,18 +81,18 @@ class FileState(NamedTuple):
     """Metadata that shows whether a file has changed, without reading it.
 
     Args:
-        size: Size in bytes.
+        size: Size in bytes; -1 if there is no file.
         mtime_ns: Modification time of the content, which programs can set.
         ctime_ns: Change time of content or metadata, which the system sets.
         inode: Inode number.
         seen_ns: When this state was read.
     """
 
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    seen_ns: int
+    size: int = -1
+    mtime_ns: int = -1
+    ctime_ns: int = -1
+    inode: int = -1
+    seen_ns: int = -1
 
     @classmethod
     def of(cls, status: os.stat_result) -> Self:
@@ -106,18 +109,33 @@ class FileState(NamedTuple):
         return self[:4] == now[:4] and self.seen_ns - max(self[1:3]) > _TICK_NS
 
 
+NO_FILE = FileState()
+
+
+def read_start(path: str | os.PathLike[str], size: int) -> bytes | None:
+    """Return a file's first bytes; b"" if it is no regular file, None if it cannot be read."""
+    try:
+        with io.FileIO(path, opener=open_without_waiting) as file:
+            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            return file.read(size) if is_regular else b""
+    except IsADirectoryError:
+        return b""
+    except (OSError, ValueError):
+        return None
+
+
 def file_sha256(path: str | os.PathLike[str]) -> str | None:
     """Return the SHA-256 of a regular file; None if it is not one, or cannot be read."""
     try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
+        with io.FileIO(path, opener=open_without_waiting) as file:
             is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             return hashlib.file_digest(file, "sha256").hexdigest() if is_regular else None
     except (OSError, ValueError):
         return None
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a FIFO waits for a writer that may never come.
+def open_without_waiting(path: str, flags: int) -> int:
+    """Open a file, as an `opener`; without O_NONBLOCK, a FIFO waits for a writer, maybe forever."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

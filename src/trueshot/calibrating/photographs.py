@@ -15,8 +15,9 @@ from PIL import Image
 from trueshot.datasets.listing import manifest_rows
 from trueshot.datasets.photos import Photo, photos_in_folders, photos_in_manifest
 from trueshot.errors import DatasetError
-from trueshot.files import sanitize_unique, utf8_safe
-from trueshot.scanning.sources import Item, file_item
+from trueshot.files import FileState, sanitize_unique, utf8_safe
+from trueshot.scanning.item import Item
+from trueshot.scanning.sources import file_item
 from trueshot.tasks import Task
 from trueshot.tasks.recapture import RECAPTURE
 
@@ -54,7 +55,8 @@ class Photograph:
         file = io.BytesIO()
         Image.fromarray(np.array(crops[self.row], dtype=np.uint8)).save(file, "BMP")
         data, name = file.getvalue(), sanitize_unique(self.name)
-        return Item(name=name, path=f"{self.path}/{self.row}", size=len(data), data=data)
+        state = FileState(len(data))
+        return Item(name=name, path=f"{self.path}/{self.row}", state=state, data=data)
 
 
 def photographs_of(

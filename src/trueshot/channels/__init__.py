@@ -3,8 +3,7 @@
 from trueshot.channels.base import Chain, Channel
 from trueshot.channels.disturbing import Blurred, Brightened, Noisy
 from trueshot.channels.everyday import EVERYDAY, FILES, messenger
-from trueshot.channels.jpeg import SUBSAMPLINGS, quantisation_tables
-from trueshot.channels.saving import Jpeg, Png, Resized
+from trueshot.channels.saving import SUBSAMPLINGS, Jpeg, Png, Resized
 
 __all__ = [
     "EVERYDAY",
@@ -19,5 +18,4 @@ __all__ = [
     "Png",
     "Resized",
     "messenger",
-    "quantisation_tables",
 ]

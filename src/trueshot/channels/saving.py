@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import operator
 import zlib
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal, final
+from typing import Any, Literal, SupportsIndex, final
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
 from trueshot.channels.base import Channel, check_positive
-from trueshot.channels.jpeg import (
-    SUBSAMPLINGS,
-    Tables,
-    checked_quality,
-    checked_tables,
-    quantisation_tables,
-    through_jpeg,
-)
+from trueshot.images.jpeg_tables import Table, standard_tables
 from trueshot.pixels import Bytes
 
+Tables = tuple[Table, Table]
 Resample = Literal["bilinear", "bicubic", "lanczos"]
 
+SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 _RESAMPLES = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -47,8 +46,9 @@ class Png(Channel):
 class Jpeg(Channel):
     """Saved as a baseline JPEG and read back, with the codec used for image files.
 
-    The blocks start at the upper left corner of the given image: a crop is saved as an image of its
-    own. Give either `quality` or `tables`.
+    Pillow encodes it, as in `images.write_jpeg`. The fast decoder of `images.read_image` decodes
+    it, to the same bytes as Pillow would. The blocks start at the upper left corner of the given
+    image: a crop is saved as an image of its own. Give either `quality` or `tables`.
 
     Args:
         quality: 1 to 100, on libjpeg's scale.
@@ -69,12 +69,12 @@ class Jpeg(Channel):
         if (self.quality is None) == (self.tables is None):
             raise ValueError("exactly one of quality or tables must be given")
         if self.quality is not None:
-            object.__setattr__(self, "quality", checked_quality(self.quality))
+            object.__setattr__(self, "quality", _checked_quality(self.quality))
         if self.subsampling not in SUBSAMPLINGS:
             known = ", ".join(SUBSAMPLINGS)
             raise ValueError(f"subsampling must be one of {known}, got {self.subsampling!r}")
         if self.tables is not None:  # lists become tuples, which can be hashed
-            object.__setattr__(self, "tables", checked_tables(self.tables))
+            object.__setattr__(self, "tables", _checked_tables(self.tables))
 
     @property
     def steps(self) -> Tables:
@@ -82,7 +82,7 @@ class Jpeg(Channel):
         if self.tables is not None:
             return self.tables
         assert self.quality is not None
-        return quantisation_tables(self.quality)
+        return standard_tables(self.quality)
 
     @property
     def name(self) -> str:
@@ -92,8 +92,48 @@ class Jpeg(Channel):
         return f"jpeg-{zlib.crc32(repr(self.tables).encode()):08x}{colour}"
 
     def changed(self, pixels: Bytes) -> Bytes:
-        how = self.quality if self.quality is not None else self.steps
-        return through_jpeg(pixels, self.subsampling, how)
+        settings: dict[str, Any] = {"quality": self.quality}
+        if self.tables is not None:
+            settings = {"qtables": [list(table) for table in self.tables]}
+        file = io.BytesIO()
+        picture = Image.fromarray(pixels)
+        picture.save(file, format="JPEG", subsampling=self.subsampling, **settings)
+        decoded: Bytes = simplejpeg.decode_jpeg(file.getvalue(), colorspace="RGB", strict=True)
+        return np.ascontiguousarray(decoded)
+
+
+def _checked_quality(quality: SupportsIndex) -> int:
+    """Return a JPEG quality as an `int`.
+
+    Raises:
+        ValueError: `quality` is not a whole number from 1 to 100.
+    """
+    try:
+        whole = int(operator.index(quality))
+    except TypeError:
+        whole = 0
+    if not 1 <= whole <= 100:
+        raise ValueError(f"quality must be a whole number from 1 to 100, got {quality!r}")
+    return whole
+
+
+def _checked_tables(tables: Sequence[Sequence[int]]) -> Tables:
+    """Return the two quantisation tables of a baseline JPEG as tuples of `int`.
+
+    Raises:
+        ValueError: `tables` are not two tables of 64 whole steps from 1 to 255.
+    """
+    try:
+        found = tuple(tuple(int(operator.index(step)) for step in table) for table in tables)
+    except TypeError as error:
+        raise ValueError(f"tables must contain whole numbers: {error}") from error
+    if [len(table) for table in found] != [64, 64]:
+        raise ValueError(
+            f"tables must be two tables of 64 steps, got lengths {[len(table) for table in found]}"
+        )
+    if not all(1 <= step <= 255 for table in found for step in table):
+        raise ValueError("tables must contain steps from 1 to 255 only")
+    return found[0], found[1]
 
 
 @final

@@ -21,7 +21,7 @@ from trueshot.cli.options import (
     WorkerProcesses,
     tell_passed_over,
 )
-from trueshot.files import sanitize
+from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
 from trueshot.tasks.camera_model import CAMERA_MODEL
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def prepare(
         typer.Option(help="Unit that is kept within one part: each source, or only each photo."),
     ] = SplitBy.source,
     seed: Seed = 0,
-    pixel_limit: PixelLimit = 200_000_000,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     workers: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
 ) -> None:
     """Cut photographs into a data set of crops, split without leaks."""
@@ -116,7 +116,7 @@ def examples(
         Path | None,
         typer.Option(help="Data set; photographs in its training part are left out."),
     ] = None,
-    pixel_limit: PixelLimit = 200_000_000,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
 ) -> None:
     """Write a task's example photographs, to calibrate on or scan.
 

@@ -45,7 +45,8 @@ Sides = Annotated[
 
 
 PixelLimit = Annotated[
-    int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+    int,
+    typer.Option(min=1, help="Maximum number of pixels of a photograph; larger ones are refused."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Fractions = Annotated[

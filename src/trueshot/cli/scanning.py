@@ -22,7 +22,7 @@ from trueshot.cli.options import (
     tell_error,
 )
 from trueshot.detectors import located
-from trueshot.files import sanitize
+from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
 
 if TYPE_CHECKING:
     from trueshot.scanning.runner import Summary
@@ -50,7 +50,7 @@ def scan(
     memory: Annotated[
         int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")
     ] = 4096,
-    pixel_limit: PixelLimit = 200_000_000,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     names: Annotated[
         bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
     ] = False,
@@ -83,7 +83,7 @@ def scan(
 ) -> None:
     """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""
     try:
-        from trueshot.scanning.runner import Settings, Summary, scan
+        from trueshot.scanning.runner import Settings, Summary, ledger_beside, scan
         from trueshot.scanning.verdict import long_text, one_line
 
         wanted = out is not None or report is not None
@@ -105,7 +105,11 @@ def scan(
             if fail_on is None
             else tuple(word.strip() for word in fail_on.split(",") if word.strip()),
         )
-        ledger = _destinations(out, report, ledger)
+        if report is not None:
+            from trueshot.publish import check_report
+
+            check_report(report)
+            ledger = ledger or (ledger_beside(report) if out is None else None)
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
         stdin = getattr(sys.stdin, "buffer", None)  # a daemon has no stdin
@@ -120,24 +124,6 @@ def scan(
         raise typer.Exit(2) from None
     if not exit_zero:
         raise typer.Exit(status)
-
-
-def _destinations(out: Path | None, report: Path | None, ledger: Path | None) -> Path | None:
-    """Check that all outputs can be written before work begins; return the ledger's path."""
-    from trueshot.files import check_destinations
-    from trueshot.scanning.output import check_output
-    from trueshot.scanning.runner import ledger_beside
-
-    if out is not None:
-        check_output(out)
-    if report is not None:
-        from trueshot.publish import check_report
-
-        check_report(report)
-    first = out or report
-    ledger = ledger or (first and ledger_beside(first))
-    check_destinations(out, report, ledger)
-    return ledger
 
 
 def _follow(

@@ -19,7 +19,7 @@ from trueshot.cli.options import (
     Sides,
 )
 from trueshot.errors import BundleError, RunError
-from trueshot.files import sanitize
+from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
 
 if TYPE_CHECKING:
     from trueshot.adversary.suite import PhotographSettings
@@ -319,7 +319,7 @@ def attack(
     size: Annotated[
         int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
     ] = None,
-    pixel_limit: PixelLimit = 200_000_000,
+    pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:

@@ -20,8 +20,9 @@ from PIL import ExifTags, Image
 from trueshot.datasets.photos import Photo
 from trueshot.datasets.splits import PARTS, split_groups
 from trueshot.errors import DatasetError, ImageFileError
+from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.images.facts import exif_of
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
+from trueshot.images.opening import opened, read_bytes
 from trueshot.tasks import Task
 from trueshot.tasks.camera_model import camera_model
 

@@ -22,8 +22,7 @@ from trueshot.files import (
     utf8_safe,
     write_atomically,
 )
-from trueshot.images import read_image, write_png
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
+from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
 from trueshot.progress import progress
 from trueshot.tasks import Task
 

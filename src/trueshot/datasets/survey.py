@@ -21,7 +21,7 @@ from trueshot.datasets.settings import Settings
 from trueshot.errors import DatasetError, ImageFileError, TaskError
 from trueshot.files import FileState, file_sha256, read_lines
 from trueshot.images import ImageFile, read_image
-from trueshot.images.compression import is_lossy
+from trueshot.images.reading import is_lossy
 from trueshot.tasks import Pixels
 
 _JOURNAL = "survey.jsonl"

@@ -17,25 +17,15 @@ from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
-from trueshot.engines.closing import Closing
-from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, Answer, Pool, WorkerError
+from trueshot.engines.pool import (
+    DEFAULT_MEMORY,
+    DEFAULT_SECONDS,
+    Answer,
+    Closing,
+    Pool,
+    WorkerError,
+)
 from trueshot.errors import RunError
-
-__all__ = [
-    "Answer",
-    "Course",
-    "Engine",
-    "LocalEngine",
-    "Reply",
-    "Request",
-    "Work",
-    "WorkerError",
-    "abreast",
-    "answered",
-    "follow_here",
-    "gather",
-    "open_engine",
-]
 
 # Limits per worker: requests that are running or queued, and outcomes that wait for an earlier one,
 # which may hang until its time limit.
@@ -285,13 +275,11 @@ class LocalEngine(Engine):
     Args:
         work: The work of the processes.
         workers: Number of processes; by default all cores.
-        pool: An existing pool for the same work; it is not closed.
     """
 
-    def __init__(self, work: Work, workers: int | None = None, pool: Pool | None = None) -> None:
+    def __init__(self, work: Work, workers: int | None = None) -> None:
         self._seconds = work.seconds
-        self.pool = pool or work.pool(workers)
-        self._is_ours = pool is None
+        self.pool = work.pool(workers)
         self.begin()
 
     @property
@@ -331,8 +319,7 @@ class LocalEngine(Engine):
 
     def close(self) -> None:
         """See `Engine`."""
-        if self._is_ours:
-            self.pool.close()
+        self.pool.close()
 
 
 def answered(pool: Pool, request: Request, seconds: float) -> Reply:

@@ -115,10 +115,11 @@ def _connected() -> tuple[Connection, Connection]:
 
 @dataclass(frozen=True, eq=False)
 class Worker:
-    """A worker process and the connection to it."""
+    """A worker process, its fork server, and the connection to it."""
 
     number: int
     connection: Connection
+    server: ForkServer
 
     def ask(
         self, request: Mapping[str, Any], attached: Mapping[str, bytes], seconds: float
@@ -151,6 +152,21 @@ class Worker:
         if late.is_set() or time.monotonic() - started > seconds:
             raise TimeoutError
         return answer
+
+    def end(self, *, at_once: bool) -> int | None:
+        """End the process.
+
+        Args:
+            at_once: Whether to kill it; otherwise it first gets a moment to end by itself.
+
+        Returns:
+            Its exit status, or minus the signal that ended it; None if its fork server is gone.
+        """
+        self.connection.close()
+        order = {"do": "end", "process": self.number, "at_once": at_once}
+        with contextlib.suppress(OSError):
+            return self.server.order(order)
+        return None
 
 
 class ForkServer:
@@ -200,31 +216,11 @@ class ForkServer:
         self.facts()
         ours, theirs = _connected()
         try:
-            with self._lock, theirs:
-                send(self._control, {"do": "fork"})
-                send_handle(self._control, theirs.fileno(), self._process.pid)
-                return Worker(self._answer(), ours)
+            with theirs:
+                return Worker(self.order({"do": "fork"}, theirs), ours, self)
         except BaseException:
             ours.close()
             raise
-
-    def end(self, worker: Worker, *, at_once: bool) -> int:
-        """End a worker.
-
-        Args:
-            worker: A worker of this fork server.
-            at_once: Whether to kill it; otherwise it first gets a moment to end by itself.
-
-        Returns:
-            Its exit status, or minus the signal that ended it.
-
-        Raises:
-            OSError: The fork server is gone.
-        """
-        worker.connection.close()
-        with self._lock:
-            send(self._control, {"do": "end", "process": worker.number, "at_once": at_once})
-            return self._answer()
 
     def close(self) -> None:
         """End the fork server and all its workers."""
@@ -239,13 +235,22 @@ class ForkServer:
         with self._lock:
             self._control.close()
 
-    def _answer(self) -> int:
-        if not self._control.poll(_SECONDS_TO_ANSWER):
-            raise TimeoutError("the fork server does not answer")
-        try:
-            return int(receive(self._control)[0]["process"])
-        except EOFError:
-            raise ConnectionError("the fork server has ended") from None
+    def order(self, order: Mapping[str, Any], handed_over: Connection | None = None) -> int:
+        """Send an order, with a connection for the new process; return the number in the answer.
+
+        Raises:
+            OSError: The fork server is gone.
+        """
+        with self._lock:
+            send(self._control, order)
+            if handed_over is not None:
+                send_handle(self._control, handed_over.fileno(), self._process.pid)
+            if not self._control.poll(_SECONDS_TO_ANSWER):
+                raise TimeoutError("the fork server does not answer")
+            try:
+                return int(receive(self._control)[0]["process"])
+            except EOFError:
+                raise ConnectionError("the fork server has ended") from None
 
     def _started(self) -> dict[str, Any]:
         try:

@@ -7,17 +7,31 @@ import os
 import queue
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from trueshot.engines.closing import Closing
 from trueshot.engines.fork_server import Attached, ForkServer, Worker
 from trueshot.errors import RunError, TrueshotError
 
 DEFAULT_MEMORY = 4 * 2**30
 DEFAULT_SECONDS = 60.0
 MOST_SECONDS = 1_000_000.0  # sockets do not support longer timeouts
+
+
+class Closing(ABC):
+    """An object that is closed at the end of its `with` block, however that ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release all resources."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 class WorkerError(TrueshotError):
@@ -67,7 +81,7 @@ class Pool(Closing):
         self._lock = threading.Lock()
         self._closed = False
         self._fork_server = ForkServer(*self._start)
-        self._idle: queue.LifoQueue[tuple[ForkServer, Worker] | None] = queue.LifoQueue()
+        self._idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
         for _ in range(self.workers):
             self._idle.put(None)  # a slot, filled with a process when it is needed
 
@@ -112,50 +126,51 @@ class Pool(Closing):
         with self._lock:
             self._closed = True
         self._fork_server.close()
-        places = []
+        workers = []
         with contextlib.suppress(queue.Empty):
             while True:
-                places.append(self._idle.get_nowait())
-        for place in places:
-            _let_go(place)
+                workers.append(self._idle.get_nowait())
+        for worker in workers:
+            _let_go(worker)
             self._idle.put(None)  # a waiting thread gets this slot and sees the pool is closed
 
     def _try(
         self, request: Mapping[str, Any], attached: Mapping[str, bytes], timeout: float
     ) -> Answer:
-        place = self._idle.get()
+        worker = self._idle.get()
         try:
             self._refuse_if_closed()
-            place = place or self._new_worker()
-            content, blobs = place[1].ask(request, attached, timeout)
+            worker = worker or self._new_worker()
+            content, blobs = worker.ask(request, attached, timeout)
             if content.get("failed") == "memory":  # its state is unknown
-                self._end(place, at_once=True)
-                place = None
+                worker.end(at_once=True)
+                worker = None
         except (EOFError, OSError, ValueError) as error:  # includes TimeoutError, an OSError
             late = isinstance(error, TimeoutError)
-            status = self._end(place, at_once=late)
-            place = None
+            status = None if worker is None else worker.end(at_once=late)
+            worker = None
             self._refuse_if_closed()
             if late:
                 raise WorkerTimeoutError(f"took longer than {timeout:g} s") from None
             raise _DeathError(_death(status)) from None
         except BaseException:
-            self._end(place, at_once=True)
-            place = None
+            if worker is not None:
+                worker.end(at_once=True)
+            worker = None
             raise
         finally:
             if self._closed:
-                _let_go(place)
-                place = None
-            self._idle.put(place)
+                _let_go(worker)
+                worker = None
+            self._idle.put(worker)
         if "failed" in content:
             raise WorkerError(self._failure(content["failed"]))
         return Answer(content, blobs)
 
-    def _new_worker(self) -> tuple[ForkServer, Worker]:
+    def _new_worker(self) -> Worker:
         fork_server = self._fork_server
         try:
-            return fork_server, fork_server.fork()
+            return fork_server.fork()
         except OSError:
             with self._lock:
                 if self._fork_server is fork_server and not self._closed:  # not replaced yet
@@ -163,15 +178,7 @@ class Pool(Closing):
                     self._fork_server = ForkServer(*self._start)
                 fork_server = self._fork_server
             self._refuse_if_closed()
-            return fork_server, fork_server.fork()
-
-    def _end(self, place: tuple[ForkServer, Worker] | None, *, at_once: bool) -> int | None:
-        if place is None:
-            return None
-        fork_server, worker = place
-        with contextlib.suppress(OSError):
-            return fork_server.end(worker, at_once=at_once)
-        return None
+            return fork_server.fork()
 
     def _failure(self, what: object) -> str:
         if not isinstance(what, str):  # a file may have compromised the worker
@@ -187,9 +194,9 @@ class Pool(Closing):
             raise RunError("the pool of workers is closed")
 
 
-def _let_go(place: tuple[ForkServer, Worker] | None) -> None:
-    if place is not None:
-        place[1].connection.close()
+def _let_go(worker: Worker | None) -> None:
+    if worker is not None:
+        worker.connection.close()
 
 
 class _DeathError(Exception):

@@ -15,7 +15,7 @@ from trueshot.attacks.minimal import FMN, boundary_distance
 from trueshot.channels import EVERYDAY, Channel
 from trueshot.datasets import Dataset, Part
 from trueshot.detector import Detector
-from trueshot.engines.engine import Answer
+from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
 from trueshot.evaluation.planned_attacks import (
     BUDGETS,

@@ -20,7 +20,8 @@ from torch import Tensor
 from trueshot.attacks import Attack, Norm, as_filed, counted, perturb
 from trueshot.datasets import Part
 from trueshot.detector import Detector, evaluating
-from trueshot.engines.engine import Answer, Course, Request, gather
+from trueshot.engines.engine import Course, Request, gather
+from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
 from trueshot.evaluation.result import (
     CLEAN,

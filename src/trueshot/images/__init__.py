@@ -4,11 +4,10 @@ Files are untrusted. Each is read once, recognised by its content and never by i
 refused before decoding if it declares too many pixels; any damage raises an error naming the file.
 """
 
+from trueshot.files import DEFAULT_PIXEL_LIMIT
 from trueshot.images.facts import ImageFacts
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT
 from trueshot.images.reading import ImageFile, inspect_image, read_image, read_image_bytes
-from trueshot.images.recognition import SUFFIXES, recognise
-from trueshot.images.searching import find_images, may_be_image
+from trueshot.images.recognition import SUFFIXES, find_images, may_be_image, recognise
 from trueshot.images.writing import write_jpeg, write_png
 
 __all__ = [

@@ -20,9 +20,8 @@ from trueshot.errors import (
     NotAnImageError,
     TruncatedImageError,
 )
+from trueshot.files import open_without_waiting
 from trueshot.images.recognition import READ, START, recognise
-
-DEFAULT_PIXEL_LIMIT = 200_000_000
 
 # Enough for four uncompressed channels of two bytes, and for metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 8, 64 * 2**20
@@ -37,7 +36,7 @@ _undo = ExitStack()
 def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
     """Read a whole regular file, opened once; refuse anything else without blocking."""
     try:
-        with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
+        with io.BufferedReader(io.FileIO(path, opener=open_without_waiting)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise ImageFileError(path, "is a pipe or a device; copy its content to a file")
@@ -54,18 +53,6 @@ def read_bytes(path: str | os.PathLike[str], pixel_limit: int) -> bytes:
     if len(data) > status.st_size:
         raise ImageFileError(path, "grew while it was read; wait for its writer and try again")
     return data
-
-
-def read_start(path: str | os.PathLike[str]) -> bytes | None:
-    """Return a file's first bytes; b"" if it is no regular file, None if it cannot be read."""
-    try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
-            is_regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-            return file.read(START) if is_regular else b""
-    except IsADirectoryError:
-        return b""
-    except (OSError, ValueError):
-        return None
 
 
 @contextmanager
@@ -100,11 +87,6 @@ def too_large(path: object, what: str, pixel_limit: int) -> ImageTooLargeError:
     """Return an error that says how large a file is and what to do about it."""
     advice = "if you trust it, give a higher pixel_limit, else leave it out"
     return ImageTooLargeError(path, f"{what} the limit of {pixel_limit:,} pixels allows; {advice}")
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    # Opened normally, a FIFO would block until a writer opens it, perhaps forever.
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 class _Header(io.BytesIO):

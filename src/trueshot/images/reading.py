@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import TiffImageFile
 
 from trueshot.errors import ImageFileError, TruncatedImageError
+from trueshot.files import DEFAULT_PIXEL_LIMIT
 from trueshot.images.decoding import (
     MOST_SCANS,
     Pixels,
@@ -19,7 +21,7 @@ from trueshot.images.decoding import (
     has_sensible_chunks,
 )
 from trueshot.images.facts import ImageFacts, bits_of, facts_of
-from trueshot.images.opening import DEFAULT_PIXEL_LIMIT, opened, read_bytes
+from trueshot.images.opening import opened, read_bytes
 from trueshot.images.orientation import upright
 from trueshot.images.profile import has_wide_gamut
 
@@ -34,6 +36,7 @@ _MODE_NOTES = {
     "I;16": "grey image: channels repeated",
     "I;16B": "grey image: channels repeated",
 }
+_LOSSLESS = ("PNG", "BMP", "GIF")
 _SUBFILE_TYPE = ExifTags.Base.NewSubfileType
 _READ_MODES = {"RGB", "RGBA", "RGBX", *_MODE_NOTES}
 
@@ -163,3 +166,27 @@ def _turn_note(facts: ImageFacts) -> str | None:
         return "HEIF: its decoder applies the turns and crops that the file asks for"
     orientation = facts.orientation
     return f"turned upright, as EXIF orientation {orientation} asks" if orientation > 1 else None
+
+
+def is_lossy(image: ImageFile) -> bool:
+    """Whether a file was, or may have been, compressed with loss.
+
+    PNG, BMP and GIF are lossless; a WebP file says which it is; TIFF, HEIF and AVIF may be lossy
+    and count as lossy, like JPEG. Earlier lossy compression of the pixels is not detected.
+    """
+    if image.facts.format == "WEBP":
+        return not _is_lossless_webp(Path(image.path))
+    return image.facts.format not in _LOSSLESS
+
+
+def _is_lossless_webp(path: Path) -> bool:
+    """Whether all pictures of a WebP are lossless, by the names of its chunks."""
+    data = path.read_bytes()
+    place, kinds = 12, set()
+    while place + 8 <= len(data):
+        name = data[place : place + 4]
+        kinds.add(name)
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        # A frame contains chunks itself, after 16 bytes of position and flags.
+        place += 24 if name == b"ANMF" else 8 + length + length % 2
+    return b"VP8L" in kinds and b"VP8 " not in kinds

@@ -1,6 +1,12 @@
-"""Recognises the format of an image file by its first bytes, because suffixes can be wrong."""
+"""Recognises image files by their first bytes, because suffixes can be wrong, and finds them."""
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from trueshot.errors import ImageFileError
+from trueshot.files import read_start
 
 START = 64
 """Number of first bytes that are needed to recognise a format."""
@@ -105,3 +111,59 @@ def _without_magic(start: bytes) -> str | None:
     if start[:2] == b"\x01\xda" and start[2:3] in b"\0\1" and start[3:4] in b"\1\2":
         return "SGI image"
     return None
+
+
+def find_images(
+    folder: str | os.PathLike[str], passed_over: list[Path] | None = None
+) -> list[Path]:
+    """List the files below a folder that have the suffix of an image, or contain one.
+
+    Hidden files and folders are left out, and links to folders are not followed. All other files
+    with one of `SUFFIXES`, in upper or lower case, are listed, even broken links: reading them
+    reports what is wrong. For other names, the first bytes decide, see `recognise`; files that
+    cannot be read are listed.
+
+    Args:
+        folder: Folder to search.
+        passed_over: List to which files that are not images are added.
+
+    Returns:
+        Paths that start with `folder`, sorted by their relative path with forward slashes.
+
+    Raises:
+        ImageFileError: The folder, or a folder in it, is missing or cannot be listed.
+    """
+    root = Path(folder)
+    found: list[Path] = []
+    others: list[Path] = []
+    for place, folders, names in os.walk(root, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith("."):
+                path = Path(place, name)
+                (found if may_be_image(path) else others).append(path)
+
+    def place_of(path: Path) -> str:
+        return path.relative_to(root).as_posix()
+
+    if passed_over is not None:
+        passed_over += sorted(others, key=place_of)
+    return sorted(found, key=place_of)
+
+
+def may_be_image(path: str | os.PathLike[str]) -> bool:
+    """Whether a file has the suffix of an image, starts like one, or cannot be read."""
+    if has_image_suffix(path):
+        return True
+    start = read_start(path, START)
+    return start is None or recognise(start) is not None
+
+
+def has_image_suffix(path: str | os.PathLike[str]) -> bool:
+    """Whether a path has one of `SUFFIXES`, in upper or lower case; opens no file."""
+    return os.path.splitext(os.fspath(path))[1].lower() in SUFFIXES  # noqa: PTH122
+
+
+def _refuse_folder(error: OSError) -> None:
+    reason = f"cannot be listed ({error.strerror}); check the path and its permissions"
+    raise ImageFileError(error.filename, reason) from error

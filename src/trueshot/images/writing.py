@@ -1,4 +1,4 @@
-"""Writes image files atomically."""
+"""Writes image files atomically, and makes small thumbnails for long lists."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 from trueshot.errors import ImageFileError
 from trueshot.files import write_atomically
 
+ROW = 88  # pixels along the long side of a row's thumbnail
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
@@ -72,3 +73,26 @@ def _write(path: str | os.PathLike[str], pixels: npt.NDArray[np.uint8], **how: A
     except OSError as error:
         reason = f"cannot be written ({error.strerror or error})"
         raise ImageFileError(path, f"{reason}; check the folder and the free space") from error
+
+
+def row_thumbnail(picture: npt.NDArray[np.uint8] | bytes) -> bytes:
+    """Return a thumbnail for a row of a table: a WebP of at most 88 px, about 1.3 kB.
+
+    Args:
+        picture: RGB levels, uint8, shape (h, w, 3), or the bytes of a larger JPEG thumbnail.
+
+    Raises:
+        ValueError: The bytes are not a JPEG, or a damaged one.
+    """
+    try:
+        opened = (
+            Image.open(io.BytesIO(picture), formats=("JPEG",))
+            if isinstance(picture, bytes)
+            else Image.fromarray(picture)
+        )
+        opened.thumbnail((ROW, ROW), Image.Resampling.BOX, reducing_gap=2.0)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"not a JPEG thumbnail, or damaged: {error}") from error
+    file = io.BytesIO()
+    opened.convert("RGB").save(file, "WEBP", quality=55, method=2)
+    return file.getvalue()

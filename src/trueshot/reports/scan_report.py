@@ -23,7 +23,7 @@ from trueshot.calibration.verbal_scale import (
 )
 from trueshot.card import Card
 from trueshot.files import sanitize, write_atomically
-from trueshot.images.thumbnails import row_thumbnail
+from trueshot.images.writing import row_thumbnail
 from trueshot.reports.evidence_text import EvidenceTold, evidence_told, share_of_frame
 from trueshot.reports.page import TEMPLATES, render
 from trueshot.reports.scan_charts import draw, histogram_for, ratio_figures

@@ -12,11 +12,13 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from trueshot.errors import ImageFileError, TruncatedImageError
+from trueshot.files import FileState, open_without_waiting, read_start, sanitize_unique
+from trueshot.scanning.item import Item, Member
 
 MOST_MEMBERS = 100_000
 LARGEST_MEMBER = 2**30
@@ -31,46 +33,8 @@ _ENCRYPTED = 1
 _LOCAL = struct.Struct("<4s22xHH")  # signature, lengths of name and extra field
 _BETWEEN_PARTS = re.compile(r"[/\\]")
 _ENOUGH_PACKED = 4096  # compressed bytes, enough to recognise the start of a member
+_LEADS_OUT = "its name points outside the archive; nothing was written to disk"
 _STARTS = (b"PK\3\4", b"PK\5\6")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Member:
-    """The place of a photograph in an archive.
-
-    Args:
-        offset: Offset of its header, in bytes.
-        packed: Compressed size in bytes.
-        size: Uncompressed size in bytes.
-        method: Compression method, as numbered in zip files.
-        crc: CRC-32 of its bytes.
-    """
-
-    offset: int
-    packed: int
-    size: int
-    method: int
-    crc: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
-    """A member of an archive: its name, and its place or the reason why it cannot be judged.
-
-    Args:
-        name: Name in the archive, unique: the second member of the same name ends in " (2)", or
-            in the next number that is free.
-        member: Its place.
-        reason: Why it cannot be judged.
-        note: A remark on its name.
-        passed_over: Whether it is skipped because it is not an image, or a hidden one.
-    """
-
-    name: str
-    member: Member | None = None
-    reason: str | None = None
-    note: str | None = None
-    passed_over: bool = False
 
 
 class _Bounded(io.FileIO):
@@ -84,28 +48,27 @@ class _Bounded(io.FileIO):
 
 def is_archive(path: str) -> bool:
     """Whether a regular file starts like a zip archive."""
-    try:
-        with io.FileIO(path, opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            return stat.S_ISREG(status.st_mode) and file.read(4) in _STARTS
-    except (OSError, ValueError):
-        return False
+    return read_start(path, 4) in _STARTS
 
 
-def members(path: str) -> Iterator[Listed]:
+def members(path: str) -> Iterator[Item]:
     """List the members of an archive in its order, with those to refuse and to pass over.
 
     Photographs are recognised by name or by content. Archives inside the archive are listed as
-    refused. Folders, and hidden files that are not images, are omitted.
+    refused, files that are not images as passed over. Folders, and hidden files that are not
+    images, are omitted. Of members with the same name, the second ends in " (2)", or in the next
+    number that is free.
 
     Args:
         path: The archive.
 
     Raises:
         ImageFileError: It is damaged, or made to do harm.
+        OSError: It is gone, or cannot be read.
     """
     from trueshot.images.recognition import SUFFIXES
 
+    state = FileState.of(Path(path).stat())
     seen: defaultdict[str, int] = defaultdict(lambda: 1)
     given: set[str] = set()
     for info in _listing(path):
@@ -120,30 +83,28 @@ def members(path: str) -> Iterator[Listed]:
             seen[name] += 1
             called = f"{name} ({seen[name]})"
         given.add(called)
+        item = Item(
+            name=sanitize_unique(f"{path}!/{called}"), path=path, state=state, inside=called
+        )
         reason = _refusal(info)
         if is_hidden or not is_named:
             holds = None if reason else _is_image(path, _member(info))
             if holds is False and is_hidden:
                 continue
             if is_hidden or holds is False:
-                yield Listed(name=called, passed_over=True)
+                yield replace(item, passed_over=1)
                 continue
         if reason:
-            yield Listed(name=called, reason=reason)
+            yield replace(item, reason=reason)
         else:
             leads_out = not parts[0] or ".." in parts or parts[0].endswith(":")
-            note = (
-                "its name points outside the archive; nothing was written to disk"
-                if leads_out
-                else None
-            )
-            yield Listed(name=called, member=_member(info), note=note)
+            note = _LEADS_OUT if leads_out else None
+            yield replace(item, member=_member(info), note=note)
 
 
 def _is_image(path: str, member: Member) -> bool:
     """Whether a member starts like an image; only its start is decompressed."""
-    from trueshot.images import recognise
-    from trueshot.images.recognition import START
+    from trueshot.images.recognition import START, recognise
 
     try:
         with _opened(path) as file:
@@ -169,7 +130,7 @@ def read_member(path: str, member: Member) -> bytes:
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[BinaryIO]:
     try:
-        with io.BufferedReader(io.FileIO(path, opener=_open_without_waiting)) as file:
+        with io.BufferedReader(io.FileIO(path, opener=open_without_waiting)) as file:
             yield cast(BinaryIO, file)
     except (OSError, ValueError, struct.error) as error:
         raise TruncatedImageError(path, f"cannot be read from its archive ({error})") from error
@@ -211,7 +172,7 @@ def _damaged(path: str, what: str) -> TruncatedImageError:
 
 def _listing(path: str) -> list[zipfile.ZipInfo]:
     try:
-        with _Bounded(path, opener=_open_without_waiting) as file:
+        with _Bounded(path, opener=open_without_waiting) as file:
             with zipfile.ZipFile(file) as archive:
                 listed = archive.infolist()
             size = os.fstat(file.fileno()).st_size
@@ -256,7 +217,3 @@ def _member(info: zipfile.ZipInfo) -> Member:
         method=info.compress_type,
         crc=info.CRC,
     )
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

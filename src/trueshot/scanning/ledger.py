@@ -5,26 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trueshot.engines.closing import Closing
+from trueshot.engines.pool import Closing
 from trueshot.errors import RunError
 from trueshot.files import FileState, file_sha256
-from trueshot.scanning.sources import Item
-from trueshot.scanning.verdict import COLUMNS, EXPLANATION, Verdict
+from trueshot.scanning.item import Item
+from trueshot.scanning.verdict import EXPLANATION, FIELDS, Verdict
+from trueshot.tasks import Task
+from trueshot.tasks.task import FAILED, UNDECIDED
 
 VERSION = 5
 # What is kept of an item besides its verdict: a thumbnail for a row, and an explanation for a card.
 THUMBNAILS, EXPLAINED = 1, 2
 _APPLICATION = 0x54525354  # "TRST" in the file's header marks it as a ledger
 
+_AS_JSON = ("notes", "features")
 _Picture = TypeVar("_Picture")
 
-# The columns of a verdict are those of a record, without derived values. Notes and features are
-# stored as JSON.
-_FIELDS = (*(name for name in COLUMNS if name != "likelihood_ratio"), "features")
 _TABLES = f"""
 CREATE TABLE claim (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE items (
@@ -40,7 +40,7 @@ CREATE TABLE items (
     explained INTEGER NOT NULL,
     turn INTEGER NOT NULL,
     position INTEGER NOT NULL,
-    {", ".join(_FIELDS)}
+    {", ".join(FIELDS)}
 );
 CREATE INDEX places ON items (turn, position);
 CREATE TABLE explanations (
@@ -51,7 +51,7 @@ CREATE TABLE explanations (
 );
 """
 _STATE = FileState._fields
-_KEPT = ("identity", *_STATE, "crc", "final", "explained", "turn", "position", *_FIELDS)
+_KEPT = ("identity", *_STATE, "crc", "final", "explained", "turn", "position", *FIELDS)
 _KEEP = f"""
 INSERT INTO items ({", ".join(_KEPT)}) VALUES ({", ".join("?" * len(_KEPT))})
 ON CONFLICT (identity) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _KEPT[1:])}
@@ -103,23 +103,24 @@ class Ledger(Closing):
             explained: What is needed besides the verdict (0, `THUMBNAILS` or `EXPLAINED`); if the
                 ledger does not have it, the item counts as not judged.
         """
-        if item.size < 0 or item.reason is not None:
+        if item.state.size < 0 or item.reason is not None:
             return None
         with _errors_with_a_name(self.path):
             row = self._database.execute(
-                f"SELECT id, {', '.join((*_STATE, *_FIELDS))} FROM items WHERE identity = ?"
+                f"SELECT id, {', '.join((*_STATE, *FIELDS))} FROM items WHERE identity = ?"
                 " AND size = ? AND crc = ? AND final AND explained >= ?",
-                (item.identity, item.size, _crc(item), explained),
+                (item.identity, item.state.size, _crc(item), explained),
             ).fetchone()
             if row is None:
                 return None
-            state = row[1 : 1 + len(_STATE)]
+            state = FileState(*row[1 : 1 + len(_STATE)])
             verdict = _verdict(row[1 + len(_STATE) :], item.name)  # its name may have changed
-            if not _is_as_before(item, state):
+            # The identity of bytes from standard input contains their hash.
+            if item.data is None and not state.is_surely(item.state):
                 hashed = None if item.member else file_sha256(item.path)
                 if hashed is None or hashed != verdict.sha256:
                     return None
-                state = _state(item)
+                state = item.state
             changes = ", ".join(f"{name} = ?" for name in (*_STATE, "turn", "position", "file"))
             self._database.execute(
                 f"UPDATE items SET {changes} WHERE id = ?",
@@ -147,7 +148,7 @@ class Ledger(Closing):
             explained: What was requested besides the verdict, as for `find`.
             explanations: The resulting pictures and explanation, by name.
         """
-        row = (item.identity, *_state(item), _crc(item), final, explained, self._turn, position)
+        row = (item.identity, *item.state, _crc(item), final, explained, self._turn, position)
         with _errors_with_a_name(self.path), self._together():
             (number,) = self._database.execute(_KEEP, (*row, *_row(verdict))).fetchone()
             self._database.execute("DELETE FROM explanations WHERE item = ?", (number,))
@@ -169,24 +170,30 @@ class Ledger(Closing):
                 (EXPLAINED, item.identity, sha256),
             )
 
-    def unexplained(self, numbers: Container[int]) -> set[bytes]:
-        """Return identities of unexplained items among these numbers (positions in `verdicts`)."""
+    def unexplained(self, most: int, task: Task) -> set[bytes]:
+        """Return the identities of the items that a report shows pictures of, and has none of yet.
+
+        Verdicts other than class 0 come before undecided ones, and these before class 0; within
+        each group by falling score, and equal scores in order. Errors are omitted.
+
+        Args:
+            most: Number of items that a report shows.
+            task: Task that defines the words of the verdicts.
+        """
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                "SELECT identity, explained FROM items WHERE turn = ? ORDER BY position",
-                (self._turn,),
-            ).fetchall()
-        return {
-            identity
-            for number, (identity, explained) in enumerate(rows)
-            if number in numbers and explained < EXPLAINED
-        }
+                "SELECT identity, explained FROM items WHERE turn = ? AND verdict != ?"
+                " ORDER BY CASE verdict WHEN ? THEN 1 WHEN ? THEN 2 ELSE 0 END,"
+                " score DESC, position LIMIT ?",
+                (self._turn, FAILED, UNDECIDED, task.verdict_words[0], most),
+            )
+            return {identity for identity, explained in rows if explained < EXPLAINED}
 
     def verdicts(self) -> Iterator[Verdict]:
         """Yield the verdicts of this scan, including those reused from the ledger, in order."""
         with _errors_with_a_name(self.path):
             rows = self._database.execute(
-                f"SELECT {', '.join(_FIELDS)} FROM items WHERE turn = ? ORDER BY position",
+                f"SELECT {', '.join(FIELDS)} FROM items WHERE turn = ? ORDER BY position",
                 (self._turn,),
             )
         while True:
@@ -197,14 +204,13 @@ class Ledger(Closing):
                 verdict = _verdict(row)
             yield verdict
 
-    def pictures(self, number: int) -> dict[str, bytes]:
-        """Return the pictures of the item with this row number, by name; empty if it has none."""
+    def picture(self, number: int, name: str) -> bytes:
+        """Return the picture of this name of the item with this row number."""
         with _errors_with_a_name(self.path):
-            return dict(
-                self._database.execute(
-                    "SELECT name, content FROM explanations WHERE item = ? ORDER BY name", (number,)
-                ).fetchall()
-            )
+            (content,) = self._database.execute(
+                "SELECT content FROM explanations WHERE item = ? AND name = ?", (number, name)
+            ).fetchone()
+            return bytes(content)
 
     def numbers(self, name: str) -> dict[str, int]:
         """Return row numbers of this scan's items with a picture of this name, by SHA-256."""
@@ -280,32 +286,20 @@ class Ledger(Closing):
         return int(self._database.execute(question).fetchone()[0])
 
 
-def _state(item: Item) -> tuple[int, ...]:
-    """Return the stat fields that change when the file changes, and the time they were read."""
-    return tuple(getattr(item, name) for name in _STATE)
-
-
 def _crc(item: Item) -> int:
     return -1 if item.member is None else item.member.crc
 
 
-def _is_as_before(item: Item, state: tuple[int, ...]) -> bool:
-    """Whether an item has certainly not changed since it was in this state."""
-    if item.data is not None:
-        return True  # its identity contains the hash of its bytes
-    return FileState(*state).is_surely(FileState(*_state(item)))
-
-
 def _row(verdict: Verdict) -> Iterator[Any]:
     """Yield the columns of a verdict as SQLite values."""
-    for name in _FIELDS:
+    for name in FIELDS:
         value = getattr(verdict, name)
-        yield json.dumps(value) if name in ("notes", "features") else value
+        yield json.dumps(value) if name in _AS_JSON else value
 
 
 def _verdict(row: tuple[Any, ...], name: str | None = None) -> Verdict:
-    fields = dict(zip(_FIELDS, row, strict=True))
-    fields |= {part: json.loads(fields[part]) for part in ("notes", "features")}
+    fields = dict(zip(FIELDS, row, strict=True))
+    fields |= {name: json.loads(fields[name]) for name in _AS_JSON}
     return Verdict.from_record(fields, name, task=None)
 
 
@@ -348,7 +342,7 @@ class Pictures(Mapping[str, _Picture]):
         self._numbers = ledger.numbers(name)
 
     def __getitem__(self, sha256: str) -> _Picture:
-        return self._parse(self._ledger.pictures(self._numbers[sha256])[self._name])
+        return self._parse(self._ledger.picture(self._numbers[sha256], self._name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)

@@ -111,15 +111,9 @@ def _write_parquet(path: Path, verdicts: Iterable[Verdict]) -> None:
     import pyarrow
     from pyarrow import parquet
 
-    text, number, whole = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
-    kinds: dict[str, Any] = dict.fromkeys(COLUMNS, text)
-    kinds |= dict.fromkeys(
-        ("likelihood_ratio", "log10_lr", "log10_lr_low", "log10_lr_high", "score", "seconds"),
-        number,
-    )
-    kinds["certified_radius"] = number
-    kinds |= dict.fromkeys(("crops", "width", "height"), whole)
-    schema = pyarrow.schema(list((kinds | {"notes": pyarrow.list_(text)}).items()))
+    kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
+    kinds[list] = pyarrow.list_(pyarrow.string())
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in COLUMNS.items()])
     records = (verdict.as_record() for verdict in verdicts)
     with parquet.ParquetWriter(path, schema) as table:
         while rows := list(itertools.islice(records, _ROWS_AT_ONCE)):

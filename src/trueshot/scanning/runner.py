@@ -17,11 +17,11 @@ from trueshot.detectors import located
 from trueshot.engines.engine import Engine, Reply, Request, Work, open_engine
 from trueshot.engines.pool import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_SECONDS, WorkerError
 from trueshot.errors import RunError
-from trueshot.files import check_destinations, sanitize
+from trueshot.files import DEFAULT_PIXEL_LIMIT, check_destinations, sanitize
+from trueshot.scanning.item import Item
 from trueshot.scanning.ledger import EXPLAINED, THUMBNAILS, Ledger
 from trueshot.scanning.output import check_output, write_output
-from trueshot.scanning.shown import explain_shown, request_of
-from trueshot.scanning.sources import STANDARD_INPUT, Item, items
+from trueshot.scanning.sources import STANDARD_INPUT, items
 from trueshot.scanning.verdict import (
     EXPLANATION,
     THUMBNAIL,
@@ -35,7 +35,6 @@ from trueshot.tasks.recapture import RECAPTURE
 from trueshot.tasks.task import FAILED
 
 _LOADER = "trueshot.scanning.worker:load"
-_PIXEL_LIMIT = 200_000_000  # same as in `images`, which is slow to import
 _MOST_PIPED = 2**30
 _BESIDE_LEDGER = ("wal", "shm", "journal")
 
@@ -72,7 +71,7 @@ class Settings:
     workers: int | None = None
     seconds: float = DEFAULT_SECONDS
     memory: int | None = DEFAULT_MEMORY
-    pixel_limit: int = _PIXEL_LIMIT
+    pixel_limit: int = DEFAULT_PIXEL_LIMIT
     explain: bool = False
     most_explained: int = 200
     piped_names: bool = False
@@ -198,7 +197,7 @@ def scan(
     place = Path(ledger) if ledger is not None else None if out is None else ledger_beside(out)
     if out is not None:
         check_output(out)
-    check_destinations(out, place)
+    check_destinations(out, *own, place)
     piped = any(os.fspath(path) == STANDARD_INPUT for path in paths)
     if settings.piped_names and not piped:
         raise RunError("a list of names (--names) is read from standard input only: add the path -")
@@ -334,6 +333,43 @@ def verdict_of(reply: Reply, name: str, task: Task = RECAPTURE) -> Verdict:
         return Verdict.from_record(reply.content.get("verdict"), name, task)
     except (WorkerError, ValueError) as error:
         return Verdict(file=name, verdict=FAILED, reason=sanitize(str(error)), task=task)
+
+
+def request_of(item: Item, explained: int) -> Request:
+    """Return a request for the verdict on an item and what is needed besides, see `Ledger.find`."""
+    asked = {"explain": explained == EXPLAINED, "thumbnail": explained > 0}
+    return Request(item.request() | asked, {} if item.data is None else {"data": item.data})
+
+
+def explain_shown(
+    engine: Engine, found: Iterable[Item], ledger: Ledger, most: int, task: Task = RECAPTURE
+) -> None:
+    """Explain the photographs that a report will show, unless they are explained already.
+
+    Verdicts do not change: a file that can no longer be read, or has changed, gets no explanation.
+
+    Args:
+        engine: Engine with a detector.
+        found: All items of the scan, in order.
+        ledger: Ledger with their verdicts.
+        most: Number of photographs that are shown.
+        task: Task of the detector.
+    """
+    missing = ledger.unexplained(most, task)
+
+    def ask(_: int, item: Item) -> Request | None:
+        return request_of(item, EXPLAINED)
+
+    def done(_: int, item: Item, reply: Reply) -> None:
+        if isinstance(reply, WorkerError) or EXPLANATION not in reply.attached:
+            return
+        said = reply.content.get("verdict")
+        sha256 = str(said.get("sha256")) if isinstance(said, dict) else ""
+        ledger.explain(item, sha256, reply.attached[EXPLANATION])
+
+    # Selected by identity, because files may have come and gone since positions were counted.
+    for _ in engine.map((item for item in found if item.identity in missing), ask, done):
+        pass
 
 
 def _own_files(out: Path | None, ledger: Path | None, own: Sequence[Path]) -> list[Path]:

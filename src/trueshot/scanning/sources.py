@@ -2,76 +2,21 @@
 
 from __future__ import annotations
 
-import functools
 import glob
-import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from trueshot.errors import ImageFileError
-from trueshot.files import FileState, sanitize, sanitize_unique
-from trueshot.scanning.archives import Member, is_archive, members
+from trueshot.files import FileState, read_start, sanitize, sanitize_unique
+from trueshot.scanning.archives import is_archive, members
+from trueshot.scanning.item import Item, problem
 
 STANDARD_INPUT = "-"
 _ARCHIVE = ".zip"
 _MOST_NAMED = 3
 _LEADS_OUT = "is a link to outside the folder; to judge its target, give the path of the target"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
-    """One thing to judge, or the reason why it cannot be judged.
-
-    Args:
-        name: Name in the results: printable, on one line, and different for different paths.
-        path: The file to open, as the operating system needs it.
-        size: Size of the file in bytes when it was found; -1 if there is none.
-        mtime_ns: Modification time of its content.
-        ctime_ns: Time of its last change of any kind (status change), set by the system.
-        inode: Inode number.
-        seen_ns: Time when these were read.
-        inside: Its name in the archive `path`.
-        member: Its place in the archive.
-        data: Its bytes, if they came from standard input.
-        note: A remark on its name.
-        reason: Why it cannot be judged, found without reading it.
-        passed_over: Number of skipped files, in a folder or archive, that this item stands for.
-    """
-
-    name: str
-    path: str
-    size: int = -1
-    mtime_ns: int = -1
-    ctime_ns: int = -1
-    inode: int = -1
-    seen_ns: int = -1
-    inside: str = ""
-    member: Member | None = None
-    data: bytes | None = None
-    note: str | None = None
-    reason: str | None = None
-    passed_over: int = 0
-
-    @property
-    def identity(self) -> bytes:
-        """Unique key of an item in a scan, independent of how its file is named.
-
-        For a file it is the absolute path, regardless of its content; for standard input, a hash
-        of the bytes.
-        """
-        if self.data is not None:
-            return os.fsencode(self.path) + hashlib.sha256(self.data).digest()
-        inside = f"\0{self.inside}" if self.inside else ""
-        return os.fsencode(_absolute(self.path)) + inside.encode("utf-8", "surrogatepass")
-
-    def request(self) -> dict[str, Any]:
-        """Return what a worker on any machine needs to read it."""
-        member = None if self.member is None else asdict(self.member)
-        path = self.path if self.data is not None else _absolute(self.path)
-        return {"name": self.name, "path": path, "member": member}
 
 
 def items(
@@ -109,12 +54,13 @@ def _all(
     for given in paths:
         path = os.fsdecode(given)
         if path != STANDARD_INPUT:
-            yield from _named(path, functools.partial(_pattern, own=own), own)
+            yield from _named(path, own, expand=True)
         elif piped_names:
             for line in _lines(piped):
-                yield from _named(os.fsdecode(line), _missing, own)
+                yield from _named(os.fsdecode(line), own)
         else:
-            yield Item(name=STANDARD_INPUT, path=STANDARD_INPUT, size=len(piped), data=piped)
+            state = FileState(len(piped))
+            yield Item(name=STANDARD_INPUT, path=STANDARD_INPUT, state=state, data=piped)
 
 
 def _lines(piped: bytes) -> list[bytes]:
@@ -124,21 +70,19 @@ def _lines(piped: bytes) -> list[bytes]:
     return [line.removesuffix(b"\r") for line in piped.split(b"\n") if line.strip()]
 
 
-def _named(
-    path: str, otherwise: Callable[[str], Iterator[Item]], own: frozenset[str]
-) -> Iterator[Item]:
-    """Return the items of a path; one that does not exist is passed to `otherwise`."""
+def _named(path: str, own: frozenset[str], *, expand: bool = False) -> Iterator[Item]:
+    """Return the items of a path; one that does not exist may be a pattern to expand."""
     try:
         os.lstat(path)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return otherwise(path)
+        return _pattern(path, own) if expand else _missing(path)
     except OSError as error:
-        return iter([_problem(path, f"cannot be found ({error.strerror}); check the path")])
+        return iter([problem(path, f"cannot be found ({error.strerror}); check the path")])
     return _folder(path, own) if os.path.isdir(path) else _file(path)  # noqa: PTH112 - never raises
 
 
 def _missing(path: str) -> Iterator[Item]:
-    yield _problem(path, "there is no such file; check the path")
+    yield problem(path, "there is no such file; check the path")
 
 
 def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
@@ -155,7 +99,7 @@ def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
         # Not the module glob, whose ** runs in circles if links do.
         matches = sorted(match for match in root.glob(rest) if not _is_hidden(match, root))
     except (ValueError, OSError, NotImplementedError) as error:
-        yield _problem(path, f"is not a valid pattern ({error}); check it")
+        yield problem(path, f"is not a valid pattern ({error}); check it")
         return
     empty = True
     for match in map(str, matches):
@@ -163,12 +107,12 @@ def _pattern(path: str, own: frozenset[str]) -> Iterator[Item]:
             # Files in it that match are matches themselves; links are not followed.
             found = _link_to_folder(match, os.path.realpath(root))
         else:
-            found = _named(match, _missing, own)
+            found = _named(match, own)
         for item in found:
             empty = False
             yield item
     if empty:
-        yield _problem(path, "nothing matches this pattern; check it")
+        yield problem(path, "nothing matches this pattern; check it")
 
 
 def _is_hidden(path: Path, root: Path) -> bool:
@@ -195,31 +139,22 @@ def file_item(path: str, name: str) -> Item:
     except OSError as error:
         reason = f"cannot be read ({error.strerror}); check the file, or the target of the link"
         return Item(name=name, path=path, reason=sanitize(reason))
-    return Item(name=name, path=path, **FileState.of(status)._asdict())
+    return Item(name=name, path=path, state=FileState.of(status))
 
 
 def _archive(path: str) -> Iterator[Item]:
     empty, others = True, _PassedOver(path)
     try:
-        status = Path(path).stat()
-        for listed in members(path):
-            if listed.passed_over:
-                others.add(listed.name)
-                continue
-            empty = False
-            yield Item(
-                name=sanitize_unique(f"{path}!/{listed.name}"),
-                path=path,
-                **FileState.of(status)._asdict(),
-                inside=listed.name,
-                member=listed.member,
-                note=listed.note,
-                reason=listed.reason,
-            )
+        for item in members(path):
+            if item.passed_over:
+                others.add(item.inside)
+            else:
+                empty = False
+                yield item
     except ImageFileError as error:
-        yield _problem(path, error.reason)
+        yield problem(path, error.reason)
     except OSError as error:
-        yield _problem(path, f"cannot be read ({error.strerror}); check its permissions")
+        yield problem(path, f"cannot be read ({error.strerror}); check its permissions")
     else:
         yield from others.told("holds no photographs; check the archive" if empty else "")
 
@@ -238,7 +173,7 @@ def _folder(folder: str, own: frozenset[str]) -> Iterator[Item]:
                 waiting.append(iter(_names_in(place, others, own)))
             except OSError as error:
                 empty = False
-                yield _problem(place, f"cannot be listed ({error.strerror}); check its permissions")
+                yield problem(place, f"cannot be listed ({error.strerror}); check its permissions")
         else:
             empty = False
             is_link = os.path.islink(place)  # noqa: PTH114 - never raises
@@ -272,7 +207,7 @@ class _PassedOver:
             names = ", ".join(self._first) + more
             reason = f"{reason}; " * bool(reason) + f"{self._count} {what} hidden: {names}"
         if reason:
-            yield replace(_problem(self._place, reason), passed_over=self._count)
+            yield replace(problem(self._place, reason), passed_over=self._count)
 
 
 def _names_in(folder: str, others: _PassedOver, own: frozenset[str]) -> list[str]:
@@ -303,15 +238,14 @@ def _may_be_photograph(entry: os.DirEntry[str]) -> bool:
 
 
 def _begins_as_image(path: str) -> bool:
-    from trueshot.images import recognise
-    from trueshot.images.opening import read_start
+    from trueshot.images.recognition import START, recognise
 
-    return recognise(read_start(path) or b"") is not None
+    return recognise(read_start(path, START) or b"") is not None
 
 
 def _link(path: str, root: str) -> Iterator[Item]:
     """Yield a link in a folder: judged if it is, or is named like, a file and stays inside."""
-    from trueshot.images.searching import has_image_suffix
+    from trueshot.images.recognition import has_image_suffix
 
     is_named = _is_archive_name(path) or has_image_suffix(path)
     if not is_named and os.path.isdir(path):  # noqa: PTH112
@@ -319,13 +253,13 @@ def _link(path: str, root: str) -> Iterator[Item]:
     elif _lies_in(path, root):
         yield from _file(path)
     else:
-        yield _problem(path, _LEADS_OUT)
+        yield problem(path, _LEADS_OUT)
 
 
 def _link_to_folder(path: str, root: str) -> Iterator[Item]:
     """Yield an error if a link to a folder leads out of `root`; links inside are not needed."""
     if not _lies_in(path, root):
-        yield _problem(path, _LEADS_OUT)
+        yield problem(path, _LEADS_OUT)
 
 
 def _lies_in(path: str, root: str) -> bool:
@@ -334,18 +268,6 @@ def _lies_in(path: str, root: str) -> bool:
 
 def _is_archive_name(name: str) -> bool:
     return name.lower().endswith(_ARCHIVE)
-
-
-def _absolute(path: str) -> str:
-    """Return one path for all names of a file; `..` after a link is resolved as the system does."""
-    if ".." in Path(path).parts and "\0" not in path:
-        above, name = os.path.split(path)
-        path = os.path.join(os.path.realpath(above), name)  # noqa: PTH118
-    return os.path.abspath(path)  # noqa: PTH100
-
-
-def _problem(path: str, reason: str) -> Item:
-    return Item(name=sanitize_unique(path), path=path, reason=sanitize(reason))
 
 
 def _once(found: Iterable[Item]) -> Iterator[Item]:

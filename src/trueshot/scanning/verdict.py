@@ -18,11 +18,38 @@ EXPLANATION, THUMBNAIL = "explanation", "thumbnail"
 """Names of a worker's attachments: the bytes that `inference.explanation.Explanation` reads, and a
 thumbnail for a row of a table."""
 
+COLUMNS: dict[str, type] = {
+    "file": str,
+    "sha256": str,
+    "verdict": str,
+    "top_class": str,
+    "likelihood_ratio": float,
+    "log10_lr": float,
+    "log10_lr_low": float,
+    "log10_lr_high": float,
+    "certified_radius": float,
+    "score": float,
+    "crops": int,
+    "notes": list,
+    "reason": str,
+    "width": int,
+    "height": int,
+    "format": str,
+    "seconds": float,
+    "detector": str,
+}
+"""Types of the fields of a record, in the order of the output; a float may be a whole number."""
+
+FIELDS = COLUMNS | {"features": dict}
+"""Types of the fields of a verdict that are stored."""
+del FIELDS["likelihood_ratio"]  # derived from its logarithm
+
 # Output of a worker is untrusted, because a malicious file may control it: these limits protect
 # tables, terminals and reports.
 MOST_LOG10_LR = 100.0
 _MOST_WHOLE, _MOST_NUMBER, _MOST_PARTS = 2**31 - 1, 1e12, 100
 _LEVELS = 255.0
+_ACCEPTED = {(float, int), (list, tuple)}
 _HASH = re.compile("[0-9a-f]{64}")
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._ -]{0,99}")
 
@@ -116,7 +143,7 @@ class Verdict:
         """
         if not isinstance(record, Mapping):
             raise ValueError("its worker process gave no verdict")
-        fields = {name: value for name, value in record.items() if name in _KINDS}
+        fields = {name: value for name, value in record.items() if name in FIELDS}
         wrong = [name for name, value in fields.items() if not _is_in_order(name, value)]
         known = record.keys() <= {*COLUMNS, "features"} and record.keys() >= {"file", "verdict"}
         words = None if task is None else (*words_of(task), *task.classes)
@@ -130,37 +157,6 @@ class Verdict:
             return cls(**fields | told | rest, task=task or RECAPTURE)
         except TypeError as error:
             raise ValueError(f"invalid record of a verdict: {error}") from None
-
-
-COLUMNS = (
-    "file",
-    "sha256",
-    "verdict",
-    "top_class",
-    "likelihood_ratio",
-    "log10_lr",
-    "log10_lr_low",
-    "log10_lr_high",
-    "certified_radius",
-    "score",
-    "crops",
-    "notes",
-    "reason",
-    "width",
-    "height",
-    "format",
-    "seconds",
-    "detector",
-)
-
-_KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(COLUMNS, (str,))
-_RATIOS = ("log10_lr", "log10_lr_low", "log10_lr_high")
-_KINDS |= dict.fromkeys((*_RATIOS, "certified_radius", "score", "seconds"), (float, int))
-_WHOLE = ("crops", "width", "height")
-_KINDS |= dict.fromkeys(_WHOLE, (int,))
-_KINDS["notes"] = (list, tuple)
-_KINDS["features"] = (dict,)
-del _KINDS["likelihood_ratio"]  # derived from its logarithm
 
 
 def words_of(task: Task) -> tuple[str, ...]:
@@ -280,22 +276,23 @@ def _are_words(fields: Mapping[str, Any], allowed: tuple[str, ...] | None) -> bo
 
 def _is_in_order(name: str, value: Any) -> bool:
     """Whether this is a valid value of the field."""
+    kind = FIELDS[name]
     if value is None:
         return True
-    if isinstance(value, bool) or type(value) not in _KINDS[name]:
+    if type(value) is not kind and (kind, type(value)) not in _ACCEPTED:
         return False
     if name in ("sha256", "detector"):
-        return bool(_HASH.fullmatch(str(value)))
-    if isinstance(value, int) and name in _WHOLE:
-        return 0 <= value <= _MOST_WHOLE
-    if name == "notes":
-        return len(value) <= _MOST_PARTS and all(isinstance(note, str) for note in value)
-    if name == "features":
-        return len(value) <= _MOST_PARTS and all(map(_is_number, value.values()))
+        return bool(_HASH.fullmatch(value))
     if name == "certified_radius":
         return bool(0 < value <= _LEVELS)
-    if isinstance(value, int | float):
-        return _is_number(value, MOST_LOG10_LR if name in _RATIOS else _MOST_NUMBER)
+    if kind is int:
+        return bool(0 <= value <= _MOST_WHOLE)
+    if kind is float:
+        return _is_number(value, MOST_LOG10_LR if name.startswith("log10_lr") else _MOST_NUMBER)
+    if kind is list:
+        return len(value) <= _MOST_PARTS and all(isinstance(note, str) for note in value)
+    if kind is dict:
+        return len(value) <= _MOST_PARTS and all(map(_is_number, value.values()))
     return True
 
 

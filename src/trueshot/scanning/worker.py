@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,9 @@ from trueshot.errors import (
 from trueshot.images import DEFAULT_PIXEL_LIMIT, ImageFile, read_image_bytes
 from trueshot.images.opening import read_bytes
 from trueshot.images.orientation import upright
-from trueshot.scanning.archives import Member, read_member
+from trueshot.images.writing import row_thumbnail
+from trueshot.scanning.archives import read_member
+from trueshot.scanning.item import Member
 from trueshot.scanning.verdict import EXPLANATION, THUMBNAIL
 from trueshot.tasks.task import FAILED, UNDECIDED
 
@@ -35,8 +37,6 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 # Errors in the bytes themselves. Other errors depend on limits, memory or installed software, so
 # the file may be judged once these change.
 _FINAL = (EmptyFileError, NotAnImageError, TruncatedImageError)
-
-Explain = Callable[[ImageFile, "Prediction", bytes], Mapping[str, bytes]]
 
 
 def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
@@ -59,86 +59,63 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
         import trueshot.inference.explaining  # noqa: F401
     predictor = Predictor.load(settings["bundle"])
     detector = bundle_sha256(settings["bundle"])
-    handler = examiner(
-        predictor, detector, settings["pixel_limit"], explainer(predictor), predictor.notes
-    )
+    handler = examiner(predictor, detector, settings["pixel_limit"])
     return handler, {"detector": detector, "task": predictor.card.decides.facts()}
 
 
-def explainer(predictor: Predictor) -> Explain:
-    """Return a function that explains a prediction for a file, as bytes by name."""
-
-    def explained(image: ImageFile, prediction: Prediction, data: bytes) -> dict[str, bytes]:
-        from trueshot.images.provenance import claims_of
-        from trueshot.inference.explaining import explain
-
-        shown = explain(predictor, image.pixels, prediction)
-        return {EXPLANATION: replace(shown, claims=claims_of(data, image.facts)).to_bytes()}
-
-    return explained
-
-
 def examiner(
-    predictor: Predictor,
-    detector: str,
-    pixel_limit: int = DEFAULT_PIXEL_LIMIT,
-    explain: Explain | None = None,
-    notes: tuple[str, ...] = (),
+    predictor: Predictor, detector: str, pixel_limit: int = DEFAULT_PIXEL_LIMIT
 ) -> Handler:
     """Return a handler that judges with this predictor.
 
     A request has `name`, the name in the verdict; `path`; `member`, the place in the archive
     `path`, or None; `explain`, whether to return an explanation; and `thumbnail`, whether to
     return a thumbnail. An attached `data` is judged instead of the file. The answer has
-    `verdict`, a record, and `final`: whether the same bytes will always get it, whatever the
-    limits are.
+    `verdict`, a record; `final`: whether the same bytes will always get it, whatever the limits
+    are; and `error`, the type of the error if the file cannot be judged.
 
     Args:
         predictor: Judges pixels.
         detector: SHA-256 of its bundle.
         pixel_limit: As in `read_image`.
-        explain: Makes explanations, as bytes by name.
-        notes: Notes to add to every verdict.
     """
 
     def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
         started = time.perf_counter()
         said: dict[str, Any] = {"file": request["name"], "detector": detector}
-        final, blobs = False, dict[str, bytes]()
+        answer: dict[str, Any] = {"verdict": said, "final": False}
+        blobs: Attached = {}
         try:
             data = attached["data"] if "data" in attached else _read(request, pixel_limit)
-            final = True
-            image = _image(data, request["name"], pixel_limit, said)
+            answer["final"] = True
+            image = read_image_bytes(data, request["name"], pixel_limit=pixel_limit)
             prediction = predictor.predict(image)
-            said |= _findings(image, prediction) | {"notes": image.notes + prediction.notes + notes}
+            said |= _findings(image, prediction)
+            said["notes"] = image.notes + prediction.notes + predictor.notes
             if request.get("thumbnail"):
-                blobs[THUMBNAIL] = _thumbnail(image)
-            if request.get("explain") and explain is not None:
-                blobs |= explain(image, prediction, data)
+                blobs[THUMBNAIL] = row_thumbnail(image.pixels)
+            if request.get("explain"):
+                blobs[EXPLANATION] = _explanation(predictor, image, prediction, data)
         except ImageFileError as error:
-            final = final and isinstance(error, _FINAL)
+            if answer["final"]:
+                said.setdefault("sha256", hashlib.sha256(data).hexdigest())
+            answer["final"] &= isinstance(error, _FINAL)
+            answer["error"] = type(error).__name__
             said |= {"verdict": FAILED, "reason": _ADDRESS.sub("", error.reason)}
         said["seconds"] = round(time.perf_counter() - started, 6)
-        return {"verdict": said, "final": final}, blobs
+        return answer, blobs
 
     return handle
 
 
-def _thumbnail(image: ImageFile) -> bytes:
-    from trueshot.images.thumbnails import row_thumbnail
+def _explanation(
+    predictor: Predictor, image: ImageFile, prediction: Prediction, data: bytes
+) -> bytes:
+    from trueshot.images.provenance import claims_of
+    from trueshot.inference.explaining import explain
 
-    return row_thumbnail(image.pixels)
-
-
-def _image(data: bytes, name: str, pixel_limit: int, said: dict[str, Any]) -> ImageFile:
-    """Decode the photograph; the hash of its bytes is recorded in `said` even if that fails."""
-    try:
-        image = read_image_bytes(data, name, pixel_limit=pixel_limit)
-    except ImageFileError:
-        said["sha256"] = hashlib.sha256(data).hexdigest()
-        raise
-    said["sha256"] = image.facts.sha256
-    return image
+    shown = explain(predictor, image.pixels, prediction)
+    return replace(shown, claims=claims_of(data, image.facts)).to_bytes()
 
 
 def _read(request: Mapping[str, Any], pixel_limit: int) -> bytes:
@@ -154,6 +131,7 @@ def _findings(image: ImageFile, prediction: Prediction) -> dict[str, Any]:
     height, width = upright(image.stored, image.facts.orientation).shape[:2]
     low, high = prediction.log10_lr_interval or (None, None)
     return {
+        "sha256": image.facts.sha256,
         "verdict": prediction.verdict,
         "top_class": prediction.top_class,
         "log10_lr": prediction.log10_lr,

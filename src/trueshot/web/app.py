@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -14,12 +15,14 @@ from starlette.staticfiles import StaticFiles
 from trueshot import __version__
 from trueshot.reports.page import strict_environment
 from trueshot.tasks.recapture import RECAPTURE
-from trueshot.web.draining import DrainingApp
-from trueshot.web.ending import EndingApp
-from trueshot.web.middleware import SameOriginGuard
-from trueshot.web.problems import answer_with_problems
-from trueshot.web.routes import describe, router
-from trueshot.web.schemas import ACCURATE, MOST_LEVELS, ROBUST
+from trueshot.web.middleware import (
+    DrainingApp,
+    EndingApp,
+    SameOriginGuard,
+    answer_with_problems,
+)
+from trueshot.web.routes import router
+from trueshot.web.schemas import ACCURATE, MOST_LEVELS, ROBUST, Problem
 from trueshot.web.service import LOADER, Service
 from trueshot.web.settings import ServiceSettings
 
@@ -42,8 +45,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with service.running():
+        try:
+            await anyio.to_thread.run_sync(service.start)
             yield
+        finally:
+            await anyio.to_thread.run_sync(service.stop)
 
     app = FastAPI(
         title="trueshot",
@@ -86,12 +92,15 @@ async def _page(request: Request) -> HTMLResponse:
 
 
 def _described(app: FastAPI) -> None:
-    """Build the OpenAPI description once, with additions from `describe`."""
+    """Add the schema of problems, which no signature mentions, to the OpenAPI description."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            app.openapi_schema = describe(make())
-        return app.openapi_schema
+        description = make()
+        schemas = description["components"]["schemas"]
+        schemas["Problem"] = Problem.model_json_schema()
+        schemas.pop("HTTPValidationError", None)
+        schemas.pop("ValidationError", None)
+        return description
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -18,7 +18,7 @@ from trueshot.inference import Prediction, Predictor
 from trueshot.inference.crops import cut
 from trueshot.networks.crop_aggregation import CropAggregator
 from trueshot.pixels import linf, psnr, share_changed, to_bytes, to_levels
-from trueshot.web.schemas import MOST_LEVELS, Method
+from trueshot.web.schemas import Method
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -127,13 +127,7 @@ def stack_detector(detector: Detector, card: Card) -> Detector:
 
 
 def attack_named(method: Method, budget: float) -> Attack:
-    """Return the attack of this name, with a budget in levels.
-
-    Raises:
-        ValueError: The budget is negative or more than `MOST_LEVELS`.
-    """
-    if not 0 <= budget <= MOST_LEVELS:
-        raise ValueError(f"budget must be between 0 and {MOST_LEVELS} levels, got {budget}")
+    """Return the attack of this name, with a budget in levels."""
     if method == "pgd":
         return PGD(budget=budget, steps=PGD_STEPS)
     return FGSM(budget=budget) if method == "fgsm" else LeastLikelyClass(budget=budget)

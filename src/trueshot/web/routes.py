@@ -20,7 +20,6 @@ from trueshot.web.schemas import (
     DetectorName,
     Health,
     Method,
-    Problem,
     Verdicts,
     attack_answer,
     verdict_answer,
@@ -178,15 +177,6 @@ async def health(request: Request) -> Health:
         taken=service.taken,
         places=service.places,
     )
-
-
-def describe(description: dict[str, Any]) -> dict[str, Any]:
-    """Add the schema of problems to an OpenAPI description; no signature mentions it."""
-    schemas = description["components"]["schemas"]
-    schemas["Problem"] = Problem.model_json_schema()
-    schemas.pop("HTTPValidationError", None)
-    schemas.pop("ValidationError", None)
-    return description
 
 
 def _service(request: Request) -> Service:

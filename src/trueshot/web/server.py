@@ -7,7 +7,6 @@ import fcntl
 import socket
 import sys
 import termios
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,19 +26,13 @@ _SPARE_CONNECTIONS = 64
 _BACKLOG = 128
 
 
-def serve(
-    accurate: Path,
-    robust: Path,
-    settings: ServiceSettings,
-    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
-) -> None:
-    """Serve until interrupted; an interrupt is the usual end.
+def serve(accurate: Path, robust: Path, settings: ServiceSettings) -> None:
+    """Serve until interrupted, which is the usual end; say the address on standard error.
 
     Args:
         accurate: Bundle of the detector that judges by default.
         robust: Bundle of the detector that resists attacks.
         settings: Address to listen on, and limits.
-        say: Called with lines for a person: the address it listens on, and warnings.
 
     Raises:
         BundleError: A bundle cannot be read or does not judge photographs, or the two have
@@ -61,16 +54,20 @@ def serve(
     with _listening(settings) as listener, suppress(KeyboardInterrupt):
         port = listener.getsockname()[1]
         for line in warnings_of(settings):
-            say(line)
+            _say(line)
         app = create_app(accurate, robust, settings)
         service: Service = app.state.service
         try:
             service.start()
             shown = f"[{settings.host}]" if ":" in settings.host else settings.host
-            say(f"listening on http://{shown}:{port}/ until interrupted")
+            _say(f"listening on http://{shown}:{port}/ until interrupted")
             uvicorn.Server(config(app, settings)).run(sockets=[listener])
         finally:
             service.stop()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def config(app: Any, settings: ServiceSettings) -> uvicorn.Config:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 
 from trueshot.card import Card
+from trueshot.engines.engine import Reply, Request, Work, answered
 from trueshot.engines.pool import Answer, Pool, WorkerError, WorkerTimeoutError
 from trueshot.files import append_line, sanitize, write_atomically
 from trueshot.inference.explanation import Explanation
+from trueshot.scanning.runner import verdict_of
 from trueshot.scanning.verdict import EXPLANATION, Verdict
 from trueshot.tasks import Task
 from trueshot.tasks.task import FAILED
-from trueshot.web.problems import ProblemError, busy
-from trueshot.web.reporting import report_of
+from trueshot.versions import versions
+from trueshot.web.problems import ProblemError
 from trueshot.web.schemas import ACCURATE, ROBUST
 from trueshot.web.settings import ServiceSettings
 from trueshot.web.uploads import Upload
@@ -32,7 +34,7 @@ Outcome = TypeVar("Outcome")
 
 LOADER = "trueshot.web.worker:load"
 
-_REFUSALS = (413, 415, 422)
+_STATUSES = {"NotAnImageError": 415, "ImageTooLargeError": 413}
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +60,16 @@ class Service:
         self.settings = settings
         self.places = settings.at_once + settings.queue
         self.taken = 0
-        self._bundles = {ACCURATE: str(accurate.absolute()), ROBUST: str(robust.absolute())}
-        self._loader = loader
+        bundles: dict[str, Any] = {
+            ACCURATE: str(accurate.absolute()),
+            ROBUST: str(robust.absolute()),
+        }
+        self._work = Work(
+            loader=loader,
+            settings=bundles | {"pixel_limit": settings.pixel_limit},
+            memory=settings.memory,
+            seconds=settings.seconds,
+        )
         self._pool: Pool | None = None
         self._turns = anyio.CapacityLimiter(settings.at_once)
         self.facts: dict[str, Any] = {}
@@ -72,35 +82,17 @@ class Service:
             TrueshotError: A detector cannot be loaded.
         """
         if self._pool is None:
-            limits = {"pixel_limit": self.settings.pixel_limit}
-            self._pool = Pool(
-                self._loader,
-                self._bundles | limits,
-                workers=self.settings.at_once,
-                memory=self.settings.memory,
-            )
+            self._pool = self._work.pool(self.settings.at_once)
         self.facts = self._pool.facts
         self.tasks = {
-            name: Card.model_validate(self.facts[name]["card"]).decides for name in self._bundles
+            name: Card.model_validate(self.facts[name]["card"]).decides
+            for name in (ACCURATE, ROBUST)
         }
 
     def stop(self) -> None:
         """End all workers."""
         if self._pool is not None:
             self._pool.close()
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Run the workers inside this context.
-
-        Raises:
-            TrueshotError: A detector cannot be loaded.
-        """
-        try:
-            await anyio.to_thread.run_sync(self.start)
-            yield
-        finally:
-            await anyio.to_thread.run_sync(self.stop)
 
     @property
     def pool(self) -> Pool:
@@ -121,7 +113,8 @@ class Service:
             ProblemError: All places are taken.
         """
         if self.taken >= self.places:
-            raise busy()
+            detail = "the queue is full; try again in a moment"
+            raise ProblemError(503, "busy", detail, {"Retry-After": "2"})
         self.taken += 1
         try:
             yield
@@ -138,22 +131,18 @@ class Service:
             status to use if this file is the whole request.
         """
         request = {"do": "judge", "detector": detector, "name": upload.name, "explain": explained}
-        explanation, status, task = None, 200, self.tasks[detector]
-        sha256 = await self._keep_upload(upload)
-        try:
-            answer = await self._ask(request, upload.data)
-            verdict = Verdict.from_record(answer.content.get("verdict"), upload.name, task)
-            if explained and EXPLANATION in answer.attached:
-                explanation = Explanation.from_bytes(answer.attached[EXPLANATION])
-            status = _refusal(answer) if verdict.verdict == FAILED else 200
-        except (WorkerError, ValueError) as error:  # ValueError: the answer is invalid
-            reason, bundle = sanitize(str(error)), self.facts[detector]["sha256"]
-            verdict = Verdict(
-                file=upload.name, verdict=FAILED, reason=reason, detector=bundle, task=task
-            )
-            status = _status(error)
-        verdict = replace(verdict, sha256=sha256)
-        return await self._keep_verdict(verdict), explanation, status
+        sha256 = await anyio.to_thread.run_sync(_store_upload, self.settings.keep, upload)
+        reply = await self._ask(request, upload.data)
+        verdict = verdict_of(reply, upload.name, self.tasks[detector])
+        status = _status(reply) if verdict.verdict == FAILED else 200
+        explanation = None
+        if explained and isinstance(reply, Answer) and EXPLANATION in reply.attached:
+            with suppress(ValueError):  # damaged: the verdict stands without it, as in a report
+                explanation = Explanation.from_bytes(reply.attached[EXPLANATION])
+        verdict = replace(verdict, sha256=sha256, detector=self.facts[detector]["sha256"])
+        if self.settings.keep is not None:
+            verdict = await anyio.to_thread.run_sync(_store_verdict, self.settings.keep, verdict)
+        return verdict, explanation, status
 
     async def attack(self, upload: Upload, detector: str, method: str, budget: float) -> Answer:
         """Attack a file with a white-box attack on the detector.
@@ -162,50 +151,49 @@ class Service:
             ProblemError: The file cannot be read, has nothing to attack, or takes too long.
         """
         request = {"do": "attack", "detector": detector, "name": upload.name}
-        await self._keep_upload(upload)
-        try:
-            answer = await self._ask(request | {"method": method, "budget": budget}, upload.data)
-        except WorkerError as error:
-            status = _status(error)
-            raise ProblemError(status, "file", f"{upload.name}: {error}") from error
-        if "refused" in answer.content:
-            detail = f"{upload.name}: {sanitize(str(answer.content['refused']))}"
-            raise ProblemError(_refusal(answer), "file", detail)
-        return answer
+        await anyio.to_thread.run_sync(_store_upload, self.settings.keep, upload)
+        reply = await self._ask(request | {"method": method, "budget": budget}, upload.data)
+        refused = reply if isinstance(reply, WorkerError) else reply.content.get("refused")
+        if isinstance(reply, WorkerError) or refused is not None:
+            detail = f"{upload.name}: {sanitize(str(refused))}"
+            raise ProblemError(_status(reply), "file", detail)
+        return reply
 
     async def report(self, uploads: Sequence[Upload], detector: str) -> bytes:
-        """Judge files, and return a report on them as one HTML page."""
+        """Judge files, and return a report on them as one self-contained HTML page."""
         verdicts, explanations = [], {}
         for upload in uploads:
             verdict, explanation, _ = await self.predict(upload, detector, explained=True)
             verdicts.append(verdict)
             if explanation is not None and verdict.sha256 is not None:
                 explanations[verdict.sha256] = explanation
-        facts = self.facts[detector]
-        make = functools.partial(report_of, verdicts, explanations, facts, self.settings)
-        return await anyio.to_thread.run_sync(make)
+        return await anyio.to_thread.run_sync(self._report, verdicts, explanations, detector)
 
-    async def _ask(self, request: dict[str, Any], data: bytes) -> Answer:
-        ask = functools.partial(
-            self.pool.run, request, {"data": data}, timeout=self.settings.seconds
+    def _report(
+        self, verdicts: list[Verdict], explanations: dict[str, Explanation], detector: str
+    ) -> bytes:
+        from trueshot.reports.scan_report import scan_report
+
+        return scan_report(
+            [verdict.as_record() for verdict in verdicts],
+            Card.model_validate(self.facts[detector]["card"]),
+            bundle_sha256=self.facts[detector]["sha256"],
+            explanations=explanations,
+            versions=versions(),
+            settings={
+                "pixel limit": self.settings.pixel_limit,
+                "time limit per file": f"{self.settings.seconds:g} s",
+            },
+        ).html
+
+    async def _ask(self, content: dict[str, Any], data: bytes) -> Reply:
+        request, seconds = Request(content, {"data": data}), self._work.seconds
+        return await anyio.to_thread.run_sync(
+            answered, self.pool, request, seconds, limiter=self._turns
         )
-        return await anyio.to_thread.run_sync(ask, limiter=self._turns)
-
-    async def _keep_upload(self, upload: Upload) -> str:
-        """Store a file before a worker reads it, if uploads are kept; return its SHA-256.
-
-        A file that cannot be stored is judged all the same; the log and the answer mention it.
-        """
-        return await anyio.to_thread.run_sync(_write, self.settings.keep, upload)
-
-    async def _keep_verdict(self, verdict: Verdict) -> Verdict:
-        """Store a verdict, if verdicts are kept; add a note if it or its file was not stored."""
-        if self.settings.keep is None:
-            return verdict
-        return await anyio.to_thread.run_sync(_enter, self.settings.keep, verdict)
 
 
-async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
+async def while_wanted(request: HttpRequest, work: Callable[[], Awaitable[Outcome]]) -> Outcome:
     """Do work as long as the client is connected; waiting work then leaves the queue.
 
     Args:
@@ -237,18 +225,20 @@ async def while_wanted(request: Request, work: Callable[[], Awaitable[Outcome]])
     return done[0]
 
 
-def _status(error: Exception) -> int:
-    return 504 if isinstance(error, WorkerTimeoutError) else 422
+def _status(reply: Reply) -> int:
+    """Return the HTTP status for a file that was not judged or attacked."""
+    if isinstance(reply, WorkerTimeoutError):
+        return 504
+    error = reply.content.get("error") if isinstance(reply, Answer) else None
+    return _STATUSES.get(str(error), 422)
 
 
-def _refusal(answer: Answer) -> int:
-    """Return a worker's HTTP status if it is an allowed one; a compromised worker may say any."""
-    status = answer.content.get("status")
-    return status if status in _REFUSALS else 422
+def _store_upload(folder: Path | None, upload: Upload) -> str:
+    """Store a file before a worker reads it, if uploads are kept; return its SHA-256.
 
-
-def _write(folder: Path | None, upload: Upload) -> str:
-    """Store an upload under its hash: names from clients must not become part of a path."""
+    Its name is its hash: names from clients must not become part of a path. A file that cannot be
+    stored is judged all the same; the log and the answer mention it.
+    """
     sha256 = hashlib.sha256(upload.data).hexdigest()
     if folder is None or (folder / sha256).exists():
         return sha256
@@ -259,7 +249,7 @@ def _write(folder: Path | None, upload: Upload) -> str:
     return sha256
 
 
-def _enter(folder: Path, verdict: Verdict) -> Verdict:
+def _store_verdict(folder: Path, verdict: Verdict) -> Verdict:
     """Append a verdict to the file of verdicts, with notes on what could not be stored."""
     if not (folder / str(verdict.sha256)).exists():
         verdict = replace(verdict, notes=(*verdict.notes, "the file could not be stored"))

@@ -14,17 +14,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from trueshot.bundle import bundle_sha256
-from trueshot.errors import (
-    BundleError,
-    EmptyFileError,
-    ImageFileError,
-    ImageTooLargeError,
-    NotAnImageError,
-)
+from trueshot.errors import BundleError, ImageFileError
 from trueshot.images import read_image_bytes
-from trueshot.images.opening import opened
 from trueshot.inference import Prediction, Predictor
-from trueshot.scanning.worker import examiner, explainer
+from trueshot.scanning.worker import examiner
 from trueshot.web.schemas import ACCURATE, ROBUST
 
 if TYPE_CHECKING:
@@ -33,7 +26,6 @@ if TYPE_CHECKING:
 
 Bytes = npt.NDArray[np.uint8]
 
-_STATUSES = {EmptyFileError: 422, NotAnImageError: 415, ImageTooLargeError: 413}
 _GREY, _WHITE = 128, 127
 
 
@@ -57,7 +49,9 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
         A handler of requests, and facts: `sha256` and `card` of each detector, by its name.
 
         A request has `do`, "judge" or "attack"; `detector`; `name`; and the bytes of the file
-        attached as `data`. Judging also needs `explain`, attacking `method` and `budget`.
+        attached as `data`. Judging also needs `explain`, attacking `method` and `budget`. The
+        answer to an attack that cannot be made has `refused`, the reason; and every answer about
+        a file that cannot be read has `error`, the type of the error.
 
     Raises:
         BundleError: A bundle cannot be read, or cannot judge photographs.
@@ -67,27 +61,20 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     loaded: dict[str, LoadedDetector] = {}
     facts: dict[str, Any] = {}
     for name in (ACCURATE, ROBUST):
-        sha256 = bundle_sha256(settings[name])
-        loaded[name] = _loaded(settings[name], sha256, settings["pixel_limit"])
-        card = loaded[name].predictor.card
-        facts[name] = {"sha256": sha256, "card": card.model_dump(mode="json")}
+        bundle, pixel_limit = settings[name], settings["pixel_limit"]
+        sha256, predictor = bundle_sha256(bundle), Predictor.load(bundle)
+        examine = examiner(predictor, sha256, pixel_limit)
+        attacked = _attackable(bundle, predictor)
+        loaded[name] = LoadedDetector(predictor, attacked, examine, pixel_limit)
+        facts[name] = {"sha256": sha256, "card": predictor.card.model_dump(mode="json")}
 
     def handle(request: dict[str, Any], attached: Attached) -> tuple[dict[str, Any], Attached]:
         detector = loaded[request["detector"]]
         if request["do"] == "attack":
             return _attack(detector, request, attached["data"])
-        answer, pictures = detector.examine({**request, "member": None}, attached)
-        if answer["verdict"]["verdict"] == "error":
-            answer["status"] = status_of(attached["data"], detector.pixel_limit)
-        return answer, pictures
+        return detector.examine(request, attached)
 
     return handle, facts
-
-
-def _loaded(bundle: str, sha256: str, pixel_limit: int) -> LoadedDetector:
-    predictor = Predictor.load(bundle)
-    examine = examiner(predictor, sha256, pixel_limit, explainer(predictor), predictor.notes)
-    return LoadedDetector(predictor, _attackable(bundle, predictor), examine, pixel_limit)
 
 
 def _attackable(bundle: str, predictor: Predictor) -> Any:
@@ -105,20 +92,11 @@ def _attackable(bundle: str, predictor: Predictor) -> Any:
         return f"this detector cannot be attacked: {error}"
 
 
-def status_of(data: bytes, pixel_limit: int) -> int:
-    """Return the HTTP status for a file that cannot be judged."""
-    try:
-        with opened(data, "", pixel_limit):
-            return 422
-    except ImageFileError as error:
-        return _STATUSES.get(type(error), 422)
-
-
 def _attack(
     detector: LoadedDetector, request: Mapping[str, Any], data: bytes
 ) -> tuple[dict[str, Any], Attached]:
     if isinstance(detector.attacked, str):
-        return {"refused": detector.attacked, "status": 422}, {}
+        return {"refused": detector.attacked}, {}
     from trueshot.attacks import lost_in_file
     from trueshot.web.attacking import attack_named, attack_photograph
 
@@ -128,9 +106,9 @@ def _attack(
         image = read_image_bytes(data, request["name"], pixel_limit=detector.pixel_limit)
         found = attack_photograph(detector.predictor, detector.attacked, image, attack)
     except ImageFileError as error:
-        return {"refused": error.reason, "status": _STATUSES.get(type(error), 422)}, {}
+        return {"refused": error.reason, "error": type(error).__name__}, {}
     except ValueError as error:  # no crop to attack, or too large
-        return {"refused": f"cannot be attacked: {error}", "status": 422}, {}
+        return {"refused": f"cannot be attacked: {error}"}, {}
     content, pictures = _told(found, image.pixels, request["budget"])
     content["note"] = lost_in_file(request["budget"]) or None
     return content | {"seconds": round(time.perf_counter() - started, 6)}, pictures
@@ -142,7 +120,7 @@ def _told(
     side = found.before.side
     (top, left) = found.corner
     place = np.s_[top : top + side, left : left + side]
-    gain = _gain(budget)
+    gain = int(_WHITE // max(1.0, budget))  # the largest that keeps the noise within the levels
     noise = found.pixels[place].astype(np.int16) - pixels[place]
     content = {
         "away_from": found.away_from,
@@ -163,11 +141,6 @@ def _told(
         "noise": png(np.clip(_GREY + gain * noise, 0, 255).astype(np.uint8)),
         "after": png(found.pixels[place]),
     }
-
-
-def _gain(budget: float) -> int:
-    """Return the factor that makes noise visible: the largest that keeps it within the levels."""
-    return int(_WHITE // max(1.0, budget))
 
 
 def _said(prediction: Prediction) -> dict[str, Any]:
