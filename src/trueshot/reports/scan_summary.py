@@ -186,6 +186,7 @@ def _whole(value: object) -> int | None:
 
 
 BINS = 36
+_LETTER = 7.5  # room for a letter of a label, in units of the SVG
 AXES = Axes(width=720, height=272, left=46, right=706, top=68, bottom=220)
 ORDER = (FIRST, UNDECIDED, OTHER)  # stacked from the axis up
 _SCORES = 10.0  # without calibration the axis spans scores from -10 to 10
@@ -241,11 +242,12 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A vertical line with a label to its left or right."""
+    """A vertical line with a label to its left or right, in the first or second row above."""
 
     across: float
     words: str
     anchor: str
+    row: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,12 +331,22 @@ def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
     if card.calibration is not None:
         first, second = card.calibration.log10_lr(scores)
         values = (float(first), float(second))
-    places = [_across(histogram, value) for value in values]
-    first, other = card.words.verdicts
-    words = (f"← {first} up to here", f"{other} from here →")
-    return tuple(
-        Mark(across=across, words=said, anchor="start" if 2 * across < AXES.width else "end")
-        for across, said in zip(places, words, strict=True)
+    left, right = (_across(histogram, value) for value in values)
+    first, other = (
+        f"← {card.words.verdicts[0]} up to here",
+        f"{card.words.verdicts[1]} from here →",
+    )
+    # Labels lie outside of both lines. One without room there lies inside, in the upper row, which
+    # the other's line does not reach.
+    inside = (left < _LETTER * len(first), AXES.width - right < _LETTER * len(other))
+    return (
+        Mark(across=left, words=first, anchor="start" if inside[0] else "end", row=int(inside[1])),
+        Mark(
+            across=right,
+            words=other,
+            anchor="end" if inside[1] else "start",
+            row=int(not inside[1]),
+        ),
     )
 
 
