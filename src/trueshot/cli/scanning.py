@@ -20,6 +20,7 @@ from trueshot.cli.options import (
     bundle_named,
     tell_error,
 )
+from trueshot.errors import RunError
 from trueshot.files import sanitize
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def scan(
         int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")
     ] = 4096,
     pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
+        int,
+        typer.Option(
+            min=1, help="Maximum number of pixels of a photograph; larger ones are refused."
+        ),
     ] = 200_000_000,
     names: Annotated[
         bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
@@ -104,6 +108,8 @@ def scan(
             address=address,
             fail_on=None if fail_on is None else _words(fail_on),
         )
+        if excel and (out is None or out.suffix.lower() != ".csv"):
+            raise RunError("--excel only changes a .csv: add --out with a name that ends in .csv")
         ledger = _destinations(out, report, ledger)
         said = _told(settings)
         finish = partial(_write_report, report, chosen, paths, out, said) if report else None
