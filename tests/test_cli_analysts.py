@@ -259,6 +259,17 @@ def test_a_scan_whose_verdicts_cannot_be_printed_never_looks_like_a_verdict(
     assert full.stderr == "error: [Errno 28] No space left on device\n"
 
 
+@pytest.mark.parametrize("out", [(), ("--out", "results.jsonl")])
+def test_a_mark_for_excel_is_refused_where_there_is_no_csv(
+    bundle: Path, tmp_path: Path, out: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    photo = photograph(tmp_path / "b.png", 60)
+    said = run(app, ["scan", str(photo), "--bundle", str(bundle), "--excel", *out])
+    assert said.exit_code == 2
+    assert "--excel only changes a .csv" in said.output
+
+
 def test_modules_among_the_photographs_are_not_imported(tmp_path: Path) -> None:
     for name in ("typer", "rich", "numpy", "trueshot_evil"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('run by a file')")

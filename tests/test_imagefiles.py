@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import pillow_heif
 import pytest
 import simplejpeg
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, WebPImagePlugin
@@ -614,6 +616,14 @@ def test_whatever_a_decoder_raises_becomes_an_error_with_a_name(
         read(SAMPLES["PNG"])
 
 
+def test_a_tiff_of_fractions_is_told_what_is_read_instead() -> None:
+    stored = io.BytesIO()
+    tifffile.imwrite(stored, np.zeros((20, 20, 3), np.float32), photometric="rgb")
+    with pytest.raises(ImageFileError, match="8 or 16 whole bits") as told:
+        read(stored.getvalue())
+    assert "object" not in str(told.value)
+
+
 def test_too_little_memory_is_not_called_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> NoReturn:
         raise MemoryError
@@ -631,7 +641,7 @@ def test_a_bomb_is_refused_before_any_decoder_runs(
     forbid_decoding(monkeypatch)
     monkeypatch.setattr(WebPImagePlugin._webp, "WebPAnimDecoder", lambda *_: pytest.fail("canvas"))
     assert len(BOMBS[format]) < 10_000
-    with pytest.raises(ImageTooLargeError, match=r"50000×50000 pixels.*pixel_limit"):
+    with pytest.raises(ImageTooLargeError, match=r"50000×50000 pixels.*pixel limit"):
         read(BOMBS[format])
 
 
@@ -846,6 +856,18 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
             write()
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
     assert np.array_equal(read_image(path).pixels, PIXELS)
+
+
+def test_a_file_that_a_full_disk_does_not_take_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*report\.html'"):
+        files.write_atomically(tmp_path / "report.html", "page")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -555,15 +555,21 @@ def test_columns_are_as_high_as_their_counts_and_thresholds_stand_at_their_ratio
     assert BINS > 20
 
 
-def test_labels_of_close_thresholds_do_not_cross_each_others_lines() -> None:
-    decision = Decision(original_to=0.1, recaptured_from=0.4, apcer=0.05, bpcer=0.01)
-    near = CARD.model_copy(update={"decision": decision})
-    low, high = draw(histogram_for(near), near).marks
-    assert (low.anchor, high.anchor) == ("end", "start")
-    far = decision.model_copy(update={"original_to": -3.0, "recaptured_from": 4.0})
-    edge = CARD.model_copy(update={"decision": far})
-    low, high = draw(histogram_for(edge), edge).marks
-    assert (low.anchor, high.anchor) == ("start", "end")  # there is no room outside
+@pytest.mark.parametrize("ratios", [(-1.4, -1.2), (-0.4, 0.2), (0.1, 0.2), (1.2, 1.4), (-1.5, 1.5)])
+def test_no_line_of_a_threshold_crosses_the_label_of_the_other(
+    ratios: tuple[float, float],
+) -> None:
+    low, high = (2 * ratio for ratio in ratios)
+    decision = Decision(original_to=low, recaptured_from=high, apcer=0.05, bpcer=0.01)
+    card = CARD.model_copy(update={"decision": decision})
+    first, second = draw(histogram_for(card), card).marks
+    assert {first.row, second.row} == {0, 1}
+    for one, other in ((first, second), (second, first)):
+        reach = (6 + 6 * len(one.words)) * (1 if one.anchor == "start" else -1)
+        low, high = sorted((one.across, one.across + reach))
+        assert low >= 0
+        assert high <= 720
+        assert not (low <= other.across <= high and other.row <= one.row)
 
 
 def test_the_same_records_make_the_same_page(tmp_path: Path) -> None:

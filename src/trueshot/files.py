@@ -140,9 +140,20 @@ def open_without_waiting(path: str, flags: int) -> int:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file such that its path holds, at any moment, the old content or all of the new."""
+    """Write a file such that its path holds, at any moment, the old content or all of the new.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        _write_and_replace(path, data)
+    except OSError as error:  # it names another file or, if the disk is full, none
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_and_replace(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:

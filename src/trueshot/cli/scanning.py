@@ -22,6 +22,7 @@ from trueshot.cli.options import (
     tell_error,
 )
 from trueshot.detectors import located
+from trueshot.errors import RunError
 from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def scan(
             if fail_on is None
             else tuple(word.strip() for word in fail_on.split(",") if word.strip()),
         )
+        if excel and (out is None or out.suffix.lower() != ".csv"):
+            raise RunError("--excel only changes a .csv: add --out with a name that ends in .csv")
         if report is not None:
             from trueshot.publish import check_report
 

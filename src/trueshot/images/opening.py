@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL import ImageFile as PillowFile
 
 from trueshot.errors import (
@@ -85,7 +85,7 @@ def opened(data: bytes, name: str, pixel_limit: int) -> Iterator[Image.Image]:
 
 def too_large(path: object, what: str, pixel_limit: int) -> ImageTooLargeError:
     """Return an error that says how large a file is and what to do about it."""
-    advice = "if you trust it, give a higher pixel_limit, else leave it out"
+    advice = "if you trust it, give a higher pixel limit, else leave it out"
     return ImageTooLargeError(path, f"{what} the limit of {pixel_limit:,} pixels allows; {advice}")
 
 
@@ -145,6 +145,10 @@ def _errors_with_a_name(name: str, kind: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise ImageFileError(name, "needs more memory than there is; make it smaller") from error
+    except UnidentifiedImageError as error:  # its text only names an object of ours
+        reason = f"is a damaged or cut {kind}, or has pixels that are not read here"
+        advice = "fetch it again, or save it with 8 or 16 whole bits per channel"
+        raise TruncatedImageError(name, f"{reason}; {advice}") from error
     except Exception as error:  # on hostile bytes decoders may raise anything
         reason = f"is a damaged or cut {kind} ({type(error).__name__}: {error})"
         raise TruncatedImageError(name, f"{reason}; fetch it again from where it came") from error

@@ -85,11 +85,12 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A vertical line with a label to its left or right."""
+    """A vertical line with a label to its left or right, in the first or second row above."""
 
     across: float
     words: str
     anchor: str
+    row: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,12 +172,17 @@ def _marks(histogram: Histogram, card: Card) -> tuple[Mark, ...]:
     low, high = (histogram.across(float(value)) for value in values)
     first, other = card.words.verdicts
     upto, from_here = f"← {first} up to here", f"{other} from here →"
-    # To the outside, so that neither label crosses the other line, unless there is no room.
-    left = low >= _LETTER * len(upto)
-    right = _AXES.width - high >= _LETTER * len(from_here)
+    # Labels lie outside of both lines. One without room there lies inside, in the upper row, which
+    # the other's line does not reach.
+    inside = (low < _LETTER * len(upto), _AXES.width - high < _LETTER * len(from_here))
     return (
-        Mark(across=low, words=upto, anchor="end" if left else "start"),
-        Mark(across=high, words=from_here, anchor="start" if right else "end"),
+        Mark(across=low, words=upto, anchor="start" if inside[0] else "end", row=int(inside[1])),
+        Mark(
+            across=high,
+            words=from_here,
+            anchor="end" if inside[1] else "start",
+            row=int(not inside[1]),
+        ),
     )
 
 
