@@ -246,7 +246,17 @@ def _examples(one: DetectorResults, faults: list[str]) -> tuple[list[_Panel], in
                 faults.append(f"{found.path}: example {number} cannot be shown: {reason}")
     valid = list({_same(example): (found, example) for found, example in valid[::-1]}.values())
     chosen = _spread(valid[::-1])
-    return [_panel(*each, faults) for each in chosen], len(valid) - len(chosen)
+    panels = [_panel(*each) for each in chosen]
+    missing: dict[Path, list[str]] = {}
+    for (found, _), (_, pictures) in zip(chosen, panels, strict=True):
+        names = missing.setdefault(found.path, [])
+        names += [name for name, source in pictures.items() if not source and name not in names]
+    faults += [
+        f"{path}: missing or unreadable pictures: {len(names)}, the first {one_line(names[0])}"
+        for path, names in missing.items()
+        if names
+    ]
+    return panels, len(valid) - len(chosen)
 
 
 def _same(example: Example) -> tuple[str | float, ...]:
@@ -270,13 +280,9 @@ def _spread(valid: Sequence[tuple[LoadedResult, Example]]) -> list[tuple[LoadedR
     return [valid[place] for place in sorted(place for _, place in sorted(turns)[:_MOST_EXAMPLES])]
 
 
-def _panel(found: LoadedResult, example: Example, faults: list[str]) -> _Panel:
+def _panel(found: LoadedResult, example: Example) -> _Panel:
     parts = (example.clean, example.residual, example.noise, example.attacked)
-    pictures = {part.file: picture(found.path.parent, part.file) for part in parts if part}
-    for name, source in pictures.items():
-        if not source:
-            faults.append(f"{found.path}: the picture {one_line(name)} is gone, or none")
-    return example, pictures
+    return example, {part.file: picture(found.path.parent, part.file) for part in parts if part}
 
 
 def _page(sections: Sequence[_Section], faults: Sequence[str]) -> str:
