@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -72,14 +72,14 @@ class Prediction:
     score: float | None
     log10_lr: float | None
     side: int
-    corners: tuple[tuple[int, int], ...]
-    scores: npt.NDArray[np.float64]
-    maps: npt.NDArray[np.float64] | None = None
+    corners: tuple[tuple[int, int], ...] = field(repr=False)
+    scores: npt.NDArray[np.float64] = field(repr=False)
+    maps: npt.NDArray[np.float64] | None = field(default=None, repr=False)
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     top_class: str | None = None
-    evidence: Evidence | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
     orientation: int = 1
     log10_lr_interval: tuple[float, float] | None = None
     certified_radius: float | None = None
@@ -155,7 +155,7 @@ class Predictor:
 
     def predict(
         self,
-        photograph: ImageFile | Bytes | bytes | str | os.PathLike[str],
+        photograph: ImageFile | Bytes | bytes | bytearray | memoryview | str | os.PathLike[str],
         *,
         orientation: int = 1,
     ) -> Prediction:
@@ -171,6 +171,7 @@ class Predictor:
 
         Raises:
             ImageFileError: The file cannot be read.
+            TypeError: The photograph is none of these.
             ValueError: The array has another dtype or shape.
         """
         pixels, orientation, mode = _stored(photograph, orientation)
@@ -325,7 +326,8 @@ def load(bundle: str | os.PathLike[str] = "accurate") -> Predictor:
 
 
 def _stored(
-    photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
+    photograph: ImageFile | Bytes | bytes | bytearray | memoryview | str | os.PathLike[str],
+    orientation: int,
 ) -> tuple[Bytes, int, str]:
     """Return the pixels on the stored grid, the EXIF orientation, and Pillow's mode of the file."""
     if isinstance(photograph, np.ndarray):
@@ -335,8 +337,13 @@ def _stored(
         return lying(photograph, orientation), orientation, ""
     from trueshot.images import ImageFile, read_image, read_image_bytes
 
-    if isinstance(photograph, bytes):
-        photograph = read_image_bytes(photograph, "the photograph")
-    elif not isinstance(photograph, ImageFile):
+    if isinstance(photograph, bytes | bytearray | memoryview):
+        photograph = read_image_bytes(bytes(photograph), "the photograph")
+    elif isinstance(photograph, str | os.PathLike):
         photograph = read_image(photograph)
+    elif not isinstance(photograph, ImageFile):
+        raise TypeError(
+            "photograph must be a path, the bytes of a file, an image from read_image, or an "
+            f"array of RGB levels, uint8, shape (h, w, 3), got {type(photograph).__name__}"
+        )
     return photograph.stored, photograph.facts.orientation, photograph.facts.mode
