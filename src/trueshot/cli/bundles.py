@@ -14,6 +14,7 @@ from trueshot.cli.options import (
     AggregationName,
     Bundle,
     OwnNetworks,
+    Workers,
     bundle_named,
     tell_passed_over,
 )
@@ -96,7 +97,7 @@ def bundle(
         list[str] | None,
         typer.Option(help="Known limitation, as a sentence; repeatable."),
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    workers: Workers = None,
     network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, save a bundle."""
@@ -218,9 +219,7 @@ def serve(
         int, typer.Option(min=1, help="Maximum number of photographs per request.")
     ] = 20,
     timeout: Annotated[float, typer.Option(help="Time limit per photograph, in seconds.")] = 60.0,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
-    ] = None,
+    workers: Workers = None,
     queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait.")] = 16,
     keep: Annotated[
         Path | None,

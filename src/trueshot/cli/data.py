@@ -14,7 +14,9 @@ from trueshot.cli.options import (
     ConditionsName,
     EngineName,
     EngineOption,
-    Sides,
+    PixelLimit,
+    Workers,
+    sides_option,
     tell_passed_over,
 )
 from trueshot.files import sanitize
@@ -32,6 +34,7 @@ class SplitBy(StrEnum):
     photo = "photo"
 
 
+_PARTS = "TRAIN VALIDATION TEST"  # three values with blanks between
 _MADE = "median-filtering, recompression, double-jpeg, manipulation"
 _OR_OWN = "a variant of these (docs/tasks.md), or path/to/file.py:NAME, whose code is run."
 
@@ -60,22 +63,23 @@ def prepare(
             help="CSV or Parquet file with columns path, label, source; instead of folders."
         ),
     ] = None,
-    size: Sides = None,
+    size: Annotated[list[int] | None, sides_option("64")] = None,
     per_class: Annotated[
         int, typer.Option(help="Maximum number of crops per class and size.")
     ] = 10_000,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
+        tuple[float, float, float],
+        typer.Option(metavar=_PARTS, help="Fractions for train, validation and test."),
     ] = (0.4, 0.1, 0.5),
     split_by: Annotated[
         SplitBy,
         typer.Option(help="Unit that is kept within one part: each source, or only each photo."),
     ] = SplitBy.source,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
+    pixel_limit: PixelLimit = 200_000_000,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads; by default one per core.")
+    ] = None,
 ) -> None:
     """Cut photographs into a data set of crops, split without leaks."""
     from trueshot import datasets
@@ -111,9 +115,7 @@ def examples(
         Path | None,
         typer.Option(help="Data set; photographs in its training part are left out."),
     ] = None,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
 ) -> None:
     """Write a task's example photographs, to calibrate on or scan.
 
@@ -254,13 +256,14 @@ def simulate(
     show: Annotated[
         Path | None, typer.Option(help="Only draw a PNG sheet of pairs with the stages in between.")
     ] = None,
-    size: Sides = None,
+    size: Annotated[list[int] | None, sides_option("64")] = None,
     per_class: Annotated[int, typer.Option(help="Number of crops per class and size.")] = 10_000,
     crops_per_photo: Annotated[
         int, typer.Option(help="Maximum number of crops per photograph.")
     ] = 4,
     fractions: Annotated[
-        tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
+        tuple[float, float, float],
+        typer.Option(metavar=_PARTS, help="Fractions for train, validation and test."),
     ] = (0.4, 0.1, 0.5),
     procedural: Annotated[
         float | None,
@@ -293,7 +296,7 @@ def simulate(
     ] = None,
     task: Annotated[str, typer.Option(help=f"recapture, {_MADE}, {_OR_OWN}")] = "recapture",
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    workers: Workers = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
 ) -> None:
@@ -346,7 +349,8 @@ def stage(
     per_part: Annotated[
         tuple[int, int, int] | None,
         typer.Option(
-            help="Photographs per class in train, validation and test; replaces --per-class."
+            metavar=_PARTS,
+            help="Photographs per class in train, validation and test; replaces --per-class.",
         ),
     ] = None,
     side: Annotated[int, typer.Option(help="Small frames have about SIDE x SIDE pixels.")] = 288,
@@ -361,7 +365,9 @@ def stage(
     ] = 12.5,
     fractions: Annotated[
         tuple[float, float, float],
-        typer.Option(help="Fractions of the scenes for train, validation and test."),
+        typer.Option(
+            metavar=_PARTS, help="Fractions of the scenes for train, validation and test."
+        ),
     ] = (0.8, 0.1, 0.1),
     procedural: Annotated[float, typer.Option(help="Fraction of procedural content.")] = 0.2,
     in_turn: Annotated[
@@ -372,7 +378,7 @@ def stage(
         ),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of worker processes.")] = None,
+    workers: Workers = None,
 ) -> None:
     """Simulate photographs of rooms, some with a screen or print."""
     from trueshot.simulation.staging import Staging

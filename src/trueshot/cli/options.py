@@ -39,8 +39,19 @@ class AggregationName(StrEnum):
     max = "max"
 
 
-Sides = Annotated[
-    list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
+def sides_option(default: str) -> Any:
+    """Return the option --size of a command whose default, in words, is this."""
+    said = f"Side of the crops in pixels; repeatable; by default {default}."
+    return typer.Option("--size", help=said)
+
+
+PixelLimit = Annotated[
+    int,
+    typer.Option(min=1, help="Maximum number of pixels of a photograph; larger ones are refused."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, help="Number of worker processes; by default one per core."),
 ]
 
 

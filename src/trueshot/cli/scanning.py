@@ -17,6 +17,8 @@ from trueshot.cli.options import (
     Bundle,
     EngineName,
     EngineOption,
+    PixelLimit,
+    Workers,
     bundle_named,
     tell_error,
 )
@@ -44,19 +46,12 @@ def scan(
         Path | None, typer.Option(help="File for the report: .html, or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
-    ] = None,
+    workers: Workers = None,
     timeout: Annotated[float, typer.Option(min=1, help="Time limit per file, in seconds.")] = 60.0,
     memory: Annotated[
         int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")
     ] = 4096,
-    pixel_limit: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Maximum number of pixels of a photograph; larger ones are refused."
-        ),
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
     names: Annotated[
         bool, typer.Option("--names", help="Standard input is a list of names, one per line.")
     ] = False,

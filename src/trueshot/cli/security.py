@@ -14,7 +14,8 @@ from trueshot.cli.options import (
     EngineName,
     EngineOption,
     OwnNetworks,
-    Sides,
+    PixelLimit,
+    sides_option,
 )
 from trueshot.errors import BundleError, RunError
 from trueshot.files import sanitize
@@ -51,12 +52,15 @@ def evaluate(
             "photograph: white-box attacks on whole photographs; or a YAML file."
         ),
     ] = "paper",
-    size: Sides = None,
+    size: Annotated[list[int] | None, sides_option("each detector's own")] = None,
     part: Annotated[
         str, typer.Option(help="Part of the data set: train, validation or test.")
     ] = "test",
     crops: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of crops, or photographs, per class.")
+        int | None,
+        typer.Option(
+            min=1, help="Maximum number of crops, or photographs, per class; by default all."
+        ),
     ] = None,
     attack: Annotated[
         list[str] | None,
@@ -126,11 +130,13 @@ def evaluate(
     ] = 1.0,
     input_mean: Annotated[
         tuple[float, float, float],
-        typer.Option(help="For --detector: mean per channel, subtracted after scaling."),
+        typer.Option(
+            metavar="R G B", help="For --detector: mean per channel, subtracted after scaling."
+        ),
     ] = (0.0, 0.0, 0.0),
     input_std: Annotated[
         tuple[float, float, float],
-        typer.Option(help="For --detector: divisor per channel, applied last."),
+        typer.Option(metavar="R G B", help="For --detector: divisor per channel, applied last."),
     ] = (1.0, 1.0, 1.0),
     positive_class: Annotated[
         int,
@@ -296,9 +302,7 @@ def attack(
     size: Annotated[
         int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
     ] = None,
-    pixel_limit: Annotated[
-        int, typer.Option(help="Maximum number of pixels of a photograph; larger ones are refused.")
-    ] = 200_000_000,
+    pixel_limit: PixelLimit = 200_000_000,
     network: OwnNetworks = None,
     device: Device = "auto",
 ) -> None:
