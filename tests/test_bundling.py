@@ -489,6 +489,16 @@ def test_a_folder_in_the_place_of_the_bundle_is_refused_before_photographs_are_r
             make_bundle(run, tmp_path / "none.csv", out)
 
 
+@pytest.mark.parametrize("rates", [{"apcer": 0.0}, {"bpcer": 2.0}])
+def test_a_rate_that_is_none_is_refused_before_photographs_are_read(
+    run: Path, tmp_path: Path, rates: dict[str, float]
+) -> None:
+    with pytest.raises(CalibrationError, match="above 0 and below 1"):
+        make_bundle(
+            run, tmp_path / "none.csv", tmp_path / "b", settings=CalibrationSettings(**rates)
+        )
+
+
 def test_a_bundle_made_again_of_a_bundle_keeps_its_crops_and_nothing_of_the_first_calibration(
     bundle: Path, run: Path, new: Path, tmp_path: Path
 ) -> None:

@@ -18,10 +18,11 @@ from conftest import SIDE, photo_pixels, wait_until, write_photos
 from PIL import Image
 from processes import Forked, kill_at_moments
 from torch import Tensor
+from typer.testing import CliRunner
 
 from trueshot.attacks import FGSM
 from trueshot.bundle import bundle_sha256, load_bundle
-from trueshot.cli import options
+from trueshot.cli import app, options
 from trueshot.datasets import Dataset, Photo, Settings, prepare
 from trueshot.detector import Detector
 from trueshot.evaluation.attack_files import attack_files
@@ -495,3 +496,34 @@ def test_an_output_folder_that_is_a_file_is_an_error_of_one_line(
         assert str(out) in errors[-1]
         assert not any("Traceback" in line for line in errors)
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("prepare", "--size: Side of the crops in pixels; repeatable; by default 64."),
+        ("simulate", "--size: Side of the crops in pixels; repeatable; by default 64."),
+        ("train", "--size: Side of the crops in pixels; by default the only one of the data set."),
+        ("evaluate", "by default each detector's own."),
+        (
+            "evaluate",
+            "--crops: Maximum number of crops, or photographs, per class; by default all.",
+        ),
+        ("stage", "--workers: Number of worker processes; by default one per core."),
+        ("bundle", "--workers: Number of worker processes; by default one per core."),
+    ],
+)
+def test_the_help_of_a_command_tells_its_defaults(command: str, said: str) -> None:
+    known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    assert any(said in f"{option.opts[0]}: {option.help}" for option in known.params
+               if hasattr(option, "help"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["scan x", "attack lcnn x --out y", "prepare x --out y", "examples x --task recapture --out y"],
+)
+def test_a_limit_below_one_pixel_is_refused(command: str) -> None:
+    said = CliRunner().invoke(app, [*command.split(), "--pixel-limit", "0"])
+    assert said.exit_code == 2
+    assert "'--pixel-limit'" in said.output

@@ -180,7 +180,10 @@ def test_a_report_without_results_is_made_too(bundle: Path, tmp_path: Path) -> N
         (["--bundle", "/none.safetensors"], "/none.safetensors: no such file"),
         (["--out", "results.txt"], "results.txt"),
         (["--report", "report.doc"], "report.doc: the name of a report must end in"),
-        (["--bundle", "robusto"], "robusto: no such file"),
+        (
+            ["--bundle", "robusto"],
+            "robusto: no such file; detectors: accurate, robust,",
+        ),
         (
             ["--fail-on", "recaptured,undecidde"],
             "--fail-on undecidde: unknown verdict; choose from original,",

@@ -485,7 +485,7 @@ def test_a_missing_file_a_folder_and_a_huge_file_are_refused(
     folder.mkdir()
     with pytest.raises(BundleError, match=r"none\.onnx: no such file"):
         Predictor.load(exported.with_name("none.onnx"))
-    with pytest.raises(BundleError, match=r"folder\.onnx: cannot be read: Is a directory"):
+    with pytest.raises(BundleError, match=r"folder\.onnx: is a folder; give the detector in it"):
         Predictor.load(folder)
     monkeypatch.setattr(bundles, "_MOST_BYTES", 1000)
     with pytest.raises(BundleError, match="is larger than the limit of 1,000 bytes"):

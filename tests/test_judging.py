@@ -273,7 +273,8 @@ def test_a_photograph_is_judged_alike_from_its_file_its_bytes_and_its_pixels(
     Image.fromarray(pixels).save(path)
     predictor = trueshot.load("accurate")
     wanted = predictor.predict(pixels)
-    for photograph in (path, str(path), path.read_bytes()):
+    data = path.read_bytes()
+    for photograph in (path, str(path), data, bytearray(data), memoryview(data)):
         found = predictor.predict(photograph)
         assert (found.verdict, found.score) == (wanted.verdict, wanted.score)
     assert [(each.y, each.x) for each in wanted.regions] == list(wanted.corners)
@@ -285,6 +286,9 @@ def test_a_photograph_is_judged_alike_from_its_file_its_bytes_and_its_pixels(
             predictor.predict(other)
     with pytest.raises(ValueError, match="orientation must be 1 to 8, as in EXIF, got 9"):
         predictor.predict(pixels, orientation=9)
+    with Image.open(path) as opened, pytest.raises(TypeError, match=r"RGB.*PngImageFile"):
+        predictor.predict(opened)  # type: ignore[arg-type]
+    assert len(repr(wanted)) < 1500, "a notebook shows the verdict, not every score of a map"
     with pytest.raises(ImageFileError, match=r"none\.png"):
         predictor.predict(tmp_path / "none.png")
 

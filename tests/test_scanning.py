@@ -101,6 +101,14 @@ def verdict_of(number: int, **fields: Any) -> Verdict:
     return Verdict(file=f"{number}.jpg", verdict=word, **fields)
 
 
+def test_one_path_may_be_given_without_a_list(tmp_path: Path, judges: LocalEngine) -> None:
+    photograph = tmp_path / "a.png"
+    photograph.write_bytes(picture(0))
+    for path in (photograph, str(photograph)):
+        (found,) = scan("quick", path, settings=FAKE, engine=judges)
+        assert (found.file, found.verdict) == (str(photograph), "original")
+
+
 def test_a_course_that_stops_asking_without_an_outcome_is_an_error(judges: LocalEngine) -> None:
     def course() -> Generator[list[Request], tuple[Request, Reply], None]:
         yield []

@@ -862,6 +862,11 @@ def test_a_suite_that_says_nothing_sensible_is_refused_in_a_line(
     assert len(str(error.value)) < 1500
 
 
+def test_a_suite_that_is_unknown_is_told_all_that_there_are() -> None:
+    with pytest.raises(RunError, match="paper, strong, file, everyday, photograph, or give"):
+        suite_named("strange")
+
+
 def test_a_target_beyond_the_classes_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("threats: [{attacks: [{attack: pgd, target: 2}]}]")
     asked = settings(load_suite(tmp_path / "mine.yaml"))

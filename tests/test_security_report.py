@@ -806,6 +806,12 @@ def test_a_comparison_by_what_was_not_tried_is_refused(
         publish.compare([run], run.parent / "out", threat, budget)
 
 
+def test_results_without_a_worst_case_are_told_which_suites_have_one(tmp_path: Path) -> None:
+    folder = save(tmp_path / "run", paper_result("yang", pgd=0.1))
+    with pytest.raises(RunError, match=r"no worst case; .* evaluate with --suite strong"):
+        publish.compare([folder], tmp_path / "out")
+
+
 def test_the_plot_draws_each_detector_as_curve_and_as_point(tmp_path: Path) -> None:
     publish.compare([save(tmp_path / "run", ROBUST, PLAIN)], tmp_path)
     drawn = read_image(tmp_path / "leaderboard-64px.png").pixels.astype(int)

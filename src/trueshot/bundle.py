@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.card import FORMAT, READABLE, Card
-from trueshot.detectors import located
+from trueshot.detectors import NAMES, located
 from trueshot.errors import BundleError, PluginError, RecipeError, TrueshotError
 from trueshot.files import parse_json, read_file, write_atomically
 from trueshot.graph import (
@@ -317,7 +318,13 @@ def _read(path: BundlePath) -> bytes:
     try:
         return read_file(located(path), _MOST_BYTES)
     except FileNotFoundError:
-        raise BundleError(f"{path}: no such file") from None
+        # Without a folder or a suffix, the name may be a misspelt detector.
+        known = "" if re.search(r"[./]", os.fspath(path)) else f"; detectors: {', '.join(NAMES)}"
+        raise BundleError(f"{path}: no such file{known}") from None
+    except IsADirectoryError:
+        raise BundleError(
+            f"{path}: is a folder; give the detector in it, such as detector.safetensors"
+        ) from None
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         reason = getattr(error, "strerror", None) or error
         raise BundleError(f"{path}: cannot be read: {reason}") from error

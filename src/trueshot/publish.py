@@ -78,7 +78,8 @@ def compare(
 
 def _nothing(threats: Sequence[str], budget: float | None) -> str:
     wanted = "" if budget is None else f" at ε = {budget:g}"
-    known = f"their threats: {', '.join(threats)}" if threats else "they have no threats"
+    advice = "evaluate with --suite strong or file, which have threats"
+    known = f"their threats: {', '.join(threats)}" if threats else f"they have no threats; {advice}"
     return f"these results contain no worst case{wanted}; {known}"
 
 

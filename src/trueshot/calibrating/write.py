@@ -24,6 +24,7 @@ from trueshot.calibrating.likeliest import domain_of, fit_likeliest, measure_lik
 from trueshot.calibrating.photographs import has_test_part, photographs_of
 from trueshot.calibrating.scores import Scores, gather
 from trueshot.calibrating.summary import facts_of, limits_of, note_on, refuse_leak, updated
+from trueshot.calibration import needed
 from trueshot.card import Card, Measurement
 from trueshot.detectors import located
 from trueshot.errors import BundleError, CalibrationError
@@ -137,10 +138,13 @@ def make_bundle(
             a detector that joins kinds of evidence.
         DatasetError: Photographs cannot be used.
         LeakError: A photograph or a source is both in the test set and in the calibration.
-        CalibrationError: There are too few photographs for the target rates.
+        CalibrationError: There are too few photographs for the target rates, or one is not in
+            (0, 1).
         RunError: `out` cannot be written.
     """
     settings, out, bundle = settings or CalibrationSettings(), Path(out), detector_in(Path(run))
+    for rate in (settings.apcer, settings.bpcer):
+        needed(rate)  # refuse a wrong rate before the long work
     read = read_bundle(bundle)
     card = _with_contract(read.card, settings, bundle)
     task = card.decides

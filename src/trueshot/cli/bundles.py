@@ -15,7 +15,7 @@ from trueshot.cli.options import (
     Bundle,
     BundleArgument,
     OwnNetworks,
-    WorkerProcesses,
+    Workers,
     tell_passed_over,
 )
 from trueshot.detectors import located
@@ -98,7 +98,7 @@ def bundle(
         list[str] | None,
         typer.Option(help="Known limitation, as a sentence; repeatable."),
     ] = None,
-    workers: WorkerProcesses = None,
+    workers: Workers = None,
     network: OwnNetworks = None,
 ) -> None:
     """Calibrate a detector, measure its error rates, save a bundle."""
@@ -214,7 +214,7 @@ def serve(
         int, typer.Option(min=1, help="Maximum number of photographs per request.")
     ] = 20,
     timeout: Annotated[float, typer.Option(help="Time limit per photograph, in seconds.")] = 60.0,
-    workers: WorkerProcesses = None,
+    workers: Workers = None,
     queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait.")] = 16,
     keep: Annotated[
         Path | None,

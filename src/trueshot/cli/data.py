@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueshot.cli.options import (
+    PARTS,
     Address,
     ConditionsName,
     EngineName,
@@ -17,8 +18,8 @@ from trueshot.cli.options import (
     Fractions,
     PixelLimit,
     Seed,
-    Sides,
-    WorkerProcesses,
+    Workers,
+    sides_option,
     tell_passed_over,
 )
 from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
@@ -64,7 +65,7 @@ def prepare(
             help="CSV or Parquet file with columns path, label, source; instead of folders."
         ),
     ] = None,
-    size: Sides = None,
+    size: Annotated[list[int] | None, sides_option("64")] = None,
     per_class: Annotated[
         int, typer.Option(help="Maximum number of crops per class and size.")
     ] = 10_000,
@@ -75,7 +76,9 @@ def prepare(
     ] = SplitBy.source,
     seed: Seed = 0,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
-    workers: Annotated[int | None, typer.Option(min=1, help="Number of threads.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of threads; by default one per core.")
+    ] = None,
 ) -> None:
     """Cut photographs into a data set of crops, split without leaks."""
     from trueshot import datasets
@@ -257,7 +260,7 @@ def simulate(
     show: Annotated[
         Path | None, typer.Option(help="Only draw a PNG sheet of pairs with the stages in between.")
     ] = None,
-    size: Sides = None,
+    size: Annotated[list[int] | None, sides_option("64")] = None,
     per_class: Annotated[int, typer.Option(help="Number of crops per class and size.")] = 10_000,
     crops_per_photo: Annotated[
         int, typer.Option(help="Maximum number of crops per photograph.")
@@ -294,7 +297,7 @@ def simulate(
     ] = None,
     task: Annotated[str, typer.Option(help=f"recapture, {_MADE}, {_OR_OWN}")] = "recapture",
     seed: Seed = 0,
-    workers: WorkerProcesses = None,
+    workers: Workers = None,
     engine: EngineOption = EngineName.local,
     address: Address = None,
 ) -> None:
@@ -347,7 +350,8 @@ def stage(
     per_part: Annotated[
         tuple[int, int, int] | None,
         typer.Option(
-            help="Photographs per class in train, validation and test; replaces --per-class."
+            metavar=PARTS,
+            help="Photographs per class in train, validation and test; replaces --per-class.",
         ),
     ] = None,
     side: Annotated[int, typer.Option(help="Small frames have about SIDE x SIDE pixels.")] = 288,
@@ -362,7 +366,7 @@ def stage(
     ] = 12.5,
     fractions: Annotated[
         tuple[float, float, float],
-        typer.Option(help="Fractions of the scenes for train, validation and test."),
+        typer.Option(metavar=PARTS, help="Fractions of the scenes for train, validation and test."),
     ] = (0.8, 0.1, 0.1),
     procedural: Annotated[float, typer.Option(help="Fraction of procedural content.")] = 0.2,
     in_turn: Annotated[
@@ -373,7 +377,7 @@ def stage(
         ),
     ] = False,
     seed: Seed = 0,
-    workers: WorkerProcesses = None,
+    workers: Workers = None,
 ) -> None:
     """Simulate photographs of rooms, some with a screen or print."""
     from trueshot.simulation.staging import Staging

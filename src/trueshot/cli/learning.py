@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueshot.cli.options import AttackName, ConditionsName, Device, OwnNetworks, Sides
+from trueshot.cli.options import AttackName, ConditionsName, Device, OwnNetworks, sides_option
 
 if TYPE_CHECKING:
     from trueshot.training import Recipe
@@ -20,7 +20,10 @@ def train(
     recipe: Annotated[
         str, typer.Option(help="Recipe: yang, secure, …, or a YAML file.")
     ] = "secure",
-    size: Annotated[int | None, typer.Option(help="Side of the crops in pixels.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the crops in pixels; by default the only one of the data set."),
+    ] = None,
     iterations: Annotated[
         int | None,
         typer.Option(min=1, help="Shorten the recipe's schedule to this many iterations."),
@@ -83,7 +86,9 @@ def reproduce(
     per_class: Annotated[
         int, typer.Option(min=1, help="For simulated data: number of crops per class and size.")
     ] = 10_000,
-    size: Sides = None,
+    size: Annotated[
+        list[int] | None, sides_option("those of the data set, or 64 if it is simulated")
+    ] = None,
     iterations: Annotated[
         int | None,
         typer.Option(min=1, help="Shorten the schedules from 100,000 to this many iterations."),
@@ -98,7 +103,8 @@ def reproduce(
     plain: Annotated[str, typer.Option(help="Plain recipe.")] = "yang",
     secure: Annotated[str, typer.Option(help="Secure recipe.")] = "secure",
     crops: Annotated[
-        int | None, typer.Option(min=1, help="Maximum number of test crops per class.")
+        int | None,
+        typer.Option(min=1, help="Maximum number of test crops per class; by default all."),
     ] = None,
     more_attack: Annotated[
         list[AttackName] | None,

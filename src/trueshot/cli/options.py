@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -39,20 +39,23 @@ class AggregationName(StrEnum):
     max = "max"
 
 
-Sides = Annotated[
-    list[int] | None, typer.Option("--size", help="Side of the crops in pixels; repeatable.")
-]
+def sides_option(default: str) -> Any:
+    """Return the option --size of a command whose default, in words, is this."""
+    said = f"Side of the crops in pixels; repeatable; by default {default}."
+    return typer.Option("--size", help=said)
 
 
+PARTS = "TRAIN VALIDATION TEST"  # how the help shows three values with blanks between
 PixelLimit = Annotated[
     int,
     typer.Option(min=1, help="Maximum number of pixels of a photograph; larger ones are refused."),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Fractions = Annotated[
-    tuple[float, float, float], typer.Option(help="Fractions for train, validation and test.")
+    tuple[float, float, float],
+    typer.Option(metavar=PARTS, help="Fractions for train, validation and test."),
 ]
-WorkerProcesses = Annotated[
+Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of worker processes; by default one per core.")
 ]
 

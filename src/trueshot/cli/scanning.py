@@ -18,7 +18,7 @@ from trueshot.cli.options import (
     EngineName,
     EngineOption,
     PixelLimit,
-    WorkerProcesses,
+    Workers,
     tell_error,
 )
 from trueshot.detectors import located
@@ -46,7 +46,7 @@ def scan(
         Path | None, typer.Option(help="File for the report: .html, or .pdf (extra pdf).")
     ] = None,
     bundle: Bundle = "accurate",
-    workers: WorkerProcesses = None,
+    workers: Workers = None,
     timeout: Annotated[float, typer.Option(min=1, help="Time limit per file, in seconds.")] = 60.0,
     memory: Annotated[
         int, typer.Option(min=256, help="Memory limit of a worker per file, in MiB.")

@@ -16,7 +16,7 @@ from trueshot.cli.options import (
     EngineOption,
     OwnNetworks,
     PixelLimit,
-    Sides,
+    sides_option,
 )
 from trueshot.errors import BundleError, RunError
 from trueshot.files import DEFAULT_PIXEL_LIMIT, sanitize
@@ -54,9 +54,11 @@ _Suite = Annotated[
         "photograph: white-box attacks on whole photographs; or a YAML file."
     ),
 ]
+_Sides = Annotated[list[int] | None, sides_option("each detector's own")]
 _Part = Annotated[str, typer.Option(help="Part of the data set: train, validation or test.")]
 _Crops = Annotated[
-    int | None, typer.Option(min=1, help="Maximum number of crops, or photographs, per class.")
+    int | None,
+    typer.Option(min=1, help="Maximum number of crops, or photographs, per class; by default all."),
 ]
 _Attacks = Annotated[
     list[str] | None,
@@ -118,11 +120,13 @@ _Offset = Annotated[float, typer.Option(help="For --detector: level that becomes
 _Scale = Annotated[float, typer.Option(help="For --detector: divisor after the offset; often 255.")]
 _Mean = Annotated[
     tuple[float, float, float],
-    typer.Option(help="For --detector: mean per channel, subtracted after scaling."),
+    typer.Option(
+        metavar="R G B", help="For --detector: mean per channel, subtracted after scaling."
+    ),
 ]
 _Std = Annotated[
     tuple[float, float, float],
-    typer.Option(help="For --detector: divisor per channel, applied last."),
+    typer.Option(metavar="R G B", help="For --detector: divisor per channel, applied last."),
 ]
 _PositiveClass = Annotated[
     int,
@@ -149,7 +153,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     bundle: _Bundles = None,
     suite: _Suite = "paper",
-    size: Sides = None,
+    size: _Sides = None,
     part: _Part = "test",
     crops: _Crops = None,
     attack: _Attacks = None,

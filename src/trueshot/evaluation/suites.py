@@ -202,7 +202,8 @@ def suite_named(name: str) -> str | Suite:
         return name
     if not name.endswith((".yaml", ".yml")):
         raise RunError(
-            f"unknown suite {name!r}; choose from {', '.join(SUITES)}, or give a YAML file"
+            f"unknown suite {name!r}; choose from {', '.join(SUITES)}, photograph, or give a YAML "
+            "file"
         )
     return load_suite(Path(name))
 

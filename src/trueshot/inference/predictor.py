@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,14 +79,14 @@ class Prediction:
     score: float | None
     log10_lr: float | None
     side: int
-    corners: tuple[tuple[int, int], ...]
-    scores: Floats
-    maps: Floats | None = None
+    corners: tuple[tuple[int, int], ...] = field(repr=False)
+    scores: Floats = field(repr=False)
+    maps: Floats | None = field(default=None, repr=False)
     features: dict[str, float]
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     top_class: str | None = None
-    evidence: Evidence | None = None
+    evidence: Evidence | None = field(default=None, repr=False)
     orientation: int = 1
     log10_lr_interval: tuple[float, float] | None = None
     certified_radius: float | None = None
@@ -166,7 +166,7 @@ class Predictor:
 
     def predict(
         self,
-        photograph: ImageFile | Bytes | bytes | str | os.PathLike[str],
+        photograph: ImageFile | Bytes | bytes | bytearray | memoryview | str | os.PathLike[str],
         *,
         orientation: int = 1,
     ) -> Prediction:
@@ -182,6 +182,7 @@ class Predictor:
 
         Raises:
             ImageFileError: The file cannot be read.
+            TypeError: The photograph is none of these.
             ValueError: The array has another dtype or shape, or the orientation is not 1 to 8.
         """
         pixels, orientation, mode = _stored(photograph, orientation)
@@ -337,7 +338,8 @@ def load(bundle: BundlePath = "accurate") -> Predictor:
 
 
 def _stored(
-    photograph: ImageFile | Bytes | bytes | str | os.PathLike[str], orientation: int
+    photograph: ImageFile | Bytes | bytes | bytearray | memoryview | str | os.PathLike[str],
+    orientation: int,
 ) -> tuple[Bytes, int, str]:
     """Return the pixels on the stored grid, the EXIF orientation, and Pillow's mode of the file."""
     if isinstance(photograph, np.ndarray):
@@ -349,8 +351,13 @@ def _stored(
         return lying(photograph, orientation), orientation, ""
     from trueshot.images import ImageFile, read_image, read_image_bytes
 
-    if isinstance(photograph, bytes):
-        photograph = read_image_bytes(photograph, "the photograph")
-    elif not isinstance(photograph, ImageFile):
+    if isinstance(photograph, bytes | bytearray | memoryview):
+        photograph = read_image_bytes(bytes(photograph), "the photograph")
+    elif isinstance(photograph, str | os.PathLike):
         photograph = read_image(photograph)
+    elif not isinstance(photograph, ImageFile):
+        raise TypeError(
+            "photograph must be a path, the bytes of a file, an image from read_image, or an "
+            f"array of RGB levels, uint8, shape (h, w, 3), got {type(photograph).__name__}"
+        )
     return photograph.stored, photograph.facts.orientation, photograph.facts.mode

@@ -154,7 +154,7 @@ class Summary:
 
 def scan(
     bundle: str | os.PathLike[str],
-    paths: Sequence[str | os.PathLike[str]],
+    paths: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     settings: Settings | None = None,
     *,
@@ -172,7 +172,8 @@ def scan(
 
     Args:
         bundle: The detector.
-        paths: Files, folders, patterns, zip archives, `-` for standard input; see `items`.
+        paths: Files, folders, patterns, zip archives, `-` for standard input, or one of these; see
+            `items`.
         out: File for the results, .jsonl, .csv or .parquet; written once, at the end.
         settings: Settings of the scan.
         ledger: File of the ledger; by default beside `out` (`results.jsonl.ledger`). Without
@@ -193,6 +194,8 @@ def scan(
             address is given without Ray, or `piped_names` without `-`.
         BundleError: The detector cannot be loaded.
     """
+    if isinstance(paths, str | os.PathLike):
+        paths = (paths,)
     settings, out = settings or Settings(), None if out is None else Path(out)
     place = Path(ledger) if ledger is not None else None if out is None else ledger_beside(out)
     if out is not None:
