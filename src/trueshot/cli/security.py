@@ -27,6 +27,7 @@ _OF_PHOTOGRAPHS = {
     *("thorough", "network"),
 }
 # Parameters of evaluate that other suites do not use; `EvaluationSettings` refuses further ones.
+_OF_OUTSIDERS = {"input_offset", "input_scale", "input_mean", "input_std", "positive_class"}
 _UNUSED = {"paper": {"thorough"}, "everyday": {"budget", "thorough"}}
 
 
@@ -167,6 +168,14 @@ def evaluate(
         if _is_given(ctx, option.name) and _is_unused(suite, option.name)
     ]:
         raise typer.BadParameter(f"the suite {suite} does not use {', '.join(given)}")
+    if not detector and (
+        given := [
+            option.opts[0]
+            for option in ctx.command.params
+            if option.name in _OF_OUTSIDERS and _is_given(ctx, option.name)
+        ]
+    ):
+        raise typer.BadParameter(f"without --detector, {', '.join(given)} would have no effect")
     if suite == "photograph":
         if not bundle:
             raise typer.BadParameter("give a bundle")
