@@ -912,6 +912,16 @@ def test_an_option_that_a_suite_does_not_use_is_refused(
     assert given[0].removeprefix("--no-") in ran.output
 
 
+@pytest.mark.parametrize("given", ["--input-scale 255", "--positive-class 0"])
+def test_an_option_for_detectors_from_elsewhere_is_refused_without_one(
+    given: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "b", "--dataset", dataset.folder, "--out", tmp_path, *given.split()]
+    ran = CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "200"})
+    assert ran.exit_code == 2
+    assert f"without --detector, {given.split()[0]}" in ran.output
+
+
 def test_an_attack_in_a_norm_that_no_threat_has_is_refused(dataset: Dataset) -> None:
     attack = planned("pgd", name="mine", settings={"norm": "l2", "steps": 2})
     candidate = candidate_of(corner(dataset))

@@ -897,6 +897,13 @@ def test_a_host_that_can_be_none_is_named(tmp_path: Path) -> None:
         server.serve(good, good, ServiceSettings(host="a" * 64, port=0))
 
 
+def test_a_folder_that_can_keep_no_uploads_is_refused_at_the_start(tmp_path: Path) -> None:
+    good = small_bundle(tmp_path / "good.safetensors", 1)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match=r"verdicts\.jsonl: cannot be written"):
+        server.serve(good, good, ServiceSettings(host="a" * 64, keep=tmp_path / "file" / "kept"))
+
+
 def test_a_detector_that_cannot_be_attacked_is_refused_with_what_to_give(tmp_path: Path) -> None:
     good = small_bundle(tmp_path / "good.safetensors", 1)
     with pytest.raises(

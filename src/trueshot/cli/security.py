@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +31,7 @@ _OF_PHOTOGRAPHS = {
     *("thorough", "network"),
 }
 # Parameters of evaluate that other suites do not use; `EvaluationSettings` refuses further ones.
+_OF_OUTSIDERS = {"input_offset", "input_scale", "input_mean", "input_std", "positive_class"}
 _UNUSED = {"paper": {"thorough"}, "everyday": {"budget", "thorough"}}
 
 
@@ -180,7 +181,10 @@ def evaluate(
     batch: _Batch = 128,
 ) -> None:
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
-    _refuse_unused(ctx, suite)
+    if given := _given(ctx, lambda name: _is_unused(suite, name)):
+        raise typer.BadParameter(f"the suite {suite} does not use {given}")
+    if not detector and (given := _given(ctx, _OF_OUTSIDERS.__contains__)):
+        raise typer.BadParameter(f"without --detector, {given} would have no effect")
     if suite == "photograph":
         if not bundle:
             raise typer.BadParameter("give a bundle")
@@ -236,26 +240,21 @@ def evaluate(
         raise typer.Exit(2)
 
 
-def _refuse_unused(ctx: typer.Context, suite: str) -> None:
-    """Refuse options on the command line that the suite does not use."""
-    given = [
+def _given(ctx: typer.Context, among: Callable[[str | None], bool]) -> str:
+    """Return the options on the command line whose parameters are among these, as one text."""
+    found = [option for option in ctx.command.params if among(option.name)]
+    sources = [ctx.get_parameter_source(option.name or "") for option in found]
+    return ", ".join(
         "/".join([*option.opts, *option.secondary_opts])
-        for option in ctx.command.params
-        if _is_given(ctx, option.name) and _is_unused(suite, option.name)
-    ]
-    if given:
-        raise typer.BadParameter(f"the suite {suite} does not use {', '.join(given)}")
+        for option, source in zip(found, sources, strict=True)
+        if source is not None and source.name == "COMMANDLINE"
+    )
 
 
 def _is_unused(suite: str, name: str | None) -> bool:
     if suite == "photograph":
         return name not in _OF_PHOTOGRAPHS
     return name in _UNUSED.get(suite, ())
-
-
-def _is_given(ctx: typer.Context, name: str | None) -> bool:
-    source = ctx.get_parameter_source(name or "")
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _photograph_settings(

@@ -16,8 +16,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from trueshot.bundle import is_onnx, read_card
 from trueshot.errors import BundleError, RunError
+from trueshot.files import check_destinations
 from trueshot.web.app import create_app
-from trueshot.web.service import Service
+from trueshot.web.service import KEPT_VERDICTS, Service
 from trueshot.web.settings import ServiceSettings
 
 _SECONDS_BETWEEN = 10.0  # limit for the head of a request, since connecting or the previous answer
@@ -37,7 +38,7 @@ def serve(accurate: Path, robust: Path, settings: ServiceSettings) -> None:
     Raises:
         BundleError: A bundle cannot be read or does not judge photographs, or the two have
             different classes.
-        RunError: The service cannot listen on the address.
+        RunError: The service cannot listen on the address, or write to the folder for uploads.
     """
     classes = []
     for bundle in (accurate, robust):
@@ -51,6 +52,8 @@ def serve(accurate: Path, robust: Path, settings: ServiceSettings) -> None:
             f"{accurate} has the classes {ours}, but {robust} has {theirs}: give a robust detector "
             "with the same classes, or the same bundle twice, because the page compares the two"
         )
+    if settings.keep is not None:
+        check_destinations(settings.keep / KEPT_VERDICTS)
     with _listening(settings) as listener, suppress(KeyboardInterrupt):
         port = listener.getsockname()[1]
         for line in warnings_of(settings):

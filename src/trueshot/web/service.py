@@ -33,6 +33,7 @@ from trueshot.web.uploads import Upload
 Outcome = TypeVar("Outcome")
 
 LOADER = "trueshot.web.worker:load"
+KEPT_VERDICTS = "verdicts.jsonl"  # in the folder for uploads
 
 _STATUSES = {"NotAnImageError": 415, "ImageTooLargeError": 413}
 
@@ -254,8 +255,8 @@ def _store_verdict(folder: Path, verdict: Verdict) -> Verdict:
     if not (folder / str(verdict.sha256)).exists():
         verdict = replace(verdict, notes=(*verdict.notes, "the file could not be stored"))
     try:
-        append_line(folder / "verdicts.jsonl", verdict.as_record())
+        append_line(folder / KEPT_VERDICTS, verdict.as_record())
     except OSError as error:
-        _log.error("%s: a verdict could not be stored (%s)", folder / "verdicts.jsonl", error)
+        _log.error("%s: a verdict could not be stored (%s)", folder / KEPT_VERDICTS, error)
         return replace(verdict, notes=(*verdict.notes, "the verdict could not be stored"))
     return verdict
