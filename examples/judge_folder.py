@@ -22,4 +22,6 @@ def main(folder: str, results: str | None = None) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3) or sys.argv[1] == "--help":
+        sys.exit(__doc__)
     main(*sys.argv[1:])

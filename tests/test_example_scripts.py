@@ -42,6 +42,14 @@ def test_a_folder_is_judged(photos: list[Photo], tmp_path: Path) -> None:
     assert "1 error" in said[-1]
 
 
+@pytest.mark.parametrize("script", sorted(path.name for path in EXAMPLES.glob("*.py")))
+def test_a_script_without_its_arguments_says_how_to_call_it(script: str) -> None:
+    done = Forked(PYTHON, EXAMPLES / script, "--help")
+    assert done.wait() == 1
+    assert f"python examples/{script}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_detector_is_attacked_and_secured(dataset: Dataset, tmp_path: Path) -> None:
     plain, secure = run("attack_and_secure.py", dataset.folder, tmp_path, 2).splitlines()
     for line, name in ((plain, "yang"), (secure, "secure")):

@@ -213,7 +213,9 @@ def serve(
     max_files: Annotated[
         int, typer.Option(min=1, help="Maximum number of photographs per request.")
     ] = 20,
-    timeout: Annotated[float, typer.Option(help="Time limit per photograph, in seconds.")] = 60.0,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Time limit per photograph, in seconds.")
+    ] = 60.0,
     workers: Workers = None,
     queue: Annotated[int, typer.Option(min=0, help="Number of requests that may wait.")] = 16,
     keep: Annotated[
