@@ -722,7 +722,7 @@ def test_what_broke_next_to_nothing_is_left_to_the_thorough_suite() -> None:
 
 def test_every_suite_goes_on_to_its_budgets_and_a_file_names_one(tmp_path: Path) -> None:
     assert suite_named("strong") == "strong"
-    with pytest.raises(RunError, match="everyday, or give a YAML file"):
+    with pytest.raises(RunError, match="photograph, or give a YAML file"):
         suite_named("magic")
     (tmp_path / "mine.yaml").write_text("threats: [{attacks: [fgsm]}]")
     suite = suite_named(str(tmp_path / "mine.yaml"))
