@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 import subprocess
 import sys
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 
-from trueshot import calibration
 from trueshot.calibration import (
     Calibration,
     cllr,
@@ -373,15 +369,6 @@ def test_sources_of_other_photographs_are_refused() -> None:
         fit_logistic([0.0, 1.0], [0, 1], ["one"])
     with pytest.raises(ValueError, match="'cubic'; choose from logistic, isotonic"):
         fit("cubic", [0.0, 1.0], [0, 1])
-
-
-def test_every_public_name_is_what_it_says_even_after_all_submodules_were_imported() -> None:
-    """A submodule that has the name of a function would hide it."""
-    for module in pkgutil.iter_modules(calibration.__path__):
-        importlib.import_module(f"trueshot.calibration.{module.name}")
-    for name in set(calibration.__all__) - {"PROPOSITIONS"}:
-        assert callable(getattr(calibration, name)), name
-    assert calibration.PROPOSITIONS[0].startswith("the photograph is a recapture")
 
 
 def test_words_load_none_of_the_libraries_that_only_fitting_needs() -> None:

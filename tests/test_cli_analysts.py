@@ -251,6 +251,22 @@ def test_a_scan_without_streams_says_what_it_can_and_exits_as_ever(
     assert closed.returncode == 0
 
 
+@pytest.mark.parametrize("command", ["scan b.png --json --workers 1", "recipe --schema"])
+def test_a_reader_that_has_enough_ends_a_command_without_a_word(
+    bundle: Path, tmp_path: Path, command: str
+) -> None:
+    photograph(tmp_path / "b.png", 60)
+    words = [*command.split(), *(["--bundle", str(bundle)] if "scan" in command else [])]
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "trueshot", *words],
+        cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (2, "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="as Linux has it")
 def test_a_scan_whose_verdicts_cannot_be_printed_never_looks_like_a_verdict(
     bundle: Path, tmp_path: Path

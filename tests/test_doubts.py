@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 from frauds import fraud, honest, wave_images
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from trueshot.attacks import PGD
 from trueshot.attacks.transfer import Transfer
 from trueshot.detector import Detector
-from trueshot.evaluation.doubts import FEWEST, NAMES, doubts_of, investigate
-from trueshot.evaluation.result import Doubt, EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.doubt import MEANINGS, Doubt
+from trueshot.evaluation.doubts import FEWEST, doubts_of, investigate
+from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import compared, outcomes_of_panel
 from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
@@ -414,12 +414,12 @@ def test_one_image_that_was_proven_right_and_was_broken_is_a_doubt() -> None:
 def test_every_doubt_has_a_page_with_a_source_and_every_page_a_doubt() -> None:
     pages = {path.stem: path.read_text("utf-8") for path in PAGES.glob("*.md")}
     index = pages.pop("README")
-    assert pages.keys() == NAMES.keys()
-    assert re.findall(r"\]\(([\w-]+)\.md\)", index) == list(NAMES)
+    assert pages.keys() == MEANINGS.keys()
+    assert re.findall(r"\]\(([\w-]+)\.md\)", index) == list(MEANINGS)
     for name, text in pages.items():
         assert text.startswith(f"# {name}\n")
-        assert NAMES[name] in re.sub(r"\s+", " ", text)
-        assert NAMES[name] in index
+        assert MEANINGS[name] in re.sub(r"\s+", " ", text)
+        assert MEANINGS[name] in index
         for part in ("## What was seen", "## Why it makes a figure false", "## What to do"):
             assert part in text
         assert "arXiv:" in text or "Source:" in text
@@ -428,7 +428,7 @@ def test_every_doubt_has_a_page_with_a_source_and_every_page_a_doubt() -> None:
 def test_every_doubt_can_be_raised() -> None:
     """Each name stands in a test of this file that fails if the doubt is not raised."""
     text = Path(__file__).read_text("utf-8")
-    assert [name for name in NAMES if f'"{name}"' not in text] == []
+    assert [name for name in MEANINGS if f'"{name}"' not in text] == []
 
 
 def test_a_width_is_that_of_the_interval_over_groups() -> None:

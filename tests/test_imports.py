@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import itertools
+import pkgutil
 import re
 import subprocess
 import sys
@@ -67,13 +70,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
     | {"engines", "graph", "certificates", "detectors"},
-    "reports": BASE | {"calibration", "card", "inference.explanation"} | {"evaluation.result"},
+    "reports": BASE
+    | {"calibration", "card", "inference.explanation", "evaluation.result", "evaluation.doubt"},
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "adversary": BASE
     | FILED
     | {"attacks", "channels", "datasets", "inference", "calibrating", "simulation"}
-    | {"evaluation.result"},
+    | {"evaluation.doubt"},
     "scanning": BASE | FILED | {"inference", "engines"},
     "calibrating": BASE
     | FILED
@@ -304,6 +308,22 @@ def test_a_circle_is_found(tmp_path: Path, files: dict[str, str]) -> None:
 )
 def test_what_is_no_circle_is_not_called_one(tmp_path: Path, files: dict[str, str]) -> None:
     assert circle(plant(tmp_path, files)) == []
+
+
+LAZY = ("trueshot", *(f"trueshot.{path.parent.name}" for path in PACKAGE.glob("*/__init__.pyi")))
+
+
+@pytest.mark.parametrize("name", sorted(LAZY))
+def test_a_public_name_stays_what_it_is_once_all_submodules_are_imported(name: str) -> None:
+    """A submodule that has the name of a function, as reproduce, would hide it."""
+    package = importlib.import_module(name)
+    before = {public: getattr(package, public) for public in package.__all__}
+    for module in pkgutil.iter_modules(package.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"{name}.{module.name}")
+    for public, value in before.items():
+        assert not inspect.ismodule(value), public
+        assert getattr(package, public) is value, public
 
 
 def loaded_by(*arguments: str) -> set[str]:

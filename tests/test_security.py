@@ -32,6 +32,7 @@ from trueshot.evaluation.detector_source import (
     sources_of,
     training_cost,
 )
+from trueshot.evaluation.doubt import Doubt
 from trueshot.evaluation.evaluate import evaluate_suite
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.plan import DetectorUnderTest, EvaluationSettings
@@ -45,7 +46,6 @@ from trueshot.evaluation.planned_attacks import (
 from trueshot.evaluation.result import (
     CLEAN,
     UNBROKEN,
-    Doubt,
     EvaluationResult,
     load_result,
     save_result,
@@ -58,8 +58,15 @@ from trueshot.evaluation.suites import (
     suite_named,
     without_gradient,
 )
-from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult, attack_group, work
-from trueshot.evaluation.worst_case import worst_cases as course_of_worst_cases
+from trueshot.evaluation.worst_case import (
+    Evaluator,
+    Step,
+    Threat,
+    ThreatResult,
+    attack_group,
+    work,
+    worst_cases as course_of_worst_cases,
+)
 from trueshot.files import Journal
 from trueshot.networks import LCNN
 

@@ -18,18 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import photo_pixels
-from hypothesis import given
-from hypothesis import strategies as st
-from test_page import HOSTILE, Reader, hostile, luminance, ours
-from test_page import result as paper_result
+from hypothesis import given, strategies as st
+from test_page import HOSTILE, Reader, hostile, luminance, ours, result as paper_result
 from typer.testing import CliRunner
 
 from trueshot import cli, publish
 from trueshot.errors import RunError
-from trueshot.evaluation.doubts import NAMES
+from trueshot.evaluation.doubt import MEANINGS, Doubt
 from trueshot.evaluation.result import (
     Change,
-    Doubt,
     EvaluationResult,
     Trial,
     WorstCase,
@@ -67,7 +64,6 @@ BUDGETS = (1.0, 2.0, 3.0, 4.0, 5.0)
 FAR = (16.0, 64.0)
 PER_CLASS = 400
 NBSP = "\N{NO-BREAK SPACE}"
-MEANINGS = {"one-step-beats-iterative": "The gradient is hidden, not harmless."}
 
 
 def worst_case(threat: str, budget: float, originals: int, recaptures: int) -> WorstCase:
@@ -363,21 +359,22 @@ def test_markdown_latex_csv_and_page_hold_the_same_tables(run: Path) -> None:
 
 def test_a_doubt_is_told_with_its_finding_and_its_meaning(run: Path) -> None:
     out = run.parent / "out"
-    write_report(find([run]), out, MEANINGS)
+    write_report(find([run]), out)
     text = Reader((out / "report.html").read_text("utf-8")).text
     for told in (text, (out / "report.md").read_text("utf-8")):
         assert "FGSM leaves 12.5 % at ε = 1, PGD 40.0 %." in told
-        assert "The gradient is hidden, not harmless." in told
+        assert MEANINGS[DOUBT.name] in " ".join(told.split())
     assert "fgsm 0.125; pgd 0.4" in text
     assert "No doubts are recorded about plain, robust." in " ".join(text.split())
-    write_report(find([run]), out, {})
-    assert "no page on this doubt" in (out / "report.html").read_text("utf-8")
+
+
+def test_a_doubt_of_another_version_has_no_page() -> None:
+    assert replace(DOUBT, name="unheard-of").meaning == "This version has no page on this doubt."
 
 
 def test_the_command_knows_what_each_doubt_means(page: str) -> None:
     assert "no page on this doubt" not in page
-    assert DOUBT.name in NAMES
-    assert NAMES[DOUBT.name] in " ".join(Reader(page).text.split())
+    assert MEANINGS[DOUBT.name] in " ".join(Reader(page).text.split())
 
 
 def test_how_it_was_obtained_is_said(page: str) -> None:
@@ -526,7 +523,7 @@ def test_the_experiments_of_reproduce_are_read_with_their_pictures(run: Path) ->
     (folder / "results.json").write_text(json.dumps(shown))
     findings = find([folder])
     assert [one.role for one in findings.results] == ["plain", "secure"]
-    paths, faults = write_report(findings, run.parent / "out", {})
+    paths, faults = write_report(findings, run.parent / "out")
     reader = Reader(paths[0].read_text("utf-8"))
     assert faults == []
     assert [tag for tag, _ in reader.tags].count("img") == 3

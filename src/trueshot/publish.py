@@ -41,11 +41,10 @@ def report(paths: Sequence[Path], out: Path) -> Published:
     Raises:
         RunError: No result was found.
     """
-    from trueshot.evaluation.doubts import NAMES
     from trueshot.reports.report import write_report
     from trueshot.reports.results import find
 
-    files, faults = write_report(find(paths), out, NAMES)
+    files, faults = write_report(find(paths), out)
     return Published(files=files, faults=faults)
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trueshot.adversary.suite import PNG, Outcome
 from trueshot.calibration.intervals import Interval, area_with_interval
-from trueshot.evaluation.result import Doubt
+from trueshot.evaluation.doubt import Doubt
 from trueshot.files import write_json
 from trueshot.proportion import Proportion
 from trueshot.tasks import Wording

@@ -19,7 +19,7 @@ class PGD:
     """Projected gradient descent in L∞ or L2: FGSM in small steps, by default from the image.
 
     Accuracy that a detector has under FGSM but loses under PGD was only apparent: the defence had
-    bent the gradient, and not moved the decision boundary.
+    only hidden the gradient, and not moved the decision boundary.
 
     Args:
         budget: Largest change in levels; one number, or a tensor of shape (n,).

@@ -116,6 +116,8 @@ def main() -> None:
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:
             print("interrupted; run the same command again to resume", file=sys.stderr)
+        if isinstance(ended.__context__, BrokenPipeError):  # click exits with 1
+            sys.exit(_FAILED)
         raise
     finally:
         _let_go_of_streams()

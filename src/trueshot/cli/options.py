@@ -131,6 +131,8 @@ Address = Annotated[
 
 def tell_error(error: Exception) -> None:
     """Print an error on one line; ignore failures to print it."""
+    if isinstance(error, BrokenPipeError):  # whoever read the output has enough, as head does
+        return
     is_known = isinstance(error, TrueshotError | OSError)
     said = str(error) if is_known else f"{type(error).__name__}: {error}"
     with suppress(OSError, ValueError):

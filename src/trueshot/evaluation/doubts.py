@@ -13,7 +13,8 @@ from torch import Tensor
 
 from trueshot.attacks.base import check_labels
 from trueshot.detector import Detector
-from trueshot.evaluation.result import Doubt, EvaluationResult
+from trueshot.evaluation.doubt import MEANINGS, Doubt
+from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.sanity_checks.behaviour import behaviour_of, reads
 from trueshot.evaluation.sanity_checks.detector_rules import (
     noticed_in_behaviour,
@@ -31,54 +32,6 @@ from trueshot.evaluation.sanity_checks.outcomes import (
 )
 from trueshot.evaluation.sanity_checks.panel import Make, run_panel
 from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
-
-NAMES = {
-    "one-step-beats-iterative": "One step breaks more images than many: the gradient is bent, and "
-    "the iterative attack got stuck.",
-    "accuracy-rises-with-budget": "A larger budget includes every smaller one: an attack that "
-    "breaks fewer images with more budget did not search it properly.",
-    "large-budget-does-not-reach-chance": "With a budget large enough to make all images the same, "
-    "a working attack leaves no more than chance accuracy.",
-    "black-box-beats-white-box": "An attack without gradients breaks images that gradient attacks "
-    "miss: the gradient is hidden.",
-    "more-iterations-still-help": "Four times as many steps break more images: the figure comes "
-    "from an attack that was stopped too early.",
-    "random-start-helps": "From a random start the same attack breaks more images: the gradient is "
-    "masked at the images themselves.",
-    "zero-gradients": "Where the gradient is zero, gradient attacks do not move, however good or "
-    "bad the detector is.",
-    "flat-logits": "Noise of one level does not change the margin at all: attacks that only query "
-    "the detector learn nothing.",
-    "no-gradients": "No gradient reaches the image: only attacks without gradients were tried, "
-    "and the true worst case is lower.",
-    "no-finite-numbers": "Logits or gradients that are not finite numbers stop our attacks, but "
-    "not an attacker.",
-    "attacked-above-clean": "More images are classified correctly under attack than without: the "
-    "noise tells the detector the label.",
-    "gradient-turns-at-neighbours": "One level away, the gradient points in another "
-    "direction: it is shattered, and steps along it lead nowhere.",
-    "gradient-misleads": "The loss does not rise along its gradient: the gradient is not the "
-    "slope.",
-    "differs-under-gradient": "While a gradient is recorded, the detector gives other outputs: the "
-    "detector that is attacked is not the one that judges.",
-    "random-detector": "Two calls give different outputs: an attack on one draw misses the next, "
-    "so an attack that averages over draws is needed.",
-    "train-mode-statistics": "A verdict depends on other images or changes with use: the figures "
-    "hold for these batches only.",
-    "silent-resizing": "The detector does not look at the pixels that it is given: the figures at "
-    "this size are those of another size.",
-    "attack-lost-by-rounding": "The attack worked, but rounding to whole levels undid it: a "
-    "stronger attack that allows for the rounding is needed.",
-    "outputs-are-probabilities": "Outputs that never leave the range 0 to 1 are not logits: the "
-    "verdict is taken at the wrong threshold, and gradients vanish where the detector is sure.",
-    "one-verdict-for-all": "A detector that gives every image the same verdict is right for one "
-    "class and cannot be attacked there: the figure is the share of that class.",
-    "attack-beats-certificate": "A change within the certified radius made a verdict wrong: the "
-    "proof, or its code, is wrong.",
-    "too-few-images": "The interval is too wide to rely on the figure, or for other doubts to "
-    "show.",
-}
-"""Meaning of each doubt in a sentence; the same text as on its page."""
 
 FEWEST = 30
 """Minimum number of scenes or photographs with correctly classified images for a panel; with fewer,
@@ -153,7 +106,7 @@ def investigate(
     right = {number[place] for place in (~panel.wrong).nonzero()[0].tolist()}
     if len(right) < FEWEST:
         found.append(_too_few(len(right)))
-    return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
+    return tuple(sorted(found, key=lambda doubt: list(MEANINGS).index(doubt.name)))
 
 
 def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
@@ -168,7 +121,7 @@ def doubts_of(result: EvaluationResult) -> tuple[Doubt, ...]:
     """
     found = [*compared(outcomes_of_result(result)), *noticed_in_figures(result)]
     found += beaten_certificates(result)
-    return tuple(sorted(found, key=lambda doubt: list(NAMES).index(doubt.name)))
+    return tuple(sorted(found, key=lambda doubt: list(MEANINGS).index(doubt.name)))
 
 
 _NO_GRADIENT = Doubt(

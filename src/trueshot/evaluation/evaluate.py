@@ -17,6 +17,7 @@ from trueshot.datasets import Dataset
 from trueshot.detector import Detector, evaluating
 from trueshot.engines.engine import Course, Request, abreast, follow_here, gather
 from trueshot.errors import RunError
+from trueshot.evaluation.doubt import Doubt
 from trueshot.evaluation.gallery import panels
 from trueshot.evaluation.plan import (
     DetectorUnderTest,
@@ -26,7 +27,7 @@ from trueshot.evaluation.plan import (
     plan_of,
 )
 from trueshot.evaluation.planned_attacks import BUDGETS, l2_per_level
-from trueshot.evaluation.result import PAPER, Change, Doubt, EvaluationResult, ones_of
+from trueshot.evaluation.result import PAPER, Change, EvaluationResult, ones_of
 from trueshot.evaluation.suites import AVERAGED, SUITES, Suite, without_gradient
 from trueshot.evaluation.worst_case import (
     Evaluator,

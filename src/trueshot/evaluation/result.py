@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trueshot.errors import RunError
+from trueshot.evaluation.doubt import Doubt
 from trueshot.files import read_text, write_json
 from trueshot.proportion import Groups, Proportion
 
@@ -211,21 +212,6 @@ class Change(Tally):
     settings: str
     auc: float
     flags: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Doubt:
-    """A reason why a good figure may be false.
-
-    Args:
-        name: Name of the doubt; its page is docs/doubts/NAME.md.
-        finding: One sentence with the figures that raise the doubt.
-        evidence: Those figures by name.
-    """
-
-    name: str
-    finding: str
-    evidence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from PIL import Image, UnidentifiedImageError
-from PIL import ImageFile as PillowFile
+from PIL import Image, ImageFile as PillowFile, UnidentifiedImageError
 
 from trueshot.errors import (
     EmptyFileError,

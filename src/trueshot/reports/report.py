@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,28 +53,24 @@ from trueshot.reports.table import (
 from trueshot.tasks.recapture import RECAPTURE
 
 TITLE = "Detectors under attack"
-_UNEXPLAINED = "This version has no page on this doubt."
 _MOST_EXAMPLES = 4  # per detector, because pictures make the page large
 
 _Section = dict[str, Any]
 """The content of the report for one comparison, by the names that report.html.jinja uses."""
 
 
-def write_report(
-    findings: Findings, out: Path, meanings: Mapping[str, str]
-) -> tuple[list[Path], list[str]]:
+def write_report(findings: Findings, out: Path) -> tuple[list[Path], list[str]]:
     """Write report.html, report.md, report.tex, and each table as a CSV file in tables/.
 
     Args:
         findings: Results, and sentences on files that were skipped.
         out: Output folder.
-        meanings: Meaning of each doubt, by its name.
 
     Returns:
         Paths of the files, and one sentence for each file, example or picture that was skipped.
     """
     faults = list(findings.faults)
-    sections = [_section(each, meanings, faults) for each in comparisons_of(findings.results)]
+    sections = [_section(each, faults) for each in comparisons_of(findings.results)]
     faults = list(dict.fromkeys(faults))
     tables = names_in_full([table for section in sections for table in section["all_tables"]])
     texts = {
@@ -104,15 +100,11 @@ def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
     return paths
 
 
-def _section(comparison: Comparison, meanings: Mapping[str, str], faults: list[str]) -> _Section:
+def _section(comparison: Comparison, faults: list[str]) -> _Section:
     """Return the content for one comparison; faults of its examples are added to `faults`."""
     detectors = comparison.detectors
     results = [found for one in detectors for found in one.suites.values()]
-    doubts = {
-        one.name: [(doubt, meanings.get(name, _UNEXPLAINED)) for name, doubt in one.doubts.items()]
-        for one in detectors
-        if one.was_attacked
-    }
+    doubts = {one.name: list(one.doubts.values()) for one in detectors if one.was_attacked}
     versions = (
         ", ".join(f"{name} {number}" for name, number in found.result.versions.items())
         for found in results
@@ -329,8 +321,8 @@ def _doubts_in_markdown(section: _Section) -> list[str]:
     for detector, doubts in section["doubts"].items():
         if not doubts:
             lines.append(f"- **{in_markdown(detector)}**: no doubts are recorded")
-        for doubt, meaning in doubts:
-            told = f"{doubt.name}: {doubt.finding} {meaning}"
+        for doubt in doubts:
+            told = f"{doubt.name}: {doubt.finding} {doubt.meaning}"
             lines.append(f"- **{in_markdown(detector)}**, {in_markdown(told)}")
     return ["### Doubts", "\n".join(lines)] if lines else []
 

@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from trueshot.errors import RunError
+from trueshot.evaluation.doubt import Doubt
 from trueshot.evaluation.result import (
     CLEAN,
     KIND,
     PAPER,
     UNBROKEN,
     Change,
-    Doubt,
     EvaluationResult,
     SingleAttack,
     WorstCase,

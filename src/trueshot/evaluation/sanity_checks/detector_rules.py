@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueshot.evaluation.result import Doubt, Flags
+from trueshot.evaluation.doubt import Doubt
+from trueshot.evaluation.result import Flags
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour
 from trueshot.evaluation.sanity_checks.gradients import FAR, NEAR, TURNED, Slopes
 from trueshot.evaluation.sanity_checks.significance import more_than, percent

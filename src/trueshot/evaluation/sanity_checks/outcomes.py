@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from trueshot.evaluation.result import UNBROKEN, Doubt, EvaluationResult, Flags, Trial, WorstCase
+from trueshot.evaluation.doubt import Doubt
+from trueshot.evaluation.result import UNBROKEN, EvaluationResult, Flags, Trial, WorstCase
 from trueshot.evaluation.sanity_checks.panel import (
     ELSEWHERE,
     FAR_BUDGET,
