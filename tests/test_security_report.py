@@ -368,6 +368,26 @@ def test_a_doubt_is_told_with_its_finding_and_its_meaning(run: Path) -> None:
     assert "No doubts are recorded about plain, robust." in " ".join(text.split())
 
 
+def test_the_line_and_the_marks_of_chance_are_those_of_the_number_of_classes(
+    tmp_path: Path,
+) -> None:
+    four = tuple(
+        replace(case, right=(*case.right, 0, 0), total=(*case.total, 1, 1), broken_by=())
+        for case in (worst_case("linf", budget, 300, 300) for budget in (0.0, 1.0))
+    )
+    four = tuple(replace(case, right_before_file=case.right) for case in four)
+    save(
+        tmp_path / "in",
+        strong("cameras", classes=("a", "b", "c", "d"), worst=four, trials=()),
+    )
+    write_report(find([tmp_path / "in"]), tmp_path / "out")
+    reader = Reader((tmp_path / "out" / "report.html").read_text("utf-8"))
+    (line,) = (found for tag, found in reader.tags if found.get("class") == "chance")
+    assert float(line["y1"]) == pytest.approx(AXES.bottom - (AXES.bottom - AXES.top) / 4, abs=0.1)
+    marks = {found["style"] for _, found in reader.tags if "meter" in found.get("class", "")}
+    assert marks == {"--chance: 25.0%"}
+
+
 def test_a_doubt_of_another_version_has_no_page() -> None:
     assert replace(DOUBT, name="unheard-of").meaning == "This version has no page on this doubt."
 

@@ -74,13 +74,17 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """Lines, and axis ticks as (place, text); `neutral` is the x coordinate of a ratio of 1."""
+    """Lines, and axis ticks as (place, text).
+
+    `classes` sets the line of chance; `neutral` is the x coordinate of a ratio of 1.
+    """
 
     lines: tuple[Line, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
     axes: Axes
     is_logarithmic: bool = False
+    classes: int = 2
     neutral: float = 0.0
 
 
@@ -102,10 +106,10 @@ class Curve:
     dash: str = ""
 
 
-def line_chart(curves: Sequence[Curve]) -> Chart:
+def line_chart(curves: Sequence[Curve], classes: int = 2) -> Chart:
     """Lay out curves on common axes, ordered by their right end from the top down.
 
-    The budget axis is logarithmic if the range is wide.
+    The budget axis is logarithmic if the range is wide. Chance is 1 in `classes`.
     """
     budgets = sorted({budget for curve in curves for budget, _ in curve.points} | {0.0})
     across = _scale(budgets)
@@ -116,6 +120,7 @@ def line_chart(curves: Sequence[Curve]) -> Chart:
         up=tuple((AXES.up(share / 100), f"{share}") for share in (0, 25, 50, 75, 100)),
         axes=AXES,
         is_logarithmic=is_wide(budgets),
+        classes=classes,
     )
 
 

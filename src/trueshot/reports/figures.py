@@ -81,7 +81,7 @@ def draw_curves(results: Sequence[EvaluationResult], out: Path) -> Path:
                 cells = [c for c in result.singles() if c.attack in (CLEAN, attack)]
                 label = f"{result.detector}, {attack.upper()}"
                 _plot(axis, cells, color=colour, linestyle=style, marker="o", label=label)
-        axis.axhline(50, color="#999999", linewidth=0.8)
+        axis.axhline(100 / len(detectors[0].classes), color="#999999", linewidth=0.8)
         axis.set(title=f"{side} × {side}", xlabel="ε in levels", ylim=(-2, 102))
     axes[0].set_ylabel("judged rightly, %")
     named: dict[str, Any] = {}
@@ -147,7 +147,8 @@ def draw_board(made: Board, out: Path) -> Path:
         _draw_curve(curves, made, standing, place)
         _draw_point(points, standing, place)
     for axes in (curves, points):
-        axes.axhline(50, color="#999999", linewidth=0.8, linestyle=":")
+        chance = 100 / len(made.comparison.classes)
+        axes.axhline(chance, color="#999999", linewidth=0.8, linestyle=":")
         axes.set_ylim(-3, 103)
     curves.set(
         xlabel=f"budget in levels{', L2' if made.threat == L2 else ''}",

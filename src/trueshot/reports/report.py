@@ -160,7 +160,11 @@ def _worst(comparison: Comparison, threat: str) -> tuple[str, Chart, Table]:
         for one in comparison.detectors
         if one.curve(threat)
     ]
-    return threat_name(threat), line_chart(curves), strong_table(comparison, threat)
+    return (
+        threat_name(threat),
+        line_chart(curves, len(comparison.classes)),
+        strong_table(comparison, threat),
+    )
 
 
 def _headlines(comparison: Comparison) -> list[tuple[DetectorResults, str, float]]:

@@ -370,9 +370,14 @@ class Comparison:
         return words if self.alone else f"{words} of data {self.data[:8]}"
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that its detectors distinguish."""
+        return self.detectors[0].classes
+
+    @property
     def words(self) -> Wording:
-        """Words for the classes that its detectors distinguish."""
-        return self.detectors[0].words
+        """Words for these classes."""
+        return words_for(self.classes)
 
     @property
     def slug(self) -> str:
