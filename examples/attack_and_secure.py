@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from trueshot import FGSM, PGD, Dataset, load_bundle, perturb, train
+from trueshot import FGSM, PGD, Attack, Dataset, load_bundle, perturb, train
 from trueshot.training import load_recipe
 
 
@@ -17,7 +17,7 @@ def main(dataset: Path, out: Path, iterations: int = 2000) -> None:
     """Print each detector's accuracy on 64 crops: clean, under FGSM, and under PGD."""
     opened = Dataset.open(dataset)
     images, labels = opened.part(opened.only_side(), "test").drawn(32).batch(slice(None))
-    attacks = {"FGSM": FGSM(budget=1.0), "PGD": PGD(budget=1.0, steps=20)}
+    attacks: dict[str, Attack] = {"FGSM": FGSM(budget=1.0), "PGD": PGD(budget=1.0, steps=20)}
     for name in ("yang", "secure"):
         history = train(load_recipe(name).shortened(iterations), opened, out / name)
         detector, _ = load_bundle(history.bundle)
