@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 from entry import enter
-from shipping.bundling import LICENCE as PAIRS_LICENCE, TASK, install_bundle
+from shipping.bundling import LICENCE as PAIRS_LICENCE
+from shipping.bundling import TASK, install_bundle
 from shipping.changing import Shown, attacked, changed_by, in_manifest, pairs_of
 from shipping.measuring import measurement
 from shipping.withstanding import score_taken, through_all_evidence

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import levels
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import levels, photo_pixels
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 

@@ -22,7 +22,8 @@ from trueshot.errors import ImageFileError
 from trueshot.evaluation.attack_files import AttackedFile, attack_files
 from trueshot.images import read_image, read_image_bytes
 from trueshot.inference import Predictor
-from trueshot.scanning import Settings as ScanSettings, Verdict, scan
+from trueshot.scanning import Settings as ScanSettings
+from trueshot.scanning import Verdict, scan
 from trueshot.tasks.recapture import RECAPTURE
 
 VARIANTS = corpus()

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from conftest import SIDE, all_trees, photo_pixels, write_photos
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from processes import Forked, kill_at_moments
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from frauds import fraud, honest, wave_images
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from trueshot.attacks import PGD

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 from conftest import levels
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from trueshot.attacks import Norm, as_filed, distance

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import Linear, levels, linear_detector, photo_pixels
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 from train_weights import stored, untrained_grid

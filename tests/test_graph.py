@@ -20,7 +20,8 @@ import onnxruntime
 import pytest
 import torch
 from conftest import HANGS
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import helper
 
 from trueshot import bundle as bundles

@@ -23,8 +23,10 @@ import pillow_heif
 import pytest
 import simplejpeg
 import tifffile
-from hypothesis import given, settings, strategies as st
-from PIL import Image, ImageCms, ImageFile as PillowFile, ImageOps, TiffImagePlugin, WebPImagePlugin
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms, ImageOps, TiffImagePlugin, WebPImagePlugin
+from PIL import ImageFile as PillowFile
 
 from trueshot import files
 from trueshot.errors import (

@@ -326,6 +326,14 @@ def test_a_public_name_stays_what_it_is_once_all_submodules_are_imported(name: s
         assert getattr(package, public) is value, public
 
 
+@pytest.mark.parametrize("name", sorted(LAZY))
+def test_type_checkers_and_the_reference_know_the_names_that_python_knows(name: str) -> None:
+    package = importlib.import_module(name)
+    stub = ast.parse(Path(str(package.__file__)).with_suffix(".pyi").read_text("utf-8"))
+    (said,) = (node.value for node in stub.body if isinstance(node, ast.Assign))
+    assert sorted(ast.literal_eval(said)) == sorted(package.__all__)
+
+
 def loaded_by(*arguments: str) -> set[str]:
     """The names of all modules that a Python started with these arguments imports."""
     run = subprocess.run(

@@ -32,7 +32,8 @@ from trueshot.pixels import to_levels
 from trueshot.training.context import new_context
 from trueshot.training.context_file import save_context
 from trueshot.training.frames import read_frames
-from trueshot.training.patches import Patching, cut_patches, main as patches
+from trueshot.training.patches import Patching, cut_patches
+from trueshot.training.patches import main as patches
 
 COLUMNS = ("path", "label", "part", "scene", "kind", "outline")
 

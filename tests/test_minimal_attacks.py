@@ -9,7 +9,8 @@ import functools
 import pytest
 import torch
 from conftest import levels, linear_detector
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linprog, minimize
 from torch import Tensor, nn
 from train_weights import stored, untrained_sides

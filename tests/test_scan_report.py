@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import pytest
 from chromium import CHROMIUM, Page, chromium
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trueshot.calibration import PROPOSITIONS, Calibration, Decision, support
 from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS, beside_verdict, in_figures

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as some
+from hypothesis import given
+from hypothesis import strategies as some
 
 from trueshot.errors import TruncatedImageError
 from trueshot.files import sanitize, sanitize_unique

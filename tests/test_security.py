@@ -58,15 +58,8 @@ from trueshot.evaluation.suites import (
     suite_named,
     without_gradient,
 )
-from trueshot.evaluation.worst_case import (
-    Evaluator,
-    Step,
-    Threat,
-    ThreatResult,
-    attack_group,
-    work,
-    worst_cases as course_of_worst_cases,
-)
+from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult, attack_group, work
+from trueshot.evaluation.worst_case import worst_cases as course_of_worst_cases
 from trueshot.files import Journal
 from trueshot.networks import LCNN
 

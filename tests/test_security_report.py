@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import photo_pixels
-from hypothesis import given, strategies as st
-from test_page import HOSTILE, Reader, hostile, luminance, ours, result as paper_result
+from hypothesis import given
+from hypothesis import strategies as st
+from test_page import HOSTILE, Reader, hostile, luminance, ours
+from test_page import result as paper_result
 from typer.testing import CliRunner
 
 from trueshot import cli, publish

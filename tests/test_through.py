@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import levels, linear_detector
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_attacks import assert_same, fingerprint, lcnn_detector
 from test_channels import ODD, pictures
 from torch import Tensor, nn

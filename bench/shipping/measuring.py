@@ -12,7 +12,8 @@ import numpy as np
 from shipping import RUNS
 from shipping.changing import STEPS, Change, Shown, attacked, changed_by, in_manifest, pairs_of
 from trueshot.bundle import load_bundle, save_bundle
-from trueshot.calibrating.error_rates import Answers, Kind, measure as rates_of
+from trueshot.calibrating.error_rates import Answers, Kind
+from trueshot.calibrating.error_rates import measure as rates_of
 from trueshot.calibrating.photographs import Photograph
 from trueshot.calibrating.scores import PhotographScore, Scores
 from trueshot.card import Measurement, Rate

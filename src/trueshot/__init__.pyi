@@ -1,33 +1,74 @@
 from .attacks import (
-    APGD as APGD,
-    FAB as FAB,
-    FGSM as FGSM,
-    FMN as FMN,
-    PGD as PGD,
-    Attack as Attack,
-    Expectation as Expectation,
-    LeastLikelyClass as LeastLikelyClass,
-    RayS as RayS,
-    Square as Square,
-    Targeted as Targeted,
-    Through as Through,
-    Transfer as Transfer,
-    UniformNoise as UniformNoise,
-    boundary_distance as boundary_distance,
-    perturb as perturb,
+    APGD,
+    FAB,
+    FGSM,
+    FMN,
+    PGD,
+    Attack,
+    Expectation,
+    LeastLikelyClass,
+    RayS,
+    Square,
+    Targeted,
+    Through,
+    Transfer,
+    UniformNoise,
+    boundary_distance,
+    perturb,
 )
-from .bundle import load_bundle as load_bundle, save_bundle as save_bundle
-from .calibrating import make_bundle as make_bundle
-from .datasets import Dataset as Dataset, prepare as prepare
-from .detector import Detector as Detector
-from .errors import TrueshotError as TrueshotError
-from .evaluation import EvaluationResult as EvaluationResult, evaluate as evaluate
-from .images import read_image as read_image
-from .inference import Prediction as Prediction, Predictor as Predictor, load as load
-from .networks import LCNN as LCNN, Network as Network, SpectralNetwork as SpectralNetwork
-from .reproduce import reproduce as reproduce
-from .scanning import scan as scan
-from .tasks import Task as Task
-from .training import Recipe as Recipe, train as train
+from .bundle import load_bundle, save_bundle
+from .calibrating import make_bundle
+from .datasets import Dataset, prepare
+from .detector import Detector
+from .errors import TrueshotError
+from .evaluation import EvaluationResult, evaluate
+from .images import read_image
+from .inference import Prediction, Predictor, load
+from .networks import LCNN, Network, SpectralNetwork
+from .reproduce import reproduce
+from .scanning import scan
+from .tasks import Task
+from .training import Recipe, train
 
 __version__: str
+
+__all__ = [
+    "APGD",
+    "FAB",
+    "FGSM",
+    "FMN",
+    "LCNN",
+    "PGD",
+    "Attack",
+    "Dataset",
+    "Detector",
+    "EvaluationResult",
+    "Expectation",
+    "LeastLikelyClass",
+    "Network",
+    "Prediction",
+    "Predictor",
+    "RayS",
+    "Recipe",
+    "SpectralNetwork",
+    "Square",
+    "Targeted",
+    "Task",
+    "Through",
+    "Transfer",
+    "TrueshotError",
+    "UniformNoise",
+    "__version__",
+    "boundary_distance",
+    "evaluate",
+    "load",
+    "load_bundle",
+    "make_bundle",
+    "perturb",
+    "prepare",
+    "read_image",
+    "reproduce",
+    "save_bundle",
+    "scan",
+    "train",
+]

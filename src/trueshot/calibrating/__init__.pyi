@@ -1,6 +1,4 @@
-from .describing import describe as describe
-from .write import (
-    Bundled as Bundled,
-    CalibrationSettings as CalibrationSettings,
-    make_bundle as make_bundle,
-)
+from .describing import describe
+from .write import Bundled, CalibrationSettings, make_bundle
+
+__all__ = ["Bundled", "CalibrationSettings", "describe", "make_bundle"]

@@ -1,28 +1,48 @@
-from .decision import Decision as Decision, choose_thresholds as choose_thresholds, needed as needed
-from .domain import Domain as Domain, fit_domain as fit_domain
-from .elub_bounds import elub as elub
-from .fitting import fit as fit, fit_isotonic as fit_isotonic, fit_logistic as fit_logistic
+from .decision import Decision, choose_thresholds, needed
+from .domain import Domain, fit_domain
+from .elub_bounds import elub
+from .fitting import fit, fit_isotonic, fit_logistic
 from .intervals import (
-    Interval as Interval,
-    Rate as Rate,
-    clopper_pearson as clopper_pearson,
-    cluster_bootstrap as cluster_bootstrap,
-    rate_with_interval as rate_with_interval,
-    share_with_interval as share_with_interval,
+    Interval,
+    Rate,
+    clopper_pearson,
+    cluster_bootstrap,
+    rate_with_interval,
+    share_with_interval,
 )
-from .likelihood import Calibration as Calibration
-from .ratio_quality import (
-    CrossEntropy as CrossEntropy,
-    Tippett as Tippett,
-    cllr as cllr,
-    cllr_min as cllr_min,
-    empirical_cross_entropy as empirical_cross_entropy,
-    tippett as tippett,
-)
-from .tradeoff import (
-    Tradeoff as Tradeoff,
-    bpcer_at as bpcer_at,
-    det_curve as det_curve,
-    equal_error_rate as equal_error_rate,
-)
-from .verbal_scale import PROPOSITIONS as PROPOSITIONS, in_words as in_words, support as support
+from .likelihood import Calibration
+from .ratio_quality import CrossEntropy, Tippett, cllr, cllr_min, empirical_cross_entropy, tippett
+from .tradeoff import Tradeoff, bpcer_at, det_curve, equal_error_rate
+from .verbal_scale import PROPOSITIONS, in_words, support
+
+__all__ = [
+    "PROPOSITIONS",
+    "Calibration",
+    "CrossEntropy",
+    "Decision",
+    "Domain",
+    "Interval",
+    "Rate",
+    "Tippett",
+    "Tradeoff",
+    "bpcer_at",
+    "choose_thresholds",
+    "cllr",
+    "cllr_min",
+    "clopper_pearson",
+    "cluster_bootstrap",
+    "det_curve",
+    "elub",
+    "empirical_cross_entropy",
+    "equal_error_rate",
+    "fit",
+    "fit_domain",
+    "fit_isotonic",
+    "fit_logistic",
+    "in_words",
+    "needed",
+    "rate_with_interval",
+    "share_with_interval",
+    "support",
+    "tippett",
+]

@@ -380,7 +380,8 @@ def stage(
     workers: Workers = None,
 ) -> None:
     """Simulate photographs of rooms, some with a screen or print."""
-    from trueshot.simulation.staging import Staging, stage as staged
+    from trueshot.simulation.staging import Staging
+    from trueshot.simulation.staging import stage as staged
 
     settings = Staging(
         per_class=per_class,

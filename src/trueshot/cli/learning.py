@@ -120,7 +120,8 @@ def reproduce(
     from trueshot.datasets import Dataset
     from trueshot.evaluation import paper_attacks
     from trueshot.memory import keep_freed_memory
-    from trueshot.reproduce import reproduce as run, simulated
+    from trueshot.reproduce import reproduce as run
+    from trueshot.reproduce import simulated
 
     keep_freed_memory()
     if [dataset is not None, embedded, photos is not None].count(True) != 1:

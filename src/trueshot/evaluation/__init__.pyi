@@ -1,30 +1,52 @@
-from .detector_source import DetectorSource as DetectorSource
-from .doubt import Doubt as Doubt
-from .evaluate import (
-    PAPER_ATTACKS as PAPER_ATTACKS,
-    PAPER_BUDGETS as PAPER_BUDGETS,
-    evaluate as evaluate,
-    evaluate_suite as evaluate_suite,
-    paper_attacks as paper_attacks,
-)
-from .examples import make_examples as make_examples
-from .external import (
-    InputSpec as InputSpec,
-    OutsideDetectorError as OutsideDetectorError,
-    load_outside as load_outside,
-)
-from .plan import DetectorUnderTest as DetectorUnderTest, EvaluationSettings as EvaluationSettings
-from .planned_attacks import QUICK as QUICK, THOROUGH as THOROUGH, Effort as Effort
+from .detector_source import DetectorSource
+from .doubt import Doubt
+from .evaluate import PAPER_ATTACKS, PAPER_BUDGETS, evaluate, evaluate_suite, paper_attacks
+from .examples import make_examples
+from .external import InputSpec, OutsideDetectorError, load_outside
+from .plan import DetectorUnderTest, EvaluationSettings
+from .planned_attacks import QUICK, THOROUGH, Effort
 from .result import (
-    CLEAN as CLEAN,
-    Change as Change,
-    EvaluationResult as EvaluationResult,
-    Trial as Trial,
-    WorstCase as WorstCase,
-    load_experiments as load_experiments,
-    load_result as load_result,
-    save_result as save_result,
+    CLEAN,
+    Change,
+    EvaluationResult,
+    Trial,
+    WorstCase,
+    load_experiments,
+    load_result,
+    save_result,
 )
-from .runner import RunOutcome as RunOutcome, evaluate_detectors as evaluate_detectors
-from .suites import SUITES as SUITES, load_suite as load_suite
-from .worst_case import area_under_curve as area_under_curve
+from .runner import RunOutcome, evaluate_detectors
+from .suites import SUITES, load_suite
+from .worst_case import area_under_curve
+
+__all__ = [
+    "CLEAN",
+    "PAPER_ATTACKS",
+    "PAPER_BUDGETS",
+    "QUICK",
+    "SUITES",
+    "THOROUGH",
+    "Change",
+    "DetectorSource",
+    "DetectorUnderTest",
+    "Doubt",
+    "Effort",
+    "EvaluationResult",
+    "EvaluationSettings",
+    "InputSpec",
+    "OutsideDetectorError",
+    "RunOutcome",
+    "Trial",
+    "WorstCase",
+    "area_under_curve",
+    "evaluate",
+    "evaluate_detectors",
+    "evaluate_suite",
+    "load_experiments",
+    "load_outside",
+    "load_result",
+    "load_suite",
+    "make_examples",
+    "paper_attacks",
+    "save_result",
+]

@@ -10,7 +10,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from PIL import Image, ImageFile as PillowFile, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL import ImageFile as PillowFile
 
 from trueshot.errors import (
     EmptyFileError,

@@ -1,2 +1,4 @@
-from .runner import Settings as Settings, Summary as Summary, scan as scan
-from .verdict import Verdict as Verdict, exit_status as exit_status
+from .runner import Settings, Summary, scan
+from .verdict import Verdict, exit_status
+
+__all__ = ["Settings", "Summary", "Verdict", "exit_status", "scan"]

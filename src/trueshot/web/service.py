@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
-from starlette.requests import ClientDisconnect, Request as HttpRequest
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
 
 from trueshot.card import Card
 from trueshot.engines.engine import Reply, Request, Work, answered

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from trueshot.simulation.colour import Linear, Plane, Random, between, decode_srgb, smooth_field
-from trueshot.simulation.staging.geometry import Exact, Frame, clip as clipped
+from trueshot.simulation.staging.geometry import Exact, Frame
+from trueshot.simulation.staging.geometry import clip as clipped
 
 SIDE = 160  # square root of the number of grid points at which light is computed
 

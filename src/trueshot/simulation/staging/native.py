@@ -18,7 +18,8 @@ from trueshot.simulation.display import Display, grid_table, look_up, scan_flick
 from trueshot.simulation.print import SCREEN_ANGLES, Print, inked, separate, threshold_share
 from trueshot.simulation.recapture import blur_of_optics, picture_scale
 from trueshot.simulation.staging.compose import Arrangement, Raster, Stage
-from trueshot.simulation.staging.geometry import Exact, jacobian as jacobian_at, through
+from trueshot.simulation.staging.geometry import Exact, through
+from trueshot.simulation.staging.geometry import jacobian as jacobian_at
 from trueshot.simulation.staging.parts import Part
 
 BLOCK = 384  # side in pixels of the blocks in which the scale of a grid is taken as constant
