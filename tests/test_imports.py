@@ -402,3 +402,14 @@ def test_what_tests_and_checks_need_is_pinned_to_a_version_that_fits() -> None:
     for each in wanted("test", "check"):
         (pin,) = pins()[plain(each.name)].specifier
         assert each.specifier.contains(pin.version), f"{each} is pinned to {pin.version}"
+
+
+@pytest.mark.parametrize(
+    ("command", "result"),
+    [("report", "paper-secure-64px.json"), ("compare", "strong/strong-secure-64px.json")],
+)
+def test_reading_results_does_not_import_torch(tmp_path: Path, command: str, result: str) -> None:
+    file = ROOT / "docs" / "results" / "close" / result
+    loaded = loaded_by("-m", "trueshot", command, str(file), "--out", str(tmp_path))
+    assert "trueshot.evaluation.result" in loaded
+    assert "torch" not in loaded

@@ -146,8 +146,8 @@ def draw_board(made: Board, out: Path) -> Path:
     for place, standing in enumerate(made.ranked):
         _draw_curve(curves, made, standing, place)
         _draw_point(points, standing, place)
+    chance = 100 / len(made.comparison.classes)
     for axes in (curves, points):
-        chance = 100 / len(made.comparison.classes)
         axes.axhline(chance, color="#999999", linewidth=0.8, linestyle=":")
         axes.set_ylim(-3, 103)
     curves.set(
