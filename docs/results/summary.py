@@ -1,4 +1,4 @@
-"""Print the figures of docs/results/README.md, and write tables.md, from the JSON in this folder.
+"""Print the figures of docs/results/README.md; write tables and curves from the JSON in this folder.
 
 python docs/results/summary.py
 """
@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from trueshot.evaluation import CLEAN, EvaluationResult, load_result
+from trueshot.reports.figures import draw_curves
 from trueshot.reports.paper_tables import write_tables
 
 HERE = Path(__file__).parent
@@ -38,6 +39,7 @@ def main() -> None:
             print(f"| {' | '.join(row(result, HERE / run))} |")
         if run in PAIRED:
             write_tables(HERE / run, [noted(result, found) for result in found])
+            draw_curves(found, HERE / run / "curves.png")
         every = [load_result(path) for path in sorted((HERE / run / "all").glob("paper-*.json"))]
         if every:
             print(f"\n{run}, all test crops\n\n| {' | '.join(ALL)} |\n{'|---' * len(ALL)}|")
