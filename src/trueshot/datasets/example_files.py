@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,9 +19,10 @@ from trueshot.files import (
     claim,
     hold,
     read_lines,
-    sanitize,
+    sanitize_unique,
     utf8_safe,
     write_atomically,
+    write_lines,
 )
 from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
 from trueshot.progress import progress
@@ -59,7 +61,8 @@ def write_examples(
     """Write one whole PNG example per class and photograph, and a manifest of them.
 
     A run that was stopped continues when called again: existing files are kept, except those of a
-    photograph whose file has changed.
+    photograph whose file has changed. Photographs in `out` are its own, and no examples are made of
+    them.
 
     Args:
         photos: Photographs without classes.
@@ -72,6 +75,7 @@ def write_examples(
     Raises:
         DatasetError: The task makes no examples, no photograph gave any, or the folder holds other
             content.
+        OSError: The folder cannot be written, or the disk is full.
         RunError: Another run is using the folder.
     """
     if task.examples is None:
@@ -82,19 +86,27 @@ def write_examples(
     hold(
         out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
     )
+    own = out.resolve()
+    photos = [photo for photo in photos if own not in photo.path.resolve().parents]
     seen = set() if unseen_by is None else _trained_on(unseen_by)
-    made_of = {line["path"]: line["sha256"] for line in read_lines(out / _JOURNAL)}
     rows: list[tuple[str, str, str]] = []
     unread: dict[str, str] = {}
     left_out = 0
     with claim(out), progress("examples", len(photos)) as advance:
+        journal = read_lines(out / _JOURNAL)
+        write_lines(out / _JOURNAL, journal)  # drops a line that a crash cut off
+        made_of = {line["path"]: line["sha256"] for line in journal}
         for photo in photos:
             made = None
             try:
                 made = _of(photo, settings, out, seen, made_of)
             except ImageFileError as error:
                 unread[photo.name] = error.reason
-            except (TaskError, OSError) as error:  # OSError: a name too long for one more ending
+            except TaskError as error:
+                unread[photo.name] = utf8_safe(str(error))
+            except OSError as error:  # a name may be too long for one more ending
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
                 unread[photo.name] = utf8_safe(str(error))
             left_out += made == []
             rows += made or []
@@ -126,7 +138,7 @@ def _of(
         return []
     rows = []
     for example in examples_of([photo], settings.task):
-        name = f"{sanitize(example.name)}.png"
+        name = f"{sanitize_unique(example.name)}.png"
         if made_of.get(name) != image.facts.sha256:
             (out / name).unlink(missing_ok=True)
             append_line(out / _JOURNAL, {"path": name, "sha256": image.facts.sha256})
