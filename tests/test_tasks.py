@@ -199,6 +199,12 @@ def test_examples_beside_their_photographs_are_not_made_of_one_another(tmp_path:
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2
 
 
+def test_where_no_photograph_gives_an_example_the_first_reason_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DatasetError, match=r"1 could not be used \(cut\.png: .+\), and 0 were"):
+        write_examples(photos_at([tmp_path]), TASKS["recompression"], tmp_path / "out")
+
+
 def test_names_that_look_like_escapes_give_examples_of_their_own(tmp_path: Path) -> None:
     for number, name in enumerate(("a\nb.png", r"a\nb.png")):
         Image.fromarray(photo_pixels(number, recaptured=False)).save(tmp_path / name)

@@ -510,3 +510,4 @@ def test_weights_that_are_no_numbers_are_not_made_a_bundle(
 def test_a_second_run_in_the_same_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     with claim(tmp_path / "run"), pytest.raises(RunError, match="another process is using"):
         train(small(1), dataset, tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.yaml").exists()

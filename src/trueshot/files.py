@@ -402,21 +402,34 @@ def hold(
         TrueshotError: The folder holds something else, or the file is damaged.
     """
     root, content = file.parent, json.loads(json.dumps(content))
-    ours = (*ours, f".{file.name}.")
     if not file.is_file():
-        if root.is_dir() and any(not path.name.startswith(ours) for path in root.iterdir()):
-            raise error(f"{root}: is not empty and contains no {what}; choose another folder")
+        refuse_foreign(file, what, error, ours)
         write_json(file, content)
         return
     try:
         before = json.loads(file.read_text("utf-8"))
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise error(f"{file}: damaged: {fault}; choose another folder") from fault
     if before != content:
         raise error(
             f"{root}: already contains a {what} made from other photographs, with other settings "
             "or by another version; choose another folder"
         )
+
+
+def refuse_foreign(
+    file: Path, what: str, error: type[TrueshotError], ours: tuple[str, ...] = (".lock",)
+) -> None:
+    """Refuse a folder of other things, before `claim` puts its lock there; arguments as for `hold`.
+
+    Raises:
+        TrueshotError: The folder holds something, but not `file`.
+    """
+    root, ours = file.parent, (*ours, f".{file.name}.")
+    if file.is_file() or not root.is_dir():
+        return
+    if any(not path.name.startswith(ours) for path in root.iterdir()):
+        raise error(f"{root}: is not empty and contains no {what}; choose another folder")
 
 
 def refuse_inside(out: Path, folder: Path, error: type[TrueshotError]) -> None:

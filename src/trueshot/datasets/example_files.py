@@ -19,6 +19,7 @@ from trueshot.files import (
     claim,
     hold,
     read_lines,
+    refuse_foreign,
     sanitize_unique,
     utf8_safe,
     write_atomically,
@@ -29,7 +30,7 @@ from trueshot.progress import progress
 from trueshot.tasks import Task
 
 MANIFEST = "manifest.csv"
-_JOURNAL = "examples.jsonl"
+_HELD, _JOURNAL = "examples.json", "examples.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,16 +84,16 @@ def write_examples(
             f"{task.name}: this task makes no examples; its photographs must come with labels"
         )
     settings = Settings(sides=(16,), seed=seed, task=task, pixel_limit=pixel_limit)
-    hold(
-        out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
-    )
+    facts = {"task": task.facts(), "seed": seed}
     own = out.resolve()
     photos = [photo for photo in photos if own not in photo.path.resolve().parents]
     seen = set() if unseen_by is None else _trained_on(unseen_by)
     rows: list[tuple[str, str, str]] = []
     unread: dict[str, str] = {}
     left_out = 0
+    refuse_foreign(out / _HELD, "set of examples", DatasetError)
     with claim(out), progress("examples", len(photos)) as advance:
+        hold(out / _HELD, facts, "set of examples", DatasetError)
         journal = read_lines(out / _JOURNAL)
         write_lines(out / _JOURNAL, journal)  # drops a line that a crash cut off
         made_of = {line["path"]: line["sha256"] for line in journal}
@@ -112,9 +113,10 @@ def write_examples(
             rows += made or []
             advance(1, "")
         if not rows:
+            first = "".join(f" ({name}: {reason})" for name, reason in list(unread.items())[:1])
             raise DatasetError(
-                f"{task.name}: no photograph gave an example; {len(unread)} could not be used, and "
-                f"{left_out} were used for training"
+                f"{task.name}: no photograph gave an example; {len(unread)} could not be used"
+                f"{first}, and {left_out} were used for training"
             )
         text = io.StringIO()
         content = [("path", "label", "source"), *rows]

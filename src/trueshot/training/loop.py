@@ -258,8 +258,8 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
     """Train as the first process, unless the run is complete, and write the files of the run."""
     with ExitStack() as held:
         try:
-            _claim(run, resume)
             held.enter_context(claim(run.folder))
+            _claim(run, resume)  # while no other run can do the same
             remove_leftovers(run.folder)
             state = None if (run.folder / BUNDLE).is_file() else _begun(run)
         except BaseException:
