@@ -93,6 +93,8 @@ def with_card(path: Path, card: object) -> Path:
         ({"scale": float("nan")}, "card is damaged"),
         ({"offset": float("inf")}, "card is damaged"),
         ({"network": {"name": []}}, "unknown"),
+        ({"recipe": json.loads('{"a":' * 400 + "0" + "}" * 400)}, "card is damaged"),
+        ({"recipe": {"name": "\ud800"}}, "card is damaged"),
         ({"network": {"name": "lcnn", "filters": [10**30] * 5}}, "weights do not match"),
         ({"network": {"name": "lcnn", "filters": [10**6] * 5}}, "weights do not match"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def test_two_folders_become_tables_and_figures_that_keep_other_sizes_and_their_s
     assert "32 px: crops per class: train 8, validation 2, test 10" in prepared.stdout
     assert "shortcut audit" in prepared.stdout
     for side, iterations in ((SIDE, 4), (16, 3)):
-        how = ("--size", side, "--iterations", iterations)
+        how = ("--size", side, "--size", side, "--iterations", iterations)
         done = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *recipes, *how)
     results = json.loads((tmp_path / "r" / "results.json").read_text())["results"]
     found = [(r["side"], r["detector"], r["recipe"]["schedule"]["iterations"]) for r in results]
@@ -98,6 +99,19 @@ def test_two_folders_become_tables_and_figures_that_keep_other_sizes_and_their_s
         assert str(tmp_path / "r" / name) in done.stdout
         assert (tmp_path / "r" / name).stat().st_size > 500
     assert "Table 3" in done.stdout
+    others = (*recipes, "--secure", "yang")
+    refused = run("reproduce", tmp_path / "d", "--out", tmp_path / "r", *others, status=2)
+    assert "already holds experiments with the recipes plain and safe" in refused.stderr
+
+
+def test_reproduce_refuses_two_recipes_of_one_name_before_it_trains(
+    dataset: Dataset, recipes: list[str], tmp_path: Path
+) -> None:
+    text = Path(recipes[3]).read_text("utf-8")
+    Path(recipes[3]).write_text(text.replace("name: safe", "name: plain"), "utf-8")
+    done = run("reproduce", dataset.folder, "--out", tmp_path / "r", *recipes, status=2)
+    assert "both recipes are named plain" in done.stderr
+    assert not (tmp_path / "r").exists()
 
 
 def test_reproduce_killed_at_random_moments_ends_as_one_that_was_not(
@@ -367,6 +381,7 @@ def test_reproduce_begins_larger_sizes_with_the_weights_of_smaller_ones_and_says
         assert load_bundle(second / "detector.safetensors")[1].start == start
         for name in ("tables.md", "page.html"):
             assert start[:12] in (tmp_path / "r" / name).read_text("utf-8")
+    shutil.copytree(tmp_path / "r" / "16px", tmp_path / "r" / "old 16px")
     again = run(*command, "--out", tmp_path / "r")
     assert "1/2" not in again.stderr
 

@@ -394,6 +394,19 @@ def more_inputs(model: onnx.ModelProto) -> None:
     model.graph.input.append(helper.make_tensor_value_info("more", 1, [1]))
 
 
+def without_nodes(model: onnx.ModelProto) -> None:
+    del model.graph.node[:]
+
+
+def without_outputs(model: onnx.ModelProto) -> None:
+    del model.graph.output[:]
+
+
+def of_a_million_dimensions(model: onnx.ModelProto) -> None:
+    """Their product alone would take hours."""
+    model.graph.initializer[0].dims.extend([2**62] * 1_000_000)
+
+
 CHANGED = "changed after it was written"
 
 HOSTILE: list[tuple[Callable[[onnx.ModelProto], bytes | None], str]] = [
@@ -421,6 +434,9 @@ HOSTILE: list[tuple[Callable[[onnx.ModelProto], bytes | None], str]] = [
     (nameless_output, r"the outputs \(''"),
     (torn_name, "not an ONNX file exported by trueshot"),
     (more_inputs, "an input that is not crops"),
+    (without_nodes, "0 nodes"),
+    (without_outputs, "no outputs"),
+    (of_a_million_dimensions, r"a constant of 1\d* dimensions"),
 ]
 
 

@@ -30,10 +30,10 @@ from trueshot.bundle import (
 from trueshot.card import Card, InputContract
 from trueshot.cli import app
 from trueshot.datasets.photos import photos_in_manifest
-from trueshot.errors import BundleError, TrueshotError
+from trueshot.errors import BundleError, RunError, TrueshotError
 from trueshot.evaluation.result import load_experiments, load_result
 from trueshot.evaluation.suites import load_suite
-from trueshot.files import parse_json, read_file
+from trueshot.files import append_line, hold, parse_json, read_file
 from trueshot.graph import tensor
 from trueshot.inference import Predictor
 from trueshot.networks.sizes import sketch
@@ -300,3 +300,14 @@ def test_a_file_is_read_up_to_the_bound_and_no_further(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a", 5) == b"12345"
     with pytest.raises(OSError, match="larger than the limit of 4 bytes"):
         read_file(tmp_path / "a", 4)
+
+
+def test_a_journal_that_cannot_be_written_is_named() -> None:
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        append_line(Path("/dev/full"), {"step": 1})
+
+
+def test_a_folder_whose_settings_are_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("[" * 100_000)
+    with pytest.raises(RunError, match=r"run\.json: damaged"):
+        hold(tmp_path / "run.json", {}, "run", RunError)

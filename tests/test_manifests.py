@@ -94,6 +94,12 @@ def test_a_backslash_that_is_part_of_a_name_stays_one(tmp_path: Path) -> None:
     assert photos_in_manifest(manifest)[0].path == tmp_path / "p" / "a\\b.jpg"
 
 
+def test_a_path_too_long_for_a_file_costs_no_other_row(tmp_path: Path) -> None:
+    listed = f"path,label\n{'a' * 300}.jpg,original\nb.jpg,recaptured\n"
+    photos = photos_in_manifest(write(tmp_path, listed.encode()))
+    assert [len(photo.name) for photo in photos] == [304, 5]
+
+
 def test_a_photograph_whose_name_begins_as_a_comment_is_one(tmp_path: Path) -> None:
     manifest = write(tmp_path, text(path=lambda name: name.replace("p/0", "#0")).encode())
     assert photos_in_manifest(manifest)[0].name == "#0.jpg"
@@ -121,6 +127,14 @@ REFUSED = {
         "lacks the column path: its first line is 'file,label', but should be a header such as",
     ),
     "no label": (b"path,class\na.jpg,original\n", "lacks the column label"),
+    "a short first row": (
+        b"path,label\na.jpg\nb.jpg,original\n",
+        "row 1 (a.jpg): unknown label ''; use one of original, recaptured",
+    ),
+    "a URI that is none": (
+        b"path,label\nfile://[nas/a.jpg,original\n",
+        "row 1: file://[nas/a.jpg: Invalid IPv6 URL; use paths relative to the manifest",
+    ),
     "nothing": (b"", "lists no photographs"),
     "a header alone": (b"path,label\n,\n", "lists no photographs"),
     "columns twice": (b"path,Path,label\na,b,original\n", "has the column path twice"),

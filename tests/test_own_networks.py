@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from trueshot.attacks import PGD, perturb
-from trueshot.bundle import load_bundle, read_card
+from trueshot.bundle import load_bundle, read_bundle, read_card
 from trueshot.cli import app
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, prepare
 from trueshot.errors import BundleError, PluginError, RecipeError, RunError
@@ -109,6 +109,50 @@ def test_a_network_that_raises_or_writes_into_its_input_is_named_before_the_trai
     with pytest.raises(RecipeError, match=said):
         train(recipe, dataset, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_with_lazy_layers_is_refused_before_anything_is_written(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    text = NETWORK.replace("nn.Linear(width, classes)", "nn.LazyLinear(classes)")
+    recipe = load_recipe(written(tmp_path, text=text))
+    with pytest.raises(RecipeError, match=r"net\.py:Residual: has lazy layers"):
+        train(recipe, dataset, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_layers_with_two_names_are_trained_kept_and_averaged_as_with_one(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    named = NETWORK.replace(
+        "    def forward", "        self.head = self.layers[-1]\n\n    def forward"
+    )
+    weights = []
+    for folder, text in (("one", NETWORK), ("two", named)):
+        recipe = load_recipe(written(tmp_path / folder, text=text))
+        averaged = recipe.schedule.model_copy(update={"averaging": 0.5})
+        recipe = recipe.model_copy(update={"schedule": averaged})
+        run = train(recipe, dataset, tmp_path / folder / "run", checkpoint_seconds=0.0)
+        weights.append(load_bundle(run.bundle)[0].network.layers.state_dict())
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_network_whose_graph_fails_on_more_crops_is_kept_without_one(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    text = (
+        NETWORK.replace("nn.Flatten()", "Rows()")
+        + """
+
+class Rows(nn.Module):
+    def forward(self, images):
+        return images.reshape(len(images), -1)  # which tracing takes for a constant
+"""
+    )
+    recipe = load_recipe(written(tmp_path, text=text))
+    bundle = train(recipe, dataset, tmp_path / "run").bundle
+    assert load_bundle(bundle)[0].network is not None
+    assert read_bundle(bundle).graph is None
 
 
 def test_a_bundle_never_runs_code_that_the_user_did_not_give(

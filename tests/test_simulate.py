@@ -341,6 +341,13 @@ def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:
         simulate(tmp_path / "none", tmp_path / "out", SMALL)
 
 
+def test_a_folder_inside_that_of_the_photographs_is_refused(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", np.zeros((90, 120, 3), np.uint8))
+    with pytest.raises(SimulationError, match="is inside"):
+        simulate(tmp_path, tmp_path / "deep" / "out", SMALL, workers=1)
+    assert not (tmp_path / "deep").exists()
+
+
 def test_an_address_without_ray_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="only used with the engine ray"):
         simulate(None, tmp_path, SMALL, workers=1, address="there:6379")

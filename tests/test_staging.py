@@ -300,6 +300,13 @@ def test_photographs_that_cannot_be_read_are_skipped_and_named(
     assert "skipped photo:in/twin.png: the same picture as photo:in/0.png" in told
 
 
+def test_a_folder_inside_one_of_the_photographs_is_refused(photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "in")
+    with pytest.raises(SimulationError, match="is inside"):
+        stage([photos, tmp_path / "in"], tmp_path / "in" / "out", Staging(), workers=1)
+    assert not (tmp_path / "in" / "out").exists()
+
+
 def test_a_staging_does_not_go_on_with_a_photograph_that_has_changed(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import defaultdict
 from pathlib import Path
 
@@ -190,6 +191,39 @@ def test_a_name_too_long_for_an_example_does_not_end_the_others(tmp_path: Path) 
     assert (tmp_path / "out" / "original" / "b.png.png").is_file()
 
 
+def test_examples_beside_their_photographs_are_not_made_of_one_another(tmp_path: Path) -> None:
+    Image.fromarray(photo_pixels(0, recaptured=False)).save(tmp_path / "a.png")
+    for _ in range(2):
+        made = write_examples(photos_at([tmp_path]), TASKS["recompression"], tmp_path / "out")
+        assert made.photographs == 1
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 2
+
+
+def test_where_no_photograph_gives_an_example_the_first_reason_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(DatasetError, match=r"1 could not be used \(cut\.png: .+\), and 0 were"):
+        write_examples(photos_at([tmp_path]), TASKS["recompression"], tmp_path / "out")
+
+
+def test_names_that_look_like_escapes_give_examples_of_their_own(tmp_path: Path) -> None:
+    for number, name in enumerate(("a\nb.png", r"a\nb.png")):
+        Image.fromarray(photo_pixels(number, recaptured=False)).save(tmp_path / name)
+    made = write_examples(photos_at([tmp_path]), TASKS["recompression"], tmp_path / "out")
+    assert made.photographs == 2
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 4
+
+
+def test_a_full_disk_ends_the_examples_and_is_no_fault_of_a_photograph(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
+
+    monkeypatch.setattr("trueshot.datasets.example_files.write_png", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_examples(photos_at([folder]), TASKS["recompression"], tmp_path / "out")
+
+
 def test_a_photograph_of_which_no_example_can_be_made_is_passed_over_by_name(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -310,6 +344,7 @@ def test_a_task_that_says_no_classes_is_refused(settings: dict[str, object]) -> 
         (OWN, "NONE", "does not define NONE"),
         ("raise ValueError('broken')", "TURNED", "ValueError: broken"),
         ("def f(:", "TURNED", "SyntaxError"),
+        ("import sys\nsys.exit(0)", "TURNED", "SystemExit: 0"),
         ("TURNED = 1", "TURNED", "must be a Task, got int"),
         (OWN.replace('"turned"', '"recapture"'), "TURNED", "a built-in task is already called"),
     ],

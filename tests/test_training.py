@@ -285,6 +285,17 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ("[" * 99_999, "not YAML: nested too deeply"),
         ("- " * 49_999, "not YAML: nested too deeply"),
         ("name: a\nseed: 99999999999999999999", "seed"),
+        ("name: a\nschedule: {inverse: [-0.001, 0.75]}", "schedule.inverse.0"),
+        ("name: a\nschedule: {inverse: [0.001, -500]}", "schedule.inverse.1"),
+        (f"name: a\nschedule: {{iterations: 1{'0' * 400}}}", "schedule.iterations"),
+        (f"name: a\nschedule: {{decay_every: 1{'0' * 400}}}", "schedule.decay_every"),
+        (f"name: a\nschedule: {{batch: 1{'0' * 400}}}", "schedule.batch"),
+        (
+            f"name: a\nobjective: {{penalty: {{weight: 1, reference_side: 1{'0' * 400}}}}}",
+            "objective.penalty.reference_side",
+        ),
+        ("name: a\nschedule: {batch: 8}\nschedule: {iterations: 9}", "'schedule' is given twice"),
+        ("name: a\nschedule: {batch: 8, batch: 9}", "not YAML: the key 'batch' is given twice"),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None:
@@ -499,3 +510,4 @@ def test_weights_that_are_no_numbers_are_not_made_a_bundle(
 def test_a_second_run_in_the_same_folder_is_refused(dataset: Dataset, tmp_path: Path) -> None:
     with claim(tmp_path / "run"), pytest.raises(RunError, match="another process is using"):
         train(small(1), dataset, tmp_path / "run")
+    assert not (tmp_path / "run" / "recipe.yaml").exists()

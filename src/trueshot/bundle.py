@@ -462,6 +462,8 @@ def _card(path: BundlePath, text: str) -> Card:
                 f"{path}: bundle format {content.get('format')!r} is not supported; this version "
                 f"reads {READABLE[0]} to {READABLE[-1]}"
             )
-        return Card.model_validate(content)
+        card = Card.model_validate(content)
+        card.model_dump_json()  # fails if it cannot be written again, such as deeply nested recipes
+        return card
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleError(f"{path}: its card is damaged: {error}") from error

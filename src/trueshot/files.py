@@ -229,17 +229,20 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append one record to a journal; a crash leaves at most one partial line, which is skipped."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(record))
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(_line(record))
+    except OSError as error:  # if the disk is full, it names no file
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def parse_yaml(text: str, most: int = 100_000) -> Any:
     """Parse YAML that people write by hand.
 
     Raises:
-        ValueError: The text is not YAML, is longer than `most` characters, contains an alias, which
-            can expand a few lines to megabytes, or is nested so deeply that parsing could take
-            hours.
+        ValueError: The text is not YAML, is longer than `most` characters, gives a key twice,
+            contains an alias, which can expand a few lines to megabytes, or is nested so deeply
+            that parsing could take hours.
     """
     import yaml
 
@@ -254,9 +257,24 @@ def parse_yaml(text: str, most: int = 100_000) -> Any:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST_YAML:
                 raise ValueError(f"nested too deeply: at most {_DEEPEST_YAML} levels are allowed")
+        _refuse_repeats(yaml.compose(text, yaml.SafeLoader))
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(sanitize(str(error), 500)) from error
+
+
+def _refuse_repeats(node: Any) -> None:
+    """Raise ValueError if a mapping in a YAML node gives a key twice; YAML takes the last."""
+    children = node.value if node is not None and isinstance(node.value, list) else []
+    pairs = [child for child in children if isinstance(child, tuple)]
+    seen: set[tuple[str, str]] = set()
+    for key in (key for key, _ in pairs if isinstance(key.value, str)):
+        if (key.tag, key.value) in seen:
+            raise ValueError(f"the key {sanitize(key.value, 100)!r} is given twice")
+        seen.add((key.tag, key.value))
+    for child in children:
+        for each in child if isinstance(child, tuple) else (child,):
+            _refuse_repeats(each)
 
 
 class Journal:
@@ -384,20 +402,48 @@ def hold(
         TrueshotError: The folder holds something else, or the file is damaged.
     """
     root, content = file.parent, json.loads(json.dumps(content))
-    ours = (*ours, f".{file.name}.")
     if not file.is_file():
-        if root.is_dir() and any(not path.name.startswith(ours) for path in root.iterdir()):
-            raise error(f"{root}: is not empty and contains no {what}; choose another folder")
+        refuse_foreign(file, what, error, ours)
         write_json(file, content)
         return
     try:
         before = json.loads(file.read_text("utf-8"))
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise error(f"{file}: damaged: {fault}; choose another folder") from fault
     if before != content:
         raise error(
             f"{root}: already contains a {what} made from other photographs, with other settings "
             "or by another version; choose another folder"
+        )
+
+
+def refuse_foreign(
+    file: Path, what: str, error: type[TrueshotError], ours: tuple[str, ...] = (".lock",)
+) -> None:
+    """Refuse a folder of other things, before `claim` puts its lock there; arguments as for `hold`.
+
+    Raises:
+        TrueshotError: The folder holds something, but not `file`.
+    """
+    root, ours = file.parent, (*ours, f".{file.name}.")
+    if file.is_file() or not root.is_dir():
+        return
+    if any(not path.name.startswith(ours) for path in root.iterdir()):
+        raise error(f"{root}: is not empty and contains no {what}; choose another folder")
+
+
+def refuse_inside(out: Path, folder: Path, error: type[TrueshotError]) -> None:
+    """Refuse an output folder inside the folder of photographs that a run searches.
+
+    Run again, it would find what it has written, and take it for more photographs.
+
+    Raises:
+        TrueshotError: It lies inside.
+    """
+    if folder.resolve() in out.resolve().parents:
+        raise error(
+            f"{out}: is inside {folder}, whose photographs are used, so its own would be used, "
+            "too; choose a folder elsewhere"
         )
 
 

@@ -334,7 +334,7 @@ def largest_difference(detector: Detector, card: Card, model: Message, name: obj
     judge = logits_by_torch(detector)
     for number, crops in enumerate(photographs(contract.side, contract.crops)):
         wanted = _answers(card, judge(crops))
-        found = dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
+        found = _given_by(running, model, crops, name)
         found = {name: value for name, value in found.items() if name not in _EXPLAINING}
         largest = max(largest, _compared(wanted, found, f"{name}: image {number}"))
     return largest
@@ -409,8 +409,18 @@ def _compared(
 
 
 def _run(model: Message, crops: Bytes, name: object) -> dict[str, npt.NDArray[Any]]:
-    running = session(model, outputs_of(model), name)
-    return dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
+    return _given_by(session(model, outputs_of(model), name), model, crops, name)
+
+
+def _given_by(
+    running: Any, model: Message, crops: Bytes, name: object
+) -> dict[str, npt.NDArray[Any]]:
+    try:
+        return dict(zip(outputs_of(model), running.run(None, {INPUT: crops}), strict=True))
+    except Exception as error:  # onnxruntime's exceptions have no base class of their own
+        raise ExportError(
+            f"{name}: onnxruntime cannot run it on {len(crops)} crops: {first_line(error)}"
+        ) from error
 
 
 class _Values(nn.Module):

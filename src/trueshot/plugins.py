@@ -94,7 +94,7 @@ def _module(spec: str, path: Path, source: bytes, sha256: str) -> ModuleType:
         # Run the source that was hashed, even if the file has changed since.
         with _neighbours_of(path):
             exec(compile(source, str(path), "exec"), module.__dict__)
-    except Exception as error:  # foreign code may raise anything
+    except (Exception, SystemExit) as error:  # foreign code may raise anything, or end itself
         del sys.modules[name]
         line = utf8_safe((str(error).strip().splitlines() or [""])[0][:300])
         raise PluginError(

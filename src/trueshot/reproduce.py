@@ -109,8 +109,8 @@ def reproduce(
 
     Raises:
         RunError: The folder holds experiments with other recipes or data, the paper's attacks are
-            not among `attacks`, there are not exactly two recipes, the data set has another task,
-            or its test part lacks a class.
+            not among `attacks`, there are not exactly two recipes with different names, the data
+            set has another task, or its test part lacks a class.
     """
     if len(recipes) != 2:
         raise RunError(
@@ -121,13 +121,19 @@ def reproduce(
         raise RunError(
             "attacks must include FGSM and LLCM at 1, 2, 3, 4 and 5 levels, which the tables need"
         )
-    sides = list(sides or dataset.sides)
+    names = [recipe.name for recipe in recipes]
+    if names[0] == names[1]:
+        raise RunError(
+            f"both recipes are named {names[0]}, and their runs would share a folder; "
+            "give each its own name"
+        )
+    sides = sorted(set(sides or dataset.sides))
     for side in sides:
         _require_test_crops(dataset, side)
     root = Path(out)
     with claim(root):
-        results, examples = _others(root, sides)
-        for side in sorted(sides):
+        results, examples = _others(root, sides, names)
+        for side in sides:
             bundles = {}
             for recipe in recipes:
                 folder = root / f"{side}px" / recipe.name
@@ -158,11 +164,23 @@ def _require_test_crops(dataset: Dataset, side: int) -> None:
         )
 
 
-def _others(root: Path, sides: Sequence[int]) -> tuple[list[EvaluationResult], dict[str, Any]]:
-    """Return the results and examples of earlier calls at other sizes, which are kept."""
+def _others(
+    root: Path, sides: Sequence[int], names: Sequence[str]
+) -> tuple[list[EvaluationResult], dict[str, Any]]:
+    """Return the results and examples of earlier calls at other sizes, which are kept.
+
+    Raises:
+        RunError: They are of recipes with other names, which the tables would not tell apart.
+    """
     if not (root / "results.json").is_file():
         return [], {}
     results, examples = load_experiments(root / "results.json")
+    before = list(dict.fromkeys(result.detector for result in results))
+    if before != list(names):
+        raise RunError(
+            f"{root}: already holds experiments with the recipes {' and '.join(before)}; "
+            "choose another folder"
+        )
     kept = [result for result in results if result.side not in sides]
     return kept, {side: one for side, one in examples.items() if int(side) not in sides}
 
@@ -225,5 +243,6 @@ def _evaluated(
 def _next_smaller(root: Path, side: int, recipe: Recipe) -> Path | None:
     """Return the bundle of the next smaller size in the folder, or None if there is none."""
     bundles = root.glob(f"*px/{recipe.name}/{BUNDLE}")
-    known = {int(one.parts[-3].removesuffix("px")): one for one in bundles}
+    folders = {one.parts[-3].removesuffix("px"): one for one in bundles}
+    known = {int(name): one for name, one in folders.items() if name.isdecimal()}
     return known.get(max((other for other in known if other < side), default=0))

@@ -17,7 +17,7 @@ from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
 from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import SimulationError
-from trueshot.files import claim, hold, write_json
+from trueshot.files import claim, hold, refuse_inside, write_json
 from trueshot.images import write_png
 from trueshot.simulation.pairs import EVERYDAY, Cast, Conditions, Pair, draw_cast
 from trueshot.simulation.production import VERSION, Production, maker, names, produce
@@ -157,10 +157,13 @@ def simulate(
         address: Address of the Ray cluster; see `RayEngine`.
 
     Raises:
-        SimulationError: There are too few scenes, or the folder holds another simulation.
+        SimulationError: There are too few scenes, or the folder holds another simulation, or lies
+            inside that of the photographs.
         DatasetError: Raised by `prepare`.
     """
     root = Path(out)
+    if photos is not None:
+        refuse_inside(root, photos, SimulationError)
     with claim(root / _PHOTOS):
         scenes, prints = readable_scenes(_scenes(photos))
         production = _production(scenes, simulation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,16 +19,18 @@ from trueshot.files import (
     claim,
     hold,
     read_lines,
-    sanitize,
+    refuse_foreign,
+    sanitize_unique,
     utf8_safe,
     write_atomically,
+    write_lines,
 )
 from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
 from trueshot.progress import progress
 from trueshot.tasks import Task
 
 MANIFEST = "manifest.csv"
-_JOURNAL = "examples.jsonl"
+_HELD, _JOURNAL = "examples.json", "examples.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,8 @@ def write_examples(
     """Write one whole PNG example per class and photograph, and a manifest of them.
 
     A run that was stopped continues when called again: existing files are kept, except those of a
-    photograph whose file has changed.
+    photograph whose file has changed. Photographs in `out` are its own, and no examples are made of
+    them.
 
     Args:
         photos: Photographs without classes.
@@ -72,6 +76,7 @@ def write_examples(
     Raises:
         DatasetError: The task makes no examples, no photograph gave any, or the folder holds other
             content.
+        OSError: The folder cannot be written, or the disk is full.
         RunError: Another run is using the folder.
     """
     if task.examples is None:
@@ -79,30 +84,39 @@ def write_examples(
             f"{task.name}: this task makes no examples; its photographs must come with labels"
         )
     settings = Settings(sides=(16,), seed=seed, task=task, pixel_limit=pixel_limit)
-    hold(
-        out / "examples.json", {"task": task.facts(), "seed": seed}, "set of examples", DatasetError
-    )
+    facts = {"task": task.facts(), "seed": seed}
+    own = out.resolve()
+    photos = [photo for photo in photos if own not in photo.path.resolve().parents]
     seen = set() if unseen_by is None else _trained_on(unseen_by)
-    made_of = {line["path"]: line["sha256"] for line in read_lines(out / _JOURNAL)}
     rows: list[tuple[str, str, str]] = []
     unread: dict[str, str] = {}
     left_out = 0
+    refuse_foreign(out / _HELD, "set of examples", DatasetError)
     with claim(out), progress("examples", len(photos)) as advance:
+        hold(out / _HELD, facts, "set of examples", DatasetError)
+        journal = read_lines(out / _JOURNAL)
+        write_lines(out / _JOURNAL, journal)  # drops a line that a crash cut off
+        made_of = {line["path"]: line["sha256"] for line in journal}
         for photo in photos:
             made = None
             try:
                 made = _of(photo, settings, out, seen, made_of)
             except ImageFileError as error:
                 unread[photo.name] = error.reason
-            except (TaskError, OSError) as error:  # OSError: a name too long for one more ending
+            except TaskError as error:
+                unread[photo.name] = utf8_safe(str(error))
+            except OSError as error:  # a name may be too long for one more ending
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
                 unread[photo.name] = utf8_safe(str(error))
             left_out += made == []
             rows += made or []
             advance(1, "")
         if not rows:
+            first = "".join(f" ({name}: {reason})" for name, reason in list(unread.items())[:1])
             raise DatasetError(
-                f"{task.name}: no photograph gave an example; {len(unread)} could not be used, and "
-                f"{left_out} were used for training"
+                f"{task.name}: no photograph gave an example; {len(unread)} could not be used"
+                f"{first}, and {left_out} were used for training"
             )
         text = io.StringIO()
         content = [("path", "label", "source"), *rows]
@@ -126,7 +140,7 @@ def _of(
         return []
     rows = []
     for example in examples_of([photo], settings.task):
-        name = f"{sanitize(example.name)}.png"
+        name = f"{sanitize_unique(example.name)}.png"
         if made_of.get(name) != image.facts.sha256:
             (out / name).unlink(missing_ok=True)
             append_line(out / _JOURNAL, {"path": name, "sha256": image.facts.sha256})

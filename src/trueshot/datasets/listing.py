@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -129,6 +130,7 @@ def _rows(
         is_comment = bool(cells) and cells[0].startswith("#") and len(cells) != len(columns)
         if not any(cells) or is_comment:
             continue
+        cells += [""] * (len(columns) - len(cells))
         if any(cells[len(columns) :]):
             raise DatasetError(
                 f"{manifest}, row {number}: has {len(cells)} columns, but the header has "
@@ -167,14 +169,17 @@ def _with_path(manifest: Path, number: int, row: dict[str, str]) -> Row:
     path = row.get("path", "")
     wanted = "use paths relative to the manifest"
     if path.casefold().startswith("file:"):
-        parts = urlsplit(path)
+        try:
+            parts = urlsplit(path)
+        except ValueError as error:
+            raise DatasetError(f"{manifest}, row {number}: {path}: {error}; {wanted}") from error
         if parts.netloc not in ("", "localhost") or _DRIVE.match(parts.path.lstrip("/")):
             raise DatasetError(f"{manifest}, row {number}: {path} is on another machine; {wanted}")
         return row | {"path": unquote(parts.path)}
     if _SCHEME.match(path):
         reason = "is a network address, and nothing is downloaded"
         raise DatasetError(f"{manifest}, row {number}: {path} {reason}; {wanted}")
-    if (manifest.parent / path).exists():
+    if os.path.exists(manifest.parent / path):  # noqa: PTH110 - does not raise for a long name
         return row
     if _DRIVE.match(path):
         reason = "is a Windows path, which does not exist on this system"

@@ -224,7 +224,7 @@ def _read_card(root: Path) -> dict[str, Any]:
         found = card["format"]
     except PermissionError as error:
         raise DatasetError(f"{root / _CARD}: cannot be read: {error}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DatasetError(f"{root / _CARD}: damaged: {error}; prepare it again") from error
     if found != FORMAT:
         raise DatasetError(

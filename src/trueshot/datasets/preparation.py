@@ -49,13 +49,22 @@ from trueshot.datasets.survey import (
     survey_journal,
 )
 from trueshot.errors import DatasetError, LeakError
-from trueshot.files import append_line, claim, hold, read_lines, remove_leftovers, write_lines
+from trueshot.files import (
+    append_line,
+    claim,
+    hold,
+    read_lines,
+    refuse_foreign,
+    remove_leftovers,
+    write_lines,
+)
 from trueshot.images import read_image
 from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What the folder may hold before: the lock of a killed run, and the files of a simulation.
 _OURS = (".lock", "photos", "simulation.json", "pairs.json")
+_HELD = "prepare.json"
 _FLUSH_EVERY = 128  # photographs; with 16 the flushing took an eighth of the time
 
 
@@ -87,8 +96,9 @@ def prepare(
     workers = workers or os.cpu_count() or 1
     check_labels(photos, settings.task)
     _check_given_split(photos, settings.shared)
-    _claim(root, photos, settings)
+    refuse_foreign(root / _HELD, "data set", DatasetError, _OURS)
     with claim(root):
+        _claim(root, photos, settings)  # while no other run can do the same
         if not (_is_finished(root) and check_finished(root, photos, settings)):
             remove_card(root)
             for folder in (root, *(crops_file(root, side).parent for side in settings.sides)):
@@ -142,7 +152,7 @@ def _claim(root: Path, photos: Sequence[Photo], settings: Settings) -> None:
     if settings.task == RECAPTURE:  # so that folders from before other tasks existed can resume
         del facts["task"]
     content = {"settings": facts, "photos": listed}
-    hold(root / "prepare.json", content, "data set", DatasetError, _OURS)
+    hold(root / _HELD, content, "data set", DatasetError, _OURS)
 
 
 def _listed(photo: Photo) -> list[Any]:

@@ -61,7 +61,9 @@ def checkpoint(
         tensors |= {f"average.{name}": value for name, value in average.state_dict().items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    cpu = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    # A copy of each, since a network may hold one tensor under two names.
+    contiguous = torch.contiguous_format
+    cpu = {name: t.detach().cpu().clone(memory_format=contiguous) for name, t in tensors.items()}
     return save(cpu, metadata={_KEY: json.dumps(asdict(progress))})
 
 

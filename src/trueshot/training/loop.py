@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from trueshot.attacks import FGSM, perturb
 from trueshot.bundle import bundle_sha256, is_finite, load_bundle, save_bundle
@@ -218,6 +219,8 @@ def _try_own(detector: Detector, name: str, side: int) -> None:
     Raises:
         RecipeError: The network fails, or writes into the images, which are used again after it.
     """
+    if any(map(is_lazy, detector.parameters())):
+        raise RecipeError(f"network {name}: has lazy layers; give them their numbers of inputs")
     images = torch.full((2, 3, side, side), 128.0)
     try:
         detector.eval()(images)
@@ -255,8 +258,8 @@ def _lead(run: _Run, resume: bool, checkpoint_seconds: float) -> None:
     """Train as the first process, unless the run is complete, and write the files of the run."""
     with ExitStack() as held:
         try:
-            _claim(run, resume)
             held.enter_context(claim(run.folder))
+            _claim(run, resume)  # while no other run can do the same
             remove_leftovers(run.folder)
             state = None if (run.folder / BUNDLE).is_file() else _begun(run)
         except BaseException:

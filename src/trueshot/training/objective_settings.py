@@ -20,6 +20,7 @@ class Penalty(Settings):
     reference_side: int | None = Field(
         default=64,
         gt=0,
+        le=10**6,
         description="Multiply λ of the 2-norm by side / reference_side, and λ of its square by the "
         "square of that; null: use the same λ at every size.",
     )

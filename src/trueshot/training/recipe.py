@@ -38,6 +38,8 @@ from trueshot.training.objective_settings import Objective, Settings
 
 PAPER_ITERATIONS = 100_000
 _LARGEST_SPEED_UP = 10.0
+_MOST_STEPS, _LARGEST_BATCH = 10**12, 10**6
+_NotNegative = Annotated[float, Field(ge=0)]
 
 
 class OwnNetworkSettings(NetworkSettings):
@@ -103,12 +105,12 @@ class Optimizer(Settings):
 class Schedule(Settings):
     """The optimiser, the number of iterations and how the learning rate falls."""
 
-    iterations: int = Field(default=PAPER_ITERATIONS, ge=1)
-    batch: int = Field(default=64, ge=2)
+    iterations: int = Field(default=PAPER_ITERATIONS, ge=1, le=_MOST_STEPS)
+    batch: int = Field(default=64, ge=2, le=_LARGEST_BATCH)
     learning_rate: float = Field(default=1e-4, gt=0)
     decay: float = Field(default=0.9, gt=0, le=1)
-    decay_every: int = Field(default=10_000, ge=1)
-    inverse: tuple[float, float] | None = Field(
+    decay_every: int = Field(default=10_000, ge=1, le=_MOST_STEPS)
+    inverse: tuple[_NotNegative, _NotNegative] | None = Field(
         default=None,
         description="(γ, p): multiply the learning rate by (1 + γ · step)^-p, as Caffe's `inv`, "
         "instead of decaying it in steps.",

@@ -249,7 +249,10 @@ def keep(average: Detector, detector: Detector, step: int, share: float) -> None
     """
     share = min(share, (step + 1) / (step + 10))
     now = detector.state_dict()
-    for name, mean in average.state_dict().items():
+    # Each tensor once, even if it has two names in the state.
+    for name, mean in (*average.named_parameters(), *average.named_buffers()):
+        if name not in now:
+            continue
         if mean.is_floating_point():
             mean.lerp_(now[name], 1 - share)
         else:

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from trueshot.engines.engine import LocalEngine, Work
 from trueshot.engines.pool import MOST_SECONDS, cores
 from trueshot.errors import DatasetError, SimulationError
-from trueshot.files import claim, hold, utf8_safe, write_atomically
+from trueshot.files import claim, hold, refuse_inside, utf8_safe, write_atomically
 from trueshot.simulation.production import maker, produce
 from trueshot.simulation.scenes import Scene, photo_scenes, procedural_scenes, readable_scenes
 from trueshot.simulation.staging.examples import PARTS, Cast, Example, draw_cast, draw_example
@@ -155,12 +155,15 @@ def stage(
         Path of the manifest, which `trueshot prepare --manifest` reads.
 
     Raises:
-        SimulationError: The folder holds something else, or a worker process failed or died.
+        SimulationError: The folder holds something else, or lies inside one of the photographs, or
+            a worker process failed or died.
         RunError: Another run is writing to the folder.
         DatasetError: There are too few photographs.
         ImageFileError: A folder is missing, or a photograph can no longer be read.
     """
     root = Path(out)
+    for folder in photos:
+        refuse_inside(root, folder, SimulationError)
     with claim(root):
         scenes, prints = _scenes(photos)
         production = _production(scenes, staging)
