@@ -236,6 +236,15 @@ def test_an_equal_error_rate_of_one_source_says_nothing_of_others() -> None:
     assert found.note == "only 1 source: it says nothing of others"
 
 
+def test_a_class_of_one_source_says_nothing_of_others_however_many_the_other_has() -> None:
+    scores = np.append(np.linspace(0, 2, 30), np.linspace(1, 3, 60))
+    labels = np.repeat([0, 1], [30, 60])
+    sources = ["mine"] * 30 + [f"found {number}" for number in range(60)]
+    found = area_with_interval(scores, labels, sources, draws=50)
+    assert (found.low, found.high) == (0, 1)
+    assert found.note == "only 1 source: it says nothing of others"
+
+
 def test_the_area_is_scikit_learns_and_its_interval_covers_what_sources_that_differ_have() -> None:
     random = np.random.default_rng(0)
     covered = 0
