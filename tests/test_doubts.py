@@ -400,6 +400,33 @@ def test_images_that_a_larger_budget_leaves_right_are_counted_one_by_one() -> No
     assert raised(doubts_of(result((low, high)))) == {"accuracy-rises-with-budget"}
 
 
+def test_what_rounding_undoes_is_counted_image_by_image() -> None:
+    kept, undone = ("pgd",) * 40 + ("",) * 360, "0" * 60 + "1" * 340
+    counts = case(1, 360, before=340, total=400)  # of which images is not known: perhaps chance
+    assert doubts_of(result((counts,))) == ()
+    (doubt,) = doubts_of(result((replace(counts, broken_by=kept, flags_before_file=undone),)))
+    assert doubt.name == "attack-lost-by-rounding"
+    assert "60 images in memory; of these, 20 are right again" in doubt.finding
+    (doubt,) = doubts_of(result((case(0, 990), case(1, 880, before=500))))
+    assert "490 images in memory; of these, 380 are right again" in doubt.finding
+
+
+def test_an_attack_of_the_user_with_a_name_of_the_panel_is_not_taken_for_it() -> None:
+    own = replace(trial("Mine()", 1, 480, 3), attack="FGSM")
+    assert doubts_of(result(GOOD, (own,))) == ()
+
+
+@pytest.mark.parametrize("flag", ["2", "1"])
+@pytest.mark.parametrize("threat", ["linf", "png", "jpeg-75", "l2", "mine"])
+def test_a_proof_is_refuted_under_any_threat_in_linf(threat: str, flag: str) -> None:
+    """Either in memory (2), or in a file (1) that no channel changed."""
+    tried = replace(trial("PGD()", 2, 400, 1), threat=threat, flags=flag + "0" * 399)
+    found = replace(result(GOOD, (tried,)), certified_radii=(2.0,) * 400)
+    found = replace(found, per_epsilon={"linf": 1.0, "l2": 27.7, "mine": 27.7})
+    refuted = threat in ("linf", "png") or (threat, flag) == ("jpeg-75", "2")
+    assert raised(doubts_of(found)) == ({"attack-beats-certificate"} if refuted else set())
+
+
 def test_one_image_that_was_proven_right_and_was_broken_is_a_doubt() -> None:
     flags = "".join("1" if number in (3, 5) else "0" for number in range(400))
     tried = replace(trial("PGD()", 2, 400, 2), flags=flags)
