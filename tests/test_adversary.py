@@ -200,6 +200,25 @@ def test_a_run_that_was_stopped_goes_on(
         PhotographAdversary(certified, other).run(targets, tmp_path / "journal.jsonl")
 
 
+def test_a_run_that_goes_on_heeds_what_is_now_known_of_a_photograph(
+    certified: str, tmp_path: Path
+) -> None:
+    settings = PhotographSettings(budgets=(2.0,), threats=("region",), steps=2, channels=())
+    corners = ((40.0, 20.0), (120.0, 20.0), (120.0, 80.0), (40.0, 80.0))
+    whole = target(tmp_path, photograph(100, 140))
+    outlined = replace(whole, source="scene 1", outline=corners)
+    adversary, journal = PhotographAdversary(certified, settings), tmp_path / "journal.jsonl"
+    fresh = adversary.run([outlined])
+    first = adversary.run([whole], journal)
+    assert adversary.run([replace(whole, source="scene 1")], journal)[0].source == "scene 1"
+    again = adversary.run([outlined], journal)
+    assert [replace(each, seconds=0.0) for each in again] == [
+        replace(each, seconds=0.0) for each in fresh
+    ]
+    assert again[0].psnr != first[0].psnr
+    assert adversary.run([outlined], journal) == again
+
+
 def test_two_runs_do_not_write_into_one_folder(certified: str, tmp_path: Path) -> None:
     settings = PhotographSettings(budgets=(1.0,), steps=1, channels=())
     given = (Path(certified), [target(tmp_path, photograph(100, 140))], settings, tmp_path / "out")

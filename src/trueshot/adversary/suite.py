@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -282,13 +283,16 @@ class PhotographAdversary:
         found: list[Outcome | None] = []
         sha256 = file_sha256(target.path)
         for threat, budget in self.settings.cases():
-            case = (sha256, target.name, target.label, threat, budget)
+            case: tuple[Any, ...] = (sha256, target.name, target.label, threat, budget)
+            if threat == "region" and target.outline:
+                case += (json.dumps(target.outline),)
             if case not in known:
                 outcome = self.attack(target, threat, budget)
                 known[case] = None if outcome is None else asdict(outcome)
                 kept.append({"case": list(case), "outcome": known[case]})
             said = known[case]
-            found.append(None if said is None else Outcome(**said))
+            # The source may have been corrected since.
+            found.append(None if said is None else Outcome(**said | {"source": target.source}))
             advance(1, f"{threat} {budget:g}")
         return [each for each in found if each is not None]
 
