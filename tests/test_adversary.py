@@ -34,6 +34,7 @@ from trueshot.inference import Predictor
 from trueshot.inference.lattice import find_lattice
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import ssim, to_levels
+from trueshot.proportion import Proportion
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -342,6 +343,19 @@ def test_outcomes_are_counted_by_direction_with_undecided_apart() -> None:
     assert jpeg.right == (0, 1)
     assert result.cost["seconds"] == 1.0
     assert result.table().count("\n") == 4
+
+
+def test_shares_of_photographs_have_intervals_over_sources(tmp_path: Path) -> None:
+    facts = {"detector": "d", "bundle_sha256": "", "data": "", "settings": ""}
+    alone = [outcome(n, n % 2, "original") for n in range(40)]
+    scenes = [replace(each, source=f"scene {n // 10}") for n, each in enumerate(alone)]
+    spread, few = (result_of(those, **facts) for those in (alone, scenes))
+    low, high = Proportion(20, 20).interval95
+    assert f"| linf | 2 | png | 100 ({100 * low:.0f}–{100 * high:.0f}) |" in spread.table()
+    low, high = Proportion(4, 4).interval95
+    assert f"| linf | 2 | png | 100 ({100 * low:.0f}–{100 * high:.0f}) |" in few.table()
+    few.save(tmp_path / "few.json")
+    assert "by_source" not in (tmp_path / "few.json").read_text()
 
 
 @pytest.mark.parametrize(
