@@ -22,6 +22,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation.doubt import MEANINGS, Doubt
 from trueshot.evaluation.doubts import FEWEST, doubts_of, investigate
 from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.sanity_checks.behaviour import behaviour_of
 from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import compared, outcomes_of_panel
 from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
@@ -74,6 +75,16 @@ def names_for(trick: type[nn.Module], *arguments: object, **given: float) -> set
 )
 def test_a_fraud_is_caught_by_the_right_doubts(trick: type[nn.Module], names: set[str]) -> None:
     assert names <= names_for(trick)
+
+
+def test_a_detector_without_numbers_is_not_called_random_or_of_its_batch() -> None:
+    images, labels = wave_images(8, 5.0)
+    images[:3, :, 0, 0] = 200
+    images[3:, :, 0, 0] = 0
+    seen = behaviour_of(fraud(frauds.NoLogits, amplitude=5.0), images, labels)
+    assert (seen.random, seen.random_from_one_seed, seen.differs_under_gradient) == (0, 0, 0)
+    assert seen.company == 0
+    assert behaviour_of(fraud(frauds.Noisy, amplitude=5.0), images, labels).random == 1
 
 
 def test_what_learned_to_read_the_label_from_one_step_is_caught() -> None:
