@@ -113,6 +113,8 @@ def test_a_level_of_change_moves_all_kinds_of_evidence_together(tmp_path: Path) 
     assert moved * (1 - 2 * label) > 0.3
     assert found.modelled == pytest.approx(before.score, abs=1e-4)
     assert found.backward >= 1
+    assert found.goal is not None
+    assert (found.goal - before.score) * (1 - 2 * label) > 0
 
 
 @pytest.mark.parametrize("threat", ["linf", "l2", "region", "patch"])
@@ -372,6 +374,15 @@ def test_a_planted_fault_is_a_doubt(changed: dict[str, Any], doubt: str) -> None
     faulty = [replace(each, **changed) if each.label else each for each in MANY]
     assert [each.name for each in doubts_of(faulty)] == [doubt]
     assert [each.name for each in doubts_of(MANY[:10])] == ["too-few-images"]
+
+
+def test_a_photograph_whose_score_is_at_the_goal_has_no_gradient_that_misleads() -> None:
+    far = {"clean": "undecided", "verdicts": {"png": "undecided"}, "reached": -1.0}
+    there = [replace(e, modelled=-1.0, clean_score=-1.0, **far) if e.label else e for e in MANY]
+    found = [replace(each, goal=0.5 - each.label) for each in there]
+    assert list(doubts_of(found)) == []
+    stuck = [replace(each, goal=-2.0 if each.label else 0.5) for each in there]
+    assert [each.name for each in doubts_of(stuck)] == ["gradient-misleads"]
 
 
 def test_what_a_smaller_budget_turns_and_a_larger_does_not_is_a_doubt() -> None:

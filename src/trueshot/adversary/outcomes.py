@@ -244,14 +244,21 @@ def _misled(attacked: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Iterato
             finding=f"What was attacked says {max(apart):.3g} more or less than what judges.",
             evidence={"difference": max(apart)},
         )
-    still = [e for e in attacked if (e.reached - e.modelled) * (1 - 2 * e.label) <= 0]
-    if attacked and len(still) > 0.2 * len(attacked):
+    # A photograph outside the domain may be undecided although its score is at the goal already.
+    begun = [e for e in attacked if e.goal is None or _towards(e, e.goal - e.modelled) > 0]
+    still = [e for e in begun if _towards(e, e.reached - e.modelled) <= 0]
+    if begun and len(still) > 0.2 * len(begun):
         yield Doubt(
             name="gradient-misleads",
-            finding=f"Of {len(attacked)} attacks {len(still)} did not move the score where they "
+            finding=f"Of {len(begun)} attacks {len(still)} did not move the score where they "
             "wanted it, in memory.",
-            evidence={"attacks": float(len(attacked)), "still": float(len(still))},
+            evidence={"attacks": float(len(begun)), "still": float(len(still))},
         )
+
+
+def _towards(each: Outcome, change: float) -> float:
+    """Return a change of the score, positive if it leads away from the photograph's class."""
+    return change * (1 - 2 * each.label)
 
 
 def _lost(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:

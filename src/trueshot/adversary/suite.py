@@ -117,6 +117,7 @@ class Outcome:
         psnr: PSNR of the file in dB; None if nothing was changed.
         ssim: SSIM of the file.
         seconds: Duration of the attack.
+        goal: Score that the attack aims for; None in older results.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Outcome:
     psnr: float | None
     ssim: float
     seconds: float
+    goal: float | None = None
 
 
 class _Masked(nn.Module):
@@ -217,6 +219,7 @@ class PhotographAdversary:
             psnr=ratio if np.isfinite(ratio) else None,
             ssim=float(ssim(images, filed)[0]),
             seconds=round(seconds, 3),
+            goal=self._goal(target.label),
         )
 
     def changed(self, pixels: Bytes, label: int, budget: float) -> Bytes:
