@@ -274,11 +274,13 @@ def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_pa
     (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("path,label,part\nphoto.png,recaptured,test\ncut.png,original,test\n")
-    line = ["evaluate", certified, "--suite", "photograph", "--budget", "1"]
+    line = ["evaluate", certified, "--suite", "photograph", "--budget", "1", "--budget", "1.5"]
     line += ["--dataset", str(manifest), "--out", str(tmp_path / "out"), "--name", "it"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 2
     assert "it: 1 photographs\n" in done.stdout
+    assert done.stderr.count("of a budget of 1.5 levels no more than 1 is left in it") == 1
+    assert "of a budget of 1 levels" not in done.stderr
 
 
 def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(
