@@ -34,6 +34,7 @@ from trueshot.inference import Predictor
 from trueshot.inference.lattice import find_lattice
 from trueshot.networks import LipschitzNetwork
 from trueshot.pixels import ssim, to_levels
+from trueshot.proportion import Proportion
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -112,6 +113,8 @@ def test_a_level_of_change_moves_all_kinds_of_evidence_together(tmp_path: Path) 
     assert moved * (1 - 2 * label) > 0.3
     assert found.modelled == pytest.approx(before.score, abs=1e-4)
     assert found.backward >= 1
+    assert found.goal is not None
+    assert (found.goal - before.score) * (1 - 2 * label) > 0
 
 
 @pytest.mark.parametrize("threat", ["linf", "l2", "region", "patch"])
@@ -200,6 +203,25 @@ def test_a_run_that_was_stopped_goes_on(
         PhotographAdversary(certified, other).run(targets, tmp_path / "journal.jsonl")
 
 
+def test_a_run_that_goes_on_heeds_what_is_now_known_of_a_photograph(
+    certified: str, tmp_path: Path
+) -> None:
+    settings = PhotographSettings(budgets=(2.0,), threats=("region",), steps=2, channels=())
+    corners = ((40.0, 20.0), (120.0, 20.0), (120.0, 80.0), (40.0, 80.0))
+    whole = target(tmp_path, photograph(100, 140))
+    outlined = replace(whole, source="scene 1", outline=corners)
+    adversary, journal = PhotographAdversary(certified, settings), tmp_path / "journal.jsonl"
+    fresh = adversary.run([outlined])
+    first = adversary.run([whole], journal)
+    assert adversary.run([replace(whole, source="scene 1")], journal)[0].source == "scene 1"
+    again = adversary.run([outlined], journal)
+    assert [replace(each, seconds=0.0) for each in again] == [
+        replace(each, seconds=0.0) for each in fresh
+    ]
+    assert again[0].psnr != first[0].psnr
+    assert adversary.run([outlined], journal) == again
+
+
 def test_two_runs_do_not_write_into_one_folder(certified: str, tmp_path: Path) -> None:
     settings = PhotographSettings(budgets=(1.0,), steps=1, channels=())
     given = (Path(certified), [target(tmp_path, photograph(100, 140))], settings, tmp_path / "out")
@@ -252,11 +274,13 @@ def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_pa
     (tmp_path / "cut.png").write_bytes((tmp_path / "photo.png").read_bytes()[:2000])
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("path,label,part\nphoto.png,recaptured,test\ncut.png,original,test\n")
-    line = ["evaluate", certified, "--suite", "photograph", "--budget", "1"]
+    line = ["evaluate", certified, "--suite", "photograph", "--budget", "1", "--budget", "1.5"]
     line += ["--dataset", str(manifest), "--out", str(tmp_path / "out"), "--name", "it"]
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 2
     assert "it: 1 photographs\n" in done.stdout
+    assert done.stderr.count("of a budget of 1.5 levels no more than 1 is left in it") == 1
+    assert "of a budget of 1 levels" not in done.stderr
 
 
 def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(
@@ -325,6 +349,19 @@ def test_outcomes_are_counted_by_direction_with_undecided_apart() -> None:
     assert result.table().count("\n") == 4
 
 
+def test_shares_of_photographs_have_intervals_over_sources(tmp_path: Path) -> None:
+    facts = {"detector": "d", "bundle_sha256": "", "data": "", "settings": ""}
+    alone = [outcome(n, n % 2, "original") for n in range(40)]
+    scenes = [replace(each, source=f"scene {n // 10}") for n, each in enumerate(alone)]
+    spread, few = (result_of(those, **facts) for those in (alone, scenes))
+    low, high = Proportion(20, 20).interval95
+    assert f"| linf | 2 | png | 100 ({100 * low:.0f}–{100 * high:.0f}) |" in spread.table()
+    low, high = Proportion(4, 4).interval95
+    assert f"| linf | 2 | png | 100 ({100 * low:.0f}–{100 * high:.0f}) |" in few.table()
+    few.save(tmp_path / "few.json")
+    assert "by_source" not in (tmp_path / "few.json").read_text()
+
+
 @pytest.mark.parametrize(
     ("changed", "doubt"),
     [
@@ -339,6 +376,15 @@ def test_a_planted_fault_is_a_doubt(changed: dict[str, Any], doubt: str) -> None
     faulty = [replace(each, **changed) if each.label else each for each in MANY]
     assert [each.name for each in doubts_of(faulty)] == [doubt]
     assert [each.name for each in doubts_of(MANY[:10])] == ["too-few-images"]
+
+
+def test_a_photograph_whose_score_is_at_the_goal_has_no_gradient_that_misleads() -> None:
+    far = {"clean": "undecided", "verdicts": {"png": "undecided"}, "reached": -1.0}
+    there = [replace(e, modelled=-1.0, clean_score=-1.0, **far) if e.label else e for e in MANY]
+    found = [replace(each, goal=0.5 - each.label) for each in there]
+    assert list(doubts_of(found)) == []
+    stuck = [replace(each, goal=-2.0 if each.label else 0.5) for each in there]
+    assert [each.name for each in doubts_of(stuck)] == ["gradient-misleads"]
 
 
 def test_what_a_smaller_budget_turns_and_a_larger_does_not_is_a_doubt() -> None:

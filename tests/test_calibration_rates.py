@@ -81,6 +81,17 @@ def test_equal_errors_of_a_set_worked_out_by_hand() -> None:
     assert equal_error_rate([1, 1, 1], [0, 1, 1])[0] == 0.5
 
 
+def test_an_infinite_score_is_one_more_threshold() -> None:
+    endless, large = ([0.0, high, 1.0, high] for high in (np.inf, 9.0))
+    labels = [0, 0, 1, 1]
+    curve, same = det_curve(endless, labels), det_curve(large, labels)
+    assert curve.thresholds.tolist() == [0, 1, np.inf, np.inf]
+    assert curve.apcer.tolist() == same.apcer.tolist()
+    assert curve.bpcer.tolist() == same.bpcer.tolist()
+    assert equal_error_rate([np.inf, np.inf], [0, 1])[0] == 0.5
+    assert bpcer_at([np.inf, 0.0], [0, 1], 1.0) == (0, np.inf)
+
+
 def test_bpcer_at_a_fixed_apcer_keeps_the_worst_kind() -> None:
     scores = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1.5, 8.5])
     labels = np.array([0] * 6 + [1] * 6)
@@ -222,6 +233,15 @@ def test_an_equal_error_rate_of_one_source_says_nothing_of_others() -> None:
     scores, labels = np.array([0.0, 2, 1, 3]), np.array([0, 0, 1, 1])
     found = share_with_interval(error_rate(scores, labels), ["phone"] * 4, draws=50)
     assert (found.value, found.low, found.high) == (0.5, 0, 1)
+    assert found.note == "only 1 source: it says nothing of others"
+
+
+def test_a_class_of_one_source_says_nothing_of_others_however_many_the_other_has() -> None:
+    scores = np.append(np.linspace(0, 2, 30), np.linspace(1, 3, 60))
+    labels = np.repeat([0, 1], [30, 60])
+    sources = ["mine"] * 30 + [f"found {number}" for number in range(60)]
+    found = area_with_interval(scores, labels, sources, draws=50)
+    assert (found.low, found.high) == (0, 1)
     assert found.note == "only 1 source: it says nothing of others"
 
 

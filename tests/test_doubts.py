@@ -22,6 +22,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation.doubt import MEANINGS, Doubt
 from trueshot.evaluation.doubts import FEWEST, doubts_of, investigate
 from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.sanity_checks.behaviour import behaviour_of
 from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import compared, outcomes_of_panel
 from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
@@ -74,6 +75,16 @@ def names_for(trick: type[nn.Module], *arguments: object, **given: float) -> set
 )
 def test_a_fraud_is_caught_by_the_right_doubts(trick: type[nn.Module], names: set[str]) -> None:
     assert names <= names_for(trick)
+
+
+def test_a_detector_without_numbers_is_not_called_random_or_of_its_batch() -> None:
+    images, labels = wave_images(8, 5.0)
+    images[:3, :, 0, 0] = 200
+    images[3:, :, 0, 0] = 0
+    seen = behaviour_of(fraud(frauds.NoLogits, amplitude=5.0), images, labels)
+    assert (seen.random, seen.random_from_one_seed, seen.differs_under_gradient) == (0, 0, 0)
+    assert seen.company == 0
+    assert behaviour_of(fraud(frauds.Noisy, amplitude=5.0), images, labels).random == 1
 
 
 def test_what_learned_to_read_the_label_from_one_step_is_caught() -> None:
@@ -398,6 +409,33 @@ def test_images_that_a_larger_budget_leaves_right_are_counted_one_by_one() -> No
     assert doubts_of(result((low, high))) == ()
     high = replace(case(2, 950), broken_by=("",) * 50 + ("fgsm",) * 50 + ("",) * 900)
     assert raised(doubts_of(result((low, high)))) == {"accuracy-rises-with-budget"}
+
+
+def test_what_rounding_undoes_is_counted_image_by_image() -> None:
+    kept, undone = ("pgd",) * 40 + ("",) * 360, "0" * 60 + "1" * 340
+    counts = case(1, 360, before=340, total=400)  # of which images is not known: perhaps chance
+    assert doubts_of(result((counts,))) == ()
+    (doubt,) = doubts_of(result((replace(counts, broken_by=kept, flags_before_file=undone),)))
+    assert doubt.name == "attack-lost-by-rounding"
+    assert "60 images in memory; of these, 20 are right again" in doubt.finding
+    (doubt,) = doubts_of(result((case(0, 990), case(1, 880, before=500))))
+    assert "490 images in memory; of these, 380 are right again" in doubt.finding
+
+
+def test_an_attack_of_the_user_with_a_name_of_the_panel_is_not_taken_for_it() -> None:
+    own = replace(trial("Mine()", 1, 480, 3), attack="FGSM")
+    assert doubts_of(result(GOOD, (own,))) == ()
+
+
+@pytest.mark.parametrize("flag", ["2", "1"])
+@pytest.mark.parametrize("threat", ["linf", "png", "jpeg-75", "l2", "mine"])
+def test_a_proof_is_refuted_under_any_threat_in_linf(threat: str, flag: str) -> None:
+    """Either in memory (2), or in a file (1) that no channel changed."""
+    tried = replace(trial("PGD()", 2, 400, 1), threat=threat, flags=flag + "0" * 399)
+    found = replace(result(GOOD, (tried,)), certified_radii=(2.0,) * 400)
+    found = replace(found, per_epsilon={"linf": 1.0, "l2": 27.7, "mine": 27.7})
+    refuted = threat in ("linf", "png") or (threat, flag) == ("jpeg-75", "2")
+    assert raised(doubts_of(found)) == ({"attack-beats-certificate"} if refuted else set())
 
 
 def test_one_image_that_was_proven_right_and_was_broken_is_a_doubt() -> None:

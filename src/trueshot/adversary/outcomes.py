@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ FORMAT = 1
 NO_ATTACK = "clean"
 FEWEST = 30  # photographs per class, below which there is a doubt
 _LOST = 0.1  # share of failing cases that `_lost` and `_rising` tolerate
+Counts = tuple[tuple[int, int], ...]
+"""Pairs of originals and recaptures."""
+
 _SAME = 0.02  # tolerated difference between attacked and judging score, as share of the largest
 
 
@@ -45,6 +48,8 @@ class Tally:
             counted for `clean`, `linf` and `region` only.
         auc: Area under the ROC curve of the scores; None if a class has no scores.
         auc_interval: Ends of its 95 % interval, resampled over sources; None likewise.
+        by_source: The counts `right`, `undecided`, `wrong` and `proven` of each source; intervals
+            resample whole sources. Not stored in files.
     """
 
     threat: str
@@ -56,6 +61,7 @@ class Tally:
     proven: tuple[int, int]
     auc: float | None
     auc_interval: tuple[float, float] | None
+    by_source: tuple[Counts, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +95,16 @@ class PhotographResult:
 
     def save(self, path: Path) -> None:
         """Write the result atomically as JSON."""
-        write_json(path, {"kind": KIND, "format": FORMAT, "versions": versions(), **asdict(self)})
+        content = asdict(self)
+        for tally in content["tallies"]:
+            del tally["by_source"]
+        write_json(path, {"kind": KIND, "format": FORMAT, "versions": versions(), **content})
 
     def table(self) -> str:
-        """Return a Markdown table of shares in per cent with 95 % intervals, for each class."""
+        """Return a Markdown table of shares in per cent with 95 % intervals, for each class.
+
+        All intervals resample sources; a photograph of unknown source is its own.
+        """
         head = (
             "| attack | budget | file | originals right | undecided | wrong "
             "| recaptures right | undecided | wrong | proven | AUC |\n" + "|---" * 11 + "|"
@@ -154,7 +166,10 @@ def _tally(
         ],
         bool,
     )
-    area = _area(scores, labels, [each.source or each.name for each in outcomes])
+    sources = [each.source or each.name for each in outcomes]
+    area = _area(scores, labels, sources)
+    number = np.unique(sources, return_inverse=True)[1].reshape(-1)
+    counted = (right, undecided, ~right & ~undecided, proven)
     return Tally(
         threat=threat,
         budget=budget,
@@ -165,6 +180,10 @@ def _tally(
         proven=_by_class(proven, labels),
         auc=None if area is None else area.value,
         auc_interval=None if area is None else (area.low, area.high),
+        by_source=tuple(
+            tuple(_by_class(flags & (number == one), labels) for flags in counted)
+            for one in range(number.max(initial=-1) + 1)
+        ),
     )
 
 
@@ -225,14 +244,21 @@ def _misled(attacked: Sequence[Outcome], outcomes: Sequence[Outcome]) -> Iterato
             finding=f"What was attacked says {max(apart):.3g} more or less than what judges.",
             evidence={"difference": max(apart)},
         )
-    still = [e for e in attacked if (e.reached - e.modelled) * (1 - 2 * e.label) <= 0]
-    if attacked and len(still) > 0.2 * len(attacked):
+    # A photograph outside the domain may be undecided although its score is at the goal already.
+    begun = [e for e in attacked if e.goal is None or _towards(e, e.goal - e.modelled) > 0]
+    still = [e for e in begun if _towards(e, e.reached - e.modelled) <= 0]
+    if begun and len(still) > 0.2 * len(begun):
         yield Doubt(
             name="gradient-misleads",
-            finding=f"Of {len(attacked)} attacks {len(still)} did not move the score where they "
+            finding=f"Of {len(begun)} attacks {len(still)} did not move the score where they "
             "wanted it, in memory.",
-            evidence={"attacks": float(len(attacked)), "still": float(len(still))},
+            evidence={"attacks": float(len(begun)), "still": float(len(still))},
         )
+
+
+def _towards(each: Outcome, change: float) -> float:
+    """Return a change of the score, positive if it leads away from the photograph's class."""
+    return change * (1 - 2 * each.label)
 
 
 def _lost(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
@@ -276,11 +302,9 @@ def _rising(attacked: Sequence[Outcome], wording: Wording) -> Iterator[Doubt]:
 
 def _row(each: Tally) -> str:
     cells = [each.threat, f"{each.budget:g}", each.channel]
-    totals = [r + u + w for r, u, w in zip(each.right, each.undecided, each.wrong, strict=True)]
     for label in (0, 1):
-        counted = (each.right, each.undecided, each.wrong)
-        cells += [_share(those[label], totals[label]) for those in counted]
-    cells.append(_share(sum(each.proven), sum(totals)))
+        cells += [_share(each, count, (label,)) for count in range(3)]
+    cells.append(_share(each, 3, (0, 1)))
     if each.auc is None or each.auc_interval is None:
         cells.append("")
     else:
@@ -288,9 +312,15 @@ def _row(each: Tally) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _share(count: int, total: int) -> str:
-    if not total:
+def _share(tally: Tally, count: int, labels: Sequence[int]) -> str:
+    """Return the share of a count, by its place in `by_source`, among photographs of classes."""
+    groups = tuple(
+        (sum(each[count][label] for label in labels), total)
+        for each in tally.by_source
+        if (total := sum(verdicts[label] for verdicts in each[:3] for label in labels))
+    )
+    if not groups:
         return ""
-    found = Proportion(count, total)
+    found = Proportion(sum(hits for hits, _ in groups), sum(total for _, total in groups), groups)
     low, high = found.interval95
     return f"{100 * found.share:.0f} ({100 * low:.0f}–{100 * high:.0f})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -116,6 +117,7 @@ class Outcome:
         psnr: PSNR of the file in dB; None if nothing was changed.
         ssim: SSIM of the file.
         seconds: Duration of the attack.
+        goal: Score that the attack aims for; None in older results.
     """
 
     name: str
@@ -135,6 +137,7 @@ class Outcome:
     psnr: float | None
     ssim: float
     seconds: float
+    goal: float | None = None
 
 
 class _Masked(nn.Module):
@@ -216,6 +219,7 @@ class PhotographAdversary:
             psnr=ratio if np.isfinite(ratio) else None,
             ssim=float(ssim(images, filed)[0]),
             seconds=round(seconds, 3),
+            goal=self._goal(target.label),
         )
 
     def changed(self, pixels: Bytes, label: int, budget: float) -> Bytes:
@@ -282,13 +286,16 @@ class PhotographAdversary:
         found: list[Outcome | None] = []
         sha256 = file_sha256(target.path)
         for threat, budget in self.settings.cases():
-            case = (sha256, target.name, target.label, threat, budget)
+            case: tuple[Any, ...] = (sha256, target.name, target.label, threat, budget)
+            if threat == "region" and target.outline:
+                case += (json.dumps(target.outline),)
             if case not in known:
                 outcome = self.attack(target, threat, budget)
                 known[case] = None if outcome is None else asdict(outcome)
                 kept.append({"case": list(case), "outcome": known[case]})
             said = known[case]
-            found.append(None if said is None else Outcome(**said))
+            # The source may have been corrected since.
+            found.append(None if said is None else Outcome(**said | {"source": target.source}))
             advance(1, f"{threat} {budget:g}")
         return [each for each in found if each is not None]
 

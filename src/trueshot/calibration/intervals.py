@@ -140,7 +140,7 @@ def share_with_interval(
     It is the cluster bootstrap, with two exceptions. If all draws agree, as for perfectly separated
     classes, or if the value is 0 or 1, it is Clopper-Pearson with sources as trials. If only an end
     lies at 0 or 1 while the value does not, that end is taken from Clopper-Pearson. With one
-    source, the interval is 0 to 1.
+    source, or one trial, the interval is 0 to 1.
 
     Args:
         statistic: See `cluster_bootstrap`.
@@ -151,9 +151,9 @@ def share_with_interval(
         confidence: Confidence level, in (0, 1).
     """
     found = cluster_bootstrap(statistic, sources, draws=draws, confidence=confidence)
-    if found.sources < 2:
-        return replace(found, low=0.0, high=1.0)
     trials = found.sources if trials is None else trials
+    if min(found.sources, trials) < 2:
+        return replace(found, low=0.0, high=1.0, note=found.note or _note_on(1))
     low, high = clopper_pearson(found.value * trials, trials, confidence)
     if found.low == found.high or found.value in (0, 1):
         return replace(found, low=min(low, found.value), high=max(high, found.value), note="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from statistics import NormalDist
 from typing import Annotated, Literal, Self
 
@@ -67,7 +68,8 @@ class Calibration(BaseModel):
         if self.covariance is not None:
             slope, both, intercept = self.covariance
             near = 1 + 1e-9  # sums round
-            if min(slope, intercept) < 0 or both**2 > slope * intercept * near:
+            most = math.sqrt(max(slope, 0)) * math.sqrt(max(intercept, 0))
+            if min(slope, intercept) < 0 or abs(both) > most * near:
                 raise ValueError(
                     "the covariance of slope and intercept must be positive semidefinite"
                 )

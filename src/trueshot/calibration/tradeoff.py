@@ -20,7 +20,8 @@ class Tradeoff:
     """Both error rates at every threshold; scores at or above a threshold are called recaptured.
 
     Args:
-        thresholds: The k distinct scores, increasing, then plus infinity; shape (k + 1,).
+        thresholds: The k distinct scores, increasing, then plus infinity; shape (k + 1,). At the
+            last one nothing is called recaptured, not even an infinite score.
         apcer: Share of recaptures below the threshold; rises from 0 to 1.
         bpcer: Share of originals at or above the threshold; falls from 1 to 0.
     """
@@ -50,7 +51,9 @@ def det_curve(scores: ArrayLike, labels: ArrayLike, kinds: Sequence[str] | None 
         np.searchsorted(np.sort(given[chosen]), thresholds) / chosen.sum()
         for chosen in of_kinds(classes, kinds).values()
     ]
-    return Tradeoff(thresholds=thresholds, apcer=np.max(missed, axis=0), bpcer=false)
+    apcer = np.max(missed, axis=0)
+    apcer[-1], false[-1] = 1, 0
+    return Tradeoff(thresholds=thresholds, apcer=apcer, bpcer=false)
 
 
 def equal_error_rate(scores: ArrayLike, labels: ArrayLike) -> tuple[float, float]:

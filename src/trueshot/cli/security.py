@@ -287,6 +287,7 @@ def _evaluate_photographs(
     out: Path,
 ) -> None:
     from trueshot.adversary.targets import evaluate_photographs, targets_of
+    from trueshot.attacks import lost_in_file
     from trueshot.evaluation.detector_source import names_for, safe_name
 
     given = names_for(len(bundles), names)
@@ -295,6 +296,9 @@ def _evaluate_photographs(
     if twice := next((name for name in named if named.count(name) > 1), None):
         raise RunError(f"two detectors are named {twice}; give each its own name with --name")
     targets = targets_of(dataset, part, most)
+    if {"linf", "region"} & set(settings.threats):
+        for note in filter(None, map(lost_in_file, settings.budgets)):
+            typer.echo(f"note: {note}", err=True)
     unread = 0
     for name, bundle in zip(named, bundles, strict=True):
         result = evaluate_photographs(bundle, targets, settings, out, name)

@@ -90,7 +90,8 @@ def evaluate(
         crops: Maximum number of crops per class; None means all.
         journal: File of finished trials; with it an interrupted evaluation can be resumed.
         device: Device to compute on.
-        batch: Number of crops per batch; does not change the result.
+        batch: Number of crops per batch; does not change the result, unless the detector draws
+            random numbers.
 
     Raises:
         RunError: The part lacks a class, the detector returns logits that are not finite, or

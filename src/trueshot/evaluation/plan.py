@@ -83,7 +83,8 @@ class EvaluationSettings:
         transfer: Another detector, from which attacks are transferred.
         opinions: Whether to run attacks of pyautoattack and foolbox as second opinions.
         device: Device to compute on.
-        batch: Number of crops per batch; does not change the result.
+        batch: Number of crops per batch; does not change the result, unless the detector draws
+            random numbers.
 
     Raises:
         RunError: A setting is given that the suite does not use.

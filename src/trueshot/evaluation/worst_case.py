@@ -134,7 +134,8 @@ class Evaluator:
         detector: The detector; it predicts in evaluation mode, and its own mode is restored.
         part: The images.
         device: Device to compute on.
-        batch: Number of images per batch; does not change the result.
+        batch: Number of images per batch; does not change the result, unless the detector draws
+            random numbers: each batch is judged from the same seed.
         seed: Seed of the detector's own random numbers, if it draws any.
     """
 

@@ -83,7 +83,8 @@ def behaviour_of(detector: Detector, images: Tensor, labels: Tensor, seed: int =
         changing, first = _changing_statistics(detector, ask)
         second = ask()
         fixed = tuple(_from(seed, images.device, ask) for _ in range(2))
-        scale = float(first.abs().median())
+        finite = first[first.isfinite()]
+        scale = float(finite.abs().median()) if len(finite) else 0.0
         is_random = _differs(first, second, _AGAIN * scale)
         size = None if is_random else _at_twice_the_size(detector, few)
         return Behaviour(
@@ -178,5 +179,6 @@ def _at_twice_the_size(detector: Detector, images: Tensor) -> float | None:
 
 
 def _differs(first: Tensor, second: Tensor, tolerance: float) -> float:
-    """Return the share of images whose margins differ by more than `tolerance`, or are NaN."""
-    return float((~((first - second).abs() <= tolerance)).double().mean())
+    """Return the share of images whose margins differ by more than `tolerance`; NaN equals NaN."""
+    same = (first == second) | (first.isnan() & second.isnan())
+    return float((~(same | ((first - second).abs() <= tolerance))).double().mean())

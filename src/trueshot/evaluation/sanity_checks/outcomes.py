@@ -199,6 +199,9 @@ def _of_case(case: WorstCase) -> Outcome:
     broken: int | Flags = total - sum(case.right)
     if len(case.broken_by) == total:
         broken = np.array([name != UNBROKEN for name in case.broken_by], bool)
+    in_memory: int | Flags = total - sum(case.right_before_file)
+    if len(case.flags_before_file) == total:
+        in_memory = np.array([flag == "0" for flag in case.flags_before_file], bool)
     return Outcome(
         attack="worst case",
         kind="worst-case",
@@ -206,7 +209,7 @@ def _of_case(case: WorstCase) -> Outcome:
         budget=case.budget,
         tried=total,
         broken=broken,
-        broken_in_memory=total - sum(case.right_before_file),
+        broken_in_memory=in_memory,
     )
 
 
@@ -227,9 +230,13 @@ def beaten_certificates(result: EvaluationResult) -> list[Doubt]:
     """Return a doubt if any attack broke an image that was proven right; one image is enough."""
     radii = np.array(result.certified_radii)
     for trial in result.trials if len(radii) else ():
-        if trial.threat != "linf" or len(trial.flags) != len(radii):
+        is_linf = trial.threat != "l2" and result.per_epsilon.get(trial.threat, 1.0) == 1.0
+        if not is_linf or len(trial.flags) != len(radii):
             continue
-        beaten = int((trial.was_broken & (radii >= trial.budget)).sum())
+        broken = trial.was_broken_before_file
+        if trial.threat in _EXACT_FILES:  # no channel changes the image beyond the budget
+            broken = broken | trial.was_broken
+        beaten = int((broken & (radii >= trial.budget)).sum())
         if beaten:
             return [
                 Doubt(
@@ -348,19 +355,22 @@ def _lost(outcomes: Outcomes) -> Doubt | None:
     if place is None:
         return None
     one, difference, fooled = cases[place]
+    flagged = not (isinstance(one.broken_in_memory, int) or isinstance(one.broken, int))
+    undone = difference.gained if flagged else difference.gained - difference.lost  # at least
     return Doubt(
         name="attack-lost-by-rounding",
         finding=f"{one.threat}, {one.budget:g} levels: {one.attack} breaks {fooled} images in "
-        f"memory; of these, {difference.gained} are right again when their levels are whole, as "
-        "in a file.",
+        f"memory; of these, {undone} are right again when their levels are whole, as in a file.",
         evidence=_evidence(difference, one),
     )
 
 
 def _above_clean(outcomes: Outcomes) -> Doubt | None:
     """Return a doubt if more images are right under an attack of the panel than without one."""
-    attempts = [each for each in outcomes.every if each.attack in GRADIENT]
     wrong = outcomes.wrong.get("linf", 0)
+    if isinstance(wrong, int):  # a result, whose attacks were not all tried on all images
+        return None
+    attempts = [each for each in outcomes.every if each.attack in GRADIENT]
     differences = [_difference(wrong, each.broken, _count(each.tried)) for each in attempts]
     place = significant(differences)
     if place is None:
