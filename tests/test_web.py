@@ -563,6 +563,33 @@ def received(service: Served, monkeypatch: pytest.MonkeyPatch, reads_of_one_look
     return got
 
 
+@pytest.mark.parametrize(
+    ("sent", "times"),
+    [("", 40), ("Content-Length: 5\r\n", 1)],
+    ids=["asks-on-and-on", "leaves-its-body-unsent"],
+)
+def test_a_client_that_reads_nothing_holds_no_connection(
+    quick: Served, monkeypatch: pytest.MonkeyPatch, sent: str, times: int
+) -> None:
+    quick.app.add_api_route("/much", lambda: Response(bytes(8 * 2**20)))
+    monkeypatch.setattr(server, "_SECONDS_BETWEEN", 0.2)
+    made: list[server.TimeoutProtocol] = []
+    connected = server.TimeoutProtocol.connection_made
+
+    def note(protocol: server.TimeoutProtocol, transport: Any) -> None:
+        made.append(protocol)
+        connected(protocol, transport)
+
+    monkeypatch.setattr(server.TimeoutProtocol, "connection_made", note)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(HANGS)
+        connection.connect(("127.0.0.1", quick.port))
+        connection.sendall(f"GET /much HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode() * times)
+        wait_until(lambda: bool(made) and made[0].cycle is not None)
+        wait_until(made[0].transport.is_closing)
+
+
 def look(protocol: server.TimeoutProtocol) -> None:
     """Have a service look whether its answer is read, as it does after a while."""
     looked = threading.Event()
