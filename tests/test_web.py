@@ -772,6 +772,16 @@ def test_what_is_kept_is_kept_under_its_hash_with_its_verdict(tmp_path: Path) ->
     assert files == ["evil.png", "passwd", "twice.png", "upload"]
 
 
+def test_a_record_that_was_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl").write_text('{"file": "whole.png"}\n{"file": "cut o')
+    with served(keep=tmp_path) as service:
+        for name in ("one.png", "two.png"):
+            assert service.send(bright(250), name=name).is_success
+    whole, cut, *others = (tmp_path / "verdicts.jsonl").read_text().splitlines()
+    assert (whole, cut) == ('{"file": "whole.png"}', '{"file": "cut o')
+    assert [json.loads(line)["file"] for line in others] == ["one.png", "two.png"]
+
+
 def test_what_its_decoder_dies_of_or_is_attacked_is_kept_too(tmp_path: Path) -> None:
     with served(keep=tmp_path, seconds=1.0) as service:
         sent = [b"DIE!", b"HANG"]

@@ -228,9 +228,16 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one record to a journal; a crash leaves at most one partial line, which is skipped."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_line(record))
+    """Append one record to a journal; a crash leaves at most one partial line, which is skipped.
+
+    After such a line the record begins a new one, so that it can still be read.
+    """
+    line = _line(record).encode("utf-8")
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line
+        file.write(line)
 
 
 def parse_yaml(text: str, most: int = 100_000) -> Any:
