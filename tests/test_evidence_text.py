@@ -305,6 +305,8 @@ def test_figures_in_names_and_hashes_are_no_figures() -> None:
         (["/data/a/x.jpg", "x.jpg"], ""),
         (["photos/a.jpg", "photos/b.jpg"], ""),
         (["/data/a.jpg", "/data/a.jpg"], "/data/"),
+        ([r"/data/case/\udce9t\udce91.jpg", r"/data/case/\udce9t\udce92.jpg"], "/data/case/"),
+        ([r"/data/\\1.jpg", r"/data/\\2.jpg"], "/data/"),
         ([], ""),
     ],
 )
