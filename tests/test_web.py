@@ -876,6 +876,16 @@ def test_limits_that_let_nothing_through_or_are_none_are_refused(wrong: dict[str
 
 
 @pytest.mark.parametrize(
+    "name", ["https://judge.example", "judge.example:8443", "judge.example/", "*", "", "[::1]:80"]
+)
+def test_a_further_host_that_no_request_can_name_is_refused(name: str) -> None:
+    with pytest.raises(RunError, match="without scheme, port or path"):
+        ServiceSettings(allowed_hosts=(name,))
+    named = ServiceSettings(allowed_hosts=("judge.example", "LAN_box.", "fe80::1", "[::2]"))
+    assert named.hosts >= {"judge.example", "lan_box", "fe80::1", "::2"}
+
+
+@pytest.mark.parametrize(
     ("host", "is_private"),
     [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
 )
