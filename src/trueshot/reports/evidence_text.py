@@ -208,6 +208,8 @@ def _medium(shown: EvidenceShown, card: Card) -> str:
 
 
 def _context(shown: EvidenceShown, card: Card) -> str:
+    if not shown.looks_like:
+        return "not analysed: so small a picture counts as a piece of a photograph"
     value = shown.contributions.get("context")
     if value is None:
         return shown.looks_like
