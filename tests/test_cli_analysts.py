@@ -114,6 +114,19 @@ def test_a_folder_gets_a_line_a_file_and_a_sum(bundle: Path, tmp_path: Path) -> 
     assert scan(bundle, tmp_path, "--fail-on", "undecided").exit_code == 0
 
 
+def test_an_archive_gets_a_line_a_member_and_a_sum(bundle: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, level in (("a.png", 60), ("b.png", 200)):
+            archive.writestr(name, photograph(tmp_path / name, level).read_bytes())
+        archive.writestr("notes.txt", b"no photograph")
+    answer = scan(bundle, tmp_path / "a.zip")
+    assert answer.exit_code == 3
+    lines = answer.stdout.splitlines()
+    assert [each.split()[0] for each in lines] == ["original", "recaptured", "error"]
+    summary = "3 files: 1 original, 1 recaptured, 0 undecided, 1 error; 1 skipped"
+    assert summary in answer.stderr
+
+
 def test_records_come_as_lines_of_json_and_the_status_is_the_same(
     bundle: Path, tmp_path: Path
 ) -> None:

@@ -133,6 +133,12 @@ def test_evidence_that_was_not_joined_says_nothing_of_a_decision() -> None:
     assert "No kind" in decided(shown(0, 0, 0), "undecided", CARD)
 
 
+def test_of_a_piece_of_a_photograph_no_frame_is_told() -> None:
+    piece = replace(shown(0.1, 3.0, 0.0), looks_like="")
+    assert told(piece).context.startswith("not analysed")
+    assert told(piece).decided == told(shown(0.1, 3.0, 0.0)).decided
+
+
 def test_a_device_in_the_picture_is_told_from_the_picture_of_a_picture() -> None:
     whole = said(place(shown(2.0, 3.0, 1.0, share=0.93), OTHER, CARD))
     part = said(place(shown(2.0, 3.0, 1.0, share=0.12), OTHER, CARD))
@@ -305,6 +311,8 @@ def test_figures_in_names_and_hashes_are_no_figures() -> None:
         (["/data/a/x.jpg", "x.jpg"], ""),
         (["photos/a.jpg", "photos/b.jpg"], ""),
         (["/data/a.jpg", "/data/a.jpg"], "/data/"),
+        ([r"/data/case/\udce9t\udce91.jpg", r"/data/case/\udce9t\udce92.jpg"], "/data/case/"),
+        ([r"/data/\\1.jpg", r"/data/\\2.jpg"], "/data/"),
         ([], ""),
     ],
 )

@@ -327,6 +327,13 @@ def test_an_explanation_comes_back_from_its_bytes_and_is_the_same_each_time() ->
     assert Explanation.from_bytes(alone.to_bytes()) == alone
 
 
+def test_a_heat_map_of_no_crops_is_refused() -> None:
+    found = some()
+    object.__setattr__(found, "looked_at", ())
+    with pytest.raises(ValueError, match="a heat map without crops"):
+        Explanation.from_bytes(found.to_bytes())
+
+
 def test_what_a_file_claims_comes_back_printable_and_not_without_end() -> None:
     claimed = replace(some(), claims=(("Camera", "One\u202e"), ("Software", "é" * 500)))
     found = Explanation.from_bytes(claimed.to_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import io
 import json
 import math
 import re
@@ -24,6 +25,7 @@ import pytest
 from chromium import CHROMIUM, Page, chromium
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from trueshot.calibration import PROPOSITIONS, Calibration, Decision, support
 from trueshot.calibration.verbal_scale import BETWEEN_THRESHOLDS, beside_verdict, in_figures
@@ -603,17 +605,44 @@ def test_findings_stand_without_the_pictures_that_are_gone(tmp_path: Path) -> No
     assert html.count("No pictures of this image were kept") == len(Reader(html).cards) > 30
 
 
+def bomb(width: int, height: int, kind: str) -> bytes:
+    """A small file with this many pixels, as a worker could send it that a file has taken over."""
+    file = io.BytesIO()
+    Image.new("1" if kind == "PNG" else "L", (width, height)).save(file, kind)
+    return file.getvalue()
+
+
+def test_what_a_hostile_worker_sends_as_pictures_costs_no_report(tmp_path: Path) -> None:
+    sha256 = RECORDS[39]["sha256"]
+    large = bomb(20_000, 20_000, "PNG")
+    for wrong in (b"no picture", b"", b"RIFF" + bytes(2**17)):
+        html = page(tmp_path, RECORDS[39:], explanations={}, thumbnails={sha256: wrong})
+        assert "<img" not in html
+    for wrong in (large, bomb(200_000, 1, "PNG"), bomb(1, 200_000, "PNG"), b"RIFF nothing"):
+        lattice = replace(LATTICE, window=wrong, spectrum=wrong)
+        evidence = replace(SHOWN, lattice=lattice)
+        found = replace(EXPLANATIONS[sha256], evidence=evidence)
+        html = page(tmp_path, RECORDS[39:], explanations={sha256: found})
+        assert "a period of 2.9" in html.replace(NBSP, " ")
+        assert "Spectrum of that window" not in html
+    for wrong in (bomb(30_000, 30_000, "JPEG"), b"\xff\xd8\xff nothing"):
+        found = replace(EXPLANATIONS[sha256], thumbnail=wrong)
+        html = page(tmp_path, RECORDS[39:], explanations={sha256: found})
+        assert '<img class="thumb"' not in html
+
+
+LATTICE = LatticeShown(
+    y=0, x=0, side=64, period=2.9, prominence=4.2, peak=(32, 54),
+    window=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
+    spectrum=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
+)  # fmt: skip
 SHOWN = EvidenceShown(
     contributions={"texture": -0.5, "lattice": 3.0, "context": 1.0},
     looks_like="laptop",
     outline=((6, 8), (6, 90), (60, 90), (60, 8)),
     share=0.72,
-    lattice=LatticeShown(
-        y=0, x=0, side=64, period=2.9, prominence=4.2, peak=(32, 54),
-        window=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
-        spectrum=EXPLANATIONS[RECORDS[39]["sha256"]].thumbnail,
-    ),
-)  # fmt: skip
+    lattice=LATTICE,
+)
 
 
 def with_evidence() -> dict[str, Explanation]:

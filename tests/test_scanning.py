@@ -308,6 +308,16 @@ def test_a_file_of_any_date_is_kept_in_the_ledger(
         assert list(ledger.verdicts()) == [verdict_of(1)]
 
 
+def test_a_full_disk_is_named_and_leaves_the_ledger_whole(tmp_path: Path) -> None:
+    item = Item(name="a.jpg", path=str(tmp_path / "a.jpg"), state=FileState(5, 1, 1, 1, 1))
+    with Ledger(tmp_path / "the.ledger", {}) as ledger:
+        ledger.keep(item, 0, verdict_of(1), final=True)
+        ledger._database.execute("PRAGMA max_page_count = 20")
+        with pytest.raises(RunError, match=r"the\.ledger: .*full.*free space"):
+            ledger.keep(item, 0, verdict_of(2), final=True, explanations={"a": bytes(10**5)})
+        assert list(ledger.verdicts()) == [verdict_of(1)]
+
+
 def test_members_of_a_changed_archive_are_judged_again(judges: LocalEngine, tmp_path: Path) -> None:
     archive, ledger = tmp_path / "a.zip", tmp_path / "the.ledger"
     for level in (10, 200):

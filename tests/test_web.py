@@ -563,6 +563,33 @@ def received(service: Served, monkeypatch: pytest.MonkeyPatch, reads_of_one_look
     return got
 
 
+@pytest.mark.parametrize(
+    ("sent", "times"),
+    [("", 40), ("Content-Length: 5\r\n", 1)],
+    ids=["asks-on-and-on", "leaves-its-body-unsent"],
+)
+def test_a_client_that_reads_nothing_holds_no_connection(
+    quick: Served, monkeypatch: pytest.MonkeyPatch, sent: str, times: int
+) -> None:
+    quick.app.add_api_route("/much", lambda: Response(bytes(8 * 2**20)))
+    monkeypatch.setattr(server, "_SECONDS_BETWEEN", 0.2)
+    made: list[server.TimeoutProtocol] = []
+    connected = server.TimeoutProtocol.connection_made
+
+    def note(protocol: server.TimeoutProtocol, transport: Any) -> None:
+        made.append(protocol)
+        connected(protocol, transport)
+
+    monkeypatch.setattr(server.TimeoutProtocol, "connection_made", note)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(HANGS)
+        connection.connect(("127.0.0.1", quick.port))
+        connection.sendall(f"GET /much HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode() * times)
+        wait_until(lambda: bool(made) and made[0].cycle is not None)
+        wait_until(made[0].transport.is_closing)
+
+
 def look(protocol: server.TimeoutProtocol) -> None:
     """Have a service look whether its answer is read, as it does after a while."""
     looked = threading.Event()
@@ -745,6 +772,16 @@ def test_what_is_kept_is_kept_under_its_hash_with_its_verdict(tmp_path: Path) ->
     assert files == ["evil.png", "passwd", "twice.png", "upload"]
 
 
+def test_a_record_that_was_cut_off_takes_no_other_with_it(tmp_path: Path) -> None:
+    (tmp_path / "verdicts.jsonl").write_text('{"file": "whole.png"}\n{"file": "cut o')
+    with served(keep=tmp_path) as service:
+        for name in ("one.png", "two.png"):
+            assert service.send(bright(250), name=name).is_success
+    whole, cut, *others = (tmp_path / "verdicts.jsonl").read_text().splitlines()
+    assert (whole, cut) == ('{"file": "whole.png"}', '{"file": "cut o')
+    assert [json.loads(line)["file"] for line in others] == ["one.png", "two.png"]
+
+
 def test_what_its_decoder_dies_of_or_is_attacked_is_kept_too(tmp_path: Path) -> None:
     with served(keep=tmp_path, seconds=1.0) as service:
         sent = [b"DIE!", b"HANG"]
@@ -836,6 +873,16 @@ def test_limits_that_let_nothing_through_or_are_none_are_refused(wrong: dict[str
     (name,) = wrong
     with pytest.raises(RunError, match=f"^{name.replace('_', ' ')} must be .*, got "):
         ServiceSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["https://judge.example", "judge.example:8443", "judge.example/", "*", "", "[::1]:80"]
+)
+def test_a_further_host_that_no_request_can_name_is_refused(name: str) -> None:
+    with pytest.raises(RunError, match="without scheme, port or path"):
+        ServiceSettings(allowed_hosts=(name,))
+    named = ServiceSettings(allowed_hosts=("judge.example", "LAN_box.", "fe80::1", "[::2]"))
+    assert named.hosts >= {"judge.example", "lan_box", "fe80::1", "::2"}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from web_service import (
 )
 
 from trueshot.card import Measurement, Rate
+from trueshot.files import sanitize_unique
 from trueshot.scanning.verdict import COLUMNS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -297,6 +298,17 @@ def test_results_are_saved_as_csv_and_json_as_a_scan_writes_them(
     assert [row["file"] for row in rows] == [good.name, f"'{formula.name}"]
     assert float(rows[0]["score"]) == answer["score"]
     assert set(rows[0]) == set(COLUMNS)
+    hostile = (
+        "a.png",
+        "a\\b.png",
+        "\x1b[2J\\.png",
+        "a\n\t\r\x9b",
+        "\u202egpj.exe",
+        "\u200c\u2028",
+        r"\x1b",
+    )
+    for name in (*hostile, "\U000e0041.png", "日本 語\u00a0é.png"):
+        assert page.run(f"printable({json.dumps(name)})") == sanitize_unique(name)
     assert_clean(page, service)
 
 

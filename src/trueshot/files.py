@@ -228,10 +228,17 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Append one record to a journal; a crash leaves at most one partial line, which is skipped."""
+    """Append one record to a journal; a crash leaves at most one partial line, which is skipped.
+
+    After such a line the record begins a new one, so that it can still be read.
+    """
+    line = _line(record).encode("utf-8")
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(_line(record))
+        with path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            file.write(line)
     except OSError as error:  # if the disk is full, it names no file
         raise OSError(error.errno, error.strerror, str(path)) from error
 

@@ -84,11 +84,13 @@ def scan(
 ) -> None:
     """Judge photographs. Exit status 0: nothing found; 1: recaptures; 2: failures; 3: both."""
     try:
+        from trueshot.scanning.archives import is_archive
         from trueshot.scanning.runner import Settings, Summary, ledger_beside, scan
         from trueshot.scanning.verdict import long_text, one_line
 
         wanted = out is not None or report is not None
-        alone = not wanted and len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
+        is_one = len(paths) == 1 and os.path.isfile(paths[0])  # noqa: PTH113
+        alone = not wanted and is_one and not is_archive(paths[0])
         chosen = located(bundle)
         settings = Settings(
             workers=workers,

@@ -15,6 +15,7 @@ from trueshot.errors import ImageFileError
 from trueshot.files import write_atomically
 
 ROW = 88  # pixels along the long side of a row's thumbnail
+_MOST_PIXELS = 2**22  # of a thumbnail that is made smaller; those made here have at most 480×480
 _SUBSAMPLINGS = ("4:4:4", "4:2:2", "4:2:0")
 
 
@@ -90,8 +91,10 @@ def row_thumbnail(picture: npt.NDArray[np.uint8] | bytes) -> bytes:
             if isinstance(picture, bytes)
             else Image.fromarray(picture)
         )
+        if isinstance(picture, bytes) and opened.width * opened.height > _MOST_PIXELS:
+            raise ValueError(f"declares {opened.width}×{opened.height} pixels")
         opened.thumbnail((ROW, ROW), Image.Resampling.BOX, reducing_gap=2.0)
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # on hostile bytes decoders may raise anything
         raise ValueError(f"not a JPEG thumbnail, or damaged: {error}") from error
     file = io.BytesIO()
     opened.convert("RGB").save(file, "WEBP", quality=55, method=2)

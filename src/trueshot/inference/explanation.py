@@ -187,6 +187,10 @@ class Explanation:
     evidence: EvidenceShown | None = None
     claims: Annotated[tuple[tuple[_Claim, _Claim], ...], Field(max_length=20)] = ()
 
+    def __post_init__(self) -> None:
+        if self.heat is not None and not self.looked_at:
+            raise ValueError("a heat map without crops")
+
     def to_bytes(self) -> bytes:
         """Serialise: a JSON header with the numbers of pictures, then the pictures.
 

@@ -9,6 +9,8 @@ import numpy as np
 from PIL import Image
 
 from trueshot.card import Card
+from trueshot.errors import ImageFileError
+from trueshot.images import read_image_bytes
 from trueshot.inference.explanation import EvidenceShown, LatticeShown
 from trueshot.reports.scan_text import FIRST, NBSP, OTHER, begun, number_text
 from trueshot.tasks.recapture import RECAPTURE
@@ -20,6 +22,7 @@ _ALIKE = 0.7  # share of the strongest contribution from which another kind also
 _INSIDE = 0.1  # share of the strongest contribution from which a kind counts for the region
 _MOST_OF_IT = 0.5  # share of the frame from which the region is called the whole picture
 _NATIVE, _SPECTRUM = 192, 256  # pixels across: largest window, target of the spectrum
+_LONGEST = 2048  # largest side of a window or a spectrum
 _BAR = 100  # half the width of the bar drawing
 _VOWELS = "aeiou"
 
@@ -205,6 +208,8 @@ def _medium(shown: EvidenceShown, card: Card) -> str:
 
 
 def _context(shown: EvidenceShown, card: Card) -> str:
+    if not shown.looks_like:
+        return "not analysed: so small a picture counts as a piece of a photograph"
     value = shown.contributions.get("context")
     if value is None:
         return shown.looks_like
@@ -248,10 +253,12 @@ def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
         return None
     try:
         window, spectrum = map(_opened, (lattice.window, lattice.spectrum))
-    except (OSError, SyntaxError, ValueError):  # the text does not need the figure
+    except ImageFileError:  # the text does not need the figure
+        return None
+    if window.size != spectrum.size or max(window.size) > _LONGEST:
         return None
     left, top = (max(0, (size - _NATIVE) // 2) for size in window.size)
-    middle = window.convert("RGB").crop(
+    middle = window.crop(
         (left, top, min(left + _NATIVE, window.width), min(top + _NATIVE, window.height))
     )
     height, width = spectrum.height, spectrum.width
@@ -269,15 +276,14 @@ def _figure(lattice: LatticeShown | None) -> LatticeFigure | None:
 
 
 def _opened(picture: bytes) -> Image.Image:
-    opened = Image.open(io.BytesIO(picture), formats=("WEBP", "PNG", "JPEG"))
-    opened.load()
-    return opened
+    """Open a picture as carefully as a photograph, because a worker that made it may be hostile."""
+    return Image.fromarray(read_image_bytes(picture, "", pixel_limit=_LONGEST**2).pixels)
 
 
 def _fewer(spectrum: Image.Image) -> Image.Image:
     """Reduce a spectrum by taking the maximum of each block, which keeps sharp peaks."""
     shades = np.asarray(spectrum.convert("L"))
-    factor = max(1, shades.shape[1] // _SPECTRUM)
+    factor = max(1, min(shades.shape) // _SPECTRUM)
     rows, columns = (size // factor for size in shades.shape)
     blocks = shades[: rows * factor, : columns * factor].reshape(rows, factor, columns, factor)
     return Image.fromarray(blocks.max((1, 3)))

@@ -60,6 +60,7 @@ MOST_BYTES = 48 * 2**20
 
 _ROW = 700  # bytes of a table row without its searchable texts, approximately
 _MOST_REASONS = 500
+_MOST_THUMBNAIL = 2**16  # bytes; those of 88 px have a few thousand
 _AT_BOUND = 1e-6
 _FRAME = 6000  # bytes of a card without its pictures, approximately
 _TYPES = {b"\xff\xd8": "image/jpeg", b"\x89P": "image/png", b"RI": "image/webp"}
@@ -146,8 +147,8 @@ def scan_report(
     folder = common_folder([row.file for row in summary.rows])
     rows = (replace(row, file=row.file.removeprefix(folder)) for row in summary.rows)
     summary = replace(summary, rows=tuple(rows))
-    small = {row.sha256: thumbnails[row.sha256] for row in summary.rows
-             if thumbnails and row.sha256 in thumbnails}  # fmt: skip
+    given = ((row.sha256, thumbnails.get(row.sha256, b"")) for row in summary.rows if thumbnails)
+    small = {sha256: picture for sha256, picture in given if _is_thumbnail(picture)}
     shown = _image_cards(
         summary.of(OTHER, UNDECIDED, FIRST),
         explanations or {},
@@ -182,6 +183,11 @@ def scan_report(
         rows=len(summary.rows),
         cards=len(shown),
     )
+
+
+def _is_thumbnail(picture: bytes) -> bool:
+    """Whether these bytes may be a row thumbnail; a hostile worker may have sent anything."""
+    return picture[:2] in _TYPES and len(picture) <= _MOST_THUMBNAIL
 
 
 def _small(explanation: Explanation | None) -> bytes:

@@ -86,7 +86,8 @@ def common_folder(names: Sequence[str]) -> str:
     r"""Return the common folder of absolute file names, with its trailing separator.
 
     The result is "" for relative names, for fewer than two names, and if only the root is shared.
-    Both `/` and `\` are separators, because results may come from another operating system.
+    Names from Windows may be separated by `\`, because results may come from there; elsewhere it is
+    part of a name, or of an escape in it.
     """
     if len(names) < 2 or not all(_ABSOLUTE.match(name) for name in names):
         return ""
@@ -94,7 +95,8 @@ def common_folder(names: Sequence[str]) -> str:
     same = next(
         (n for n, pair in enumerate(zip(low, high, strict=False)) if pair[0] != pair[1]), len(low)
     )
-    folder = low[: max(low.rfind("/", 0, same), low.rfind("\\", 0, same)) + 1]
+    separators = "/" if low.startswith("/") else "/\\"
+    folder = low[: max(low.rfind(each, 0, same) for each in separators) + 1]
     return "" if _ABSOLUTE.fullmatch(folder) else folder
 
 

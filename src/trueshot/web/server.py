@@ -113,7 +113,18 @@ class TimeoutProtocol(H11Protocol):
         """Stop waiting once the head of a request has arrived; its body has its own limit."""
         before = self.cycle
         super().handle_events()
-        if self.cycle is not before:
+        if self.cycle is not before and not self.flow.write_paused:
+            self._wait_no_more()
+
+    def pause_writing(self) -> None:
+        """Start waiting for the client to read: no answer goes on, or begins, before it does."""
+        super().pause_writing()
+        self._wait()
+
+    def resume_writing(self) -> None:
+        """Stop waiting, unless for the next request."""
+        super().resume_writing()
+        if self.cycle is not None and not self.cycle.response_complete:
             self._wait_no_more()
 
     def on_response_complete(self) -> None:

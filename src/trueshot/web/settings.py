@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from trueshot.engines.pool import DEFAULT_MEMORY, MOST_SECONDS, cores
 from trueshot.errors import RunError
+from trueshot.files import sanitize
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS = ("", "0.0.0.0", "::")
+_HOST = re.compile(r"[\w.-]+|\[?[0-9a-f:.]*:[0-9a-f:.]*:[0-9a-f:.]*\]?", re.ASCII | re.IGNORECASE)
 _MOST = {  # far beyond sensible values, but safe for arithmetic and timeouts
     "max_upload_mb": 1e6,
     "max_megapixels": 1e6,
@@ -40,7 +43,7 @@ class ServiceSettings:
         keep: Folder in which uploads and verdicts are stored; by default nothing is.
 
     Raises:
-        RunError: A limit is out of range.
+        RunError: A limit is out of range, or an allowed host is not a host name.
     """
 
     host: str = "127.0.0.1"
@@ -66,6 +69,12 @@ class ServiceSettings:
             raise RunError(f"queue must be at least 0, got {self.queue}")
         if not 0 <= self.port < 2**16:
             raise RunError(f"port must be between 0 and 65535, got {self.port}")
+        for name in self.allowed_hosts:
+            if not _HOST.fullmatch(name):  # no request would ever bear it
+                raise RunError(
+                    f"allowed host {sanitize(name, 100)}: is not the name of a host; give the name "
+                    "alone, without scheme, port or path"
+                )
 
     @property
     def upload_bytes(self) -> int:

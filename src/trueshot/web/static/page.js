@@ -588,8 +588,21 @@ function forgetReports() {
 function records() {
   return photos.map((photo) => {
     const found = photo.found[detector()];
-    if (found?.state !== "done") return { file: photo.name, verdict: "pending" };
-    return Object.fromEntries(["file", ...COLUMNS].map((name) => [name, name === "file" ? photo.name : found[name] ?? null]));
+    const file = printable(photo.name);
+    if (found?.state !== "done") return { file, verdict: "pending" };
+    return Object.fromEntries(["file", ...COLUMNS].map((name) => [name, name === "file" ? file : found[name] ?? null]));
+  });
+}
+
+// A name as a scan writes it: what would act on a terminal, or turn other text, is escaped.
+function printable(name) {
+  const hidden = /(?![\u200c\u200d])[\p{C}\p{Zl}\p{Zp}]/gu;
+  const alike = /\\(?:[nrt\\]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})/;
+  if (name.search(hidden) < 0 && !alike.test(name)) return name;
+  return name.replaceAll("\\", "\\\\").replace(hidden, (character) => {
+    const code = character.codePointAt(0).toString(16);
+    const [letter, digits] = code.length < 3 ? ["x", 2] : code.length < 5 ? ["u", 4] : ["U", 8];
+    return { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[character] ?? `\\${letter}${code.padStart(digits, "0")}`;
   });
 }
 
