@@ -1,11 +1,11 @@
-"""Draw the paper's figures 2 and 5 at all four sizes with the published detectors of honest pictures.
+"""Draw the paper's figures 2 and 5 at all four sizes, with the published detectors of `close`.
 
     trueshot simulate --embedded --conditions close --size 64 --size 128 --size 256 --size 512 \\
         --per-class 100 --out DATASET
     python docs/results/attacked.py DATASET
 
-The scenes must be embedded ones, which may be published. Writes figure-2.png and figure-5.png to the
-folder `close`.
+The scenes must be embedded ones, which may be published. figure-2.png and figure-5.png are written
+to the folder `close`.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def main(dataset: Dataset) -> None:
                 for name in ("yang", "secure")
             }
             made = make_examples(dataset, side, detectors, {}, root)
-            for row in made["figure_2"]:
-                rows.append({**row, "detector": f"{row['detector']}, {side} px"})
-            for panel in made["figure_5"]:
-                panels.append({**panel, "attack": f"{panel['attack']}, {side}"})
+            rows += [
+                {**row, "detector": f"{row['detector']}, {side} px"} for row in made["figure_2"]
+            ]
+            panels += [
+                {**panel, "attack": f"{panel['attack']}, {side}"} for panel in made["figure_5"]
+            ]
         print(draw_figure_2(root, rows, HERE / "figure-2.png"))
         print(draw_figure_5(root, panels, HERE / "figure-5.png"))
 

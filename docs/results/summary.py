@@ -1,4 +1,4 @@
-"""Print the figures of docs/results/README.md; write tables and curves from the JSON in this folder.
+"""Print the figures of docs/results/README.md, and write tables and curves, from the JSON here.
 
 python docs/results/summary.py
 """
