@@ -350,8 +350,12 @@ def test_where_calibration_comes_from_is_said(tmp_path: Path) -> None:
     assert warning in Reader(page(tmp_path)).text
     assert CARD.calibrated_on is not None
     real = CARD.calibrated_on.model_copy(update={"name": "photographs of seven phones"})
-    text = Reader(page(tmp_path, card=CARD.model_copy(update={"calibrated_on": real}))).text
-    assert warning not in text
+    for limit, simulated in (
+        ("Trained on simulated photographs alone.", False),
+        ("Calibrated on simulated photographs.", True),
+    ):
+        card = CARD.model_copy(update={"calibrated_on": real, "limits": (limit,)})
+        assert (warning in Reader(page(tmp_path, card=card)).text) == simulated
     bare = CARD.model_copy(update={"calibration": None, "decision": None, "measured": ()})
     sanitize = [each | {"log10_lr": None, "likelihood_ratio": None} for each in RECORDS]
     text = Reader(page(tmp_path, sanitize, card=bare)).text

@@ -220,7 +220,9 @@ def _row_bytes(row: Row) -> int:
 def _facts(card: Card) -> dict[str, Any]:
     """Return the facts about the detector that the text of the page depends on."""
     data = card.calibrated_on
-    named = f"{data.name} {' '.join(card.limits)}".lower() if data else ""
+    limits = map(str.lower, card.limits)
+    about_data = [each for each in limits if "calibrat" in each or "likelihood ratio" in each]
+    named = " ".join([data.name.lower(), *about_data]) if data else ""
     kinds = ("clean", "attacked", "everyday", "real")
     return {
         "simulated": "simulat" in named,
