@@ -66,9 +66,9 @@ def read_frames(manifest: Path) -> list[Frame]:
 
 
 def _frame(manifest: Path, row: Row) -> Frame:
-    if missing := [name for name in ("path", "label", "part", "scene") if name not in row]:
+    if missing := [name for name in ("path", "label", "part", "scene") if not row.get(name)]:
         raise DatasetError(
-            f"{manifest}: {row.get('path', 'a row')}: lacks {' and '.join(missing)}; "
+            f"{manifest}: {row.get('path') or 'a row'}: lacks {' and '.join(missing)}; "
             "the columns must be path, label, part and scene"
         )
     if row["label"] not in RECAPTURE.classes:
