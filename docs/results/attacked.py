@@ -4,7 +4,7 @@
         --per-class 100 --out DATASET
     python docs/results/attacked.py DATASET
 
-The scenes must be embedded ones, which may be published. figure-2.png and figure-5.png are written
+The scenes must be embedded ones, which may be published. figure-2.jpg and figure-5.jpg are written
 to the folder `close`.
 """
 
@@ -14,6 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from trueshot.bundle import load_bundle
 from trueshot.datasets import Dataset
@@ -41,8 +43,11 @@ def main(dataset: Dataset) -> None:
             panels += [
                 {**panel, "attack": f"{panel['attack']}, {side}"} for panel in made["figure_5"]
             ]
-        print(draw_figure_2(root, rows, HERE / "figure-2.png"))
-        print(draw_figure_5(root, panels, HERE / "figure-5.png"))
+        draw_figure_2(root, rows, root / "figure-2.png")
+        draw_figure_5(root, panels, root / "figure-5.png")
+        for name in ("figure-2", "figure-5"):
+            with Image.open(root / f"{name}.png") as drawn:
+                drawn.convert("RGB").save(HERE / f"{name}.jpg", quality=80)  # a quarter of the size
 
 
 if __name__ == "__main__":
