@@ -223,7 +223,7 @@ def test_a_fitted_ratio_never_falls_with_the_score_and_keeps_its_bounds(
     scores, labels = arrays(pairs)
     calibration = fit(method, scores, labels)
     ratios = calibration.log10_lr(np.sort(np.append(np.linspace(-60, 60, 241), scores)))
-    assert (np.diff(ratios) >= 0).all()
+    assert (np.diff(ratios) >= -1e-12).all()  # interpolation rounds
     assert ((calibration.lower <= ratios) & (ratios <= calibration.upper)).all()
     assert Calibration.model_validate(json.loads(calibration.model_dump_json())) == calibration
 
