@@ -535,14 +535,7 @@ def received(service: Served, monkeypatch: pytest.MonkeyPatch, reads_of_one_look
 
     The looks are those that a service has after some seconds.
     """
-    made: list[server.TimeoutProtocol] = []
-    connected = server.TimeoutProtocol.connection_made
-
-    def note(protocol: server.TimeoutProtocol, transport: Any) -> None:
-        made.append(protocol)
-        connected(protocol, transport)
-
-    monkeypatch.setattr(server.TimeoutProtocol, "connection_made", note)
+    made = connections(monkeypatch)
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(HANGS)
@@ -573,6 +566,18 @@ def test_a_client_that_reads_nothing_holds_no_connection(
 ) -> None:
     quick.app.add_api_route("/much", lambda: Response(bytes(8 * 2**20)))
     monkeypatch.setattr(server, "_SECONDS_BETWEEN", 0.2)
+    made = connections(monkeypatch)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(HANGS)
+        connection.connect(("127.0.0.1", quick.port))
+        connection.sendall(f"GET /much HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode() * times)
+        wait_until(lambda: bool(made) and made[0].cycle is not None)
+        wait_until(made[0].transport.is_closing)
+
+
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[server.TimeoutProtocol]:
+    """Return a list to which each new connection to a service is appended."""
     made: list[server.TimeoutProtocol] = []
     connected = server.TimeoutProtocol.connection_made
 
@@ -581,13 +586,7 @@ def test_a_client_that_reads_nothing_holds_no_connection(
         connected(protocol, transport)
 
     monkeypatch.setattr(server.TimeoutProtocol, "connection_made", note)
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(HANGS)
-        connection.connect(("127.0.0.1", quick.port))
-        connection.sendall(f"GET /much HTTP/1.1\r\nHost: localhost\r\n{sent}\r\n".encode() * times)
-        wait_until(lambda: bool(made) and made[0].cycle is not None)
-        wait_until(made[0].transport.is_closing)
+    return made
 
 
 def look(protocol: server.TimeoutProtocol) -> None:

@@ -25,10 +25,10 @@ FORMAT = 1
 NO_ATTACK = "clean"
 FEWEST = 30  # photographs per class, below which there is a doubt
 _LOST = 0.1  # share of failing cases that `_lost` and `_rising` tolerate
+_SAME = 0.02  # tolerated difference between attacked and judging score, as share of the largest
+
 Counts = tuple[tuple[int, int], ...]
 """Pairs of originals and recaptures."""
-
-_SAME = 0.02  # tolerated difference between attacked and judging score, as share of the largest
 
 
 @dataclass(frozen=True, kw_only=True)
