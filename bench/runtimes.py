@@ -27,7 +27,7 @@ from trueshot.bundle import load_bundle, read_bundle, save_bundle
 from trueshot.card import Card, InputContract
 from trueshot.inference.crop_model import CropModel
 from trueshot.inference.predictor import ScoreFunction
-from trueshot.onnx import logits_by_torch, photographs
+from trueshot.parity import logits_by_torch, photographs
 
 CROPS, ROUNDS, STARTS = 16, 60, 9
 NETWORKS = {

@@ -23,7 +23,8 @@ from trueshot.calibrating import error_rates
 from trueshot.datasets import Dataset, Photo, Settings, prepare, shortcuts
 from trueshot.detector import Detector
 from trueshot.engines import fork_server
-from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.tally import Trial, WorstCase
 
 SIDE = 32
 HANGS = 600.0  # seconds after which something hangs: no machine is so busy

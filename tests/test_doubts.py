@@ -21,12 +21,13 @@ from trueshot.attacks.transfer import Transfer
 from trueshot.detector import Detector
 from trueshot.evaluation.doubt import MEANINGS, Doubt
 from trueshot.evaluation.doubts import FEWEST, doubts_of, investigate
-from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.sanity_checks.behaviour import behaviour_of
 from trueshot.evaluation.sanity_checks.gradients import gives_gradient, slopes_of
 from trueshot.evaluation.sanity_checks.outcomes import compared, outcomes_of_panel
 from trueshot.evaluation.sanity_checks.panel import GRADIENT, Broken, Panel
 from trueshot.evaluation.sanity_checks.significance import LEVEL, Difference, at_least, more_than
+from trueshot.evaluation.tally import Trial, WorstCase
 
 PAGES = Path(__file__).resolve().parent.parent / "docs" / "doubts"
 IMAGES = 32

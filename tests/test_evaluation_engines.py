@@ -24,9 +24,10 @@ from trueshot.evaluation.distribution import _settings_of, work_of
 from trueshot.evaluation.external import InputSpec
 from trueshot.evaluation.plan import EvaluationSettings
 from trueshot.evaluation.planned_attacks import Effort, PlannedAttack, planned
-from trueshot.evaluation.result import EvaluationResult, Trial, load_result
+from trueshot.evaluation.result import EvaluationResult, load_result
 from trueshot.evaluation.runner import evaluate_detectors
 from trueshot.evaluation.suites import Suite
+from trueshot.evaluation.tally import Trial
 from trueshot.files import Journal
 from trueshot.networks import LCNN
 

@@ -17,7 +17,7 @@ from trueshot.calibrating.joining import with_context
 from trueshot.calibration.linear_model import LinearModel
 from trueshot.card import FEATURES, Card, EvidenceModel, InputContract
 from trueshot.detector import Detector
-from trueshot.errors import BundleError
+from trueshot.errors import BundleError, ExportError
 from trueshot.inference import Predictor
 from trueshot.inference.context import ContextView
 from trueshot.inference.crop_model import CropModel
@@ -28,7 +28,7 @@ from trueshot.inference.lattice import find_lattice
 from trueshot.inference.pooling import most_convincing_region
 from trueshot.inference.regions import KindOfEvidence, most_convincing_place
 from trueshot.networks import build_network
-from trueshot.onnx import ExportError, export_onnx
+from trueshot.onnx import export_onnx
 from trueshot.training.context import new_context
 from trueshot.training.context_file import save_context
 

@@ -32,7 +32,8 @@ from trueshot.inference.explanation import Explanation
 from trueshot.inference.heat_map import ORIGINAL, RECAPTURED, assemble, heat_png, paint
 from trueshot.inference.predictor import log_odds
 from trueshot.networks import LCNN, SpectralNetwork
-from trueshot.onnx import crop_graph, logits_by_torch
+from trueshot.onnx import crop_graph
+from trueshot.parity import logits_by_torch
 
 Bytes = npt.NDArray[np.uint8]
 FILTERS = (4, 4, 6, 6, 8)

@@ -14,13 +14,15 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from trueshot import onnx as exporting
+from trueshot import parity
 from trueshot.bundle import bundle_sha256, load_bundle, read_card, save_bundle
 from trueshot.calibration import Calibration, Decision
 from trueshot.card import Card, InputContract, Likeliest
+from trueshot.errors import ExportError
 from trueshot.graph import read_graph, write_graph
 from trueshot.inference import Predictor
-from trueshot.onnx import IMAGES, ExportError, export_onnx, photograph_graph, photographs
+from trueshot.onnx import export_onnx, photograph_graph
+from trueshot.parity import IMAGES, photographs
 from trueshot.pixels import to_levels
 from trueshot.tasks.camera_model import camera_model
 from trueshot.tasks.recapture import RECAPTURE
@@ -284,7 +286,7 @@ def test_a_planted_fault_is_found_and_nothing_is_written(
     model = onnx.ModelProto.FromString(write_graph(photograph_graph(detector, card)))
     fault(model)
     faulty = read_graph(model.SerializeToString())
-    monkeypatch.setattr(exporting, "photograph_graph", lambda *_: faulty)
+    monkeypatch.setattr("trueshot.onnx.photograph_graph", lambda *_: faulty)
     out = tmp_path / "detector.onnx"
     out.write_bytes(b"as it was")
     with pytest.raises(ExportError, match=reason):
@@ -296,10 +298,10 @@ def test_a_planted_fault_is_found_and_nothing_is_written(
 def test_a_difference_just_within_the_tolerance_passes_and_just_beyond_does_not() -> None:
     wanted = {"scores": np.array([1.0, 400.0]), "score": 1.0, "verdict": 1}
     near = {**wanted, "scores": np.array([1.0 + 0.9e-4, 400.0 + 7e-4])}
-    assert exporting._compared(wanted, near, "here") == pytest.approx(7e-4)
+    assert parity._compared(wanted, near, "here") == pytest.approx(7e-4)
     for far in ([1.0 + 1.1e-4, 400.0], [1.0, 400.0 + 9e-4]):
         with pytest.raises(ExportError, match="here: scores differs"):
-            exporting._compared(wanted, {**wanted, "scores": np.array(far)}, "here")
+            parity._compared(wanted, {**wanted, "scores": np.array(far)}, "here")
 
 
 def test_the_gates_photographs_are_many_and_varied() -> None:

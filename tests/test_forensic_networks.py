@@ -20,7 +20,8 @@ from trueshot.networks.median_residual import LocalResponse, MedianResidual
 from trueshot.networks.mislnet import ConstrainedConvolution, MISLnet
 from trueshot.networks.wavelets import NoiseResidual
 from trueshot.networks.yang_fusion import ResidualBlock
-from trueshot.onnx import export_onnx, logits_by_torch
+from trueshot.onnx import export_onnx
+from trueshot.parity import logits_by_torch
 from trueshot.training import load_recipe, recipe_names
 
 # Small ones, that two classes and a second are enough for.

@@ -14,7 +14,8 @@ import pytest
 from conftest import photo_pixels
 from PIL import Image
 
-from trueshot.evaluation.result import EvaluationResult, Trial, WorstCase, flags_of, save_result
+from trueshot.evaluation.result import EvaluationResult, save_result
+from trueshot.evaluation.tally import Trial, WorstCase, flags_of
 from trueshot.tasks import task_named
 from trueshot.training import recipe_names
 

@@ -42,7 +42,8 @@ from trueshot.inference.crop_model import CropModel
 from trueshot.inference.predictor import log_odds
 from trueshot.networks import NETWORKS
 from trueshot.networks.front_ends import FRONT_ENDS
-from trueshot.onnx import export_onnx, logits_by_torch
+from trueshot.onnx import export_onnx
+from trueshot.parity import logits_by_torch
 from trueshot.pixels import to_levels
 
 SIDE = 32

@@ -37,6 +37,7 @@ SERVING = {
     "certificates",
     "graph",
     "onnx",
+    "parity",
 }
 
 # Each room (a module or a package directly inside trueshot) and the rooms, or single modules of
@@ -58,7 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "calibration": {"errors", "tasks"},
     "card": BASE | {"networks", "detector", "calibration"},
     "graph": {"errors"},
-    "onnx": BASE | {"networks", "detector", "calibration", "card", "graph"},
+    "parity": BASE | {"detector", "card", "graph"},
+    "onnx": BASE | {"networks", "detector", "calibration", "card", "graph", "parity"},
     "detectors": {"errors"},
     "bundle": BASE | {"networks", "detector", "card", "graph", "onnx", "detectors"},
     "inference": BASE | FILED,
@@ -71,7 +73,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"networks", "detector", "card", "bundle", "channels", "attacks", "datasets", "plugins"}
     | {"engines", "graph", "certificates", "detectors"},
     "reports": BASE
-    | {"calibration", "card", "inference.explanation", "evaluation.result", "evaluation.doubt"},
+    | {
+        "calibration",
+        "card",
+        "inference.explanation",
+        "evaluation.result",
+        "evaluation.tally",
+        "evaluation.doubt",
+    },
     "simulation": {"engines", "errors", "files", "images", "memory", "progress"},
     "engines": {"errors"},
     "adversary": BASE
@@ -279,7 +288,7 @@ def test_imports_that_the_table_allows_are_let_through(tmp_path: Path) -> None:
         "attacks/__init__": "from .base import Attack",
         "attacks/base": "from trueshot import __version__, pixels\nimport trueshot_plugins",
         "attacks/gradient": "from . import base\nfrom ..detector import Detector\nimport numpy.fft",
-        "reports/table": "from trueshot.evaluation.result import Tally",
+        "reports/table": "from trueshot.evaluation.tally import Tally",
         "training/loop": "from trueshot.attacks import FGSM\nfrom .recipe import Recipe",
     }
     assert faults(plant(tmp_path, files)) == []

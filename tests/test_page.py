@@ -17,7 +17,7 @@ from conftest import Cell, one_by_one, photo_pixels
 
 from trueshot.errors import RunError
 from trueshot.evaluation import CLEAN, EvaluationResult
-from trueshot.evaluation.result import Tally
+from trueshot.evaluation.tally import Tally
 from trueshot.images import write_png
 from trueshot.reports import narrative, paper
 from trueshot.reports.chart import AXES

@@ -43,13 +43,7 @@ from trueshot.evaluation.planned_attacks import (
     l2_per_level,
     planned,
 )
-from trueshot.evaluation.result import (
-    CLEAN,
-    UNBROKEN,
-    EvaluationResult,
-    load_result,
-    save_result,
-)
+from trueshot.evaluation.result import EvaluationResult, load_result, save_result
 from trueshot.evaluation.runner import evaluate_detectors
 from trueshot.evaluation.suites import (
     Suite,
@@ -58,6 +52,7 @@ from trueshot.evaluation.suites import (
     suite_named,
     without_gradient,
 )
+from trueshot.evaluation.tally import CLEAN, UNBROKEN
 from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult, attack_group, work
 from trueshot.evaluation.worst_case import worst_cases as course_of_worst_cases
 from trueshot.files import Journal

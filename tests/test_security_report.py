@@ -27,13 +27,8 @@ from typer.testing import CliRunner
 from trueshot import cli, publish
 from trueshot.errors import RunError
 from trueshot.evaluation.doubt import MEANINGS, Doubt
-from trueshot.evaluation.result import (
-    Change,
-    EvaluationResult,
-    Trial,
-    WorstCase,
-    save_result,
-)
+from trueshot.evaluation.result import EvaluationResult, save_result
+from trueshot.evaluation.tally import Change, Trial, WorstCase
 from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.proportion import Proportion

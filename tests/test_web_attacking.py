@@ -20,7 +20,7 @@ from trueshot.detector import Detector
 from trueshot.errors import BundleError
 from trueshot.inference import Predictor
 from trueshot.inference.crops import cut
-from trueshot.onnx import logits_by_torch
+from trueshot.parity import logits_by_torch
 from trueshot.pixels import to_levels
 from trueshot.web import attacking, worker
 from trueshot.web.attacking import (

@@ -17,7 +17,7 @@ from trueshot.detector import Detector
 from trueshot.evaluation.worst_case import area_under_curve
 from trueshot.images import read_image
 from trueshot.inference import Predictor
-from trueshot.onnx import logits_by_torch
+from trueshot.parity import logits_by_torch
 from trueshot.tasks.recapture import RECAPTURE
 
 

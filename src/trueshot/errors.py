@@ -68,6 +68,10 @@ class BundleError(TrueshotError):
     """A file is not a trueshot detector, or is damaged."""
 
 
+class ExportError(TrueshotError):
+    """A detector cannot be exported as requested; nothing was written."""
+
+
 class CalibrationError(TrueshotError):
     """A calibration or threshold cannot be fitted to these scores as requested."""
 

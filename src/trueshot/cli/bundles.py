@@ -185,7 +185,8 @@ def export(
         typer.echo(f"{utf8_safe(str(out))}: SHA-256 {bundle_sha256(out)}")
         return
     detector, card = load_bundle(bundle)
-    from trueshot.onnx import IMAGES, export_onnx
+    from trueshot.onnx import export_onnx
+    from trueshot.parity import IMAGES
 
     sha256, difference = export_onnx(detector, card, bundle_sha256(bundle), out)
     typer.echo(

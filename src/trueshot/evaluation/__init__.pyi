@@ -5,18 +5,10 @@ from .examples import make_examples
 from .external import InputSpec, OutsideDetectorError, load_outside
 from .plan import DetectorUnderTest, EvaluationSettings
 from .planned_attacks import QUICK, THOROUGH, Effort
-from .result import (
-    CLEAN,
-    Change,
-    EvaluationResult,
-    Trial,
-    WorstCase,
-    load_experiments,
-    load_result,
-    save_result,
-)
+from .result import EvaluationResult, load_experiments, load_result, save_result
 from .runner import RunOutcome, evaluate_detectors
 from .suites import SUITES, load_suite
+from .tally import CLEAN, Change, Trial, WorstCase
 from .worst_case import area_under_curve
 
 __all__ = [

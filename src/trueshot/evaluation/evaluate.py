@@ -27,8 +27,9 @@ from trueshot.evaluation.plan import (
     plan_of,
 )
 from trueshot.evaluation.planned_attacks import BUDGETS, l2_per_level
-from trueshot.evaluation.result import PAPER, Change, EvaluationResult, ones_of
+from trueshot.evaluation.result import PAPER, EvaluationResult
 from trueshot.evaluation.suites import AVERAGED, SUITES, Suite, without_gradient
+from trueshot.evaluation.tally import Change, ones_of
 from trueshot.evaluation.worst_case import (
     Evaluator,
     Step,

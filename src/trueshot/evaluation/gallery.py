@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trueshot.attacks import as_filed, perturb
 from trueshot.channels import FILES, Channel
-from trueshot.evaluation.result import CLEAN, UNBROKEN, WorstCase
+from trueshot.evaluation.tally import CLEAN, UNBROKEN, WorstCase
 from trueshot.evaluation.worst_case import Evaluator, Step, Threat, ThreatResult
 from trueshot.images import read_image, write_png
 from trueshot.pixels import to_bytes, to_levels

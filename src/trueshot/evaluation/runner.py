@@ -17,7 +17,8 @@ from trueshot.evaluation.detector_source import (
 from trueshot.evaluation.distribution import engine_for
 from trueshot.evaluation.evaluate import evaluate_suite
 from trueshot.evaluation.plan import EvaluationSettings
-from trueshot.evaluation.result import PAPER, EvaluationResult, Tally, save_result
+from trueshot.evaluation.result import PAPER, EvaluationResult, save_result
+from trueshot.evaluation.tally import Tally
 from trueshot.files import claim, remove_leftovers, utf8_safe
 
 

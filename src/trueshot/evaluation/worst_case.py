@@ -23,7 +23,8 @@ from trueshot.detector import Detector, evaluating
 from trueshot.engines.engine import Course, Request, gather
 from trueshot.engines.pool import Answer
 from trueshot.errors import RunError
-from trueshot.evaluation.result import (
+from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
+from trueshot.evaluation.tally import (
     CLEAN,
     UNBROKEN,
     Counts,
@@ -33,7 +34,6 @@ from trueshot.evaluation.result import (
     flags_of,
     ones_of,
 )
-from trueshot.evaluation.sanity_checks.random_numbers import random_numbers_from
 from trueshot.files import Journal
 from trueshot.pixels import psnr, ssim
 from trueshot.progress import Advance

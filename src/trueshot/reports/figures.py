@@ -7,7 +7,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, WorstCase
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.tally import CLEAN, SingleAttack, WorstCase
 from trueshot.images import read_image
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import is_wide

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trueshot.evaluation.result import CLEAN, EvaluationResult, SingleAttack, Tally, WorstCase
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.tally import CLEAN, SingleAttack, Tally, WorstCase
 from trueshot.reports.results import LINF, Comparison, Standing, standings, threat_name
 from trueshot.reports.security_tables import NOISE, attack_name
 from trueshot.tasks import Wording

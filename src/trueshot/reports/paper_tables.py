@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trueshot.evaluation.result import CLEAN, EvaluationResult
+from trueshot.evaluation.result import EvaluationResult
+from trueshot.evaluation.tally import CLEAN
 from trueshot.files import write_atomically
 from trueshot.reports import paper
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS

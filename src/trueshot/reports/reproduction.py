@@ -11,7 +11,8 @@ import jinja2
 import yaml
 
 from trueshot.errors import RunError
-from trueshot.evaluation.result import CLEAN, EvaluationResult, load_experiments
+from trueshot.evaluation.result import EvaluationResult, load_experiments
+from trueshot.evaluation.tally import CLEAN
 from trueshot.files import write_atomically
 from trueshot.reports import narrative, paper
 from trueshot.reports.chart import DASHES, Chart, Curve, line_chart

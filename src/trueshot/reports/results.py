@@ -14,17 +14,8 @@ from pydantic import TypeAdapter
 
 from trueshot.errors import RunError
 from trueshot.evaluation.doubt import Doubt
-from trueshot.evaluation.result import (
-    CLEAN,
-    KIND,
-    PAPER,
-    UNBROKEN,
-    Change,
-    EvaluationResult,
-    SingleAttack,
-    WorstCase,
-    load_experiments,
-)
+from trueshot.evaluation.result import KIND, PAPER, EvaluationResult, load_experiments
+from trueshot.evaluation.tally import CLEAN, UNBROKEN, Change, SingleAttack, WorstCase
 from trueshot.files import read_text
 from trueshot.proportion import Proportion
 from trueshot.reports.table import one_line

@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trueshot.evaluation.result import CLEAN, PAPER, Change, EvaluationResult, Trial, WorstCase
+from trueshot.evaluation.result import PAPER, EvaluationResult
+from trueshot.evaluation.tally import CLEAN, Change, Trial, WorstCase
 from trueshot.plugins import is_plugin
 from trueshot.proportion import Proportion
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS

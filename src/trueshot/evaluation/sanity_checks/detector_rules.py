@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trueshot.evaluation.doubt import Doubt
-from trueshot.evaluation.result import Flags
 from trueshot.evaluation.sanity_checks.behaviour import Behaviour
 from trueshot.evaluation.sanity_checks.gradients import FAR, NEAR, TURNED, Slopes
 from trueshot.evaluation.sanity_checks.significance import more_than, percent
+from trueshot.evaluation.tally import Flags
 
 HARDLY_ANY = 0.01  # share of images, for findings that are rare on an honest detector
 SOME = 0.1  # share of images, for findings that occur here and there on an honest detector

@@ -13,8 +13,8 @@ from trueshot.attacks.base import undisturbed
 from trueshot.attacks.losses import image_gradient, judge, margin
 from trueshot.attacks.randomness import drawn, generators
 from trueshot.detector import Detector
-from trueshot.evaluation.result import Flags
 from trueshot.evaluation.sanity_checks.random_numbers import in_chunks
+from trueshot.evaluation.tally import Flags
 from trueshot.pixels import LEVELS
 
 NEIGHBOURS = 2

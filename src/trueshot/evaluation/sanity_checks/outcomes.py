@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from trueshot.evaluation.doubt import Doubt
-from trueshot.evaluation.result import UNBROKEN, EvaluationResult, Flags, Trial, WorstCase
+from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.sanity_checks.panel import (
     ELSEWHERE,
     FAR_BUDGET,
@@ -31,6 +31,7 @@ from trueshot.evaluation.sanity_checks.significance import (
     more_than,
     percent,
 )
+from trueshot.evaluation.tally import UNBROKEN, Flags, Trial, WorstCase
 
 LOST = 0.2
 """Share of an attack's success that rounding must undo for the attack to count as lost."""

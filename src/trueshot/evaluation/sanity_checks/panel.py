@@ -15,8 +15,8 @@ from trueshot.attacks.control import UniformNoise
 from trueshot.attacks.square import Square
 from trueshot.detector import Detector, evaluating
 from trueshot.errors import BrokenPromiseError
-from trueshot.evaluation.result import Flags
 from trueshot.evaluation.sanity_checks.random_numbers import in_chunks, random_numbers_from, wrong
+from trueshot.evaluation.tally import Flags
 
 Make = Callable[[float], Attack]
 

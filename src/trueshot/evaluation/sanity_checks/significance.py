@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from trueshot.evaluation.result import Flags
+from trueshot.evaluation.tally import Flags
 
 LEVEL = 0.01
 """Significance level: how often each doubt may be raised by chance alone."""
