@@ -33,17 +33,12 @@ from trueshot.files import utf8_safe
 from trueshot.images import read_image, write_png
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import AXES, Curve, line_chart
+from trueshot.reports.comparison import Comparison, comparisons_of
 from trueshot.reports.leaderboard import board, leaderboard
 from trueshot.reports.narrative import verdict
 from trueshot.reports.paper_tables import comparison_tables
 from trueshot.reports.report import write_report
-from trueshot.reports.results import (
-    Comparison,
-    DetectorResults,
-    LoadedResult,
-    comparisons_of,
-    find,
-)
+from trueshot.reports.results import DetectorResults, LoadedResult, find
 from trueshot.reports.security_tables import command, price_table, strong_table
 from trueshot.reports.table import (
     Number,

@@ -63,9 +63,10 @@ def compare(
     Raises:
         RunError: There is no result, or no worst case for that threat model or at that budget.
     """
+    from trueshot.reports.comparison import comparisons_of
     from trueshot.reports.leaderboard import board
     from trueshot.reports.report import write_leaderboard
-    from trueshot.reports.results import comparisons_of, find
+    from trueshot.reports.results import find
 
     findings = find(paths)
     comparisons = comparisons_of(findings.results)

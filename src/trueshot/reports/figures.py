@@ -12,8 +12,9 @@ from trueshot.evaluation.tally import CLEAN, SingleAttack, WorstCase
 from trueshot.images import read_image
 from trueshot.proportion import Proportion
 from trueshot.reports.chart import is_wide
+from trueshot.reports.comparison import Standing
 from trueshot.reports.leaderboard import DOUBTED, Board
-from trueshot.reports.results import L2, Standing, threat_name
+from trueshot.reports.results import L2, threat_name
 from trueshot.reports.security_tables import epsilon
 from trueshot.reports.table import one_line
 

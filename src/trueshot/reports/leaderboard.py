@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trueshot.reports.results import (
-    LINF,
-    NO_CHANGE,
-    Comparison,
-    DetectorResults,
-    Standing,
-    standings,
-    threat_name,
-)
+from trueshot.reports.comparison import Comparison, Standing, standings
+from trueshot.reports.results import LINF, NO_CHANGE, DetectorResults, threat_name
 from trueshot.reports.security_tables import INTERVAL, at, cost, count, epsilon
 from trueshot.reports.table import Cell, Number, Table
 

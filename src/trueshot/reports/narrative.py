@@ -12,7 +12,8 @@ from typing import Literal
 
 from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.tally import CLEAN, SingleAttack, Tally, WorstCase
-from trueshot.reports.results import LINF, Comparison, Standing, standings, threat_name
+from trueshot.reports.comparison import Comparison, Standing, standings
+from trueshot.reports.results import LINF, threat_name
 from trueshot.reports.security_tables import NOISE, attack_name
 from trueshot.tasks import Wording
 

@@ -9,8 +9,9 @@ from trueshot.evaluation.result import EvaluationResult
 from trueshot.evaluation.tally import CLEAN
 from trueshot.files import write_atomically
 from trueshot.reports import paper
+from trueshot.reports.comparison import Comparison
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
-from trueshot.reports.results import Comparison, DetectorResults, accuracy, single_of
+from trueshot.reports.results import DetectorResults, accuracy, single_of
 from trueshot.reports.security_tables import INTERVAL, at, attack_name
 from trueshot.reports.table import Cell, Number, Table, as_latex, as_markdown, in_markdown
 

@@ -12,22 +12,13 @@ from pydantic import TypeAdapter
 
 from trueshot.files import utf8_safe, write_atomically
 from trueshot.reports.chart import COLOURS, DASHES, Chart, Curve, line_chart
+from trueshot.reports.comparison import Comparison, comparisons_of, standings
 from trueshot.reports.figures import draw_board
 from trueshot.reports.leaderboard import Board, leaderboard
 from trueshot.reports.narrative import percent, verdict
 from trueshot.reports.page import picture, render
 from trueshot.reports.paper_tables import comparison_tables
-from trueshot.reports.results import (
-    L2,
-    LINF,
-    Comparison,
-    DetectorResults,
-    Findings,
-    LoadedResult,
-    comparisons_of,
-    standings,
-    threat_name,
-)
+from trueshot.reports.results import L2, LINF, DetectorResults, Findings, LoadedResult, threat_name
 from trueshot.reports.security_tables import (
     attack_name,
     boundary_table,

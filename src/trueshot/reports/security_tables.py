@@ -13,16 +13,15 @@ from trueshot.evaluation.result import PAPER, EvaluationResult
 from trueshot.evaluation.tally import CLEAN, Change, Trial, WorstCase
 from trueshot.plugins import is_plugin
 from trueshot.proportion import Proportion
+from trueshot.reports.comparison import Comparison, slug_of
 from trueshot.reports.paper import ATTACK_NAMES, BUDGETS
 from trueshot.reports.results import (
     L2,
     LARGEST,
     LINF,
     NO_CHANGE,
-    Comparison,
     DetectorResults,
     LoadedResult,
-    slug_of,
     threat_name,
 )
 from trueshot.reports.table import Cell, Number, Table, one_line
