@@ -76,6 +76,17 @@ def test_every_class_is_made_of_the_same_photographs_and_none_of_them_leaks(
         assert len(labels) == 6 * made.card["sides"][str(SIDE)]["crops_per_class"][part]
 
 
+def test_a_picture_in_two_files_gives_examples_once_and_stands_in_one_part(tmp_path: Path) -> None:
+    for number in range(12):
+        image = Image.fromarray(photo_pixels(number, recaptured=False))
+        for level in (0, 9):  # of compression: equal pixels, other bytes
+            image.save(tmp_path / f"{number:02}-{level}.png", compress_level=level)
+    made = prepared(task_named("median-filtering"), tmp_path, tmp_path / "d")
+    assert {row["path"][-5:] for row in made.photos.to_pylist() if row["part"]} == {"0.png"}
+    assert made.card["passed_over"]["median-filtered/03-9.png"].endswith("picture as 03-0.png")
+    assert len(made.card["passed_over"]) == 24
+
+
 def test_an_example_is_made_of_the_whole_photograph_before_it_is_cut(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -37,7 +37,7 @@ def survey(photo: Photo, settings: Settings) -> Record:
     Returns:
         A record for the journal: name, label, source and `error`. If `error` is empty, also facts,
         hashes, notes and `flat`: for each side, a string with a flag per crop of its grid, in grid
-        order.
+        order. `photograph_sha256` is the hash of the pixels that an example is made of.
     """
     record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
     try:
@@ -47,6 +47,8 @@ def survey(photo: Photo, settings: Settings) -> Record:
         return record | {"error": error.reason}
     except TaskError as error:
         return record | {"error": str(error)}
+    examples = settings.task.examples is not None
+    made_of = {"photograph_sha256": pixels_sha256(image.pixels)} if examples else {}
     height, width = pixels.shape[:2]
     facts = {**asdict(image.facts), "height": height, "width": width}
     flat = {}
@@ -58,6 +60,7 @@ def survey(photo: Photo, settings: Settings) -> Record:
         "facts": facts,
         "notes": [*image.notes, *([SCALED] if _is_scaled(image, settings) else [])],
         "pixels_sha256": pixels_sha256(pixels),
+        **made_of,
         "flat": flat,
     }
 
