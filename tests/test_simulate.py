@@ -283,6 +283,16 @@ def test_what_was_made_stays_and_what_is_missing_is_made_again(
     assert shots[9].stat().st_mtime_ns == before[shots[9]][1]
 
 
+@pytest.mark.parametrize("name", ["simulation.json", "pairs.json"])
+def test_one_that_is_killed_while_it_writes_a_list_goes_on(
+    small: Dataset, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(small.folder / "photos", tmp_path / "photos")
+    shutil.copy(small.folder / "simulation.json", tmp_path)
+    (tmp_path / f".{name}.abc.part").write_text("{")
+    assert simulate(None, tmp_path, SMALL, workers=1).fingerprint(64) == small.fingerprint(64)
+
+
 def test_killed_at_random_moments_it_ends_as_one_that_was_not(
     small: Dataset, tmp_path: Path
 ) -> None:

@@ -63,7 +63,7 @@ from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What the folder may hold before: the lock of a killed run, and the files of a simulation.
-_OURS = (".lock", "photos", "simulation.json", "pairs.json")
+_OURS = (".lock", "photos", "simulation.json", "pairs.json", ".simulation.json.", ".pairs.json.")
 _HELD = "prepare.json"
 _FLUSH_EVERY = 128  # photographs; with 16 the flushing took an eighth of the time
 
