@@ -8,6 +8,7 @@ import json
 import os
 import random
 import threading
+import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -835,6 +836,18 @@ def test_crops_of_another_type_are_refused(photos: list[Photo], tmp_path: Path) 
     np.save(path, np.load(path).astype(np.float32))
     with pytest.raises(DatasetError, match="float32"):
         Dataset.open(tmp_path / "d")
+
+
+def test_crops_in_a_zip_archive_are_named_and_made_again(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    expected = prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE)
+    path = tmp_path / "d" / f"{SIDE}px" / "crops.npy"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("crops.npy", b"")
+    with pytest.raises(DatasetError, match=r"crops\.npy is a zip archive"):
+        Dataset.open(tmp_path / "d")
+    assert prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE) == expected
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -133,7 +134,7 @@ class Dataset:
         rows = np.flatnonzero(np.asarray(table["part"].to_pylist(), dtype=object) == name)
         label = self.task.label
         labels = np.array([label(name) for name in table["label"].to_pylist()], np.int64)
-        pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+        pixels = crops_pixels(self.folder, side)
         return Part(pixels=pixels, rows=rows, labels=labels[rows])
 
     def _require(self, side: int) -> None:
@@ -160,7 +161,7 @@ class Dataset:
                 raise ValueError(
                     f"its tables for {side} px do not match the fingerprint in {_CARD}"
                 )
-            pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+            pixels = crops_pixels(self.folder, side)
             if pixels.dtype != np.uint8 or pixels.shape != (len(rows), side, side, 3):
                 raise ValueError(
                     f"{crops_file(self.folder, side)} has the wrong type or shape: "
@@ -171,6 +172,18 @@ class Dataset:
 def crops_file(root: Path, side: int) -> Path:
     """Return the path of the pixels of one crop size: NumPy bytes of shape (n, side, side, 3)."""
     return root / f"{side}px" / "crops.npy"
+
+
+def crops_pixels(root: Path, side: int) -> npt.NDArray[Any]:
+    """Open the pixels of one crop size as a memory map.
+
+    Raises:
+        OSError, EOFError, ValueError: The file is missing, or is not a NumPy array.
+    """
+    pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
+    if not isinstance(pixels, np.ndarray):  # of a zip archive
+        raise ValueError(f"{crops_file(root, side)} is a zip archive, not a NumPy array")
+    return pixels
 
 
 def crops_table(root: Path, side: int) -> Path:
