@@ -334,6 +334,7 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     for number, pixels in enumerate(noise):
         write_png(tmp_path / "in" / f"{number}.png", pixels)
     write_png(tmp_path / "in" / "twin.png", noise[0])
+    Image.fromarray(noise[1]).save(tmp_path / "in" / "twin.bmp")  # equal pixels, another file
     (tmp_path / "in" / "bad\x1b[2J.jpg").write_bytes(b"\xff\xd8 no image")
     made = simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
     scenes = {json.loads(row["origins"])["scene"] for row in made.photos.to_pylist()}
@@ -341,6 +342,7 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     told = capsys.readouterr().err
     assert r"skipped photo:bad\x1b[2J.jpg: " in told
     assert "twin.png: the same picture" in told
+    assert "twin.bmp: the same picture as photo:1.png" in told
 
 
 def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:
