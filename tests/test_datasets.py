@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import threading
+import warnings
 import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
@@ -535,6 +537,18 @@ def test_crops_of_the_grid_lie_inside_apart_and_are_as_many_as_fit(
         assert (((corners - corners[0]) % side) == 0).all()
 
 
+@given(st.integers(1, 300), st.integers(16, 80), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_crops_begin_at_blocks_whatever_their_side(width: int, side: int, seed: int) -> None:
+    corners = grid_corners(side, width, side, np.random.default_rng(seed), multiple=8)
+    assert (corners % 8 == 0).all()
+    places = np.sort(corners[:, 1])
+    assert (np.diff(places) >= side).all()
+    held = [x for x in range(width - side + 1) if x % (8 * math.ceil(side / 8)) == 0]
+    assert len(places) == len(held)
+    assert not len(places) or places[-1] + side <= width
+
+
 def test_the_first_crops_are_spread_over_the_photo() -> None:
     corners = grid_corners(640, 640, 64, np.random.default_rng(0))[:5]
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
@@ -626,6 +640,15 @@ def test_the_audit_says_nothing_of_a_handful_of_photos(photos: list[Photo]) -> N
     few = photos[:4] + photos[-4:]
     labels = [int(photo.label == "recaptured") for photo in few]
     assert audit_shortcuts(facts_of(few), labels, list(range(8))).auc is None
+
+
+def test_the_audit_says_nothing_of_groups_that_cannot_be_divided(tmp_path: Path) -> None:
+    photos = planted(tmp_path, {"original": (75, 92), "recaptured": (75, 92)})
+    labels = [int(photo.label == "recaptured") for photo in photos]
+    groups = [2 if number % 2 else label for number, label in enumerate(labels)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert audit_shortcuts(facts_of(photos), labels, groups).auc is None
 
 
 def test_folders_give_all_their_images_with_labels(tmp_path: Path) -> None:
