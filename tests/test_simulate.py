@@ -25,13 +25,13 @@ from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
 from trueshot.errors import DatasetError, ImageFileError, LeakError, RunError, SimulationError
 from trueshot.images import read_image, write_jpeg, write_png
-from trueshot.simulate import Simulation, production_of, show, simulate, work_of
+from trueshot.simulate import Simulation, load, production_of, show, simulate, work_of
 from trueshot.simulation.display import Display
 from trueshot.simulation.pairs import PAPER, original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
 from trueshot.simulation.recapture import look, see_display
-from trueshot.simulation.scenes import embedded_scenes
+from trueshot.simulation.scenes import embedded_scenes, photo_scenes
 from trueshot.tasks.recapture import RECAPTURE
 
 SMALL = Simulation(sides=(64,), per_class=20, procedural=0.9, seed=3)  # 2, 1 and 3 pairs
@@ -343,6 +343,14 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     assert r"skipped photo:bad\x1b[2J.jpg: " in told
     assert "twin.png: the same picture" in told
     assert "twin.bmp: the same picture as photo:1.png" in told
+
+
+def test_a_machine_that_lacks_a_photograph_names_it(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", np.zeros((90, 120, 3), np.uint8))
+    scenes = photo_scenes(tmp_path)
+    work = work_of(tmp_path, [*scenes, replace(scenes[0], name="photo:two.png")], SMALL)
+    with pytest.raises(SimulationError, match=r"photo:two\.png is missing"):
+        load(work.settings)
 
 
 def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:

@@ -194,6 +194,11 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     photos = settings["photos"]
     known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
+    if missing := [name for name in settings["scenes"] if name not in known]:
+        place = photos or "the installed packages"
+        raise SimulationError(
+            f"{place}: {missing[0]} is missing; each machine must find the same photographs there"
+        )
     simulation = Simulation.of_facts(settings["simulation"])
     scenes = [known[name] for name in settings["scenes"]]
     production = _production(scenes, simulation)
