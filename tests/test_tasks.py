@@ -202,6 +202,20 @@ def test_a_name_too_long_for_an_example_does_not_end_the_others(tmp_path: Path) 
     assert (tmp_path / "out" / "original" / "b.png.png").is_file()
 
 
+def test_examples_are_not_made_again_after_a_line_that_a_crash_cut_off(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(photo_pixels(number, False)).save(tmp_path / f"{number}.png")
+    photos, out = photos_at([tmp_path]), tmp_path / "out"
+    write_examples(photos[:1], TASKS["recompression"], out)
+    with (out / "examples.jsonl").open("a") as journal:
+        journal.write('{"path": "orig')
+    write_examples(photos, TASKS["recompression"], out)
+    before = {path: path.stat().st_ino for path in out.rglob("*.png")}
+    assert len(before) == 6
+    write_examples(photos, TASKS["recompression"], out)
+    assert {path: path.stat().st_ino for path in out.rglob("*.png")} == before
+
+
 def test_examples_beside_their_photographs_are_not_made_of_one_another(tmp_path: Path) -> None:
     Image.fromarray(photo_pixels(0, recaptured=False)).save(tmp_path / "a.png")
     for _ in range(2):
