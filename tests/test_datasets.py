@@ -576,6 +576,14 @@ def test_the_split_of_a_few_groups_is_the_best_that_there_is() -> None:
     assert parts == {0: "train", 1: "validation", 2: "test"}
 
 
+def test_many_groups_are_split_if_they_can_be() -> None:
+    few = {2: 23, 3: 15, 5: 57, 6: 28}  # four of nine sources have originals
+    recaptured = (31, 25, 1, 41, 59, 12, 48, 55, 30)
+    counts = {group: [few.get(group, 0), count] for group, count in enumerate(recaptured)}
+    parts = split_groups(counts, (0.8, 0.1, 0.1), 0)
+    assert {parts[group] for group in few} == set(PARTS)
+
+
 def test_many_groups_are_split_close_to_the_shares() -> None:
     counts = {i: ((1, 0), (0, 1))[i % 2] for i in range(200)}
     parts = split_groups(counts, (0.4, 0.1, 0.5), seed=0)
