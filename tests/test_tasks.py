@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from trueshot.cli import app
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, photos_in_manifest, prepare
 from trueshot.datasets.example_files import write_examples
-from trueshot.datasets.manifest import has_card
+from trueshot.datasets.manifest import fingerprint, has_card
 from trueshot.errors import DatasetError, PluginError, SimulationError, TaskError
 from trueshot.evaluation.result import load_result
 from trueshot.plugins import load_plugin
@@ -120,6 +120,19 @@ def test_examples_depend_on_seed_photograph_and_class_alone(folder: Path, tmp_pa
     again = prepared(task, folder, tmp_path / "e")
     assert whole.fingerprint(SIDE) == again.fingerprint(SIDE)
     assert len(names) == 12
+
+
+def test_other_examples_of_the_same_photographs_are_other_data(
+    folder: Path, tmp_path: Path
+) -> None:
+    names = ("median-filtering-3x3-png", "median-filtering-5x5-png")  # the classes are the same
+    made = [prepared(task_named(name), folder, tmp_path / name) for name in names]
+    assert made[0].crops[SIDE].equals(made[1].crops[SIDE])
+    assert made[0].fingerprint(SIDE) != made[1].fingerprint(SIDE)
+    old = fingerprint(made[0].photos, made[0].crops[SIDE], examples=False)
+    card = tmp_path / names[0] / "dataset.json"
+    card.write_text(card.read_text().replace(made[0].fingerprint(SIDE), old))
+    assert Dataset.open(tmp_path / names[0]).fingerprint(SIDE) == old
 
 
 def test_a_task_of_sizes_is_a_shortcut_and_one_of_filters_is_none(

@@ -113,7 +113,7 @@ class Dataset:
         )
 
     def fingerprint(self, side: int) -> str:
-        """Return the SHA-256 of the photographs, crops, labels and parts at a crop size.
+        """Return the SHA-256 of photographs, examples, crops, labels and parts at a crop size.
 
         Raises:
             DatasetError: The data set does not have that size.
@@ -157,7 +157,8 @@ class Dataset:
         for side, table in self.crops.items():
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
-            if fingerprint(self.photos, table) != self.fingerprint(side):
+            known = (fingerprint(self.photos, table, examples) for examples in (True, False))
+            if self.fingerprint(side) not in known:
                 raise ValueError(
                     f"its tables for {side} px do not match the fingerprint in {_CARD}"
                 )
@@ -191,15 +192,24 @@ def crops_table(root: Path, side: int) -> Path:
     return root / f"{side}px" / "crops.parquet"
 
 
-def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
+def fingerprint(photos: pa.Table, crops: pa.Table, examples: bool = True) -> str:
     """Return the SHA-256 of paths, labels, sources, parts, file hashes and crop positions.
 
-    Origins are included if there are any.
+    Origins are included if there are any, and so are the hashes of the pixels of a task's examples,
+    which the hashes of their photographs' files do not determine.
+
+    Args:
+        photos: Table with a row per photograph.
+        crops: Table with a row per crop of one size.
+        examples: Whether to include the hashes of examples; the fingerprints of older data sets
+            lack them.
     """
     columns = ["path", "label", "source", "part", "sha256"]
     # Only if there are any, so that data sets made before origins existed keep their fingerprints.
     if "origins" in photos.column_names and set(photos["origins"].to_pylist()) != {"{}"}:
         columns.append("origins")
+        if examples and any("photograph" in json.loads(o) for o in photos["origins"].to_pylist()):
+            columns.append("pixels_sha256")
     digest = hashlib.sha256()
     for table in (photos.select(columns), crops):
         digest.update(json.dumps(table.to_pydict(), sort_keys=True).encode())
