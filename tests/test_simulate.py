@@ -32,6 +32,7 @@ from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
 from trueshot.simulation.recapture import look, see_display
 from trueshot.simulation.scenes import embedded_scenes, photo_scenes
+from trueshot.tasks import task_named
 from trueshot.tasks.recapture import RECAPTURE
 
 SMALL = Simulation(sides=(64,), per_class=20, procedural=0.9, seed=3)  # 2, 1 and 3 pairs
@@ -240,6 +241,17 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(
     assert len(files[0]) == 12
     assert files[0] == files[1]
     assert sets[0].fingerprint(64) == sets[1].fingerprint(64)
+
+
+def test_photographs_that_a_task_scales_down_hold_all_crops(tmp_path: Path) -> None:
+    task = task_named("double-jpeg")
+    settings = Simulation(
+        sides=(128,), per_class=10, fractions=(0.5, 0.0, 0.5), procedural=1.0, task=task
+    )
+    made = simulate(None, tmp_path / "d", settings, workers=2)
+    counts = {"train": 5, "validation": 0, "test": 5}
+    assert made.card["sides"]["128"]["crops_per_class"] == counts
+    assert made.card["scaled_down"] == len(made.photos)
 
 
 def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:

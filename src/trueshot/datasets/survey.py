@@ -25,7 +25,8 @@ from trueshot.images.reading import is_lossy
 from trueshot.tasks import Pixels
 
 _JOURNAL = "survey.jsonl"
-_SCALE = 0.4
+SCALE = 0.4
+"""Factor on the sides of a photograph from a lossy file, for tasks that want none."""
 SCALED = "scaled down to two fifths: its file is lossy, and the task wants no grid of blocks in it"
 
 Record = dict[str, Any]
@@ -89,7 +90,7 @@ def scaled_down(pixels: Pixels) -> Pixels:
 
     JPEG blocks of 8 pixels become 3.2 pixels wide, so they no longer lie on a pixel grid.
     """
-    height, width = (max(1, round(size * _SCALE)) for size in pixels.shape[:2])
+    height, width = (max(1, round(size * SCALE)) for size in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 
