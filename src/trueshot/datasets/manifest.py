@@ -157,8 +157,8 @@ class Dataset:
         for side, table in self.crops.items():
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
-            known = (fingerprint(self.photos, table, examples) for examples in (True, False))
-            if self.fingerprint(side) not in known:
+            either = (fingerprint(self.photos, table, examples) for examples in (True, False))
+            if self.fingerprint(side) not in either:
                 raise ValueError(
                     f"its tables for {side} px do not match the fingerprint in {_CARD}"
                 )

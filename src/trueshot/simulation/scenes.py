@@ -176,7 +176,7 @@ def _fingerprint(scene: Scene) -> tuple[str, str, str]:
     except ImageFileError as error:
         return "", "", error.reason
     picture = hashlib.sha256(repr(image.pixels.shape).encode())
-    picture.update(image.pixels)
+    picture.update(image.pixels.data)
     return image.facts.sha256, picture.hexdigest(), ""
 
 
