@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from trueshot.errors import BundleError
+from trueshot.errors import BundleError, TruncatedImageError
 from trueshot.images import ImageFile
 from trueshot.scanning.worker import examiner
 
@@ -74,6 +74,10 @@ def tricks(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
 
 def refuse(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
     raise BundleError("this one: no bundle at all")
+
+
+def refuse_file(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:
+    raise TruncatedImageError("this one", "ends too early")
 
 
 def slow(settings: dict[str, Any]) -> tuple[Handler, dict[str, Any]]:

@@ -104,6 +104,25 @@ def test_photographs_of_an_unknown_device_are_not_the_test_of_their_model() -> N
         assert "" not in {device_of[photo.name] for photo in kept if photo.part == "test"}
 
 
+def test_scenes_of_one_source_are_in_one_part() -> None:
+    photos = [
+        Photo(
+            name=f"{model}{scene}",
+            path=Path("none"),
+            label=model,
+            source=f"session {scene // 2}",
+            origins={"scene": f"scene {scene}"},
+        )
+        for model in "ab"
+        for scene in range(30)
+    ]
+    parts = defaultdict(set)
+    for photo in split_by_device_and_scene(photos, task_of(photos), (0.6, 0.2, 0.2), 0):
+        parts[photo.source].add(photo.part)
+    assert all(len(held) == 1 for held in parts.values())
+    assert set.union(*parts.values()) == {"train", "validation", "test"}
+
+
 def test_a_manifest_of_cameras_becomes_a_data_set(tmp_path: Path) -> None:
     rows = []
     for number in range(48):

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import math
 import os
 import random
 import threading
+import warnings
+import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -534,6 +537,18 @@ def test_crops_of_the_grid_lie_inside_apart_and_are_as_many_as_fit(
         assert (((corners - corners[0]) % side) == 0).all()
 
 
+@given(st.integers(1, 300), st.integers(16, 80), st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_crops_begin_at_blocks_whatever_their_side(width: int, side: int, seed: int) -> None:
+    corners = grid_corners(side, width, side, np.random.default_rng(seed), multiple=8)
+    assert (corners % 8 == 0).all()
+    places = np.sort(corners[:, 1])
+    assert (np.diff(places) >= side).all()
+    held = [x for x in range(width - side + 1) if x % (8 * math.ceil(side / 8)) == 0]
+    assert len(places) == len(held)
+    assert not len(places) or places[-1] + side <= width
+
+
 def test_the_first_crops_are_spread_over_the_photo() -> None:
     corners = grid_corners(640, 640, 64, np.random.default_rng(0))[:5]
     apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
@@ -559,6 +574,14 @@ def test_groups_join_whatever_shares_a_key_directly_or_through_others() -> None:
 def test_the_split_of_a_few_groups_is_the_best_that_there_is() -> None:
     parts = split_groups({0: (40, 40), 1: (10, 10), 2: (50, 50)}, (0.4, 0.1, 0.5), seed=0)
     assert parts == {0: "train", 1: "validation", 2: "test"}
+
+
+def test_many_groups_are_split_if_they_can_be() -> None:
+    few = {2: 23, 3: 15, 5: 57, 6: 28}  # four of nine sources have originals
+    recaptured = (31, 25, 1, 41, 59, 12, 48, 55, 30)
+    counts = {group: [few.get(group, 0), count] for group, count in enumerate(recaptured)}
+    parts = split_groups(counts, (0.8, 0.1, 0.1), 0)
+    assert {parts[group] for group in few} == set(PARTS)
 
 
 def test_many_groups_are_split_close_to_the_shares() -> None:
@@ -625,6 +648,15 @@ def test_the_audit_says_nothing_of_a_handful_of_photos(photos: list[Photo]) -> N
     few = photos[:4] + photos[-4:]
     labels = [int(photo.label == "recaptured") for photo in few]
     assert audit_shortcuts(facts_of(few), labels, list(range(8))).auc is None
+
+
+def test_the_audit_says_nothing_of_groups_that_cannot_be_divided(tmp_path: Path) -> None:
+    photos = planted(tmp_path, {"original": (75, 92), "recaptured": (75, 92)})
+    labels = [int(photo.label == "recaptured") for photo in photos]
+    groups = [2 if number % 2 else label for number, label in enumerate(labels)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert audit_shortcuts(facts_of(photos), labels, groups).auc is None
 
 
 def test_folders_give_all_their_images_with_labels(tmp_path: Path) -> None:
@@ -835,6 +867,18 @@ def test_crops_of_another_type_are_refused(photos: list[Photo], tmp_path: Path) 
     np.save(path, np.load(path).astype(np.float32))
     with pytest.raises(DatasetError, match="float32"):
         Dataset.open(tmp_path / "d")
+
+
+def test_crops_in_a_zip_archive_are_named_and_made_again(
+    photos: list[Photo], tmp_path: Path
+) -> None:
+    expected = prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE)
+    path = tmp_path / "d" / f"{SIDE}px" / "crops.npy"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("crops.npy", b"")
+    with pytest.raises(DatasetError, match=r"crops\.npy is a zip archive"):
+        Dataset.open(tmp_path / "d")
+    assert prepare(photos, tmp_path / "d", SMALL).fingerprint(SIDE) == expected
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(

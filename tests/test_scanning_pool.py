@@ -18,7 +18,7 @@ from conftest import HANGS, wait_until
 
 from trueshot.engines.fork_server import receive
 from trueshot.engines.pool import Pool, WorkerError, WorkerTimeoutError
-from trueshot.errors import BundleError, RunError
+from trueshot.errors import BundleError, RunError, TruncatedImageError
 
 HERE = Path(__file__).parent
 TRICKS = "scanning_workers:tricks"
@@ -177,6 +177,16 @@ def test_what_cannot_be_loaded_is_said_as_the_loader_said_it() -> None:
             _ = pool.facts
         with pytest.raises(BundleError):
             pool.run({})
+
+
+@pytest.mark.usefixtures("workers_of_their_own")
+def test_a_file_that_a_loader_refuses_is_named() -> None:
+    with (
+        Pool("scanning_workers:refuse_file") as pool,
+        pytest.raises(TruncatedImageError, match=r"^this one: ends too early$") as raised,
+    ):
+        _ = pool.facts
+    assert raised.value.reason == "ends too early"
 
 
 def test_a_loader_that_is_not_there_is_no_riddle() -> None:

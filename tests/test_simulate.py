@@ -25,13 +25,14 @@ from trueshot.engines.engine import LocalEngine
 from trueshot.engines.pool import WorkerError
 from trueshot.errors import DatasetError, ImageFileError, LeakError, RunError, SimulationError
 from trueshot.images import read_image, write_jpeg, write_png
-from trueshot.simulate import Simulation, production_of, show, simulate, work_of
+from trueshot.simulate import Simulation, load, production_of, show, simulate, work_of
 from trueshot.simulation.display import Display
 from trueshot.simulation.pairs import PAPER, original, recaptured
 from trueshot.simulation.print import Print
 from trueshot.simulation.production import names, produce
 from trueshot.simulation.recapture import look, see_display
-from trueshot.simulation.scenes import embedded_scenes
+from trueshot.simulation.scenes import embedded_scenes, photo_scenes
+from trueshot.tasks import task_named
 from trueshot.tasks.recapture import RECAPTURE
 
 SMALL = Simulation(sides=(64,), per_class=20, procedural=0.9, seed=3)  # 2, 1 and 3 pairs
@@ -242,6 +243,17 @@ def test_the_same_seed_gives_the_same_bytes_on_one_process_and_on_two(
     assert sets[0].fingerprint(64) == sets[1].fingerprint(64)
 
 
+def test_photographs_that_a_task_scales_down_hold_all_crops(tmp_path: Path) -> None:
+    task = task_named("double-jpeg")
+    settings = Simulation(
+        sides=(128,), per_class=10, fractions=(0.5, 0.0, 0.5), procedural=1.0, task=task
+    )
+    made = simulate(None, tmp_path / "d", settings, workers=2)
+    counts = {"train": 5, "validation": 0, "test": 5}
+    assert made.card["sides"]["128"]["crops_per_class"] == counts
+    assert made.card["scaled_down"] == len(made.photos)
+
+
 def test_another_seed_gives_other_pictures(tmp_path: Path) -> None:
     first, second = (production_of(None, replace(SMALL, seed=seed)) for seed in (3, 4))
     for take in (original, recaptured):
@@ -281,6 +293,16 @@ def test_what_was_made_stays_and_what_is_missing_is_made_again(
     assert again.fingerprint(64) == small.fingerprint(64)
     assert shots[3].read_bytes() == before[shots[3]][0]
     assert shots[9].stat().st_mtime_ns == before[shots[9]][1]
+
+
+@pytest.mark.parametrize("name", ["simulation.json", "pairs.json"])
+def test_one_that_is_killed_while_it_writes_a_list_goes_on(
+    small: Dataset, tmp_path: Path, name: str
+) -> None:
+    shutil.copytree(small.folder / "photos", tmp_path / "photos")
+    shutil.copy(small.folder / "simulation.json", tmp_path)
+    (tmp_path / f".{name}.abc.part").write_text("{")
+    assert simulate(None, tmp_path, SMALL, workers=1).fingerprint(64) == small.fingerprint(64)
 
 
 def test_killed_at_random_moments_it_ends_as_one_that_was_not(
@@ -324,6 +346,7 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     for number, pixels in enumerate(noise):
         write_png(tmp_path / "in" / f"{number}.png", pixels)
     write_png(tmp_path / "in" / "twin.png", noise[0])
+    Image.fromarray(noise[1]).save(tmp_path / "in" / "twin.bmp")  # equal pixels, another file
     (tmp_path / "in" / "bad\x1b[2J.jpg").write_bytes(b"\xff\xd8 no image")
     made = simulate(tmp_path / "in", tmp_path / "out", replace(SMALL, procedural=0.0), workers=1)
     scenes = {json.loads(row["origins"])["scene"] for row in made.photos.to_pylist()}
@@ -331,6 +354,15 @@ def test_photographs_become_scenes_and_bad_ones_are_passed_over_by_name(
     told = capsys.readouterr().err
     assert r"skipped photo:bad\x1b[2J.jpg: " in told
     assert "twin.png: the same picture" in told
+    assert "twin.bmp: the same picture as photo:1.png" in told
+
+
+def test_a_machine_that_lacks_a_photograph_names_it(tmp_path: Path) -> None:
+    write_png(tmp_path / "one.png", np.zeros((90, 120, 3), np.uint8))
+    scenes = photo_scenes(tmp_path)
+    work = work_of(tmp_path, [*scenes, replace(scenes[0], name="photo:two.png")], SMALL)
+    with pytest.raises(SimulationError, match=r"photo:two\.png is missing"):
+        load(work.settings)
 
 
 def test_too_few_scenes_are_an_error(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ import pytest
 from conftest import wait_until
 from PIL import Image
 from processes import Forked, below, parents
+from typer.testing import CliRunner
 
+from trueshot.cli import app
 from trueshot.datasets import photos_in_manifest
 from trueshot.errors import SimulationError
 from trueshot.images import write_png
@@ -367,6 +369,14 @@ def test_a_staging_made_by_rule_alone_shows_no_photograph(photos: Path, tmp_path
     listed = photos_in_manifest(stage([photos], tmp_path, settings, workers=1))
     assert listed
     assert not [p for p in listed if p.origins["scene"].startswith("photo:")]
+
+
+def test_the_side_of_small_frames_is_refused_for_native_photographs(tmp_path: Path) -> None:
+    words = ["stage", "--photos", str(tmp_path), "--out", str(tmp_path / "out"), "--side", "96"]
+    said = CliRunner().invoke(app, [*words, "--native"])
+    assert said.exit_code == 2
+    assert "--side is the size of small" in said.output
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from trueshot.cli import app
 from trueshot.datasets import Dataset, Settings, examples_of, photos_at, photos_in_manifest, prepare
 from trueshot.datasets.example_files import write_examples
-from trueshot.datasets.manifest import has_card
+from trueshot.datasets.manifest import fingerprint, has_card
 from trueshot.errors import DatasetError, PluginError, SimulationError, TaskError
 from trueshot.evaluation.result import load_result
 from trueshot.plugins import load_plugin
@@ -76,6 +76,17 @@ def test_every_class_is_made_of_the_same_photographs_and_none_of_them_leaks(
         assert len(labels) == 6 * made.card["sides"][str(SIDE)]["crops_per_class"][part]
 
 
+def test_a_picture_in_two_files_gives_examples_once_and_stands_in_one_part(tmp_path: Path) -> None:
+    for number in range(12):
+        image = Image.fromarray(photo_pixels(number, recaptured=False))
+        for level in (0, 9):  # of compression: equal pixels, other bytes
+            image.save(tmp_path / f"{number:02}-{level}.png", compress_level=level)
+    made = prepared(task_named("median-filtering"), tmp_path, tmp_path / "d")
+    assert {row["path"][-5:] for row in made.photos.to_pylist() if row["part"]} == {"0.png"}
+    assert made.card["passed_over"]["median-filtered/03-9.png"].endswith("picture as 03-0.png")
+    assert len(made.card["passed_over"]) == 24
+
+
 def test_an_example_is_made_of_the_whole_photograph_before_it_is_cut(
     folder: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +120,19 @@ def test_examples_depend_on_seed_photograph_and_class_alone(folder: Path, tmp_pa
     again = prepared(task, folder, tmp_path / "e")
     assert whole.fingerprint(SIDE) == again.fingerprint(SIDE)
     assert len(names) == 12
+
+
+def test_other_examples_of_the_same_photographs_are_other_data(
+    folder: Path, tmp_path: Path
+) -> None:
+    names = ("median-filtering-3x3-png", "median-filtering-5x5-png")  # the classes are the same
+    made = [prepared(task_named(name), folder, tmp_path / name) for name in names]
+    assert made[0].crops[SIDE].equals(made[1].crops[SIDE])
+    assert made[0].fingerprint(SIDE) != made[1].fingerprint(SIDE)
+    old = fingerprint(made[0].photos, made[0].crops[SIDE], examples=False)
+    card = tmp_path / names[0] / "dataset.json"
+    card.write_text(card.read_text().replace(made[0].fingerprint(SIDE), old))
+    assert Dataset.open(tmp_path / names[0]).fingerprint(SIDE) == old
 
 
 def test_a_task_of_sizes_is_a_shortcut_and_one_of_filters_is_none(
@@ -189,6 +213,20 @@ def test_a_name_too_long_for_an_example_does_not_end_the_others(tmp_path: Path) 
     assert made.photographs == 1
     assert "File name too long" in made.unread[long]
     assert (tmp_path / "out" / "original" / "b.png.png").is_file()
+
+
+def test_examples_are_not_made_again_after_a_line_that_a_crash_cut_off(tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(photo_pixels(number, False)).save(tmp_path / f"{number}.png")
+    photos, out = photos_at([tmp_path]), tmp_path / "out"
+    write_examples(photos[:1], TASKS["recompression"], out)
+    with (out / "examples.jsonl").open("a") as journal:
+        journal.write('{"path": "orig')
+    write_examples(photos, TASKS["recompression"], out)
+    before = {path: path.stat().st_ino for path in out.rglob("*.png")}
+    assert len(before) == 6
+    write_examples(photos, TASKS["recompression"], out)
+    assert {path: path.stat().st_ino for path in out.rglob("*.png")} == before
 
 
 def test_examples_beside_their_photographs_are_not_made_of_one_another(tmp_path: Path) -> None:

@@ -296,6 +296,9 @@ def test_a_shortened_schedule_keeps_its_shape() -> None:
         ),
         ("name: a\nschedule: {batch: 8}\nschedule: {iterations: 9}", "'schedule' is given twice"),
         ("name: a\nschedule: {batch: 8, batch: 9}", "not YAML: the key 'batch' is given twice"),
+        ("name: a\nschedule: {batch: !!int ''}", "not YAML: has a value that is not what its tag"),
+        ("name: !!bool ja", "not YAML: has a value that is not what its tag"),
+        ("name: !!timestamp now", "not YAML: has a value that is not what its tag"),
     ],
 )
 def test_a_wrong_recipe_is_refused_by_the_setting(text: str, named: str) -> None:

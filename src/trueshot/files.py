@@ -264,10 +264,14 @@ def parse_yaml(text: str, most: int = 100_000) -> Any:
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST_YAML:
                 raise ValueError(f"nested too deeply: at most {_DEEPEST_YAML} levels are allowed")
-        _refuse_repeats(yaml.compose(text, yaml.SafeLoader))
-        return yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        _refuse_repeats(node)
+        return None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(sanitize(str(error), 500)) from error
+    except (LookupError, AttributeError) as error:  # of a value that its tag, as in !!int, forbids
+        raise ValueError(f"has a value that is not what its tag says: {error}") from error
 
 
 def _refuse_repeats(node: Any) -> None:

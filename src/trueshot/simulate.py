@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from trueshot.datasets import Dataset, Photo, Settings, examples_of, prepare
 from trueshot.datasets.splits import PARTS
+from trueshot.datasets.survey import SCALE
 from trueshot.engines.engine import Work, open_engine
 from trueshot.errors import SimulationError
 from trueshot.files import claim, hold, refuse_inside, write_json
@@ -121,12 +122,20 @@ class Simulation:
         return cls(**{**facts, **tuples, "conditions": conditions})
 
     def photo_side(self) -> int:
-        """Return the height and width of the photographs, in pixels."""
+        """Return the height and width of the photographs, in pixels.
+
+        A task that wants no lossy file scales them down before it makes its examples.
+        """
+        cut = self._cut_side()
+        return math.ceil(cut / SCALE) if self.task.uncompressed else cut
+
+    def _cut_side(self) -> int:
+        """Return the height and width of the pictures that crops are cut from, in pixels."""
         return max(256, *self.sides) + _MARGIN
 
     def pairs(self, part: str) -> int:
         """Return the number of pairs that a part of the split needs."""
-        held = min((self.photo_side() // side) ** 2 for side in self.sides)
+        held = min((self._cut_side() // side) ** 2 for side in self.sides)
         crops = self.per_class * self.fractions[PARTS.index(part)]
         return math.ceil(crops / min(self.crops_per_photo, held) - 1e-9)
 
@@ -194,10 +203,16 @@ def load(settings: Mapping[str, Any]) -> tuple[Handler, dict[str, Any]]:
     """
     photos = settings["photos"]
     known = {scene.name: scene for scene in _scenes(None if photos is None else Path(photos))}
+    if missing := [name for name in settings["scenes"] if name not in known]:
+        place = photos or "the installed packages"
+        raise SimulationError(
+            f"{place}: {missing[0]} is missing; each machine must find the same photographs there"
+        )
     simulation = Simulation.of_facts(settings["simulation"])
     scenes = [known[name] for name in settings["scenes"]]
     production = _production(scenes, simulation)
-    return maker(replace(production, recaptures=settings["recaptures"])), {}
+    own = {name: settings[name] for name in ("recaptures", "side")}
+    return maker(replace(production, **own)), {}
 
 
 def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation) -> Work:
@@ -211,6 +226,7 @@ def work_of(photos: Path | None, scenes: Sequence[Scene], simulation: Simulation
                 simulation, task=RECAPTURE, conditions=_conditions(simulation)
             ).facts(),
             "recaptures": simulation.recaptures,
+            "side": simulation.photo_side(),
         },
         memory=None,
         seconds=_SECONDS,

@@ -354,7 +354,10 @@ def stage(
             help="Photographs per class in train, validation and test; replaces --per-class.",
         ),
     ] = None,
-    side: Annotated[int, typer.Option(help="Small frames have about SIDE x SIDE pixels.")] = 288,
+    side: Annotated[
+        int | None,
+        typer.Option(help="Small frames have about SIDE x SIDE pixels; by default 288."),
+    ] = None,
     native: Annotated[
         bool,
         typer.Option(
@@ -362,7 +365,7 @@ def stage(
         ),
     ] = False,
     megapixels: Annotated[
-        float, typer.Option(help="Maximum resolution of the cameras, with --native.")
+        float, typer.Option(help="Maximum resolution of the cameras, in megapixels.")
     ] = 12.5,
     fractions: Annotated[
         tuple[float, float, float],
@@ -383,9 +386,12 @@ def stage(
     from trueshot.simulation.staging import Staging
     from trueshot.simulation.staging import stage as staged
 
+    if native and side is not None:
+        raise typer.BadParameter("--side is the size of small frames; leave it out with --native")
+    small = Staging.side if side is None else side
     settings = Staging(
         per_class=per_class,
-        side=None if native else side,
+        side=None if native else small,
         megapixels=megapixels,
         fractions=fractions,
         procedural=procedural,
@@ -416,7 +422,8 @@ def _print_dataset(dataset: Any) -> None:
     if leak := dataset.leak():
         typer.echo(f"warning: {leak}", err=True)
     audit = dataset.card["shortcut_audit"]
-    auc = "not measured, too few photos" if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
+    unknown = "not measured, too few photos or sources"
+    auc = unknown if audit["auc"] is None else f"AUC {audit['auc']:.2f}"
     typer.echo(f"shortcut audit (format facts alone): {auc}")
     if audit["warning"]:
         typer.echo(f"warning: {audit['warning']}", err=True)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from trueshot.datasets.photos import Photo
-from trueshot.datasets.splits import PARTS, split_groups
+from trueshot.datasets.splits import PARTS, groups_of, split_groups
 from trueshot.errors import DatasetError, ImageFileError
 from trueshot.images import DEFAULT_PIXEL_LIMIT
 from trueshot.images.facts import exif_of
@@ -90,7 +90,8 @@ def split_by_device_and_scene(
 
     Args:
         photos: Photographs, with the origins `camera` (the device) and `scene` where known. Without
-            a scene, the photograph's source, or else the photograph itself, counts as one.
+            a scene, the photograph's source, or else the photograph itself, counts as one. Scenes
+            that share a source are in one part.
         task: Task whose classes are the labels.
         fractions: Shares of the scenes for train, validation and test.
         seed: Seed of the choice of devices and scenes.
@@ -101,15 +102,17 @@ def split_by_device_and_scene(
     if any(photo.part for photo in photos):
         return list(photos)
     scenes = [photo.origins.get("scene") or photo.source or photo.name for photo in photos]
-    numbers = {scene: number for number, scene in enumerate(dict.fromkeys(scenes))}
+    sources = [[("source", photo.source)] if photo.source else [] for photo in photos]
+    keys = [[("scene", scene), *source] for scene, source in zip(scenes, sources, strict=True)]
+    groups = groups_of(keys)
     counts: dict[int, list[int]] = defaultdict(lambda: [0] * len(task.classes))
-    for photo, scene in zip(photos, scenes, strict=True):
-        counts[numbers[scene]][task.label(photo.label)] += 1
+    for photo, group in zip(photos, groups, strict=True):
+        counts[group][task.label(photo.label)] += 1
     part_of = split_groups(counts, fractions, seed)
     tested = _tested_devices(photos, seed)
     kept = []
-    for photo, scene in zip(photos, scenes, strict=True):
-        part, device = part_of[numbers[scene]], photo.origins.get("camera", "")
+    for photo, scene, group in zip(photos, scenes, groups, strict=True):
+        part, device = part_of[group], photo.origins.get("camera", "")
         if photo.label in tested and (device == tested[photo.label]) != (part == PARTS[2]):
             continue
         # Drop the camera: training and validation share devices, which `check_origins` refuses.

@@ -31,18 +31,20 @@ def grid_corners(
         width: Width of the photo, in pixels.
         side: Side of the crops, in pixels.
         random: Generator that shifts the grid and chooses the first crop.
-        multiple: Corners are multiples of this many pixels, provided that `side` is one.
+        multiple: Corners are multiples of this many pixels. Crops with another side lie that much
+            farther apart.
 
     Returns:
         Rows (y, x), shape (n, 2) with n at most 1024; n is 0 if the photo is smaller than a crop.
     """
-    rows, columns = height // side, width // side
-    if rows == 0 or columns == 0:
+    if min(height, width) < side:
         return np.zeros((0, 2), np.int64)
-    shift_y = multiple * int(random.integers((height - rows * side) // multiple + 1))
-    shift_x = multiple * int(random.integers((width - columns * side) // multiple + 1))
-    ys = shift_y + side * np.arange(rows)
-    xs = shift_x + side * np.arange(columns)
+    step = -(-side // multiple) * multiple
+    (rows, left_y), (columns, left_x) = (divmod(size - side, step) for size in (height, width))
+    shift_y = multiple * int(random.integers(left_y // multiple + 1))
+    shift_x = multiple * int(random.integers(left_x // multiple + 1))
+    ys = shift_y + step * np.arange(rows + 1)
+    xs = shift_x + step * np.arange(columns + 1)
     corners = np.stack(np.meshgrid(ys, xs, indexing="ij"), -1).reshape(-1, 2)
     return corners[_spread(corners, int(random.integers(len(corners))))]
 

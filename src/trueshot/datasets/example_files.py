@@ -23,6 +23,7 @@ from trueshot.files import (
     sanitize_unique,
     utf8_safe,
     write_atomically,
+    write_lines,
 )
 from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
 from trueshot.progress import progress
@@ -93,7 +94,9 @@ def write_examples(
     refuse_foreign(out / _HELD, "set of examples", DatasetError)
     with claim(out), progress("examples", len(photos)) as advance:
         hold(out / _HELD, facts, "set of examples", DatasetError)
-        made_of = {line["path"]: line["sha256"] for line in read_lines(out / _JOURNAL)}
+        lines = read_lines(out / _JOURNAL)
+        write_lines(out / _JOURNAL, lines)  # drops a line that a crash cut off
+        made_of = {line["path"]: line["sha256"] for line in lines}
         for photo in photos:
             made = None
             try:

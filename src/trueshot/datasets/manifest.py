@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet
 
@@ -112,7 +113,7 @@ class Dataset:
         )
 
     def fingerprint(self, side: int) -> str:
-        """Return the SHA-256 of the photographs, crops, labels and parts at a crop size.
+        """Return the SHA-256 of photographs, examples, crops, labels and parts at a crop size.
 
         Raises:
             DatasetError: The data set does not have that size.
@@ -133,7 +134,7 @@ class Dataset:
         rows = np.flatnonzero(np.asarray(table["part"].to_pylist(), dtype=object) == name)
         label = self.task.label
         labels = np.array([label(name) for name in table["label"].to_pylist()], np.int64)
-        pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+        pixels = crops_pixels(self.folder, side)
         return Part(pixels=pixels, rows=rows, labels=labels[rows])
 
     def _require(self, side: int) -> None:
@@ -156,11 +157,12 @@ class Dataset:
         for side, table in self.crops.items():
             rows = table.to_pylist()
             check_disjoint({"path": [r["path"] for r in rows]}, [r["part"] for r in rows])
-            if fingerprint(self.photos, table) != self.fingerprint(side):
+            either = (fingerprint(self.photos, table, examples) for examples in (True, False))
+            if self.fingerprint(side) not in either:
                 raise ValueError(
                     f"its tables for {side} px do not match the fingerprint in {_CARD}"
                 )
-            pixels = np.load(crops_file(self.folder, side), mmap_mode="r", allow_pickle=False)
+            pixels = crops_pixels(self.folder, side)
             if pixels.dtype != np.uint8 or pixels.shape != (len(rows), side, side, 3):
                 raise ValueError(
                     f"{crops_file(self.folder, side)} has the wrong type or shape: "
@@ -173,20 +175,41 @@ def crops_file(root: Path, side: int) -> Path:
     return root / f"{side}px" / "crops.npy"
 
 
+def crops_pixels(root: Path, side: int) -> npt.NDArray[Any]:
+    """Open the pixels of one crop size as a memory map.
+
+    Raises:
+        OSError, EOFError, ValueError: The file is missing, or is not a NumPy array.
+    """
+    pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
+    if not isinstance(pixels, np.ndarray):  # of a zip archive
+        raise ValueError(f"{crops_file(root, side)} is a zip archive, not a NumPy array")
+    return pixels
+
+
 def crops_table(root: Path, side: int) -> Path:
     """Return the path of the table of one crop size, in the order of the pixels."""
     return root / f"{side}px" / "crops.parquet"
 
 
-def fingerprint(photos: pa.Table, crops: pa.Table) -> str:
+def fingerprint(photos: pa.Table, crops: pa.Table, examples: bool = True) -> str:
     """Return the SHA-256 of paths, labels, sources, parts, file hashes and crop positions.
 
-    Origins are included if there are any.
+    Origins are included if there are any, and so are the hashes of the pixels of a task's examples,
+    which the hashes of their photographs' files do not determine.
+
+    Args:
+        photos: Table with a row per photograph.
+        crops: Table with a row per crop of one size.
+        examples: Whether to include the hashes of examples; the fingerprints of older data sets
+            lack them.
     """
     columns = ["path", "label", "source", "part", "sha256"]
     # Only if there are any, so that data sets made before origins existed keep their fingerprints.
     if "origins" in photos.column_names and set(photos["origins"].to_pylist()) != {"{}"}:
         columns.append("origins")
+        if examples and any("photograph" in json.loads(o) for o in photos["origins"].to_pylist()):
+            columns.append("pixels_sha256")
     digest = hashlib.sha256()
     for table in (photos.select(columns), crops):
         digest.update(json.dumps(table.to_pydict(), sort_keys=True).encode())

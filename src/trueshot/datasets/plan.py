@@ -28,18 +28,32 @@ class Crop:
 
 
 def pass_over_twins(records: list[Record]) -> None:
-    """Mark duplicates as errors: all but the first of equal pictures, or all if labels differ."""
-    same: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        if not record["error"]:
-            same[record["pixels_sha256"]].append(record)
-    for first, *others in same.values():
+    """Mark duplicates as errors: all but the first of equal pictures, or all if labels differ.
+
+    Of photographs with equal pixels, a task's examples are made of the first only: they depend on
+    the bytes of the file too, so the examples themselves may differ.
+    """
+    for first, *others in _alike(records, "photograph_sha256"):
+        kept = first["origins"].get("photograph")
+        for other in others:
+            if other["origins"].get("photograph") != kept:
+                other["error"] = f"made of the same picture as {kept}"
+    for first, *others in _alike(records, "pixels_sha256"):
         labels = list(dict.fromkeys(record["label"] for record in (first, *others)))
         if len(labels) > 1:
             names = ", ".join(record["name"] for record in (first, *others))
             first["error"] = f"the same picture is given as {' and as '.join(labels)}: {names}"
         for other in others:
             other["error"] = first["error"] or f"the same picture as {first['name']}"
+
+
+def _alike(records: Sequence[Record], kind: str) -> list[list[Record]]:
+    """Group the records without an error that have the hash `kind`, by that hash."""
+    same: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        if not record["error"] and kind in record:
+            same[record[kind]].append(record)
+    return list(same.values())
 
 
 def split_is_given(records: Sequence[Record]) -> bool:

@@ -18,6 +18,7 @@ from trueshot.datasets.crops import cut
 from trueshot.datasets.manifest import (
     Dataset,
     crops_file,
+    crops_pixels,
     fingerprint,
     has_card,
     remove_card,
@@ -63,7 +64,7 @@ from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE
 
 # What the folder may hold before: the lock of a killed run, and the files of a simulation.
-_OURS = (".lock", "photos", "simulation.json", "pairs.json")
+_OURS = (".lock", "photos", "simulation.json", "pairs.json", ".simulation.json.", ".pairs.json.")
 _HELD = "prepare.json"
 _FLUSH_EVERY = 128  # photographs; with 16 the flushing took an eighth of the time
 
@@ -287,7 +288,7 @@ def _open_pixels(root: Path, side: int, count: int) -> np.memmap[Any, Any]:
 
 def _is_whole(root: Path, side: int, count: int) -> bool:
     try:
-        pixels = np.load(crops_file(root, side), mmap_mode="r", allow_pickle=False)
+        pixels = crops_pixels(root, side)
     except (OSError, EOFError, ValueError):
         return False
     return bool(pixels.dtype == np.uint8 and pixels.shape == (count, side, side, 3))

@@ -31,7 +31,7 @@ class ShortcutAudit:
     Args:
         auc: Area under the ROC curve of a classifier of format facts, cross-validated so that no
             group is in both training and testing. With more than two classes, the AUC of the
-            class best separated from all others. None if there are too few photos.
+            class best separated from all others. None if there are too few photos or groups.
         photos: Number of photos audited.
         strongest: Names of the most important facts in the classifier, most important first.
     """
@@ -72,13 +72,16 @@ def audit_shortcuts(
     if folds < 2 or len(classes) < 2 or counts.min() < _FEWEST_PER_CLASS:
         return ShortcutAudit(auc=None, photos=len(facts))
     names, table = format_features(facts)
+    parts = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    divided = list(parts.split(table, truth, groups))
+    if any(len(set(truth[seen])) < len(classes) for seen, _ in divided):
+        return ShortcutAudit(auc=None, photos=len(facts))  # a fold cannot learn every class
     forest = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=seed)
     scores = cross_val_predict(
         forest,
         table,
         truth,
-        groups=groups,
-        cv=StratifiedGroupKFold(folds, shuffle=True, random_state=seed),
+        cv=divided,
         method="predict_proba",
     )
     weights = forest.fit(table, truth).feature_importances_

@@ -16,6 +16,7 @@ _AGAIN = "prepare the data set again"
 # It is the same camera, whether it took the original picture or the recapture.
 _NAMED_AS = {"first_camera": "camera"}
 _SEARCHED_GROUPS = 8
+_ORDERS = 100  # tried for more groups than these
 
 Counts = npt.NDArray[np.float64]
 
@@ -60,17 +61,20 @@ def split_groups(
 
     Returns:
         For each group, the name of its part. Up to eight groups get the best of all assignments;
-        more are assigned greedily, largest first, each to the part that lacks most.
+        more are assigned greedily, largest first, each to the part that lacks most. If a part then
+        lacks a class, other orders are tried.
 
     Raises:
         DatasetError: The assignment leaves a part with a nonzero share without photos of a class.
     """
     groups = sorted(counts)
-    order = [groups[i] for i in np.random.default_rng([seed, 2]).permutation(len(groups))]
+    random = np.random.default_rng([seed, 2])
+    order = [groups[i] for i in random.permutation(len(groups))]
     order.sort(key=lambda group: -sum(counts[group]))
     sizes = np.array([counts[group] for group in order], dtype=float).reshape(len(order), -1)
     wanted = np.outer(fractions, sizes.sum(0))
-    chosen = _best(sizes, wanted) if len(order) <= _SEARCHED_GROUPS else _greedy(sizes, wanted)
+    few = len(order) <= _SEARCHED_GROUPS
+    chosen = _best(sizes, wanted) if few else _greedy(sizes, wanted, random)
     if chosen is None or not (_filled(sizes, chosen) > 0)[np.array(fractions) > 0].all():
         raise DatasetError(
             f"{len(order)} sources cannot be split into train, validation and test with every "
@@ -79,13 +83,13 @@ def split_groups(
     return {group: PARTS[part] for group, part in zip(order, chosen, strict=True)}
 
 
-def _filled(sizes: Counts, chosen: Sequence[int]) -> Counts:
+def _filled(sizes: Counts, chosen: Sequence[int] | npt.NDArray[np.int64]) -> Counts:
     filled = np.zeros((len(PARTS), sizes.shape[1]))
-    np.add.at(filled, list(chosen), sizes)
+    np.add.at(filled, np.asarray(chosen), sizes)
     return filled
 
 
-def _best(sizes: Counts, wanted: Counts) -> tuple[int, ...] | None:
+def _best(sizes: Counts, wanted: Counts) -> Sequence[int] | None:
     best, least = None, np.inf
     for chosen in product(range(len(PARTS)), repeat=len(sizes)):
         filled = _filled(sizes, chosen)
@@ -97,15 +101,21 @@ def _best(sizes: Counts, wanted: Counts) -> tuple[int, ...] | None:
     return best
 
 
-def _greedy(sizes: Counts, wanted: Counts) -> list[int]:
-    lacking = wanted.copy()
-    chosen = []
-    for size in sizes:
-        need = np.where(wanted > 0, lacking / np.maximum(wanted, 1e-9), -1.0)
-        part = int(need[:, size > 0].sum(1).argmax())
-        lacking[part] -= size
-        chosen.append(part)
-    return chosen
+def _greedy(
+    sizes: Counts, wanted: Counts, random: np.random.Generator
+) -> npt.NDArray[np.int64] | None:
+    chosen = np.zeros(len(sizes), np.int64)
+    places = np.arange(len(sizes))
+    for _ in range(_ORDERS):
+        lacking = wanted.copy()
+        for place in places:
+            need = np.where(wanted > 0, lacking / np.maximum(wanted, 1e-9), -1.0)
+            chosen[place] = need[:, sizes[place] > 0].sum(1).argmax()
+            lacking[chosen[place]] -= sizes[place]
+        if (_filled(sizes, chosen) > 0)[wanted > 0].all():
+            return chosen
+        places = random.permutation(len(sizes))
+    return None
 
 
 def check_disjoint(

@@ -25,7 +25,8 @@ from trueshot.images.reading import is_lossy
 from trueshot.tasks import Pixels
 
 _JOURNAL = "survey.jsonl"
-_SCALE = 0.4
+SCALE = 0.4
+"""Factor on the sides of a photograph from a lossy file, for tasks that want none."""
 SCALED = "scaled down to two fifths: its file is lossy, and the task wants no grid of blocks in it"
 
 Record = dict[str, Any]
@@ -37,7 +38,7 @@ def survey(photo: Photo, settings: Settings) -> Record:
     Returns:
         A record for the journal: name, label, source and `error`. If `error` is empty, also facts,
         hashes, notes and `flat`: for each side, a string with a flag per crop of its grid, in grid
-        order.
+        order. `photograph_sha256` is the hash of the pixels that an example is made of.
     """
     record: Record = {"name": photo.name, "label": photo.label, "source": photo.source}
     try:
@@ -47,6 +48,8 @@ def survey(photo: Photo, settings: Settings) -> Record:
         return record | {"error": error.reason}
     except TaskError as error:
         return record | {"error": str(error)}
+    examples = settings.task.examples is not None
+    made_of = {"photograph_sha256": pixels_sha256(image.pixels)} if examples else {}
     height, width = pixels.shape[:2]
     facts = {**asdict(image.facts), "height": height, "width": width}
     flat = {}
@@ -58,6 +61,7 @@ def survey(photo: Photo, settings: Settings) -> Record:
         "facts": facts,
         "notes": [*image.notes, *([SCALED] if _is_scaled(image, settings) else [])],
         "pixels_sha256": pixels_sha256(pixels),
+        **made_of,
         "flat": flat,
     }
 
@@ -86,7 +90,7 @@ def scaled_down(pixels: Pixels) -> Pixels:
 
     JPEG blocks of 8 pixels become 3.2 pixels wide, so they no longer lie on a pixel grid.
     """
-    height, width = (max(1, round(size * _SCALE)) for size in pixels.shape[:2])
+    height, width = (max(1, round(size * SCALE)) for size in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
 
 

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from trueshot import errors
-from trueshot.errors import RunError, TrueshotError
+from trueshot.errors import ImageFileError, RunError, TrueshotError
 
 Attached = dict[str, bytes]
 Handler = Callable[[dict[str, Any], Attached], tuple[dict[str, Any], Attached]]
@@ -265,7 +265,7 @@ class ForkServer:
         if "error" in answer:
             kind = getattr(errors, answer["error"], RunError)
             whole = isinstance(kind, type) and issubclass(kind, TrueshotError)
-            raise (kind if whole else RunError)(answer["message"])
+            raise (kind if whole else RunError)(*answer["said"])
         facts: dict[str, Any] = answer["facts"]
         return facts
 
@@ -302,12 +302,11 @@ def main(descriptor: int, parent: int) -> None:
                     handler, facts = _load(order["loader"], order["settings"])
             except MemoryError:
                 text = "loading needs more memory than the limit; allow more memory"
-                send(control, {"error": "RunError", "message": text})
+                send(control, {"error": "RunError", "said": [text]})
                 return
             except Exception as error:
                 name = type(error).__name__ if isinstance(error, TrueshotError) else "RunError"
-                text = str(error) if isinstance(error, TrueshotError) else f"{type(error)}: {error}"
-                send(control, {"error": name, "message": text})
+                send(control, {"error": name, "said": _said(error)})
                 return
         gc.freeze()  # keeps shared pages shared: a collection would write to every object
         send(control, {"facts": facts})
@@ -317,6 +316,13 @@ def main(descriptor: int, parent: int) -> None:
         finally:
             for child in children:
                 _end(child, at_once=True)
+
+
+def _said(error: Exception) -> list[str]:
+    """Return the arguments with which the other side makes the same error."""
+    if isinstance(error, ImageFileError):
+        return [error.path, error.reason]
+    return [str(error) if isinstance(error, TrueshotError) else f"{type(error)}: {error}"]
 
 
 @contextlib.contextmanager

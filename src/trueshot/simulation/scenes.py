@@ -147,30 +147,37 @@ def procedural_scenes(count: int, seed: int = 0) -> list[Scene]:
 def readable_scenes(scenes: Sequence[Scene]) -> tuple[list[Scene], dict[str, str]]:
     """Return the scenes whose photographs can be read, without duplicates, and the files' hashes.
 
-    Each scene that is left out is reported on stderr.
+    Photographs with equal pixels are duplicates, even if their files differ. Each scene that is
+    left out is reported on stderr.
     """
     kept: dict[str, Scene] = {}
+    hashes: dict[str, str] = {}
     with (
         progress("scenes", len(scenes)) as advance,
         in_threads(_fingerprint, scenes, os.cpu_count() or 1) as found,
     ):
-        for scene, (sha256, error) in zip(scenes, found, strict=True):
-            note = error or (f"the same picture as {kept[sha256].name}" if sha256 in kept else "")
+        for scene, (sha256, picture, error) in zip(scenes, found, strict=True):
+            note = error or (f"the same picture as {kept[picture].name}" if picture in kept else "")
             if not note:
-                kept[sha256] = scene
+                kept[picture], hashes[scene.name] = scene, sha256
             else:
                 print(sanitize(f"skipped {scene.name}: {note}"), file=sys.stderr)
             advance(1, "")
-    return list(kept.values()), {scene.name: sha256 for sha256, scene in kept.items()}
+    return list(kept.values()), hashes
 
 
-def _fingerprint(scene: Scene) -> tuple[str, str]:
+def _fingerprint(scene: Scene) -> tuple[str, str, str]:
+    """Return the hash of a scene's file, that of its pixels, and why it cannot be read."""
     if scene.path is None:
-        return hashlib.sha256(scene.name.encode()).hexdigest(), ""
+        sha256 = hashlib.sha256(scene.name.encode()).hexdigest()
+        return sha256, sha256, ""
     try:
-        return read_image(scene.path).facts.sha256, ""
+        image = read_image(scene.path)
     except ImageFileError as error:
-        return "", error.reason
+        return "", "", error.reason
+    picture = hashlib.sha256(repr(image.pixels.shape).encode())
+    picture.update(image.pixels.data)
+    return image.facts.sha256, picture.hexdigest(), ""
 
 
 def _window(random: Random, pixels: Bytes, height: int, width: int, magnification: float) -> Linear:
