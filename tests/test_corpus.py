@@ -16,11 +16,10 @@ from trueshot.attacks import FGSM
 from trueshot.calibrating.photographs import photographs_of
 from trueshot.calibrating.scores import PhotographScore, gather
 from trueshot.datasets import Settings, photos_in_folders, prepare
-from trueshot.datasets.survey import pixels_sha256
 from trueshot.detector import Detector
 from trueshot.errors import ImageFileError
 from trueshot.evaluation.attack_files import AttackedFile, attack_files
-from trueshot.images import read_image, read_image_bytes
+from trueshot.images import pixels_sha256, read_image, read_image_bytes
 from trueshot.inference import Predictor
 from trueshot.scanning import Settings as ScanSettings
 from trueshot.scanning import Verdict, scan

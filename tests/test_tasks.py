@@ -237,6 +237,16 @@ def test_examples_beside_their_photographs_are_not_made_of_one_another(tmp_path:
     assert len(list((tmp_path / "out").rglob("*.png"))) == 2
 
 
+def test_of_two_files_of_one_picture_examples_are_made_once(tmp_path: Path) -> None:
+    image = Image.fromarray(photo_pixels(0, recaptured=False))
+    for name in ("a.png", "b.bmp"):
+        image.save(tmp_path / name)
+    for _ in range(2):
+        made = write_examples(photos_at([tmp_path]), TASKS["recompression"], tmp_path / "out")
+        assert made.photographs == 1
+        assert made.unread == {"b.bmp": "the same picture as a.png"}
+
+
 def test_where_no_photograph_gives_an_example_the_first_reason_is_told(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(DatasetError, match=r"1 could not be used \(cut\.png: .+\), and 0 were"):

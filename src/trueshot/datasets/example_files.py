@@ -25,7 +25,7 @@ from trueshot.files import (
     write_atomically,
     write_lines,
 )
-from trueshot.images import DEFAULT_PIXEL_LIMIT, read_image, write_png
+from trueshot.images import DEFAULT_PIXEL_LIMIT, pixels_sha256, read_image, write_png
 from trueshot.progress import progress
 from trueshot.tasks import Task
 
@@ -91,6 +91,7 @@ def write_examples(
     rows: list[tuple[str, str, str]] = []
     unread: dict[str, str] = {}
     left_out = 0
+    taken: dict[str, str] = {}  # names of photographs by their pixels
     refuse_foreign(out / _HELD, "set of examples", DatasetError)
     with claim(out), progress("examples", len(photos)) as advance:
         hold(out / _HELD, facts, "set of examples", DatasetError)
@@ -100,7 +101,7 @@ def write_examples(
         for photo in photos:
             made = None
             try:
-                made = _of(photo, settings, out, seen, made_of)
+                made = _of(photo, settings, out, seen, made_of, taken)
             except ImageFileError as error:
                 unread[photo.name] = error.reason
             except TaskError as error:
@@ -129,15 +130,24 @@ def write_examples(
 
 
 def _of(
-    photo: Photo, settings: Settings, out: Path, seen: set[str], made_of: dict[str, str]
+    photo: Photo,
+    settings: Settings,
+    out: Path,
+    seen: set[str],
+    made_of: dict[str, str],
+    taken: dict[str, str],
 ) -> list[tuple[str, str, str]]:
     """Write a photograph's examples; return their manifest rows, none if it is in `seen`.
 
-    `made_of` gives the hash of the photograph that each existing example was made of.
+    `made_of` gives the hash of the photograph that each existing example was made of, and `taken`
+    the names of the photographs before this one by the hashes of their pixels.
     """
     image = read_image(photo.path, pixel_limit=settings.pixel_limit)
     if image.facts.sha256 in seen:
         return []
+    first = taken.setdefault(pixels_sha256(image.pixels), photo.name)
+    if first != photo.name:
+        raise ImageFileError(photo.name, f"the same picture as {first}")
     rows = []
     for example in examples_of([photo], settings.task):
         name = f"{sanitize_unique(example.name)}.png"

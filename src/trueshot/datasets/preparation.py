@@ -44,7 +44,6 @@ from trueshot.datasets.survey import (
     check_finished,
     example_of,
     known_records,
-    pixels_sha256,
     state_of,
     survey,
     survey_journal,
@@ -59,7 +58,7 @@ from trueshot.files import (
     remove_leftovers,
     write_lines,
 )
-from trueshot.images import read_image
+from trueshot.images import pixels_sha256, read_image
 from trueshot.progress import in_threads, progress
 from trueshot.tasks.recapture import RECAPTURE
 

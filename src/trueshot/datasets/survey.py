@@ -6,7 +6,6 @@ A journal keeps the record of each photograph, so that only those that have chan
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +19,7 @@ from trueshot.datasets.photos import Photo
 from trueshot.datasets.settings import Settings
 from trueshot.errors import DatasetError, ImageFileError, TaskError
 from trueshot.files import FileState, file_sha256, read_lines
-from trueshot.images import ImageFile, read_image
+from trueshot.images import ImageFile, pixels_sha256, read_image
 from trueshot.images.reading import is_lossy
 from trueshot.tasks import Pixels
 
@@ -92,11 +91,6 @@ def scaled_down(pixels: Pixels) -> Pixels:
     """
     height, width = (max(1, round(size * SCALE)) for size in pixels.shape[:2])
     return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def pixels_sha256(pixels: Pixels) -> str:
-    """Return the SHA-256 of a picture's shape and bytes."""
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
 
 
 def crop_corners(facts: Record, side: int, seed: int, multiple: int = 1) -> Corners:

@@ -6,7 +6,13 @@ refused before decoding if it declares too many pixels; any damage raises an err
 
 from trueshot.files import DEFAULT_PIXEL_LIMIT
 from trueshot.images.facts import ImageFacts
-from trueshot.images.reading import ImageFile, inspect_image, read_image, read_image_bytes
+from trueshot.images.reading import (
+    ImageFile,
+    inspect_image,
+    pixels_sha256,
+    read_image,
+    read_image_bytes,
+)
 from trueshot.images.recognition import SUFFIXES, find_images, may_be_image, recognise
 from trueshot.images.writing import write_jpeg, write_png
 
@@ -18,6 +24,7 @@ __all__ = [
     "find_images",
     "inspect_image",
     "may_be_image",
+    "pixels_sha256",
     "read_image",
     "read_image_bytes",
     "recognise",

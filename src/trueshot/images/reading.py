@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -63,6 +64,13 @@ class ImageFile:
     def pixels(self) -> Pixels:
         """RGB bytes as a viewer shows them, shape (h, w, 3), turned upright according to EXIF."""
         return np.ascontiguousarray(upright(self.stored, self.facts.orientation))
+
+
+def pixels_sha256(pixels: Pixels) -> str:
+    """Return the SHA-256 of a picture's shape and bytes, the same for all files of one picture."""
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.hexdigest()
 
 
 def read_image(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from trueshot.errors import DatasetError, ImageFileError
 from trueshot.files import sanitize, utf8_safe
-from trueshot.images import find_images, read_image
+from trueshot.images import find_images, pixels_sha256, read_image
 from trueshot.progress import in_threads, progress
 from trueshot.simulation.colour import Bytes, Linear, Random, decode_srgb
 from trueshot.simulation.procedural import KINDS, MIXTURE
@@ -175,9 +175,7 @@ def _fingerprint(scene: Scene) -> tuple[str, str, str]:
         image = read_image(scene.path)
     except ImageFileError as error:
         return "", "", error.reason
-    picture = hashlib.sha256(repr(image.pixels.shape).encode())
-    picture.update(image.pixels.data)
-    return image.facts.sha256, picture.hexdigest(), ""
+    return image.facts.sha256, pixels_sha256(image.pixels), ""
 
 
 def _window(random: Random, pixels: Bytes, height: int, width: int, magnification: float) -> Linear:
