@@ -508,6 +508,18 @@ def test_no_images_are_attacked_to_no_images(attack: Attack) -> None:
         assert attacked.dtype == some.dtype
 
 
+@pytest.mark.parametrize("attack", EVERY, ids=repr)
+def test_labels_of_any_integer_type_and_a_caller_without_gradients_change_nothing(
+    attack: Attack,
+) -> None:
+    some, labels = levels(3, 4), torch.tensor([0, 1, 1])
+    expected = perturb(attack, linear_detector(), some, labels)
+    with torch.no_grad():
+        for kind in (torch.int32, torch.uint8):
+            found = perturb(attack, linear_detector(), some, labels.to(kind))
+            assert torch.equal(found, expected)
+
+
 def test_every_attack_is_among_those_that_are_given_no_images() -> None:
     kinds = {each for each in vars(attacks).values() if isinstance(each, type)}
     found = {each for each in kinds if dataclasses.is_dataclass(each) and "__call__" in vars(each)}

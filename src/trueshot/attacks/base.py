@@ -183,7 +183,7 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
     if images.numel() and not _are_levels(images):
         raise ValueError("images must contain levels from 0 to 255 only")
     check_labels(detector, images, labels)
-    attacked = attack(detector, images, labels).detach()
+    attacked = attack(detector, images, labels.long()).detach()
     if len(images):
         _check_promise(attack, images, attacked)
     return attacked
