@@ -656,6 +656,19 @@ def test_a_log_in_the_current_folder_is_not_that_of_a_shipped_detector(
     assert shipped.cost == {}
 
 
+def test_a_detector_of_other_classes_is_refused_though_they_are_as_many(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    network = {"name": "lcnn", "filters": [2, 2, 4, 4, 4]}
+    card = Card(network=network, classes=("original", "median-filtered"), side=SIDE)
+    save_bundle(tmp_path / "median.safetensors", card.new_detector().eval(), card)
+    line = ["evaluate", str(tmp_path / "median.safetensors"), "--dataset", str(dataset.folder)]
+    done = CliRunner().invoke(app, [*line, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, TrueshotError)
+    assert "has the classes original, median-filtered, but" in str(done.exception)
+    assert str(done.exception).endswith(" has original, recaptured")
+
+
 def test_many_crops_judge_an_image_together(
     photos: list[Photo], dataset: Dataset, tmp_path: Path
 ) -> None:
