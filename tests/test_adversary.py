@@ -311,6 +311,8 @@ def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(
     made = target(tmp_path / "in", photograph(300, 330))
     line = ["attack", "accurate", str(made.path), "--budget", "1", "--out", str(tmp_path / "out")]
     assert "omit --size" in CliRunner().invoke(app, [*line, "--size", "64"]).output
+    for size in ("0", "-5"):
+        assert "Invalid value" in CliRunner().invoke(app, [*line, "--size", size]).output
     reads: list[object] = []
 
     def read(*given: Any) -> bytes:

@@ -331,7 +331,8 @@ def attack(
         str | None, typer.Option(help="True class; by default the detector's verdict.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
+        int | None,
+        typer.Option(min=1, help="Side of the crops in pixels; by default the detector's own."),
     ] = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     network: OwnNetworks = None,
