@@ -146,10 +146,13 @@ def statistics_kept(detector: nn.Module) -> Iterator[None]:
     Unchanged buffers are not written to: PyTorch may have saved them for a later backward pass,
     which would fail after a write.
     """
+    own = [(module, dict(module._buffers)) for module in detector.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in detector.buffers()]
     try:
         yield
     finally:
+        for module, names in own:  # a buffer that was assigned to is another tensor
+            module._buffers.update(names)
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
