@@ -301,6 +301,8 @@ def test_photographs_are_of_the_classes_that_the_detector_tells_apart(
     assert "subfolders original and blurred" in str(refused.exception)
     done = CliRunner().invoke(app, [*line, str(tmp_path / "blurred")])
     assert "blurred: 2 photographs" in done.stdout
+    patch = CliRunner().invoke(app, [*line, str(tmp_path / "blurred"), "--threat", "patch"])
+    assert "the threat patch has no budget" in patch.output
     both = CliRunner().invoke(app, [*line, str(tmp_path / "blurred"), certified])
     assert "different classes: original, blurred and original, recaptured" in str(both.exception)
 

@@ -266,6 +266,8 @@ def _photograph_settings(
         raise typer.BadParameter(
             f"threat {min(unknown)}: unknown; choose from {', '.join(THREATS)}"
         )
+    if budgets and set(threats) == {"patch"}:
+        raise typer.BadParameter("the threat patch has no budget; leave out --budget")
     defaults = PhotographSettings()
     return PhotographSettings(
         budgets=tuple(sorted(set(budgets))) or defaults.budgets,
