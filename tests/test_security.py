@@ -820,6 +820,17 @@ def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
     assert result.files == {"suite": "mine.yaml"}
 
 
+@pytest.mark.parametrize(
+    "wrapped", [{"target": 1}, {"through": True}, {"target": 1, "through": True}], ids=repr
+)
+def test_the_seed_of_a_run_reaches_attacks_that_a_suite_wraps(wrapped: dict[str, Any]) -> None:
+    entry = {"attack": "apgd", "settings": {"seed": 3}, **wrapped}
+    threat = {"channel": "jpeg-75", "attacks": [entry]}
+    suite = Suite.model_validate({"name": "mine", "threats": [threat]})
+    ((step,),) = (each.steps for each in suite.built(AdversaryCapabilities(seed=4)))
+    assert "seed=7" in repr(step.make(1.0))
+
+
 def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:
     images = torch.full((1, 3, 4, 4), 100.0)
     for folder, sign in (("a", 1), ("b", -1)):
