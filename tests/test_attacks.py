@@ -524,6 +524,9 @@ def test_labels_of_any_integer_type_and_a_caller_without_gradients_change_nothin
         for kind in (torch.int32, torch.uint8):
             found = perturb(attack, linear_detector(), some, labels.to(kind))
             assert torch.equal(found, expected)
+    detector = linear_detector()
+    with torch.inference_mode():
+        assert torch.equal(perturb(attack, detector, some.clone(), labels.clone()), expected)
 
 
 def test_every_attack_is_among_those_that_are_given_no_images() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -186,7 +186,12 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
     if images.numel() and not _are_levels(images):
         raise ValueError("images must contain levels from 0 to 255 only")
     check_labels(detector, images, labels)
-    attacked = attack(detector, images, labels.long()).detach()
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        # In inference mode there are no gradients, and its tensors cannot be part of any.
+        images, labels = (
+            each.clone() if each.is_inference() else each for each in (images, labels)
+        )
+        attacked = attack(detector, images, labels.long()).detach()
     if len(images):
         _check_promise(attack, images, attacked)
     return attacked
