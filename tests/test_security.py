@@ -923,6 +923,7 @@ def test_a_setting_that_a_suite_does_not_use_is_refused(
         ("paper", ["--thorough"]),
         ("everyday", ["--budget", "2"]),
         ("everyday", ["--thorough"]),
+        ("mine.yaml", ["--thorough"]),
         ("photograph", ["--no-doubts"]),
     ],
 )

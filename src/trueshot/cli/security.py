@@ -183,6 +183,10 @@ def evaluate(
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
     if given := _given(ctx, lambda name: _is_unused(suite, name)):
         raise typer.BadParameter(f"the suite {suite} does not use {given}")
+    if thorough and transfer_from is None and suite.endswith((".yaml", ".yml")):
+        raise typer.BadParameter(
+            f"the suite {suite} does not use --thorough: only --transfer-from would"
+        )
     if not detector and (given := _given(ctx, _OF_OUTSIDERS.__contains__)):
         raise typer.BadParameter(f"without --detector, {given} would have no effect")
     if suite == "photograph":
