@@ -199,7 +199,8 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
     return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
-NEVER = -20.0  # below every score: flat photographs score -5.7, and the lowest seen is -9
+# Flat photographs score -5.7, and the lowest seen is -9. Only pictures made to score low reach it.
+NEVER = -20.0
 
 
 def abstain(given: argparse.Namespace) -> None:

@@ -21,7 +21,7 @@ from trueshot.adversary.suite import Outcome, PhotographAdversary, PhotographSet
 from trueshot.adversary.targets import evaluate_photographs, targets_of
 from trueshot.adversary.tricks import TRICKS, Denoised, Notched, Rephotographed
 from trueshot.attacks.differentiable import stand_in
-from trueshot.bundle import save_bundle
+from trueshot.bundle import load_bundle, save_bundle
 from trueshot.calibration import Decision
 from trueshot.card import Card, InputContract
 from trueshot.channels import Brightened, Channel, Resized
@@ -283,12 +283,38 @@ def test_the_command_tells_that_a_photograph_was_left_out(certified: str, tmp_pa
     assert "of a budget of 1 levels" not in done.stderr
 
 
+def test_photographs_are_of_the_classes_that_the_detector_tells_apart(
+    certified: str, tmp_path: Path
+) -> None:
+    detector, card = load_bundle(certified)
+    card = card.model_copy(update={"classes": ("original", "blurred")})
+    save_bundle(tmp_path / "blurred.safetensors", detector, card)
+    for name in ("recaptured", "blurred"):
+        for label in ("original", name):
+            target(tmp_path / name, photograph(100, 140, 6.0 if label == name else 0.0))
+            (tmp_path / name / label).mkdir()
+            (tmp_path / name / "photo.png").rename(tmp_path / name / label / "photo.png")
+    line = ["evaluate", str(tmp_path / "blurred.safetensors"), "--suite", "photograph"]
+    line += ["--budget", "1", "--out", str(tmp_path / "out"), "--dataset"]
+    refused = CliRunner().invoke(app, [*line, str(tmp_path / "recaptured")])
+    assert isinstance(refused.exception, DatasetError)
+    assert "subfolders original and blurred" in str(refused.exception)
+    done = CliRunner().invoke(app, [*line, str(tmp_path / "blurred")])
+    assert "blurred: 2 photographs" in done.stdout
+    patch = CliRunner().invoke(app, [*line, str(tmp_path / "blurred"), "--threat", "patch"])
+    assert "the threat patch has no budget" in patch.output
+    both = CliRunner().invoke(app, [*line, str(tmp_path / "blurred"), certified])
+    assert "different classes: original, blurred and original, recaptured" in str(both.exception)
+
+
 def test_the_command_attacks_all_evidence_and_says_what_the_judge_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = target(tmp_path / "in", photograph(300, 330))
     line = ["attack", "accurate", str(made.path), "--budget", "1", "--out", str(tmp_path / "out")]
     assert "omit --size" in CliRunner().invoke(app, [*line, "--size", "64"]).output
+    for size in ("0", "-5"):
+        assert "Invalid value" in CliRunner().invoke(app, [*line, "--size", size]).output
     reads: list[object] = []
 
     def read(*given: Any) -> bytes:
@@ -414,8 +440,6 @@ def test_targets_come_from_a_manifest_with_their_outlines(tmp_path: Path) -> Non
 def test_a_detector_without_a_score_of_two_classes_is_refused(
     certified: str, tmp_path: Path
 ) -> None:
-    from trueshot.bundle import load_bundle
-
     detector, card = load_bundle(certified)
     other = card.model_copy(update={"decision_rule": "top-class"})
     save_bundle(tmp_path / "other.safetensors", detector, other)

@@ -366,15 +366,19 @@ def test_an_attack_leaves_all_that_it_touches_as_it_was(attack: Attack) -> None:
 
 
 class Counting(nn.Module):
-    """A network that counts in a buffer what it judged, and whose gradient is one number spread."""
+    """A network that counts in buffers what it judged, and whose gradient is one number spread."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("judged", torch.zeros(()))
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("largest", None)
         self.weight = nn.Parameter(torch.tensor([[1.0, -1.0], [0.5, 2.0], [0.0, 1.0]]))
 
     def forward(self, images: Tensor) -> Tensor:
         self.judged += len(images)
+        self.calls = self.calls + 1
+        self.largest = images.detach().amax()
         return images.sum((2, 3)) @ self.weight
 
 
@@ -384,6 +388,8 @@ def test_any_network_is_attacked_and_its_buffers_are_as_they_were(attack: Attack
     attacked = perturb(attack(budget=2.0), detector, images, torch.arange(4) % 2)
     assert (attacked != images).any()
     assert detector.network.judged == 0
+    assert detector.network.calls == 0
+    assert detector.network.largest is None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -506,6 +512,21 @@ def test_no_images_are_attacked_to_no_images(attack: Attack) -> None:
         attacked = perturb(attack, linear_detector(), some[:0], torch.zeros(0).long())
         assert attacked.shape == some[:0].shape
         assert attacked.dtype == some.dtype
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=repr)
+def test_labels_of_any_integer_type_and_a_caller_without_gradients_change_nothing(
+    attack: Attack,
+) -> None:
+    some, labels = levels(3, 4), torch.tensor([0, 1, 1])
+    expected = perturb(attack, linear_detector(), some, labels)
+    with torch.no_grad():
+        for kind in (torch.int32, torch.uint8):
+            found = perturb(attack, linear_detector(), some, labels.to(kind))
+            assert torch.equal(found, expected)
+    detector = linear_detector()
+    with torch.inference_mode():
+        assert torch.equal(perturb(attack, detector, some.clone(), labels.clone()), expected)
 
 
 def test_every_attack_is_among_those_that_are_given_no_images() -> None:

@@ -507,6 +507,18 @@ def test_a_bundle_made_again_of_a_bundle_keeps_its_crops_and_nothing_of_the_firs
     assert again == first
 
 
+def test_settings_of_thresholds_are_refused_where_the_likeliest_class_decides(
+    tmp_path: Path,
+) -> None:
+    network = {"name": "lcnn", "filters": [2, 2, 4, 4, 4]}
+    card = Card(network=network, classes=("a", "b", "c"), decision_rule="top-class", side=32)
+    run = tmp_path / "cameras.safetensors"
+    save_bundle(run, card.new_detector().eval(), card)
+    wanted = CalibrationSettings(apcer=0.2, bpcer=0.2, method="isotonic")
+    with pytest.raises(BundleError, match="leave out --apcer, --method, which"):
+        make_bundle(run, tmp_path / "none.csv", tmp_path / "b", settings=wanted)
+
+
 def test_folds_are_even_and_divide_no_source() -> None:
     groups = ["a"] * 9 + ["b"] * 5 + ["c"] * 4 + list("defghi")
     folds = list(group_folds(groups, 3))

@@ -160,6 +160,13 @@ def test_with_sources_the_rate_holds_for_photographs_of_a_source_never_seen() ->
     assert np.mean(without) > 0.105
 
 
+def test_just_enough_sources_are_enough_however_many_photographs_they_have() -> None:
+    source = [f"{number % 99}" for number in range(198_000)]
+    scores, labels = np.arange(198_000.0), np.repeat([0, 1], 99_000)
+    found = choose_thresholds(scores, labels, source, apcer=0.01, bpcer=0.01)
+    assert found.recaptured_from == pytest.approx(98_999.5)
+
+
 def test_a_photograph_inside_has_no_reasons() -> None:
     assert DOMAIN.reasons({"sharpness": 6.0, "clipped share": 0.01, "other": 1e9}, 6) == []
 

@@ -245,6 +245,18 @@ def test_a_class_of_one_source_says_nothing_of_others_however_many_the_other_has
     assert found.note == "only 1 source: it says nothing of others"
 
 
+@pytest.mark.parametrize(
+    ("few", "note"), [(3, "only 3 sources in a class: the interval is too narrow"), (4, "")]
+)
+def test_few_sources_in_a_class_are_told_however_many_the_other_has(few: int, note: str) -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [30, 60])
+    sources = [f"{label} {number % (few if label else 30)}" for number, label in enumerate(labels)]
+    found = area_with_interval(labels + random.normal(size=90), labels, sources, draws=50)
+    assert 0 < found.low < found.high < 1
+    assert found.note == note
+
+
 def test_the_area_is_scikit_learns_and_its_interval_covers_what_sources_that_differ_have() -> None:
     random = np.random.default_rng(0)
     covered = 0

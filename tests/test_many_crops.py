@@ -10,7 +10,7 @@ from conftest import Linear, levels
 from scipy.stats import trim_mean
 from torch import Tensor, nn
 
-from trueshot.attacks import PGD, image_gradient, margin, perturb
+from trueshot.attacks import FGSM, PGD, image_gradient, margin, perturb
 from trueshot.detector import Detector
 from trueshot.networks import LCNN
 from trueshot.networks.crop_aggregation import Aggregation, CropAggregator
@@ -52,6 +52,14 @@ def test_a_photograph_has_the_margin_that_its_crops_margins_come_to(
         each = [network(crop)[0].tolist() for crop in crops_of(image, 4)]
         margins = [logit[1] - logit[0] for logit in each]
         assert recaptured - original == pytest.approx(BY_HAND[aggregation](margins), abs=1e-3)
+
+
+@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+def test_no_photographs_are_judged_and_attacked_to_none(aggregation: Aggregation) -> None:
+    none, whole = levels(1, 10)[:0], CropAggregator(small_lcnn(), 4, aggregation=aggregation)
+    assert whole(none).shape == (0, 2)
+    attacked = perturb(FGSM(budget=1.0), Detector(whole), none, torch.zeros(0).long())
+    assert attacked.shape == none.shape
 
 
 def test_with_more_classes_a_crops_evidence_is_against_the_untouched_one() -> None:

@@ -651,6 +651,19 @@ def test_a_log_in_the_current_folder_is_not_that_of_a_shipped_detector(
     assert shipped.cost == {}
 
 
+def test_a_detector_of_other_classes_is_refused_though_they_are_as_many(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    network = {"name": "lcnn", "filters": [2, 2, 4, 4, 4]}
+    card = Card(network=network, classes=("original", "median-filtered"), side=SIDE)
+    save_bundle(tmp_path / "median.safetensors", card.new_detector().eval(), card)
+    line = ["evaluate", str(tmp_path / "median.safetensors"), "--dataset", str(dataset.folder)]
+    done = CliRunner().invoke(app, [*line, "--out", str(tmp_path / "out")])
+    assert isinstance(done.exception, TrueshotError)
+    assert "has the classes original, median-filtered, but" in str(done.exception)
+    assert str(done.exception).endswith(" has original, recaptured")
+
+
 def test_many_crops_judge_an_image_together(
     photos: list[Photo], dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -802,6 +815,17 @@ def test_a_suite_in_a_file_runs_its_attacks_and_those_of_ones_own(
     assert result.files == {"suite": "mine.yaml"}
 
 
+@pytest.mark.parametrize(
+    "wrapped", [{"target": 1}, {"through": True}, {"target": 1, "through": True}], ids=repr
+)
+def test_the_seed_of_a_run_reaches_attacks_that_a_suite_wraps(wrapped: dict[str, Any]) -> None:
+    entry = {"attack": "apgd", "settings": {"seed": 3}, **wrapped}
+    threat = {"channel": "jpeg-75", "attacks": [entry]}
+    suite = Suite.model_validate({"name": "mine", "threats": [threat]})
+    ((step,),) = (each.steps for each in suite.built(AdversaryCapabilities(seed=4)))
+    assert "seed=7" in repr(step.make(1.0))
+
+
 def test_two_files_of_one_name_with_helpers_of_one_name_are_two_attacks(tmp_path: Path) -> None:
     images = torch.full((1, 3, 4, 4), 100.0)
     for folder, sign in (("a", 1), ("b", -1)):
@@ -894,6 +918,7 @@ def test_a_setting_that_a_suite_does_not_use_is_refused(
         ("paper", ["--thorough"]),
         ("everyday", ["--budget", "2"]),
         ("everyday", ["--thorough"]),
+        ("mine.yaml", ["--thorough"]),
         ("photograph", ["--no-doubts"]),
     ],
 )

@@ -12,9 +12,13 @@ from trueshot.calibrating.photographs import photographs_of
 from trueshot.datasets.listing import manifest_rows, outline_in
 from trueshot.errors import DatasetError
 from trueshot.files import claim, write_atomically
+from trueshot.tasks import Task
+from trueshot.tasks.recapture import RECAPTURE
 
 
-def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> list[Target]:
+def targets_of(
+    dataset: Path, part: str = "test", most: int | None = None, task: Task = RECAPTURE
+) -> list[Target]:
     """List the photographs of a manifest, of one folder per class, or of a prepared data set.
 
     Args:
@@ -22,14 +26,16 @@ def targets_of(dataset: Path, part: str = "test", most: int | None = None) -> li
         part: Part to use, where the data set has parts.
         most: Maximum number per class, picked evenly over the list, so that every kind of
             photograph in it is represented; None means all.
+        task: The task whose classes the photographs are of, two of them.
 
     Raises:
-        DatasetError: The data set cannot be read, or holds crops instead of photographs.
+        DatasetError: The data set cannot be read, has other classes, or holds crops instead of
+            photographs.
     """
     rows = manifest_rows(dataset) if dataset.is_file() else []
     outlines = {row.get("path", ""): outline_in(dataset, row) for row in rows}
     found = []
-    for photograph in photographs_of(dataset, part):
+    for photograph in photographs_of(dataset, part, task):
         if photograph.row is not None:
             raise DatasetError(f"{dataset}: holds crops; give a manifest of whole photographs")
         target = Target(

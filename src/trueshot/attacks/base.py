@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, Protocol, runtime_checkable
 
 import torch
@@ -146,10 +146,13 @@ def statistics_kept(detector: nn.Module) -> Iterator[None]:
     Unchanged buffers are not written to: PyTorch may have saved them for a later backward pass,
     which would fail after a write.
     """
+    own = [(module, dict(module._buffers)) for module in detector.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in detector.buffers()]
     try:
         yield
     finally:
+        for module, names in own:  # a buffer that was assigned to is another tensor
+            module._buffers.update(names)
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):
@@ -183,7 +186,12 @@ def perturb(attack: Attack, detector: nn.Module, images: Tensor, labels: Tensor)
     if images.numel() and not _are_levels(images):
         raise ValueError("images must contain levels from 0 to 255 only")
     check_labels(detector, images, labels)
-    attacked = attack(detector, images, labels).detach()
+    with torch.inference_mode(False) if torch.is_inference_mode_enabled() else nullcontext():
+        # In inference mode there are no gradients, and its tensors cannot be part of any.
+        images, labels = (
+            each.clone() if each.is_inference() else each for each in (images, labels)
+        )
+        attacked = attack(detector, images, labels.long()).detach()
     if len(images):
         _check_promise(attack, images, attacked)
     return attacked

@@ -171,9 +171,10 @@ def _linearised(
 ) -> tuple[Tensor, Tensor]:
     """Return the logit of the goal minus the true one, shape (n,), and its gradient."""
     leaves, logits = judge(detector, attacked)
-    chosen = logits.gather(1, torch.stack([goals, labels], 1))
-    value = chosen[:, 0] - chosen[:, 1]
-    (gradient,) = torch.autograd.grad(value.sum(), leaves)
+    with torch.enable_grad():
+        chosen = logits.gather(1, torch.stack([goals, labels], 1))
+        value = chosen[:, 0] - chosen[:, 1]
+        (gradient,) = torch.autograd.grad(value.sum(), leaves)
     return value.detach(), gradient
 
 

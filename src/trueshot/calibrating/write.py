@@ -42,6 +42,13 @@ _CROP_OPTIONS = {
     "aggregation": "--aggregation",
     "places": "--grid",
 }
+# Settings without effect where the likeliest class decides, by the names they are given by.
+_OF_THRESHOLDS = {
+    "apcer": "--apcer",
+    "method": "--method",
+    "by_kind": "by_kind",
+    "margin": "margin",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +141,9 @@ def make_bundle(
         command: The command that was run, for the card.
 
     Raises:
-        BundleError: The run has no detector, something does not fit in a card, or crops are set for
-            a detector that joins kinds of evidence.
+        BundleError: The run has no detector, something does not fit in a card, crops are set for a
+            detector that joins kinds of evidence, or something that has no effect is set for one
+            that names the likeliest class.
         DatasetError: Photographs cannot be used.
         LeakError: A photograph or a source is both in the test set and in the calibration.
         CalibrationError: There are too few photographs for the target rates, or one is not in
@@ -147,6 +155,8 @@ def make_bundle(
         needed(rate)  # refuse a wrong rate before the long work
     read = read_bundle(bundle)
     card = _with_contract(read.card, settings, bundle)
+    if card.decision_rule == "top-class":
+        _refuse_unused(settings, bundle)
     task = card.decides
     read = with_graph(replace(read, card=card), bundle)
     Predictor.of(read, bundle)  # so that one that cannot judge fails before the long work
@@ -311,6 +321,21 @@ def _with_contract(card: Card, settings: CalibrationSettings, bundle: Path) -> C
         "limits": (),
     }
     return updated(card, said, bundle)
+
+
+def _refuse_unused(settings: CalibrationSettings, bundle: Path) -> None:
+    """Raise a BundleError if settings of thresholds are not the defaults."""
+    usual = CalibrationSettings()
+    options = [
+        option
+        for name, option in _OF_THRESHOLDS.items()
+        if getattr(settings, name) != getattr(usual, name)
+    ]
+    if options:
+        raise BundleError(
+            f"{bundle}: names the likeliest class; leave out {', '.join(options)}, which would "
+            "have no effect"
+        )
 
 
 def _sentence(task: Task) -> str:

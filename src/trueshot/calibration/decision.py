@@ -154,5 +154,6 @@ def _highest(scores: Floats, source: Labels, rate: float) -> float:
     distinct, place, sizes = np.unique(source, return_inverse=True, return_counts=True)
     order = np.argsort(scores)
     weights = 1 / ((len(distinct) + 1) * sizes[place[order]])
-    enough = np.flatnonzero(np.cumsum(weights) >= 1 - rate - 1e-12)
-    return float(scores[order][enough[0]])
+    enough = np.cumsum(weights) >= 1 - rate - 1e-12
+    enough[-1] = True  # as with just enough sources, though a long sum rounds
+    return float(scores[order][enough.argmax()])

@@ -161,6 +161,7 @@ def share_with_interval(
         found,
         low=min(_unless_at(0, found.low, low), found.value),
         high=max(_unless_at(1, found.high, high), found.value),
+        note=found.note or _note_on(trials, " in a class"),
     )
 
 
@@ -281,10 +282,10 @@ def _unless_at(edge: int, end: float, exact: float) -> float:
     return exact if beyond else end
 
 
-def _note_on(sources: int) -> str:
+def _note_on(sources: int, where: str = "") -> str:
     if sources == 1:
         return "only 1 source: it says nothing of others"
-    return f"only {sources} sources: the interval is too narrow" if sources < FEW else ""
+    return f"only {sources} sources{where}: the interval is too narrow" if sources < FEW else ""
 
 
 def _normal(confidence: float) -> float:

@@ -183,6 +183,10 @@ def evaluate(
     """Evaluate detectors on a data set, clean and under attack. Exit status 2: some failed."""
     if given := _given(ctx, lambda name: _is_unused(suite, name)):
         raise typer.BadParameter(f"the suite {suite} does not use {given}")
+    if thorough and transfer_from is None and suite.endswith((".yaml", ".yml")):
+        raise typer.BadParameter(
+            f"the suite {suite} does not use --thorough: only --transfer-from would"
+        )
     if not detector and (given := _given(ctx, _OF_OUTSIDERS.__contains__)):
         raise typer.BadParameter(f"without --detector, {given} would have no effect")
     if suite == "photograph":
@@ -266,6 +270,8 @@ def _photograph_settings(
         raise typer.BadParameter(
             f"threat {min(unknown)}: unknown; choose from {', '.join(THREATS)}"
         )
+    if budgets and set(threats) == {"patch"}:
+        raise typer.BadParameter("the threat patch has no budget; leave out --budget")
     defaults = PhotographSettings()
     return PhotographSettings(
         budgets=tuple(sorted(set(budgets))) or defaults.budgets,
@@ -288,6 +294,7 @@ def _evaluate_photographs(
 ) -> None:
     from trueshot.adversary.targets import evaluate_photographs, targets_of
     from trueshot.attacks import lost_in_file
+    from trueshot.bundle import read_bundle
     from trueshot.evaluation.detector_source import names_for, safe_name
 
     given = names_for(len(bundles), names)
@@ -295,7 +302,13 @@ def _evaluate_photographs(
     named = [safe_name(name or bundle.stem) for name, bundle in pairs]
     if twice := next((name for name in named if named.count(name) > 1), None):
         raise RunError(f"two detectors are named {twice}; give each its own name with --name")
-    targets = targets_of(dataset, part, most)
+    tasks = [read_bundle(bundle).card.decides for bundle in bundles]
+    if other := next((task for task in tasks if task.classes != tasks[0].classes), None):
+        raise RunError(
+            f"the detectors have different classes: {', '.join(tasks[0].classes)} and "
+            f"{', '.join(other.classes)}; evaluate them one by one"
+        )
+    targets = targets_of(dataset, part, most, tasks[0])
     if {"linf", "region"} & set(settings.threats):
         for note in filter(None, map(lost_in_file, settings.budgets)):
             typer.echo(f"note: {note}", err=True)
@@ -324,7 +337,8 @@ def attack(
         str | None, typer.Option(help="True class; by default the detector's verdict.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the crops in pixels; by default the detector's own.")
+        int | None,
+        typer.Option(min=1, help="Side of the crops in pixels; by default the detector's own."),
     ] = None,
     pixel_limit: PixelLimit = DEFAULT_PIXEL_LIMIT,
     network: OwnNetworks = None,

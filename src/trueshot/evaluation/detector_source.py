@@ -116,7 +116,8 @@ def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) ->
     """Load the detector of a source, for images of one size of a data set.
 
     Raises:
-        TrueshotError: The detector cannot be read, or does not suit images of this size.
+        TrueshotError: The detector cannot be read, tells other classes apart than the data set has,
+            or does not suit images of this size.
     """
     if source.contract is not None:
         side = side or dataset.only_side()
@@ -131,6 +132,11 @@ def load_detector(source: DetectorSource, dataset: Dataset, side: int | None) ->
         )
     path = Path(source.path)
     detector, card = load_bundle(path)
+    if card.classes != dataset.task.classes:
+        raise RunError(
+            f"{path}: has the classes {', '.join(card.classes)}, but {dataset.folder} has "
+            f"{', '.join(dataset.task.classes)}"
+        )
     name = source.name
     if source.crop_aggregation is not None:
         detector = _of_many_crops(path, detector, card, side, source.crop_aggregation)

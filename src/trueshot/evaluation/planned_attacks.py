@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import partial
 from typing import Any
 
 from trueshot.attacks import FGSM, PGD, Attack, LeastLikelyClass, Norm, norm_of
@@ -191,7 +192,12 @@ def checked(attack: PlannedAttack) -> PlannedAttack:
 
 
 def fields_of(kind: Any) -> tuple[Any, ...]:
-    """Return the fields of a dataclass; none of anything else."""
+    """Return the fields of a dataclass; of a partial call, those of its first argument, if any.
+
+    So the fields of an attack that a suite wraps (`targeted`, `through`) are still known.
+    """
+    if isinstance(kind, partial):
+        return fields_of(kind.args[0]) if kind.args else ()
     return fields(kind) if is_dataclass(kind) else ()
 
 

@@ -91,9 +91,9 @@ class CropAggregator(nn.Module):
         grid = images[:, :, : rows * self.side, : columns * self.side]
         tiles = grid.reshape(n, channels, rows, self.side, columns, self.side)
         crops = tiles.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, self.side, self.side)
-        chunks = torch.split(crops, max(1, _VALUES_AT_ONCE // crops[0].numel()))
+        chunks = torch.split(crops, max(1, _VALUES_AT_ONCE // crops.shape[1:].numel()))
         logits = torch.cat([self._judge(chunk) for chunk in chunks])
-        return logits.reshape(n, rows, columns, -1)
+        return logits.reshape(n, rows, columns, logits.shape[1])
 
     def _judge(self, crops: Tensor) -> Tensor:
         crops = crops.contiguous(memory_format=torch.channels_last)
