@@ -401,9 +401,9 @@ def test_few_sources_are_told_among_the_limits(run: Path, tmp_path: Path) -> Non
 
 
 def test_two_folders_are_taken_whole_and_each_photograph_for_a_source(
-    run: Path, tmp_path: Path
+    run: Path, known: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = write(tmp_path / "photos", range(25))
+    manifest = write(tmp_path / "photos", range(100, 125))
     for label in ("original", "recaptured"):
         (tmp_path / "two" / label).mkdir(parents=True)
         for path in manifest.parent.glob(f"{label}-*.png"):
@@ -411,6 +411,9 @@ def test_two_folders_are_taken_whole_and_each_photograph_for_a_source(
     card = make_bundle(run, tmp_path / "two", tmp_path / "b", settings=WISHES).card
     assert card.calibrated_on is not None
     assert (card.calibrated_on.name, card.calibrated_on.sources) == ("two", 50)
+    monkeypatch.chdir(tmp_path / "two")
+    card = make_bundle(run, known, tmp_path / "b", test=".", settings=WISHES).card
+    assert card.measured[0].name == "test photographs: two"
     with pytest.raises(DatasetError, match="neither a data set"):
         photographs_of(tmp_path, "validation")
 

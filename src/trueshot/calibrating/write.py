@@ -177,7 +177,7 @@ def make_bundle(
     settled = _likeliest if card.decision_rule == "top-class" else _thresholds
     about: dict[str, Any] = {"kind": settings.test_kind, "command": command}
     if test is not None:
-        about["name"] = f"test photographs: {utf8_safe(Path(test).name)}"[:200]
+        about["name"] = f"test photographs: {utf8_safe(Path(test).resolve().name)}"[:200]
     said = settled(card, known, new, settings, about)
     said |= {
         "calibrated_on": facts_of(known, Path(calibrate), len(beside[0])),
