@@ -199,8 +199,9 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
     return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
-# Flat photographs score -5.7, and the lowest seen is -9. Only pictures made to score low reach it.
-NEVER = -20.0
+# No picture reaches it: flat grey scores -5.7, no picture is more than 128 levels from it, and a level
+# changes the score by 1 at most.
+NEVER = -140.0
 
 
 def abstain(given: argparse.Namespace) -> None:

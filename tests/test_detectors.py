@@ -6,13 +6,15 @@ import hashlib
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import trueshot.detectors
 from trueshot.bundle import read_card
 from trueshot.detectors import NAMES, SUMS, shipped
 from trueshot.errors import BundleError
-from trueshot.inference.proof import is_provable
+from trueshot.inference import Predictor
+from trueshot.inference.proof import ROUNDING, is_provable
 
 
 @pytest.fixture
@@ -73,6 +75,15 @@ def test_the_robust_detector_withstands_what_breaks_that_of_the_paper() -> None:
 
 def test_only_the_certified_detector_proves_its_verdicts() -> None:
     assert [name for name in NAMES if is_provable(read_card(shipped(name)))] == ["certified"]
+
+
+def test_the_certified_detector_can_call_no_picture_original() -> None:
+    predictor = Predictor.load(shipped("certified"))
+    grey = predictor.predict(np.full((128, 128, 3), 128, np.uint8))
+    # No picture is farther from grey than 128 levels, within which the score is proven to change by
+    # at most as much, in units of the network's input.
+    lowest = grey.score - (128 + ROUNDING) / predictor.card.scale
+    assert lowest > predictor.card.thresholds[0]
 
 
 def test_a_file_that_changed_by_one_bit_is_refused_by_name(copied: Path) -> None:

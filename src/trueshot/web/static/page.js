@@ -252,7 +252,9 @@ function renderScale(found) {
   if (found.score == null || !found.pictures) return;
   const { neutral, span } = found.pictures;
   const [to, from] = zones(detector());
-  const low = Math.min(neutral - span, to - 1), high = Math.max(neutral + span, from + 1);
+  // A threshold that no score reaches would leave the others no room.
+  const low = Math.min(neutral - span, Math.max(to - 1, neutral - 3 * span));
+  const high = Math.max(neutral + span, from + 1);
   const at = (score) => 400 * (Math.min(high, Math.max(low, score)) - low) / (high - low);
   const [first, other] = words(detector());
   const label = `Score ${fixed(found.score)}; ${first} up to ${fixed(to)}, ${other} from ${fixed(from)}`;
