@@ -199,8 +199,8 @@ def _measured(bundle: Path, task: tuple[Kind, str, list[Shown], Any]) -> Measure
     return measurement(predictor, photos, kind, name, command, changed_by(how), note)
 
 
-# No picture reaches it: flat grey scores -5.7, no picture is more than 128 levels from it, and a level
-# changes the score by 1 at most.
+# No picture reaches it: flat grey scores -5.7, no picture is more than 128 levels from it, and a
+# level changes the score by 1 at most.
 NEVER = -140.0
 
 

@@ -324,7 +324,7 @@ def test_a_pdf_takes_the_place_of_no_page(bundle: Path, tmp_path: Path) -> None:
     assert names == {"in", "notes.html", "notes.pdf", "notes.pdf.ledger"}
     assert answer.stderr.splitlines()[-2:] == [
         f"report: {tmp_path / 'notes.pdf'}",
-        "1 files: 1 original, 0 recaptured, 0 undecided, 0 error",
+        "1 file: 1 original, 0 recaptured, 0 undecided, 0 error",
     ]
 
 

@@ -63,8 +63,8 @@ class _Grouped(TyperGroup):
 app = typer.Typer(
     cls=_Grouped,
     help="Tells true shots from recaptures, even under attack.",
-    epilog="Exit status: 0 if everything was done, 2 if not, 130 if interrupted; that of scan also "
-    "says what was found.",
+    epilog="Exit status: 0 if the work was done, even if files had to be left out, 2 if not, 130 "
+    "if interrupted; that of scan also says what was found and left out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

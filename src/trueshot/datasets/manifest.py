@@ -94,7 +94,9 @@ class Dataset:
             DatasetError: The data set has several sizes.
         """
         if len(self.sides) != 1:
-            raise DatasetError(f"{self.folder}: has the crop sizes {self.sides}; choose one")
+            raise DatasetError(
+                f"{self.folder}: has the crop sizes {self.sides}; choose one with --size"
+            )
         return self.sides[0]
 
     @property

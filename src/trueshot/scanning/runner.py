@@ -149,7 +149,8 @@ class Summary:
     def __str__(self) -> str:
         parts = [f"{self.counts[word]} {word}" for word in words_of(self.task)]
         passed = f"; {self.passed_over} skipped" if self.passed_over else ""
-        return f"{self.total} files: {', '.join(parts)}{passed}"
+        files = "1 file" if self.total == 1 else f"{self.total} files"
+        return f"{files}: {', '.join(parts)}{passed}"
 
 
 def scan(
