@@ -296,6 +296,7 @@ def _evaluate_photographs(
     from trueshot.attacks import lost_in_file
     from trueshot.bundle import read_bundle
     from trueshot.evaluation.detector_source import names_for, safe_name
+    from trueshot.evaluation.evaluate import NOT_RANDOM
 
     given = names_for(len(bundles), names)
     pairs = zip(given, bundles, strict=True)
@@ -312,6 +313,8 @@ def _evaluate_photographs(
     if {"linf", "region"} & set(settings.threats):
         for note in filter(None, map(lost_in_file, settings.budgets)):
             typer.echo(f"note: {note}", err=True)
+    if settings.seed and settings.restarts == 1:
+        typer.echo(f"note: {NOT_RANDOM.format(settings.seed)}", err=True)
     unread = 0
     for name, bundle in zip(named, bundles, strict=True):
         result = evaluate_photographs(bundle, targets, settings, out, name)

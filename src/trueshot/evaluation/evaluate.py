@@ -47,6 +47,7 @@ from trueshot.versions import versions
 PAPER_BUDGETS = BUDGETS
 PAPER_ATTACKS = ("fgsm", "llcm")
 UNCHANGED = "none"
+NOT_RANDOM = "Nothing here is random: another seed than {} gives the same."
 Follow = Callable[[Course[Any]], Any]
 """Runs a course to its end by having its requests answered somewhere: see `Plan.answer`."""
 
@@ -351,7 +352,7 @@ def _note_on_seed(settings: EvaluationSettings, plan: Plan) -> Iterator[str]:
         step.make(budget) for t in plan.threats for budget, steps in t.plan for step in steps
     ]
     if settings.seed and not any(map(draws, attacks)) and not plan.evaluator.is_random():
-        yield f"Nothing here is random: another seed than {settings.seed} gives the same."
+        yield NOT_RANDOM.format(settings.seed)
 
 
 def draws(attack: Attack) -> bool:
