@@ -104,7 +104,8 @@ def test_examples_are_made_whole_once_and_not_of_what_was_trained_on(tmp_path: P
     kept = (tmp_path / "all" / rows[2]["path"]).read_bytes()
     first = (photos / "000.png").read_bytes()
     (photos / "000.png").write_bytes((photos / "001.png").read_bytes())
-    run("examples", photos, *task, "--out", tmp_path / "all")
+    told = run("examples", photos, *task, "--out", tmp_path / "all", status=2)
+    assert "001.png: the same picture as 000.png" in told.stderr
     made = {row["source"]: tmp_path / "all" / row["path"] for row in rows[::2]}
     assert made["000.png"].read_bytes() == made["001.png"].read_bytes()
     assert (tmp_path / "all" / rows[2]["path"]).read_bytes() == kept
