@@ -15,7 +15,8 @@ from trueshot.reports.figures import draw_curves
 from trueshot.reports.paper_tables import write_tables
 
 HERE = Path(__file__).parent
-PAIRED = ("recapture-dev", "close", "paper-style")  # plain and secure at each size
+# Plain and secure at each size.
+PAIRED = ("recapture-dev", "recapture-dev/source", "close", "paper-style")
 HEADER = (
     "size",
     "detector",
