@@ -33,7 +33,7 @@ ALL = ("size", "detector", "crops (groups)", "clean (95 %)", "by class", "AUC", 
 
 
 def main() -> None:
-    for run in (*PAIRED, "close/short"):
+    for run in (*PAIRED, "close/short", "paper-style/short"):
         found = sorted(results(HERE / run), key=lambda one: one.side)
         print(f"\n{run}\n\n| {' | '.join(HEADER)} |\n{'|---' * len(HEADER)}|")
         for result in found:
