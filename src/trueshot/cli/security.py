@@ -294,7 +294,7 @@ def _evaluate_photographs(
 ) -> None:
     from trueshot.adversary.targets import evaluate_photographs, targets_of
     from trueshot.attacks import lost_in_file
-    from trueshot.bundle import read_bundle
+    from trueshot.bundle import read_card
     from trueshot.evaluation.detector_source import names_for, safe_name
     from trueshot.evaluation.evaluate import NOT_RANDOM
 
@@ -303,7 +303,7 @@ def _evaluate_photographs(
     named = [safe_name(name or bundle.stem) for name, bundle in pairs]
     if twice := next((name for name in named if named.count(name) > 1), None):
         raise RunError(f"two detectors are named {twice}; give each its own name with --name")
-    tasks = [read_bundle(bundle).card.decides for bundle in bundles]
+    tasks = [read_card(bundle).decides for bundle in bundles]
     if other := next((task for task in tasks if task.classes != tasks[0].classes), None):
         raise RunError(
             f"the detectors have different classes: {', '.join(tasks[0].classes)} and "
